@@ -1,0 +1,1 @@
+"""Settings, the database schema and its queries, blobs, and the embedded servers."""

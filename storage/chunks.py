@@ -1,0 +1,227 @@
+"""Chunks: published by the dispatcher, claimed under a lease, finished, given back or found lost."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from storage.database import FINISHED, SUBMITTED
+from storage.verdicts import VERDICT_COLUMNS, NewVerdict, columns_of
+
+DISPATCH_LOCK = 0x44495350
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to scan a chunk: holds while the chunk is running and `attempt` is still its newest."""
+
+    chunk_id: uuid.UUID
+    job_id: uuid.UUID
+    attempt: int
+    losses: int
+    priority: str
+    first_ordinal: int
+    refs: list[str]
+
+
+def claim_chunk(engine: Engine, chunk_id: uuid.UUID, worker: str, lease_s: float) -> Claim | None:
+    """Take the chunk for `worker`, or return None where somebody else has it or it has ended."""
+    with engine.begin() as connection:
+        row = connection.execute(
+            text("""
+                WITH claimed AS (
+                    UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :worker,
+                        lease_until = now() + make_interval(secs => :lease_s)
+                    WHERE id = :id AND state IN ('pending', 'dispatched')
+                    RETURNING id, job_id, attempt, losses, priority, first_ordinal, refs
+                ), started AS (
+                    UPDATE jobs SET state = 'running', started_at = now()
+                    WHERE id = (SELECT job_id FROM claimed) AND state = 'pending'
+                )
+                SELECT * FROM claimed
+            """),
+            {"id": chunk_id, "worker": worker, "lease_s": lease_s},
+        ).one_or_none()
+    return Claim(*row) if row else None
+
+
+def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict]) -> bool:
+    """Store the chunk's verdicts, end it and count it in its job, all or nothing.
+
+    Returns False, and stores nothing, where the claim no longer holds.
+    """
+    with engine.begin() as connection:
+        return bool(
+            connection.execute(
+                FINISH,
+                {"id": claim.chunk_id, "attempt": claim.attempt, "channel": FINISHED, **columns_of(verdicts)},
+            ).scalar_one()
+        )
+
+
+LISTED = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in VERDICT_COLUMNS.items())
+
+FINISH = text(f"""
+    WITH ended AS (
+        UPDATE chunks SET state = 'done', lease_until = NULL
+        WHERE id = :id AND attempt = :attempt AND state = 'running'
+        RETURNING job_id
+    ), written AS (
+        INSERT INTO verdicts (job_id, {", ".join(VERDICT_COLUMNS)})
+        SELECT ended.job_id, listed.*
+        FROM ended, unnest({LISTED}) AS listed
+        ON CONFLICT (job_id, ordinal) DO NOTHING
+        RETURNING outcome
+    ), counted AS (
+        SELECT count(*) AS images, count(*) FILTER (WHERE outcome = 'clean') AS clean,
+            count(*) FILTER (WHERE outcome = 'stego') AS stego, count(*) FILTER (WHERE outcome = 'error') AS error
+        FROM written
+    ), progressed AS (
+        UPDATE jobs SET clean = jobs.clean + counted.clean, stego = jobs.stego + counted.stego,
+            error = jobs.error + counted.error,
+            state = CASE WHEN jobs.clean + jobs.stego + jobs.error + images = total AND state <> 'cancelled'
+                THEN 'done' ELSE state END,
+            finished_at = CASE WHEN jobs.clean + jobs.stego + jobs.error + images = total
+                THEN now() ELSE finished_at END
+        FROM counted WHERE jobs.id = (SELECT job_id FROM ended)
+        RETURNING pg_notify(:channel, jobs.id::text)
+    )
+    SELECT count(*) FROM progressed
+""")
+
+
+def give_back(engine: Engine, claims: Sequence[Claim]) -> None:
+    """Return chunks that will not be finished here, without counting a loss, for the dispatcher to publish again."""
+    with engine.begin() as connection:
+        for claim in claims:
+            connection.execute(
+                text("""
+                    UPDATE chunks SET state = 'pending', worker = NULL, lease_until = NULL
+                    WHERE id = :id AND attempt = :attempt AND state = 'running'
+                """),
+                {"id": claim.chunk_id, "attempt": claim.attempt},
+            )
+        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+
+
+def renew_leases(engine: Engine, worker: str, claims: Sequence[Claim], lease_s: float) -> None:
+    """Extend the leases that still hold; chunks that were taken away stay away."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                UPDATE chunks SET lease_until = now() + make_interval(secs => :lease_s)
+                WHERE id = ANY(:ids) AND worker = :worker AND state = 'running'
+            """),
+            {"ids": [claim.chunk_id for claim in claims], "worker": worker, "lease_s": lease_s},
+        )
+
+
+def pick_chunks(engine: Engine, priority: str, window: int) -> list[uuid.UUID]:
+    """Mark pending chunks as dispatched until `window` are, in equal shares for all submitters, and return their ids.
+
+    Within a submitter, older jobs go first. One dispatcher picks at a time; others get an empty list.
+    """
+    with engine.begin() as connection:
+        if not connection.execute(text(f"SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK})")).scalar_one():
+            return []
+        return list(connection.execute(PICK, {"priority": priority, "window": window}).scalars())
+
+
+PICK = text("""
+    WITH in_flight AS (
+        SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched
+        FROM chunks WHERE state IN ('dispatched', 'running') AND priority = :priority GROUP BY submitter
+    ), room AS (
+        SELECT greatest(0, :window - coalesce(sum(dispatched), 0))::int AS chunks FROM in_flight
+    ), submitters AS (
+        SELECT DISTINCT submitter FROM jobs WHERE state IN ('pending', 'running') AND priority = :priority
+    ), candidates AS (
+        SELECT waiting.id, submitter,
+            coalesce(in_flight.chunks, 0) + row_number() OVER (PARTITION BY submitter ORDER BY place) AS share
+        FROM submitters LEFT JOIN in_flight USING (submitter), LATERAL (
+            SELECT id, row_number() OVER (ORDER BY job_id, first_ordinal) AS place FROM chunks
+            WHERE state = 'pending' AND priority = :priority AND chunks.submitter = submitters.submitter
+            ORDER BY job_id, first_ordinal LIMIT (SELECT chunks FROM room)
+        ) AS waiting
+    ), picked AS (
+        SELECT id, row_number() OVER (ORDER BY share, submitter) AS place FROM candidates
+        ORDER BY share, submitter LIMIT (SELECT chunks FROM room)
+    ), marked AS (
+        UPDATE chunks SET state = 'dispatched', dispatched_at = now()
+        FROM picked WHERE chunks.id = picked.id AND chunks.state = 'pending' RETURNING chunks.id
+    )
+    SELECT id FROM marked JOIN picked USING (id) ORDER BY place
+""")
+
+
+def count_in_flight(engine: Engine) -> int:
+    """Return how many chunks are dispatched or running, each of which has a message in Redis."""
+    with engine.connect() as connection:
+        query = text("SELECT count(*) FROM chunks WHERE state IN ('dispatched', 'running')")
+        return int(connection.execute(query).scalar_one())
+
+
+def unclaimed_chunks(engine: Engine, older_than_s: float) -> list[tuple[uuid.UUID, str]]:
+    """Return id and priority of dispatched chunks that nobody claimed for so long, and date them anew."""
+    with engine.begin() as connection:
+        rows = connection.execute(
+            text("""
+                UPDATE chunks SET dispatched_at = now()
+                WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => :age)
+                RETURNING id, priority
+            """),
+            {"age": older_than_s},
+        )
+        return [(row.id, row.priority) for row in rows]
+
+
+def recover_lost_chunk(engine: Engine, max_losses: int) -> bool:
+    """Deal with one chunk whose lease ran out; return False where there is none.
+
+    A chunk lost once is published again. One lost twice is replaced by chunks of one image, so that a culprit
+    stands alone. A lone image lost `max_losses` times gets an `error` verdict with code `worker_crash`.
+    """
+    with engine.begin() as connection:
+        lost = connection.execute(
+            text("""
+                UPDATE chunks SET state = 'pending', losses = losses + 1, worker = NULL, lease_until = NULL
+                WHERE id = (SELECT id FROM chunks WHERE state = 'running' AND lease_until < now()
+                            LIMIT 1 FOR UPDATE SKIP LOCKED)
+                RETURNING id, losses, cardinality(refs) AS images
+            """)
+        ).one_or_none()
+        if lost is None:
+            return False
+        if lost.images > 1 and lost.losses >= 2:
+            connection.execute(SPLIT, {"id": lost.id})
+        elif lost.images == 1 and lost.losses >= max_losses:
+            connection.execute(CONVICT, {"id": lost.id, "losses": lost.losses, "channel": FINISHED})
+        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+        return True
+
+
+# The pieces start with one loss: a suspect is scanned alone in its process.
+SPLIT = text("""
+    WITH whole AS (
+        DELETE FROM chunks WHERE id = :id RETURNING *
+    )
+    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, attempt, losses)
+    SELECT job_id, submitter, priority, first_ordinal + position - 1, ARRAY[uri], attempt, 1
+    FROM whole, unnest(refs) WITH ORDINALITY AS listed (uri, position)
+""")
+
+CONVICT = text("""
+    WITH ended AS (
+        UPDATE chunks SET state = 'done' WHERE id = :id RETURNING job_id, first_ordinal, refs
+    ), written AS (
+        INSERT INTO verdicts (job_id, ordinal, uri, outcome, error_code, error_detail)
+        SELECT job_id, first_ordinal, refs[1], 'error', 'worker_crash',
+            format('the worker died %s times while scanning this image', CAST(:losses AS int)) FROM ended
+        ON CONFLICT (job_id, ordinal) DO NOTHING RETURNING job_id
+    )
+    UPDATE jobs SET error = error + 1,
+        state = CASE WHEN clean + stego + error + 1 = total AND state <> 'cancelled' THEN 'done' ELSE state END,
+        finished_at = CASE WHEN clean + stego + error + 1 = total THEN now() ELSE finished_at END
+    WHERE id = (SELECT job_id FROM written) RETURNING pg_notify(:channel, id::text)
+""")

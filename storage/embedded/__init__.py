@@ -1,0 +1,1 @@
+"""Real PostgreSQL and Redis servers for machines that have none, kept in the data folder."""

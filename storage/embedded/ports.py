@@ -1,0 +1,24 @@
+"""TCP ports on the loopback interface for servers that we start."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on at the moment; a start that loses the race must be tried again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def candidate_ports(remembered: Path, tries: int) -> Iterator[int]:
+    """Yield the port in the file `remembered` first, so that clients find a restarted server again, then free ones.
+
+    The file is written with each port that is handed out: after a successful start it holds the server's.
+    """
+    for attempt in range(tries):
+        port = int(remembered.read_text()) if attempt == 0 and remembered.exists() else free_port()
+        remembered.write_text(str(port))
+        yield port

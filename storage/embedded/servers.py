@@ -1,0 +1,96 @@
+"""Both embedded servers as one thing that is started by whoever comes first and stopped by whoever leaves last."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.embedded.locks import FileLock
+from storage.embedded.postgres import EmbeddedPostgres
+from storage.embedded.redis import EmbeddedRedis
+from storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The addresses that everything else needs, embedded or configured."""
+
+    database_url: str
+    redis_url: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell a child process to use these servers."""
+        return {"STARLIGHT_DATABASE_URL": self.database_url, "STARLIGHT_REDIS_URL": self.redis_url}
+
+
+class EmbeddedServers:
+    """PostgreSQL and Redis in one data folder.
+
+    They are daemons of their own: killing the process that started them leaves them running, and the next
+    start finds them. Users hold a shared lock; the last one to leave stops them.
+    """
+
+    def __init__(self, data_dir: Path, *, postgres: bool = True, redis: bool = True) -> None:
+        self.data_dir = data_dir
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+        self._starting = FileLock(data_dir / "starting.lock")
+        self._users = FileLock(data_dir / "users.lock")
+        password = self._password()
+        self._postgres = EmbeddedPostgres(data_dir / "postgres", password) if postgres else None
+        self._redis = EmbeddedRedis(data_dir / "redis", password) if redis else None
+
+    def attach(self) -> tuple[str | None, str | None]:
+        """Start what does not run; return the URLs of PostgreSQL and Redis, None for what was not asked for."""
+        with self._starting.held():
+            self._users.acquire(shared=True)
+            return self._postgres.start() if self._postgres else None, self._redis.start() if self._redis else None
+
+    def detach(self) -> None:
+        """Leave; the last user stops the servers."""
+        with self._starting.held():
+            self._users.release()
+            if self._users.acquire(wait=False):
+                self._stop()
+                self._users.release()
+
+    def stop(self) -> bool:
+        """Stop the servers unless somebody uses them; return whether they are stopped."""
+        with self._starting.held():
+            if not self._users.acquire(wait=False):
+                return False
+            self._stop()
+            self._users.release()
+            return True
+
+    def _stop(self) -> None:
+        if self._redis:
+            self._redis.stop()
+        if self._postgres:
+            self._postgres.stop()
+
+    def _password(self) -> str:
+        path = self.data_dir / "password"
+        with self._starting.held():
+            if not path.exists():
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as stream:
+                    stream.write(secrets.token_urlsafe(24))
+        return path.read_text()
+
+
+@contextmanager
+def servers(settings: Settings) -> Iterator[Servers]:
+    """Yield the addresses of the configured servers, with embedded ones in place of those not configured."""
+    if settings.database_url and settings.redis_url:
+        yield Servers(settings.database_url, settings.redis_url)
+        return
+    embedded = EmbeddedServers(
+        settings.data_dir, postgres=settings.database_url is None, redis=settings.redis_url is None
+    )
+    try:
+        database_url, redis_url = embedded.attach()
+        yield Servers(settings.database_url or database_url or "", settings.redis_url or redis_url or "")
+    finally:
+        embedded.detach()

@@ -1,0 +1,234 @@
+"""Jobs: submitted in one transaction, followed, listed, cancelled and audited."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, RowMapping, text
+
+from storage.database import FINISHED, SUBMITTED
+
+
+class EmptyJobError(ValueError):
+    """A job needs at least one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of a submission: `created` is false where the idempotency key named an earlier job."""
+
+    job_id: uuid.UUID
+    total: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One job: its references by outcome, and when it was created, started and finished (UTC)."""
+
+    id: uuid.UUID
+    name: str | None
+    submitter: str
+    priority: str
+    state: str
+    total: int
+    clean: int
+    stego: int
+    error: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def finished(self) -> int:
+        """How many references have their verdict."""
+        return self.clean + self.stego + self.error
+
+    @property
+    def ended(self) -> bool:
+        """Whether no verdict is to come any more."""
+        return self.finished == self.total
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The accounting of one job, counted from the rows themselves, not from the job's own counters."""
+
+    job_id: uuid.UUID
+    references: int
+    verdicts: int
+    missing: int
+    double: int
+    counters_agree: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether every reference has exactly one verdict, and the job says so."""
+        return self.missing == 0 and self.double == 0 and self.references == self.verdicts and self.counters_agree
+
+
+def submit_job(
+    engine: Engine,
+    references: Iterable[str],
+    *,
+    submitter: str,
+    name: str | None = None,
+    idempotency_key: str | None = None,
+    priority: str = "bulk",
+    chunk_size: int = 64,
+) -> Submission:
+    """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
+
+    With an idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
+    Raises EmptyJobError where there is no reference; then nothing is stored.
+    """
+    with engine.begin() as connection:
+        job_id = connection.execute(
+            text("""
+                INSERT INTO jobs (name, submitter, idempotency_key, priority, total)
+                VALUES (:name, :submitter, :key, :priority, 0)
+                ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
+            """),
+            {"name": name, "submitter": submitter, "key": idempotency_key, "priority": priority},
+        ).scalar()
+        if job_id is None:
+            earlier = connection.execute(
+                text("SELECT id, total FROM jobs WHERE submitter = :submitter AND idempotency_key = :key"),
+                {"submitter": submitter, "key": idempotency_key},
+            ).one()
+            return Submission(earlier.id, earlier.total, created=False)
+        total = _copy_chunks(connection, job_id, submitter, priority, references, chunk_size)
+        if total == 0:
+            raise EmptyJobError("there is no image to scan")
+        connection.execute(text("UPDATE jobs SET total = :total WHERE id = :id"), {"total": total, "id": job_id})
+        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+    return Submission(job_id, total, created=True)
+
+
+def _copy_chunks(
+    connection: Connection,
+    job_id: uuid.UUID,
+    submitter: str,
+    priority: str,
+    references: Iterable[str],
+    chunk_size: int,
+) -> int:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    total = 0
+    statement = "COPY chunks (job_id, submitter, priority, first_ordinal, refs) FROM STDIN (FORMAT BINARY)"
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(["uuid", "text", "text", "int4", "text[]"])
+        for refs in _chunked(references, chunk_size):
+            copy.write_row((job_id, submitter, priority, total, refs))
+            total += len(refs)
+    return total
+
+
+def _chunked(references: Iterable[str], size: int) -> Iterator[list[str]]:
+    remaining = iter(references)
+    while refs := list(islice(remaining, size)):
+        yield refs
+
+
+JOB_COLUMNS = ", ".join(field.name for field in fields(JobStatus))
+
+
+def get_job(engine: Engine, job_id: uuid.UUID) -> JobStatus | None:
+    """Return the job, or None where there is none with this id."""
+    with engine.connect() as connection:
+        row = connection.execute(text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = :id"), {"id": job_id}).mappings()
+        found = row.one_or_none()
+    return _status(found) if found else None
+
+
+def list_jobs(engine: Engine, *, limit: int = 20) -> list[JobStatus]:
+    """Return the newest jobs, newest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(f"SELECT {JOB_COLUMNS} FROM jobs ORDER BY id DESC LIMIT :limit"), {"limit": limit}
+        ).mappings()
+        return [_status(row) for row in rows]
+
+
+def _status(row: RowMapping) -> JobStatus:
+    return JobStatus(**{str(name): value for name, value in row.items()})
+
+
+def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
+    """End the job: each reference without a verdict gets an `error` verdict with code `cancelled`.
+
+    Returns how many did, or None where there is no such job. A chunk that is running loses its claim.
+    """
+    with engine.begin() as connection:
+        cancelled = 0
+        # Chunks before the job, the order in which workers lock them too. Again until none is left: a chunk that
+        # was split while we waited for its lock has pieces that the first look did not see.
+        while (ended := connection.execute(CANCEL_CHUNKS, {"id": job_id}).one()).chunks:
+            cancelled += ended.verdicts
+        known = connection.execute(
+            text("""
+                UPDATE jobs SET error = error + :cancelled,
+                    state = CASE WHEN state = 'done' THEN 'done' ELSE 'cancelled' END,
+                    finished_at = coalesce(finished_at, now())
+                WHERE id = :id RETURNING id
+            """),
+            {"id": job_id, "cancelled": cancelled},
+        ).scalar()
+        connection.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": FINISHED, "id": str(job_id)})
+    return cancelled if known else None
+
+
+CANCEL_CHUNKS = text("""
+    WITH ended AS (
+        UPDATE chunks SET state = 'cancelled', lease_until = NULL
+        WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running')
+        RETURNING job_id, first_ordinal, refs
+    ), written AS (
+        INSERT INTO verdicts (job_id, ordinal, uri, outcome, error_code, error_detail)
+        SELECT job_id, first_ordinal + position - 1, uri, 'error', 'cancelled', 'the job was cancelled'
+        FROM ended, unnest(refs) WITH ORDINALITY AS listed (uri, position)
+        ON CONFLICT DO NOTHING RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM ended) AS chunks, (SELECT count(*) FROM written) AS verdicts
+""")
+
+
+def audit_jobs(engine: Engine, job_ids: Sequence[uuid.UUID] | None = None) -> Iterator[Audit]:
+    """Yield the accounting of these jobs, or of all: one query per job."""
+    with engine.connect() as connection:
+        if job_ids is None:
+            job_ids = list(connection.execute(text("SELECT id FROM jobs ORDER BY id")).scalars())
+        for job_id in job_ids:
+            row = connection.execute(text(AUDIT), {"id": job_id}).mappings().one()
+            counts: dict[str, Any] = dict(row)
+            yield Audit(job_id=job_id, **counts)
+
+
+# A reference counts as missing where its ordinal has no verdict, a verdict as double where its ordinal has no
+# reference of its own. Chunks that were split are replaced, so each reference stands in one chunk only.
+AUDIT = """
+    WITH expected AS (
+        SELECT first_ordinal + position - 1 AS ordinal, uri
+        FROM chunks, unnest(refs) WITH ORDINALITY AS listed (uri, position) WHERE job_id = :id
+    ), found AS (
+        SELECT ordinal, uri, outcome FROM verdicts WHERE job_id = :id
+    ), compared AS (
+        SELECT count(expected.ordinal) AS "references", count(found.ordinal) AS verdicts,
+            count(*) FILTER (WHERE found.ordinal IS NULL) AS missing,
+            count(*) FILTER (WHERE expected.ordinal IS NULL)
+                + count(*) - count(DISTINCT coalesce(expected.ordinal, found.ordinal)) AS double,
+            count(*) FILTER (WHERE outcome = 'clean') AS clean,
+            count(*) FILTER (WHERE outcome = 'stego') AS stego,
+            count(*) FILTER (WHERE outcome = 'error') AS error
+        FROM expected FULL JOIN found ON expected.ordinal = found.ordinal AND expected.uri = found.uri
+    )
+    SELECT compared."references", compared.verdicts, compared.missing, compared.double,
+        (jobs.total, jobs.clean, jobs.stego, jobs.error)
+            = (compared."references", compared.clean, compared.stego, compared.error) AS counters_agree
+    FROM compared, jobs WHERE jobs.id = :id
+"""

@@ -1,0 +1,164 @@
+"""The tables. PostgreSQL holds the truth: what is not here did not happen.
+
+Job states: `pending` → `running` → `done`, or `cancelled` from either.
+Chunk states: `pending` → `dispatched` → `running` → `done`; a lost chunk goes back to `pending`,
+a cancelled one ends as `cancelled`, one that kept killing workers is replaced by chunks of one image.
+"""
+
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, BYTEA, REAL, TEXT, TIMESTAMP, UUID
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+PRIORITIES = ("interactive", "bulk")
+OUTCOMES = ("clean", "stego", "error")
+METHODS = ("alpha", "palette", "lsb.rgb", "exif", "raw")
+
+
+def one_of(column: str, *values: str) -> str:
+    """Return the SQL condition that `column` is one of `values`."""
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class Base(DeclarativeBase):
+    """All tables; constraint names are spelled out so that migrations can refer to them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {datetime: TIMESTAMP(timezone=True), str: TEXT, uuid.UUID: UUID(as_uuid=True)}
+
+
+class Job(Base):
+    """One submission: `total` references and how many of them have which outcome."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    name: Mapped[str | None]
+    submitter: Mapped[str]
+    idempotency_key: Mapped[str | None]
+    priority: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    total: Mapped[int]
+    clean: Mapped[int] = mapped_column(server_default="0")
+    stego: Mapped[int] = mapped_column(server_default="0")
+    error: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("submitter", "idempotency_key"),
+        CheckConstraint(one_of("priority", *PRIORITIES), name="priority"),
+        CheckConstraint(one_of("state", "pending", "running", "done", "cancelled"), name="state"),
+        CheckConstraint("clean >= 0 AND stego >= 0 AND error >= 0", name="counts"),
+        CheckConstraint("clean + stego + error <= total", name="accounting"),
+        Index("ix_jobs_open", "submitter", postgresql_where=text("state IN ('pending', 'running')")),
+    )
+
+
+class Chunk(Base):
+    """Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease."""
+
+    __tablename__ = "chunks"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    submitter: Mapped[str]
+    priority: Mapped[str]
+    first_ordinal: Mapped[int]
+    refs: Mapped[list[str]] = mapped_column(ARRAY(TEXT))
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    losses: Mapped[int] = mapped_column(server_default="0")
+    worker: Mapped[str | None]
+    dispatched_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "first_ordinal"),
+        CheckConstraint(one_of("state", "pending", "dispatched", "running", "done", "cancelled"), name="state"),
+        CheckConstraint("cardinality(refs) > 0", name="refs"),
+        Index(
+            "ix_chunks_pending", "priority", "submitter", "job_id", "first_ordinal",
+            postgresql_where=text("state = 'pending'"),
+        ),
+        Index(
+            "ix_chunks_in_flight", "state", "priority", "submitter",
+            postgresql_where=text("state IN ('dispatched', 'running')"),
+        ),
+    )  # fmt: skip
+
+
+class Model(Base):
+    """A set of weights with the threshold that came with it."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    sha256: Mapped[str]
+    threshold: Mapped[float] = mapped_column(REAL)
+    first_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (UniqueConstraint("sha256", "name", "version", "threshold"),)
+
+
+class Verdict(Base):
+    """What became of one reference. Exactly one row for each; `model_id` is null only where V4 was never asked."""
+
+    __tablename__ = "verdicts"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    uri: Mapped[str]
+    outcome: Mapped[str]
+    sha256: Mapped[bytes | None] = mapped_column(BYTEA)
+    stego_probability: Mapped[float | None] = mapped_column(REAL)
+    method: Mapped[str | None]
+    bit_order: Mapped[str | None]
+    extracted_message: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    format: Mapped[str | None]
+    size_bytes: Mapped[int | None] = mapped_column(BIGINT)
+    scanned_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", *OUTCOMES), name="outcome"),
+        CheckConstraint(one_of("method", *METHODS), name="method"),
+        CheckConstraint("(outcome = 'error') = (error_code IS NOT NULL)", name="error_code"),
+        CheckConstraint(
+            "outcome = 'error' OR (stego_probability IS NOT NULL AND model_id IS NOT NULL AND sha256 IS NOT NULL)",
+            name="explained",
+        ),
+        Index("ix_verdicts_sha256", "sha256"),
+        Index("ix_verdicts_scanned_at", "scanned_at"),
+        Index("ix_verdicts_found", "outcome", "method", "scanned_at", postgresql_where=text("outcome <> 'clean'")),
+    )
+
+
+class Worker(Base):
+    """A worker process that reported within the last minutes."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

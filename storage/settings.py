@@ -1,0 +1,73 @@
+"""Every setting of the project, read from `STARLIGHT_*` environment variables."""
+
+import getpass
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """Return the folder for servers' data and blobs: the system's for root, else the user's own."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/starlight")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "starlight"
+
+
+def default_submitter() -> str:
+    """Return the login name, or the numeric user id where the account has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.geteuid()}"
+
+
+class Settings(BaseSettings):
+    """Settings of one process; unset server addresses mean the embedded servers."""
+
+    model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True)
+
+    database_url: str | None = Field(None, description="postgresql://… of PostgreSQL 18 or newer")
+    redis_url: str | None = Field(None, description="redis://… of the message broker")
+    data_dir: Path = Field(default_factory=default_data_dir, description="embedded servers and local blobs")
+    blob_url: str | None = Field(None, description="where blobs live, file:///… or s3://…; unset: in data_dir")
+    submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
+
+    chunk_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    dispatch_window: PositiveInt = Field(16, description="chunks published ahead, per live worker")
+    dispatch_interval_s: PositiveFloat = Field(1.0, description="longest pause between two dispatcher rounds")
+    republish_after_s: PositiveFloat = Field(5.0, description="age at which an unclaimed message may count as lost")
+    lease_s: PositiveFloat = Field(60.0, description="how long a silent worker keeps its chunks")
+    max_losses: Annotated[int, Field(ge=2)] = Field(3, description="workers one lone image may cost")
+
+    max_image_bytes: PositiveInt = Field(64 * 2**20, description="larger files are not read")
+    max_image_pixels: PositiveInt = Field(50_000_000, description="larger pictures are not decoded")
+    decode_budget_bytes: PositiveInt = Field(384 * 2**20, description="file and pixel bytes held at once")
+    max_archive_members: PositiveInt = 1_000_000
+    max_archive_bytes: PositiveInt = Field(16 * 2**30, description="unpacked bytes of one archive")
+    max_message_chars: PositiveInt = Field(4096, description="stored characters of an extracted message")
+
+    chunks_in_flight: PositiveInt = Field(4, description="chunks one worker process scans at once")
+    decode_threads: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1)
+    torch_threads: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1)
+    batch_size: PositiveInt = Field(64, description="images in one pass through V4")
+    batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")
+    model_dir: Path | None = Field(None, description="model folder; unset: the one that ships with the code")
+
+    flower_port: PositiveInt = 5555
+    exporter_port: PositiveInt = 9808
+    exporter_host: str = "127.0.0.1"
+    target_images_per_minute: PositiveInt = 1000
+
+    def blobs(self) -> str:
+        """Return the URL of the blob store."""
+        return self.blob_url or (self.data_dir / "blobs").as_uri()
+
+
+@cache
+def settings() -> Settings:
+    """Return this process's settings, read once."""
+    return Settings()

@@ -1,0 +1,151 @@
+"""Verdicts: the row that each submitted reference ends as, and the queries over them."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, RowMapping, text
+
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewVerdict:
+    """A verdict to be stored; `sha256` is of the file's bytes, sizes are in pixels and bytes."""
+
+    ordinal: int
+    uri: str
+    outcome: str
+    sha256: bytes | None = None
+    stego_probability: float | None = None
+    method: str | None = None
+    bit_order: str | None = None
+    extracted_message: str | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    model_id: int | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    size_bytes: int | None = None
+
+
+# The columns of NewVerdict with their PostgreSQL types, in the order of its fields.
+VERDICT_COLUMNS = {
+    "ordinal": "int4",
+    "uri": "text",
+    "outcome": "text",
+    "sha256": "bytea",
+    "stego_probability": "real",
+    "method": "text",
+    "bit_order": "text",
+    "extracted_message": "text",
+    "error_code": "text",
+    "error_detail": "text",
+    "model_id": "int4",
+    "width": "int4",
+    "height": "int4",
+    "format": "text",
+    "size_bytes": "int8",
+}
+
+
+def columns_of(verdicts: Sequence[NewVerdict]) -> dict[str, list[Any]]:
+    """Return the verdicts column by column, for `unnest`."""
+    return {field.name: [getattr(verdict, field.name) for verdict in verdicts] for field in fields(NewVerdict)}
+
+
+# One verdict as the command prints it and the API answers it; the keys are an interface.
+Record = dict[str, Any]
+RECORD_KEYS = (
+    "job_id", "ordinal", "uri", "sha256", "outcome", "is_stego", "stego_probability", "confidence", "prediction",
+    "stego_type", "bit_order", "extracted_message", "error_code", "error_detail", "model", "threshold", "width",
+    "height", "format", "size_bytes", "scanned_at",
+)  # fmt: skip
+
+SELECT = """
+    SELECT verdicts.*, models.name AS model_name, models.version AS model_version, models.sha256 AS model_sha256,
+        models.threshold AS threshold
+    FROM verdicts LEFT JOIN models ON models.id = verdicts.model_id
+"""
+
+
+def record(row: RowMapping) -> Record:
+    """Return the row under the names of the interface; without a score, what rests on it is None."""
+    probability = row["stego_probability"]
+    scored = probability is not None
+    model = None
+    if row["model_sha256"]:
+        model = f"{row['model_name']}-{row['model_version']}@sha256:{row['model_sha256']}"
+    return {
+        "job_id": str(row["job_id"]),
+        "ordinal": row["ordinal"],
+        "uri": row["uri"],
+        "sha256": row["sha256"].hex() if row["sha256"] else None,
+        "outcome": row["outcome"],
+        "is_stego": row["outcome"] == "stego" if scored else None,
+        "stego_probability": probability,
+        "confidence": max(probability, 1 - probability) if scored else None,
+        "prediction": row["outcome"] if scored else None,
+        "stego_type": row["method"],
+        "bit_order": row["bit_order"],
+        "extracted_message": row["extracted_message"],
+        "error_code": row["error_code"],
+        "error_detail": row["error_detail"],
+        "model": model,
+        "threshold": row["threshold"],
+        "width": row["width"],
+        "height": row["height"],
+        "format": row["format"],
+        "size_bytes": row["size_bytes"],
+        "scanned_at": row["scanned_at"].isoformat(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictFilter:
+    """Which verdicts to find; what is None does not narrow the search. `sha256` is in hex, `until` is exclusive."""
+
+    job_id: uuid.UUID | None = None
+    outcome: str | None = None
+    method: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    sha256: str | None = None
+
+    def conditions(self) -> tuple[str, dict[str, Any]]:
+        """Return the WHERE clause and its parameters."""
+        narrowed: dict[str, dict[str, Any]] = {
+            "verdicts.job_id = :job_id": {"job_id": self.job_id},
+            "outcome = :outcome": {"outcome": self.outcome},
+            "method = :method": {"method": self.method},
+            "scanned_at >= :since": {"since": self.since},
+            "scanned_at < :until": {"until": self.until},
+            "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
+        }
+        used = {clause: values for clause, values in narrowed.items() if None not in values.values()}
+        parameters = {name: value for values in used.values() for name, value in values.items()}
+        return " AND ".join(used) or "true", parameters
+
+
+def find_verdicts(engine: Engine, wanted: VerdictFilter, limit: int | None = None) -> Iterator[Record]:
+    """Yield verdicts from a server-side cursor, so that memory does not grow with their number.
+
+    Those of one job come in the order of submission, others newest first.
+    """
+    where, parameters = wanted.conditions()
+    order = "ordinal" if wanted.job_id else "scanned_at DESC, verdicts.job_id DESC, ordinal"
+    query = text(f"{SELECT} WHERE {where} ORDER BY {order} LIMIT :limit")
+    with engine.connect().execution_options(yield_per=PAGE) as connection:
+        for row in connection.execute(query, {**parameters, "limit": limit}).mappings():
+            yield record(row)
+
+
+def verdicts_from(engine: Engine, job_id: uuid.UUID, ordinal: int, limit: int = PAGE) -> list[Record]:
+    """Return up to `limit` verdicts of a job with ordinals from `ordinal` on, in order; gaps are where none is yet."""
+    query = text(f"{SELECT} WHERE job_id = :job_id AND ordinal >= :ordinal ORDER BY ordinal LIMIT :limit")
+    with engine.connect() as connection:
+        rows = connection.execute(query, {"job_id": job_id, "ordinal": ordinal, "limit": limit}).mappings()
+        return [record(row) for row in rows]

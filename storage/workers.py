@@ -1,0 +1,65 @@
+"""Workers that live, and the models they score with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, text
+
+# A worker reports several times within its lease; one that was silent for two leases is counted as gone.
+SILENT_LEASES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
+    """A worker process: its node name, its device, and when it last reported (UTC)."""
+
+    name: str
+    device: str
+    seen_at: datetime
+
+
+def register_model(engine: Engine, *, name: str, version: str, sha256: str, threshold: float) -> int:
+    """Return the id of this model, stored now unless it is known."""
+    with engine.begin() as connection:
+        return int(
+            connection.execute(
+                text("""
+                    INSERT INTO models (name, version, sha256, threshold)
+                    VALUES (:name, :version, :sha256, :threshold)
+                    ON CONFLICT (sha256, name, version, threshold) DO UPDATE SET name = excluded.name RETURNING id
+                """),
+                {"name": name, "version": version, "sha256": sha256, "threshold": threshold},
+            ).scalar_one()
+        )
+
+
+def report_worker(engine: Engine, name: str, device: str, model_id: int) -> None:
+    """Say that this worker lives."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO workers (name, device, model_id) VALUES (:name, :device, :model_id)
+                ON CONFLICT (name) DO UPDATE SET device = excluded.device, model_id = excluded.model_id, seen_at = now()
+            """),
+            {"name": name, "device": device, "model_id": model_id},
+        )
+
+
+def remove_worker(engine: Engine, name: str) -> None:
+    """Say that this worker has ended."""
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM workers WHERE name = :name"), {"name": name})
+
+
+def live_workers(engine: Engine, lease_s: float) -> Sequence[LiveWorker]:
+    """Return the workers that reported lately, by name."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("""
+                SELECT name, device, seen_at FROM workers
+                WHERE seen_at > now() - make_interval(secs => :age) ORDER BY name
+            """),
+            {"age": SILENT_LEASES * lease_s},
+        )
+        return [LiveWorker(*row) for row in rows]
