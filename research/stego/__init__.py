@@ -1,0 +1,1 @@
+"""Stego images and their clean twins, made from a seed: payloads, embedders, encoders, hard negatives, datasets."""

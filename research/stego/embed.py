@@ -1,0 +1,78 @@
+"""Writing payloads into images by each of the five methods: the rules that V4 has to find."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from worker.v4.exif import CHARSETS, USER_COMMENT
+from worker.v4.methods import ALPHA_PREFIX
+
+_EXIF_IFD = 0x8769
+
+
+class CapacityError(ValueError):
+    """The payload and its terminator do not fit into the carrier."""
+
+
+def capacity(image: Image.Image, method: str) -> int:
+    """Return how many bytes of payload fit into the carrier of `alpha`, `palette` or `lsb.rgb` with its terminator."""
+    samples = image.width * image.height * (3 if method == "lsb.rgb" else 1)
+    return samples // 8 - 1 - (len(ALPHA_PREFIX) if method == "alpha" else 0)
+
+
+def embed_alpha(image: Image.Image, payload: bytes) -> Image.Image:
+    """Hide in the alpha plane of an RGBA or LA image, LSB-first, behind the prefix."""
+    return _replace(image, slice(-1, None), ALPHA_PREFIX + payload + b"\x00", "lsb-first")
+
+
+def embed_palette(image: Image.Image, payload: bytes, bit_order: str) -> Image.Image:
+    """Hide in the palette indices of a P image."""
+    return _replace(image, slice(0, 1), payload + b"\x00", bit_order)
+
+
+def embed_lsb(image: Image.Image, payload: bytes, bit_order: str) -> Image.Image:
+    """Hide in R, G, B of an RGB or RGBA image."""
+    return _replace(image, slice(0, 3), payload + b"\x00", bit_order)
+
+
+def embed_raw(data: bytes, payload: bytes) -> bytes:
+    """Append to a whole image file."""
+    return data + payload + b"\x00"
+
+
+def comment_value(text: bytes, charset: int | None) -> bytes:
+    """Return a UserComment: UTF-8 `text` behind `CHARSETS[charset]` (UTF-16 for UNICODE), or without a header."""
+    if charset is None:
+        return text
+    if CHARSETS[charset] == b"UNICODE\x00":
+        return CHARSETS[charset] + text.decode(errors="replace").encode("utf-16-le")
+    return CHARSETS[charset] + text
+
+
+def exif_with_comment(comment: bytes, tags: dict[int, str | int] | None = None, *, in_main: bool = False) -> Image.Exif:
+    """Return an EXIF block with the raw UserComment `comment` and other tags of the main directory."""
+    exif = Image.Exif()
+    for tag, value in (tags or {}).items():
+        exif[tag] = value
+    if in_main:
+        exif[USER_COMMENT] = comment
+    else:
+        exif.get_ifd(_EXIF_IFD)[USER_COMMENT] = comment
+    return exif
+
+
+def _replace(image: Image.Image, channels: slice, hidden: bytes, bit_order: str) -> Image.Image:
+    """Replace the least significant bits of the first samples of some channels, pixel by pixel, row by row."""
+    pixels: NDArray[np.uint8] = np.array(image, np.uint8)
+    planes = pixels.reshape(image.height * image.width, -1)
+    samples = planes[:, channels].reshape(-1)
+    bits = np.unpackbits(np.frombuffer(hidden, np.uint8), bitorder="big" if bit_order == "msb-first" else "little")
+    if bits.size > samples.size:
+        raise CapacityError(f"{len(hidden)} bytes do not fit into {samples.size} samples")
+    samples[: bits.size] = samples[: bits.size] & 0xFE | bits
+    planes[:, channels] = samples.reshape(planes[:, channels].shape)
+    changed = Image.fromarray(pixels, image.mode)
+    if image.mode == "P":
+        changed.putpalette(image.getpalette("RGB") or [], "RGB")
+        changed.info.update(image.info)
+    return changed

@@ -1,0 +1,83 @@
+"""Ways to write an image file: a stego image and its twin pass the same one, so that the encoder tells nothing."""
+
+import io
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A Pillow format with its options."""
+
+    format: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def encode(self, image: Image.Image, exif: Image.Exif | None = None) -> bytes:
+        """Write the image, with an EXIF block where the format takes one."""
+        options: dict[str, Any] = dict(self.options)
+        if exif is not None:
+            # Pillow's PNG writer takes a block without main tags for none; as bytes it can't be mistaken.
+            options["exif"] = exif if self.format == "TIFF" else exif.tobytes()
+        if self.format == "GIF" and not isinstance(image.info.get("transparency", 0), int):
+            # GIF knows one transparent index; a table of alphas is PNG's.
+            image = image.copy()
+            del image.info["transparency"]
+        buffer = io.BytesIO()
+        image.save(buffer, self.format, **options)
+        return buffer.getvalue()
+
+
+EXIF_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF")
+"""Formats whose EXIF block V4 reads."""
+
+
+def draw_lossless(rng: Rng, mode: str) -> Encoder:
+    """Draw an encoder that keeps every sample of an image of this mode."""
+    roll = rng.random()
+    if mode == "P":
+        if roll < 0.35:
+            return Encoder("GIF", (("optimize", False), ("interlace", int(rng.integers(2)))))
+        return Encoder("BMP") if roll < 0.45 else _png(rng)
+    if roll < 0.15 and mode in ("RGB", "RGBA"):
+        # Without `exact` the encoder clears the colours under transparent pixels.
+        return Encoder(
+            "WEBP", (("lossless", True), ("quality", int(rng.integers(0, 40))), ("method", 0), ("exact", True))
+        )
+    if roll < 0.28 and mode == "RGB":
+        return Encoder("BMP")
+    if roll < 0.31 and mode == "RGB":
+        return Encoder("TIFF", (("compression", ("raw", "tiff_lzw")[rng.integers(2)]),))
+    return _png(rng)
+
+
+def draw_any(rng: Rng, mode: str, formats: tuple[str, ...] = ()) -> Encoder:
+    """Draw an encoder, lossy or not, for an image of this mode, of one of `formats` if any are named."""
+    for _ in range(64):
+        roll = rng.random()
+        if mode in ("RGB", "L") and roll < 0.5:
+            encoder = _jpeg(rng)
+        elif mode in ("RGB", "RGBA") and roll < 0.65:
+            quality = int(rng.integers(30, 100))
+            encoder = Encoder("WEBP", (("quality", quality), ("method", 0)))
+        else:
+            encoder = draw_lossless(rng, mode)
+        if not formats or encoder.format in formats:
+            return encoder
+    return _png(rng)
+
+
+def _png(rng: Rng) -> Encoder:
+    return Encoder("PNG", (("compress_level", int(rng.integers(0, 4))),))
+
+
+def _jpeg(rng: Rng) -> Encoder:
+    quality = int(rng.integers(35, 100))
+    subsampling = int(rng.integers(0, 3))
+    return Encoder(
+        "JPEG", (("quality", quality), ("subsampling", subsampling), ("progressive", bool(rng.random() < 0.3)))
+    )

@@ -1,0 +1,37 @@
+"""The command line of `scripts/train_v4`."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from research.training.loop import Schedule, train
+from research.training.model_files import write_model
+from research.training.shards import stream_shards
+from worker.v4.card import DEFAULT_MODEL
+from worker.v4.network import Network
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train V4 and write the model folder."""
+    parser = argparse.ArgumentParser(prog="train_v4", description=main.__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=8000, help="steps to train for; the result is reproducible")
+    parser.add_argument("--minutes", type=float, help="time to train for, instead of steps")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the network; data takes one more process")
+    parser.add_argument("--name", default="starlight-v4")
+    parser.add_argument("--version", default="0.0.0")
+    parser.add_argument("--threshold", type=float, default=0.5, help="until validate_v4 has chosen one")
+    parser.add_argument("--out", type=Path, default=DEFAULT_MODEL, help="model folder to write (%(default)s)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    shards = stream_shards(options.corpus, options.seed, size=512)
+    schedule = Schedule(options.steps, options.minutes)
+    network = train(Network(), shards, schedule, options.seed)
+    card = write_model(options.out, network, options.name, options.version, options.threshold)
+    print(f"{options.out}: {card.name} {card.version}, sha256 {card.sha256}")
+    return 0

@@ -1,0 +1,89 @@
+"""The training loop: three losses, one network, a moving average of its weights."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from research.training.pool import Pool
+from research.training.shards import CLEAN, UNKNOWN, Shard
+from worker.v4.network import Heads, Network
+from worker.v4.streams import compute
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast to learn. Training ends after `steps`, or after `minutes` if these are given."""
+
+    steps: int
+    minutes: float | None = None
+    batch: int = 128
+    steps_per_shard: int = 8
+    pool: int = 60_000
+    peak_rate: float = 2e-3
+    warm_up: float = 0.03
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate at `progress` 0 to 1: a short warm-up, then a half cosine to zero."""
+        warm = min(1.0, progress / self.warm_up)
+        return self.peak_rate * warm * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def losses(heads: Heads, method: Tensor, order: Tensor) -> Tensor:
+    """Return the loss of a batch: stego head, each method's evidence, and the bit order where one can tell."""
+    stego = (method != CLEAN).float()
+    of_methods = functional.one_hot(method.clamp(min=0), heads.method.shape[1]) * stego[:, None]
+    loss = functional.binary_cross_entropy_with_logits(heads.stego, stego)
+    # Absent carriers have a fixed logit: their loss is nothing and their gradient too.
+    loss = loss + functional.binary_cross_entropy_with_logits(heads.method, of_methods, reduction="none").sum(1).mean()
+    if bool((order != UNKNOWN).any()):
+        loss = loss + 0.3 * functional.cross_entropy(heads.order, order)
+    return loss
+
+
+def train(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: int) -> Network:
+    """Train and return the moving average of the network; the same shards and steps give the same weights."""
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)  # type: ignore[no-untyped-call]
+    decayed = [value for value in network.parameters() if value.ndim > 1]
+    plain = [value for value in network.parameters() if value.ndim <= 1]
+    groups: list[dict[str, object]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.02)
+    pool = Pool(schedule.pool)
+    started = time.monotonic()
+    step, progress, mean = 0, 0.0, 0.0
+    for number, shard in enumerate(shards):
+        pool.add(shard)
+        for _ in range(schedule.steps_per_shard):
+            elapsed = (time.monotonic() - started) / 60.0
+            progress = elapsed / schedule.minutes if schedule.minutes else step / schedule.steps
+            if progress >= 1.0:
+                return _finished(averaged)
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.rate(progress)
+            planes, method, order = pool.draw(np.random.default_rng([seed, 1, step]), schedule.batch)
+            loss = losses(network(compute(planes)), method, order)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            averaged.update_parameters(network)
+            mean = loss.item() if step == 0 else 0.99 * mean + 0.01 * loss.item()
+            step += 1
+        if number % 10 == 0:
+            log.info("step %d, %.0f %%, %.1f minutes, loss %.4f", step, 100 * progress, elapsed, mean)
+    return _finished(averaged)
+
+
+def _finished(averaged: AveragedModel) -> Network:
+    network = averaged.module
+    assert isinstance(network, Network)
+    return network.eval()

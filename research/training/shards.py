@@ -1,0 +1,79 @@
+"""Training examples in shards: made in another process while the network learns, the same ones for the same seed."""
+
+import multiprocessing
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from research.stego.corpus import Corpus, find_images, open_image
+from research.stego.samples import Sample, SampleSource
+from worker.v4.methods import BIT_ORDERS, METHODS
+from worker.v4.planes import Planes, extract_planes
+
+CLEAN: Final = -1
+"""Class id of a clean image's method."""
+UNKNOWN: Final = -100
+"""Class id of a bit order that nobody could tell; torch's cross entropy leaves it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """N examples: their planes, and (N,) int64 class ids of method (or `CLEAN`) and bit order (or `UNKNOWN`)."""
+
+    planes: list[Planes]
+    method: NDArray[np.int64]
+    order: NDArray[np.int64]
+
+
+def make_shard(source: SampleSource, seed: int, number: int, size: int) -> Shard:
+    """Make the shard `number` of a seed, whatever shards were made before."""
+    rng = np.random.default_rng([seed, number])
+    planes: list[Planes] = []
+    labels: list[tuple[int, int]] = []
+    while len(planes) < size:
+        for sample in source.draw(rng):
+            try:
+                image = open_image(sample.data)
+            except (OSError, ValueError):
+                continue
+            planes.append(extract_planes(image, sample.data))
+            labels.append(class_ids(sample))
+    method, order = np.array(labels[:size], np.int64).T
+    return Shard(planes[:size], method, order)
+
+
+def class_ids(sample: Sample) -> tuple[int, int]:
+    """Return the class ids of a sample's method and bit order."""
+    if sample.method is None or sample.bit_order is None:
+        return CLEAN, UNKNOWN
+    # Read in the wrong order, ciphertext is ciphertext.
+    no_telling = sample.binary and sample.method in ("lsb.rgb", "palette")
+    return METHODS.index(sample.method), UNKNOWN if no_telling else BIT_ORDERS.index(sample.bit_order)
+
+
+def stream_shards(folder: Path, seed: int, size: int, ahead: int = 3) -> Iterator[Shard]:
+    """Yield shards 0, 1, 2, … of a corpus without end, made by one other process that stays `ahead` of the reader."""
+    context = multiprocessing.get_context("spawn")
+    queue: multiprocessing.Queue[Shard] = context.Queue(maxsize=ahead)
+    maker = context.Process(target=_make_shards, args=(find_images(folder), seed, size, queue), daemon=True)
+    maker.start()
+    try:
+        while True:
+            yield queue.get()
+    finally:
+        maker.terminate()
+        maker.join()
+
+
+def _make_shards(corpus: Corpus, seed: int, size: int, queue: "multiprocessing.Queue[Shard]") -> None:
+    warnings.simplefilter("ignore")
+    source = SampleSource(corpus)
+    number = 0
+    while True:
+        queue.put(make_shard(source, seed, number, size))
+        number += 1

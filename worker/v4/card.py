@@ -1,0 +1,84 @@
+"""The model card: what a folder of weights is, checked before anything trusts it.
+
+A model is a folder with `card.json` and the safetensors file that it names.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from worker.v4.methods import BIT_ORDERS, METHODS
+
+CARD_FILE: Final = "card.json"
+DEFAULT_MODEL: Final = Path(__file__).parent / "models" / "starlight-v4"
+"""Folder of the model that comes with the project."""
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class ModelError(Exception):
+    """The model folder can't be used: a file is missing, malformed or not the one that its card names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Identity and decision threshold of a model.
+
+    `sha256` is the hex digest of the file `weights`; `threshold` the stego probability from which on an image counts
+    as stego. `figures` are the measurements that the card states, as `scripts/validate_v4` wrote them.
+    """
+
+    name: str
+    version: str
+    weights: str
+    sha256: str
+    threshold: float
+    methods: tuple[str, ...] = METHODS
+    bit_orders: tuple[str, ...] = BIT_ORDERS
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check `folder/card.json`. Raises `ModelError` if it can't be used with this code."""
+    path = folder / CARD_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(raw, dict):
+        raise ModelError(f"{path}: is not a JSON object")
+    card = ModelCard(
+        name=_text(raw, "name", path),
+        version=_text(raw, "version", path),
+        weights=_text(raw, "weights", path),
+        sha256=_text(raw, "sha256", path),
+        threshold=_probability(raw, "threshold", path),
+        methods=tuple(raw.get("methods", ())),
+        bit_orders=tuple(raw.get("bit_orders", ())),
+        figures=dict(raw.get("figures", {})),
+    )
+    if not _SHA256.fullmatch(card.sha256):
+        raise ModelError(f"{path}: sha256 is not 64 lower-case hex digits")
+    if Path(card.weights).name != card.weights:
+        raise ModelError(f"{path}: weights must be a file name within the folder")
+    if card.methods != METHODS or card.bit_orders != BIT_ORDERS:
+        raise ModelError(f"{path}: methods and bit_orders must be {METHODS} and {BIT_ORDERS}, in this order")
+    return card
+
+
+def _text(raw: dict[str, Any], key: str, path: Path) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str) or not value:
+        raise ModelError(f"{path}: {key!r} must be a non-empty string")
+    return value
+
+
+def _probability(raw: dict[str, Any], key: str, path: Path) -> float:
+    value = raw.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
+        raise ModelError(f"{path}: {key!r} must be a number between 0 and 1")
+    return float(value)

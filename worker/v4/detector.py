@@ -1,0 +1,78 @@
+"""The detector: planes in, scores out, on one device."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as load_tensors
+
+from worker.v4.card import ModelCard, ModelError, read_card
+from worker.v4.network import Network
+from worker.v4.planes import Planes
+from worker.v4.streams import compute, stack
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What V4 says about one image.
+
+    `confidence` is the probability of the outcome it stands for. `method` and `bit_order` are None unless `is_stego`.
+    """
+
+    is_stego: bool
+    stego_probability: float
+    confidence: float
+    method: str | None
+    bit_order: str | None
+
+
+class Detector:
+    """A model on a device. Not for use by two threads at once."""
+
+    def __init__(self, network: Network, model: ModelCard, device: str = "cpu") -> None:
+        self.model = model
+        self._device = torch.device(device)
+        self._network = network.to(self._device).eval()
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> "Detector":
+        """Load a model folder. Raises `ModelError` if card or weights can't be used or the digest is wrong."""
+        card = read_card(folder)
+        path = folder / card.weights
+        try:
+            blob = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
+        digest = hashlib.sha256(blob).hexdigest()
+        if digest != card.sha256:
+            raise ModelError(f"{path}: SHA-256 is {digest}, the card says {card.sha256}")
+        network = Network()
+        try:
+            network.load_state_dict(load_tensors(blob))
+        except Exception as error:
+            raise ModelError(f"{path}: does not hold this network's weights ({error})") from error
+        return cls(network, card, device)
+
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+        """Score images together. A threshold of None, or no thresholds, means the model's own."""
+        if not batch:
+            return []
+        with torch.inference_mode():
+            heads = self._network(compute(stack(batch, self._device)))
+            probabilities = torch.sigmoid(heads.stego.double()).tolist()
+            methods = heads.method.argmax(1).tolist()
+            orders = heads.order.argmax(1).tolist()
+        limits = thresholds if thresholds is not None else [None] * len(batch)
+        return [self._score(*row) for row in zip(probabilities, methods, orders, limits, strict=True)]
+
+    def _score(self, probability: float, method: int, order: int, threshold: float | None) -> Score:
+        is_stego = probability >= (self.model.threshold if threshold is None else threshold)
+        return Score(
+            is_stego=is_stego,
+            stego_probability=probability,
+            confidence=max(probability, 1.0 - probability),
+            method=self.model.methods[method] if is_stego else None,
+            bit_order=self.model.bit_orders[order] if is_stego else None,
+        )

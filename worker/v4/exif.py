@@ -1,0 +1,53 @@
+"""The UserComment of an EXIF block, read straight from its TIFF structure (TIFF 6.0 section 2, CIPA DC-008 4.6.5)."""
+
+import struct
+from typing import Final
+
+USER_COMMENT: Final = 0x9286
+_EXIF_IFD: Final = 0x8769
+_TYPE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
+_MAX_ENTRIES: Final = 4096
+
+CHARSETS: Final = (b"ASCII\x00\x00\x00", b"UNICODE\x00", b"JIS\x00\x00\x00\x00\x00", b"\x00" * 8)
+"""The 8-byte headers that may stand before a UserComment's text."""
+
+
+def user_comment(block: memoryview) -> memoryview:
+    """Return the raw UserComment, charset header included, as a view of `block`; empty without one or if malformed.
+
+    Looks in the Exif directory and, as some writers put it there, in the main one. Never raises.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
+    if order is None or len(block) < 8:
+        return block[:0]
+    main = _entries(block, order, *struct.unpack_from(order + "I", block, 4))
+    found = block[:0]
+    for tag, kind, count, at in main:
+        if tag == _EXIF_IFD:
+            (offset,) = struct.unpack_from(order + "I", block, at)
+            for inner_tag, inner_kind, inner_count, inner_at in _entries(block, order, offset):
+                if inner_tag == USER_COMMENT:
+                    return _value(block, order, inner_kind, inner_count, inner_at)
+        elif tag == USER_COMMENT:
+            found = _value(block, order, kind, count, at)
+    return found
+
+
+def _entries(block: memoryview, order: str, offset: int) -> list[tuple[int, int, int, int]]:
+    """List tag, type, count and the value field's offset of each entry of the directory at `offset`."""
+    if offset + 2 > len(block):
+        return []
+    (count,) = struct.unpack_from(order + "H", block, offset)
+    whole = min(count, _MAX_ENTRIES, (len(block) - offset - 2) // 12)
+    first = offset + 2
+    return [
+        (*struct.unpack_from(order + "HHI", block, first + 12 * number), first + 12 * number + 8)
+        for number in range(whole)
+    ]
+
+
+def _value(block: memoryview, order: str, kind: int, count: int, at: int) -> memoryview:
+    size = count * (_TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 1)
+    if size > 4:
+        (at,) = struct.unpack_from(order + "I", block, at)
+    return block[at : at + size]

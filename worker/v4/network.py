@@ -1,0 +1,166 @@
+"""The network of V4: one byte-sequence encoder shared by all bit streams, evidence for each method, three heads.
+
+Each byte sequence passes an embedding and three strided convolutions, pooled by maximum and mean, beside a dense look
+at its first bytes, where every payload begins. What the sequences of one method say, with the statistics of its
+carrier and the context of the image, becomes that method's evidence; the stego head is the soft OR of the evidences.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worker.v4.methods import BIT_ORDERS, METHODS
+from worker.v4.streams import CONTENT_FEATURES, FORMAT_FEATURES, PADDING, PAIR_FEATURES, SLOTS, Streams
+
+_SLOTS_OF: Final = ((2,), (5, 6), (3, 4), (0,), (1,))
+"""Sequences, as positions in `SLOTS`, that may carry a payload of each of `METHODS`."""
+_PAIRS_OF: Final = (0, 1, 2, None, None)
+"""Position in `Streams.pairs` of each method's carrier, if it has one."""
+_TAPS: Final = 8
+_STRIDE: Final = 4
+_ABSENT: Final = -30.0
+"""Evidence of a method whose carrier the image lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Widths of the network's layers; the weights file states them."""
+
+    embedding: int = 16
+    first: int = 48
+    channels: int = 64
+    head_bytes: int = 32
+    sequence: int = 96
+    evidence: int = 96
+    context: int = 48
+
+
+class Heads(NamedTuple):
+    """Logits of B images: `stego` (B,), `method` (B, 5) in the order of `METHODS`, `order` (B, 3) of `BIT_ORDERS`."""
+
+    stego: Tensor
+    method: Tensor
+    order: Tensor
+
+
+class Network(nn.Module):
+    """V4: `Streams` in, `Heads` out."""
+
+    def __init__(self, sizes: Sizes = Sizes()) -> None:
+        super().__init__()
+        self.encoder = SequenceEncoder(sizes)
+        self.context = Context(sizes.context)
+        self.evidence = nn.ModuleList(
+            MethodEvidence(len(slots), pairs is not None, sizes)
+            for slots, pairs in zip(_SLOTS_OF, _PAIRS_OF, strict=True)
+        )
+        self.calibration = nn.Buffer(torch.tensor([1.0, 0.0]))
+
+    def forward(self, streams: Streams) -> Heads:
+        """Score a batch."""
+        tokens = torch.cat([streams.meta, streams.alpha, streams.lsb, streams.palette_lsb], dim=1)
+        batch, slots = streams.present.shape
+        context = self.context(streams)
+        rows = streams.present.reshape(-1).nonzero()[:, 0]
+        encoded = self.encoder(tokens.reshape(batch * slots, -1)[rows], rows % slots)
+        sequences = encoded.new_zeros(batch * slots, encoded.shape[1]).index_copy(0, rows, encoded)
+        sequences = sequences.view(batch, slots, -1)
+
+        scores = []
+        orders = []
+        for module, members, pairs in zip(self.evidence, _SLOTS_OF, _PAIRS_OF, strict=True):
+            parts = [sequences[:, members].flatten(1), streams.content[:, members].flatten(1), context]
+            if pairs is not None:
+                parts.append(streams.pairs[:, pairs])
+            out = module(torch.cat(parts, dim=1))
+            scores.append(out[:, 0].masked_fill(~streams.present[:, members[0]], _ABSENT))
+            orders.append(out[:, 1:])
+        method = torch.stack(scores, dim=1)
+        order = (torch.softmax(method, dim=1)[:, :, None] * torch.stack(orders, dim=1)).sum(1)
+        stego = soft_or(method) * self.calibration[0] + self.calibration[1]
+        return Heads(stego, method, order)
+
+
+class SequenceEncoder(nn.Module):
+    """Bytes to a vector: (S, 1024) tokens and their slots (S,) to (S, sequence) float32."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.head_bytes = sizes.head_bytes
+        self.embedding = nn.Embedding(PADDING + 1, sizes.embedding)
+        self.slot = nn.Embedding(len(SLOTS), sizes.sequence)
+        self.first = nn.Parameter(torch.randn(_TAPS, sizes.embedding, sizes.first) / sizes.embedding**0.5 / _TAPS**0.5)
+        self.first_bias = nn.Parameter(torch.zeros(sizes.first))
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(sizes.first, sizes.channels, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv1d(sizes.channels, sizes.channels, 4, stride=2, padding=1),
+            nn.ReLU(),
+        )
+        self.head = nn.Sequential(nn.Linear(sizes.head_bytes * sizes.embedding, sizes.channels * 2), nn.ReLU())
+        self.join = nn.Sequential(nn.LayerNorm(sizes.channels * 5), nn.Linear(sizes.channels * 5, sizes.sequence))
+
+    def forward(self, tokens: Tensor, slots: Tensor) -> Tensor:
+        """Encode sequences."""
+        waves = self.convolutions(self._first_layer(tokens))
+        start = self.head(self.embedding(tokens[:, : self.head_bytes]).flatten(1))
+        # The first position on its own: a short payload is lost in the mean and outshone in the maximum.
+        pooled = torch.cat([waves.amax(2), waves.mean(2), waves[:, :, 0], start], dim=1)
+        return functional.relu(self.join(pooled) + self.slot(slots))
+
+    def _first_layer(self, tokens: Tensor) -> Tensor:
+        """Apply the first convolution, (S, 1024) to (S, first, 256).
+
+        An embedding followed by a linear layer is a table for each tap; looking their rows up and adding them is ten
+        times as fast on a CPU as embedding and convolving.
+        """
+        table = (self.embedding.weight @ self.first).flatten(0, 1)
+        padded = functional.pad(tokens, (2, 2), value=PADDING)
+        taps = padded.unfold(1, _TAPS, _STRIDE)
+        rows = taps + torch.arange(_TAPS, dtype=taps.dtype, device=taps.device) * (PADDING + 1)
+        summed = functional.embedding_bag(rows.flatten(0, 1), table, mode="sum")
+        return functional.relu(summed + self.first_bias).view(*taps.shape[:2], -1).transpose(1, 2)
+
+
+class Context(nn.Module):
+    """What the image is like as a whole: the `pixel`, `palette` and `format` streams to (B, context) float32."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.pixel = nn.Sequential(
+            nn.Conv2d(3, 12, 4, stride=4), nn.ReLU(), nn.Conv2d(12, 16, 2, stride=2), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        self.palette = nn.Sequential(nn.Linear(768, 16), nn.ReLU())
+        self.join = nn.Sequential(nn.Linear(16 * 16 + 16 + FORMAT_FEATURES, size), nn.ReLU())
+
+    def forward(self, streams: Streams) -> Tensor:
+        """Describe a batch."""
+        parts = [self.pixel(streams.pixel), self.palette(streams.palette), streams.format]
+        joined: Tensor = self.join(torch.cat(parts, dim=1))
+        return joined
+
+
+class MethodEvidence(nn.Sequential):
+    """Evidence (B, 1 + 3) for one method: its logit, then its vote on the bit order."""
+
+    def __init__(self, slots: int, has_pairs: bool, sizes: Sizes) -> None:
+        width = slots * (sizes.sequence + CONTENT_FEATURES) + sizes.context + (PAIR_FEATURES if has_pairs else 0)
+        super().__init__(
+            nn.Linear(width, sizes.evidence),
+            nn.ReLU(),
+            nn.Linear(sizes.evidence, sizes.evidence // 2),
+            nn.ReLU(),
+            nn.Linear(sizes.evidence // 2, 1 + len(BIT_ORDERS)),
+        )
+
+
+def soft_or(logits: Tensor) -> Tensor:
+    """Return the logit of 1 - Π(1 - p) for independent events of logits (B, N), in a form that does not overflow."""
+    total = functional.softplus(logits).sum(1)
+    return total + torch.log(-torch.expm1(-total.clamp(min=1e-12)))
+
+
+assert len(_SLOTS_OF) == len(METHODS)
