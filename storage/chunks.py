@@ -66,7 +66,7 @@ FINISH = text(f"""
     WITH ended AS (
         UPDATE chunks SET state = 'done', lease_until = NULL
         WHERE id = :id AND attempt = :attempt AND state = 'running'
-        RETURNING job_id
+        RETURNING job_id, first_ordinal, cardinality(refs) AS images
     ), written AS (
         INSERT INTO verdicts (job_id, {", ".join(VERDICT_COLUMNS)})
         SELECT ended.job_id, listed.*
@@ -74,34 +74,30 @@ FINISH = text(f"""
         ON CONFLICT (job_id, ordinal) DO NOTHING
         RETURNING outcome
     ), counted AS (
-        SELECT count(*) AS images, count(*) FILTER (WHERE outcome = 'clean') AS clean,
+        SELECT count(*) AS written, count(*) FILTER (WHERE outcome = 'clean') AS clean,
             count(*) FILTER (WHERE outcome = 'stego') AS stego, count(*) FILTER (WHERE outcome = 'error') AS error
         FROM written
     ), progressed AS (
         UPDATE jobs SET clean = jobs.clean + counted.clean, stego = jobs.stego + counted.stego,
             error = jobs.error + counted.error,
-            state = CASE WHEN jobs.clean + jobs.stego + jobs.error + images = total AND state <> 'cancelled'
+            state = CASE WHEN jobs.clean + jobs.stego + jobs.error + written = total AND state <> 'cancelled'
                 THEN 'done' ELSE state END,
-            finished_at = CASE WHEN jobs.clean + jobs.stego + jobs.error + images = total
+            finished_at = CASE WHEN jobs.clean + jobs.stego + jobs.error + written = total
                 THEN now() ELSE finished_at END
-        FROM counted WHERE jobs.id = (SELECT job_id FROM ended)
-        RETURNING pg_notify(:channel, jobs.id::text)
+        FROM counted, ended WHERE jobs.id = ended.job_id
+        RETURNING pg_notify(:channel, format('%s %s %s', jobs.id, ended.first_ordinal, ended.images))
     )
     SELECT count(*) FROM progressed
 """)
 
 
-def give_back(engine: Engine, claims: Sequence[Claim]) -> None:
-    """Return chunks that will not be finished here, without counting a loss, for the dispatcher to publish again."""
+def abandon_chunk(engine: Engine, claim: Claim) -> None:
+    """End the lease of a chunk whose scan failed: the dispatcher counts it as lost and publishes it again."""
     with engine.begin() as connection:
-        for claim in claims:
-            connection.execute(
-                text("""
-                    UPDATE chunks SET state = 'pending', worker = NULL, lease_until = NULL
-                    WHERE id = :id AND attempt = :attempt AND state = 'running'
-                """),
-                {"id": claim.chunk_id, "attempt": claim.attempt},
-            )
+        connection.execute(
+            text("UPDATE chunks SET lease_until = now() WHERE id = :id AND attempt = :attempt AND state = 'running'"),
+            {"id": claim.chunk_id, "attempt": claim.attempt},
+        )
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
 
 
@@ -218,10 +214,10 @@ CONVICT = text("""
         INSERT INTO verdicts (job_id, ordinal, uri, outcome, error_code, error_detail)
         SELECT job_id, first_ordinal, refs[1], 'error', 'worker_crash',
             format('the worker died %s times while scanning this image', CAST(:losses AS int)) FROM ended
-        ON CONFLICT (job_id, ordinal) DO NOTHING RETURNING job_id
+        ON CONFLICT (job_id, ordinal) DO NOTHING RETURNING job_id, ordinal
     )
     UPDATE jobs SET error = error + 1,
         state = CASE WHEN clean + stego + error + 1 = total AND state <> 'cancelled' THEN 'done' ELSE state END,
         finished_at = CASE WHEN clean + stego + error + 1 = total THEN now() ELSE finished_at END
-    WHERE id = (SELECT job_id FROM written) RETURNING pg_notify(:channel, id::text)
+    FROM written WHERE id = written.job_id RETURNING pg_notify(:channel, format('%s %s 1', id, written.ordinal))
 """)

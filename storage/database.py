@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 from alembic import command
 from alembic.config import Config
+from psycopg import sql
 from sqlalchemy import Engine, create_engine, make_url
 
+# Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts are stored, "JOB_ID FIRST_ORDINAL COUNT".
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
 MIGRATION_LOCK = 0x53544152
@@ -48,31 +50,30 @@ def upgrade(engine: Engine) -> None:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
 
 
-def notifications(engine: Engine, channel: str, timeout_s: float) -> Iterator[str | None]:
-    """Yield the payload of each notification on `channel`, and None whenever `timeout_s` passes without one.
+def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:
+    """Yield the payloads heard on `channels`, and an empty set whenever `timeout_s` passes without any.
 
-    The first value is None, once we listen, so that what happened before can be looked up. A lost connection is
-    opened again with a growing pause and reported by another None.
+    The first set is empty, once we listen, so that what happened before can be looked up. A lost connection is
+    opened again with a growing pause and reported by another empty set.
     """
     pause = RECONNECT_FIRST_S
     while True:
         try:
-            with _listener(engine, channel) as connection:
+            with _listener(engine, channels) as connection:
                 pause = RECONNECT_FIRST_S
-                yield None
+                yield set()
                 while True:
-                    heard: list[str | None] = [
-                        notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)
-                    ]
-                    yield from heard or [None]
+                    heard = {notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)}
+                    yield heard | {notice.payload for notice in connection.notifies(timeout=0)}
         except psycopg.OperationalError as error:
             log.warning("database connection lost, trying again in %.1f s: %s", pause, str(error).strip())
             time.sleep(pause)
             pause = min(2 * pause, RECONNECT_LONGEST_S)
 
 
-def _listener(engine: Engine, channel: str) -> psycopg.Connection:
+def _listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     connection = psycopg.connect(url, autocommit=True, application_name="starlight listener", connect_timeout=10)
-    connection.execute(f"LISTEN {channel}")
+    for channel in channels:
+        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     return connection

@@ -175,12 +175,11 @@ def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
                 UPDATE jobs SET error = error + :cancelled,
                     state = CASE WHEN state = 'done' THEN 'done' ELSE 'cancelled' END,
                     finished_at = coalesce(finished_at, now())
-                WHERE id = :id RETURNING id
+                WHERE id = :id RETURNING pg_notify(:channel, format('%s 0 %s', id, total))
             """),
-            {"id": job_id, "cancelled": cancelled},
-        ).scalar()
-        connection.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": FINISHED, "id": str(job_id)})
-    return cancelled if known else None
+            {"id": job_id, "cancelled": cancelled, "channel": FINISHED},
+        ).one_or_none()
+    return None if known is None else cancelled
 
 
 CANCEL_CHUNKS = text("""

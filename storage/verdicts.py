@@ -143,9 +143,9 @@ def find_verdicts(engine: Engine, wanted: VerdictFilter, limit: int | None = Non
             yield record(row)
 
 
-def verdicts_from(engine: Engine, job_id: uuid.UUID, ordinal: int, limit: int = PAGE) -> list[Record]:
-    """Return up to `limit` verdicts of a job with ordinals from `ordinal` on, in order; gaps are where none is yet."""
-    query = text(f"{SELECT} WHERE job_id = :job_id AND ordinal >= :ordinal ORDER BY ordinal LIMIT :limit")
+def verdicts_between(engine: Engine, job_id: uuid.UUID, first: int, last: int) -> list[Record]:
+    """Return the verdicts of a job with ordinals from `first` to `last`, in order; gaps are where none is yet."""
+    query = text(f"{SELECT} WHERE job_id = :job_id AND ordinal BETWEEN :first AND :last ORDER BY ordinal")
     with engine.connect() as connection:
-        rows = connection.execute(query, {"job_id": job_id, "ordinal": ordinal, "limit": limit}).mappings()
+        rows = connection.execute(query, {"job_id": job_id, "first": first, "last": last}).mappings()
         return [record(row) for row in rows]

@@ -22,3 +22,14 @@ def candidate_ports(remembered: Path, tries: int) -> Iterator[int]:
         port = int(remembered.read_text()) if attempt == 0 and remembered.exists() else free_port()
         remembered.write_text(str(port))
         yield port
+
+
+def usable_port(preferred: int) -> int:
+    """Return the preferred port, or a free one where something listens on that already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            return free_port()
+    return preferred

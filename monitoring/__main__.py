@@ -1,0 +1,35 @@
+"""`python -m monitoring`: serve the metrics until told to stop."""
+
+import logging
+import signal
+import sys
+from types import FrameType
+
+import redis
+from prometheus_client import CollectorRegistry, start_http_server
+
+from monitoring.exporter import StarlightCollector
+from storage.database import connect
+from storage.settings import settings
+
+
+def end(_signal: int, _frame: FrameType | None) -> None:
+    """End the process."""
+    sys.exit(0)
+
+
+def main() -> None:
+    """Serve `/metrics`."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    signal.signal(signal.SIGTERM, end)
+    configured = settings()
+    assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight exporter`"
+    assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight exporter`"
+    registry = CollectorRegistry()
+    engine = connect(configured.database_url, pool_size=2, application="starlight exporter")
+    registry.register(StarlightCollector(engine, redis.Redis.from_url(configured.redis_url), configured))
+    start_http_server(configured.exporter_port, configured.exporter_host, registry)
+    signal.pause()
+
+
+main()

@@ -1,0 +1,1 @@
+"""Where jobs come from: sources, submission, the dispatcher and the `starlight` command."""

@@ -1,0 +1,83 @@
+"""The members of `.zip` and `.tar` archives, read within bounds and never written to a path of their choosing."""
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import IO
+
+TAR_SUFFIXES = (b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz")
+ZIP_SUFFIXES = (b".zip",)
+READ_ERRORS = (
+    OSError, EOFError, RuntimeError, NotImplementedError, ValueError,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+
+
+class ArchiveTooLargeError(Exception):
+    """An archive with more members or bytes than the settings allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of an archive; `data` is None where it cannot be read, `name` where the archive itself cannot."""
+
+    name: str | None
+    data: bytes | None
+
+
+def is_archive(name: bytes) -> bool:
+    """Whether a file of this name is taken for an archive."""
+    return name.lower().endswith(ZIP_SUFFIXES + TAR_SUFFIXES)
+
+
+def unpack(path: bytes, *, max_members: int, max_bytes: int, max_member_bytes: int) -> Iterator[Member]:
+    """Yield the files of an archive, each up to `max_member_bytes`, one in memory at a time.
+
+    Archives inside are files like others. Raises ArchiveTooLargeError beyond `max_members` or `max_bytes`.
+    """
+    read = _unzip if path.lower().endswith(ZIP_SUFFIXES) else _untar
+    total = 0
+    for count, member in enumerate(read(path, max_member_bytes), 1):
+        total += len(member.data or b"")
+        if count > max_members or total > max_bytes:
+            raise ArchiveTooLargeError(
+                f"{path!r} has more than {max_members:,} files or {max_bytes:,} bytes: unpack it yourself, or raise "
+                "STARLIGHT_MAX_ARCHIVE_MEMBERS or STARLIGHT_MAX_ARCHIVE_BYTES"
+            )
+        yield member
+
+
+def _unzip(path: bytes, limit: int) -> Iterator[Member]:
+    try:
+        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:  # noqa: PTH123 - pathlib cannot hold bytes
+            for entry in archive.infolist():
+                if not entry.is_dir():
+                    yield Member(entry.filename, _read(partial(archive.open, entry), limit))
+    except READ_ERRORS:
+        yield Member(None, None)
+
+
+def _untar(path: bytes, limit: int) -> Iterator[Member]:
+    try:
+        with open(path, "rb") as stream, tarfile.open(fileobj=stream) as archive:  # noqa: PTH123
+            for entry in archive:
+                if not entry.isdir():
+                    yield Member(entry.name, _read(partial(archive.extractfile, entry), limit))
+    except READ_ERRORS:
+        yield Member(None, None)
+
+
+def _read(opened: Callable[[], IO[bytes] | None], limit: int) -> bytes | None:
+    """Return up to `limit` bytes, or None where the member is damaged, encrypted or no file (a device, a lost link)."""
+    try:
+        stream = opened()
+        if stream is None:
+            return None
+        with stream:
+            return stream.read(limit)
+    except (*READ_ERRORS, KeyError):
+        return None

@@ -1,0 +1,5 @@
+"""The `starlight` command."""
+
+from producer.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,136 @@
+"""`starlight submit`, `job`, `jobs`, `cancel` and `audit`."""
+
+import dataclasses
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from producer.cli.output import plural, summary, visible
+from producer.cli.progress import job_progress
+from producer.cli.session import Session, UsageError, parse_id, session
+from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, submit_paths
+from producer.following import Follower
+from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, list_jobs
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+NOT_EXACT = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    for command in (submit, job, jobs, cancel, audit):
+        app.command()(command)
+
+
+def submit(
+    paths: Paths,
+    name: Name = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
+    priority: PriorityOption = Priority.BULK,
+    null: Null = False,
+) -> None:
+    """Submit images as one job and print its id; workers scan it when they run."""
+    with session() as current:
+        submission = submit_paths(
+            current, paths, name=name, priority=priority, null=null, idempotency_key=idempotency_key
+        )
+    print(submission.job_id)
+    known = "" if submission.created else ", submitted before under this idempotency key"
+    print(f"{plural(submission.total, 'image')}{known}", file=sys.stderr)
+
+
+def job(
+    job_id: JobId,
+    watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show where a job stands."""
+    with session() as current:
+        status = existing(current, job_id)
+        if watch and not status.ended:
+            with job_progress(status.total) as progress:
+                for update in Follower(current.engine, status.id, status.total).updates():
+                    progress.show(update.job)
+            status = existing(current, job_id)
+    if as_json:
+        print(as_line(status))
+        return
+    for label, value in (
+        ("job", status.id), ("name", status.name), ("submitter", status.submitter), ("priority", status.priority),
+        ("state", status.state), ("progress", f"{status.finished:,} of {status.total:,}"),
+        ("verdicts", summary(status)),
+        ("created", status.created_at), ("started", status.started_at), ("finished at", status.finished_at),
+    ):  # fmt: skip
+        if value is not None:
+            print(f"{label:<12} {visible(str(value))}")
+
+
+def jobs(
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20, as_json: Json = False
+) -> None:
+    """List the newest jobs."""
+    with session() as current:
+        listed = list_jobs(current.engine, limit=limit)
+    if as_json:
+        for status in listed:
+            print(as_line(status))
+        return
+    table = Table("ID", "NAME", "SUBMITTER", "STATE", "IMAGES", "DONE", "STEGO", "ERRORS", "CREATED", box=None)
+    for status in listed:
+        counts = (status.total, status.finished, status.stego, status.error)
+        table.add_row(
+            str(status.id), visible(status.name or ""), visible(status.submitter), status.state,
+            *(f"{count:,}" for count in counts), f"{status.created_at:%Y-%m-%d %H:%M}",
+        )  # fmt: skip
+    Console(soft_wrap=True).print(table)
+
+
+def cancel(job_id: JobId) -> None:
+    """Cancel a job: its images without a verdict get an error verdict with the code `cancelled`."""
+    with session() as current:
+        left = cancel_job(current.engine, existing(current, job_id).id)
+    print(f"{plural(left or 0, 'image')} will not be scanned")
+
+
+def audit(
+    job_id: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Audit every job.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Count references and verdicts of a job; exit code 1 unless each reference has exactly one verdict."""
+    if (job_id is None) != every:
+        raise UsageError("name one job id, or --all")
+    exact = True
+    with session() as current:
+        wanted = None if job_id is None else [existing(current, job_id).id]
+        for audited in audit_jobs(current.engine, wanted):
+            exact = exact and audited.exact
+            if as_json:
+                print(json.dumps({**dataclasses.asdict(audited), "exact": audited.exact}, default=str))
+                continue
+            counters = "" if audited.counters_agree else ", the job's counters disagree"
+            print(
+                f"{audited.job_id}: {audited.references} references, {audited.verdicts} verdicts, "
+                f"{audited.missing} missing, {audited.double} double{counters}"
+            )
+    if not exact:
+        raise typer.Exit(NOT_EXACT)
+
+
+def existing(current: Session, job_id: str) -> JobStatus:
+    """Return the job; raises UsageError where there is none."""
+    status = get_job(current.engine, parse_id(job_id))
+    if status is None:
+        raise UsageError(f"there is no job {job_id}; `starlight jobs` lists them")
+    return status
+
+
+def as_line(status: JobStatus) -> str:
+    """Return the job as one JSON object, times in ISO 8601."""
+    fields = {**dataclasses.asdict(status), "finished": status.finished}
+    return json.dumps(fields, default=lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value))

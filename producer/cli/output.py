@@ -1,0 +1,131 @@
+"""Verdicts and jobs as people and programs read them. Whatever was hidden or named is data: shown escaped."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from producer.sources import display_name
+from storage.jobs import JobStatus
+from storage.verdicts import RECORD_KEYS, Record
+
+STYLES = {"clean": "green", "stego": "bold red", "error": "yellow"}
+NAME_WIDTH = 34
+
+
+class Format(StrEnum):
+    """How verdicts are printed."""
+
+    TABLE = "table"
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+class VerdictWriter(Protocol):
+    """Prints verdicts one by one as they come."""
+
+    def write(self, verdicts: Iterable[Record]) -> None:
+        """Print these verdicts now."""
+
+
+def writer(chosen: Format) -> VerdictWriter:
+    """Return the writer of this format, on what is standard output at the moment."""
+    writers: dict[Format, Callable[[TextIO], VerdictWriter]] = {
+        Format.TABLE: TableWriter,
+        Format.NDJSON: NdjsonWriter,
+        Format.CSV: CsvWriter,
+    }
+    return writers[chosen](sys.stdout)
+
+
+class NdjsonWriter:
+    """One JSON object a line, in ASCII."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, verdicts: Iterable[Record]) -> None:
+        """Print these verdicts now."""
+        for verdict in verdicts:
+            self._stream.write(json.dumps(verdict) + "\n")
+        self._stream.flush()
+
+
+class CsvWriter:
+    """Comma-separated values under a header."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rows = csv.DictWriter(stream, RECORD_KEYS, lineterminator="\n")
+        self._rows.writeheader()
+
+    def write(self, verdicts: Iterable[Record]) -> None:
+        """Print these verdicts now."""
+        self._rows.writerows(verdicts)
+        self._stream.flush()
+
+
+class TableWriter:
+    """Aligned columns, coloured on a terminal; rows appear at once, so widths are fixed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, soft_wrap=True, highlight=False)
+        self._wide = self._console.width if self._console.is_terminal else None
+        self._row("OUTCOME", "P(STEGO)", "METHOD", "BIT ORDER", "IMAGE", "MESSAGE OR REASON", style="bold")
+
+    def write(self, verdicts: Iterable[Record]) -> None:
+        """Print these verdicts now."""
+        for verdict in verdicts:
+            probability = verdict["stego_probability"]
+            outcome = verdict["outcome"]
+            reason = verdict["extracted_message"] or ""
+            if outcome == "error":
+                reason = f"{verdict['error_code']}: {verdict['error_detail']}"
+            self._row(
+                outcome,
+                "" if probability is None else f"{probability:.4f}",
+                verdict["stego_type"] or "",
+                verdict["bit_order"] or "",
+                shortened(visible(display_name(verdict["uri"])), NAME_WIDTH),
+                visible(reason),
+                style=STYLES[outcome],
+            )
+
+    def _row(self, outcome: str, probability: str, method: str, order: str, name: str, rest: str, style: str) -> None:
+        line = Text(f"{outcome:<8}", style=style)
+        line.append(f"{probability:<9} {method:<8} {order:<10} {name:<{NAME_WIDTH}}  {rest}".rstrip(), style="default")
+        if self._wide is not None:
+            line.truncate(self._wide, overflow="ellipsis")
+        self._console.print(line)
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters, odd spaces and broken surrogates as escapes, on one line."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def shortened(name: str, width: int) -> str:
+    """Return the end of a long name, which tells more than its start."""
+    return name if len(name) <= width else "…" + name[1 - width :]
+
+
+def summary(job: JobStatus) -> str:
+    """Return the job in one line: images, stego, errors and images a minute."""
+    counts = f"{plural(job.finished, 'image')}: {job.clean} clean, {job.stego} stego, {plural(job.error, 'error')}"
+    if not (job.started_at and job.finished_at) or job.finished_at <= job.started_at:
+        return counts
+    seconds = (job.finished_at - job.started_at).total_seconds()
+    return f"{counts}; {seconds:.1f} s, {60 * job.finished / seconds:,.0f} images/min"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return the count with its noun: `1 image`, `1,000 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,47 @@
+"""A progress bar with rate and time left, on terminals only."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from storage.jobs import JobStatus
+
+
+class RateColumn(ProgressColumn):
+    """Images a minute, as measured over the last seconds."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, or nothing while it is not known."""
+        return Text(f"{60 * task.speed:,.0f} images/min" if task.speed else "")
+
+
+class JobProgress:
+    """The bar of one job."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("scanning", total=total, found="")
+
+    def show(self, job: JobStatus) -> None:
+        """Show where the job stands."""
+        found = f"{job.stego} stego, {job.error} errors"
+        self._progress.update(self._task, completed=job.finished, total=job.total, found=found)
+
+
+@contextmanager
+def job_progress(total: int) -> Iterator[JobProgress]:
+    """Show a bar while the block lasts, on standard output or else standard error, whichever is a terminal.
+
+    What the block prints to `sys.stdout` appears above the bar.
+    """
+    console = Console(stderr=not sys.stdout.isatty())
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[found]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield JobProgress(progress, total)

@@ -1,0 +1,51 @@
+"""Running a stack for a command: one at a time per data folder."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from producer.cli.session import Session
+from producer.stack import Program, Stack
+from storage.embedded.locks import FileLock
+
+LOCK_NAME = "stack.lock"
+
+
+def stack_lock(data_dir: Path) -> FileLock:
+    """Return the lock that whoever runs this data folder's stack holds."""
+    return FileLock(data_dir / LOCK_NAME)
+
+
+class StackRunner:
+    """Runs the stack if nobody else does, and takes it over when they stop."""
+
+    def __init__(self, current: Session, programs: Sequence[Program], log_to: Path | None) -> None:
+        self._lock = stack_lock(current.settings.data_dir)
+        self._stack = Stack(programs, current.servers.environment(), log_to)
+        self.running = False
+
+    def watch(self) -> None:
+        """Keep the stack running; call this every second or so."""
+        if self.running:
+            self._stack.watch()
+        elif self._lock.acquire(wait=False):
+            self._lock.write(str(os.getpid()))
+            self.running = True
+            self._stack.start()
+
+    def stop(self) -> None:
+        """Stop what was started here."""
+        self._stack.stop()
+        self._lock.release()
+
+
+@contextmanager
+def running_stack(current: Session, programs: Sequence[Program], log_to: Path | None) -> Iterator[StackRunner]:
+    """Yield a runner that has started the stack, unless another process of this data folder runs one."""
+    runner = StackRunner(current, programs, log_to)
+    try:
+        runner.watch()
+        yield runner
+    finally:
+        runner.stop()

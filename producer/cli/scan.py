@@ -1,0 +1,97 @@
+"""`starlight scan`: submit, follow, print, and run what is needed for it where nothing runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from producer.cli.output import Format, VerdictWriter, plural, summary, writer
+from producer.cli.progress import JobProgress, job_progress
+from producer.cli.running import StackRunner, running_stack
+from producer.cli.session import Session, session
+from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, submit_paths
+from producer.following import Follower
+from producer.stack import dispatcher, worker
+from storage.jobs import JobStatus, Submission, cancel_job, get_job
+from storage.workers import live_workers
+from worker.devices import visible_devices
+
+ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    app.command()(scan)
+
+
+def scan(
+    paths: Paths,
+    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002
+    ordered: Annotated[bool, typer.Option("--ordered", help="Print in the order of submission.")] = False,
+    name: Name = None,
+    priority: PriorityOption = Priority.BULK,
+    null: Null = False,
+) -> None:
+    """Scan images and print their verdicts as they are stored.
+
+    Exit code 0: all clean. 1: something hidden was found. 2: some images ended in an error, or wrong usage.
+    """
+    with session() as current:
+        if current.settings.database_url is not None:
+            warn_without_workers(current)
+            job = scan_and_print(current, None, paths, format, ordered, name, priority, null)
+        else:
+            programs = [dispatcher(), *(worker(device) for device in visible_devices())]
+            with running_stack(current, programs, current.settings.data_dir / "logs") as runner:
+                job = scan_and_print(current, runner, paths, format, ordered, name, priority, null)
+    print(f"{summary(job)}; job {job.id}", file=sys.stdout if format is Format.TABLE else sys.stderr)
+    if job.error:
+        raise typer.Exit(SOME_ERRORS)
+    raise typer.Exit(STEGO_FOUND if job.stego else ALL_CLEAN)
+
+
+def scan_and_print(
+    current: Session,
+    runner: StackRunner | None,
+    paths: list[str],
+    format: Format,  # noqa: A002
+    ordered: bool,
+    name: str | None,
+    priority: Priority,
+    null: bool,
+) -> JobStatus:
+    """Submit one job, print its verdicts and return it ended; Ctrl-C cancels it."""
+    submission = submit_paths(current, paths, name=name, priority=priority, null=null)
+    follower = Follower(current.engine, submission.job_id, submission.total, ordered=ordered)
+    try:
+        with job_progress(submission.total) as progress:
+            follow(follower, writer(format), progress, runner)
+    except KeyboardInterrupt:
+        cancel(current, submission)
+        raise
+    job = get_job(current.engine, submission.job_id)
+    assert job is not None, "it was there a moment ago"
+    return job
+
+
+def follow(follower: Follower, output: VerdictWriter, progress: JobProgress, runner: StackRunner | None) -> None:
+    """Print verdicts until the job has ended, keeping the stack running meanwhile."""
+    for update in follower.updates():
+        output.write(update.verdicts)
+        progress.show(update.job)
+        if runner is not None:
+            runner.watch()
+
+
+def cancel(current: Session, submission: Submission) -> None:
+    """End the job that nobody waits for any more."""
+    left = cancel_job(current.engine, submission.job_id) or 0
+    print(f"cancelled job {submission.job_id}; {plural(left, 'image')} not scanned", file=sys.stderr)
+
+
+def warn_without_workers(current: Session) -> None:
+    """Tell a person who would wait for nothing."""
+    if not live_workers(current.engine, current.settings.lease_s):
+        print(
+            "no worker is alive on these servers: the job waits until one starts (`starlight worker`)", file=sys.stderr
+        )

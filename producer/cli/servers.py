@@ -1,0 +1,109 @@
+"""`starlight up`, `down` and `db`."""
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from producer.cli.running import running_stack, stack_lock
+from producer.cli.session import Session, UsageError, session
+from producer.stack import STOP_GRACE_S, Program, dispatcher, exporter, flower, worker
+from storage.embedded.ports import usable_port
+from storage.embedded.servers import EmbeddedServers
+from storage.settings import settings
+from worker.devices import Device, visible_devices
+
+WATCH_INTERVAL_S = 0.5
+
+database = typer.Typer(help="The database.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    app.command()(up)
+    app.command()(down)
+    app.add_typer(database, name="db")
+
+
+def up(
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu0, cpu1, gpu0, …; may be repeated. Without it: every GPU, or the processor."),
+    ] = None,
+) -> None:
+    """Run the whole stack in the foreground until Ctrl-C: servers, dispatcher, workers, exporter and Flower."""
+    devices = [Device.parse(name) for name in device] if device else visible_devices()
+    configured = settings()
+    flower_port, exporter_port = usable_port(configured.flower_port), usable_port(configured.exporter_port)
+    os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
+    programs = [dispatcher(), *(worker(each) for each in devices), exporter(), flower(flower_port)]
+    signal.signal(signal.SIGTERM, interrupt)
+    with session() as current, running_stack(current, programs, log_to=None) as runner:
+        if not runner.running:
+            holder = stack_lock(configured.data_dir).read()
+            raise UsageError(
+                f"a stack already runs on {configured.data_dir} (process {holder}); `starlight down` ends it"
+            )
+        announce(current, programs, flower_port, exporter_port)
+        try:
+            while True:
+                runner.watch()
+                time.sleep(WATCH_INTERVAL_S)
+        except KeyboardInterrupt:
+            print("stopping: running chunks finish first; once more Ctrl-C ends them at once", file=sys.stderr)
+
+
+def announce(current: Session, programs: list[Program], flower_port: int, exporter_port: int) -> None:
+    """Say where everything is."""
+    for label, address in (
+        ("PostgreSQL", current.servers.database_url),
+        ("Redis", current.servers.redis_url),
+        ("Flower", f"http://127.0.0.1:{flower_port}"),
+        ("Metrics", f"http://{current.settings.exporter_host}:{exporter_port}/metrics"),
+        ("Running", ", ".join(program.name for program in programs)),
+    ):
+        print(f"{label:<11} {address}", flush=True)
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def down() -> None:
+    """Stop the stack and the embedded servers of this data folder."""
+    configured = settings()
+    lock = stack_lock(configured.data_dir)
+    if not configured.data_dir.exists():
+        print("nothing runs here")
+        return
+    deadline = time.monotonic() + 2 * STOP_GRACE_S
+    signalled = None
+    while not lock.acquire(wait=False):
+        holder = int(lock.read() or 0)
+        if holder and holder != signalled:
+            with suppress(ProcessLookupError):
+                os.kill(holder, signal.SIGTERM)
+            signalled = holder
+        if time.monotonic() > deadline:
+            raise UsageError(f"process {holder} does not stop; end it yourself")
+        time.sleep(WATCH_INTERVAL_S / 5)
+    lock.release()
+    if configured.database_url and configured.redis_url:
+        return
+    stopped = EmbeddedServers(
+        configured.data_dir, postgres=not configured.database_url, redis=not configured.redis_url
+    ).stop()
+    print("stopped" if stopped else "the stack is stopped; other commands still use the embedded servers")
+
+
+@database.command("upgrade")
+def upgrade_database() -> None:
+    """Bring the schema up to the newest migration; every command does so by itself."""
+    with session():
+        print("the schema is up to date")

@@ -1,0 +1,74 @@
+"""`starlight verdicts`: what was found, whenever and in whatever job."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from producer.cli.output import Format, writer
+from producer.cli.session import UsageError, parse_id, session
+from storage.schema import METHODS, OUTCOMES
+from storage.verdicts import PAGE, Record, VerdictFilter, find_verdicts
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    app.command()(verdicts)
+
+
+def verdicts(
+    job: Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")] = None,
+    outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(OUTCOMES)}.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS)}.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time, in ISO 8601.")] = None,
+    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="On a file with these bytes.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002
+) -> None:
+    """Print stored verdicts, newest first. Times without a zone are local."""
+    wanted = VerdictFilter(
+        job_id=parse_id(job) if job else None,
+        outcome=one_of("outcome", outcome, OUTCOMES),
+        method=one_of("method", method, METHODS),
+        since=parse_time(since),
+        until=parse_time(until),
+        sha256=parse_digest(sha256),
+    )
+    with session() as current:
+        output = writer(format)
+        for page in pages(find_verdicts(current.engine, wanted, limit)):
+            output.write(page)
+
+
+def pages(found: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yield the verdicts in lists of bounded length."""
+    while page := list(islice(found, PAGE)):
+        yield page
+
+
+def one_of(what: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
+    """Return the value; raises UsageError where it is none of those allowed."""
+    if value is not None and value not in allowed:
+        raise UsageError(f"{value!r} is no {what}: use one of {', '.join(allowed)}")
+    return value
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return the time with its zone, the local one where none is given; raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise UsageError(f"{text!r} is no time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00") from None
+
+
+def parse_digest(text: str | None) -> str | None:
+    """Return the SHA-256 in lower case; raises UsageError."""
+    if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise UsageError(f"{text!r} is no SHA-256: it has 64 hexadecimal digits")
+    return text.lower() if text else None

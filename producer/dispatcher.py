@@ -1,0 +1,79 @@
+"""The dispatcher: keeps a bounded window of chunk ids in Redis and brings back what was lost.
+
+The backlog waits in PostgreSQL. Any number of dispatchers may run: picking is serialised there, everything else is
+harmless when done twice. A message may be lost or doubled at any time; the claim in PostgreSQL makes doubles harmless,
+and a chunk that is dispatched without a message in Redis is published again.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+
+import redis
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError as DatabaseError
+
+from storage.broker import count_messages, queue_for
+from storage.chunks import count_in_flight, pick_chunks, recover_lost_chunk, unclaimed_chunks
+from storage.database import FINISHED, SUBMITTED, notifications
+from storage.schema import PRIORITIES
+from storage.settings import Settings
+from storage.workers import live_workers
+from worker.app import SCAN_CHUNK, app
+
+# After so many leases a claimed-by-nobody chunk is published again even where Redis seems to hold its message.
+STALE_LEASES = 10
+RETRY_FIRST_S = 0.2
+RETRY_LONGEST_S = 15.0
+
+log = logging.getLogger(__name__)
+
+Publish = Callable[[uuid.UUID, str], None]
+
+
+def publish(chunk_id: uuid.UUID, priority: str) -> None:
+    """Send the chunk's id to the workers, as a Celery task."""
+    app.send_task(SCAN_CHUNK, args=[str(chunk_id)], queue=queue_for(priority), retry=False)
+
+
+class Dispatcher:
+    """One dispatcher; `round` does all there is to do now, `run` does rounds for ever."""
+
+    def __init__(self, engine: Engine, broker: "redis.Redis", settings: Settings, publish: Publish = publish) -> None:
+        self._engine = engine
+        self._broker = broker
+        self._settings = settings
+        self._publish = publish
+
+    def run(self) -> None:
+        """Do a round whenever something is submitted or finished, and at every interval, waiting out lost servers."""
+        pause = RETRY_FIRST_S
+        for _ in notifications(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
+            try:
+                self.round()
+                pause = RETRY_FIRST_S
+            except (redis.RedisError, BrokerError, DatabaseError) as error:
+                log.warning("a server does not answer, trying again in %.1f s: %s", pause, str(error).strip())
+                time.sleep(pause)
+                pause = min(2 * pause, RETRY_LONGEST_S)
+
+    def round(self) -> None:
+        """Recover lost chunks, publish again what has no message, and fill the window."""
+        while recover_lost_chunk(self._engine, self._settings.max_losses):
+            log.warning("the lease of a chunk ran out; it goes back to the queue, or is split")
+        self._republish()
+        window = self._settings.dispatch_window * max(1, len(live_workers(self._engine, self._settings.lease_s)))
+        for priority in PRIORITIES:
+            for chunk_id in pick_chunks(self._engine, priority, window):
+                self._publish(chunk_id, priority)
+
+    def _republish(self) -> None:
+        # Messages first: a chunk that is picked meanwhile then counts as missing, not as there.
+        messages = sum(count_messages(self._broker).values())
+        missing = messages < count_in_flight(self._engine)
+        age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
+        for chunk_id, priority in unclaimed_chunks(self._engine, age):
+            log.warning("chunk %s was dispatched, but its message seems lost; publishing it again", chunk_id)
+            self._publish(chunk_id, priority)

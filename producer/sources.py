@@ -1,0 +1,143 @@
+"""From what a person names on the command line to references: files, folders, globs, lists and archives.
+
+A reference is a URI in ASCII, whatever bytes the file name has: `file:///…` with its path percent-encoded, or
+`blob://SHA256/NAME` for bytes that were stored on submission. What cannot be read is a reference all the same:
+the worker's verdict then says why.
+"""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
+
+from producer.archives import is_archive, unpack
+from storage.blobs import Blobs
+from storage.settings import Settings
+
+# Characters that have a meaning in a URI and stay as they are; everything else unusual is encoded.
+URI_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
+
+
+class SourceError(Exception):
+    """A source that names nothing, or too much; the message is for the person who named it."""
+
+
+def file_reference(path: bytes) -> str:
+    """Return the reference of a file; the path becomes absolute."""
+    return "file://" + quote_from_bytes(os.path.abspath(path))  # noqa: PTH100 - pathlib cannot hold bytes
+
+
+class Sources:
+    """Expands sources into references, one by one; archive members go into `blobs` as they are met."""
+
+    def __init__(self, blobs: Blobs, settings: Settings) -> None:
+        self._blobs = blobs
+        self._settings = settings
+        self._visited: set[tuple[int, int]] = set()
+
+    def from_arguments(self, arguments: Sequence[str], stdin: BinaryIO, *, separator: bytes = b"\n") -> Iterator[str]:
+        """Yield the references of command line arguments; `-` reads names from `stdin`.
+
+        Raises SourceError where an argument names nothing. Names in a list are not checked: those that are not
+        there become `not_found` verdicts.
+        """
+        for argument in arguments:
+            if argument == "-":
+                yield from self.from_list(stdin, separator)
+            elif urlsplit(argument).scheme and "://" in argument:
+                yield quote(argument, safe=URI_CHARACTERS)
+            else:
+                yield from self._from_argument(argument)
+
+    def from_list(self, stream: BinaryIO, separator: bytes = b"\n") -> Iterator[str]:
+        """Yield the references of the names in a stream."""
+        for name in split(stream, separator):
+            if b"://" in name:
+                yield quote_from_bytes(name, safe=URI_CHARACTERS)
+            elif name:
+                yield from self._from_path(name)
+
+    def _from_argument(self, argument: str) -> Iterator[str]:
+        path = os.fsencode(argument)
+        if os.path.lexists(path):
+            yield from self._from_path(path)
+            return
+        matches = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else []  # noqa: PTH207
+        if not matches:
+            what = "nothing matches" if glob.has_magic(path) else "there is no file or folder"
+            raise SourceError(f"{what} {argument!r}")
+        for match in matches:
+            yield from self._from_path(match)
+
+    def _from_path(self, path: bytes) -> Iterator[str]:
+        if os.path.isdir(path):  # noqa: PTH112 - pathlib cannot hold bytes
+            yield from self._from_folder(path)
+        elif is_archive(path) and os.path.isfile(path):  # noqa: PTH113
+            yield from self._from_archive(path)
+        else:
+            yield file_reference(path)
+
+    def _from_folder(self, folder: bytes) -> Iterator[str]:
+        """Yield everything below the folder, in the order of names, entering each real folder once."""
+        try:
+            status = os.stat(folder)  # noqa: PTH116
+            with os.scandir(folder) as entries:
+                listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+        except OSError:
+            yield file_reference(folder)
+            return
+        if (status.st_dev, status.st_ino) in self._visited:
+            yield file_reference(folder)
+            return
+        self._visited.add((status.st_dev, status.st_ino))
+        prefix = file_reference(folder).rstrip("/") + "/"
+        for name, is_folder in listed:
+            if is_folder:
+                yield from self._from_folder(os.path.join(folder, name))  # noqa: PTH118
+            elif is_archive(name):
+                yield from self._from_archive(os.path.join(folder, name))  # noqa: PTH118
+            else:
+                yield prefix + quote_from_bytes(name)
+
+    def _from_archive(self, path: bytes) -> Iterator[str]:
+        archive = file_reference(path)
+        label = quote_from_bytes(os.path.basename(path))  # noqa: PTH119
+        members = unpack(
+            path,
+            max_members=self._settings.max_archive_members,
+            max_bytes=self._settings.max_archive_bytes,
+            # One byte more than a worker reads: a larger member keeps its verdict `too_large`.
+            max_member_bytes=self._settings.max_image_bytes + 1,
+        )
+        for member in members:
+            if member.name is None:
+                yield archive
+            elif member.data is None:
+                yield f"{archive}#{quote(member.name, errors='surrogateescape')}"
+            else:
+                digest = self._blobs.put(member.data)
+                yield f"blob://{digest}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
+
+
+def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
+    """Yield what stands between separators; a line may end in CR LF."""
+    if separator == b"\n":
+        for line in stream:
+            yield line.rstrip(b"\r\n")
+        return
+    rest = b""
+    while piece := stream.read(65536):
+        *names, rest = (rest + piece).split(separator)
+        yield from names
+    yield rest
+
+
+def display_name(uri: str) -> str:
+    """Return the reference as people know it: a path as it stands in the file system, other URIs unchanged."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return unquote(parts.path) + (f"#{unquote(parts.fragment)}" if parts.fragment else "")
+    if parts.scheme == "blob":
+        return unquote(parts.path.lstrip("/")) or uri
+    return uri

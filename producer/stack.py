@@ -1,0 +1,151 @@
+"""The processes of a running stack, started, watched, restarted and stopped by one parent."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from worker.devices import Device
+
+STOP_GRACE_S = 30.0
+RESTART_FIRST_S = 1.0
+RESTART_LONGEST_S = 30.0
+# A process that ran so long before it ended is restarted at once.
+SETTLED_S = 60.0
+PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process of the stack: its name, and its arguments to this Python."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def dispatcher() -> Program:
+    """Return the dispatcher."""
+    return Program("dispatcher", ("-m", "producer.cli", "dispatcher"))
+
+
+def worker(device: Device) -> Program:
+    """Return the worker of a device."""
+    return Program(f"worker {device}", ("-m", "worker", str(device)))
+
+
+def exporter() -> Program:
+    """Return the metrics exporter."""
+    return Program("exporter", ("-m", "monitoring"))
+
+
+def flower(port: int) -> Program:
+    """Return Flower, listening on the loopback interface."""
+    configuration = Path(__file__).parent.parent / "monitoring" / "flowerconfig.py"
+    options = (f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}")
+    return Program("flower", ("-m", "celery", "--app=worker.app", "flower", *options))
+
+
+@dataclass(slots=True)
+class Running:
+    """A started program, and when and after how long a pause it is started again."""
+
+    program: Program
+    process: subprocess.Popen[bytes]
+    started_at: float
+    pause_s: float = RESTART_FIRST_S
+    restart_at: float | None = field(default=None)
+
+
+class Stack:
+    """Runs programs while the block lasts; they end with it, and with this process, however it dies."""
+
+    def __init__(self, programs: Sequence[Program], environment: Mapping[str, str], log_to: Path | None = None) -> None:
+        self._programs = programs
+        self._environment = {**os.environ, **environment}
+        self._log_to = log_to
+        self._running: list[Running] = []
+
+    def __enter__(self) -> "Stack":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every program."""
+        if self._log_to is not None:
+            self._log_to.mkdir(parents=True, exist_ok=True)
+        for program in self._programs:
+            self._running.append(Running(program, self._start(program), time.monotonic()))
+
+    def watch(self) -> None:
+        """Start again what has ended by itself, with a growing pause; call this every second or so."""
+        for entry in self._running:
+            now = time.monotonic()
+            if entry.restart_at is None and entry.process.poll() is not None:
+                entry.pause_s = RESTART_FIRST_S if now - entry.started_at > SETTLED_S else entry.pause_s
+                entry.restart_at = now + entry.pause_s
+                log.warning(
+                    "%s ended with status %s, starting it again in %.0f s",
+                    entry.program.name, entry.process.returncode, entry.pause_s,
+                )  # fmt: skip
+            if entry.restart_at is not None and now >= entry.restart_at:
+                entry.process = self._start(entry.program)
+                entry.started_at, entry.restart_at = now, None
+                entry.pause_s = min(2 * entry.pause_s, RESTART_LONGEST_S)
+
+    def stop(self) -> None:
+        """Ask every process to end, wait, and kill those that do not."""
+        for entry in self._running:
+            with suppress(ProcessLookupError):
+                entry.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_GRACE_S
+        for entry in self._running:
+            try:
+                entry.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("%s did not end within %.0f s and is killed", entry.program.name, STOP_GRACE_S)
+                entry.process.kill()
+                entry.process.wait()
+        self._running = []
+
+    def _start(self, program: Program) -> subprocess.Popen[bytes]:
+        output: IO[bytes] | None = None
+        if self._log_to is not None:
+            output = (self._log_to / f"{program.name.replace(' ', '-')}.log").open("wb")
+        try:
+            # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
+            return subprocess.Popen(
+                [sys.executable, *program.arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        finally:
+            if output is not None:
+                output.close()
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel send SIGTERM to the child when this process dies; runs in the child before its program."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,26 @@
+"""What Redis holds: the queues of chunk ids, and the messages that were delivered and not yet acknowledged."""
+
+import redis
+
+from storage.schema import PRIORITIES
+
+# Where kombu keeps delivered messages until they are acknowledged.
+UNACKNOWLEDGED = "unacked"
+
+
+def queue_for(priority: str) -> str:
+    """Return the name of the queue for chunks of this priority."""
+    return f"scan.{priority}"
+
+
+QUEUES = tuple(queue_for(priority) for priority in PRIORITIES)
+
+
+def count_messages(broker: "redis.Redis") -> dict[str, int]:
+    """Return how many messages wait in each queue, and under `unacked` how many are with workers."""
+    with broker.pipeline(transaction=False) as pipeline:
+        for queue in QUEUES:
+            pipeline.llen(queue)
+        pipeline.hlen(UNACKNOWLEDGED)
+        counts = pipeline.execute()
+    return dict(zip((*QUEUES, UNACKNOWLEDGED), counts, strict=True))

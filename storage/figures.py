@@ -1,0 +1,59 @@
+"""Figures about the whole installation, for the exporter."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, text
+
+from storage.schema import OUTCOMES
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts of images at one moment.
+
+    `outcomes` counts all verdicts of all jobs, `waiting` the images without one by their chunk's state, both with
+    every key present; `finished_last_minute` the verdicts of the last 60 seconds; `oldest_waiting_s` the age in seconds
+    of the oldest job with images that nobody has claimed, 0 where there is none.
+    """
+
+    outcomes: dict[str, int]
+    waiting: dict[str, int]
+    finished_last_minute: int
+    oldest_waiting_s: float
+    submitted: int
+    taken_at: datetime
+
+
+WAITING_STATES = ("pending", "dispatched", "running")
+
+
+def take_figures(engine: Engine) -> Figures:
+    """Return the figures of one snapshot of the database."""
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        totals = connection.execute(
+            text("""
+                SELECT coalesce(sum(total), 0) AS submitted, coalesce(sum(clean), 0) AS clean,
+                    coalesce(sum(stego), 0) AS stego, coalesce(sum(error), 0) AS error, now() AS taken_at FROM jobs
+            """)
+        ).one()
+        chunks = connection.execute(
+            text("""
+                SELECT chunks.state, sum(cardinality(refs)) AS images,
+                    extract(epoch FROM now() - min(jobs.created_at)) AS oldest_s
+                FROM chunks JOIN jobs ON jobs.id = chunks.job_id
+                WHERE chunks.state IN ('pending', 'dispatched', 'running') GROUP BY chunks.state
+            """)
+        ).all()
+        minute = connection.execute(
+            text("SELECT count(*) FROM verdicts WHERE scanned_at > now() - interval '1 minute'")
+        ).scalar_one()
+    images = {row.state: int(row.images) for row in chunks}
+    return Figures(
+        outcomes={outcome: int(getattr(totals, outcome)) for outcome in OUTCOMES},
+        waiting={state: images.get(state, 0) for state in WAITING_STATES},
+        finished_last_minute=int(minute),
+        oldest_waiting_s=max((float(row.oldest_s) for row in chunks if row.state != "running"), default=0.0),
+        submitted=int(totals.submitted),
+        taken_at=totals.taken_at,
+    )

@@ -1,0 +1,35 @@
+"""`python -m worker DEVICE`: one worker process, pinned to its device before torch is imported."""
+
+import os
+import socket
+import sys
+
+from storage.broker import QUEUES
+from storage.settings import settings
+from worker.app import app
+from worker.devices import Device
+
+
+def main(device_name: str) -> None:
+    """Run a Celery worker in this process until it is told to stop."""
+    device = Device.parse(device_name)
+    device.pin(os.environ)
+    os.environ["STARLIGHT_DEVICE"] = str(device)
+    # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
+    app.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={settings().chunks_in_flight}",
+            f"--hostname={device}@{socket.gethostname()}",
+            f"--queues={','.join(QUEUES)}",
+            "--task-events",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=info",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,37 @@
+"""The Celery application: one task, `scan_chunk`, whose only argument is a chunk's id."""
+
+from celery import Celery
+from kombu import Queue
+
+from storage.broker import QUEUES
+from storage.settings import settings
+
+SCAN_CHUNK = "worker.scan_chunk"
+VISIBILITY_TIMEOUT_S = 3600
+
+
+app = Celery("starlight", broker=settings().redis_url, include=["worker.tasks"])
+app.conf.update(
+    accept_content=["json"],
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        # Workers empty the first queue before they look at the second.
+        "queue_order_strategy": "priority",
+        # Only the second net: the lease in PostgreSQL decides when a chunk runs again.
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        "health_check_interval": 10,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 10,
+    },
+    task_acks_late=True,
+    task_create_missing_queues=False,
+    task_default_queue=QUEUES[-1],
+    task_ignore_result=True,
+    task_queues=[Queue(name) for name in QUEUES],
+    task_send_sent_event=True,
+    task_serializer="json",
+    worker_hijack_root_logger=False,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=True,
+)

@@ -1,0 +1,72 @@
+"""Joins the images that all chunks of this process have ready into batches for its device."""
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from worker.v4.detector import Score
+from worker.v4.planes import Planes
+
+
+class Scorer(Protocol):
+    """What the batcher needs of a detector."""
+
+    def score(self, batch: Sequence[Planes]) -> list[Score]:
+        """Return one score for each image, in order."""
+
+
+class Batcher:
+    """One thread that scores what is waiting: full batches under load, a lone image after `wait_s` seconds.
+
+    At most two batches wait; then `submit` blocks, and with it decoding.
+    """
+
+    def __init__(self, scorer: Scorer, batch_size: int, wait_s: float) -> None:
+        self._scorer = scorer
+        self._batch_size = batch_size
+        self._wait_s = wait_s
+        self._waiting: queue.Queue[tuple[Planes, Future[Score]] | None] = queue.Queue(2 * batch_size)
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
+
+    def submit(self, planes: Planes) -> Future[Score]:
+        """Return a future for the image's score; it raises what V4 raised on this image alone."""
+        score: Future[Score] = Future()
+        self._waiting.put((planes, score))
+        return score
+
+    def close(self) -> None:
+        """Score what is waiting, then end the thread."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while first := self._waiting.get():
+            batch = [first]
+            deadline = time.monotonic() + self._wait_s
+            while len(batch) < self._batch_size:
+                try:
+                    following = self._waiting.get(timeout=max(0.0, deadline - time.monotonic()))
+                except queue.Empty:
+                    break
+                if following is None:
+                    self._score(batch)
+                    return
+                batch.append(following)
+            self._score(batch)
+
+    def _score(self, batch: list[tuple[Planes, Future[Score]]]) -> None:
+        try:
+            scores = self._scorer.score([planes for planes, _ in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            for image in batch:
+                self._score([image])
+            return
+        for (_, future), score in zip(batch, scores, strict=True):
+            future.set_result(score)

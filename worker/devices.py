@@ -1,0 +1,61 @@
+"""The devices of this machine, found and pinned before torch is imported."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+
+
+class DeviceError(ValueError):
+    """A device name is none of `cpu0`, `cpu1`, …, `gpu0`, `gpu1`, …."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of a worker; `cpu1` is a second worker process on the same processor."""
+
+    kind: str
+    index: int
+
+    @classmethod
+    def parse(cls, name: str) -> "Device":
+        """Return the device of this name; `cpu` and `gpu` mean the first one. Raises DeviceError."""
+        match = re.fullmatch(r"(cpu|gpu)(\d*)", name)
+        if not match:
+            raise DeviceError(f"unknown device {name!r}: use cpu0, cpu1, … or gpu0, gpu1, …")
+        return cls(match[1], int(match[2] or 0))
+
+    def __str__(self) -> str:
+        return f"{self.kind}{self.index}"
+
+    @property
+    def torch_name(self) -> str:
+        """What torch calls the device once this process is pinned: it sees no other."""
+        return "cuda:0" if self.kind == "gpu" else "cpu"
+
+    def pin(self, environment: MutableMapping[str, str]) -> None:
+        """Make this device the only one that torch will see in a process with this environment."""
+        if self.kind == "cpu":
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+            return
+        visible = [entry for entry in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if entry]
+        if visible and self.index >= len(visible):
+            raise DeviceError(f"there is no {self}: CUDA_VISIBLE_DEVICES names {len(visible)} devices")
+        environment["CUDA_VISIBLE_DEVICES"] = visible[self.index] if visible else str(self.index)
+
+
+def visible_devices() -> list[Device]:
+    """Return every visible GPU, or the processor where there is none."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = _count_gpus() if listed is None else len([entry for entry in listed.split(",") if entry])
+    return [Device("gpu", index) for index in range(count)] or [Device("cpu", 0)]
+
+
+def _count_gpus() -> int:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    listed = subprocess.run([program, "--list-gpus"], capture_output=True, text=True, check=False, timeout=30)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0

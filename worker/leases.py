@@ -1,0 +1,56 @@
+"""Keeps the leases of running chunks alive, and the worker's own place among the live ones."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage.chunks import Claim, renew_leases
+
+RENEWALS_PER_LEASE = 4
+
+log = logging.getLogger(__name__)
+
+
+class Leases:
+    """One thread that renews, several times per lease, what this process holds."""
+
+    def __init__(self, engine: Engine, worker: str, lease_s: float, report: Callable[[], None]) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._lease_s = lease_s
+        self._report = report
+        self._claims: dict[int, Claim] = {}
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def kept(self, claim: Claim) -> Iterator[None]:
+        """Keep the claim's lease alive within the block."""
+        with self._lock:
+            self._claims[id(claim)] = claim
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._claims[id(claim)]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._lease_s / RENEWALS_PER_LEASE):
+            with self._lock:
+                claims = list(self._claims.values())
+            try:
+                self._report()
+                renew_leases(self._engine, self._worker, claims, self._lease_s)
+            except SQLAlchemyError as error:
+                log.warning("could not renew %d leases, trying again: %s", len(claims), error)

@@ -1,0 +1,99 @@
+"""From a reference to the bytes behind it, bounded, with a clear reason where there are none."""
+
+import errno
+import os
+import stat
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from storage.blobs import Blobs
+from storage.error_codes import ErrorCode
+
+MIN_READ = 64 * 2**10
+
+
+class ImageError(Exception):
+    """An image that gets an `error` verdict: its code, and a detail for the person who reads it."""
+
+    def __init__(self, code: ErrorCode, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+
+class Loader:
+    """Reads `file://` and `blob://` references of up to `max_bytes` bytes."""
+
+    def __init__(self, blobs: Blobs, max_bytes: int) -> None:
+        self._blobs = blobs
+        self._max_bytes = max_bytes
+
+    def load(self, uri: str) -> bytes:
+        """Return the bytes behind the reference; raises ImageError."""
+        parts = urlsplit(uri)
+        if parts.scheme == "file":
+            if parts.fragment:
+                raise ImageError(
+                    ErrorCode.BAD_ARCHIVE_MEMBER, f"could not be read from the archive: {unquote(parts.fragment)}"
+                )
+            data = self._read_file(unquote_to_bytes(parts.path))
+        elif parts.scheme == "blob":
+            data = self._read_blob(parts.netloc)
+        else:
+            raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
+        if not data:
+            raise ImageError(ErrorCode.EMPTY, "the file is empty")
+        if len(data) > self._max_bytes:
+            raise self._too_large(f"more than {self._max_bytes:,} bytes")
+        return data
+
+    def _read_file(self, path: bytes) -> bytes:
+        try:
+            # Not blocking: opening a pipe would wait for somebody to write into it.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except ValueError as error:
+            raise ImageError(ErrorCode.NOT_FOUND, f"no file can have this name: {error}") from error
+        except OSError as error:
+            raise self._unopened(path, error) from error
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise self._directory(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(ErrorCode.NOT_A_FILE, "a pipe, socket or device")
+            if status.st_size > self._max_bytes:
+                raise self._too_large(f"{status.st_size:,} bytes")
+            try:
+                # Read until the end, not until the size it had: a file that grows meanwhile is seen whole or refused.
+                data = bytearray()
+                while len(data) <= self._max_bytes and (
+                    piece := stream.read(max(MIN_READ, status.st_size - len(data)))
+                ):
+                    data += piece
+                return bytes(data)
+            except OSError as error:
+                raise ImageError(ErrorCode.NOT_READABLE, error.strerror or str(error)) from error
+
+    def _read_blob(self, digest: str) -> bytes:
+        try:
+            return self._blobs.get(digest, self._max_bytes + 1)
+        except FileNotFoundError as error:
+            raise ImageError(ErrorCode.NOT_FOUND, "the uploaded bytes are not in the blob store") from error
+
+    def _too_large(self, size: str) -> ImageError:
+        return ImageError(ErrorCode.TOO_LARGE, f"{size}; the limit is {self._max_bytes:,}")
+
+    @staticmethod
+    def _unopened(path: bytes, error: OSError) -> ImageError:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return ImageError(ErrorCode.NOT_FOUND, reason)
+        if error.errno == errno.ENXIO:
+            return ImageError(ErrorCode.NOT_A_FILE, "a socket or device")
+        return ImageError(ErrorCode.NOT_READABLE, reason)
+
+    @staticmethod
+    def _directory(path: bytes) -> ImageError:
+        inside = os.path.realpath(os.path.dirname(path)) + b"/"  # noqa: PTH120 - pathlib cannot hold bytes
+        if os.path.islink(path) and inside.startswith(os.path.realpath(path).rstrip(b"/") + b"/"):  # noqa: PTH114
+            return ImageError(ErrorCode.DIRECTORY_LOOP, "a link to a folder that contains it")
+        return ImageError(ErrorCode.NOT_A_FILE, "a folder")

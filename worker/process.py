@@ -1,0 +1,74 @@
+"""One worker process: its device, its model, its chunks."""
+
+import logging
+import uuid
+from collections import Counter
+
+from sqlalchemy import Engine
+
+from storage.chunks import abandon_chunk, claim_chunk, finish_chunk
+from storage.schema import OUTCOMES
+from storage.settings import Settings
+from storage.workers import register_model, remove_worker, report_worker
+from worker.gate import Gate
+from worker.leases import Leases
+from worker.scanner import Scanner
+from worker.v4.detector import Detector
+
+log = logging.getLogger(__name__)
+
+
+class WorkerProcess:
+    """Claims chunks, scans them and stores their verdicts; called by many task threads at once."""
+
+    def __init__(self, engine: Engine, settings: Settings, *, name: str, device: str, detector: Detector) -> None:
+        model = detector.model
+        self._engine = engine
+        self._name = name
+        self._device = device
+        self._lease_s = settings.lease_s
+        self._model_id = register_model(
+            engine, name=model.name, version=model.version, sha256=model.sha256, threshold=model.threshold
+        )
+        self._scanner = Scanner(detector, self._model_id, settings)
+        self._gate = Gate()
+        self.report()
+        self._leases = Leases(engine, name, settings.lease_s, self.report)
+
+    def report(self) -> None:
+        """Say in the database that this worker lives."""
+        report_worker(self._engine, self._name, self._device, self._model_id)
+
+    def scan_chunk(self, chunk_id: uuid.UUID) -> str:
+        """Scan the chunk if it is to be had, and return in words what became of it.
+
+        Whatever goes wrong after the claim counts as a loss of the chunk, which runs again at once.
+        """
+        claim = claim_chunk(self._engine, chunk_id, self._name, self._lease_s)
+        if claim is None:
+            return "nothing to do: claimed elsewhere, ended or replaced"
+        try:
+            # A chunk that was lost before may be the one that kills workers: it must not take others with it.
+            with self._leases.kept(claim), self._gate.passing(alone=claim.losses > 0):
+                verdicts = self._scanner.scan(claim.first_ordinal, claim.refs)
+                stored = finish_chunk(self._engine, claim, verdicts)
+        except Exception:
+            log.exception("chunk %s failed in attempt %d", claim.chunk_id, claim.attempt)
+            abandon_chunk(self._engine, claim)
+            raise
+        if not stored:
+            return "nothing stored: the claim was lost to another worker or the job was cancelled"
+        return summary(Counter(verdict.outcome for verdict in verdicts))
+
+    def close(self) -> None:
+        """Leave: end the threads and the entry among the live workers."""
+        self._leases.close()
+        self._scanner.close()
+        remove_worker(self._engine, self._name)
+
+
+def summary(outcomes: Counter[str]) -> str:
+    """Return counts for people: `64 images: 3 stego, 1 error`."""
+    images = outcomes.total()
+    counted = [f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES[1:] if outcomes[outcome]]
+    return f"{images} image{'' if images == 1 else 's'}: {', '.join(counted) or 'all clean'}"
