@@ -26,17 +26,7 @@ class CoverSource:
 
     def draw(self, rng: Rng, method: str) -> Image.Image:
         """Draw a cover on which `method` can work: RGBA or LA, P, RGB or RGBA, or any common mode."""
-        image = self._piece(rng)
-        if method == "alpha":
-            return _with_alpha(rng, image)
-        if method == "palette":
-            return _with_palette(rng, image)
-        if method == "lsb.rgb":
-            keep_alpha = image.mode in ("RGBA", "LA", "PA") or rng.random() < 0.1
-            return image.convert("RGBA" if keep_alpha else "RGB")
-        if image.mode in ("RGB", "RGBA", "L", "P"):
-            return image
-        return image.convert("RGB")
+        return adapt(rng, self._piece(rng), method)
 
     def _piece(self, rng: Rng) -> Image.Image:
         """Draw a picture or a piece of it, at its own resolution or resized."""
@@ -62,15 +52,29 @@ class CoverSource:
             if len(self._cache) >= _CACHED_IMAGES:
                 self._cache.pop(next(iter(self._cache)))
             try:
-                self._cache[path] = _bounded(open_image(path.read_bytes()))
+                self._cache[path] = upper_left(open_image(path.read_bytes()), CACHED_SIDE)
             except (OSError, ValueError):
                 self._cache[path] = None
         return self._cache[path]
 
 
-def _bounded(image: Image.Image) -> Image.Image:
-    """Cut the upper left piece of a picture, without what its file said about it."""
-    piece = image.crop((0, 0, min(image.width, CACHED_SIDE), min(image.height, CACHED_SIDE)))
+def adapt(rng: Rng, image: Image.Image, method: str) -> Image.Image:
+    """Bring a picture into a mode on which `method` can work."""
+    if method == "alpha":
+        return _with_alpha(rng, image)
+    if method == "palette":
+        return _with_palette(rng, image)
+    if method == "lsb.rgb":
+        keep_alpha = image.mode in ("RGBA", "LA", "PA") or rng.random() < 0.1
+        return image.convert("RGBA" if keep_alpha else "RGB")
+    if image.mode in ("RGB", "RGBA", "L", "P"):
+        return image
+    return image.convert("RGB")
+
+
+def upper_left(image: Image.Image, side: int) -> Image.Image:
+    """Cut the upper left piece of a picture, at most `side` pixels each way, without what its file said about it."""
+    piece = image.crop((0, 0, min(image.width, side), min(image.height, side)))
     if piece.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
         piece = piece.convert("RGB")
     transparency = image.info.get("transparency")

@@ -73,12 +73,20 @@ class SampleSource:
         binary = rng.random() < _BINARY_SHARE[method]
         size = draw_size(rng, room)
         payload = draw_binary(rng, max(size, 16) if room >= 16 else size) if binary else draw_text(rng, size)
-        if method == "exif":
-            yield from _exif_pair(rng, cover, payload, binary)
-        elif method == "raw":
-            yield from _raw_pair(rng, cover, payload, binary)
-        else:
-            yield from _pixel_pair(rng, cover, method, payload, binary)
+        yield from make_pair(rng, cover, method, payload, binary)
+
+
+def make_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary: bool) -> Iterator[Sample]:
+    """Hide `payload` in `cover` and yield the stego image, then its twin.
+
+    Raises `CapacityError` if it does not fit.
+    """
+    if method == "exif":
+        yield from _exif_pair(rng, cover, payload, binary)
+    elif method == "raw":
+        yield from _raw_pair(rng, cover, payload, binary)
+    else:
+        yield from _pixel_pair(rng, cover, method, payload, binary)
 
 
 def draw_negative(rng: Rng) -> Sample:

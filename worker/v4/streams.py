@@ -206,7 +206,8 @@ def _pairs(arrays: dict[str, Tensor], count: dict[str, Tensor]) -> Tensor:
 def _pair_shares(samples: Tensor, lag: int, count: Tensor | None, window: tuple[int, int]) -> Tensor:
     """Return the joint shares (N, 14) of a sample's least significant bit and the difference to its neighbour.
 
-    Differences are cut to -3 to 3. `samples` is (N, K) uint8, of which the first `count` are real; a sample's neighbour is `lag` further on.
+    Differences are cut to -3 to 3. `samples` is (N, K) uint8, of which the first `count` are real; a sample's neighbour
+    is `lag` further on.
     """
     start, stop = window
     first = samples[:, start : stop - lag].to(torch.int16)

@@ -1,0 +1,1 @@
+"""Measuring V4: detection, false positives with their intervals, calibration."""
