@@ -165,11 +165,11 @@ def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
     Returns how many did, or None where there is no such job. A chunk that is running loses its claim.
     """
     with engine.begin() as connection:
-        cancelled = 0
+        cancelled: int = 0
         # Chunks before the job, the order in which workers lock them too. Again until none is left: a chunk that
         # was split while we waited for its lock has pieces that the first look did not see.
-        while (ended := connection.execute(CANCEL_CHUNKS, {"id": job_id}).one()).chunks:
-            cancelled += ended.verdicts
+        while connection.execute(OPEN_CHUNKS, {"id": job_id}).scalar_one():
+            cancelled += connection.execute(CANCEL_CHUNKS, {"id": job_id}).scalar_one()
         known = connection.execute(
             text("""
                 UPDATE jobs SET error = error + :cancelled,
@@ -193,7 +193,11 @@ CANCEL_CHUNKS = text("""
         FROM ended, unnest(refs) WITH ORDINALITY AS listed (uri, position)
         ON CONFLICT DO NOTHING RETURNING 1
     )
-    SELECT (SELECT count(*) FROM ended) AS chunks, (SELECT count(*) FROM written) AS verdicts
+    SELECT count(*) FROM written
+""")
+
+OPEN_CHUNKS = text("""
+    SELECT EXISTS (SELECT FROM chunks WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running'))
 """)
 
 
@@ -208,8 +212,9 @@ def audit_jobs(engine: Engine, job_ids: Sequence[uuid.UUID] | None = None) -> It
             yield Audit(job_id=job_id, **counts)
 
 
-# A reference counts as missing where its ordinal has no verdict, a verdict as double where its ordinal has no
-# reference of its own. Chunks that were split are replaced, so each reference stands in one chunk only.
+# A reference counts as missing where it has no verdict, a verdict as double where it has no reference of its own.
+# Chunks that were split are replaced, so each reference stands in one chunk only; were it not so, the counters would
+# disagree.
 AUDIT = """
     WITH expected AS (
         SELECT first_ordinal + position - 1 AS ordinal, uri
@@ -219,8 +224,7 @@ AUDIT = """
     ), compared AS (
         SELECT count(expected.ordinal) AS "references", count(found.ordinal) AS verdicts,
             count(*) FILTER (WHERE found.ordinal IS NULL) AS missing,
-            count(*) FILTER (WHERE expected.ordinal IS NULL)
-                + count(*) - count(DISTINCT coalesce(expected.ordinal, found.ordinal)) AS double,
+            count(*) FILTER (WHERE expected.ordinal IS NULL) AS double,
             count(*) FILTER (WHERE outcome = 'clean') AS clean,
             count(*) FILTER (WHERE outcome = 'stego') AS stego,
             count(*) FILTER (WHERE outcome = 'error') AS error

@@ -24,7 +24,8 @@ class Decoder:
         self._budget = budget
         # Decoders that learn a size only while they decode ask Pillow's own limit, which is one for the process.
         Image.MAX_IMAGE_PIXELS = max_pixels
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # What Pillow has to say about odd images would flood the log; what matters becomes a verdict.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
 
     @contextmanager
     def decoded(self, data: bytes) -> Iterator[Image.Image]:

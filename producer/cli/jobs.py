@@ -6,8 +6,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from producer.cli.output import plural, summary, visible
 from producer.cli.progress import job_progress
@@ -80,14 +78,11 @@ def jobs(
         for status in listed:
             print(as_line(status))
         return
-    table = Table("ID", "NAME", "SUBMITTER", "STATE", "IMAGES", "DONE", "STEGO", "ERRORS", "CREATED", box=None)
+    print(f"{'ID':<36}  {'STATE':<9}  {'DONE':>9}  {'IMAGES':>9}  {'STEGO':>7}  {'ERRORS':>7}  {'CREATED':<16}  NAME")
     for status in listed:
-        counts = (status.total, status.finished, status.stego, status.error)
-        table.add_row(
-            str(status.id), visible(status.name or ""), visible(status.submitter), status.state,
-            *(f"{count:,}" for count in counts), f"{status.created_at:%Y-%m-%d %H:%M}",
-        )  # fmt: skip
-    Console(soft_wrap=True).print(table)
+        counts = f"{status.finished:>9,}  {status.total:>9,}  {status.stego:>7,}  {status.error:>7,}"
+        name = visible(status.name or "")
+        print(f"{status.id}  {status.state:<9}  {counts}  {status.created_at.astimezone():%Y-%m-%d %H:%M}  {name}")
 
 
 def cancel(job_id: JobId) -> None:

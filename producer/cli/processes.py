@@ -9,7 +9,6 @@ import redis
 import typer
 
 from producer.cli.session import session
-from producer.dispatcher import Dispatcher
 from storage.settings import settings
 from worker.devices import Device
 
@@ -32,6 +31,9 @@ def exporter() -> None:
 
 def dispatcher() -> None:
     """Run one dispatcher."""
+    # Here, not above: Celery takes longer to import than most other commands take to run.
+    from producer.dispatcher import Dispatcher
+
     with session() as current:
         broker = redis.Redis.from_url(current.servers.redis_url)
         Dispatcher(current.engine, broker, current.settings).run()

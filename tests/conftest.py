@@ -1,0 +1,90 @@
+"""Real servers for the tests: one PostgreSQL and one Redis for the run, a database of its own for each test."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from sqlalchemy import Engine, make_url
+
+from storage.database import connect, upgrade
+from storage.embedded.servers import EmbeddedServers
+from storage.settings import Settings, settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> None:
+    """The tests mean the same on every machine."""
+    for name in [name for name in os.environ if name.startswith("STARLIGHT_")]:
+        del os.environ[name]
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def session_servers() -> Iterator[tuple[str, str]]:
+    """URLs of PostgreSQL, with an upgraded database to copy, and Redis."""
+    folder = open_folder()
+    servers = EmbeddedServers(folder)
+    database_url, redis_url = servers.attach()
+    assert database_url is not None
+    assert redis_url is not None
+    engine = connect(database_url)
+    upgrade(engine)
+    engine.dispose()
+    yield database_url, redis_url
+    servers.detach()
+    shutil.rmtree(folder)
+
+
+def open_folder() -> Path:
+    """Return a new folder that the account of an embedded PostgreSQL may enter; pytest's own are closed to it."""
+    folder = Path(tempfile.mkdtemp(prefix="starlight-test-"))
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """An empty data folder."""
+    folder = open_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database_url(session_servers: tuple[str, str]) -> Iterator[str]:
+    """A database of its own, at the newest schema."""
+    template = make_url(session_servers[0])
+    name = f"test_{uuid.uuid4().hex}"
+    admin = template.set(database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}"')
+        yield template.set(database=name).render_as_string(hide_password=False)
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on a database of its own."""
+    engine = connect(database_url, pool_size=10)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def redis_url(session_servers: tuple[str, str]) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(session_servers[1]) as client:
+        client.flushall()
+    return session_servers[1]
+
+
+@pytest.fixture
+def configured(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
+    """Settings on the test's own servers and folders."""
+    return Settings(database_url=database_url, redis_url=redis_url, data_dir=tmp_path / "data", submitter="tester")

@@ -1,0 +1,171 @@
+"""Chunks: one claimant, one outcome, and the way back of what was lost."""
+
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from storage.chunks import (
+    abandon_chunk,
+    claim_chunk,
+    finish_chunk,
+    pick_chunks,
+    recover_lost_chunk,
+    renew_leases,
+    unclaimed_chunks,
+)
+from storage.jobs import audit_jobs, cancel_job, get_job
+from storage.verdicts import VerdictFilter, find_verdicts
+from tests.integration.rows import (
+    LEASE_S,
+    chunk_states,
+    claimed,
+    execute,
+    expire_leases,
+    submitted,
+    verdicts_for,
+)
+
+
+def test_of_eight_claimants_exactly_one_gets_the_chunk(engine: Engine) -> None:
+    submitted(engine, 200, chunk_size=1)
+    chunks = pick_chunks(engine, "bulk", 1000)
+
+    with ThreadPoolExecutor(8) as pool:
+        for chunk in chunks:
+            claim = partial(claim_chunk, engine, chunk, lease_s=LEASE_S)
+            claims = list(pool.map(claim, [f"cpu{index}" for index in range(8)]))
+            assert sum(claimed is not None for claimed in claims) == 1
+
+
+def test_a_chunk_that_has_ended_cannot_be_claimed(engine: Engine) -> None:
+    submitted(engine, 4)
+    (claim,) = claimed(engine)
+    finish_chunk(engine, claim, verdicts_for(engine, claim))
+
+    assert claim_chunk(engine, claim.chunk_id, "cpu1", LEASE_S) is None
+    assert claim_chunk(engine, uuid.uuid4(), "cpu1", LEASE_S) is None
+
+
+def test_a_worker_that_only_seemed_dead_stores_nothing(engine: Engine) -> None:
+    job_id = submitted(engine, 4)
+    (zombie,) = claimed(engine, "cpu0")
+    expire_leases(engine)
+    assert recover_lost_chunk(engine, 3)
+    (claim,) = claimed(engine, "cpu1")
+
+    assert not finish_chunk(engine, zombie, verdicts_for(engine, zombie, "stego"))
+    assert finish_chunk(engine, claim, verdicts_for(engine, claim))
+    assert not finish_chunk(engine, zombie, verdicts_for(engine, zombie, "stego"))
+
+    job = get_job(engine, job_id)
+    assert (job.clean, job.stego) == (4, 0)
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_verdicts_and_the_end_of_the_chunk_are_stored_together_or_not_at_all(engine: Engine) -> None:
+    job_id = submitted(engine, 4)
+    (claim,) = claimed(engine)
+    verdicts = verdicts_for(engine, claim)
+    execute(engine, "ALTER TABLE verdicts ADD CHECK (ordinal <> 3)")
+
+    with pytest.raises(DBAPIError):
+        finish_chunk(engine, claim, verdicts)
+
+    assert get_job(engine, job_id).finished == 0
+    assert chunk_states(engine) == ["running"]
+
+
+def test_leases_are_renewed_only_by_their_holder(engine: Engine) -> None:
+    submitted(engine, 8)
+    claims = claimed(engine, "cpu0")
+    expire_leases(engine)
+
+    renew_leases(engine, "cpu1", claims, LEASE_S)
+    assert recover_lost_chunk(engine, 3)
+    renew_leases(engine, "cpu0", claims, LEASE_S)
+
+    assert not recover_lost_chunk(engine, 3)
+    assert Counter(chunk_states(engine)) == {"pending": 1, "running": 1}
+
+
+def test_an_abandoned_chunk_is_lost_at_once(engine: Engine) -> None:
+    submitted(engine, 4)
+    (claim,) = claimed(engine)
+
+    assert not recover_lost_chunk(engine, 3)
+    abandon_chunk(engine, claim)
+
+    assert recover_lost_chunk(engine, 3)
+    (again,) = claimed(engine)
+    assert (again.attempt, again.losses) == (2, 1)
+
+
+def test_a_chunk_lost_twice_is_split_and_the_culprit_convicted_alone(engine: Engine) -> None:
+    job_id = submitted(engine, 4)
+    poison = "file:///image-2"
+    deaths = 0
+
+    while claims := claimed(engine):
+        for claim in claims:
+            if poison in claim.refs:
+                deaths += 1
+                expire_leases(engine)
+            else:
+                assert finish_chunk(engine, claim, verdicts_for(engine, claim))
+        while recover_lost_chunk(engine, max_losses=3):
+            pass
+
+    verdicts = list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
+    assert [verdict["error_code"] for verdict in verdicts] == [None, None, "worker_crash", None]
+    assert deaths == 4
+    assert get_job(engine, job_id).state == "done"
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_the_pieces_of_a_split_chunk_run_alone(engine: Engine) -> None:
+    submitted(engine, 3)
+    for _ in range(2):
+        claimed(engine)
+        expire_leases(engine)
+        recover_lost_chunk(engine, 3)
+
+    pieces = claimed(engine)
+
+    assert [(piece.first_ordinal, piece.refs, piece.losses) for piece in pieces] == [
+        (ordinal, [f"file:///image-{ordinal}"], 1) for ordinal in range(3)
+    ]
+
+
+def test_a_job_cancelled_while_its_chunk_is_split_is_accounted_for(engine: Engine) -> None:
+    for _ in range(20):
+        job_id = submitted(engine, 4)
+        claimed(engine)
+        expire_leases(engine)
+        recover_lost_chunk(engine, 3)
+        claimed(engine)
+        expire_leases(engine)
+
+        with ThreadPoolExecutor(2) as pool:
+            split = pool.submit(recover_lost_chunk, engine, 3)
+            cancelled = pool.submit(cancel_job, engine, job_id)
+            split.result()
+            assert cancelled.result() == 4
+
+        assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_only_old_unclaimed_chunks_are_published_again_and_not_twice_in_a_row(engine: Engine) -> None:
+    submitted(engine, 8)
+    picked = pick_chunks(engine, "bulk", 1000)
+    claim_chunk(engine, picked[0], "cpu0", LEASE_S)
+    assert unclaimed_chunks(engine, 60) == []
+
+    execute(engine, "UPDATE chunks SET dispatched_at = now() - interval '61 seconds'")
+
+    assert unclaimed_chunks(engine, 60) == [(picked[1], "bulk")]
+    assert unclaimed_chunks(engine, 60) == []
