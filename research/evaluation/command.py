@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from research.evaluation.report import build_report, choose_threshold
-from research.evaluation.trials import Trial, run_trials
+from research.evaluation.trials import decide, run_trials
 from research.stego.corpus import find_images
 from research.training.model_files import update_card
 from worker.v4.card import DEFAULT_MODEL
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     card = detector.model
     if options.choose_threshold:
         card = dataclasses.replace(card, threshold=choose_threshold(trials))
-        trials = [_decide_again(trial, card.threshold) for trial in trials]
+    trials = [decide(trial, card.threshold) for trial in trials]
     images = sum(trial.group == "untouched" for trial in trials)
     report = build_report(card, trials, images, options.seed)
     if options.choose_threshold:
@@ -90,13 +90,3 @@ def _total(by_size: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def _text(rate: dict[str, Any]) -> str:
     low, high = rate["interval95"]
     return f"{rate['count']} of {rate['of']} = {rate['share']:.3%} ({low:.3%} to {high:.3%})"
-
-
-def _decide_again(trial: Trial, threshold: float) -> Trial:
-    """Return the trial as another threshold decides it."""
-    probability = trial.score.stego_probability
-    if (probability >= threshold) == trial.score.is_stego:
-        return trial
-    # The method is named only for stego images: a lower threshold would need the image again.
-    score = dataclasses.replace(trial.score, is_stego=False, method=None, bit_order=None)
-    return dataclasses.replace(trial, score=score, extracted=False)

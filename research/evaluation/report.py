@@ -1,6 +1,7 @@
 """The validation report: figures of a run of trials, as plain data for JSON."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -116,7 +117,7 @@ def _method(trials: Sequence[Trial]) -> dict[str, Any]:
 def _sizes(trials: Sequence[Trial]) -> dict[str, Any]:
     return {
         f"{low}-{high - 1}": _rate([trial for trial in trials if low <= trial.payload_size < high], _is_stego)
-        for low, high in zip(_SIZES[1:], _SIZES[2:], strict=False)
+        for low, high in pairwise(_SIZES[1:])
     }
 
 

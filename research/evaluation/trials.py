@@ -1,5 +1,6 @@
 """The trials of a validation: which images V4 is shown, and what it said."""
 
+import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ GROUPS: Final = {"text": (16, 4096), "short": (4, 15), "binary": (16, 4096)}
 class Trial:
     """One image shown to V4: what it is, where it came from, and the score.
 
-    `group` is a payload group for stego images and a kind of clean image else; `extracted` says whether the payload could
-    be read back whole by what V4 said.
+    `group` is a payload group for stego images and a kind of clean image else; `extracted` says whether the payload
+    could be read back whole by what V4 said.
     """
 
     group: str
@@ -46,11 +47,14 @@ class Trial:
 
 
 def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator[Trial]:
-    """Score every image of the corpus (or `limit` of them), stego images and twins made from each, and drawn ones."""
+    """Score every image of the corpus (or `limit` of them), stego images and twins made from each, and drawn ones.
+
+    All are scored at threshold 0, so that each names a method; `decide` then applies a threshold.
+    """
     warnings.simplefilter("ignore")
     cases = _cases(corpus, seed, limit, drawn)
     while group := list(islice(cases, 64)):
-        scores = detector.score([case.planes for case in group])
+        scores = detector.score([case.planes for case in group], [0.0] * len(group))
         for case, score in zip(group, scores, strict=True):
             sample = case.sample
             extracted = bool(sample.payload) and _extracts(sample, score)
@@ -64,6 +68,14 @@ def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None,
                 score,
                 extracted,
             )
+
+
+def decide(trial: Trial, threshold: float) -> Trial:
+    """Return the trial with the outcome that a threshold gives it."""
+    if trial.score.stego_probability >= threshold:
+        return trial
+    score = dataclasses.replace(trial.score, is_stego=False, method=None, bit_order=None)
+    return dataclasses.replace(trial, score=score, extracted=False)
 
 
 @dataclass(frozen=True, slots=True)

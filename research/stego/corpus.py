@@ -60,11 +60,14 @@ def find_images(folder: Path) -> Corpus:
 
 def open_image(data: bytes) -> Image.Image:
     """Open and load the first frame in its native mode. Raises `OSError` or `ValueError` if it can't be read."""
-    image = Image.open(io.BytesIO(data))
+    try:
+        image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
     if image.width * image.height > LARGEST:
         raise ValueError(f"{image.width}x{image.height} pixels are too many")
     try:
         image.load()
-    except (SyntaxError, EOFError, IndexError) as error:
+    except (SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
         raise OSError(str(error)) from error
     return image

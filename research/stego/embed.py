@@ -40,12 +40,12 @@ def embed_raw(data: bytes, payload: bytes) -> bytes:
     return data + payload + b"\x00"
 
 
-def comment_value(text: bytes, charset: int | None) -> bytes:
-    """Return a UserComment: UTF-8 `text` behind `CHARSETS[charset]` (UTF-16 for UNICODE), or without a header."""
+def comment_value(text: bytes, charset: int | None, utf16: str = "utf-16-le") -> bytes:
+    """Return a UserComment: UTF-8 `text` behind `CHARSETS[charset]` (as `utf16` for UNICODE), or without a header."""
     if charset is None:
         return text
     if CHARSETS[charset] == b"UNICODE\x00":
-        return CHARSETS[charset] + text.decode(errors="replace").encode("utf-16-le")
+        return CHARSETS[charset] + text.decode(errors="replace").encode(utf16)
     return CHARSETS[charset] + text
 
 

@@ -23,10 +23,11 @@ class Encoder:
         if exif is not None:
             # Pillow's PNG writer takes a block without main tags for none; as bytes it can't be mistaken.
             options["exif"] = exif if self.format == "TIFF" else exif.tobytes()
-        if self.format == "GIF" and not isinstance(image.info.get("transparency", 0), int):
-            # GIF knows one transparent index; a table of alphas is PNG's.
+        if self.format == "GIF" and image.mode == "P" and "transparency" in image.info:
+            # With transparency Pillow holds the table as RGBA and writes it into the GIF as it is.
             image = image.copy()
             del image.info["transparency"]
+            image.putpalette(image.getpalette("RGB") or [0, 0, 0], "RGB")
         buffer = io.BytesIO()
         image.save(buffer, self.format, **options)
         return buffer.getvalue()

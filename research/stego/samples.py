@@ -22,6 +22,7 @@ from research.stego.embed import (
 from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossless
 from research.stego.metadata import draw_exif, draw_tags, draw_trailing
 from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
+from worker.v4.containers import trailing
 from worker.v4.methods import METHODS
 
 Rng = np.random.Generator
@@ -73,7 +74,18 @@ class SampleSource:
         binary = rng.random() < _BINARY_SHARE[method]
         size = draw_size(rng, room)
         payload = draw_binary(rng, max(size, 16) if room >= 16 else size) if binary else draw_text(rng, size)
-        yield from make_pair(rng, cover, method, payload, binary)
+        original = self._original(rng) if method == "raw" and rng.random() < 0.35 else None
+        if original is not None:
+            yield from _raw_pair(rng, cover, payload, binary, original)
+        else:
+            yield from make_pair(rng, cover, method, payload, binary)
+
+    def _original(self, rng: Rng) -> bytes | None:
+        """Draw a file of the corpus that ends where its picture does."""
+        if self._corpus is None:
+            return None
+        data = self._corpus.draw(rng).read_bytes()
+        return None if len(trailing(data)) or data.startswith((b"II*", b"MM\x00*")) else data
 
 
 def make_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary: bool) -> Iterator[Sample]:
@@ -127,7 +139,8 @@ def _pixel_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binar
 def _exif_pair(rng: Rng, cover: Image.Image, payload: bytes, binary: bool) -> Iterator[Sample]:
     encoder = draw_any(rng, cover.mode, EXIF_FORMATS)
     charset = (None, 0, 0, 1, 2, 3)[rng.integers(6)] if not binary else (None, 0, 3)[rng.integers(3)]
-    comment = comment_value(payload, charset) + (b"", b"", b"\x00")[rng.integers(3)]
+    utf16 = ("utf-16-le", "utf-16-be", "utf-8")[rng.integers(3)]
+    comment = comment_value(payload, charset, utf16) + (b"", b"", b"\x00")[rng.integers(3)]
     tags = draw_tags(rng) if rng.random() < 0.5 else {}
     exif = exif_with_comment(comment, tags, in_main=bool(rng.random() < 0.15))
     yield Sample(encoder.encode(cover, exif), "exif", "exif", "none", payload, binary)
@@ -135,9 +148,12 @@ def _exif_pair(rng: Rng, cover: Image.Image, payload: bytes, binary: bool) -> It
     yield Sample(encoder.encode(cover, harmless), "twin")
 
 
-def _raw_pair(rng: Rng, cover: Image.Image, payload: bytes, binary: bool) -> Iterator[Sample]:
+def _raw_pair(
+    rng: Rng, cover: Image.Image, payload: bytes, binary: bool, original: bytes | None = None
+) -> Iterator[Sample]:
+    """Append to the encoded cover, or to an original file as it is."""
     encoder = draw_any(rng, cover.mode, ("JPEG", "PNG", "GIF", "WEBP", "BMP"))
-    data = encoder.encode(cover)
+    data = original or encoder.encode(cover, draw_exif(rng, with_comment=False) if rng.random() < 0.15 else None)
     yield Sample(embed_raw(data, payload), "raw", "raw", "none", payload, binary)
     yield Sample(data + (draw_trailing(rng, data) if rng.random() < 0.8 else b""), "twin")
 

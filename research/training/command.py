@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
-from research.training.loop import Schedule, train
-from research.training.model_files import write_model
+from research.training.loop import Schedule, calibrate, train
+from research.training.model_files import load_network, write_model
 from research.training.shards import stream_shards
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.network import Network
+
+_CALIBRATION_SHARDS = 8
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=8000, help="steps to train for; the result is reproducible")
     parser.add_argument("--minutes", type=float, help="time to train for, instead of steps")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network; data takes one more process")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak of the learning rate")
+    parser.add_argument("--initial", type=Path, help="model folder to go on from, instead of random weights")
     parser.add_argument("--name", default="starlight-v4")
     parser.add_argument("--version", default="0.0.0")
     parser.add_argument("--threshold", type=float, default=0.5, help="until validate_v4 has chosen one")
@@ -30,8 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     shards = stream_shards(options.corpus, options.seed, size=512)
-    schedule = Schedule(options.steps, options.minutes)
-    network = train(Network(), shards, schedule, options.seed)
+    schedule = Schedule(options.steps, options.minutes, peak_rate=options.rate)
+    network = Network() if options.initial is None else load_network(options.initial)
+    network = train(network, shards, schedule, options.seed)
+    calibrate(network, shards, _CALIBRATION_SHARDS)
     card = write_model(options.out, network, options.name, options.version, options.threshold)
     print(f"{options.out}: {card.name} {card.version}, sha256 {card.sha256}")
     return 0

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from research.training.pool import Pool
 from research.training.shards import CLEAN, UNKNOWN, Shard
 from worker.v4.network import Heads, Network
-from worker.v4.streams import compute
+from worker.v4.streams import compute, stack
 
 log = logging.getLogger(__name__)
 
@@ -87,3 +87,27 @@ def _finished(averaged: AveragedModel) -> Network:
     network = averaged.module
     assert isinstance(network, Network)
     return network.eval()
+
+
+def calibrate(network: Network, shards: Iterator[Shard], count: int) -> None:
+    """Fit the scale and shift of the stego logit on shards that were not learnt from (Platt 1999)."""
+    logits: list[Tensor] = []
+    targets: list[Tensor] = []
+    for _ in range(count):
+        shard = next(shards)
+        with torch.inference_mode():
+            logits.append(network(compute(stack(shard.planes))).stego)
+        targets.append(torch.from_numpy(shard.method != CLEAN).float())
+    logit, target = torch.cat(logits).clone().double(), torch.cat(targets).double()
+    parameters = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([parameters], max_iter=50)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = functional.binary_cross_entropy_with_logits(logit * parameters[0] + parameters[1], target)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    network.calibration.copy_(parameters.detach().float())
+    log.info("calibration: scale %.3f, shift %.3f", *parameters.tolist())

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
+import torch
+from safetensors.torch import load_file, save
 
 from worker.v4.card import CARD_FILE, ModelCard, read_card
 from worker.v4.network import Network
@@ -22,6 +23,14 @@ def write_model(folder: Path, network: Network, name: str, version: str, thresho
     card = ModelCard(name, version, WEIGHTS_FILE, hashlib.sha256(blob).hexdigest(), threshold)
     write_card(folder, card)
     return card
+
+
+def load_network(folder: Path) -> Network:
+    """Load the weights of a model folder to learn on, uncalibrated."""
+    network = Network()
+    network.load_state_dict(load_file(folder / read_card(folder).weights))
+    network.calibration.copy_(torch.tensor([1.0, 0.0]))
+    return network
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

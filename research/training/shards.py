@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import Final
 
 import numpy as np
@@ -64,7 +65,11 @@ def stream_shards(folder: Path, seed: int, size: int, ahead: int = 3) -> Iterato
     maker.start()
     try:
         while True:
-            yield queue.get()
+            try:
+                yield queue.get(timeout=60.0)
+            except Empty:
+                if not maker.is_alive():
+                    raise RuntimeError(f"the process that makes examples ended with code {maker.exitcode}") from None
     finally:
         maker.terminate()
         maker.join()

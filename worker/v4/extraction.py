@@ -99,13 +99,24 @@ def _comment(data: bytes, limit: int) -> bytes:
 
 
 def _utf16(body: bytes, byte_order: bytes) -> bytes:
-    """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the likelier one is taken."""
+    """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the likelier one is taken.
+
+    The high bytes of a text's characters are few and repeat; where both readings are alike, the EXIF block's order
+    counts.
+    """
     even = body[: len(body) // 2 * 2]
-    little_zeros, big_zeros = even[1::2].count(0), even[0::2].count(0)
     if even.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = even.decode("utf-16", "replace")
-    elif little_zeros != big_zeros:
-        text = even.decode("utf-16-le" if little_zeros > big_zeros else "utf-16-be", "replace")
-    else:
-        text = even.decode("utf-16-le" if byte_order == b"II" else "utf-16-be", "replace")
-    return text.encode()
+        return even.decode("utf-16", "replace").encode()
+    if len(even) < len(body) or (b"\x00" not in body and _is_utf8(body)):
+        return body
+    little, big = len(set(even[1::2])), len(set(even[0::2]))
+    is_little = byte_order == b"II" if little == big else little < big
+    return even.decode("utf-16-le" if is_little else "utf-16-be", "replace").encode()
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -43,6 +43,18 @@ _NUMBERS: Final = (
     "rgb_count", "alpha_count", "index_count", "palette_colours", "user_comment_size", "trailing_size",
     "exif_size", "width", "height", "mode", "container",
 )  # fmt: skip
+# Sizes beyond these are alike: a payload takes no notice of how large the picture or its camera's records are.
+_LARGEST: Final = {
+    "rgb_count": SAMPLES,
+    "alpha_count": SAMPLES,
+    "index_count": SAMPLES,
+    "palette_colours": 256,
+    "user_comment_size": 4096,
+    "trailing_size": 8192,
+    "exif_size": 256,
+    "width": 128,
+    "height": 128,
+}
 FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14
 CONTENT_FEATURES: Final = 26
 
@@ -131,7 +143,7 @@ def _padded(values: Tensor, count: Tensor) -> Tensor:
 def _format(count: dict[str, Tensor]) -> Tensor:
     mode = torch.nn.functional.one_hot(count["mode"], len(MODES))
     container = torch.nn.functional.one_hot(count["container"], len(CONTAINERS))
-    sizes = torch.stack([count[name] for name in _NUMBERS[:9]], dim=1).float()
+    sizes = torch.stack([count[name].clamp(max=limit) for name, limit in _LARGEST.items()], dim=1).float()
     has = (sizes[:, [1, 3, 4, 5, 6]] > 0).float()
     return torch.cat([mode.float(), container.float(), torch.log2(1.0 + sizes) / 16.0, has], dim=1)
 
@@ -206,8 +218,8 @@ def _pairs(arrays: dict[str, Tensor], count: dict[str, Tensor]) -> Tensor:
 def _pair_shares(samples: Tensor, lag: int, count: Tensor | None, window: tuple[int, int]) -> Tensor:
     """Return the joint shares (N, 14) of a sample's least significant bit and the difference to its neighbour.
 
-    Differences are cut to -3 to 3. `samples` is (N, K) uint8, of which the first `count` are real; a sample's neighbour
-    is `lag` further on.
+    Differences are cut to -3 to 3. `samples` is (N, K) uint8, of which the first `count` are real; a sample's
+    neighbour is `lag` further on.
     """
     start, stop = window
     first = samples[:, start : stop - lag].to(torch.int16)
