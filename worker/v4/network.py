@@ -122,7 +122,8 @@ class SequenceEncoder(nn.Module):
         taps = padded.unfold(1, _TAPS, _STRIDE)
         rows = taps + torch.arange(_TAPS, dtype=taps.dtype, device=taps.device) * (PADDING + 1)
         summed = functional.embedding_bag(rows.flatten(0, 1), table, mode="sum")
-        return functional.relu(summed + self.first_bias).view(*taps.shape[:2], -1).transpose(1, 2)
+        width = self.first.shape[2]  # not -1: a batch without any carrier has no element to infer it from
+        return functional.relu(summed + self.first_bias).view(*taps.shape[:2], width).transpose(1, 2)
 
 
 class Context(nn.Module):
