@@ -21,8 +21,8 @@ class Encoder:
         """Write the image, with an EXIF block where the format takes one."""
         options: dict[str, Any] = dict(self.options)
         if exif is not None:
-            # Pillow's PNG writer takes a block without main tags for none; as bytes it can't be mistaken.
-            options["exif"] = exif if self.format == "TIFF" else exif.tobytes()
+            # As an object, Pillow's PNG writer takes it for none without main tags, and TIFF's leaves the rest out.
+            options["exif"] = exif.tobytes()
         if self.format == "GIF" and image.mode == "P" and "transparency" in image.info:
             # With transparency Pillow holds the table as RGBA and writes it into the GIF as it is.
             image = image.copy()
@@ -52,7 +52,8 @@ def draw_lossless(rng: Rng, mode: str) -> Encoder:
     if roll < 0.28 and mode == "RGB":
         return Encoder("BMP")
     if roll < 0.31 and mode == "RGB":
-        return Encoder("TIFF", (("compression", ("raw", "tiff_lzw")[rng.integers(2)]),))
+        # Uncompressed: libtiff, which compresses, leaves out the EXIF directory.
+        return Encoder("TIFF")
     return _png(rng)
 
 
@@ -79,6 +80,6 @@ def _png(rng: Rng) -> Encoder:
 def _jpeg(rng: Rng) -> Encoder:
     quality = int(rng.integers(35, 100))
     subsampling = int(rng.integers(0, 3))
-    return Encoder(
-        "JPEG", (("quality", quality), ("subsampling", subsampling), ("progressive", bool(rng.random() < 0.3)))
-    )
+    # Pillow gives a progressive file a buffer of a byte a pixel, too little for noise at a high quality.
+    progressive = quality < 85 and bool(rng.random() < 0.4)
+    return Encoder("JPEG", (("quality", quality), ("subsampling", subsampling), ("progressive", progressive)))

@@ -104,11 +104,12 @@ def _utf16(body: bytes, byte_order: bytes) -> bytes:
     The high bytes of a text's characters are few and repeat; where both readings are alike, the EXIF block's order
     counts.
     """
+    text = body.rstrip(b"\x00")
+    if b"\x00" not in text and _is_utf8(text):
+        return text
     even = body[: len(body) // 2 * 2]
     if even.startswith((b"\xff\xfe", b"\xfe\xff")):
         return even.decode("utf-16", "replace").encode()
-    if len(even) < len(body) or (b"\x00" not in body and _is_utf8(body)):
-        return body
     little, big = len(set(even[1::2])), len(set(even[0::2]))
     is_little = byte_order == b"II" if little == big else little < big
     return even.decode("utf-16-le" if is_little else "utf-16-be", "replace").encode()
