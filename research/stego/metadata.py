@@ -182,15 +182,18 @@ def _noisy_jpeg(rng: Rng) -> bytes:
     return buffer.getvalue()
 
 
-def _movie(rng: Rng, data: bytes) -> bytes:
-    """Draw the video of a motion photo: ISO base media boxes, with or without a marker in front."""
-    del data
+def motion_photo(rng: Rng, size: int) -> bytes:
+    """Draw the video of a motion photo with `size` bytes of media: ISO base media boxes, with or without a marker."""
     brand = (b"mp42", b"isom", b"qt  ", b"avc1")[rng.integers(4)]
     kind = b"ftyp" + brand + b"\x00\x00\x00\x00" + b"isommp42"
-    body = rng.bytes(int(2 ** rng.uniform(5, 13)))
-    boxes = (len(kind) + 4).to_bytes(4, "big") + kind + (len(body) + 8).to_bytes(4, "big") + b"mdat" + body
+    boxes = (len(kind) + 4).to_bytes(4, "big") + kind + (size + 8).to_bytes(4, "big") + b"mdat" + rng.bytes(size)
     marker = (b"", b"", b"MotionPhoto_Data", b"\x00\x00\x30\x0a\x10\x00\x00\x00MotionPhoto_Data")[rng.integers(4)]
     return marker + boxes
+
+
+def _movie(rng: Rng, data: bytes) -> bytes:
+    del data
+    return motion_photo(rng, int(2 ** rng.uniform(5, 13)))
 
 
 def _samsung(rng: Rng, data: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """Reading a payload back out of an image, as evidence beside a verdict. It never changes the verdict."""
 
+import unicodedata
+from collections import Counter
 from typing import Final
 
 import numpy as np
@@ -64,7 +66,7 @@ def as_text(payload: bytes) -> str | None:
     text = _decoded(payload)
     if not text:
         return None
-    control = sum(not character.isprintable() and character not in "\n\r\t" for character in text)
+    control = sum(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in text)
     return text if control * 10 <= len(text) else None
 
 
@@ -101,8 +103,8 @@ def _comment(data: bytes, limit: int) -> bytes:
 def _utf16(body: bytes, byte_order: bytes) -> bytes:
     """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the likelier one is taken.
 
-    The high bytes of a text's characters are few and repeat; where both readings are alike, the EXIF block's order
-    counts.
+    Read in the wrong order, the letters of one script become those of many; where both readings are alike, the EXIF
+    block's own order counts. Some write UTF-8 behind the header all the same.
     """
     text = body.rstrip(b"\x00")
     if b"\x00" not in text and _is_utf8(text):
@@ -110,9 +112,15 @@ def _utf16(body: bytes, byte_order: bytes) -> bytes:
     even = body[: len(body) // 2 * 2]
     if even.startswith((b"\xff\xfe", b"\xfe\xff")):
         return even.decode("utf-16", "replace").encode()
-    little, big = len(set(even[1::2])), len(set(even[0::2]))
-    is_little = byte_order == b"II" if little == big else little < big
-    return even.decode("utf-16-le" if is_little else "utf-16-be", "replace").encode()
+    orders = ("utf-16-le", "utf-16-be") if byte_order == b"II" else ("utf-16-be", "utf-16-le")
+    readings = [even.decode(order, "replace") for order in orders]
+    return max(readings, key=_letters_of_one_script).encode()
+
+
+def _letters_of_one_script(text: str) -> int:
+    """Count the letters of the commonest script among the first 64 characters."""
+    scripts = Counter(unicodedata.name(letter, "").split(" ", 1)[0] for letter in text[:64] if letter.isalpha())
+    return max(scripts.values(), default=0)
 
 
 def _is_utf8(body: bytes) -> bool:
