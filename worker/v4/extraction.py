@@ -103,8 +103,8 @@ def _comment(data: bytes, limit: int) -> bytes:
 def _utf16(body: bytes, byte_order: bytes) -> bytes:
     """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the likelier one is taken.
 
-    Read in the wrong order, the letters of one script become those of many; where both readings are alike, the EXIF
-    block's own order counts. Some write UTF-8 behind the header all the same.
+    Read in the wrong order, ASCII becomes ideographs and the letters of one script become those of many; where both
+    readings are alike, the EXIF block's own order counts. Some write UTF-8 behind the header all the same.
     """
     text = body.rstrip(b"\x00")
     if b"\x00" not in text and _is_utf8(text):
@@ -114,13 +114,13 @@ def _utf16(body: bytes, byte_order: bytes) -> bytes:
         return even.decode("utf-16", "replace").encode()
     orders = ("utf-16-le", "utf-16-be") if byte_order == b"II" else ("utf-16-be", "utf-16-le")
     readings = [even.decode(order, "replace") for order in orders]
-    return max(readings, key=_letters_of_one_script).encode()
+    return max(readings, key=_likelihood).encode()
 
 
-def _letters_of_one_script(text: str) -> int:
-    """Count the letters of the commonest script among the first 64 characters."""
+def _likelihood(text: str) -> tuple[int, int]:
+    """Count the ASCII characters and the letters of the commonest script among the first 64 characters."""
     scripts = Counter(unicodedata.name(letter, "").split(" ", 1)[0] for letter in text[:64] if letter.isalpha())
-    return max(scripts.values(), default=0)
+    return sum(character.isascii() for character in text[:64]), max(scripts.values(), default=0)
 
 
 def _is_utf8(body: bytes) -> bool:
