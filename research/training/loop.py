@@ -31,6 +31,7 @@ class Schedule:
     pool: int = 60_000
     peak_rate: float = 2e-3
     warm_up: float = 0.03
+    average: float = 0.998
 
     def rate(self, progress: float) -> float:
         """Return the learning rate at `progress` 0 to 1: a short warm-up, then a half cosine to zero."""
@@ -52,7 +53,7 @@ def losses(heads: Heads, method: Tensor, order: Tensor) -> Tensor:
 
 def train(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: int) -> Network:
     """Train and return the moving average of the network; the same shards and steps give the same weights."""
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)  # type: ignore[no-untyped-call]
     decayed = [value for value in network.parameters() if value.ndim > 1]
     plain = [value for value in network.parameters() if value.ndim <= 1]
     groups: list[dict[str, object]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
