@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from research.evaluation.ablation import ablate
+from research.evaluation.cost import measure_cost
 from research.evaluation.report import build_report, choose_threshold
-from research.evaluation.trials import decide, run_trials
+from research.evaluation.trials import decide, make_cases, run_trials
 from research.stego.corpus import find_images
 from research.training.model_files import update_card
 from worker.v4.card import DEFAULT_MODEL
@@ -31,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--choose-threshold", action="store_true", help="choose the threshold on these images, write it to the card"
     )
+    parser.add_argument("--ablate", type=int, metavar="N", help="measure each stream's worth on N of the images")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     detector = Detector.load(options.model, options.device)
@@ -43,6 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     trials = [decide(trial, card.threshold) for trial in trials]
     images = sum(trial.group == "untouched" for trial in trials)
     report = build_report(card, trials, images, options.seed)
+    report["cost"] = measure_cost(detector)
+    if options.ablate:
+        detector.model = card
+        cases = list(make_cases(corpus, options.seed, options.ablate, options.ablate))
+        report["ablation"] = {"images": options.ablate, "without": ablate(detector, cases)}
     if options.choose_threshold:
         update_card(options.model, card.threshold, figures(report))
     if options.json:
@@ -80,6 +88,8 @@ def print_summary(report: dict[str, Any]) -> None:
         short = _total(measured["short_by_size"])
         print(f"4 to 15 bytes {short['share']:.1%}, ciphertext {measured['binary']['share']:.1%}")
     print(f"expected calibration error: {report['calibration']['expected_error']}")
+    for mode, cost in report["cost"]["by_mode"].items():
+        print(f"cost of {mode} 256x256: {cost['v4']} ms, {cost['ratio_to_decode']} of decoding it")
 
 
 def _total(by_size: dict[str, dict[str, Any]]) -> dict[str, Any]:

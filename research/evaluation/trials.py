@@ -52,7 +52,7 @@ def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None,
     All are scored at threshold 0, so that each names a method; `decide` then applies a threshold.
     """
     warnings.simplefilter("ignore")
-    cases = _cases(corpus, seed, limit, drawn)
+    cases = make_cases(corpus, seed, limit, drawn)
     while group := list(islice(cases, 64)):
         scores = detector.score([case.planes for case in group], [0.0] * len(group))
         for case, score in zip(group, scores, strict=True):
@@ -79,7 +79,9 @@ def decide(trial: Trial, threshold: float) -> Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
+    """One image that V4 will be shown; the fields are those of `Trial`."""
+
     group: str
     source: str
     name: str
@@ -87,7 +89,8 @@ class _Case:
     planes: Planes
 
 
-def _cases(corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator[_Case]:
+def make_cases(corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator[Case]:
+    """Make the images of a validation: the same ones for the same seed."""
     chosen = [(source, path) for source, paths in corpus.sources.items() for path in paths]
     if limit is not None and limit < len(chosen):
         order = np.random.default_rng([seed, 0]).permutation(len(chosen))[:limit]
@@ -100,13 +103,13 @@ def _cases(corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator
         yield from _opened([sample], sample.kind, "drawn", sample.kind)
 
 
-def _of_image(rng: Rng, source: str, path: Path) -> Iterator[_Case]:
+def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:
     data = path.read_bytes()
     try:
         original = open_image(data)
     except (OSError, ValueError):
         return
-    yield _Case("untouched", source, path.name, Sample(data, "untouched"), extract_planes(original, data))
+    yield Case("untouched", source, path.name, Sample(data, "untouched"), extract_planes(original, data))
     piece = upper_left(original, COVER_SIDE)
     plans = [(method, "text") for method in METHODS]
     plans += [(METHODS[rng.integers(len(METHODS))], group) for group in ("short", "binary")]
@@ -122,11 +125,11 @@ def _of_image(rng: Rng, source: str, path: Path) -> Iterator[_Case]:
         yield from _opened(make_pair(rng, cover, method, payload, group == "binary"), group, source, path.name)
 
 
-def _opened(samples: Iterable[Sample], group: str, source: str, name: str) -> Iterator[_Case]:
+def _opened(samples: Iterable[Sample], group: str, source: str, name: str) -> Iterator[Case]:
     for sample in samples:
         image = open_image(sample.data)
         planes = extract_planes(image, sample.data)
-        yield _Case("twin" if sample.kind == "twin" else group, source, name, sample, planes)
+        yield Case("twin" if sample.kind == "twin" else group, source, name, sample, planes)
 
 
 def _extracts(sample: Sample, score: Score) -> bool:

@@ -29,12 +29,12 @@ class Score:
 
 
 class Detector:
-    """A model on a device. Not for use by two threads at once."""
+    """A model on a device: `network` on `device`, described by `model`. Not for use by two threads at once."""
 
     def __init__(self, network: Network, model: ModelCard, device: str = "cpu") -> None:
         self.model = model
-        self._device = torch.device(device)
-        self._network = network.to(self._device).eval()
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "Detector":
@@ -60,7 +60,7 @@ class Detector:
         if not batch:
             return []
         with torch.inference_mode():
-            heads = self._network(compute(stack(batch, self._device)))
+            heads = self.network(compute(stack(batch, self.device)))
             probabilities = torch.sigmoid(heads.stego.double()).tolist()
             methods = heads.method.argmax(1).tolist()
             orders = heads.order.argmax(1).tolist()
