@@ -34,7 +34,6 @@ class Sources:
     def __init__(self, blobs: Blobs, settings: Settings) -> None:
         self._blobs = blobs
         self._settings = settings
-        self._visited: set[tuple[int, int]] = set()
 
     def from_arguments(self, arguments: Sequence[str], stdin: BinaryIO, *, separator: bytes = b"\n") -> Iterator[str]:
         """Yield the references of command line arguments; `-` reads names from `stdin`.
@@ -72,29 +71,32 @@ class Sources:
 
     def _from_path(self, path: bytes) -> Iterator[str]:
         if os.path.isdir(path):  # noqa: PTH112 - pathlib cannot hold bytes
-            yield from self._from_folder(path)
+            yield from self._from_folder(path, set())
         elif is_archive(path) and os.path.isfile(path):  # noqa: PTH113
             yield from self._from_archive(path)
         else:
             yield file_reference(path)
 
-    def _from_folder(self, folder: bytes) -> Iterator[str]:
-        """Yield everything below the folder, in the order of names, entering each real folder once."""
+    def _from_folder(self, folder: bytes, entered: set[tuple[int, int]]) -> Iterator[str]:
+        """Yield everything below the folder, in the order of names, entering each real folder once.
+
+        A link to a folder that was entered is a reference itself: links can multiply folders without end.
+        """
         try:
             status = os.stat(folder)  # noqa: PTH116
             with os.scandir(folder) as entries:
-                listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+                listed = sorted((entry.name, is_folder(entry)) for entry in entries)
         except OSError:
             yield file_reference(folder)
             return
-        if (status.st_dev, status.st_ino) in self._visited:
+        if (status.st_dev, status.st_ino) in entered:
             yield file_reference(folder)
             return
-        self._visited.add((status.st_dev, status.st_ino))
+        entered.add((status.st_dev, status.st_ino))
         prefix = file_reference(folder).rstrip("/") + "/"
-        for name, is_folder in listed:
-            if is_folder:
-                yield from self._from_folder(os.path.join(folder, name))  # noqa: PTH118
+        for name, enter in listed:
+            if enter:
+                yield from self._from_folder(os.path.join(folder, name), entered)  # noqa: PTH118
             elif is_archive(name):
                 yield from self._from_archive(os.path.join(folder, name))  # noqa: PTH118
             else:
@@ -118,6 +120,14 @@ class Sources:
             else:
                 digest = self._blobs.put(member.data)
                 yield f"blob://{digest}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
+
+
+def is_folder(entry: os.DirEntry[bytes]) -> bool:
+    """Whether the entry is a folder or a link to one; a link that leads nowhere, or to itself, is not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -28,32 +29,32 @@ def no_settings_from_outside() -> None:
 @pytest.fixture(scope="session")
 def session_servers() -> Iterator[tuple[str, str]]:
     """URLs of PostgreSQL, with an upgraded database to copy, and Redis."""
-    folder = open_folder()
-    servers = EmbeddedServers(folder)
-    database_url, redis_url = servers.attach()
-    assert database_url is not None
-    assert redis_url is not None
-    engine = connect(database_url)
-    upgrade(engine)
-    engine.dispose()
-    yield database_url, redis_url
-    servers.detach()
-    shutil.rmtree(folder)
+    with temporary_folder() as folder:
+        servers = EmbeddedServers(folder)
+        database_url, redis_url = servers.attach()
+        assert database_url is not None
+        assert redis_url is not None
+        engine = connect(database_url)
+        upgrade(engine)
+        engine.dispose()
+        yield database_url, redis_url
+        servers.detach()
 
 
-def open_folder() -> Path:
-    """Return a new folder that the account of an embedded PostgreSQL may enter; pytest's own are closed to it."""
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a new folder that the account of an embedded PostgreSQL may enter; pytest's own are closed to it."""
     folder = Path(tempfile.mkdtemp(prefix="starlight-test-"))
     folder.chmod(0o711)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """An empty data folder."""
-    folder = open_folder()
-    yield folder
-    shutil.rmtree(folder)
+    with temporary_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

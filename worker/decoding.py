@@ -12,7 +12,7 @@ from worker.budget import Budget
 from worker.loading import ImageError
 
 # The formats that V4 was trained on; every other decoder of Pillow stays shut.
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 BYTES_PER_SAMPLE = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 
 
@@ -24,6 +24,7 @@ class Decoder:
         self._budget = budget
         # Decoders that learn a size only while they decode ask Pillow's own limit, which is one for the process.
         Image.MAX_IMAGE_PIXELS = max_pixels
+        Image.init()
         # What Pillow has to say about odd images would flood the log; what matters becomes a verdict.
         warnings.filterwarnings("ignore", module=r"PIL\.")
 

@@ -54,24 +54,28 @@ class Loader:
             raise ImageError(ErrorCode.NOT_FOUND, f"no file can have this name: {error}") from error
         except OSError as error:
             raise self._unopened(path, error) from error
-        with os.fdopen(descriptor, "rb", buffering=0) as stream:
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                raise self._directory(path)
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(ErrorCode.NOT_A_FILE, "a pipe, socket or device")
-            if status.st_size > self._max_bytes:
-                raise self._too_large(f"{status.st_size:,} bytes")
-            try:
-                # Read until the end, not until the size it had: a file that grows meanwhile is seen whole or refused.
-                data = bytearray()
-                while len(data) <= self._max_bytes and (
-                    piece := stream.read(max(MIN_READ, status.st_size - len(data)))
-                ):
-                    data += piece
-                return bytes(data)
-            except OSError as error:
-                raise ImageError(ErrorCode.NOT_READABLE, error.strerror or str(error)) from error
+        try:
+            return self._read_descriptor(descriptor, path)
+        except OSError as error:
+            raise ImageError(ErrorCode.NOT_READABLE, error.strerror or str(error)) from error
+        finally:
+            os.close(descriptor)
+
+    def _read_descriptor(self, descriptor: int, path: bytes) -> bytes:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise self._directory(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(ErrorCode.NOT_A_FILE, "a pipe, socket or device")
+        if status.st_size > self._max_bytes:
+            raise self._too_large(f"{status.st_size:,} bytes")
+        # Read until the end, not until the size it had: a file that grows meanwhile is seen whole or refused.
+        data = bytearray()
+        while len(data) <= self._max_bytes and (
+            piece := os.read(descriptor, max(MIN_READ, status.st_size - len(data)))
+        ):
+            data += piece
+        return bytes(data)
 
     def _read_blob(self, digest: str) -> bytes:
         try:

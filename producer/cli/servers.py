@@ -42,7 +42,9 @@ def up(
     flower_port, exporter_port = usable_port(configured.flower_port), usable_port(configured.exporter_port)
     os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
     programs = [dispatcher(), *(worker(each) for each in devices), exporter(), flower(flower_port)]
-    signal.signal(signal.SIGTERM, interrupt)
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, interrupt)
     with session() as current, running_stack(current, programs, log_to=None) as runner:
         if not runner.running:
             holder = stack_lock(configured.data_dir).read()

@@ -1,0 +1,101 @@
+"""`starlight submit`, `job`, `jobs`, `cancel`, `audit` and `verdicts` on a running stack."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import records, starlight
+from tests.acceptance.conftest import RunningStack
+from tests.acceptance.pictures import draw, encoded, stego_files
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A clean picture, one for each of four methods, and one that is no picture."""
+    for name, data in stego_files().items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "clean.png").write_bytes(encoded(draw()))
+    (tmp_path / "none.png").write_bytes(b"none")
+    return tmp_path
+
+
+def test_submit_prints_the_id_and_watching_ends_with_the_job(stack: RunningStack, folder: Path) -> None:
+    key = uuid.uuid4().hex
+    options = ("--name", "six", "--idempotency-key", key, "--priority", "interactive")
+
+    submitted = starlight("submit", folder, *options, settings=stack.settings)
+    again = starlight("submit", folder, *options, settings=stack.settings)
+
+    job_id = submitted.stdout.strip()
+    assert again.stdout == submitted.stdout
+    assert "submitted before" in again.stderr
+    shown = starlight("job", job_id, "--watch", settings=stack.settings)
+    assert "6 images: 1 clean, 4 stego, 1 error" in shown.stdout
+    status = json.loads(starlight("job", job_id, "--json", settings=stack.settings).stdout)
+    assert (status["name"], status["state"], status["total"], status["finished"]) == ("six", "done", 6, 6)
+    listed = starlight("jobs", settings=stack.settings).stdout
+    assert listed.count(job_id) == 1
+
+
+def test_verdicts_are_found_by_what_people_ask_for(stack: RunningStack, folder: Path) -> None:
+    job_id = records(starlight("scan", folder, "--format", "ndjson", settings=stack.settings))[0]["job_id"]
+
+    def found(*options: str) -> list[str]:
+        run = starlight("verdicts", "--job", job_id, "--format", "ndjson", *options, settings=stack.settings)
+        assert run.returncode == 0, run.stderr
+        return [Path(each["uri"]).name for each in records(run)]
+
+    everything = ["alpha.png", "clean.png", "exif.jpg", "lsb.rgb.png", "none.png", "raw.jpg"]
+    assert found() == everything
+    assert found("--outcome", "error") == ["none.png"]
+    assert found("--method", "lsb.rgb") == ["lsb.rgb.png"]
+    assert found("--limit", "2") == everything[:2]
+    assert found("--since", "2026-01-01") == everything
+    assert found("--until", "2026-01-01T00:00:00+00:00") == []
+    (raw,) = records(
+        starlight("verdicts", "--job", job_id, "--method", "raw", "--format", "ndjson", settings=stack.settings)
+    )
+    assert found("--sha256", raw["sha256"].upper()) == ["raw.jpg"]
+
+
+def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -> None:
+    many = "\n".join([str(folder / "clean.png")] * 5000)
+    job_id = starlight("submit", "-", settings=stack.settings, stdin=many.encode()).stdout.strip()
+
+    cancelled = starlight("cancel", job_id, settings=stack.settings)
+
+    assert cancelled.stdout.endswith("images will not be scanned\n")
+    audit = starlight("audit", job_id, "--json", settings=stack.settings)
+    assert audit.returncode == 0, audit.stdout
+    assert json.loads(audit.stdout)["verdicts"] == 5000
+    assert json.loads(starlight("job", job_id, "--json", settings=stack.settings).stdout)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["job", "nonsense"], "'nonsense' is no job id"),
+        (["job", str(uuid.UUID(int=0))], "there is no job 00000000"),
+        (["cancel", str(uuid.UUID(int=0))], "there is no job 00000000"),
+        (["audit"], "name one job id, or --all"),
+        (["verdicts", "--outcome", "odd"], "'odd' is no outcome"),
+        (["verdicts", "--since", "yesterday"], "'yesterday' is no time"),
+        (["verdicts", "--sha256", "abc"], "'abc' is no SHA-256"),
+        (["worker", "--device", "tpu0"], "unknown device 'tpu0'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_two(stack: RunningStack, arguments: list[str], complaint: str) -> None:
+    run = starlight(*arguments, settings=stack.settings)
+
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"starlight: {complaint}")
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_wrong_setting_is_named(stack: RunningStack) -> None:
+    run = starlight("jobs", settings={**stack.settings, "chunk_size": "many"})
+
+    assert run.returncode == 2
+    assert run.stderr.startswith("starlight: a setting is wrong: STARLIGHT_CHUNK_SIZE: ")

@@ -1,0 +1,125 @@
+"""`starlight up` as an operator meets it."""
+
+import json
+import os
+import signal
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from producer.following import Follower
+from storage.jobs import submit_job
+from storage.schema import OUTCOMES
+from tests.acceptance.command import starlight
+from tests.acceptance.conftest import RunningStack, started, stopped
+from tests.acceptance.pictures import draw, encoded, stego_files
+
+
+def children(process_id: int) -> dict[str, int]:
+    """Return the process ids of a process's children by their command lines."""
+    listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+    return {Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").strip(): int(child) for child in listed}
+
+
+def fetched(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def pictures(folder: Path, copies: int) -> list[str]:
+    """Return references to a clean and a stego picture and one that is none, many times over."""
+    (folder / "clean.png").write_bytes(encoded(draw()))
+    (folder / "stego.jpg").write_bytes(stego_files()["raw.jpg"])
+    (folder / "none.txt").write_text("none")
+    return [(folder / name).as_uri() for name in ("clean.png", "stego.jpg", "none.txt")] * copies
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_path: Path) -> None:
+    submission = submit_job(stack.engine, pictures(tmp_path, 1000), submitter="tester", chunk_size=16)
+    follower = Follower(stack.engine, submission.job_id, submission.total)
+    workers = [child for command, child in children(stack.process.pid).items() if "-m worker cpu0" in command]
+    found: list[tuple[int, str]] = []
+
+    for update in follower.updates():
+        found.extend((verdict["ordinal"], verdict["outcome"]) for verdict in update.verdicts)
+        if found and workers:
+            os.kill(workers.pop(), signal.SIGKILL)
+            assert update.job.finished < update.job.total, "killed too late to prove anything"
+
+    assert sorted(ordinal for ordinal, _ in found) == list(range(3000))
+    assert Counter(outcome for _, outcome in found) == dict.fromkeys(OUTCOMES, 1000)
+    audit = starlight("audit", str(submission.job_id), settings=stack.settings)
+    assert audit.returncode == 0, audit.stdout
+    assert "3000 references, 3000 verdicts, 0 missing, 0 double" in audit.stdout
+
+
+def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: RunningStack, tmp_path: Path) -> None:
+    (tmp_path / "clean.png").write_bytes(encoded(draw()))
+    (tmp_path / "none.txt").write_text("none")
+    starlight("scan", tmp_path, settings=stack.settings)
+    columns = "&".join(f"columns[{n}][data]={name}" for n, name in enumerate(("name", "state", "result", "worker")))
+
+    page = fetched(
+        f"{stack.addresses['Flower']}/tasks/datatable?draw=1&start=0&length=1000&search[value]=&order[0][column]=0"
+        f"&order[0][dir]=desc&{columns}"
+    )
+
+    tasks = json.loads(page)["data"]
+    assert {task["name"] for task in tasks} == {"worker.scan_chunk"}
+    (ours,) = [task for task in tasks if "2 images: 1 error" in (task["result"] or "")]
+    assert ours["state"] == "SUCCESS"
+    assert ours["worker"].partition("@")[0] in ("cpu0", "cpu1")
+    assert float(ours["runtime"]) > 0
+
+
+def test_metrics_account_for_every_image(stack: RunningStack, tmp_path: Path) -> None:
+    (tmp_path / "clean.png").write_bytes(encoded(draw()))
+    before = metrics(stack)
+
+    starlight("scan", tmp_path, settings=stack.settings)
+
+    after = metrics(stack)
+    clean = 'starlight_images_finished_total{outcome="clean"}'
+    assert after[clean] == before[clean] + 1
+    assert after["starlight_images_submitted_total"] == before["starlight_images_submitted_total"] + 1
+    assert after["starlight_images_unaccounted"] == 0
+    assert after["starlight_images_per_minute"] >= 1
+    assert after["starlight_target_images_per_minute"] == 1000
+    assert after["starlight_postgres_up"] == after["starlight_redis_up"] == 1
+
+
+def metrics(stack: RunningStack) -> dict[str, float]:
+    lines = fetched(stack.addresses["Metrics"]).splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_a_second_stack_on_the_same_data_is_refused(stack: RunningStack) -> None:
+    run = starlight("up", settings=stack.settings)
+
+    assert run.returncode == 2
+    assert f"a stack already runs on {stack.settings['data_dir']} (process {stack.process.pid})" in run.stderr
+
+
+def test_one_ctrl_c_ends_everything_and_the_work_goes_on_later(data_dir: Path, tmp_path: Path) -> None:
+    settings = {"data_dir": data_dir, "chunk_size": 16}
+    process, addresses = started(settings, "cpu0")
+    references = os.fsencode("\n".join(pictures(tmp_path, 300)))
+    job_id = starlight("submit", "-", settings=settings, stdin=references).stdout.strip()
+
+    assert stopped(process) == 0
+
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(addresses["PostgreSQL"])
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis.from_url(addresses["Redis"]).ping()
+
+    process, addresses = started(settings, "cpu0")
+    assert starlight("job", job_id, "--watch", settings=settings).returncode == 0
+    assert starlight("audit", "--all", settings=settings).returncode == 0
+    assert starlight("down", settings=settings).stdout == "stopped\n"
+    assert process.wait() == 0

@@ -1,0 +1,187 @@
+"""The dispatcher: bounded, fair, and able to bring back what Redis lost."""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import redis
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import Engine, text
+
+from producer.dispatcher import Dispatcher
+from storage.broker import count_messages, queue_for
+from storage.chunks import claim_chunk, finish_chunk, pick_chunks
+from storage.jobs import audit_jobs, get_job
+from storage.settings import Settings
+from storage.workers import report_worker
+from tests.integration.rows import LEASE_S, claimed, execute, expire_leases, model, submitted, verdicts_for
+
+WINDOW = 4
+
+
+@pytest.fixture
+def broker(redis_url: str) -> "redis.Redis":
+    return redis.Redis.from_url(redis_url)
+
+
+@pytest.fixture
+def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> Dispatcher:
+    """Publishes by pushing the bare id to the queue's list, which counts as Celery's messages do."""
+    return Dispatcher(engine, broker, configured.model_copy(update={"dispatch_window": WINDOW}), pushing_to(broker))
+
+
+def pushing_to(broker: "redis.Redis") -> Callable[[uuid.UUID, str], None]:
+    def push(chunk_id: uuid.UUID, priority: str) -> None:
+        broker.lpush(queue_for(priority), str(chunk_id))
+
+    return push
+
+
+def waiting(broker: "redis.Redis", priority: str = "bulk") -> list[uuid.UUID]:
+    """Return the chunk ids in the queue, oldest first."""
+    return [uuid.UUID(each.decode()) for each in reversed(broker.lrange(queue_for(priority), 0, -1))]
+
+
+def finish_next(engine: Engine, broker: "redis.Redis", priority: str = "bulk") -> str:
+    """Take the oldest message, claim and finish its chunk; return the first reference."""
+    chunk_id = uuid.UUID(broker.rpop(queue_for(priority)).decode())
+    claim = claim_chunk(engine, chunk_id, "cpu0", LEASE_S)
+    finish_chunk(engine, claim, verdicts_for(engine, claim))
+    return claim.refs[0]
+
+
+def test_redis_holds_no_more_than_the_window_however_much_waits(
+    engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
+) -> None:
+    submitted(engine, 400)
+
+    for _ in range(3):
+        dispatcher.round()
+
+    assert count_messages(broker) == {"scan.interactive": 0, "scan.bulk": WINDOW, "unacked": 0}
+
+
+def test_the_window_grows_with_the_live_workers(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
+    submitted(engine, 400)
+    for name in ("gpu0@a", "gpu1@a", "gone@a"):
+        report_worker(engine, name, name.split("@", maxsplit=1)[0], model(engine))
+    execute(engine, "UPDATE workers SET seen_at = now() - interval '1 hour' WHERE name = 'gone@a'")
+
+    dispatcher.round()
+
+    assert len(waiting(broker)) == 2 * WINDOW
+
+
+def test_what_is_finished_makes_room_until_the_job_is_done(
+    engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
+) -> None:
+    job_id = submitted(engine, 50)
+
+    dispatcher.round()
+    while broker.llen(queue_for("bulk")):
+        finish_next(engine, broker)
+        dispatcher.round()
+
+    assert get_job(engine, job_id).state == "done"
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_two_submitters_get_equal_shares_although_one_came_first_with_far_more(
+    engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
+) -> None:
+    first = submitted(engine, 400, submitter="ann")
+    second = submitted(engine, 40, submitter="bob")
+
+    dispatcher.round()
+    for _ in range(20):
+        finish_next(engine, broker)
+        dispatcher.round()
+
+    assert get_job(engine, second).finished == 40
+    assert get_job(engine, first).finished == 40
+
+
+def test_older_jobs_of_one_submitter_go_first(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
+    older, newer = submitted(engine, 12), submitted(engine, 12)
+
+    dispatcher.round()
+
+    with engine.connect() as connection:
+        owners = [
+            connection.execute(text("SELECT job_id FROM chunks WHERE id = :id"), {"id": chunk}).scalar_one()
+            for chunk in waiting(broker)
+        ]
+    assert owners == [older] * 3 + [newer]
+
+
+def test_interactive_chunks_have_a_window_of_their_own(
+    engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
+) -> None:
+    submitted(engine, 400)
+    dispatcher.round()
+    submitted(engine, 4, priority="interactive")
+
+    dispatcher.round()
+
+    assert (len(waiting(broker)), len(waiting(broker, "interactive"))) == (WINDOW, 1)
+
+
+def test_an_emptied_redis_is_filled_again(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
+    submitted(engine, 400)
+    dispatcher.round()
+    before = waiting(broker)
+    broker.flushall()
+    dispatcher.round()
+    assert waiting(broker) == []
+
+    execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '6 seconds'")
+    dispatcher.round()
+
+    assert Counter(waiting(broker)) == Counter(before)
+
+
+def test_messages_that_wait_long_for_busy_workers_are_not_doubled(
+    engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
+) -> None:
+    submitted(engine, 400)
+    dispatcher.round()
+
+    execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '5 minutes'")
+    dispatcher.round()
+
+    assert len(waiting(broker)) == WINDOW
+
+
+def test_a_publish_that_fails_loses_nothing(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:
+    def refuse(_chunk_id: uuid.UUID, _priority: str) -> None:
+        raise BrokerError("out of memory")
+
+    submitted(engine, 8)
+    with pytest.raises(BrokerError):
+        Dispatcher(engine, broker, configured, refuse).round()
+
+    execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '6 seconds'")
+    Dispatcher(engine, broker, configured, pushing_to(broker)).round()
+
+    assert len(waiting(broker)) == 2
+
+
+def test_a_second_dispatcher_waits_for_the_first_to_pick(engine: Engine) -> None:
+    submitted(engine, 40)
+    with engine.begin() as first:
+        first.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x44495350})
+
+        assert pick_chunks(engine, "bulk", WINDOW) == []
+
+    assert len(pick_chunks(engine, "bulk", WINDOW)) == WINDOW
+
+
+def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
+    submitted(engine, 4)
+    (claim,) = claimed(engine)
+    expire_leases(engine)
+
+    dispatcher.round()
+
+    assert waiting(broker) == [claim.chunk_id]
