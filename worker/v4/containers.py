@@ -1,7 +1,7 @@
 """Where an image file's picture ends and where its EXIF block lies, read from the container's own structure.
 
-Every walk is linear in the file's size, takes at most `MAX_STEPS` steps in Python and never raises: a file that does
-not follow its format has no known end, and then nothing counts as trailing.
+Every walk is linear in the file's size and never raises: a file that does not follow its format, or takes more than
+`MAX_STEPS`, has no known end, and then nothing counts as trailing.
 
 Sources: ITU T.81 annex B (JPEG markers), PNG third edition section 5 (chunks), GIF89a (blocks), RFC 9649 (WebP in
 RIFF), the BITMAPFILEHEADER and BITMAPINFOHEADER structures (BMP), CIPA DC-008 (EXIF).

@@ -28,23 +28,8 @@ CROP: Final = 32
 """Side of the RGB crop, in pixels."""
 
 MODES: Final = (
-    "other",
-    "1",
-    "L",
-    "LA",
-    "P",
-    "PA",
-    "RGB",
-    "RGBA",
-    "RGBX",
-    "CMYK",
-    "YCbCr",
-    "I;16",
-    "I",
-    "F",
-    "HSV",
-    "LAB",
-)
+    "other", "1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I;16", "I", "F", "HSV", "LAB",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

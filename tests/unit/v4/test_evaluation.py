@@ -5,14 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from research.evaluation.ablation import STREAMS, ablate, without
+from research.evaluation.cost import measure_cost
 from research.evaluation.intervals import binomial_cdf, calibration, clopper_pearson
 from research.evaluation.report import build_report, choose_threshold
-from research.evaluation.trials import decide, run_trials
+from research.evaluation.trials import Case, decide, run_trials
 from research.stego.corpus import find_images
+from research.stego.samples import Sample
 from tests.unit.v4.files import encoded, noise
 from worker.v4.card import DEFAULT_MODEL, read_card
 from worker.v4.detector import Detector
+from worker.v4.planes import extract_planes
+from worker.v4.streams import PADDING, compute, stack
 
 REPORT = Path(__file__).parents[3] / "results" / "validation_report.json"
 
@@ -70,3 +76,28 @@ def test_the_committed_report_is_about_the_committed_weights() -> None:
     assert report["model"]["sha256"] == card.sha256
     assert report["model"]["version"] == card.version
     assert report["model"]["threshold"] == card.threshold
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_is_taken_away(name: str) -> None:
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x86\x92\x07\x00\x04\x00\x00\x00text\x00\x00\x00\x00"
+    data = encoded(noise("P"), "PNG", exif=exif) + b"tail"
+    whole = compute(stack([extract_planes(noise(mode, seed=3), data) for mode in ("RGBA", "P")]))
+    fewer = without(whole, name)
+    absent = 0 if getattr(whole, name).dtype == torch.float32 else PADDING
+    assert getattr(fewer, name).eq(absent).all()
+    assert not getattr(whole, name).eq(absent).all()
+    for other in STREAMS:
+        if other not in (name, "content"):
+            assert torch.equal(getattr(whole, other), getattr(fewer, other))
+
+
+def test_ablation_states_all_streams_and_each() -> None:
+    cases = [Case("twin", "", "", Sample(b"", "twin"), extract_planes(noise("RGB"), b""))]
+    figures = ablate(Detector.load(DEFAULT_MODEL), cases)
+    assert set(figures) == {"none", *STREAMS}
+
+
+def test_costs_are_measured() -> None:
+    costs = measure_cost(Detector.load(DEFAULT_MODEL), repeats=1)["by_mode"]
+    assert all(cost["v4"] == pytest.approx(cost["planes"] + cost["score"], abs=0.01) for cost in costs.values())
