@@ -1,0 +1,81 @@
+"""Pictures for tests: drawn by Pillow, or put together byte by byte where Pillow would refuse to write them."""
+
+import struct
+import zlib
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+# What each format stores without conversion. Pillow writes LAB, F and the like into TIFF alone.
+MODES = {
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "JPEG": ("L", "RGB", "CMYK"),
+    "GIF": ("L", "P"),
+    "WEBP": ("RGB", "RGBA"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I;16B", "I", "F"),
+}
+FORMATS_AND_MODES = [(name, mode) for name, modes in MODES.items() for mode in modes]
+
+
+def drawn(mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
+    """Return a picture whose every byte differs from its neighbours."""
+    image = Image.new(mode, size)
+    count = len(image.tobytes())
+    image.frombytes(bytes(position * 37 % 251 for position in range(count)))
+    if mode == "P":
+        image.putpalette(bytes(position * 3 % 256 for position in range(768)))
+    return image
+
+
+def encoded(format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (8, 8), **options: Any) -> bytes:  # noqa: A002
+    """Return a drawn picture as a file of this format."""
+    stream = BytesIO()
+    drawn(mode, size).save(stream, format, **options)
+    return stream.getvalue()
+
+
+def animated(format: str, frames: int) -> bytes:  # noqa: A002
+    """Return a picture of several different frames, or of several pictures for `MPO` and `TIFF`."""
+    first, *others = [drawn("RGB", (8, 8)).rotate(90 * number) for number in range(frames)]
+    stream = BytesIO()
+    # Lossless where there is a choice, so that frames can be compared.
+    options = {"lossless": True} if format == "WEBP" else {}
+    first.save(stream, format, save_all=True, append_images=others, **options)
+    return stream.getvalue()
+
+
+def mode_for(format: str) -> str:  # noqa: A002
+    """Return the richest mode that the format stores."""
+    return "P" if format == "GIF" else "RGB"
+
+
+def cut(format: str = "PNG", kept: float = 0.6, **options: Any) -> bytes:  # noqa: A002
+    """Return the first part of a file that ends within its pixels."""
+    data = encoded(format, mode_for(format), (50, 50), **options)
+    return data[: int(kept * len(data))]
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """Return a black two-colour PNG of any size; it is small however large the picture."""
+    row = bytes(1 + (width + 7) // 8)
+    packer = zlib.compressobj(9)
+    pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def blank_gif(screen: tuple[int, int], frame: tuple[int, int] = (1, 1), frames: int = 1) -> bytes:
+    """Return a GIF whose frames, each of this size with one real pixel in it, need not fit its screen."""
+    colours = bytes((0, 0, 0, 255, 255, 255))
+    header = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + colours
+    control = b"\x21\xf9\x04\x00\x01\x00\x00\x00"
+    # In codes of three bits: clear, pixel 0, end.
+    pixels = b"\x02\x02\x44\x01\x00"
+    picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, *frame, 0) + pixels
+    return header + (control + picture) * frames + b"\x3b"

@@ -1,0 +1,319 @@
+"""Archives: what is in them, whatever their members are called, and every damage as a member of its own."""
+
+import io
+import lzma
+import os
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.archives import ArchiveTooLargeError, Member, is_archive, unpack
+
+MAX_MEMBERS = 10
+MAX_BYTES = 100_000
+MAX_MEMBER_BYTES = 50_000
+WHOLE_ARCHIVE = Member(None, None)
+
+MEMBERS = {
+    "a.png": b"first",
+    "folder/deeper/b.png": b"second",
+    "../../outside.png": b"third",
+    "/absolute.png": b"fourth",
+    "two\nlines\x1b[31m.png": b"fifth",
+    "ü 世界.png": b"sixth",
+    "empty": b"",
+}
+
+
+def members(path: Path) -> list[Member]:
+    found = unpack(os.fsencode(path), max_members=MAX_MEMBERS, max_bytes=MAX_BYTES, max_member_bytes=MAX_MEMBER_BYTES)
+    return list(found)
+
+
+def write_zip(path: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tar_entry(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.type, entry.linkname = size, kind, target
+    return entry
+
+
+def write_tar(path: Path, files: dict[str, bytes], links: Sequence[tarfile.TarInfo] = (), mode: Any = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            archive.addfile(tar_entry(name, len(data)), io.BytesIO(data))
+        for link in links:
+            archive.addfile(link)
+    return path
+
+
+def write(path: Path, files: dict[str, bytes]) -> Path:
+    return write_zip(path, files) if path.suffix == ".zip" else write_tar(path, files)
+
+
+def flipped(path: Path, position: int, bits: int = 0xFF) -> None:
+    """Damage one byte of the file."""
+    data = bytearray(path.read_bytes())
+    data[position] ^= bits
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"a.zip", b"A.ZIP", b"a.tar", b"a.tar.gz", b"a.TGZ", b"a.tar.bz2", b"a.tbz2", b"a.tar.xz", b"a.txz", b"\xff.zip"],
+)
+def test_archives_are_known_by_their_names(name: bytes) -> None:
+    assert is_archive(name)
+
+
+@pytest.mark.parametrize("name", [b"a.png", b"zip", b"a.zip.png", b"a.gz", b"a.7z", b"", b"tar"])
+def test_other_names_are_no_archives(name: bytes) -> None:
+    assert not is_archive(name)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_of_a_zip_come_in_order_with_their_names(tmp_path: Path, compression: int) -> None:
+    path = write_zip(tmp_path / "archive.zip", MEMBERS, compression)
+
+    assert members(path) == [Member(name, data) for name, data in MEMBERS.items()]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [(".tar", "w"), (".tar.gz", "w:gz"), (".TGZ", "w:gz"), (".tar.bz2", "w:bz2"), (".txz", "w:xz")]
+)
+def test_members_of_a_tar_come_in_order_with_their_names(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = write_tar(tmp_path / f"archive{suffix}", MEMBERS, mode=mode)
+
+    assert members(path) == [Member(name, data) for name, data in MEMBERS.items()]
+
+
+def test_folders_are_no_members(tmp_path: Path) -> None:
+    zipped = write_zip(tmp_path / "archive.zip", {"folder/": b"", "folder/a": b"a"})
+    tarred = write_tar(tmp_path / "archive.tar", {"a": b"a"}, [tar_entry("folder", kind=tarfile.DIRTYPE)])
+
+    assert members(zipped) == [Member("folder/a", b"a")]
+    assert members(tarred) == [Member("a", b"a")]
+
+
+def test_an_archive_in_an_archive_is_a_file_like_others(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "inner.zip", {"a": b"a"}).read_bytes()
+
+    assert members(write_zip(tmp_path / "archive.zip", {"inner.zip": inner})) == [Member("inner.zip", inner)]
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
+def test_an_archive_without_members_has_none(tmp_path: Path, name: str) -> None:
+    assert members(write(tmp_path / name, {})) == []
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "archive.tar", "archive.tar.gz"])
+@pytest.mark.parametrize(
+    "data", [b"", b"no archive", b"\0" * 100, b"PK\3\4" + b"\0" * 100, b"\x1f\x8b" + b"\xff" * 600]
+)
+def test_what_only_has_the_name_of_an_archive_is_one_unreadable_whole(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+
+    assert members(tmp_path / name) == [WHOLE_ARCHIVE]
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
+def test_an_archive_that_is_not_there_is_one_unreadable_whole(tmp_path: Path, name: str) -> None:
+    assert members(tmp_path / name) == [WHOLE_ARCHIVE]
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
+def test_nothing_is_written_anywhere(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    path = write(folder / name, MEMBERS)
+
+    members(path)
+
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
+
+
+def test_an_encrypted_member_is_unreadable_alone(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "archive.zip", {"a": b"first", "b": b"second", "c": b"third"})
+    data = path.read_bytes()
+    # The second entry's flags, in front of its data and in the directory at the end.
+    flipped(path, data.index(b"PK\3\4", 4) + 6, 1)
+    flipped(path, data.index(b"PK\1\2", data.index(b"PK\1\2") + 4) + 8, 1)
+
+    assert members(path) == [Member("a", b"first"), Member("b", None), Member("c", b"third")]
+
+
+def test_a_member_with_a_wrong_checksum_is_unreadable_alone(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "archive.zip", {"a": b"first", "b": b"second", "c": b"third"}, zipfile.ZIP_STORED)
+    flipped(path, path.read_bytes().index(b"second"))
+
+    assert members(path) == [Member("a", b"first"), Member("b", None), Member("c", b"third")]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_with_damaged_bytes_is_unreadable_alone(tmp_path: Path, compression: int) -> None:
+    files = {name: name.encode() + bytes(range(256)) for name in "abc"}
+    path = write_zip(tmp_path / "archive.zip", files, compression)
+    second = path.read_bytes().index(b"PK\3\4", 4)
+    for offset in range(40, 60):
+        flipped(path, second + offset)
+
+    assert members(path) == [Member("a", files["a"]), Member("b", None), Member("c", files["c"])]
+
+
+def test_a_member_of_an_unknown_compression_is_unreadable_alone(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "archive.zip", {"a": b"first", "b": b"second"})
+    data = path.read_bytes()
+    flipped(path, data.index(b"PK\3\4") + 8, 0x55)
+    flipped(path, data.index(b"PK\1\2") + 10, 0x55)
+
+    assert members(path) == [Member("a", None), Member("b", b"second")]
+
+
+def test_a_zip_without_its_end_is_one_unreadable_whole(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "archive.zip", MEMBERS)
+    path.write_bytes(path.read_bytes()[:-30])
+
+    assert members(path) == [WHOLE_ARCHIVE]
+
+
+def test_a_tar_that_ends_within_a_member_says_so(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "archive.tar", {"a": b"first", "b": bytes(5000), "c": b"third"})
+    path.write_bytes(path.read_bytes()[:3000])
+
+    assert members(path) == [Member("a", b"first"), Member("b", None), WHOLE_ARCHIVE]
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize(("suffix", "mode"), [(".tar.gz", "w:gz"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz")])
+def test_a_compressed_tar_that_ends_early_says_so(tmp_path: Path, suffix: str, mode: str, kept: float) -> None:
+    files = {name: os.urandom(20_000) for name in "ab"}
+    path = write_tar(tmp_path / f"archive{suffix}", files, mode=mode)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data))])
+
+    found = members(path)
+
+    assert found[-1] == WHOLE_ARCHIVE
+    assert all(member.data in (None, files[member.name or "a"]) for member in found)
+
+
+@pytest.mark.xfail(strict=True, reason="tarfile takes a damaged header for the archive's end, and so do we")
+def test_a_tar_with_a_damaged_header_says_so(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "archive.tar", {"a": b"first", "b": b"second", "c": b"third"})
+    flipped(path, 1024)
+
+    assert members(path)[-1].data is None
+
+
+def test_hard_and_symbolic_links_are_what_they_lead_to(tmp_path: Path) -> None:
+    links = [
+        tar_entry("hard", kind=tarfile.LNKTYPE, target="folder/a"),
+        tar_entry("folder/soft", kind=tarfile.SYMTYPE, target="a"),
+    ]
+    path = write_tar(tmp_path / "archive.tar", {"folder/a": b"first"}, links)
+
+    assert members(path) == [Member("folder/a", b"first"), Member("hard", b"first"), Member("folder/soft", b"first")]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        tar_entry("odd", kind=tarfile.LNKTYPE, target="nothing"),
+        tar_entry("odd", kind=tarfile.LNKTYPE, target="odd"),
+        tar_entry("odd", kind=tarfile.SYMTYPE, target="odd"),
+        tar_entry("odd", kind=tarfile.SYMTYPE, target="nothing"),
+        tar_entry("odd", kind=tarfile.SYMTYPE, target="/etc/passwd"),
+        tar_entry("odd", kind=tarfile.SYMTYPE, target="../../../../etc/passwd"),
+        tar_entry("odd", kind=tarfile.LNKTYPE, target="/etc/passwd"),
+        tar_entry("odd", kind=tarfile.FIFOTYPE),
+        tar_entry("odd", kind=tarfile.CHRTYPE),
+        tar_entry("odd", kind=tarfile.BLKTYPE),
+    ],
+    ids=lambda entry: f"{entry.type.decode()} to {entry.linkname}",
+)
+def test_links_out_of_the_archive_and_devices_are_unreadable_alone(tmp_path: Path, entry: tarfile.TarInfo) -> None:
+    with tarfile.open(tmp_path / "archive.tar", "w") as archive:
+        archive.addfile(entry)
+        archive.addfile(tar_entry("a", 5), io.BytesIO(b"first"))
+
+    assert members(tmp_path / "archive.tar") == [Member("odd", None), Member("a", b"first")]
+
+
+def test_links_in_a_circle_are_unreadable(tmp_path: Path) -> None:
+    links = [
+        tar_entry("one", kind=tarfile.SYMTYPE, target="two"),
+        tar_entry("two", kind=tarfile.SYMTYPE, target="one"),
+    ]
+
+    assert members(write_tar(tmp_path / "archive.tar", {}, links)) == [Member("one", None), Member("two", None)]
+
+
+def test_a_name_that_is_no_text_keeps_its_bytes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe.png")
+
+    path = write_tar(tmp_path / "archive.tar", {name: b"first"})
+
+    assert [os.fsencode(member.name or "") for member in members(path)] == [b"\xff\xfe.png"]
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
+def test_of_a_member_over_the_limit_only_its_start_is_read(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, {"fits": bytes(MAX_MEMBER_BYTES), "large": bytes(MAX_MEMBER_BYTES + 1)[:-1] + b"x"})
+
+    assert [len(member.data or b"") for member in members(path)] == [MAX_MEMBER_BYTES, MAX_MEMBER_BYTES]
+
+
+def test_a_zip_bomb_costs_no_more_than_the_limit(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "archive.zip", {"bomb": bytes(50_000_000)})
+    assert path.stat().st_size < 100_000
+
+    assert members(path) == [Member("bomb", bytes(MAX_MEMBER_BYTES))]
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
+def test_as_many_members_as_allowed_are_read(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, {str(number): b"" for number in range(MAX_MEMBERS)})
+
+    assert len(members(path)) == MAX_MEMBERS
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {str(number): b"" for number in range(MAX_MEMBERS + 1)},
+        {str(number): bytes(MAX_MEMBER_BYTES) for number in range(3)},
+    ],
+    ids=["members", "bytes"],
+)
+def test_an_archive_of_too_much_is_refused_with_the_setting_to_raise(
+    tmp_path: Path, name: str, files: dict[str, bytes]
+) -> None:
+    path = write(tmp_path / name, files)
+
+    with pytest.raises(ArchiveTooLargeError, match="STARLIGHT_MAX_ARCHIVE_MEMBERS"):
+        members(path)
+
+
+def test_a_sparse_member_of_a_vast_size_costs_no_more_than_the_limit(tmp_path: Path) -> None:
+    entry = tar_entry("sparse", 5)
+    entry.pax_headers = {"GNU.sparse.map": f"{2**40 - 5},5", "GNU.sparse.size": str(2**40), "GNU.sparse.name": "sparse"}
+    with tarfile.open(tmp_path / "archive.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(entry, io.BytesIO(b"first"))
+
+    assert members(tmp_path / "archive.tar") == [Member("sparse", bytes(MAX_MEMBER_BYTES))]
+
+
+def test_a_damaged_stream_within_a_tar_is_no_crash(tmp_path: Path) -> None:
+    (tmp_path / "archive.tar.xz").write_bytes(lzma.compress(b"no tar at all " * 100))
+
+    assert members(tmp_path / "archive.tar.xz") == [WHOLE_ARCHIVE]

@@ -1,0 +1,184 @@
+"""The batcher: who is scored with whom, and what a poisoned image does to its neighbours."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.unit.images import drawn, encoded
+from tests.unit.threads import GLANCE_S, PATIENCE_S, started
+from worker.batcher import Batcher, Scorer
+from worker.v4.detector import Score
+from worker.v4.planes import Planes, extract_planes
+
+FOR_EVER_S = 3600.0
+POISON = 13
+
+
+def image(width: int) -> Planes:
+    """Return the planes of an image that is known by its width."""
+    return extract_planes(drawn("L", (width, 1)), encoded("PNG", "L", (width, 1)))
+
+
+@dataclass
+class Widths:
+    """Scores an image by its width, unless the poisoned one is in the batch."""
+
+    batches: list[list[int]] = field(default_factory=list)
+
+    def score(self, batch: Sequence[Planes]) -> list[Score]:
+        widths = [planes.width for planes in batch]
+        self.batches.append(widths)
+        if POISON in widths:
+            raise RuntimeError("poison")
+        return [Score(False, width / 1000, 1 - width / 1000, None, None) for width in widths]
+
+
+class Held:
+    """Waits in its first batch until it is told to go on, then scores as `scorer` does."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+        self._scorer = scorer
+
+    def score(self, batch: Sequence[Planes]) -> list[Score]:
+        self.reached.set()
+        assert self.go_on.wait(PATIENCE_S)
+        return self._scorer.score(batch)
+
+
+@pytest.fixture
+def widths() -> Widths:
+    return Widths()
+
+
+@pytest.fixture
+def held(widths: Widths) -> Iterator[Held]:
+    scorer = Held(widths)
+    yield scorer
+    scorer.go_on.set()
+
+
+def scored(futures: Sequence[Future[Score]]) -> list[int]:
+    """Return the widths that the scores stand for, in the order of the futures."""
+    return [round(future.result(PATIENCE_S).stego_probability * 1000) for future in futures]
+
+
+def test_a_full_batch_does_not_wait(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
+
+    futures = [batcher.submit(image(width)) for width in (1, 2, 3, 4)]
+
+    assert scored(futures) == [1, 2, 3, 4]
+    assert widths.batches == [[1, 2, 3, 4]]
+
+
+def test_a_lone_image_waits_for_others_no_longer_than_it_should(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=4, wait_s=0.001)
+
+    assert scored([batcher.submit(image(1))]) == [1]
+    assert scored([batcher.submit(image(2))]) == [2]
+    assert widths.batches == [[1], [2]]
+
+
+def test_what_waits_is_scored_in_full_batches_in_order(widths: Widths, held: Held) -> None:
+    batcher = Batcher(held, batch_size=3, wait_s=0.001)
+    first = batcher.submit(image(100))
+    assert held.reached.wait(PATIENCE_S)
+
+    futures = [batcher.submit(image(width)) for width in (1, 2, 3, 4, 5, 6)]
+    held.go_on.set()
+
+    assert scored([first, *futures]) == [100, 1, 2, 3, 4, 5, 6]
+    assert widths.batches == [[100], [1, 2, 3], [4, 5, 6]]
+
+
+def test_images_of_many_threads_each_get_their_own_score(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=5, wait_s=0.001)
+    images = {width: image(width) for width in range(1, 101) if width != POISON}
+
+    def submit(numbers: Sequence[int]) -> list[int]:
+        return scored([batcher.submit(images[width]) for width in numbers])
+
+    chunks = [[width for width in images if width % 4 == part] for part in range(4)]
+    threads = [started(submit, chunk) for chunk in chunks]
+
+    assert [thread.result(PATIENCE_S) for thread in threads] == chunks
+    assert sorted(width for batch in widths.batches for width in batch) == sorted(images)
+    assert max(map(len, widths.batches)) <= 5
+
+
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_a_poisoned_image_fails_alone(widths: Widths, position: int) -> None:
+    batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
+    healthy = [1, 2, 3]
+
+    futures = [batcher.submit(image(width)) for width in [*healthy[:position], POISON, *healthy[position:]]]
+    poisoned = futures.pop(position)
+
+    assert scored(futures) == healthy
+    with pytest.raises(RuntimeError, match="poison"):
+        poisoned.result(PATIENCE_S)
+
+
+def test_batches_after_a_poisoned_one_are_scored(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=2, wait_s=FOR_EVER_S)
+
+    wait([batcher.submit(image(POISON)), batcher.submit(image(POISON))], PATIENCE_S)
+
+    assert scored([batcher.submit(image(1)), batcher.submit(image(2))]) == [1, 2]
+
+
+def test_two_batches_may_wait_and_no_more(held: Held) -> None:
+    batcher = Batcher(held, batch_size=2, wait_s=0.001)
+    scoring = batcher.submit(image(1))
+    assert held.reached.wait(PATIENCE_S)
+    waiting = [batcher.submit(image(width)) for width in (2, 3, 4, 5)]
+
+    blocked = started(lambda: batcher.submit(image(6)))
+
+    with pytest.raises(TimeoutError):
+        blocked.result(GLANCE_S)
+    held.go_on.set()
+    assert scored([scoring, *waiting, blocked.result(PATIENCE_S)]) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 3, 4, 7])
+def test_closing_scores_what_waits(widths: Widths, held: Held, waiting: int) -> None:
+    batcher = Batcher(held, batch_size=4, wait_s=FOR_EVER_S)
+    futures = [batcher.submit(image(width)) for width in range(1, waiting + 1)]
+
+    closing = started(batcher.close)
+    held.go_on.set()
+    closing.result(PATIENCE_S)
+
+    assert all(future.done() for future in futures)
+    assert scored(futures) == list(range(1, waiting + 1))
+
+
+def test_closing_ends_the_thread(widths: Widths) -> None:
+    before = threading.active_count()
+    batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
+    assert threading.active_count() == before + 1
+
+    batcher.close()
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.xfail(strict=True, reason="the thread dies of it, and every image after it waits for ever")
+def test_a_scorer_that_forgets_an_image_fails_its_batch_and_not_the_worker() -> None:
+    class Forgetful:
+        def score(self, batch: Sequence[Planes]) -> list[Score]:
+            return []
+
+    batcher = Batcher(Forgetful(), batch_size=2, wait_s=FOR_EVER_S)
+    futures = [batcher.submit(image(width)) for width in (1, 2)]
+
+    done, _ = wait(futures, timeout=GLANCE_S)
+
+    assert done == set(futures)

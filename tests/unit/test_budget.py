@@ -1,0 +1,103 @@
+"""The memory budget: what is held is never more than there is, and everybody gets their turn."""
+
+import threading
+
+import pytest
+
+from tests.unit.threads import GLANCE_S, PATIENCE_S, started
+from worker.budget import Budget
+
+
+class Holder:
+    """A thread that holds part of a budget until it is told to let go."""
+
+    def __init__(self, budget: Budget, size: int) -> None:
+        self.inside = threading.Event()
+        self._leaving = threading.Event()
+        self._done = started(lambda: self._hold(budget, size))
+
+    def _hold(self, budget: Budget, size: int) -> None:
+        with budget.hold(size):
+            self.inside.set()
+            assert self._leaving.wait(PATIENCE_S)
+
+    def let_go(self) -> None:
+        self._leaving.set()
+        self._done.result(PATIENCE_S)
+
+
+def test_what_fits_is_held_at_once() -> None:
+    budget = Budget(10)
+
+    with budget.hold(4), budget.hold(6), budget.hold(0):
+        pass
+
+
+def test_what_does_not_fit_waits_until_enough_is_free() -> None:
+    budget = Budget(10)
+    first, second = Holder(budget, 4), Holder(budget, 5)
+    assert first.inside.wait(PATIENCE_S)
+    assert second.inside.wait(PATIENCE_S)
+    third = Holder(budget, 6)
+
+    first.let_go()
+    # 5 are free of the 6 that are wanted: whoever wants no more can have them.
+    with budget.hold(5):
+        assert not third.inside.wait(GLANCE_S)
+    second.let_go()
+
+    assert third.inside.wait(PATIENCE_S)
+    third.let_go()
+
+
+def test_more_than_all_of_it_means_all_of_it() -> None:
+    budget = Budget(10)
+    one = Holder(budget, 1)
+    assert one.inside.wait(PATIENCE_S)
+    vast = Holder(budget, 10**12)
+
+    assert not vast.inside.wait(GLANCE_S)
+    one.let_go()
+
+    assert vast.inside.wait(PATIENCE_S)
+    one = Holder(budget, 1)
+    assert not one.inside.wait(GLANCE_S)
+    vast.let_go()
+    assert one.inside.wait(PATIENCE_S)
+    one.let_go()
+
+
+def test_what_was_held_is_free_after_an_error() -> None:
+    budget = Budget(10)
+
+    with pytest.raises(ZeroDivisionError), budget.hold(10):
+        1 / 0  # noqa: B018
+
+    with budget.hold(10):
+        pass
+
+
+def test_many_threads_never_hold_more_than_there_is() -> None:
+    budget = Budget(10)
+    lock = threading.Lock()
+    held, most = 0, 0
+
+    def hold(sizes: range) -> None:
+        nonlocal held, most
+        for size in sizes:
+            with budget.hold(size % 12):
+                taken = min(size % 12, 10)
+                with lock:
+                    held += taken
+                    most = max(most, held)
+                with lock:
+                    held -= taken
+
+    threads = [started(hold, range(number, number + 300)) for number in range(8)]
+    for thread in threads:
+        thread.result(PATIENCE_S)
+
+    assert held == 0
+    assert 0 < most <= 10
+    with budget.hold(10):
+        pass

@@ -1,0 +1,272 @@
+"""From bytes to pixels: every format and mode as it is, and every damage with a code that says what it is."""
+
+from concurrent.futures import Future
+
+import pytest
+from PIL import Image
+
+from storage.error_codes import ErrorCode
+from tests.unit.images import FORMATS_AND_MODES, MODES, animated, blank_gif, blank_png, cut, drawn, encoded, mode_for
+from tests.unit.threads import PATIENCE_S, started
+from worker.budget import Budget
+from worker.decoding import Decoder
+from worker.loading import ImageError
+from worker.v4.planes import extract_planes
+
+MAX_PIXELS = 2_500
+MEMORY = 1_000_000
+LOSSLESS = [(name, mode) for name, mode in FORMATS_AND_MODES if name not in ("JPEG", "WEBP")]
+
+
+@pytest.fixture(autouse=True)
+def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders set Pillow's limit for the whole process: put it back after each test."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
+@pytest.fixture
+def budget() -> Budget:
+    return Budget(MEMORY)
+
+
+@pytest.fixture
+def decoder(budget: Budget) -> Decoder:
+    return Decoder(MAX_PIXELS, budget)
+
+
+def refused(decoder: Decoder, data: bytes) -> ImageError:
+    with pytest.raises(ImageError) as refusal, decoder.decoded(data):
+        pass
+    return refusal.value
+
+
+def all_of(budget: Budget) -> Future[None]:
+    """Ask for the whole budget in another thread; the answer comes once it is free."""
+
+    def hold() -> None:
+        with budget.hold(MEMORY):
+            pass
+
+    return started(hold)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 5)], ids=["1x1", "9x5"])
+@pytest.mark.parametrize(("format", "mode"), LOSSLESS)
+def test_pixels_come_in_their_own_mode(decoder: Decoder, format: str, mode: str, size: tuple[int, int]) -> None:  # noqa: A002
+    data = encoded(format, mode, size)
+
+    with decoder.decoded(data) as image:
+        assert (image.format, image.size) == (format, size)
+        # Of GIF and BMP, Pillow reads some grey pictures as palette pictures and the other way round.
+        assert image.mode in ({mode} if format in ("PNG", "TIFF") else {mode, "P", "L", "1"})
+        if image.mode == mode and mode != "P":
+            assert image.tobytes() == drawn(mode, size).tobytes()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 5)], ids=["1x1", "9x5"])
+@pytest.mark.parametrize(("format", "mode"), FORMATS_AND_MODES)
+def test_every_picture_gives_planes(decoder: Decoder, format: str, mode: str, size: tuple[int, int]) -> None:  # noqa: A002
+    data = encoded(format, mode, size)
+
+    with decoder.decoded(data) as image:
+        planes = extract_planes(image, data)
+
+    assert (planes.width, planes.height) == size
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_of_several_frames_the_first_is_decoded(decoder: Decoder, format: str) -> None:  # noqa: A002
+    with decoder.decoded(animated(format, 3)) as image:
+        first = image.convert("RGB")
+
+    with decoder.decoded(animated(format, 1) if format != "MPO" else encoded("JPEG")) as image:
+        assert first.tobytes() == image.convert("RGB").tobytes()
+
+
+def test_ten_thousand_frames_cost_what_one_does(decoder: Decoder) -> None:
+    data = blank_gif((1, 1), frames=10_000)
+
+    with decoder.decoded(data) as image:
+        assert image.size == (1, 1)
+        assert extract_planes(image, data).trailing_size == 0
+
+
+def test_a_progressive_jpeg_is_decoded(decoder: Decoder) -> None:
+    with decoder.decoded(encoded("JPEG", size=(50, 50), progressive=True)) as image:
+        assert image.size == (50, 50)
+
+
+def test_a_jpeg_in_four_colours_keeps_them(decoder: Decoder) -> None:
+    with decoder.decoded(encoded("JPEG", "CMYK")) as image:
+        assert (image.mode, len(image.tobytes())) == ("CMYK", 8 * 8 * 4)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello, world",
+        b"\0",
+        b"\0" * 100,
+        b"\xff" * 100,
+        b"%PDF-1.7\n",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
+        b"P6 1 1 255 \0\0\0",
+        b"\0\0\1\0\1\0\x10\x10\0\0\0\0\0\0",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"\0\0\0\x18ftypavif",
+        b"\0\0\0\x0cjP  \r\n\x87\n",
+        b"8BPS\0\1",
+    ],
+)
+def test_what_is_no_supported_image_is_an_unknown_format(decoder: Decoder, data: bytes) -> None:
+    error = refused(decoder, data)
+
+    assert error.code == ErrorCode.UNKNOWN_FORMAT
+    assert error.detail.isprintable()
+
+
+def test_text_is_shown_to_the_person_who_takes_it_for_an_image(decoder: Decoder) -> None:
+    assert "'hello, world'" in refused(decoder, b"hello, world").detail
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.9])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
+def test_an_image_cut_in_its_pixels_is_truncated(decoder: Decoder, format: str, kept: float) -> None:  # noqa: A002
+    error = refused(decoder, cut(format, kept))
+
+    assert error.code == ErrorCode.TRUNCATED
+    assert error.detail
+
+
+@pytest.mark.xfail(strict=True, reason="a WebP that is shorter than its RIFF header says counts as corrupt")
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.9])
+def test_a_cut_webp_is_truncated(decoder: Decoder, kept: float) -> None:
+    assert refused(decoder, cut("WEBP", kept)).code == ErrorCode.TRUNCATED
+
+
+@pytest.mark.xfail(strict=True, reason="what Pillow cannot open counts as unknown even with a known signature")
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "group4", "jpeg"])
+def test_a_compressed_tiff_without_its_end_is_truncated(decoder: Decoder, compression: str) -> None:
+    mode = "1" if compression == "group4" else "RGB"
+    data = encoded("TIFF", mode, (50, 50), compression=compression)
+
+    assert refused(decoder, data[: len(data) // 2]).code == ErrorCode.TRUNCATED
+
+
+@pytest.mark.xfail(strict=True, reason="what Pillow cannot open counts as unknown even with a known signature")
+@pytest.mark.parametrize(("format", "kept"), [("PNG", 33), ("JPEG", 20), ("JPEG", 179), ("GIF", 100), ("TIFF", 100)])
+def test_an_image_cut_in_its_header_is_truncated(decoder: Decoder, format: str, kept: int) -> None:  # noqa: A002
+    data = encoded(format, mode_for(format))
+
+    assert refused(decoder, data[:kept]).code == ErrorCode.TRUNCATED
+
+
+def damages(data: bytes) -> dict[str, list[bytes]]:
+    """Return the file cut at each byte, and with each byte inverted."""
+    return {
+        "cut": [data[:size] for size in range(1, len(data))],
+        "inverted": [data[:at] + bytes((data[at] ^ 0xFF,)) + data[at + 1 :] for at in range(len(data))],
+    }
+
+
+@pytest.mark.parametrize("kind", ["cut", "inverted"])
+@pytest.mark.parametrize("format", MODES)
+def test_damage_anywhere_is_refused_with_a_reason_or_leaves_a_picture(
+    decoder: Decoder,
+    format: str,  # noqa: A002
+    kind: str,
+) -> None:
+    reasons: list[ImageError] = []
+
+    for damaged in damages(encoded(format, mode_for(format)))[kind]:
+        try:
+            with decoder.decoded(damaged) as image:
+                extract_planes(image, damaged)
+        except ImageError as error:
+            reasons.append(error)
+
+    assert reasons
+    assert all(error.detail for error in reasons)
+
+
+def test_damaged_pixels_are_corrupt(decoder: Decoder) -> None:
+    data = bytearray(encoded("PNG", size=(50, 50)))
+    start = data.index(b"IDAT") + 4
+    data[start : start + 8] = bytes(8)
+
+    assert refused(decoder, bytes(data)).code == ErrorCode.CORRUPT
+
+
+@pytest.mark.parametrize("format", MODES)
+def test_as_many_pixels_as_allowed_are_decoded(decoder: Decoder, format: str) -> None:  # noqa: A002
+    with decoder.decoded(encoded(format, mode_for(format), (50, 50))) as image:
+        assert image.size == (50, 50)
+
+
+@pytest.mark.parametrize("size", [(51, 50), (100, 51), (200, 200)], ids=str)
+@pytest.mark.parametrize("format", MODES)
+def test_more_pixels_than_allowed_are_too_many(decoder: Decoder, format: str, size: tuple[int, int]) -> None:  # noqa: A002
+    error = refused(decoder, encoded(format, mode_for(format), size))
+
+    assert error.code == ErrorCode.TOO_MANY_PIXELS
+    assert "2,500" in error.detail
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000])
+def test_a_small_file_of_a_vast_picture_is_refused_before_it_takes_memory(side: int) -> None:
+    data = blank_png(side, side)
+    assert len(data) < 60_000
+
+    error = refused(Decoder(50_000_000, Budget(MEMORY)), data)
+
+    assert error.code == ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("frame", [(101, 100), (1000, 1000), (65_535, 65_535)], ids=str)
+def test_a_frame_larger_than_its_screen_counts_with_its_own_size(decoder: Decoder, frame: tuple[int, int]) -> None:
+    assert refused(decoder, blank_gif((1, 1), frame)).code == ErrorCode.TOO_MANY_PIXELS
+
+
+def test_a_vast_screen_around_a_small_frame_is_too_many_pixels(decoder: Decoder) -> None:
+    assert refused(decoder, blank_gif((65_535, 65_535), (1, 1))).code == ErrorCode.TOO_MANY_PIXELS
+
+
+def test_memory_is_held_while_the_picture_is_used(decoder: Decoder, budget: Budget) -> None:
+    with decoder.decoded(encoded()):
+        waiting = all_of(budget)
+        assert not waiting.done()
+
+    waiting.result(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded("PNG"),
+        cut(),
+        encoded("PNG", size=(51, 50)),
+        encoded("PNG", size=(1000, 1000), mode="1"),
+        b"no image",
+    ],
+    ids=["decoded", "truncated", "too many pixels", "far too many pixels", "unknown format"],
+)
+def test_memory_is_given_back_whatever_became_of_the_picture(decoder: Decoder, budget: Budget, data: bytes) -> None:
+    try:
+        with decoder.decoded(data):
+            pass
+    except ImageError:
+        pass
+
+    all_of(budget).result(PATIENCE_S)
+
+
+def test_memory_is_given_back_when_the_user_of_the_picture_fails(decoder: Decoder, budget: Budget) -> None:
+    with pytest.raises(ZeroDivisionError), decoder.decoded(encoded()):
+        1 / 0  # noqa: B018
+
+    all_of(budget).result(PATIENCE_S)
+
+
+def test_a_picture_larger_than_the_whole_budget_is_decoded_alone() -> None:
+    with Decoder(MAX_PIXELS, Budget(1)).decoded(encoded()) as image:
+        assert image.size == (8, 8)

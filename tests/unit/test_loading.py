@@ -1,0 +1,272 @@
+"""From references to bytes: what is read, and what each reference without bytes is refused for."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from producer.sources import file_reference
+from storage.blobs import Blobs
+from storage.error_codes import ErrorCode
+from tests.unit.threads import PATIENCE_S, started
+from tests.unit.users import ordinary_user
+from worker.loading import ImageError, Loader
+
+LIMIT = 100_000
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs((tmp_path / "blobs").as_uri())
+
+
+@pytest.fixture
+def loader(blobs: Blobs) -> Loader:
+    return Loader(blobs, LIMIT)
+
+
+def reference(path: Path | str) -> str:
+    return file_reference(os.fsencode(path))
+
+
+def refused(loader: Loader, uri: str) -> ImageError:
+    """Return why the reference is refused, which must not take for ever."""
+    error = started(loader.load, uri).exception(PATIENCE_S)
+    assert isinstance(error, ImageError), f"{uri}: {error!r}"
+    return error
+
+
+@pytest.mark.parametrize("size", [1, 65_536, 65_537, LIMIT - 1, LIMIT])
+def test_a_file_up_to_the_limit_is_read_whole(loader: Loader, tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    path = tmp_path / "image"
+    path.write_bytes(data)
+
+    assert loader.load(reference(path)) == data
+
+
+def test_a_link_to_a_file_is_read_as_the_file(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"bytes")
+    (tmp_path / "link").symlink_to("image")
+
+    assert loader.load(reference(tmp_path / "link")) == b"bytes"
+
+
+def test_a_file_that_hides_its_size_is_read_to_its_end(loader: Loader) -> None:
+    assert Path("/proc/self/status").stat().st_size == 0
+
+    assert loader.load("file:///proc/self/status").startswith(b"Name:")
+
+
+def test_a_file_that_hides_its_size_is_refused_beyond_the_limit(blobs: Blobs) -> None:
+    error = refused(Loader(blobs, 16), "file:///proc/self/status")
+
+    assert error.code == ErrorCode.TOO_LARGE
+    assert "16" in error.detail
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, 2**40])
+def test_a_larger_file_is_too_large(loader: Loader, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "image"
+    with path.open("wb") as stream:
+        stream.truncate(size)
+
+    error = refused(loader, reference(path))
+
+    assert error.code == ErrorCode.TOO_LARGE
+    assert f"{size:,}" in error.detail
+    assert f"{LIMIT:,}" in error.detail
+
+
+def test_an_empty_file_is_empty(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "image").touch()
+
+    assert refused(loader, reference(tmp_path / "image")).code == ErrorCode.EMPTY
+
+
+def test_a_file_that_vanished_is_not_found(loader: Loader, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"bytes")
+    uri = reference(path)
+    path.unlink()
+
+    assert refused(loader, uri).code == ErrorCode.NOT_FOUND
+
+
+def test_a_name_below_a_file_is_not_found(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"bytes")
+
+    assert refused(loader, reference(tmp_path / "image" / "below")).code == ErrorCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("uri", ["file:///a%00b", "file://", "file:///%ff%fe"])
+def test_a_name_that_no_file_has_is_not_found(loader: Loader, uri: str) -> None:
+    assert refused(loader, uri).code == ErrorCode.NOT_FOUND
+
+
+def test_a_lost_link_is_not_found(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nothing")
+
+    assert refused(loader, reference(tmp_path / "link")).code == ErrorCode.NOT_FOUND
+
+
+def test_a_file_without_permission_is_not_readable(loader: Loader, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"bytes")
+    path.chmod(0)
+
+    with ordinary_user():
+        error = refused(loader, reference(path))
+
+    assert (error.code, error.detail) == (ErrorCode.NOT_READABLE, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/" + "n" * 256, "File name too long"),
+        ("/n" * 2048, "File name too long"),
+        ("/proc/self/mem", "Input/output error"),
+    ],
+)
+def test_what_the_system_does_not_read_is_not_readable(loader: Loader, path: str, reason: str) -> None:
+    error = refused(loader, reference(path))
+
+    assert (error.code, error.detail) == (ErrorCode.NOT_READABLE, reason)
+
+
+def test_a_link_to_itself_is_not_readable(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+
+    error = refused(loader, reference(tmp_path / "link"))
+
+    assert (error.code, error.detail) == (ErrorCode.NOT_READABLE, "Too many levels of symbolic links")
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "/"])
+def test_a_link_to_a_folder_around_it_is_a_directory_loop(loader: Loader, tmp_path: Path, target: str) -> None:
+    folder = tmp_path / "outer" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "loop").symlink_to(target)
+
+    assert refused(loader, reference(folder / "loop")).code == ErrorCode.DIRECTORY_LOOP
+
+
+def test_a_directory_loop_is_one_however_often_it_was_followed(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(".")
+
+    assert refused(loader, reference(tmp_path / "loop" / "loop" / "loop")).code == ErrorCode.DIRECTORY_LOOP
+
+
+def test_a_folder_is_not_a_file(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder-beside").mkdir()
+    (tmp_path / "folder-beside" / "link").symlink_to("../folder")
+
+    for path in (tmp_path / "folder", tmp_path / "folder-beside" / "link", Path("/")):
+        assert refused(loader, reference(path)).code == ErrorCode.NOT_A_FILE
+
+
+def test_a_pipe_is_not_a_file(loader: Loader, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    assert refused(loader, reference(tmp_path / "pipe")).code == ErrorCode.NOT_A_FILE
+
+
+def test_a_socket_is_not_a_file(loader: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening:
+        # Relative: the path of a socket may have about a hundred bytes.
+        listening.bind("socket")
+
+        assert refused(loader, reference(tmp_path / "socket")).code == ErrorCode.NOT_A_FILE
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero", "/dev/random", "/dev/full"])
+def test_a_device_is_not_a_file(loader: Loader, device: str) -> None:
+    assert refused(loader, reference(device)).code == ErrorCode.NOT_A_FILE
+
+
+def test_a_terminal_is_not_a_file(loader: Loader) -> None:
+    controller, terminal = os.openpty()
+    try:
+        assert refused(loader, reference(os.ttyname(terminal))).code == ErrorCode.NOT_A_FILE
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_refused_files_do_not_stay_open(loader: Loader, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    (tmp_path / "large").write_bytes(bytes(LIMIT + 1))
+    paths: list[Path | str] = [
+        tmp_path,
+        tmp_path / "pipe",
+        tmp_path / "empty",
+        tmp_path / "large",
+        "/dev/null",
+        "/proc/self/mem",
+    ]
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a snapshot
+
+    for path in paths:
+        refused(loader, reference(path))
+
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize("size", [1, LIMIT - 1, LIMIT])
+def test_a_blob_up_to_the_limit_is_read_whole(loader: Loader, blobs: Blobs, size: int) -> None:
+    data = os.urandom(size)
+
+    assert loader.load(f"blob://{blobs.put(data)}/archive.zip/image") == data
+
+
+@pytest.mark.parametrize(("size", "code"), [(0, ErrorCode.EMPTY), (LIMIT + 1, ErrorCode.TOO_LARGE)])
+def test_a_blob_is_bounded_as_a_file_is(loader: Loader, blobs: Blobs, size: int, code: ErrorCode) -> None:
+    assert refused(loader, f"blob://{blobs.put(bytes(size))}/name").code == code
+
+
+NO_PATH = pytest.mark.xfail(strict=True, reason="obstore's errors other than a missing blob pass through")
+NO_URI = pytest.mark.xfail(strict=True, reason="urlsplit's ValueError passes through")
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        "0" * 64,
+        "0",
+        "not-hex",
+        "%2e%2e",
+        "user@host:80",
+        "a%00b",
+        *(pytest.param(digest, marks=NO_PATH) for digest in ("", "..", ".")),
+    ],
+)
+def test_a_blob_that_is_not_there_is_not_found(loader: Loader, digest: str) -> None:
+    assert refused(loader, f"blob://{digest}/name").code == ErrorCode.NOT_FOUND
+
+
+def test_a_member_that_could_not_be_read_is_named(loader: Loader) -> None:
+    error = refused(loader, "file:///archive.zip#folder/%C3%BC%20image.png")
+
+    assert error.code == ErrorCode.BAD_ARCHIVE_MEMBER
+    assert "folder/ü image.png" in error.detail
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket/key",
+        "https://host/image.png",
+        "data:image/png,x",
+        "/an/absolute/path",
+        "",
+        "::",
+        *(pytest.param(uri, marks=NO_URI) for uri in ("http://[", "http://]:x/")),
+    ],
+)
+def test_references_of_other_kinds_are_unsupported(loader: Loader, uri: str) -> None:
+    assert refused(loader, uri).code == ErrorCode.UNSUPPORTED_URI

@@ -1,0 +1,236 @@
+"""Verdicts as they are printed: complete for programs, aligned and harmless for people."""
+
+import csv
+import io
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from producer.cli.output import (
+    CsvWriter,
+    Format,
+    NdjsonWriter,
+    TableWriter,
+    VerdictWriter,
+    plural,
+    shortened,
+    summary,
+    visible,
+    writer,
+)
+from storage.jobs import JobStatus
+from storage.verdicts import RECORD_KEYS, Record, record
+
+JOB = uuid.UUID("01890000-0000-7000-8000-000000000001")
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HOSTILE = 'a,"b"\r\n\x1b[31mred\x07 \u202eleft\u2028 ü世🌍 =1+1 [bold]'
+
+
+def verdict(**changes: Any) -> Record:
+    """Return a verdict as it comes from the database, clean unless changed."""
+    row = {
+        "job_id": JOB,
+        "ordinal": 3,
+        "uri": "file:///images/a%20b.png",
+        "sha256": bytes(range(32)),
+        "outcome": "clean",
+        "stego_probability": 0.25,
+        "method": None,
+        "bit_order": None,
+        "extracted_message": None,
+        "error_code": None,
+        "error_detail": None,
+        "model_name": "starlight",
+        "model_version": "4.0",
+        "model_sha256": "ab" * 32,
+        "threshold": 0.5,
+        "width": 9,
+        "height": 5,
+        "format": "PNG",
+        "size_bytes": 1234,
+        "scanned_at": NOON,
+    }
+    return record({**row, **changes})  # type: ignore[arg-type]
+
+
+CLEAN = verdict()
+STEGO = verdict(
+    outcome="stego", stego_probability=0.9876, method="lsb.rgb", bit_order="msb-first", extracted_message="hello"
+)
+FAILED = verdict(
+    outcome="error", error_code="truncated", error_detail="it ends early", stego_probability=None, sha256=None,
+    model_sha256=None, threshold=None, width=None, height=None, format=None, size_bytes=None,
+)  # fmt: skip
+
+
+def printed(kind: type, *verdicts: Record) -> str:
+    stream = io.StringIO()
+    output: VerdictWriter = kind(stream)
+    output.write(verdicts[:1])
+    output.write(verdicts[1:])
+    return stream.getvalue()
+
+
+def status(**changes: Any) -> JobStatus:
+    fields = {
+        "id": JOB, "name": None, "submitter": "tester", "priority": "bulk", "state": "done", "total": 1000,
+        "clean": 990, "stego": 9, "error": 1, "created_at": NOON, "started_at": NOON,
+        "finished_at": NOON + timedelta(seconds=30),
+    }  # fmt: skip
+    return JobStatus(**{**fields, **changes})
+
+
+def test_a_record_has_the_names_of_the_interface_in_their_order() -> None:
+    promised = (
+        "job_id, ordinal, uri, sha256, outcome, is_stego, stego_probability, confidence, prediction, stego_type, "
+        "bit_order, extracted_message, error_code, error_detail, model, threshold, width, height, format, size_bytes, "
+        "scanned_at"
+    )
+
+    for each in (CLEAN, STEGO, FAILED):
+        assert tuple(each) == RECORD_KEYS == tuple(promised.split(", "))
+
+
+def test_a_score_is_told_in_all_its_forms() -> None:
+    assert (CLEAN["is_stego"], CLEAN["prediction"], CLEAN["confidence"]) == (False, "clean", 0.75)
+    assert (STEGO["is_stego"], STEGO["prediction"], STEGO["confidence"]) == (True, "stego", 0.9876)
+    assert STEGO["stego_type"] == "lsb.rgb"
+    assert CLEAN["model"] == f"starlight-4.0@sha256:{'ab' * 32}"
+    assert CLEAN["sha256"] == bytes(range(32)).hex()
+    assert CLEAN["scanned_at"] == "2026-11-23T12:00:00+00:00"
+
+
+def test_what_has_no_score_claims_none() -> None:
+    resting_on_a_score = ("is_stego", "stego_probability", "confidence", "prediction", "model", "threshold")
+
+    assert [FAILED[name] for name in resting_on_a_score] == [None] * len(resting_on_a_score)
+
+
+def test_ndjson_is_one_whole_object_a_line() -> None:
+    text = printed(NdjsonWriter, CLEAN, STEGO, FAILED)
+
+    lines = text.splitlines()
+    assert [json.loads(line) for line in lines] == [CLEAN, STEGO, FAILED]
+    assert list(json.loads(lines[0])) == list(RECORD_KEYS)
+    assert text.endswith("}\n")
+
+
+def test_ndjson_keeps_what_was_hidden_and_shows_no_control_character() -> None:
+    text = printed(NdjsonWriter, verdict(extracted_message=HOSTILE))
+
+    assert text.isascii()
+    assert text.rstrip("\n").isprintable()
+    assert json.loads(text)["extracted_message"] == HOSTILE
+
+
+def test_csv_has_a_header_and_a_row_for_each_verdict() -> None:
+    header, *rows = csv.reader(io.StringIO(printed(CsvWriter, CLEAN, FAILED)))
+
+    assert header == list(RECORD_KEYS)
+    assert rows == [["" if value is None else str(value) for value in each.values()] for each in (CLEAN, FAILED)]
+
+
+def test_csv_keeps_what_was_hidden() -> None:
+    text = printed(CsvWriter, verdict(extracted_message=HOSTILE), CLEAN)
+
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["extracted_message"] for row in rows] == [HOSTILE, ""]
+
+
+def test_csv_without_verdicts_is_its_header() -> None:
+    assert printed(CsvWriter) == ",".join(RECORD_KEYS) + "\n"
+
+
+def test_the_table_has_aligned_columns() -> None:
+    header, *rows = printed(TableWriter, CLEAN, STEGO, FAILED).splitlines()
+
+    assert header.split() == ["OUTCOME", "P(STEGO)", "METHOD", "BIT", "ORDER", "IMAGE", "MESSAGE", "OR", "REASON"]
+    starts = [header.index(title) for title in ("OUTCOME", "P(STEGO)", "METHOD", "BIT ORDER", "IMAGE", "MESSAGE")]
+    cells = [[row[start:stop].strip() for start, stop in zip(starts, [*starts[1:], None], strict=True)] for row in rows]
+    assert cells == [
+        ["clean", "0.2500", "", "", "/images/a b.png", ""],
+        ["stego", "0.9876", "lsb.rgb", "msb-first", "/images/a b.png", "hello"],
+        ["error", "", "", "", "/images/a b.png", "truncated: it ends early"],
+    ]
+
+
+@pytest.mark.parametrize("field", ["uri", "extracted_message", "error_detail"])
+def test_nothing_in_the_table_can_steer_a_terminal_or_break_a_line(field: str) -> None:
+    changes = {"outcome": "error", "error_code": "corrupt"} if field == "error_detail" else {}
+
+    text = printed(TableWriter, verdict(**changes, **{field: HOSTILE}))
+
+    assert len(text.splitlines()) == 2
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_a_long_row_stays_on_one_line_where_it_is_no_terminal() -> None:
+    text = printed(TableWriter, verdict(outcome="stego", extracted_message="m" * 4000))
+
+    assert len(text.splitlines()) == 2
+    assert "m" * 4000 in text
+
+
+def test_of_a_long_name_the_table_shows_the_end() -> None:
+    text = printed(TableWriter, verdict(uri=f"file:///{'folder/' * 20}image.png"))
+
+    assert "…" in text
+    assert "folder/image.png" in text
+
+
+@pytest.mark.parametrize("chosen", list(Format))
+def test_each_format_has_its_writer(chosen: Format, capsys: pytest.CaptureFixture[str]) -> None:
+    writer(chosen).write([CLEAN])
+
+    printed_now = capsys.readouterr().out
+    assert printed_now.splitlines()[-1].startswith({"table": "clean ", "ndjson": "{", "csv": f"{JOB},3,"}[chosen])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ü 世界 🌍", "plain ü 世界 🌍"),
+        ("a\nb\rc\td", "a\\nb\\rc\\td"),
+        ("\x1b[31m\x07\x7f\x00", "\\x1b[31m\\x07\\x7f\\x00"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202e\u2066\u200b\ufeff", "\\u202e\\u2066\\u200b\\ufeff"),
+        ("\u2028\u2029\xa0\u3000", "\\u2028\\u2029\\xa0\\u3000"),
+        ("\udcff\ud800", "\\udcff\\ud800"),
+        ("\U000e0041", "\\U000e0041"),
+        ("", ""),
+    ],
+)
+def test_what_is_not_printable_is_shown_escaped(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("", ""), ("12345", "12345"), ("123456", "…3456"), ("1234567890", "…7890")]
+)
+def test_names_are_shortened_at_their_start(name: str, shown: str) -> None:
+    assert shortened(name, 5) == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "1,000 images: 990 clean, 9 stego, 1 error; 30.0 s, 2,000 images/min"),
+        ({"clean": 1, "stego": 0, "error": 0}, "1 image: 1 clean, 0 stego, 0 errors; 30.0 s, 2 images/min"),
+        ({"finished_at": None}, "1,000 images: 990 clean, 9 stego, 1 error"),
+        ({"started_at": None}, "1,000 images: 990 clean, 9 stego, 1 error"),
+        ({"finished_at": NOON}, "1,000 images: 990 clean, 9 stego, 1 error"),
+        ({"finished_at": NOON - timedelta(seconds=1)}, "1,000 images: 990 clean, 9 stego, 1 error"),
+    ],
+)
+def test_a_job_is_summed_up_in_a_line(changes: dict[str, Any], line: str) -> None:
+    assert summary(status(**changes)) == line
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1_234_567, "1,234,567 images")]
+)
+def test_counts_have_their_noun(count: int, text: str) -> None:
+    assert plural(count, "image") == text

@@ -1,0 +1,320 @@
+"""The pipeline of one process: one verdict for each reference, in order, whatever stands between them."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from producer.sources import file_reference
+from storage.blobs import Blobs
+from storage.error_codes import ErrorCode
+from storage.settings import Settings
+from storage.verdicts import NewVerdict
+from tests.unit.images import FORMATS_AND_MODES, blank_gif, blank_png, cut, encoded
+from tests.unit.threads import PATIENCE_S, started
+from worker.scanner import Scanner, storable
+from worker.v4.detector import Score
+from worker.v4.planes import Planes
+
+MODEL_ID = 7
+MAX_BYTES = 500_000
+FOR_EVER_MS = 3_600_000.0
+CLEAN = Score(False, 0.25, 0.75, None, None)
+STEGO = Score(True, 0.75, 0.75, "raw", "none")
+
+
+@dataclass
+class Widths:
+    """Scores an image by its width; widths that have no score of their own are clean."""
+
+    scores: dict[int, Score | Exception] = field(default_factory=dict)
+    before: Callable[[], object] = lambda: None
+    sizes: list[int] = field(default_factory=list)
+
+    def score(self, batch: Sequence[Planes]) -> list[Score]:
+        self.before()
+        self.sizes.append(len(batch))
+        scores = [self.scores.get(planes.width, CLEAN) for planes in batch]
+        for score in scores:
+            if isinstance(score, Exception):
+                raise score
+        return [score for score in scores if isinstance(score, Score)]
+
+
+@pytest.fixture(autouse=True)
+def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders set Pillow's limit for the whole process: put it back after each test."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        data_dir=tmp_path / "data",
+        max_image_bytes=MAX_BYTES,
+        max_image_pixels=10_000,
+        decode_budget_bytes=100_000,
+        decode_threads=2,
+        batch_size=4,
+        batch_wait_ms=1,
+        max_message_chars=10,
+    )
+
+
+@pytest.fixture
+def scorer() -> Widths:
+    return Widths()
+
+
+@pytest.fixture
+def scanner(scorer: Widths, settings: Settings) -> Iterator[Scanner]:
+    scanner = Scanner(scorer, MODEL_ID, settings)
+    yield scanner
+    scanner.close()
+
+
+class Folder:
+    """Files that a test writes, as references."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+
+    def put(self, data: bytes, name: str | None = None) -> str:
+        path = self.path / (name or str(len(list(self.path.iterdir()))))
+        path.write_bytes(data)
+        return file_reference(os.fsencode(path))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "folder")
+
+
+def of_width(width: int, trailing: bytes = b"") -> bytes:
+    return encoded("PNG", "L", (width, 1)) + trailing
+
+
+def scan(scanner: Scanner, uris: Sequence[str], first: int = 0) -> list[NewVerdict]:
+    return started(scanner.scan, first, uris).result(PATIENCE_S)
+
+
+def test_a_clean_image_gets_a_verdict_with_all_that_is_known(scanner: Scanner, folder: Folder) -> None:
+    data = encoded("JPEG", size=(9, 5))
+    uri = folder.put(data)
+
+    [verdict] = scan(scanner, [uri], first=41)
+
+    assert verdict == NewVerdict(
+        ordinal=41,
+        uri=uri,
+        outcome="clean",
+        sha256=hashlib.sha256(data).digest(),
+        stego_probability=0.25,
+        model_id=MODEL_ID,
+        width=9,
+        height=5,
+        format="JPEG",
+        size_bytes=len(data),
+    )
+
+
+def test_a_stego_image_gets_its_method_and_message(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+    scorer.scores[3] = STEGO
+
+    [verdict] = scan(scanner, [folder.put(of_width(3, b"hello\0"))])
+
+    assert (verdict.outcome, verdict.stego_probability) == ("stego", 0.75)
+    assert (verdict.method, verdict.bit_order, verdict.extracted_message) == ("raw", "none", "hello")
+    assert verdict.error_code is None
+
+
+def test_a_long_message_is_cut(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+    scorer.scores[3] = STEGO
+
+    [verdict] = scan(scanner, [folder.put(of_width(3, b"m" * 1000))])
+
+    assert verdict.extracted_message == "m" * 10
+
+
+def test_a_stego_image_without_a_message_is_stego_all_the_same(
+    scanner: Scanner, folder: Folder, scorer: Widths
+) -> None:
+    scorer.scores[3] = STEGO
+
+    [verdict] = scan(scanner, [folder.put(of_width(3))])
+
+    assert (verdict.outcome, verdict.extracted_message) == ("stego", None)
+
+
+@pytest.mark.parametrize("becomes", [None, b"", b"no image", of_width(3, b"other\0")])
+def test_a_message_is_read_only_from_the_bytes_that_were_scored(
+    scanner: Scanner, folder: Folder, scorer: Widths, becomes: bytes | None
+) -> None:
+    uri = folder.put(of_width(3, b"hello\0"), "image")
+    path = folder.path / "image"
+    scorer.scores[3] = STEGO
+    scorer.before = path.unlink if becomes is None else lambda: path.write_bytes(becomes)
+
+    [verdict] = scan(scanner, [uri])
+
+    assert (verdict.outcome, verdict.method, verdict.extracted_message) == ("stego", "raw", None)
+
+
+@pytest.mark.parametrize(("format", "mode"), FORMATS_AND_MODES)
+def test_pictures_of_every_kind_are_scored(scanner: Scanner, folder: Folder, format: str, mode: str) -> None:  # noqa: A002
+    uris = [folder.put(encoded(format, mode, size)) for size in ((1, 1), (40, 3))]
+
+    assert [verdict.outcome for verdict in scan(scanner, uris)] == ["clean", "clean"]
+
+
+def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
+    scanner: Scanner, folder: Folder, scorer: Widths, settings: Settings
+) -> None:
+    scorer.scores[13] = RuntimeError("poison \0 here")
+    (folder.path / "subfolder").mkdir()
+    (folder.path / "subfolder" / "loop").symlink_to("..")
+    os.mkfifo(folder.path / "pipe")
+    (folder.path / "itself").symlink_to("itself")
+    here = folder.path.as_uri()
+    corrupt = bytearray(encoded(size=(64, 64)))
+    corrupt[corrupt.index(b"IDAT") + 4] ^= 0xFF
+    bad = {
+        f"{here}/vanished": ErrorCode.NOT_FOUND,
+        f"{here}/itself": ErrorCode.NOT_READABLE,
+        f"{here}/{'n' * 256}": ErrorCode.NOT_READABLE,
+        f"{here}/subfolder": ErrorCode.NOT_A_FILE,
+        f"{here}/pipe": ErrorCode.NOT_A_FILE,
+        "file:///dev/zero": ErrorCode.NOT_A_FILE,
+        f"{here}/subfolder/loop": ErrorCode.DIRECTORY_LOOP,
+        "s3://bucket/key": ErrorCode.UNSUPPORTED_URI,
+        f"{here}/archive.zip#member": ErrorCode.BAD_ARCHIVE_MEMBER,
+        f"blob://{'0' * 64}/gone": ErrorCode.NOT_FOUND,
+        f"blob://{Blobs(settings.blobs()).put(b'')}/empty": ErrorCode.EMPTY,
+        folder.put(b""): ErrorCode.EMPTY,
+        folder.put(bytes(MAX_BYTES + 1)): ErrorCode.TOO_LARGE,
+        folder.put(b"no image"): ErrorCode.UNKNOWN_FORMAT,
+        folder.put(blank_png(10_000, 10_000)): ErrorCode.TOO_MANY_PIXELS,
+        folder.put(blank_gif((1, 1), (60_000, 60_000))): ErrorCode.TOO_MANY_PIXELS,
+        folder.put(cut()): ErrorCode.TRUNCATED,
+        folder.put(bytes(corrupt)): ErrorCode.CORRUPT,
+        folder.put(of_width(13)): ErrorCode.SCAN_FAILED,
+    }
+    good = folder.put(of_width(5))
+    uris = [uri for each in bad for uri in (good, each)] + [good]
+
+    verdicts = scan(scanner, uris, first=100)
+
+    assert [verdict.ordinal for verdict in verdicts] == list(range(100, 100 + len(uris)))
+    assert [verdict.uri for verdict in verdicts] == uris
+    assert {verdict.outcome for verdict in verdicts[0::2]} == {"clean"}
+    assert {verdict.uri: verdict.error_code for verdict in verdicts[1::2]} == bad
+    for verdict in verdicts[1::2]:
+        assert verdict.outcome == "error"
+        assert verdict.stego_probability is None
+        assert verdict.error_detail
+        assert "\0" not in verdict.error_detail
+
+
+def test_what_is_known_of_a_bad_image_stands_in_its_verdict(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+    scorer.scores[13] = RuntimeError("poison")
+    undecoded, unscored = b"no image", of_width(13)
+
+    first, second = scan(scanner, [folder.put(undecoded), folder.put(unscored)])
+
+    assert (first.sha256, first.size_bytes) == (hashlib.sha256(undecoded).digest(), len(undecoded))
+    assert (first.width, first.height, first.format, first.model_id) == (None, None, None, None)
+    assert (second.sha256, second.size_bytes) == (hashlib.sha256(unscored).digest(), len(unscored))
+    assert (second.width, second.height, second.format, second.model_id) == (13, 1, "PNG", MODEL_ID)
+    assert second.error_detail == "RuntimeError: poison"
+
+
+@pytest.mark.parametrize("uri", ["http://[", "blob://../x", "blob:///x"])
+@pytest.mark.xfail(strict=True, reason="Loader raises ValueError, and the whole chunk is lost")
+def test_a_reference_that_is_no_uri_harms_itself_alone(scanner: Scanner, folder: Folder, uri: str) -> None:
+    good = folder.put(of_width(5))
+
+    assert [verdict.outcome for verdict in scan(scanner, [good, uri, good])] == ["clean", "error", "clean"]
+
+
+def test_an_animation_of_ten_thousand_frames_is_one_image(scanner: Scanner, folder: Folder) -> None:
+    [verdict] = scan(scanner, [folder.put(blank_gif((1, 1), frames=10_000))])
+
+    assert (verdict.outcome, verdict.format, verdict.width, verdict.height) == ("clean", "GIF", 1, 1)
+
+
+def test_the_same_image_twice_gets_two_verdicts(scanner: Scanner, folder: Folder) -> None:
+    uri = folder.put(of_width(5))
+
+    verdicts = scan(scanner, [uri, uri])
+
+    assert [(verdict.ordinal, verdict.outcome) for verdict in verdicts] == [(0, "clean"), (1, "clean")]
+
+
+def test_nothing_to_scan_gives_no_verdicts(scanner: Scanner) -> None:
+    assert scan(scanner, []) == []
+
+
+def test_many_images_keep_their_order(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+    scorer.scores = {width: Score(False, width / 1000, 1 - width / 1000, None, None) for width in range(1, 201)}
+    uris = [folder.put(of_width(width)) for width in range(1, 201)]
+
+    verdicts = scan(scanner, uris)
+
+    assert [verdict.stego_probability for verdict in verdicts] == [width / 1000 for width in range(1, 201)]
+    assert [verdict.width for verdict in verdicts] == list(range(1, 201))
+
+
+def test_images_of_several_chunks_join_one_batch(settings: Settings, folder: Folder, scorer: Widths) -> None:
+    patient = Scanner(scorer, MODEL_ID, settings.model_copy(update={"batch_wait_ms": FOR_EVER_MS}))
+    uris = [folder.put(of_width(width)) for width in (1, 2, 3, 4)]
+
+    chunks = [started(patient.scan, 0, uris[part : part + 2]) for part in (0, 2)]
+
+    assert [[verdict.width for verdict in chunk.result(PATIENCE_S)] for chunk in chunks] == [[1, 2], [3, 4]]
+    assert scorer.sizes == [4]
+    patient.close()
+
+
+def test_images_larger_than_the_memory_budget_are_scanned_one_by_one(settings: Settings, folder: Folder) -> None:
+    scanner = Scanner(Widths(), MODEL_ID, settings.model_copy(update={"decode_budget_bytes": 1, "decode_threads": 4}))
+    bad = folder.put(cut())
+    uris = [folder.put(of_width(width)) if width % 3 else bad for width in range(1, 31)]
+
+    verdicts = scan(scanner, uris)
+
+    assert [verdict.outcome for verdict in verdicts] == ["clean" if width % 3 else "error" for width in range(1, 31)]
+    scanner.close()
+
+
+def test_closing_ends_every_thread(settings: Settings, folder: Folder) -> None:
+    before = threading.active_count()
+    scanner = Scanner(Widths(), MODEL_ID, settings)
+    scanner.scan(0, [folder.put(of_width(width)) for width in range(1, 9)])
+    assert threading.active_count() > before
+
+    scanner.close()
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("plain", "plain"),
+        ("Grüße, 世界 🌍", "Grüße, 世界 🌍"),
+        ("a\0b", "a␀b"),
+        ("\ud800 half", "? half"),
+        ("both \udcff\0", "both ?␀"),
+        ("\x1b[31m\r\n\t", "\x1b[31m\r\n\t"),
+        ("", ""),
+    ],
+)
+def test_text_loses_only_what_postgresql_cannot_hold(text: str, stored: str) -> None:
+    assert storable(text) == stored
+    storable(text).encode()

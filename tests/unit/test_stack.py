@@ -1,0 +1,244 @@
+"""The stack: programs that are started, started again, and never left behind."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from producer import stack
+from producer.stack import Program, Stack
+from tests.unit.threads import GLANCE_S, PATIENCE_S
+
+# Each program connects to the test, says who it is, and does what its name says; the connection ends with it.
+HELLO = """
+import os, signal, socket, sys
+test = socket.create_connection(("127.0.0.1", int(os.environ["TEST_PORT"])))
+def hello():
+    test.sendall(b"%d\\n" % os.getpid())
+"""
+PROGRAMS = {
+    "waiting": HELLO + "hello(); signal.pause()",
+    "ending": HELLO + "hello(); print('last words', file=sys.stderr); sys.exit(3)",
+    "stubborn": HELLO + "signal.signal(signal.SIGTERM, signal.SIG_IGN); hello()\nwhile True: signal.pause()",
+    "session": HELLO + "test.sendall(b'%d\\n' % os.getsid(0)); signal.pause()",
+}
+PARENT = """
+import os, signal
+from producer.stack import Program, Stack
+Stack([Program("child", ("-c", os.environ["CHILD"]))], {}).start()
+signal.pause()
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what ends with its parent does so on Linux")
+
+
+class Connection:
+    """A running program as the test sees it."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._connected = connected
+        connected.settimeout(PATIENCE_S)
+        self.number = int(connected.makefile("rb").readline())
+
+    def wait_for_end(self) -> None:
+        assert self._connected.recv(1) == b""
+        self._connected.close()
+
+
+class Meeting:
+    """Where programs that the test started report."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+        self.environment = {"TEST_PORT": str(listening.getsockname()[1])}
+
+    def arrival(self, patience_s: float = PATIENCE_S) -> Connection:
+        self._listening.settimeout(patience_s)
+        return Connection(self._listening.accept()[0])
+
+    def next_arrival(self, watched: Stack) -> Connection:
+        """Watch the stack until it has started a program."""
+        for _ in range(int(PATIENCE_S / GLANCE_S)):
+            watched.watch()
+            if select.select([self._listening], [], [], GLANCE_S)[0]:
+                return self.arrival()
+        pytest.fail("nothing was started")
+
+    def nobody_arrives(self, watched: Stack) -> bool:
+        watched.watch()
+        return not select.select([self._listening], [], [], GLANCE_S)[0]
+
+
+@pytest.fixture
+def meeting() -> Iterator[Meeting]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield Meeting(listening)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start ended programs again without a pause."""
+    monkeypatch.setattr(stack, "RESTART_LONGEST_S", 0.0)
+    monkeypatch.setattr(stack, "RESTART_FIRST_S", 0.0)
+    monkeypatch.setattr(stack, "SETTLED_S", 0.0)
+
+
+def program(name: str) -> Program:
+    return Program(name, ("-c", PROGRAMS[name]))
+
+
+def test_programs_run_while_the_block_lasts(meeting: Meeting) -> None:
+    with Stack([program("waiting"), program("waiting")], meeting.environment):
+        running = [meeting.arrival(), meeting.arrival()]
+
+    for each in running:
+        each.wait_for_end()
+        with pytest.raises(ProcessLookupError):
+            os.kill(each.number, 0)
+
+
+def test_programs_end_with_a_block_that_fails(meeting: Meeting) -> None:
+    def fail() -> None:
+        with Stack([program("waiting")], meeting.environment):
+            running.append(meeting.arrival())
+            raise ZeroDivisionError
+
+    running: list[Connection] = []
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    running[0].wait_for_end()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_program_that_ends_is_started_again_and_again(meeting: Meeting) -> None:
+    with Stack([program("ending")], meeting.environment) as watched:
+        first = meeting.arrival()
+        first.wait_for_end()
+        second = meeting.next_arrival(watched)
+        second.wait_for_end()
+        third = meeting.next_arrival(watched)
+        third.wait_for_end()
+
+    assert len({first.number, second.number, third.number}) == 3
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_program_that_is_killed_is_started_again_and_its_neighbours_are_left_alone(meeting: Meeting) -> None:
+    with Stack([program("waiting"), program("waiting")], meeting.environment) as watched:
+        victim, neighbour = meeting.arrival(), meeting.arrival()
+        os.kill(victim.number, signal.SIGKILL)
+        victim.wait_for_end()
+
+        again = meeting.next_arrival(watched)
+
+        assert meeting.nobody_arrives(watched)
+        os.kill(neighbour.number, 0)
+    again.wait_for_end()
+    neighbour.wait_for_end()
+
+
+def test_a_program_that_keeps_ending_is_started_again_after_growing_pauses(
+    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pauses = []
+
+    with Stack([program("ending")], meeting.environment) as watched:
+        for _ in range(7):
+            meeting.arrival().wait_for_end()
+            entry = watched._running[0]
+            entry.process.wait(PATIENCE_S)
+            watched.watch()
+            assert entry.restart_at is not None
+            pauses.append(entry.restart_at - now)
+            now = entry.restart_at
+            watched.watch()
+        meeting.arrival()
+
+    assert pauses == pytest.approx([1, 2, 4, 8, 16, 30, 30])
+
+
+def test_a_program_that_ran_for_long_is_started_again_soon(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    with Stack([program("waiting")], meeting.environment) as watched:
+        entry = watched._running[0]
+        entry.pause_s = 30.0
+        now += 61
+        meeting.arrival()
+        entry.process.kill()
+        entry.process.wait(PATIENCE_S)
+        watched.watch()
+
+        assert entry.restart_at == now + 1
+
+
+def test_a_stubborn_program_is_killed(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "STOP_GRACE_S", 0.1)
+
+    with Stack([program("stubborn"), program("waiting")], meeting.environment):
+        running = [meeting.arrival(), meeting.arrival()]
+
+    for each in running:
+        each.wait_for_end()
+
+
+def test_stopping_twice_and_stopping_what_has_ended_is_no_error(meeting: Meeting) -> None:
+    stopped = Stack([program("ending")], meeting.environment)
+    stopped.start()
+    meeting.arrival().wait_for_end()
+
+    stopped.stop()
+    stopped.stop()
+
+    assert meeting.nobody_arrives(stopped)
+
+
+def test_ctrl_c_reaches_the_parent_alone(meeting: Meeting) -> None:
+    with Stack([program("session")], meeting.environment):
+        session = meeting.arrival().number
+
+        assert session != os.getsid(0)
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM, signal.SIGABRT])
+def test_programs_end_with_their_parent_however_it_dies(meeting: Meeting, deadly: signal.Signals) -> None:
+    environment = {**os.environ, **meeting.environment, "CHILD": PROGRAMS["waiting"]}
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as parent:
+        child = meeting.arrival()
+
+        parent.send_signal(deadly)
+        parent.wait(PATIENCE_S)
+
+    child.wait_for_end()
+
+
+def test_output_goes_to_a_file_named_after_the_program(meeting: Meeting, tmp_path: Path) -> None:
+    named = Program("worker cpu0", ("-c", PROGRAMS["ending"]))
+
+    with Stack([named], meeting.environment, log_to=tmp_path / "new" / "logs"):
+        meeting.arrival().wait_for_end()
+
+    assert [path.name for path in (tmp_path / "new" / "logs").iterdir()] == ["worker-cpu0.log"]
+    assert "last words" in (tmp_path / "new" / "logs" / "worker-cpu0.log").read_text()
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.xfail(strict=True, reason="the log is opened anew on each start, and the reason of the end is lost")
+def test_what_an_ended_program_said_last_is_kept_when_it_is_started_again(meeting: Meeting, tmp_path: Path) -> None:
+    with Stack([program("ending")], meeting.environment, log_to=tmp_path) as watched:
+        meeting.arrival().wait_for_end()
+        meeting.next_arrival(watched).wait_for_end()
+
+    assert (tmp_path / "ending.log").read_text().count("last words") == 2
