@@ -4,16 +4,19 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg import sql
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, inspect, make_url, text
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 # Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts are stored, "JOB_ID FIRST_ORDINAL COUNT".
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
+MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x53544152
 RECONNECT_FIRST_S = 0.2
 RECONNECT_LONGEST_S = 15.0
@@ -32,22 +35,38 @@ def connect(url: str, *, pool_size: int = 5, application: str = "starlight") -> 
     )
 
 
-def migrations(engine: Engine) -> Config:
+def migrations(engine: Engine) -> "Config":
     """Return Alembic's configuration for this database."""
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["engine"] = engine
     return config
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema up to the newest migration; processes that do so at once wait for each other."""
+    if is_newest(engine):
+        return
+    # Here, not above: every command upgrades, next to none has to, and Alembic takes longer to import than they run.
+    from alembic import command
+
     with engine.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
         try:
             command.upgrade(migrations(engine), "head")
         finally:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
+
+
+def is_newest(engine: Engine) -> bool:
+    """Whether the schema is at the newest migration; their files are named by ascending revisions."""
+    newest = max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest
 
 
 def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:
