@@ -40,15 +40,19 @@ class Follower:
         for heard in notifications(self._engine, (FINISHED,), POLL_S):
             job = get_job(self._engine, self._job_id)
             assert job is not None, "jobs are not deleted while they are followed"
-            if job.finished == self._count:
-                yield Update(job, [])
-            elif self._ordered or not heard or job.ended:
-                yield from self._sweep(job)
-            else:
-                for first, count in self._ranges(heard):
-                    yield Update(job, self._unseen(first, first + count - 1))
+            # Also without news, so that whoever follows can do something else now and then.
+            yield Update(job, [])
+            if job.finished > self._count:
+                yield from self._news(job, heard)
             if job.ended:
                 return
+
+    def _news(self, job: JobStatus, heard: set[str]) -> Iterator[Update]:
+        if self._ordered or not heard or job.ended:
+            yield from self._sweep(job)
+        else:
+            for first, count in self._ranges(heard):
+                yield Update(job, self._unseen(first, first + count - 1))
 
     def _ranges(self, heard: set[str]) -> list[tuple[int, int]]:
         announced = [payload.split() for payload in heard]

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from storage.jobs import JobStatus
 from storage.verdicts import RECORD_KEYS, Record
 
 STYLES = {"clean": "green", "stego": "bold red", "error": "yellow"}
-NAME_WIDTH = 34
+NAME_WIDTH = 42
 
 
 class Format(StrEnum):
@@ -76,6 +77,7 @@ class TableWriter:
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, soft_wrap=True, highlight=False)
         self._wide = self._console.width if self._console.is_terminal else None
+        self._here = f"{Path.cwd()}/"
         self._row("OUTCOME", "P(STEGO)", "METHOD", "BIT ORDER", "IMAGE", "MESSAGE OR REASON", style="bold")
 
     def write(self, verdicts: Iterable[Record]) -> None:
@@ -91,7 +93,7 @@ class TableWriter:
                 "" if probability is None else f"{probability:.4f}",
                 verdict["stego_type"] or "",
                 verdict["bit_order"] or "",
-                shortened(visible(display_name(verdict["uri"])), NAME_WIDTH),
+                shortened(visible(display_name(verdict["uri"]).removeprefix(self._here)), NAME_WIDTH),
                 visible(reason),
                 style=STYLES[outcome],
             )
