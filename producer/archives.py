@@ -67,6 +67,10 @@ def _untar(path: bytes, limit: int) -> Iterator[Member]:
             for entry in archive:
                 if not entry.isdir():
                     yield Member(entry.name, _read(partial(archive.extractfile, entry), limit))
+            # tarfile takes any header that it cannot read for the end, which is a block of zeros.
+            archive.fileobj.seek(archive.offset)
+            if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                yield Member(None, None)
     except READ_ERRORS:
         yield Member(None, None)
 

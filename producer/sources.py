@@ -7,16 +7,20 @@ the worker's verdict then says why.
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
 from producer.archives import is_archive, unpack
+from producer.folders import files_below
 from storage.blobs import Blobs
 from storage.settings import Settings
 
 # Characters that have a meaning in a URI and stay as they are; everything else unusual is encoded.
 URI_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
+
+IS_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class SourceError(Exception):
@@ -44,15 +48,15 @@ class Sources:
         for argument in arguments:
             if argument == "-":
                 yield from self.from_list(stdin, separator)
-            elif urlsplit(argument).scheme and "://" in argument:
-                yield quote(argument, safe=URI_CHARACTERS)
+            elif IS_URI.match(os.fsencode(argument)):
+                yield quote_from_bytes(os.fsencode(argument), safe=URI_CHARACTERS)
             else:
                 yield from self._from_argument(argument)
 
     def from_list(self, stream: BinaryIO, separator: bytes = b"\n") -> Iterator[str]:
         """Yield the references of the names in a stream."""
         for name in split(stream, separator):
-            if b"://" in name:
+            if IS_URI.match(name):
                 yield quote_from_bytes(name, safe=URI_CHARACTERS)
             elif name:
                 yield from self._from_path(name)
@@ -66,41 +70,24 @@ class Sources:
         if not matches:
             what = "nothing matches" if glob.has_magic(path) else "there is no file or folder"
             raise SourceError(f"{what} {argument!r}")
+        if b"**" in path:
+            # It matches folders and all that is in them: entering the folders too would give every file twice.
+            matches = [match for match in matches if not os.path.isdir(match)] or matches  # noqa: PTH112
         for match in matches:
             yield from self._from_path(match)
 
     def _from_path(self, path: bytes) -> Iterator[str]:
-        if os.path.isdir(path):  # noqa: PTH112 - pathlib cannot hold bytes
-            yield from self._from_folder(path, set())
-        elif is_archive(path) and os.path.isfile(path):  # noqa: PTH113
+        if not os.path.isdir(path):  # noqa: PTH112 - pathlib cannot hold bytes
+            yield from self._from_file(path)
+            return
+        for below in files_below(path):
+            yield from self._from_file(below)
+
+    def _from_file(self, path: bytes) -> Iterator[str]:
+        if is_archive(path) and os.path.isfile(path):  # noqa: PTH113
             yield from self._from_archive(path)
         else:
             yield file_reference(path)
-
-    def _from_folder(self, folder: bytes, entered: set[tuple[int, int]]) -> Iterator[str]:
-        """Yield everything below the folder, in the order of names, entering each real folder once.
-
-        A link to a folder that was entered is a reference itself: links can multiply folders without end.
-        """
-        try:
-            status = os.stat(folder)  # noqa: PTH116
-            with os.scandir(folder) as entries:
-                listed = sorted((entry.name, is_folder(entry)) for entry in entries)
-        except OSError:
-            yield file_reference(folder)
-            return
-        if (status.st_dev, status.st_ino) in entered:
-            yield file_reference(folder)
-            return
-        entered.add((status.st_dev, status.st_ino))
-        prefix = file_reference(folder).rstrip("/") + "/"
-        for name, enter in listed:
-            if enter:
-                yield from self._from_folder(os.path.join(folder, name), entered)  # noqa: PTH118
-            elif is_archive(name):
-                yield from self._from_archive(os.path.join(folder, name))  # noqa: PTH118
-            else:
-                yield prefix + quote_from_bytes(name)
 
     def _from_archive(self, path: bytes) -> Iterator[str]:
         archive = file_reference(path)
@@ -122,14 +109,6 @@ class Sources:
                 yield f"blob://{digest}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
 
 
-def is_folder(entry: os.DirEntry[bytes]) -> bool:
-    """Whether the entry is a folder or a link to one; a link that leads nowhere, or to itself, is not."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
 def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
     """Yield what stands between separators; a line may end in CR LF."""
     if separator == b"\n":
@@ -145,7 +124,10 @@ def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
 
 def display_name(uri: str) -> str:
     """Return the reference as people know it: a path as it stands in the file system, other URIs unchanged."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri
     if parts.scheme == "file":
         return unquote(parts.path) + (f"#{unquote(parts.fragment)}" if parts.fragment else "")
     if parts.scheme == "blob":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -89,8 +90,14 @@ class Stack:
         """Start every program."""
         if self._log_to is not None:
             self._log_to.mkdir(parents=True, exist_ok=True)
-        for program in self._programs:
-            self._running.append(Running(program, self._start(program), time.monotonic()))
+            for program in self._programs:
+                self._log(program).unlink(missing_ok=True)
+        try:
+            for program in self._programs:
+                self._running.append(Running(program, self._start(program), time.monotonic()))
+        except BaseException:
+            self.stop()
+            raise
 
     def watch(self) -> None:
         """Start again what has ended by itself, with a growing pause; call this every second or so."""
@@ -109,7 +116,7 @@ class Stack:
                 entry.pause_s = min(2 * entry.pause_s, RESTART_LONGEST_S)
 
     def stop(self) -> None:
-        """Ask every process to end, wait, and kill those that do not."""
+        """Ask every process to end, wait, and kill those that do not, or all when interrupted meanwhile."""
         for entry in self._running:
             with suppress(ProcessLookupError):
                 entry.process.send_signal(signal.SIGTERM)
@@ -121,12 +128,18 @@ class Stack:
                 log.warning("%s did not end within %.0f s and is killed", entry.program.name, STOP_GRACE_S)
                 entry.process.kill()
                 entry.process.wait()
+            except KeyboardInterrupt:
+                deadline = 0.0
         self._running = []
+
+    def _log(self, program: Program) -> Path:
+        assert self._log_to is not None
+        return self._log_to / f"{program.name.replace(' ', '-')}.log"
 
     def _start(self, program: Program) -> subprocess.Popen[bytes]:
         output: IO[bytes] | None = None
         if self._log_to is not None:
-            output = (self._log_to / f"{program.name.replace(' ', '-')}.log").open("wb")
+            output = self._log(program).open("ab")
         try:
             # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
             return subprocess.Popen(
@@ -136,7 +149,7 @@ class Stack:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
             )
         finally:
             if output is not None:
@@ -146,6 +159,8 @@ class Stack:
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent() -> None:
-    """Have the kernel send SIGTERM to the child when this process dies; runs in the child before its program."""
+def _die_with(parent: int) -> None:
+    """Have the kernel send SIGTERM to the child when its parent dies; runs in the child before its program."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(0)

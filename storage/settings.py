@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -32,7 +32,9 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(None, description="postgresql://… of PostgreSQL 18 or newer")
     redis_url: str | None = Field(None, description="redis://… of the message broker")
-    data_dir: Path = Field(default_factory=default_data_dir, description="embedded servers and local blobs")
+    data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
+        default_factory=default_data_dir, description="embedded servers and local blobs"
+    )
     blob_url: str | None = Field(None, description="where blobs live, file:///… or s3://…; unset: in data_dir")
     submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
 
@@ -46,9 +48,9 @@ class Settings(BaseSettings):
     max_image_bytes: PositiveInt = Field(64 * 2**20, description="larger files are not read")
     max_image_pixels: PositiveInt = Field(50_000_000, description="larger pictures are not decoded")
     decode_budget_bytes: PositiveInt = Field(384 * 2**20, description="file and pixel bytes held at once")
-    max_archive_members: PositiveInt = 1_000_000
+    max_archive_members: PositiveInt = Field(200_000, description="files of one archive")
     max_archive_bytes: PositiveInt = Field(16 * 2**30, description="unpacked bytes of one archive")
-    max_message_chars: PositiveInt = Field(4096, description="stored characters of an extracted message")
+    max_message_bytes: PositiveInt = Field(4096, description="stored bytes of an extracted message")
 
     chunks_in_flight: PositiveInt = Field(4, description="chunks one worker process scans at once")
     decode_threads: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1)

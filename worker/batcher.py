@@ -1,5 +1,7 @@
 """Joins the images that all chunks of this process have ready into batches for its device."""
 
+import logging
+import os
 import queue
 import threading
 import time
@@ -7,8 +9,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+import torch
+
 from worker.v4.detector import Score
 from worker.v4.planes import Planes
+
+log = logging.getLogger(__name__)
 
 
 class Scorer(Protocol):
@@ -61,6 +67,12 @@ class Batcher:
     def _score(self, batch: list[tuple[Planes, Future[Score]]]) -> None:
         try:
             scores = self._scorer.score([planes for planes, _ in batch])
+            answered = list(zip(batch, scores, strict=True))
+        except torch.AcceleratorError:
+            # After such an error the device answers nothing in this process any more. Its chunks' leases run out, and
+            # whoever watches the process starts it again.
+            log.critical("the device failed; this process ends", exc_info=True)
+            os._exit(os.EX_SOFTWARE)
         except Exception as error:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
@@ -68,5 +80,5 @@ class Batcher:
             for image in batch:
                 self._score([image])
             return
-        for (_, future), score in zip(batch, scores, strict=True):
+        for (_, future), score in answered:
             future.set_result(score)

@@ -12,12 +12,14 @@ class Budget:
         self._total = total
         self._free = total
         self._changed = threading.Condition()
+        self._next = threading.Lock()
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
         """Hold `size` bytes of the budget, waiting until they are free."""
         size = min(size, self._total)
-        with self._changed:
+        # One waits at a time: a large image would never see enough free while small ones slip past it.
+        with self._next, self._changed:
             self._changed.wait_for(lambda: self._free >= size)
             self._free -= size
         try:

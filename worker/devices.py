@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 
 class DeviceError(ValueError):
@@ -40,7 +41,7 @@ class Device:
         if self.kind == "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = ""
             return
-        visible = [entry for entry in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if entry]
+        visible = _named(environment.get("CUDA_VISIBLE_DEVICES", ""))
         if visible and self.index >= len(visible):
             raise DeviceError(f"there is no {self}: CUDA_VISIBLE_DEVICES names {len(visible)} devices")
         environment["CUDA_VISIBLE_DEVICES"] = visible[self.index] if visible else str(self.index)
@@ -49,8 +50,13 @@ class Device:
 def visible_devices() -> list[Device]:
     """Return every visible GPU, or the processor where there is none."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = _count_gpus() if listed is None else len([entry for entry in listed.split(",") if entry])
+    count = _count_gpus() if listed is None else len(_named(listed))
     return [Device("gpu", index) for index in range(count)] or [Device("cpu", 0)]
+
+
+def _named(listed: str) -> list[str]:
+    """Return the entries of CUDA_VISIBLE_DEVICES; -1 ends the list, as it does for CUDA."""
+    return [entry for entry in takewhile(lambda entry: entry.strip() != "-1", listed.split(",")) if entry]
 
 
 def _count_gpus() -> int:

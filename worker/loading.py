@@ -2,8 +2,11 @@
 
 import errno
 import os
+import re
 import stat
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from obstore.exceptions import BaseError
 
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
@@ -29,7 +32,10 @@ class Loader:
 
     def load(self, uri: str) -> bytes:
         """Return the bytes behind the reference; raises ImageError."""
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise ImageError(ErrorCode.UNSUPPORTED_URI, f"not a URI: {error}") from error
         if parts.scheme == "file":
             if parts.fragment:
                 raise ImageError(
@@ -49,7 +55,7 @@ class Loader:
     def _read_file(self, path: bytes) -> bytes:
         try:
             # Not blocking: opening a pipe would wait for somebody to write into it.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except ValueError as error:
             raise ImageError(ErrorCode.NOT_FOUND, f"no file can have this name: {error}") from error
         except OSError as error:
@@ -78,10 +84,14 @@ class Loader:
         return bytes(data)
 
     def _read_blob(self, digest: str) -> bytes:
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise ImageError(ErrorCode.NOT_FOUND, "blobs are named by their SHA-256, in hex")
         try:
             return self._blobs.get(digest, self._max_bytes + 1)
         except FileNotFoundError as error:
             raise ImageError(ErrorCode.NOT_FOUND, "the uploaded bytes are not in the blob store") from error
+        except (BaseError, OSError) as error:
+            raise ImageError(ErrorCode.NOT_READABLE, f"the blob store does not answer: {error}") from error
 
     def _too_large(self, size: str) -> ImageError:
         return ImageError(ErrorCode.TOO_LARGE, f"{size}; the limit is {self._max_bytes:,}")

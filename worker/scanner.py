@@ -31,7 +31,7 @@ class Scanner:
 
     def __init__(self, scorer: Scorer, model_id: int, settings: Settings) -> None:
         self._model_id = model_id
-        self._max_message_chars = settings.max_message_chars
+        self._max_message_bytes = settings.max_message_bytes
         self._loader = Loader(Blobs(settings.blobs()), settings.max_image_bytes)
         self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
         self._threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
@@ -93,7 +93,7 @@ class Scanner:
             if hashlib.sha256(data).digest() != verdict.sha256:
                 return verdict
             with self._decoder.decoded(data) as image:
-                message = extract_message(image, data, verdict.method, verdict.bit_order, self._max_message_chars)
+                message = extract_message(image, data, verdict.method, verdict.bit_order, self._max_message_bytes)
         except ImageError:
             return verdict
         return replace(verdict, extracted_message=None if message is None else storable(message))

@@ -1,4 +1,4 @@
-"""Verdicts and jobs as people and programs read them. Whatever was hidden or named is data: shown escaped."""
+"""Verdicts and jobs as people and programs read them. What was hidden or named is data: people see it escaped."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ class NdjsonWriter:
 
 
 class CsvWriter:
-    """Comma-separated values under a header."""
+    """Comma-separated values under a header; what was hidden stands in them as it is, quoted."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

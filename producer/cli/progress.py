@@ -38,10 +38,13 @@ def job_progress(total: int) -> Iterator[JobProgress]:
 
     What the block prints to `sys.stdout` appears above the bar.
     """
-    console = Console(stderr=not sys.stdout.isatty())
+    on_stdout = sys.stdout.isatty()
+    console = Console(stderr=not on_stdout)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(),
         TimeRemainingColumn(), TextColumn("{task.fields[found]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal, redirect_stdout=on_stdout
+    ) as progress:
         yield JobProgress(progress, total)

@@ -170,7 +170,6 @@ def test_closing_ends_the_thread(widths: Widths) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.xfail(strict=True, reason="the thread dies of it, and every image after it waits for ever")
 def test_a_scorer_that_forgets_an_image_fails_its_batch_and_not_the_worker() -> None:
     class Forgetful:
         def score(self, batch: Sequence[Planes]) -> list[Score]:

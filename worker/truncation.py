@@ -1,0 +1,39 @@
+"""Whether an image file that a decoder refused ends too early, by what its own format says of its end.
+
+Sources: PNG third edition section 5, ITU T.81 annex B, GIF89a, RFC 9649, BITMAPFILEHEADER, TIFF 6.0 section 2.
+"""
+
+import struct
+
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+
+
+def has_known_signature(data: bytes) -> bool:
+    """Whether the file starts like one of the supported formats."""
+    return data.startswith(SIGNATURES) and (not data.startswith(b"RIFF") or data[8:12] == b"WEBP")
+
+
+def ends_early(data: bytes) -> bool:
+    """Whether the end that the format asks for is missing; False where the format is none of the supported ones."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if data.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in data
+    if data.startswith(b"GIF8"):
+        return not data.rstrip(b"\0").endswith(b";")
+    if data.startswith((b"RIFF", b"BM")):
+        at, more = (4, 8) if data.startswith(b"RIFF") else (2, 0)
+        return len(data) < at + 4 or int.from_bytes(data[at : at + 4], "little") + more > len(data)
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return _tiff_ends_early(data)
+    return False
+
+
+def _tiff_ends_early(data: bytes) -> bool:
+    order = "<" if data.startswith(b"II") else ">"
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", data, 4)
+        (entries,) = struct.unpack_from(f"{order}H", data, directory)
+    except struct.error:
+        return True
+    return bool(directory + 2 + 12 * entries + 4 > len(data))
