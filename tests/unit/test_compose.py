@@ -22,9 +22,10 @@ Services = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
     """The file as Compose understands it, with the services of all profiles."""
-    command = ["docker", "compose", "--env-file", "/dev/null", "--profile", "*", "config", "--format", "json"]
+    options = ["--file", "docker-compose.yml", "--env-file", "/dev/null", "--profile", "*"]
+    command = ["docker", "compose", *options, "config", "--format", "json"]
     try:
-        subprocess.run([*command[:2], "version"], capture_output=True, check=True)
+        subprocess.run(["docker", "compose", "version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("there is no `docker compose` here")
     read = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Puts the passwords in /run/secrets into the servers' URLs, then becomes the program that the arguments name.
+set -eu
+
+# Prints a secret as it may stand in a URL.
+secret() {
+    python -ISc 'import sys, urllib.parse; print(urllib.parse.quote(sys.stdin.read().rstrip("\r\n"), safe=""))' \
+        <"/run/secrets/$1"
+}
+
+if [ -z "${STARLIGHT_DATABASE_URL:-}" ] && [ -e /run/secrets/postgres_password ]; then
+    password=$(secret postgres_password)
+    export STARLIGHT_DATABASE_URL="postgresql://starlight:$password@postgres:5432/starlight"
+fi
+if [ -z "${STARLIGHT_REDIS_URL:-}" ] && [ -e /run/secrets/redis_password ]; then
+    password=$(secret redis_password)
+    export STARLIGHT_REDIS_URL="redis://:$password@redis:6379/0"
+fi
+unset password
+
+exec "$@"

@@ -1,0 +1,81 @@
+"""`healthcheck.py dispatcher|worker|exporter|flower`: exit 0 while the program of this container does its work.
+
+It runs every few seconds in every container, so it does without SQLAlchemy, which costs a second of processor time.
+"""
+
+import os
+import socket
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+TIMEOUT_S = 10
+
+
+def dispatcher() -> bool:
+    """Whether the dispatcher asked PostgreSQL for something within the last minute, as each of its rounds does."""
+    return holds("""
+        SELECT EXISTS (
+            SELECT FROM pg_stat_activity
+            WHERE application_name = 'starlight command' AND client_addr = inet_client_addr()
+                AND state_change > now() - interval '1 minute'
+        )
+    """)
+
+
+def worker() -> bool:
+    """Whether this container's worker reported lately, and since the container's last (re)start."""
+    from storage.settings import settings
+
+    # Two leases of silence, as in `storage.workers`.
+    age_s = min(2 * settings().lease_s, container_age_s())
+    return holds(
+        """
+        SELECT EXISTS (
+            SELECT FROM workers
+            WHERE split_part(name, '@', 2) = %s AND seen_at > now() - make_interval(secs => %s)
+        )
+        """,
+        socket.gethostname(),
+        age_s,
+    )
+
+
+def exporter() -> bool:
+    """Whether the exporter answers a scrape."""
+    return b"starlight_postgres_up" in fetch("http://127.0.0.1:9808/metrics")
+
+
+def flower() -> bool:
+    """Whether Flower answers."""
+    return fetch("http://127.0.0.1:5555/healthcheck") == b"OK"
+
+
+def holds(query: str, *parameters: object) -> bool:
+    """Return the one value that the query asks PostgreSQL for."""
+    import psycopg
+
+    url = os.environ["STARLIGHT_DATABASE_URL"]
+    with psycopg.connect(url, connect_timeout=TIMEOUT_S, application_name="starlight healthcheck") as connection:
+        row = connection.execute(query, parameters).fetchone()
+    return row is not None and bool(row[0])
+
+
+def container_age_s() -> float:
+    """Return how long the container's first process has run."""
+    # The fields after the program's name in parentheses; the 22nd of proc(5) is the start in ticks since boot.
+    started = int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def fetch(url: str) -> bytes:
+    """Return the body of a page of this container."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own http URLs
+        return bytes(answer.read())
+
+
+CHECKS = {check.__name__: check for check in (dispatcher, worker, exporter, flower)}
+
+if __name__ == "__main__":
+    sys.exit(not CHECKS[sys.argv[1]]())
