@@ -91,8 +91,10 @@ def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> 
 
 
 def _listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    connection = psycopg.connect(url, autocommit=True, application_name="starlight listener", connect_timeout=10)
+    arguments, options = engine.dialect.create_connect_args(engine.url)
+    connection = psycopg.connect(
+        *arguments, **{**options, "autocommit": True, "application_name": "starlight listener", "connect_timeout": 10}
+    )
     for channel in channels:
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     return connection

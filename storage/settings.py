@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,11 @@ def default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/starlight")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "starlight"
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def default_submitter() -> str:
@@ -53,9 +59,9 @@ class Settings(BaseSettings):
     max_message_bytes: PositiveInt = Field(4096, description="stored bytes of an extracted message")
 
     chunks_in_flight: PositiveInt = Field(4, description="chunks one worker process scans at once")
-    decode_threads: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1)
-    torch_threads: PositiveInt = Field(default_factory=lambda: os.cpu_count() or 1)
-    batch_size: PositiveInt = Field(64, description="images in one pass through V4")
+    decode_threads: PositiveInt = Field(default_factory=usable_cores)
+    torch_threads: PositiveInt = Field(default_factory=lambda: max(1, usable_cores() // 2))
+    batch_size: PositiveInt = Field(128, description="images in one pass through V4")
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")
     model_dir: Path | None = Field(None, description="model folder; unset: the one that ships with the code")
 

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 # A worker reports several times within its lease; one that was silent for two leases is counted as gone.
 SILENT_LEASES = 2
+FORGET_AFTER_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def register_model(engine: Engine, *, name: str, version: str, sha256: str, thre
 
 
 def report_worker(engine: Engine, name: str, device: str, model_id: int) -> None:
-    """Say that this worker lives."""
+    """Say that this worker lives, and forget those that have not said so for long."""
     with engine.begin() as connection:
         connection.execute(
             text("""
@@ -43,6 +44,9 @@ def report_worker(engine: Engine, name: str, device: str, model_id: int) -> None
                 ON CONFLICT (name) DO UPDATE SET device = excluded.device, model_id = excluded.model_id, seen_at = now()
             """),
             {"name": name, "device": device, "model_id": model_id},
+        )
+        connection.execute(
+            text("DELETE FROM workers WHERE seen_at < now() - make_interval(secs => :age)"), {"age": FORGET_AFTER_S}
         )
 
 

@@ -15,6 +15,8 @@ def main(device_name: str) -> None:
     device = Device.parse(device_name)
     device.pin(os.environ)
     os.environ["STARLIGHT_DEVICE"] = str(device)
+    # Here, not in the application: the dispatcher and Flower use it too, and must not import torch.
+    app.conf.imports = ("worker.tasks",)
     # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
     app.worker_main(
         [

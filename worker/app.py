@@ -10,7 +10,7 @@ SCAN_CHUNK = "worker.scan_chunk"
 VISIBILITY_TIMEOUT_S = 3600
 
 
-app = Celery("starlight", broker=settings().redis_url, include=["worker.tasks"])
+app = Celery("starlight", broker=settings().redis_url)
 app.conf.update(
     accept_content=["json"],
     broker_connection_retry_on_startup=True,

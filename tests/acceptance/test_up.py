@@ -58,6 +58,17 @@ def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_p
     assert "3000 references, 3000 verdicts, 0 missing, 0 double" in audit.stdout
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+def test_only_workers_load_torch(stack: RunningStack) -> None:
+    loaded = {
+        command: "libtorch" in Path(f"/proc/{child}/maps").read_text()
+        for command, child in children(stack.process.pid).items()
+    }
+
+    assert sum(loaded.values()) == 2
+    assert all(torch == ("-m worker" in command) for command, torch in loaded.items()), loaded
+
+
 def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: RunningStack, tmp_path: Path) -> None:
     (tmp_path / "clean.png").write_bytes(encoded(draw()))
     (tmp_path / "none.txt").write_text("none")
