@@ -61,7 +61,7 @@ class Dispatcher:
 
     def round(self) -> None:
         """Recover lost chunks, publish again what has no message, and fill the window."""
-        while recover_lost_chunk(self._engine, self._settings.max_losses):
+        while recover_lost_chunk(self._engine, self._settings.max_losses, self._settings.lease_s):
             log.warning("the lease of a chunk ran out; it goes back to the queue, or is split")
         self._republish()
         window = self._settings.dispatch_window * max(1, len(live_workers(self._engine, self._settings.lease_s)))

@@ -172,8 +172,10 @@ def unclaimed_chunks(engine: Engine, older_than_s: float) -> list[tuple[uuid.UUI
         return [(row.id, row.priority) for row in rows]
 
 
-def recover_lost_chunk(engine: Engine, max_losses: int) -> bool:
+def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> bool:
     """Deal with one chunk whose lease ran out; return False where there is none.
+
+    After a start of PostgreSQL all have one more lease: nobody could renew while it was away.
 
     A chunk lost once is published again. One lost twice is replaced by chunks of one image, so that a culprit
     stands alone. A lone image lost `max_losses` times gets an `error` verdict with code `worker_crash`.
@@ -183,9 +185,11 @@ def recover_lost_chunk(engine: Engine, max_losses: int) -> bool:
             text("""
                 UPDATE chunks SET state = 'pending', losses = losses + 1, worker = NULL, lease_until = NULL
                 WHERE id = (SELECT id FROM chunks WHERE state = 'running' AND lease_until < now()
+                            AND pg_postmaster_start_time() + make_interval(secs => :lease_s) < now()
                             LIMIT 1 FOR UPDATE SKIP LOCKED)
                 RETURNING id, losses, cardinality(refs) AS images
-            """)
+            """),
+            {"lease_s": lease_s},
         ).one_or_none()
         if lost is None:
             return False

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
+from sqlalchemy.exc import OperationalError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -22,6 +23,7 @@ RECONNECT_FIRST_S = 0.2
 RECONNECT_LONGEST_S = 15.0
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def connect(url: str, *, pool_size: int = 5, application: str = "starlight") -> Engine:
@@ -67,6 +69,21 @@ def is_newest(engine: Engine) -> bool:
         if not inspect(connection).has_table("alembic_version"):
             return False
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest
+
+
+def patiently(operation: Callable[[], T]) -> T:
+    """Return what the operation returns, trying again with a growing pause for as long as the database is away.
+
+    The operation may run again after it took effect, where the connection broke during its commit: it must bear that.
+    """
+    pause = RECONNECT_FIRST_S
+    while True:
+        try:
+            return operation()
+        except OperationalError as error:
+            log.warning("the database does not answer, trying again in %.1f s: %s", pause, str(error.orig).strip())
+            time.sleep(pause)
+            pause = min(2 * pause, RECONNECT_LONGEST_S)
 
 
 def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:

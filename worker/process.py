@@ -7,6 +7,7 @@ from collections import Counter
 from sqlalchemy import Engine
 
 from storage.chunks import abandon_chunk, claim_chunk, finish_chunk
+from storage.database import patiently
 from storage.schema import OUTCOMES
 from storage.settings import Settings
 from storage.workers import register_model, remove_worker, report_worker
@@ -44,20 +45,21 @@ class WorkerProcess:
 
         Whatever goes wrong after the claim counts as a loss of the chunk, which runs again at once.
         """
-        claim = claim_chunk(self._engine, chunk_id, self._name, self._lease_s)
+        claim = patiently(lambda: claim_chunk(self._engine, chunk_id, self._name, self._lease_s))
         if claim is None:
             return "nothing to do: claimed elsewhere, ended or replaced"
         try:
             # A chunk that was lost before may be the one that kills workers: it must not take others with it.
             with self._leases.kept(claim), self._gate.passing(alone=claim.losses > 0):
                 verdicts = self._scanner.scan(claim.first_ordinal, claim.refs)
-                stored = finish_chunk(self._engine, claim, verdicts)
+                # Waiting for the database is no fault of the chunk's: giving up here would count as a loss.
+                stored = patiently(lambda: finish_chunk(self._engine, claim, verdicts))
         except Exception:
             log.exception("chunk %s failed in attempt %d", claim.chunk_id, claim.attempt)
             abandon_chunk(self._engine, claim)
             raise
         if not stored:
-            return "nothing stored: the claim was lost to another worker or the job was cancelled"
+            return "nothing stored: another worker had the chunk by then, or the job was cancelled"
         return summary(Counter(verdict.outcome for verdict in verdicts))
 
     def close(self) -> None:

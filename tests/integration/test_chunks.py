@@ -30,6 +30,9 @@ from tests.integration.rows import (
     verdicts_for,
 )
 
+# The tests' PostgreSQL has just started; chunks would keep their leases for one more.
+NO_LEASE = 0.0
+
 
 def test_of_eight_claimants_exactly_one_gets_the_chunk(engine: Engine) -> None:
     submitted(engine, 200, chunk_size=1)
@@ -55,7 +58,7 @@ def test_a_worker_that_only_seemed_dead_stores_nothing(engine: Engine) -> None:
     job_id = submitted(engine, 4)
     (zombie,) = claimed(engine, "cpu0")
     expire_leases(engine)
-    assert recover_lost_chunk(engine, 3)
+    assert recover_lost_chunk(engine, 3, NO_LEASE)
     (claim,) = claimed(engine, "cpu1")
 
     assert not finish_chunk(engine, zombie, verdicts_for(engine, zombie, "stego"))
@@ -86,21 +89,30 @@ def test_leases_are_renewed_only_by_their_holder(engine: Engine) -> None:
     expire_leases(engine)
 
     renew_leases(engine, "cpu1", claims, LEASE_S)
-    assert recover_lost_chunk(engine, 3)
+    assert recover_lost_chunk(engine, 3, NO_LEASE)
     renew_leases(engine, "cpu0", claims, LEASE_S)
 
-    assert not recover_lost_chunk(engine, 3)
+    assert not recover_lost_chunk(engine, 3, NO_LEASE)
     assert Counter(chunk_states(engine)) == {"pending": 1, "running": 1}
+
+
+def test_nothing_counts_as_lost_until_workers_could_renew_after_a_start_of_postgres(engine: Engine) -> None:
+    submitted(engine, 4)
+    claimed(engine)
+    expire_leases(engine)
+
+    assert not recover_lost_chunk(engine, 3, lease_s=3600)
+    assert recover_lost_chunk(engine, 3, NO_LEASE)
 
 
 def test_an_abandoned_chunk_is_lost_at_once(engine: Engine) -> None:
     submitted(engine, 4)
     (claim,) = claimed(engine)
 
-    assert not recover_lost_chunk(engine, 3)
+    assert not recover_lost_chunk(engine, 3, NO_LEASE)
     abandon_chunk(engine, claim)
 
-    assert recover_lost_chunk(engine, 3)
+    assert recover_lost_chunk(engine, 3, NO_LEASE)
     (again,) = claimed(engine)
     assert (again.attempt, again.losses) == (2, 1)
 
@@ -117,7 +129,7 @@ def test_a_chunk_lost_twice_is_split_and_the_culprit_convicted_alone(engine: Eng
                 expire_leases(engine)
             else:
                 assert finish_chunk(engine, claim, verdicts_for(engine, claim))
-        while recover_lost_chunk(engine, max_losses=3):
+        while recover_lost_chunk(engine, 3, NO_LEASE):
             pass
 
     verdicts = list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
@@ -132,7 +144,7 @@ def test_the_pieces_of_a_split_chunk_run_alone(engine: Engine) -> None:
     for _ in range(2):
         claimed(engine)
         expire_leases(engine)
-        recover_lost_chunk(engine, 3)
+        recover_lost_chunk(engine, 3, NO_LEASE)
 
     pieces = claimed(engine)
 
@@ -146,12 +158,12 @@ def test_a_job_cancelled_while_its_chunk_is_split_is_accounted_for(engine: Engin
         job_id = submitted(engine, 4)
         claimed(engine)
         expire_leases(engine)
-        recover_lost_chunk(engine, 3)
+        recover_lost_chunk(engine, 3, NO_LEASE)
         claimed(engine)
         expire_leases(engine)
 
         with ThreadPoolExecutor(2) as pool:
-            split = pool.submit(recover_lost_chunk, engine, 3)
+            split = pool.submit(recover_lost_chunk, engine, 3, NO_LEASE)
             cancelled = pool.submit(cancel_job, engine, job_id)
             split.result()
             assert cancelled.result() == 4

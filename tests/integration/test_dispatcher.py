@@ -177,11 +177,12 @@ def test_a_second_dispatcher_waits_for_the_first_to_pick(engine: Engine) -> None
     assert len(pick_chunks(engine, "bulk", WINDOW)) == WINDOW
 
 
-def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
+def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:
     submitted(engine, 4)
     (claim,) = claimed(engine)
     expire_leases(engine)
 
-    dispatcher.round()
+    short_lease = configured.model_copy(update={"lease_s": 0.001})
+    Dispatcher(engine, broker, short_lease, pushing_to(broker)).round()
 
     assert waiting(broker) == [claim.chunk_id]

@@ -1,0 +1,41 @@
+"""What processes do while PostgreSQL is away: wait, and go on."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from storage.database import connect, notifications, patiently
+from storage.embedded.postgres import EmbeddedPostgres
+
+PATIENCE_S = 60
+
+
+def test_work_goes_on_when_postgres_is_back(data_dir: Path) -> None:
+    postgres = EmbeddedPostgres(data_dir / "postgres", "secret")
+    engine = connect(postgres.start())
+
+    def ask() -> int:
+        with engine.connect() as connection:
+            return int(connection.execute(text("SELECT 1")).scalar_one())
+
+    heard = notifications(engine, ("news",), timeout_s=PATIENCE_S)
+    assert ask() == 1
+    assert next(heard) == set()
+    postgres.stop()
+    with pytest.raises(OperationalError):
+        ask()
+
+    with ThreadPoolExecutor() as pool:
+        answer, listening = pool.submit(patiently, ask), pool.submit(next, heard)
+        postgres.start()
+        assert answer.result(PATIENCE_S) == 1
+        assert listening.result(PATIENCE_S) == set()
+
+    with engine.begin() as connection:
+        connection.execute(text("NOTIFY news, 'back'"))
+    assert next(heard) == {"back"}
+    engine.dispose()
+    postgres.stop()
