@@ -1,0 +1,127 @@
+"""One worker process against the real database, with a scorer that the tests control."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from storage.chunks import pick_chunks, recover_lost_chunk
+from storage.jobs import audit_jobs, get_job, submit_job
+from storage.settings import Settings
+from storage.workers import live_workers
+from tests.integration.rows import chunk_states, execute
+from tests.unit.images import encoded
+from worker.process import WorkerProcess
+from worker.v4.card import ModelCard
+from worker.v4.detector import Score
+from worker.v4.planes import Planes
+
+LEASE_S = 0.4
+PATIENCE_S = 30
+CARD = ModelCard("v4", "test", "model.safetensors", "0" * 64, 0.5)
+
+
+class HeldDetector:
+    """Calls everything clean, once it is let."""
+
+    model = CARD
+
+    def __init__(self) -> None:
+        self.may_score = threading.Event()
+        self.may_score.set()
+
+    def score(self, batch: Sequence[Planes]) -> list[Score]:
+        assert self.may_score.wait(PATIENCE_S)
+        return [Score(False, 0.25, 0.75, None, None) for _ in batch]
+
+
+@pytest.fixture
+def detector() -> HeldDetector:
+    return HeldDetector()
+
+
+@pytest.fixture
+def process(engine: Engine, configured: Settings, detector: HeldDetector) -> Iterator[WorkerProcess]:
+    settings = configured.model_copy(update={"lease_s": LEASE_S})
+    process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector)
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> list[str]:
+    (tmp_path / "clean.png").write_bytes(encoded("PNG"))
+    (tmp_path / "none.png").write_bytes(b"none")
+    return [(tmp_path / name).as_uri() for name in ("clean.png", "none.png")]
+
+
+def test_a_chunk_is_scanned_once_however_often_its_message_comes(
+    engine: Engine, process: WorkerProcess, references: list[str]
+) -> None:
+    job_id = submit_job(engine, references, submitter="ann").job_id
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+
+    assert process.scan_chunk(chunk) == "2 images: 1 error"
+    assert process.scan_chunk(chunk) == "nothing to do: claimed elsewhere, ended or replaced"
+
+    job = get_job(engine, job_id)
+    assert (job.state, job.clean, job.error) == ("done", 1, 1)
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_a_worker_is_alive_until_it_closes(engine: Engine, configured: Settings, detector: HeldDetector) -> None:
+    process = WorkerProcess(engine, configured, name="gpu7@there", device="gpu7", detector=detector)
+    assert [(worker.name, worker.device) for worker in live_workers(engine, 60)] == [("gpu7@there", "gpu7")]
+
+    process.close()
+
+    assert live_workers(engine, 60) == []
+
+
+def test_leases_are_renewed_while_a_chunk_is_scanned(
+    engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
+) -> None:
+    submit_job(engine, references, submitter="ann")
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+    detector.may_score.clear()
+
+    def lease() -> datetime | None:
+        with engine.connect() as connection:
+            return connection.execute(text("SELECT lease_until FROM chunks")).scalar_one()
+
+    with ThreadPoolExecutor() as pool:
+        scanned = pool.submit(process.scan_chunk, chunk)
+        renewals = set()
+        tick = threading.Event()
+        # The first lease and two renewals of it.
+        while len(renewals - {None}) < 3:
+            assert not scanned.done()
+            renewals.add(lease())
+            tick.wait(LEASE_S / 10)
+        assert not recover_lost_chunk(engine, 3, 0.0)
+        detector.may_score.set()
+        assert scanned.result(PATIENCE_S) == "2 images: 1 error"
+
+
+def test_a_chunk_whose_verdicts_cannot_be_stored_is_lost_at_once_and_runs_again(
+    engine: Engine, process: WorkerProcess, references: list[str]
+) -> None:
+    job_id = submit_job(engine, references, submitter="ann").job_id
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+    execute(engine, "ALTER TABLE verdicts ADD CONSTRAINT refused CHECK (ordinal < 0)")
+
+    with pytest.raises(IntegrityError):
+        process.scan_chunk(chunk)
+
+    assert get_job(engine, job_id).finished == 0
+    assert recover_lost_chunk(engine, 3, 0.0)
+    assert chunk_states(engine) == ["pending"]
+    execute(engine, "ALTER TABLE verdicts DROP CONSTRAINT refused")
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+    assert process.scan_chunk(chunk) == "2 images: 1 error"
+    assert next(audit_jobs(engine, [job_id])).exact
