@@ -1,8 +1,6 @@
 """Pictures for the whole way: drawn, clean and stego, and everything that is no picture."""
 
 import os
-import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from research.stego.embed import embed_alpha, embed_lsb, embed_raw, exif_with_comment
+from tests.images import blank_gif, blank_png
 
 MESSAGE = "The key is under the third stone from the left, behind the old mill."
 
@@ -40,33 +39,18 @@ def stego_files() -> dict[str, bytes]:
     }
 
 
-def png_of(width: int, height: int) -> bytes:
-    """Return a valid grey PNG of any size that takes next to no bytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(bytes(width // 8 + 2)) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
 def hostile_folder(folder: Path) -> dict[bytes, str | None]:
     """Fill the folder with bad input; return the error code to expect by file name, None where there is none."""
     whole = encoded(draw())
-    animation = [Image.new("P", (4, 4), number % 256) for number in range(10_000)]
     files: dict[bytes, tuple[bytes, str | None]] = {
         b"good.png": (whole, None),
         b"empty.png": (b"", "empty"),
         b"text.jpg": (b"this is no image", "unknown_format"),
         b"truncated.png": (whole[: len(whole) // 2], "truncated"),
         b"vector.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unknown_format"),
-        b"huge.png": (png_of(10_000, 10_000), "too_many_pixels"),
+        b"huge.png": (blank_png(10_000, 10_000), "too_many_pixels"),
         b"large.png": (whole + bytes(3_000_000), "too_large"),
-        b"animated.gif": (
-            encoded(animation[0], "GIF", save_all=True, append_images=animation[1:], optimize=False), None
-        ),
+        b"animated.gif": (blank_gif((4, 4), frames=10_000), None),
         b"tiny.png": (encoded(Image.new("RGB", (1, 1))), None),
         b"cmyk.jpg": (encoded(draw("CMYK"), "JPEG"), None),
         b"deep.png": (encoded(Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64))), None),

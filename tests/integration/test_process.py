@@ -14,8 +14,8 @@ from storage.chunks import pick_chunks, recover_lost_chunk
 from storage.jobs import audit_jobs, get_job, submit_job
 from storage.settings import Settings
 from storage.workers import live_workers
+from tests.images import encoded
 from tests.integration.rows import chunk_states, execute
-from tests.unit.images import encoded
 from worker.process import WorkerProcess
 from worker.v4.card import ModelCard
 from worker.v4.detector import Score

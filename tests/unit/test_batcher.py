@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.unit.images import drawn, encoded
+from tests.images import drawn, encoded
 from tests.unit.threads import GLANCE_S, PATIENCE_S, started
 from worker.batcher import Batcher, Scorer
 from worker.v4.detector import Score

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from storage.error_codes import ErrorCode
-from tests.unit.images import FORMATS_AND_MODES, MODES, animated, blank_gif, blank_png, cut, drawn, encoded, mode_for
+from tests.images import FORMATS_AND_MODES, MODES, animated, blank_gif, blank_png, cut, drawn, encoded, mode_for
 from tests.unit.threads import PATIENCE_S, started
 from worker.budget import Budget
 from worker.decoding import Decoder

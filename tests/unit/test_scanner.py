@@ -15,7 +15,7 @@ from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
 from storage.settings import Settings
 from storage.verdicts import NewVerdict
-from tests.unit.images import FORMATS_AND_MODES, blank_gif, blank_png, cut, encoded
+from tests.images import FORMATS_AND_MODES, blank_gif, blank_png, cut, encoded
 from tests.unit.threads import PATIENCE_S, started
 from worker.scanner import Scanner, storable
 from worker.v4.detector import Score
