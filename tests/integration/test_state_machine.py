@@ -1,0 +1,147 @@
+"""Any order of submitting, dispatching, claiming, losing, finishing and cancelling keeps the accounts."""
+
+import uuid
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Engine, text
+
+from storage.chunks import (
+    Claim,
+    abandon_chunk,
+    claim_chunk,
+    finish_chunk,
+    pick_chunks,
+    recover_lost_chunk,
+    renew_leases,
+    unclaimed_chunks,
+)
+from storage.figures import take_figures
+from storage.jobs import audit_jobs, cancel_job, list_jobs
+from tests.integration.rows import LEASE_S, execute, expire_leases, submitted, verdicts_for
+
+MAX_LOSSES = 3
+
+
+class Accounts(RuleBasedStateMachine):
+    """The queries in any order, with messages that arrive late, twice or never and workers that wake up as zombies."""
+
+    engine: Engine
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[uuid.UUID] = []
+        self.messages: list[uuid.UUID] = []
+        self.claims: list[Claim] = []
+
+    @initialize()
+    def empty(self) -> None:
+        execute(self.engine, "TRUNCATE jobs CASCADE")
+
+    @rule(images=st.integers(1, 9), submitter=st.sampled_from(["ann", "bob"]))
+    def submit(self, images: int, submitter: str) -> None:
+        self.jobs.append(submitted(self.engine, images, submitter=submitter))
+
+    @rule(window=st.integers(1, 4))
+    def dispatch(self, window: int) -> None:
+        self.messages += pick_chunks(self.engine, "bulk", window)
+
+    @rule()
+    def publish_again(self) -> None:
+        self.messages += [chunk_id for chunk_id, _ in unclaimed_chunks(self.engine, 0)]
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def lose_a_message(self, data: Any) -> None:
+        self.messages.remove(data.draw(st.sampled_from(self.messages)))
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data(), keep=st.booleans(), worker=st.sampled_from(["cpu0", "cpu1"]))
+    def claim(self, data: Any, keep: bool, worker: str) -> None:
+        chunk_id = data.draw(st.sampled_from(self.messages))
+        if not keep:
+            self.messages.remove(chunk_id)
+        claim = claim_chunk(self.engine, chunk_id, worker, LEASE_S)
+        if claim is not None:
+            self.claims.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), forget=st.booleans(), outcome=st.sampled_from(["clean", "stego", "error"]))
+    def finish(self, data: Any, forget: bool, outcome: str) -> None:
+        claim = data.draw(st.sampled_from(self.claims))
+        finish_chunk(self.engine, claim, verdicts_for(self.engine, claim, outcome))
+        if forget:
+            self.claims.remove(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def abandon(self, data: Any) -> None:
+        abandon_chunk(self.engine, data.draw(st.sampled_from(self.claims)))
+
+    @precondition(lambda self: self.claims)
+    @rule()
+    def renew(self) -> None:
+        renew_leases(self.engine, "cpu0", self.claims, LEASE_S)
+
+    @rule()
+    def let_leases_run_out(self) -> None:
+        expire_leases(self.engine)
+
+    @rule()
+    def recover(self) -> None:
+        recover_lost_chunk(self.engine, MAX_LOSSES, 0.0)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: Any) -> None:
+        cancel_job(self.engine, data.draw(st.sampled_from(self.jobs)))
+
+    @invariant()
+    def every_reference_is_finished_or_waiting_and_none_is_both(self) -> None:
+        figures = take_figures(self.engine)
+        assert figures.submitted == sum(figures.outcomes.values()) + sum(figures.waiting.values())
+        for audit, job in zip(audit_jobs(self.engine), reversed(list_jobs(self.engine, limit=1000)), strict=True):
+            assert audit.references == job.total
+            assert audit.double == 0
+            assert audit.counters_agree
+            assert audit.missing == job.total - job.finished
+            assert job.ended == (job.state in ("done", "cancelled"))
+
+    def teardown(self) -> None:
+        """Whatever happened, what is left is finished by going on, and then every reference has its verdict."""
+        for _ in range(1000):
+            while recover_lost_chunk(self.engine, MAX_LOSSES, 0.0):
+                pass
+            waiting = [chunk_id for chunk_id, _ in unclaimed_chunks(self.engine, 0)]
+            waiting += pick_chunks(self.engine, "bulk", 1000)
+            for chunk_id in waiting:
+                claim = claim_chunk(self.engine, chunk_id, "cpu2", LEASE_S)
+                if claim is not None:
+                    assert finish_chunk(self.engine, claim, verdicts_for(self.engine, claim))
+            with self.engine.connect() as connection:
+                if not connection.execute(text("SELECT count(*) FROM chunks WHERE state = 'running'")).scalar_one():
+                    break
+            expire_leases(self.engine)
+        assert all(audit.exact for audit in audit_jobs(self.engine))
+
+
+def test_the_accounts_hold_after_every_step(engine: Engine) -> None:
+    class OnThisDatabase(Accounts):
+        pass
+
+    OnThisDatabase.engine = engine
+    run_state_machine_as_test(
+        OnThisDatabase,
+        settings=settings(
+            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
