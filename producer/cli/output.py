@@ -99,8 +99,8 @@ class TableWriter:
             )
 
     def _row(self, outcome: str, probability: str, method: str, order: str, name: str, rest: str, style: str) -> None:
-        line = Text(f"{outcome:<8}", style=style)
-        line.append(f"{probability:<9} {method:<8} {order:<10} {name:<{NAME_WIDTH}}  {rest}".rstrip(), style="default")
+        line = Text().append(f"{outcome:<9}", style=style)
+        line.append(f"{probability:<9} {method:<8} {order:<10} {name:<{NAME_WIDTH}}  {rest}".rstrip())
         if self._wide is not None:
             line.truncate(self._wide, overflow="ellipsis")
         self._console.print(line)
