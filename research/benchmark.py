@@ -6,6 +6,7 @@ alike; what counts are the ratios. `scripts/bench.py --json` prints one JSON obj
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -29,7 +30,7 @@ from storage.blobs import Blobs
 from storage.database import connect, upgrade
 from storage.embedded.servers import servers
 from storage.jobs import get_job, submit_job
-from storage.settings import Settings
+from storage.settings import Settings, usable_cores
 from storage.workers import live_workers
 from worker.budget import Budget
 from worker.decoding import Decoder
@@ -67,7 +68,7 @@ def measure(images: int, rounds: int, device: Device) -> dict[str, Any]:
     """Return the figures of all ways."""
     with tempfile.TemporaryDirectory(prefix="starlight-bench-") as folder:
         Path(folder).chmod(0o711)
-        settings = Settings(data_dir=Path(folder) / "data")
+        settings = Settings(data_dir=Path(folder) / "data", database_url=None, redis_url=None)
         uris = draw_images(Path(folder), images)
         with end_to_end(settings, device) as scan_end_to_end, in_process(settings, device) as scan_in_process:
             ways = {
@@ -86,7 +87,7 @@ def measure(images: int, rounds: int, device: Device) -> dict[str, Any]:
         "images": images,
         "rounds": rounds,
         "device": str(device),
-        "cores": torch.get_num_threads(),
+        "cores": usable_cores(),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -134,7 +135,8 @@ def end_to_end(settings: Settings, device: Device) -> Iterator[Callable[[Sequenc
         engine = connect(addresses.database_url)
         upgrade(engine)
         programs = [dispatcher(), worker(device)]
-        with Stack(programs, addresses.environment(), settings.data_dir / "logs"):
+        environment = {**addresses.environment(), "STARLIGHT_DATA_DIR": str(settings.data_dir)}
+        with Stack(programs, environment, settings.data_dir / "logs"):
             wait_for_worker(engine, settings)
 
             def scan(uris: Sequence[str]) -> None:
@@ -163,6 +165,7 @@ def wait_for_worker(engine: Engine, settings: Settings) -> None:
 @contextmanager
 def in_process(settings: Settings, device: Device) -> Iterator[Callable[[Sequence[str]], None]]:
     """Yield the same pipeline, called directly: as many chunks at once, no queue, no database."""
+    device.pin(os.environ)
     torch.set_num_threads(settings.torch_threads)
     scanner = Scanner(Detector.load(DEFAULT_MODEL, device.torch_name), 0, settings)
     with ThreadPoolExecutor(settings.chunks_in_flight) as pool:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from research.evaluation.trials import Case
+from worker.v4.byte_statistics import PADDING
 from worker.v4.detector import Detector
 from worker.v4.methods import METHODS
-from worker.v4.streams import PADDING, SLOTS, Streams, compute, stack
+from worker.v4.streams import SLOTS, Streams, compute, stack
 
 STREAMS: Final = ("pixel", "meta", "alpha", "lsb", "palette", "palette_lsb", "format", "content")
 _SLOTS_OF: Final = {"meta": (0, 1), "alpha": (2,), "lsb": (3, 4), "palette_lsb": (5, 6)}

@@ -104,12 +104,9 @@ def _counters(rng: Rng) -> str:
         "ts",
     )
     chosen = rng.choice(len(names), size=int(rng.integers(3, 9)), replace=False)
-    style = rng.integers(3)
-    if style == 0:
+    if rng.random() < 0.5:
         return " ".join(f"{names[name]}:{rng.integers(40000):5}" for name in chosen)
-    if style == 1:
-        return ";".join(f"{names[name]}={rng.integers(2000)}" for name in chosen)
-    return "{" + ",".join(f'"{names[name]}":{rng.integers(100)}' for name in chosen) + "}"
+    return ";".join(f"{names[name]}={rng.integers(2000)}" for name in chosen)
 
 
 def _generation(rng: Rng) -> str:

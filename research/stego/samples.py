@@ -27,8 +27,8 @@ from worker.v4.methods import METHODS
 
 Rng = np.random.Generator
 
-_METHOD_SHARES: Final = np.array([0.17, 0.27, 0.28, 0.14, 0.14])
-_BINARY_SHARE: Final = {"alpha": 0.12, "palette": 0.08, "lsb.rgb": 0.08, "exif": 0.08, "raw": 0.12}
+_METHOD_SHARES: Final = np.array([0.12, 0.24, 0.25, 0.22, 0.17])
+_BINARY_SHARE: Final = {"alpha": 0.12, "palette": 0.04, "lsb.rgb": 0.04, "exif": 0.06, "raw": 0.12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,9 @@ def _pixel_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binar
     else:
         stego = embed_lsb(cover, payload, bit_order)
     encoder = draw_lossless(rng, cover.mode)
+    if encoder.format == "BMP" and len(cover.getpalette() or ()) == 6:
+        # Pillow opens a BMP in black and white as mode 1, which has no palette.
+        encoder = Encoder("PNG")
     if method == "alpha" and encoder.format == "WEBP" and rng.random() < 0.5:
         # Lossy WebP keeps alpha whole.
         encoder = Encoder("WEBP", (("quality", int(rng.integers(40, 100))), ("method", 0), ("exact", True)))
@@ -161,7 +164,8 @@ def _raw_pair(
 def _encode_harmless(rng: Rng, encoder: Encoder, image: Image.Image, share: float) -> bytes:
     """Encode, with harmless EXIF and trailing bytes in a share of the files each."""
     exif = None
-    if encoder.format in EXIF_FORMATS and rng.random() < share:
+    # Pillow turns a TIFF as its orientation says, and the first pixel is another one then.
+    if encoder.format in EXIF_FORMATS and encoder.format != "TIFF" and rng.random() < share:
         exif = draw_exif(rng, with_comment=bool(rng.random() < 0.7))
     data = encoder.encode(image, exif)
     if encoder.format != "TIFF" and rng.random() < share:

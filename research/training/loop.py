@@ -27,7 +27,7 @@ class Schedule:
     steps: int
     minutes: float | None = None
     batch: int = 128
-    steps_per_shard: int = 8
+    steps_per_shard: int = 12
     pool: int = 60_000
     peak_rate: float = 2e-3
     warm_up: float = 0.03

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.v4.byte_statistics import CONTENT_FEATURES, PADDING
 from worker.v4.methods import BIT_ORDERS, METHODS
-from worker.v4.streams import CONTENT_FEATURES, FORMAT_FEATURES, PADDING, PAIR_FEATURES, SLOTS, Streams
+from worker.v4.pair_statistics import PAIR_FEATURES
+from worker.v4.streams import FORMAT_FEATURES, SLOTS, Streams
 
 _SLOTS_OF: Final = ((2,), (5, 6), (3, 4), (0,), (1,))
 """Sequences, as positions in `SLOTS`, that may carry a payload of each of `METHODS`."""
@@ -96,9 +98,9 @@ class SequenceEncoder(nn.Module):
         self.first_bias = nn.Parameter(torch.zeros(sizes.first))
         self.convolutions = nn.Sequential(
             nn.Conv1d(sizes.first, sizes.channels, 4, stride=2, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv1d(sizes.channels, sizes.channels, 4, stride=2, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.head = nn.Sequential(nn.Linear(sizes.head_bytes * sizes.embedding, sizes.channels * 2), nn.ReLU())
         self.join = nn.Sequential(nn.LayerNorm(sizes.channels * 5), nn.Linear(sizes.channels * 5, sizes.sequence))
@@ -123,7 +125,7 @@ class SequenceEncoder(nn.Module):
         rows = taps + torch.arange(_TAPS, dtype=taps.dtype, device=taps.device) * (PADDING + 1)
         summed = functional.embedding_bag(rows.flatten(0, 1), table, mode="sum")
         width = self.first.shape[2]  # not -1: a batch without any carrier has no element to infer it from
-        return functional.relu(summed + self.first_bias).view(*taps.shape[:2], width).transpose(1, 2)
+        return functional.relu_(summed.add_(self.first_bias)).view(*taps.shape[:2], width).transpose(1, 2)
 
 
 class Context(nn.Module):

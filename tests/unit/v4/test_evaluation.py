@@ -15,10 +15,11 @@ from research.evaluation.trials import Case, decide, run_trials
 from research.stego.corpus import find_images
 from research.stego.samples import Sample
 from tests.unit.v4.files import encoded, noise
+from worker.v4.byte_statistics import PADDING
 from worker.v4.card import DEFAULT_MODEL, read_card
 from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes
-from worker.v4.streams import PADDING, compute, stack
+from worker.v4.streams import compute, stack
 
 REPORT = Path(__file__).parents[3] / "results" / "validation_report.json"
 

@@ -6,8 +6,10 @@ import torch
 from PIL import Image
 
 from tests.unit.v4.files import noise
+from worker.v4.byte_statistics import CONTENT_FEATURES, PADDING, leading_text
+from worker.v4.pair_statistics import PAIR_FEATURES
 from worker.v4.planes import extract_planes
-from worker.v4.streams import CONTENT_FEATURES, FORMAT_FEATURES, PADDING, PAIR_FEATURES, SLOTS, Streams, compute, stack
+from worker.v4.streams import FORMAT_FEATURES, SLOTS, Streams, compute, stack
 
 
 def streams_of(image: Image.Image, data: bytes = b"") -> Streams:
@@ -84,6 +86,35 @@ def test_content_counts_kinds_of_bytes() -> None:
     # Of the eight bytes: printable, letters, beyond ASCII, spaces, zeros, 255s.
     assert content.shape == (CONTENT_FEATURES,)
     assert (content[:6] * 8).tolist() == [4, 2, 3, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("data", "length", "ended_by"),
+    [
+        (b"hello\x00abc", 5, "zero"),
+        ("\u660e\u5929\u0436".encode() + b"\x00", 8, "zero"),
+        ("a\U0001f600b".encode() + b"\x01", 6, None),
+        (b"ab\x80c", 2, None),
+        (b"\xe4\xb8a", 2, None),
+        (b"line\r\n\tx", 8, "padding"),
+        (b"\xff\xfe", 0, None),
+        (b"x" * 300, 32, "window"),
+    ],
+)
+def test_leading_text_is_the_run_of_utf8(data: bytes, length: int, ended_by: str | None) -> None:
+    tokens = torch.full((1, 32), PADDING)
+    tokens[0, : min(32, len(data))] = torch.tensor(list(data[:32]))
+    features = leading_text(tokens)[0]
+    assert features[5] * 32 == pytest.approx(length)
+    assert [bool(flag) for flag in features[6:9]] == [ended_by == end for end in ("zero", "padding", "window")]
+
+
+def test_leading_text_counts_kinds_and_repetition() -> None:
+    features = leading_text(torch.tensor([[*b"ababab 1", 0]]))[0]
+    # Printable, letters, beyond ASCII, spaces; then how many differ, the commonest, repetition at distances 1 and 2.
+    assert (features[9:13] * 8).tolist() == [8, 6, 0, 1]
+    assert (features[15:17] * 8).tolist() == [4, 3]
+    assert features[17:19].tolist() == pytest.approx([0, 4 / 6])
 
 
 def test_pairs_tell_value_pairs_apart() -> None:
