@@ -1,6 +1,7 @@
 """The members of `.zip` and `.tar` archives, read within bounds and never written to a path of their choosing."""
 
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
@@ -39,21 +40,34 @@ def unpack(path: bytes, *, max_members: int, max_bytes: int, max_member_bytes: i
 
     Archives inside are files like others. Raises ArchiveTooLargeError beyond `max_members` or `max_bytes`.
     """
-    read = _unzip if path.lower().endswith(ZIP_SUFFIXES) else _untar
-    total = 0
-    for count, member in enumerate(read(path, max_member_bytes), 1):
-        total += len(member.data or b"")
-        if count > max_members or total > max_bytes:
+    bounds = Bounds(path, max_members, max_bytes)
+    return (_unzip if path.lower().endswith(ZIP_SUFFIXES) else _untar)(path, max_member_bytes, bounds)
+
+
+class Bounds:
+    """Counts entries and unpacked bytes of one archive; raises ArchiveTooLargeError beyond what the settings allow."""
+
+    def __init__(self, path: bytes, max_members: int, max_bytes: int) -> None:
+        self._path = path
+        self._members = self._max_members = max_members
+        self._bytes = self._max_bytes = max_bytes
+
+    def count(self, size: int) -> None:
+        """Count one entry that takes `size` bytes to unpack or to skip."""
+        self._members -= 1
+        self._bytes -= size
+        if self._members < 0 or self._bytes < 0:
             raise ArchiveTooLargeError(
-                f"{path!r} has more than {max_members:,} files or {max_bytes:,} bytes: unpack it yourself, or raise "
-                "STARLIGHT_MAX_ARCHIVE_MEMBERS or STARLIGHT_MAX_ARCHIVE_BYTES"
+                f"{os.fsdecode(self._path)!r} has more than {self._max_members:,} entries or {self._max_bytes:,} "
+                "bytes: unpack it yourself, or raise STARLIGHT_MAX_ARCHIVE_MEMBERS or STARLIGHT_MAX_ARCHIVE_BYTES"
             )
-        yield member
 
 
-def _unzip(path: bytes, limit: int) -> Iterator[Member]:
+def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
     try:
         with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:  # noqa: PTH123 - pathlib cannot hold bytes
+            for entry in archive.infolist():
+                bounds.count(min(entry.file_size, limit))
             for entry in archive.infolist():
                 if not entry.is_dir():
                     yield Member(entry.filename, _read(partial(archive.open, entry), limit))
@@ -61,10 +75,15 @@ def _unzip(path: bytes, limit: int) -> Iterator[Member]:
         yield Member(None, None)
 
 
-def _untar(path: bytes, limit: int) -> Iterator[Member]:
+def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
     try:
         with open(path, "rb") as stream, tarfile.open(fileobj=stream) as archive:  # noqa: PTH123
+            compressed = not path.lower().endswith(b".tar")
+            unpacked = 0
             for entry in archive:
+                # Of a compressed archive all counts: what is not read of a member is unpacked to get to the next one.
+                bounds.count(archive.offset - unpacked if compressed else min(entry.size, limit))
+                unpacked = archive.offset
                 if not entry.isdir():
                     yield Member(entry.name, _read(partial(archive.extractfile, entry), limit))
             # tarfile takes any header that it cannot read for the end, which is a block of zeros.

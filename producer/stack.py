@@ -18,6 +18,7 @@ from typing import IO
 from worker.devices import Device
 
 STOP_GRACE_S = 30.0
+WATCH_INTERVAL_S = 0.5
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 30.0
 # A process that ran so long before it ended is restarted at once.
@@ -89,7 +90,7 @@ class Stack:
     def start(self) -> None:
         """Start every program."""
         if self._log_to is not None:
-            self._log_to.mkdir(parents=True, exist_ok=True)
+            self._log_to.mkdir(parents=True, exist_ok=True, mode=0o700)
             for program in self._programs:
                 self._log(program).unlink(missing_ok=True)
         try:
@@ -115,6 +116,12 @@ class Stack:
                 entry.started_at, entry.restart_at = now, None
                 entry.pause_s = min(2 * entry.pause_s, RESTART_LONGEST_S)
 
+    def watch_until_interrupted(self) -> None:
+        """Keep the programs running until KeyboardInterrupt."""
+        while True:
+            self.watch()
+            time.sleep(WATCH_INTERVAL_S)
+
     def stop(self) -> None:
         """Ask every process to end, wait, and kill those that do not, or all when interrupted meanwhile."""
         for entry in self._running:
@@ -122,14 +129,15 @@ class Stack:
                 entry.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_GRACE_S
         for entry in self._running:
-            try:
-                entry.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                log.warning("%s did not end within %.0f s and is killed", entry.program.name, STOP_GRACE_S)
-                entry.process.kill()
-                entry.process.wait()
-            except KeyboardInterrupt:
-                deadline = 0.0
+            while entry.process.poll() is None:
+                try:
+                    entry.process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    log.warning("%s did not end in time and is killed", entry.program.name)
+                    entry.process.kill()
+                    entry.process.wait()
+                except KeyboardInterrupt:
+                    deadline = 0.0
         self._running = []
 
     def _log(self, program: Program) -> Path:

@@ -25,15 +25,27 @@ class Claim:
     refs: list[str]
 
 
-def claim_chunk(engine: Engine, chunk_id: uuid.UUID, worker: str, lease_s: float) -> Claim | None:
-    """Take the chunk for `worker`, or return None where somebody else has it or it has ended."""
+def count_losses(engine: Engine, chunk_id: uuid.UUID) -> int | None:
+    """Return how often the chunk was lost, or None where it cannot be claimed."""
+    with engine.connect() as connection:
+        query = text("SELECT losses FROM chunks WHERE id = :id AND state IN ('pending', 'dispatched')")
+        return connection.execute(query, {"id": chunk_id}).scalar()
+
+
+def claim_chunk(
+    engine: Engine, chunk_id: uuid.UUID, worker: str, lease_s: float, *, losses: int | None = None
+) -> Claim | None:
+    """Take the chunk for `worker`, or return None where somebody else has it or it has ended.
+
+    With `losses`, also where it was lost since they were counted: who claims it then must treat it otherwise.
+    """
     with engine.begin() as connection:
         row = connection.execute(
             text("""
                 WITH claimed AS (
                     UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :worker,
                         lease_until = now() + make_interval(secs => :lease_s)
-                    WHERE id = :id AND state IN ('pending', 'dispatched')
+                    WHERE id = :id AND state IN ('pending', 'dispatched') AND losses = coalesce(:losses, losses)
                     RETURNING id, job_id, attempt, losses, priority, first_ordinal, refs
                 ), started AS (
                     UPDATE jobs SET state = 'running', started_at = now()
@@ -41,7 +53,7 @@ def claim_chunk(engine: Engine, chunk_id: uuid.UUID, worker: str, lease_s: float
                 )
                 SELECT * FROM claimed
             """),
-            {"id": chunk_id, "worker": worker, "lease_s": lease_s},
+            {"id": chunk_id, "worker": worker, "lease_s": lease_s, "losses": losses},
         ).one_or_none()
     return Claim(*row) if row else None
 
@@ -98,6 +110,20 @@ def abandon_chunk(engine: Engine, claim: Claim) -> None:
             text("UPDATE chunks SET lease_until = now() WHERE id = :id AND attempt = :attempt AND state = 'running'"),
             {"id": claim.chunk_id, "attempt": claim.attempt},
         )
+        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+
+
+def release_chunks(engine: Engine, claims: Sequence[Claim]) -> None:
+    """Give back chunks that will not be finished here; nothing counts as lost."""
+    with engine.begin() as connection:
+        for claim in claims:
+            connection.execute(
+                text("""
+                    UPDATE chunks SET state = 'pending', worker = NULL, lease_until = NULL
+                    WHERE id = :id AND attempt = :attempt AND state = 'running'
+                """),
+                {"id": claim.chunk_id, "attempt": claim.attempt},
+            )
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
 
 
@@ -177,8 +203,9 @@ def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> bool:
 
     After a start of PostgreSQL all have one more lease: nobody could renew while it was away.
 
-    A chunk lost once is published again. One lost twice is replaced by chunks of one image, so that a culprit
-    stands alone. A lone image lost `max_losses` times gets an `error` verdict with code `worker_crash`.
+    A chunk lost once is published again. One lost twice is replaced by chunks of one image, each with one loss on its
+    account, so that a culprit stands alone. A lone image with `max_losses` on its account gets an `error` verdict with
+    code `worker_crash`.
     """
     with engine.begin() as connection:
         lost = connection.execute(
@@ -217,7 +244,8 @@ CONVICT = text("""
     ), written AS (
         INSERT INTO verdicts (job_id, ordinal, uri, outcome, error_code, error_detail)
         SELECT job_id, first_ordinal, refs[1], 'error', 'worker_crash',
-            format('the worker died %s times while scanning this image', CAST(:losses AS int)) FROM ended
+            format('its scan ended the worker, or failed, again and again (%s losses)', CAST(:losses AS int))
+        FROM ended
         ON CONFLICT (job_id, ordinal) DO NOTHING RETURNING job_id, ordinal
     )
     UPDATE jobs SET error = error + 1,

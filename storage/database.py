@@ -33,6 +33,8 @@ def connect(url: str, *, pool_size: int = 5, application: str = "starlight") -> 
         pool_size=pool_size,
         max_overflow=2,
         pool_pre_ping=True,
+        # Errors reach logs; names of images and what was hidden in them must not.
+        hide_parameters=True,
         connect_args={"application_name": application, "connect_timeout": 10},
     )
 

@@ -13,7 +13,8 @@ class Figures:
     """Counts of images at one moment.
 
     `outcomes` counts all verdicts of all jobs, `waiting` the images without one by their chunk's state, both with
-    every key present; `finished_last_minute` the verdicts of the last 60 seconds; `oldest_waiting_s` the age in seconds
+    every key present; `finished_last_minute` the verdicts of the last
+    60 seconds, cancelled images left out; `oldest_waiting_s` the age in seconds
     of the oldest job with images that nobody has claimed, 0 where there is none.
     """
 
@@ -39,14 +40,21 @@ def take_figures(engine: Engine) -> Figures:
         ).one()
         chunks = connection.execute(
             text("""
-                SELECT chunks.state, sum(cardinality(refs)) AS images,
+                SELECT waiting.state, sum(images) AS images,
                     extract(epoch FROM now() - min(jobs.created_at)) AS oldest_s
-                FROM chunks JOIN jobs ON jobs.id = chunks.job_id
-                WHERE chunks.state IN ('pending', 'dispatched', 'running') GROUP BY chunks.state
+                FROM (
+                    -- Two halves, each the condition of an index: chunks that have ended are never looked at.
+                    SELECT job_id, state, cardinality(refs) AS images FROM chunks WHERE state = 'pending'
+                    UNION ALL
+                    SELECT job_id, state, cardinality(refs) FROM chunks WHERE state IN ('dispatched', 'running')
+                ) AS waiting JOIN jobs ON jobs.id = waiting.job_id GROUP BY waiting.state
             """)
         ).all()
         minute = connection.execute(
-            text("SELECT count(*) FROM verdicts WHERE scanned_at > now() - interval '1 minute'")
+            text("""
+                SELECT count(*) FROM verdicts WHERE scanned_at > now() - interval '1 minute'
+                    AND error_code IS DISTINCT FROM 'cancelled'
+            """)
         ).scalar_one()
     images = {row.state: int(row.images) for row in chunks}
     return Figures(

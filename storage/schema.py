@@ -153,7 +153,7 @@ class Verdict(Base):
 
 
 class Worker(Base):
-    """A worker process that reported within the last minutes."""
+    """A worker process, and when it last reported; `storage.workers` says which of them count as alive."""
 
     __tablename__ = "workers"
 

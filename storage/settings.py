@@ -31,17 +31,37 @@ def default_submitter() -> str:
         return f"uid-{os.geteuid()}"
 
 
+def _url_of(*schemes: str) -> AfterValidator:
+    def check(url: str | None) -> str | None:
+        if not url:
+            return None
+        if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return url
+
+    return AfterValidator(check)
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
 class Settings(BaseSettings):
     """Settings of one process; unset server addresses mean the embedded servers."""
 
     model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True)
 
-    database_url: str | None = Field(None, description="postgresql://… of PostgreSQL 18 or newer")
-    redis_url: str | None = Field(None, description="redis://… of the message broker")
+    database_url: Annotated[str | None, _url_of("postgresql")] = Field(
+        None, description="postgresql://… of PostgreSQL 18 or newer"
+    )
+    redis_url: Annotated[str | None, _url_of("redis", "rediss")] = Field(
+        None, description="redis://… of the message broker"
+    )
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default_factory=default_data_dir, description="embedded servers and local blobs"
     )
-    blob_url: str | None = Field(None, description="where blobs live, file:///… or s3://…; unset: in data_dir")
+    blob_url: Annotated[str | None, _url_of("file", "s3", "gs", "az")] = Field(
+        None, description="where blobs live, file:///… or s3://…; unset: in data_dir"
+    )
     submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
 
     chunk_size: Annotated[int, Field(ge=1, le=4096)] = 64
@@ -49,11 +69,12 @@ class Settings(BaseSettings):
     dispatch_interval_s: PositiveFloat = Field(1.0, description="longest pause between two dispatcher rounds")
     republish_after_s: PositiveFloat = Field(5.0, description="age at which an unclaimed message may count as lost")
     lease_s: PositiveFloat = Field(60.0, description="how long a silent worker keeps its chunks")
-    max_losses: Annotated[int, Field(ge=2)] = Field(3, description="workers one lone image may cost")
+    shutdown_grace_s: PositiveFloat = Field(20.0, description="how long running chunks may finish after SIGTERM")
+    max_losses: Annotated[int, Field(ge=2)] = Field(3, description="losses after which a lone image is given up")
 
     max_image_bytes: PositiveInt = Field(64 * 2**20, description="larger files are not read")
     max_image_pixels: PositiveInt = Field(50_000_000, description="larger pictures are not decoded")
-    decode_budget_bytes: PositiveInt = Field(384 * 2**20, description="file and pixel bytes held at once")
+    decode_budget_bytes: PositiveInt = Field(384 * 2**20, description="file and pixel bytes held while decoding")
     max_archive_members: PositiveInt = Field(200_000, description="files of one archive")
     max_archive_bytes: PositiveInt = Field(16 * 2**30, description="unpacked bytes of one archive")
     max_message_bytes: PositiveInt = Field(4096, description="stored bytes of an extracted message")
@@ -65,8 +86,8 @@ class Settings(BaseSettings):
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")
     model_dir: Path | None = Field(None, description="model folder; unset: the one that ships with the code")
 
-    flower_port: PositiveInt = 5555
-    exporter_port: PositiveInt = 9808
+    flower_port: Port = 5555
+    exporter_port: Port = 9808
     exporter_host: str = "127.0.0.1"
     target_images_per_minute: PositiveInt = 1000
 

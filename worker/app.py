@@ -7,7 +7,8 @@ from storage.broker import QUEUES
 from storage.settings import settings
 
 SCAN_CHUNK = "worker.scan_chunk"
-VISIBILITY_TIMEOUT_S = 3600
+# Leases after which Redis hands a message out again that no worker acknowledged.
+VISIBILITY_LEASES = 2
 
 
 app = Celery("starlight", broker=settings().redis_url)
@@ -19,7 +20,7 @@ app.conf.update(
         # Workers empty the first queue before they look at the second.
         "queue_order_strategy": "priority",
         # Only the second net: the lease in PostgreSQL decides when a chunk runs again.
-        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        "visibility_timeout": VISIBILITY_LEASES * settings().lease_s,
         "health_check_interval": 10,
         "socket_timeout": 30,
         "socket_connect_timeout": 10,

@@ -40,6 +40,11 @@ class Leases:
             with self._lock:
                 del self._claims[id(claim)]
 
+    def held(self) -> list[Claim]:
+        """Return the claims that are kept at the moment."""
+        with self._lock:
+            return list(self._claims.values())
+
     def close(self) -> None:
         """End the thread."""
         self._ending.set()
@@ -47,10 +52,9 @@ class Leases:
 
     def _run(self) -> None:
         while not self._ending.wait(self._lease_s / RENEWALS_PER_LEASE):
-            with self._lock:
-                claims = list(self._claims.values())
+            claims = self.held()
             try:
                 self._report()
                 renew_leases(self._engine, self._worker, claims, self._lease_s)
             except SQLAlchemyError as error:
-                log.warning("could not renew %d leases, trying again: %s", len(claims), error)
+                log.warning("could not renew %d leases, trying again: %s", len(claims), error.__cause__ or error)

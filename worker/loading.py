@@ -49,7 +49,7 @@ class Loader:
         if not data:
             raise ImageError(ErrorCode.EMPTY, "the file is empty")
         if len(data) > self._max_bytes:
-            raise self._too_large(f"more than {self._max_bytes:,} bytes")
+            raise ImageError(ErrorCode.TOO_LARGE, f"more than the limit of {self._max_bytes:,} bytes")
         return data
 
     def _read_file(self, path: bytes) -> bytes:
@@ -76,12 +76,11 @@ class Loader:
         if status.st_size > self._max_bytes:
             raise self._too_large(f"{status.st_size:,} bytes")
         # Read until the end, not until the size it had: a file that grows meanwhile is seen whole or refused.
-        data = bytearray()
-        while len(data) <= self._max_bytes and (
-            piece := os.read(descriptor, max(MIN_READ, status.st_size - len(data)))
-        ):
-            data += piece
-        return bytes(data)
+        pieces, size = [], 0
+        while size <= self._max_bytes and (piece := os.read(descriptor, max(MIN_READ, status.st_size - size))):
+            pieces.append(piece)
+            size += len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read_blob(self, digest: str) -> bytes:
         if not re.fullmatch("[0-9a-f]{64}", digest):

@@ -6,7 +6,7 @@ from collections import Counter
 
 from sqlalchemy import Engine
 
-from storage.chunks import abandon_chunk, claim_chunk, finish_chunk
+from storage.chunks import Claim, abandon_chunk, claim_chunk, count_losses, finish_chunk, release_chunks
 from storage.database import patiently
 from storage.schema import OUTCOMES
 from storage.settings import Settings
@@ -15,6 +15,8 @@ from worker.gate import Gate
 from worker.leases import Leases
 from worker.scanner import Scanner
 from worker.v4.detector import Detector
+
+NOTHING_TO_DO = "nothing to do: claimed elsewhere, ended or replaced"
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +30,14 @@ class WorkerProcess:
         self._name = name
         self._device = device
         self._lease_s = settings.lease_s
-        self._model_id = register_model(
-            engine, name=model.name, version=model.version, sha256=model.sha256, threshold=model.threshold
+        self._model_id = patiently(
+            lambda: register_model(
+                engine, name=model.name, version=model.version, sha256=model.sha256, threshold=model.threshold
+            )
         )
         self._scanner = Scanner(detector, self._model_id, settings)
         self._gate = Gate()
-        self.report()
+        patiently(self.report)
         self._leases = Leases(engine, name, settings.lease_s, self.report)
 
     def report(self) -> None:
@@ -45,12 +49,18 @@ class WorkerProcess:
 
         Whatever goes wrong after the claim counts as a loss of the chunk, which runs again at once.
         """
-        claim = patiently(lambda: claim_chunk(self._engine, chunk_id, self._name, self._lease_s))
-        if claim is None:
-            return "nothing to do: claimed elsewhere, ended or replaced"
+        losses = patiently(lambda: count_losses(self._engine, chunk_id))
+        if losses is None:
+            return NOTHING_TO_DO
+        # A chunk that was lost before may be the one that kills workers: it must not take others with it. And it is
+        # claimed behind the gate, or the suspects that wait there would count as lost with the one inside.
+        with self._gate.passing(alone=losses > 0):
+            claim = patiently(lambda: claim_chunk(self._engine, chunk_id, self._name, self._lease_s, losses=losses))
+            return NOTHING_TO_DO if claim is None else self._scan(claim)
+
+    def _scan(self, claim: Claim) -> str:
         try:
-            # A chunk that was lost before may be the one that kills workers: it must not take others with it.
-            with self._leases.kept(claim), self._gate.passing(alone=claim.losses > 0):
+            with self._leases.kept(claim):
                 verdicts = self._scanner.scan(claim.first_ordinal, claim.refs)
                 # Waiting for the database is no fault of the chunk's: giving up here would count as a loss.
                 stored = patiently(lambda: finish_chunk(self._engine, claim, verdicts))
@@ -61,6 +71,10 @@ class WorkerProcess:
         if not stored:
             return "nothing stored: another worker had the chunk by then, or the job was cancelled"
         return summary(Counter(verdict.outcome for verdict in verdicts))
+
+    def give_back(self) -> None:
+        """Give back the chunks that are being scanned; what their threads still do with them is stored nowhere."""
+        release_chunks(self._engine, self._leases.held())
 
     def close(self) -> None:
         """Leave: end the threads and the entry among the live workers."""

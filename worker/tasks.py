@@ -1,11 +1,13 @@
 """The Celery task, and the process behind it, built when the worker starts and closed when it ends."""
 
+import logging
 import os
+import threading
 import uuid
 from typing import Protocol
 
 import torch
-from celery.signals import worker_init, worker_shutdown
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from storage.database import connect
 from storage.settings import settings
@@ -14,6 +16,8 @@ from worker.devices import Device
 from worker.process import WorkerProcess
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
+
+log = logging.getLogger(__name__)
 
 DEVICE_VARIABLE = "STARLIGHT_DEVICE"
 # The lease thread and the startup need connections beside those of the task threads.
@@ -33,17 +37,46 @@ _process: WorkerProcess | None = None
 def start_process(sender: Node, **_: object) -> None:
     """Load the model onto this process's device, before any task can arrive."""
     global _process
+    try:
+        _process = build_process(sender.hostname)
+    except Exception:
+        # Celery would go on without, and acknowledge every chunk that it cannot scan.
+        log.exception("the worker cannot start")
+        os._exit(os.EX_SOFTWARE)
+
+
+def build_process(name: str) -> WorkerProcess:
+    """Return the process of the device that is named in the environment."""
     configured = settings()
-    assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set"
+    if configured.database_url is None:
+        raise RuntimeError("STARLIGHT_DATABASE_URL is not set: use `starlight worker`")
     device = Device.parse(os.environ[DEVICE_VARIABLE])
     torch.set_num_threads(configured.torch_threads)
     engine = connect(
         configured.database_url,
         pool_size=configured.chunks_in_flight + SPARE_CONNECTIONS,
-        application=f"starlight {sender.hostname}",
+        application=f"starlight {name}",
     )
     detector = Detector.load(configured.model_dir or DEFAULT_MODEL, device.torch_name)
-    _process = WorkerProcess(engine, configured, name=sender.hostname, device=str(device), detector=detector)
+    return WorkerProcess(engine, configured, name=name, device=str(device), detector=detector)
+
+
+@worker_shutting_down.connect
+def limit_shutdown(**_: object) -> None:
+    """Give running chunks some time to finish; after that they go back and the process ends."""
+    timer = threading.Timer(settings().shutdown_grace_s, give_back_and_end)
+    timer.daemon = True
+    timer.start()
+
+
+def give_back_and_end() -> None:
+    """End the process now; what it cannot give back, its leases will."""
+    log.warning("running chunks did not finish in time and go back")
+    try:
+        if _process is not None:
+            _process.give_back()
+    finally:
+        os._exit(os.EX_OK)
 
 
 @worker_shutdown.connect

@@ -1,16 +1,24 @@
 """The command's entry: its subcommands, and every expected error in one line for the person who typed it."""
 
+import io
 import logging
+import os
+import signal
 import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
+import obstore.exceptions
 import psycopg
+import redis
 import typer
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.archives import ArchiveTooLargeError
 from producer.cli import jobs, processes, scan, servers, verdicts
-from producer.cli.session import UsageError
+from producer.cli.session import OutputClosedError, UsageError
 from producer.sources import SourceError
 from storage.embedded.postgres import EmbeddedServerError
 from storage.jobs import EmptyJobError
@@ -26,29 +34,61 @@ app = typer.Typer(
 for room in (servers, scan, jobs, verdicts, processes):
     room.register(app)
 
+EXPECTED = (UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, EmbeddedServerError, DeviceError)
 USAGE = 2
 INTERRUPTED = 130
+CLOSED_OUTPUT = 141
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Run the command; ends the process with its exit code."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, interrupt)
+    prepare_output()
     try:
         app()
-    except (UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, EmbeddedServerError, DeviceError) as error:
+    except OutputClosedError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_OUTPUT)
+    except EXPECTED as error:
         fail(str(error))
     except ValidationError as error:
         wrong = "; ".join(f"STARLIGHT_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         fail(f"a setting is wrong: {wrong}")
-    except (DBAPIError, psycopg.Error) as error:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    except ArgumentError as error:
+        fail(f"STARLIGHT_DATABASE_URL is no URL of a database: {error}")
+    except (SQLAlchemyError, psycopg.Error) as error:
+        reason = str(error.__cause__ or error).strip()
         fail(f"the database does not do what it should: {reason}")
+    except (redis.RedisError, obstore.exceptions.BaseError, OSError) as error:
+        fail(f"{error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        # Not 1, Python's own exit code for this: that means "something was found".
+        log.exception("unexpected error")
+        fail(f"unexpected error, please report it: {error!r}")
 
 
-def fail(message: str) -> None:
+def prepare_output() -> None:
+    """Let text be printed whatever the locale can show, and to a standard output that was closed from the start."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def fail(message: str) -> NoReturn:
     """End the process with a message and the exit code for usage and other errors."""
     sys.stderr.write(f"starlight: {message}\n")
     sys.exit(USAGE)

@@ -9,7 +9,7 @@ import typer
 
 from producer.cli.output import plural, summary, visible
 from producer.cli.progress import job_progress
-from producer.cli.session import Session, UsageError, parse_id, session
+from producer.cli.session import Session, UsageError, parse_id, session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, submit_paths
 from producer.following import Follower
 from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, list_jobs
@@ -51,6 +51,7 @@ def job(
     with session() as current:
         status = existing(current, job_id)
         if watch and not status.ended:
+            warn_without_workers(current)
             with job_progress(status.total) as progress:
                 for update in Follower(current.engine, status.id, status.total).updates():
                     progress.show(update.job)

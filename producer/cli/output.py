@@ -71,11 +71,19 @@ class CsvWriter:
         self._stream.flush()
 
 
+class OpenEndedConsole(Console):
+    """A console that reports a reader who left; Rich's own would end the process with 1, "something was found"."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError, as other writers do."""
+        raise BrokenPipeError
+
+
 class TableWriter:
     """Aligned columns, coloured on a terminal; rows appear at once, so widths are fixed."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, soft_wrap=True, highlight=False)
+        self._console = OpenEndedConsole(file=stream, soft_wrap=True, highlight=False)
         self._wide = self._console.width if self._console.is_terminal else None
         self._here = f"{Path.cwd()}/"
         self._row("OUTCOME", "P(STEGO)", "METHOD", "BIT ORDER", "IMAGE", "MESSAGE OR REASON", style="bold")

@@ -24,12 +24,13 @@ class JobProgress:
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
-        self._task = progress.add_task("scanning", total=total, found="")
+        self._task = progress.add_task("starting", total=total, found="")
 
     def show(self, job: JobStatus) -> None:
         """Show where the job stands."""
         found = f"{job.stego} stego, {job.error} errors"
-        self._progress.update(self._task, completed=job.finished, total=job.total, found=found)
+        doing = "scanning" if job.finished else "starting"
+        self._progress.update(self._task, description=doing, completed=job.finished, total=job.total, found=found)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Running a stack for a command: one at a time per data folder."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +9,15 @@ from pathlib import Path
 from producer.cli.session import Session
 from producer.stack import Program, Stack
 from storage.embedded.locks import FileLock
+from storage.embedded.servers import make_data_dir
 
 LOCK_NAME = "stack.lock"
+REVIVE_INTERVAL_S = 3.0
 
 
 def stack_lock(data_dir: Path) -> FileLock:
-    """Return the lock that whoever runs this data folder's stack holds."""
+    """Return the lock that whoever runs this data folder's stack holds; the file has the holder's process id."""
+    make_data_dir(data_dir)
     return FileLock(data_dir / LOCK_NAME)
 
 
@@ -23,11 +27,16 @@ class StackRunner:
     def __init__(self, current: Session, programs: Sequence[Program], log_to: Path | None) -> None:
         self._lock = stack_lock(current.settings.data_dir)
         self._stack = Stack(programs, current.servers.environment(), log_to)
+        self._servers = current.servers
+        self._revive_at = 0.0
         self.running = False
 
     def watch(self) -> None:
         """Keep the stack running; call this every second or so."""
         if self.running:
+            if time.monotonic() > self._revive_at:
+                self._servers.revive()
+                self._revive_at = time.monotonic() + REVIVE_INTERVAL_S
             self._stack.watch()
         elif self._lock.acquire(wait=False):
             self._lock.write(str(os.getpid()))
@@ -37,6 +46,8 @@ class StackRunner:
     def stop(self) -> None:
         """Stop what was started here."""
         self._stack.stop()
+        if self.running:
+            self._lock.write("")
         self._lock.release()
 
 

@@ -8,12 +8,11 @@ import typer
 from producer.cli.output import Format, VerdictWriter, plural, summary, writer
 from producer.cli.progress import JobProgress, job_progress
 from producer.cli.running import StackRunner, running_stack
-from producer.cli.session import Session, session
+from producer.cli.session import Session, session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, submit_paths
 from producer.following import Follower
 from producer.stack import dispatcher, worker
 from storage.jobs import JobStatus, Submission, cancel_job, get_job
-from storage.workers import live_workers
 from worker.devices import visible_devices
 
 ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2
@@ -60,13 +59,13 @@ def scan_and_print(
     priority: Priority,
     null: bool,
 ) -> JobStatus:
-    """Submit one job, print its verdicts and return it ended; Ctrl-C cancels it."""
+    """Submit one job, print its verdicts and return it ended; Ctrl-C cancels it, and so does closing the output."""
     submission = submit_paths(current, paths, name=name, priority=priority, null=null)
     follower = Follower(current.engine, submission.job_id, submission.total, ordered=ordered)
     try:
         with job_progress(submission.total) as progress:
             follow(follower, writer(format), progress, runner)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         cancel(current, submission)
         raise
     job = get_job(current.engine, submission.job_id)
@@ -87,11 +86,3 @@ def cancel(current: Session, submission: Submission) -> None:
     """End the job that nobody waits for any more."""
     left = cancel_job(current.engine, submission.job_id) or 0
     print(f"cancelled job {submission.job_id}; {plural(left, 'image')} not scanned", file=sys.stderr)
-
-
-def warn_without_workers(current: Session) -> None:
-    """Tell a person who would wait for nothing."""
-    if not live_workers(current.engine, current.settings.lease_s):
-        print(
-            "no worker is alive on these servers: the job waits until one starts (`starlight worker`)", file=sys.stderr
-        )

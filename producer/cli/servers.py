@@ -5,20 +5,18 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
+from sqlalchemy import make_url
 
 from producer.cli.running import running_stack, stack_lock
 from producer.cli.session import Session, UsageError, session
-from producer.stack import STOP_GRACE_S, Program, dispatcher, exporter, flower, worker
+from producer.stack import STOP_GRACE_S, WATCH_INTERVAL_S, Program, dispatcher, exporter, flower, worker
 from storage.embedded.ports import usable_port
 from storage.embedded.servers import EmbeddedServers
 from storage.settings import settings
 from worker.devices import Device, visible_devices
-
-WATCH_INTERVAL_S = 0.5
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -42,9 +40,6 @@ def up(
     flower_port, exporter_port = usable_port(configured.flower_port), usable_port(configured.exporter_port)
     os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
     programs = [dispatcher(), *(worker(each) for each in devices), exporter(), flower(flower_port)]
-    # SIGINT too: a shell that starts this in the background has it ignored.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, interrupt)
     with session() as current, running_stack(current, programs, log_to=None) as runner:
         if not runner.running:
             holder = stack_lock(configured.data_dir).read()
@@ -63,8 +58,8 @@ def up(
 def announce(current: Session, programs: list[Program], flower_port: int, exporter_port: int) -> None:
     """Say where everything is."""
     for label, address in (
-        ("PostgreSQL", current.servers.database_url),
-        ("Redis", current.servers.redis_url),
+        ("PostgreSQL", masked(current.servers.database_url)),
+        ("Redis", masked(current.servers.redis_url)),
         ("Flower", f"http://127.0.0.1:{flower_port}"),
         ("Metrics", f"http://{current.settings.exporter_host}:{exporter_port}/metrics"),
         ("Running", ", ".join(program.name for program in programs)),
@@ -72,18 +67,18 @@ def announce(current: Session, programs: list[Program], flower_port: int, export
         print(f"{label:<11} {address}", flush=True)
 
 
-def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End as Ctrl-C does."""
-    raise KeyboardInterrupt
+def masked(url: str) -> str:
+    """Return the URL without its password; that of the embedded servers is in the data folder's file `password`."""
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def down() -> None:
     """Stop the stack and the embedded servers of this data folder."""
     configured = settings()
-    lock = stack_lock(configured.data_dir)
     if not configured.data_dir.exists():
         print("nothing runs here")
         return
+    lock = stack_lock(configured.data_dir)
     deadline = time.monotonic() + 2 * STOP_GRACE_S
     signalled = None
     while not lock.acquire(wait=False):
@@ -96,7 +91,8 @@ def down() -> None:
             raise UsageError(f"process {holder} does not stop; end it yourself")
         time.sleep(WATCH_INTERVAL_S / 5)
     lock.release()
-    if configured.database_url and configured.redis_url:
+    if (configured.database_url and configured.redis_url) or not (configured.data_dir / "password").exists():
+        print("no stack runs here any more")
         return
     stopped = EmbeddedServers(
         configured.data_dir, postgres=not configured.database_url, redis=not configured.redis_url

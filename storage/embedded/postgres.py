@@ -67,10 +67,10 @@ class EmbeddedPostgres:
             self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60")
 
     def _prepare_folder(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Root's own, and only to be entered by the account: root writes here, and must not follow others' links.
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._account is None else 0o711)
         if self._account is None:
             return
-        os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
         if not self._reachable():
             copy = self.folder / "install"
             if not copy.exists():
@@ -94,12 +94,13 @@ class EmbeddedPostgres:
         # A cluster appears under its name only when it is whole, so that a killed start leaves no half of one.
         partial = self.folder / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700)
+        self._hand_over(partial)
         password_file = self.folder / "initdb.password"
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
-        if self._account is not None:
-            os.chown(password_file, self._account.pw_uid, self._account.pw_gid)
+        self._hand_over(password_file)
         try:
             self._run(
                 "initdb", "-D", str(partial), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password_file}",
@@ -109,7 +110,13 @@ class EmbeddedPostgres:
             password_file.unlink()
         partial.rename(self.data)
 
+    def _hand_over(self, path: Path) -> None:
+        if self._account is not None:
+            os.chown(path, self._account.pw_uid, self._account.pw_gid)
+
     def _launch(self) -> None:
+        self.log.touch(mode=0o600)
+        self._hand_over(self.log)
         for port in candidate_ports(self.folder / "port", START_TRIES):
             options = (
                 f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "

@@ -52,7 +52,7 @@ class EmbeddedRedis:
         raise EmbeddedServerError(f"the embedded Redis in {self.folder} did not start:\n{tail}")
 
     def stop(self) -> None:
-        """Stop the server, its data saved; nothing happens where it does not run."""
+        """Stop the server; its append-only file has everything. Nothing happens where it does not run."""
         if url := self._running_url():
             with redis.Redis.from_url(url) as client:
                 client.shutdown(nosave=True)

@@ -13,12 +13,31 @@ from storage.embedded.redis import EmbeddedRedis
 from storage.settings import Settings
 
 
+def make_data_dir(data_dir: Path) -> None:
+    """Make the data folder; what root makes can be entered by the account that runs PostgreSQL for it."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.rename(path)
+
+
 @dataclass(frozen=True, slots=True)
 class Servers:
     """The addresses that everything else needs, embedded or configured."""
 
     database_url: str
     redis_url: str
+    embedded: "EmbeddedServers | None" = None
+
+    def revive(self) -> None:
+        """Start embedded servers again that have died, under their old addresses."""
+        if self.embedded is not None:
+            self.embedded.attach()
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell a child process to use these servers."""
@@ -34,7 +53,7 @@ class EmbeddedServers:
 
     def __init__(self, data_dir: Path, *, postgres: bool = True, redis: bool = True) -> None:
         self.data_dir = data_dir
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+        make_data_dir(data_dir)
         self._starting = FileLock(data_dir / "starting.lock")
         self._users = FileLock(data_dir / "users.lock")
         password = self._password()
@@ -74,9 +93,7 @@ class EmbeddedServers:
         path = self.data_dir / "password"
         with self._starting.held():
             if not path.exists():
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as stream:
-                    stream.write(secrets.token_urlsafe(24))
+                write_whole(path, secrets.token_urlsafe(24))
         return path.read_text()
 
 
@@ -91,6 +108,6 @@ def servers(settings: Settings) -> Iterator[Servers]:
     )
     try:
         database_url, redis_url = embedded.attach()
-        yield Servers(settings.database_url or database_url or "", settings.redis_url or redis_url or "")
+        yield Servers(settings.database_url or database_url or "", settings.redis_url or redis_url or "", embedded)
     finally:
         embedded.detach()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -37,10 +38,11 @@ def started(settings: Mapping[str, object], *devices: str) -> tuple["subprocess.
         text=True,
     )
     addresses = {}
+    data_dir = Path(str(settings["data_dir"]))
     assert process.stdout is not None
     for line in process.stdout:
         label, _, address = line.strip().partition(" ")
-        addresses[label] = address.strip()
+        addresses[label] = address.strip().replace("***", (data_dir / "password").read_text())
         if label == "Running":
             return process, addresses
     raise AssertionError(f"`starlight up` ended with {process.wait()}")

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import subprocess
 import tarfile
 import zipfile
 from collections import Counter
@@ -9,8 +10,11 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
+import pytest
+
+from research.stego.embed import embed_raw
 from storage.verdicts import RECORD_KEYS
-from tests.acceptance.command import records, starlight
+from tests.acceptance.command import STARLIGHT, environment, records, starlight
 from tests.acceptance.conftest import RunningStack
 from tests.acceptance.pictures import MESSAGE, draw, encoded, hostile_folder, stego_files
 
@@ -97,3 +101,71 @@ def test_the_table_is_escaped_and_ends_in_a_summary(stack: RunningStack, tmp_pat
     assert "red\\x1b[31m.png" in run.stdout
     assert "unknown_format" in run.stdout
     assert run.stdout.splitlines()[-1].startswith("1 image: 0 clean, 0 stego, 1 error; ")
+
+
+def test_a_reader_that_leaves_ends_the_scan_and_not_with_the_code_for_a_find(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    listed = os.fsencode(tmp_path / "none.png") + b"\n"
+
+    run = subprocess.run(
+        ["bash", "-c", '"$@" | head -n 1 >/dev/null; exit "${PIPESTATUS[0]}"', "-", *STARLIGHT, "scan", "-"],
+        input=listed * 20_000,
+        env=environment(stack.settings),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert run.returncode == 141, run.stderr
+    assert run.stderr.startswith(b"cancelled job")
+
+
+def test_messages_are_printed_whatever_the_locale_can_show(stack: RunningStack, tmp_path: Path) -> None:
+    (tmp_path / "stego.jpg").write_bytes(embed_raw(encoded(draw(), "JPEG"), "встреча завтра в полдень".encode()))
+
+    for format_name in ("table", "csv"):
+        run = subprocess.run(
+            [*STARLIGHT, "scan", tmp_path, "--format", format_name],
+            env=environment(stack.settings) | {"PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        assert run.returncode == STEGO_FOUND, run.stderr
+        assert b"\\u0432\\u0441\\u0442" in run.stdout
+
+
+def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Path) -> None:
+    settings = {"data_dir": data_dir}
+    scan = subprocess.Popen(
+        [*STARLIGHT, "scan", "-"], env=environment(settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    scan.stdin.write((os.fsencode(tmp_path / "none.png") + b"\n") * 50_000)
+    scan.stdin.close()
+    assert scan.stdout.readline().startswith(b"OUTCOME")
+
+    scan.terminate()
+
+    assert scan.wait(120) == 130
+    assert b"cancelled job" in scan.stderr.read()
+    (job,) = records(starlight("jobs", "--json", settings=settings))
+    assert (job["state"], job["finished"]) == ("cancelled", 50_000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"data_dir": "/dev/null/x"}, "[Errno 20] Not a directory"),
+        ({"database_url": "nonsense"}, "a setting is wrong: STARLIGHT_DATABASE_URL: "),
+        ({"redis_url": "nonsense"}, "a setting is wrong: STARLIGHT_REDIS_URL: "),
+        ({"flower_port": 99999}, "a setting is wrong: STARLIGHT_FLOWER_PORT: "),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_line(settings: dict[str, object], complaint: str) -> None:
+    run = starlight("scan", "samples", settings=settings)
+
+    assert run.returncode == SOME_ERRORS
+    assert run.stderr.startswith(f"starlight: {complaint}")
+    assert run.stderr.count("\n") == 1

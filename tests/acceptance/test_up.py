@@ -69,6 +69,18 @@ def test_only_workers_load_torch(stack: RunningStack) -> None:
     assert all(torch == ("-m worker" in command) for command, torch in loaded.items()), loaded
 
 
+def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: RunningStack, tmp_path: Path) -> None:
+    broker = redis.Redis.from_url(stack.addresses["Redis"])
+    submission = submit_job(stack.engine, pictures(tmp_path, 300), submitter="tester", chunk_size=16)
+
+    broker.shutdown(nosave=True)
+
+    for update in Follower(stack.engine, submission.job_id, submission.total).updates():
+        last = update.job
+    assert (last.clean, last.stego, last.error) == (300, 300, 300)
+    assert broker.ping()
+
+
 def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: RunningStack, tmp_path: Path) -> None:
     (tmp_path / "clean.png").write_bytes(encoded(draw()))
     (tmp_path / "none.txt").write_text("none")

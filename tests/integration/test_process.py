@@ -23,6 +23,7 @@ from worker.v4.planes import Planes
 
 LEASE_S = 0.4
 PATIENCE_S = 30
+GLANCE_S = 0.2
 CARD = ModelCard("v4", "test", "model.safetensors", "0" * 64, 0.5)
 
 
@@ -32,10 +33,12 @@ class HeldDetector:
     model = CARD
 
     def __init__(self) -> None:
+        self.asked = threading.Event()
         self.may_score = threading.Event()
         self.may_score.set()
 
     def score(self, batch: Sequence[Planes]) -> list[Score]:
+        self.asked.set()
         assert self.may_score.wait(PATIENCE_S)
         return [Score(False, 0.25, 0.75, None, None) for _ in batch]
 
@@ -125,3 +128,45 @@ def test_a_chunk_whose_verdicts_cannot_be_stored_is_lost_at_once_and_runs_again(
     (chunk,) = pick_chunks(engine, "bulk", 10)
     assert process.scan_chunk(chunk) == "2 images: 1 error"
     assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
+    engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
+) -> None:
+    job_id = submit_job(engine, references, submitter="ann").job_id
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+    detector.may_score.clear()
+
+    with ThreadPoolExecutor() as pool:
+        scanned = pool.submit(process.scan_chunk, chunk)
+        assert detector.asked.wait(PATIENCE_S)
+        process.give_back()
+        detector.may_score.set()
+        assert scanned.result(PATIENCE_S).startswith("nothing stored")
+
+    assert chunk_states(engine) == ["pending"]
+    assert get_job(engine, job_id).finished == 0
+    assert not recover_lost_chunk(engine, 3, 0.0)
+    pick_chunks(engine, "bulk", 10)
+    assert process.scan_chunk(chunk) == "2 images: 1 error"
+
+
+def test_suspects_that_wait_their_turn_hold_no_lease(
+    engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
+) -> None:
+    submit_job(engine, references, submitter="ann", chunk_size=1)
+    execute(engine, "UPDATE chunks SET losses = 1")
+    first_chunk, second_chunk = pick_chunks(engine, "bulk", 10)
+    detector.may_score.clear()
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(process.scan_chunk, first_chunk)
+        assert detector.asked.wait(PATIENCE_S)
+        second = pool.submit(process.scan_chunk, second_chunk)
+        # However long it waits: the first one is inside, alone.
+        with pytest.raises(TimeoutError):
+            second.result(GLANCE_S)
+        assert chunk_states(engine) == ["running", "dispatched"]
+        detector.may_score.set()
+        assert first.result(PATIENCE_S) == "1 image: all clean"
+        assert second.result(PATIENCE_S) == "1 image: 1 error"

@@ -312,6 +312,14 @@ def test_a_sparse_member_of_a_vast_size_costs_no_more_than_the_limit(tmp_path: P
     assert members(tmp_path / "archive.tar") == [Member("sparse", bytes(MAX_MEMBER_BYTES))]
 
 
+def test_what_is_skipped_of_a_compressed_tar_counts_as_unpacked(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "archive.tar.gz", {"bomb": bytes(MAX_BYTES), "a": b"first"}, mode="w:gz")
+    assert path.stat().st_size < MAX_BYTES // 10
+
+    with pytest.raises(ArchiveTooLargeError):
+        members(path)
+
+
 def test_a_damaged_stream_within_a_tar_is_no_crash(tmp_path: Path) -> None:
     (tmp_path / "archive.tar.xz").write_bytes(lzma.compress(b"no tar at all " * 100))
 
