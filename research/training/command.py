@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="train_v4", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=8000, help="steps to train for; the result is reproducible")
+    parser.add_argument("--steps", type=int, default=4000, help="steps to train for; the result is reproducible")
     parser.add_argument("--minutes", type=float, help="time to train for, instead of steps")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network; data takes one more process")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak of the learning rate")
