@@ -1,0 +1,39 @@
+"""Sources in an empty folder, and the loader that reads what they refer to."""
+
+from pathlib import Path
+
+import pytest
+
+from producer.sources import Sources
+from storage.blobs import Blobs
+from storage.settings import Settings
+from worker.loading import Loader
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", max_image_bytes=1000, max_archive_members=5, max_archive_bytes=100_000)
+
+
+@pytest.fixture
+def blobs(settings: Settings) -> Blobs:
+    return Blobs(settings.blobs())
+
+
+@pytest.fixture
+def loader(blobs: Blobs) -> Loader:
+    return Loader(blobs, 1000)
+
+
+@pytest.fixture
+def sources(blobs: Blobs, settings: Settings) -> Sources:
+    return Sources(blobs, settings)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test runs."""
+    path = tmp_path / "folder"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    return path
