@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     dispatch_interval_s: PositiveFloat = Field(1.0, description="longest pause between two dispatcher rounds")
     republish_after_s: PositiveFloat = Field(5.0, description="age at which an unclaimed message may count as lost")
     lease_s: PositiveFloat = Field(60.0, description="how long a silent worker keeps its chunks")
+    chunk_timeout_s: PositiveFloat = Field(600.0, description="a chunk that takes longer ends its worker")
     shutdown_grace_s: PositiveFloat = Field(20.0, description="how long running chunks may finish after SIGTERM")
     max_losses: Annotated[int, Field(ge=2)] = Field(3, description="losses after which a lone image is given up")
 

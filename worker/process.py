@@ -1,8 +1,11 @@
 """One worker process: its device, its model, its chunks."""
 
 import logging
+import os
 import uuid
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -14,6 +17,7 @@ from storage.workers import register_model, remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
 from worker.scanner import Scanner
+from worker.time_limit import time_limit
 from worker.v4.detector import Detector
 
 NOTHING_TO_DO = "nothing to do: claimed elsewhere, ended or replaced"
@@ -21,15 +25,31 @@ NOTHING_TO_DO = "nothing to do: claimed elsewhere, ended or replaced"
 log = logging.getLogger(__name__)
 
 
+def end_now() -> None:
+    """End the process without waiting for its threads; whoever watches it starts it again."""
+    os._exit(os.EX_SOFTWARE)
+
+
 class WorkerProcess:
     """Claims chunks, scans them and stores their verdicts; called by many task threads at once."""
 
-    def __init__(self, engine: Engine, settings: Settings, *, name: str, device: str, detector: Detector) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        *,
+        name: str,
+        device: str,
+        detector: Detector,
+        end: Callable[[], None] = end_now,
+    ) -> None:
         model = detector.model
         self._engine = engine
         self._name = name
         self._device = device
         self._lease_s = settings.lease_s
+        self._chunk_timeout_s = settings.chunk_timeout_s
+        self._end = end
         self._model_id = patiently(
             lambda: register_model(
                 engine, name=model.name, version=model.version, sha256=model.sha256, threshold=model.threshold
@@ -61,7 +81,8 @@ class WorkerProcess:
     def _scan(self, claim: Claim) -> str:
         try:
             with self._leases.kept(claim):
-                verdicts = self._scanner.scan(claim.first_ordinal, claim.refs)
+                with time_limit(self._chunk_timeout_s, partial(self._end_overdue, claim)):
+                    verdicts = self._scanner.scan(claim.first_ordinal, claim.refs)
                 # Waiting for the database is no fault of the chunk's: giving up here would count as a loss.
                 stored = patiently(lambda: finish_chunk(self._engine, claim, verdicts))
         except Exception:
@@ -71,6 +92,12 @@ class WorkerProcess:
         if not stored:
             return "nothing stored: another worker had the chunk by then, or the job was cancelled"
         return summary(Counter(verdict.outcome for verdict in verdicts))
+
+    def _end_overdue(self, claim: Claim) -> None:
+        # A thread that hangs in a read or a decoder cannot be ended alone. The process ends, the leases of its chunks
+        # run out, and the culprit is found as one that kills its worker is.
+        log.critical("chunk %s takes longer than %.0f s; this process ends", claim.chunk_id, self._chunk_timeout_s)
+        self._end()
 
     def give_back(self) -> None:
         """Give back the chunks that are being scanned; what their threads still do with them is stored nowhere."""

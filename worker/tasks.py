@@ -13,7 +13,7 @@ from storage.database import connect
 from storage.settings import settings
 from worker.app import SCAN_CHUNK, app
 from worker.devices import Device
-from worker.process import WorkerProcess
+from worker.process import WorkerProcess, end_now
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
@@ -42,7 +42,7 @@ def start_process(sender: Node, **_: object) -> None:
     except Exception:
         # Celery would go on without, and acknowledge every chunk that it cannot scan.
         log.exception("the worker cannot start")
-        os._exit(os.EX_SOFTWARE)
+        end_now()
 
 
 def build_process(name: str) -> WorkerProcess:

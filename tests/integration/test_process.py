@@ -151,6 +151,24 @@ def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
     assert process.scan_chunk(chunk) == "2 images: 1 error"
 
 
+def test_a_chunk_that_takes_too_long_ends_its_worker(
+    engine: Engine, configured: Settings, detector: HeldDetector, references: list[str]
+) -> None:
+    ended = threading.Event()
+    settings = configured.model_copy(update={"chunk_timeout_s": 0.05})
+    process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector, end=ended.set)
+    submit_job(engine, references, submitter="ann")
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+    detector.may_score.clear()
+
+    with ThreadPoolExecutor() as pool:
+        scanned = pool.submit(process.scan_chunk, chunk)
+        assert ended.wait(PATIENCE_S)
+        detector.may_score.set()
+        scanned.result(PATIENCE_S)
+    process.close()
+
+
 def test_suspects_that_wait_their_turn_hold_no_lease(
     engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
