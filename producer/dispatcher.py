@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError as DatabaseError
 
 from storage.broker import count_messages, queue_for
 from storage.chunks import count_in_flight, pick_chunks, recover_lost_chunk, unclaimed_chunks
-from storage.database import FINISHED, SUBMITTED, notifications
+from storage.database import FINISHED, SUBMITTED, backoff, notifications
 from storage.schema import PRIORITIES
 from storage.settings import Settings
 from storage.workers import live_workers
@@ -25,8 +25,6 @@ from worker.app import SCAN_CHUNK, app
 
 # After so many leases a claimed-by-nobody chunk is published again even where Redis seems to hold its message.
 STALE_LEASES = 10
-RETRY_FIRST_S = 0.2
-RETRY_LONGEST_S = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +47,15 @@ class Dispatcher:
 
     def run(self) -> None:
         """Do a round whenever something is submitted or finished, and at every interval, waiting out lost servers."""
-        pause = RETRY_FIRST_S
+        pauses = backoff()
         for _ in notifications(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
             try:
                 self.round()
-                pause = RETRY_FIRST_S
+                pauses = backoff()
             except (redis.RedisError, BrokerError, DatabaseError) as error:
+                pause = next(pauses)
                 log.warning("a server does not answer, trying again in %.1f s: %s", pause, str(error).strip())
                 time.sleep(pause)
-                pause = min(2 * pause, RETRY_LONGEST_S)
 
     def round(self) -> None:
         """Recover lost chunks, publish again what has no message, and fill the window."""

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -66,7 +66,7 @@ class Running:
     process: subprocess.Popen[bytes]
     started_at: float
     pause_s: float = RESTART_FIRST_S
-    restart_at: float | None = field(default=None)
+    restart_at: float | None = None
 
 
 class Stack:

@@ -73,19 +73,27 @@ def is_newest(engine: Engine) -> bool:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest
 
 
+def backoff() -> Iterator[float]:
+    """Yield the pauses between tries, in seconds: growing, up to a limit, without end."""
+    pause = RECONNECT_FIRST_S
+    while True:
+        yield pause
+        pause = min(2 * pause, RECONNECT_LONGEST_S)
+
+
 def patiently(operation: Callable[[], T]) -> T:
     """Return what the operation returns, trying again with a growing pause for as long as the database is away.
 
     The operation may run again after it took effect, where the connection broke during its commit: it must bear that.
     """
-    pause = RECONNECT_FIRST_S
+    pauses = backoff()
     while True:
         try:
             return operation()
         except OperationalError as error:
+            pause = next(pauses)
             log.warning("the database does not answer, trying again in %.1f s: %s", pause, str(error.orig).strip())
             time.sleep(pause)
-            pause = min(2 * pause, RECONNECT_LONGEST_S)
 
 
 def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:
@@ -94,19 +102,19 @@ def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> 
     The first set is empty, once we listen, so that what happened before can be looked up. A lost connection is
     opened again with a growing pause and reported by another empty set.
     """
-    pause = RECONNECT_FIRST_S
+    pauses = backoff()
     while True:
         try:
             with _listener(engine, channels) as connection:
-                pause = RECONNECT_FIRST_S
+                pauses = backoff()
                 yield set()
                 while True:
                     heard = {notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)}
                     yield heard | {notice.payload for notice in connection.notifies(timeout=0)}
         except psycopg.OperationalError as error:
+            pause = next(pauses)
             log.warning("database connection lost, trying again in %.1f s: %s", pause, str(error).strip())
             time.sleep(pause)
-            pause = min(2 * pause, RECONNECT_LONGEST_S)
 
 
 def _listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:

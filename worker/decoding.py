@@ -52,30 +52,32 @@ class Decoder:
     def _open(self, data: bytes) -> Image.Image:
         try:
             return Image.open(BytesIO(data), formats=FORMATS)
-        except Image.DecompressionBombError as error:
-            raise self._too_many_pixels(str(error).partition(" exceeds")[0]) from error
         except UnidentifiedImageError as error:
             if has_known_signature(data):
-                raise _refused(data, "the decoder does not recognise what follows the signature") from error
+                raise refused(data, "the decoder does not recognise what follows the signature") from error
             raise ImageError(
                 ErrorCode.UNKNOWN_FORMAT, f"not an image of a supported format: {describe(data)}"
             ) from error
         except Exception as error:  # decoders raise whatever their input provokes
-            raise _refused(data, str(error) or type(error).__name__) from error
+            raise self._explained(error, data) from error
 
     def _load(self, image: Image.Image, data: bytes) -> None:
         try:
             image.load()
-        except Image.DecompressionBombError as error:
-            raise self._too_many_pixels(str(error).partition(" exceeds")[0]) from error
         except Exception as error:  # decoders raise whatever their input provokes
-            raise _refused(data, str(error) or type(error).__name__) from error
+            raise self._explained(error, data) from error
+
+    def _explained(self, error: Exception, data: bytes) -> ImageError:
+        if isinstance(error, Image.DecompressionBombError):
+            return self._too_many_pixels(str(error).partition(" exceeds")[0])
+        return refused(data, str(error) or type(error).__name__)
 
     def _too_many_pixels(self, what: str) -> ImageError:
         return ImageError(ErrorCode.TOO_MANY_PIXELS, f"{what}; the limit is {self._max_pixels:,} pixels")
 
 
-def _refused(data: bytes, reason: str) -> ImageError:
+def refused(data: bytes, reason: str) -> ImageError:
+    """Return the error of an image that a decoder refused: truncated where it ends early, else corrupt."""
     truncated = "truncated" in reason.lower() or ends_early(data)
     return ImageError(ErrorCode.TRUNCATED if truncated else ErrorCode.CORRUPT, reason)
 

@@ -78,7 +78,7 @@ def main() -> None:
 def prepare_output() -> None:
     """Let text be printed whatever the locale can show, and to a standard output that was closed from the start."""
     if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - open to the end
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -49,6 +49,6 @@ def run(program: stack.Program) -> None:
     if settings().database_url and settings().redis_url:
         with session():
             pass
-        os.execv(sys.executable, [sys.executable, *program.arguments])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, *program.arguments])  # noqa: S606 - no shell is wanted
     with session() as current, stack.Stack([program], current.servers.environment()) as running:
         running.watch_until_interrupted()

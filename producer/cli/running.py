@@ -28,7 +28,8 @@ class StackRunner:
         self._lock = stack_lock(current.settings.data_dir)
         self._stack = Stack(programs, current.servers.environment(), log_to)
         self._servers = current.servers
-        self._revive_at = 0.0
+        # Not at once: the session has just started them.
+        self._revive_at = time.monotonic() + REVIVE_INTERVAL_S
         self.running = False
 
     def watch(self) -> None:

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def scan(
     paths: Paths,
-    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002 - the name of the option
     ordered: Annotated[bool, typer.Option("--ordered", help="Print in the order of submission.")] = False,
     name: Name = None,
     priority: PriorityOption = Priority.BULK,
@@ -53,7 +53,7 @@ def scan_and_print(
     current: Session,
     runner: StackRunner | None,
     paths: list[str],
-    format: Format,  # noqa: A002
+    format: Format,  # noqa: A002 - the name of the option
     ordered: bool,
     name: str | None,
     priority: Priority,
