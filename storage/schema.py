@@ -7,10 +7,10 @@ a cancelled one ends as `cancelled`, one that kept killing workers is replaced b
 
 import uuid
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, func, text
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, BYTEA, REAL, TEXT, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, BYTEA, JSONB, REAL, TEXT, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PRIORITIES = ("interactive", "bulk")
@@ -35,11 +35,19 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar = {datetime: TIMESTAMP(timezone=True), str: TEXT, uuid.UUID: UUID(as_uuid=True)}
+    type_annotation_map: ClassVar = {
+        datetime: TIMESTAMP(timezone=True),
+        dict[str, Any]: JSONB,
+        str: TEXT,
+        uuid.UUID: UUID(as_uuid=True),
+    }
 
 
 class Job(Base):
-    """One submission: `total` references and how many of them have which outcome."""
+    """One submission: `total` references and how many of them have which outcome.
+
+    `threshold` is null where the model's own decides; `retry_of` is the job whose failed images this one scans again.
+    """
 
     __tablename__ = "jobs"
 
@@ -48,6 +56,8 @@ class Job(Base):
     submitter: Mapped[str]
     idempotency_key: Mapped[str | None]
     priority: Mapped[str]
+    threshold: Mapped[float | None] = mapped_column(REAL)
+    retry_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(server_default="pending")
     total: Mapped[int]
     clean: Mapped[int] = mapped_column(server_default="0")
@@ -63,12 +73,17 @@ class Job(Base):
         CheckConstraint(one_of("state", "pending", "running", "done", "cancelled"), name="state"),
         CheckConstraint("clean >= 0 AND stego >= 0 AND error >= 0", name="counts"),
         CheckConstraint("clean + stego + error <= total", name="accounting"),
+        CheckConstraint("threshold > 0 AND threshold < 1", name="threshold"),
         Index("ix_jobs_open", "submitter", postgresql_where=text("state IN ('pending', 'running')")),
+        Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     )
 
 
 class Chunk(Base):
-    """Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease."""
+    """Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease.
+
+    `tries` counts the scans after which some of its images, without a verdict yet, were put off until `not_before`.
+    """
 
     __tablename__ = "chunks"
 
@@ -81,6 +96,8 @@ class Chunk(Base):
     state: Mapped[str] = mapped_column(server_default="pending")
     attempt: Mapped[int] = mapped_column(server_default="0")
     losses: Mapped[int] = mapped_column(server_default="0")
+    tries: Mapped[int] = mapped_column(server_default="0")
+    not_before: Mapped[datetime | None]
     worker: Mapped[str | None]
     dispatched_at: Mapped[datetime | None]
     lease_until: Mapped[datetime | None]
@@ -101,7 +118,11 @@ class Chunk(Base):
 
 
 class Model(Base):
-    """A set of weights with the threshold that came with it."""
+    """A set of weights with the threshold that came with it.
+
+    `card` is the model card of a model that was added, whose weights are the blob `sha256`; null for one that workers
+    brought along.
+    """
 
     __tablename__ = "models"
 
@@ -110,9 +131,21 @@ class Model(Base):
     version: Mapped[str]
     sha256: Mapped[str]
     threshold: Mapped[float] = mapped_column(REAL)
+    card: Mapped[dict[str, Any] | None]
     first_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (UniqueConstraint("sha256", "name", "version", "threshold"),)
+
+
+class ModelUse(Base):
+    """That workers are to use this model from now on: the newest row counts, earlier ones are what a rollback finds."""
+
+    __tablename__ = "model_uses"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    used_by: Mapped[str]
+    used_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Verdict(Base):
@@ -162,3 +195,24 @@ class Worker(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Webhook(Base):
+    """The outbox of a job that names a webhook: due once the job has ended, until delivered or given up."""
+
+    __tablename__ = "webhooks"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    url: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+    __table_args__ = (
+        Index(
+            "ix_webhooks_open", "next_attempt_at",
+            postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL"),
+        ),
+    )  # fmt: skip
