@@ -172,7 +172,7 @@ def in_process(settings: Settings, device: Device) -> Iterator[Callable[[Sequenc
 
         def scan(uris: Sequence[str]) -> None:
             chunks = [uris[first : first + settings.chunk_size] for first in range(0, len(uris), settings.chunk_size)]
-            for verdicts in pool.map(lambda chunk: scanner.scan(0, chunk), chunks):
+            for verdicts in pool.map(lambda chunk: scanner.scan(enumerate(chunk)), chunks):
                 assert all(verdict.outcome != "error" for verdict in verdicts)
 
         yield scan

@@ -2,12 +2,23 @@
 
 import hashlib
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore, from_url
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+
+# Short: whoever loads an image has other images to load meanwhile, and tries again later. Plain HTTP is used only with
+# an endpoint of one's own that says so.
+CLIENT: "ClientConfig" = {"allow_http": True, "connect_timeout": "5s", "timeout": "30s"}
+RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
 
 
 class Blobs:
@@ -16,7 +27,7 @@ class Blobs:
     def __init__(self, url: str) -> None:
         if url.startswith("file://"):
             Path(unquote(urlsplit(url).path)).mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._store: ObjectStore = from_url(url)
+        self._store: ObjectStore = from_url(url, client_options=CLIENT, retry_config=RETRIES)
 
     def put(self, data: bytes) -> str:
         """Store the bytes unless they are there; return their SHA-256 in hex."""

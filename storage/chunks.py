@@ -14,7 +14,10 @@ DISPATCH_LOCK = 0x44495350
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to scan a chunk: holds while the chunk is running and `attempt` is still its newest."""
+    """The right to scan a chunk: holds while the chunk is running and `attempt` is still its newest.
+
+    `refs` are all of the chunk, `judged` the ordinals of those that have their verdict from one of its earlier `tries`.
+    """
 
     chunk_id: uuid.UUID
     job_id: uuid.UUID
@@ -23,6 +26,13 @@ class Claim:
     priority: str
     first_ordinal: int
     refs: list[str]
+    tries: int
+    judged: list[int]
+
+    @property
+    def images(self) -> list[tuple[int, str]]:
+        """Ordinal and reference of each image that has no verdict yet."""
+        return [image for image in enumerate(self.refs, self.first_ordinal) if image[0] not in self.judged]
 
 
 def count_losses(engine: Engine, chunk_id: uuid.UUID) -> int | None:
@@ -35,7 +45,7 @@ def count_losses(engine: Engine, chunk_id: uuid.UUID) -> int | None:
 def claim_chunk(
     engine: Engine, chunk_id: uuid.UUID, worker: str, lease_s: float, *, losses: int | None = None
 ) -> Claim | None:
-    """Take the chunk for `worker`, or return None where somebody else has it or it has ended.
+    """Take the chunk for `worker`, or return None where somebody else has it, it has ended, or it is put off.
 
     With `losses`, also where it was lost since they were counted: who claims it then must treat it otherwise.
     """
@@ -46,28 +56,40 @@ def claim_chunk(
                     UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :worker,
                         lease_until = now() + make_interval(secs => :lease_s)
                     WHERE id = :id AND state IN ('pending', 'dispatched') AND losses = coalesce(:losses, losses)
-                    RETURNING id, job_id, attempt, losses, priority, first_ordinal, refs
+                        AND (not_before IS NULL OR not_before <= now())
+                    RETURNING id, job_id, attempt, losses, priority, first_ordinal, refs, tries
                 ), started AS (
                     UPDATE jobs SET state = 'running', started_at = now()
                     WHERE id = (SELECT job_id FROM claimed) AND state = 'pending'
                 )
-                SELECT * FROM claimed
+                SELECT claimed.*, CASE WHEN tries = 0 THEN '{}' ELSE ARRAY(
+                    SELECT ordinal FROM verdicts WHERE verdicts.job_id = claimed.job_id
+                        AND ordinal BETWEEN first_ordinal AND first_ordinal + cardinality(refs) - 1
+                ) END AS judged
+                FROM claimed
             """),
             {"id": chunk_id, "worker": worker, "lease_s": lease_s, "losses": losses},
         ).one_or_none()
     return Claim(*row) if row else None
 
 
-def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict]) -> bool:
-    """Store the chunk's verdicts, end it and count it in its job, all or nothing.
+def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], put_off_s: float | None = None) -> bool:
+    """Store these verdicts, count them in the job, and end the chunk, all or nothing.
 
+    With `put_off_s`, the chunk does not end: its other images are to be scanned again so many seconds from now.
     Returns False, and stores nothing, where the claim no longer holds.
     """
     with engine.begin() as connection:
         return bool(
             connection.execute(
                 FINISH,
-                {"id": claim.chunk_id, "attempt": claim.attempt, "channel": FINISHED, **columns_of(verdicts)},
+                {
+                    "id": claim.chunk_id,
+                    "attempt": claim.attempt,
+                    "put_off_s": put_off_s,
+                    "channel": FINISHED,
+                    **columns_of(verdicts),
+                },
             ).scalar_one()
         )
 
@@ -76,7 +98,10 @@ LISTED = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in VERDICT_COLUMN
 
 FINISH = text(f"""
     WITH ended AS (
-        UPDATE chunks SET state = 'done', lease_until = NULL
+        UPDATE chunks SET lease_until = NULL,
+            state = CASE WHEN CAST(:put_off_s AS float8) IS NULL THEN 'done' ELSE 'pending' END,
+            tries = tries + CASE WHEN CAST(:put_off_s AS float8) IS NULL THEN 0 ELSE 1 END,
+            not_before = now() + make_interval(secs => :put_off_s)
         WHERE id = :id AND attempt = :attempt AND state = 'running'
         RETURNING job_id, first_ordinal, cardinality(refs) AS images
     ), written AS (
@@ -142,7 +167,8 @@ def renew_leases(engine: Engine, worker: str, claims: Sequence[Claim], lease_s: 
 def pick_chunks(engine: Engine, priority: str, window: int) -> list[uuid.UUID]:
     """Mark pending chunks as dispatched until `window` are, in equal shares for all submitters, and return their ids.
 
-    Within a submitter, older jobs go first. One dispatcher picks at a time; others get an empty list.
+    Chunks that are put off are left out. Within a submitter, older jobs go first. One dispatcher picks at a time;
+    others get an empty list.
     """
     with engine.begin() as connection:
         if not connection.execute(text(f"SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK})")).scalar_one():
@@ -164,6 +190,7 @@ PICK = text("""
         FROM submitters LEFT JOIN in_flight USING (submitter), LATERAL (
             SELECT id, row_number() OVER (ORDER BY job_id, first_ordinal) AS place FROM chunks
             WHERE state = 'pending' AND priority = :priority AND chunks.submitter = submitters.submitter
+                AND (not_before IS NULL OR not_before <= now())
             ORDER BY job_id, first_ordinal LIMIT (SELECT chunks FROM room)
         ) AS waiting
     ), picked AS (
@@ -228,14 +255,16 @@ def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> bool:
         return True
 
 
-# The pieces start with one loss: a suspect is scanned alone in its process.
+# The pieces start with one loss: a suspect is scanned alone in its process. Those with a verdict have ended.
 SPLIT = text("""
     WITH whole AS (
         DELETE FROM chunks WHERE id = :id RETURNING *
     )
-    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, attempt, losses)
-    SELECT job_id, submitter, priority, first_ordinal + position - 1, ARRAY[uri], attempt, 1
-    FROM whole, unnest(refs) WITH ORDINALITY AS listed (uri, position)
+    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, attempt, losses, tries, state)
+    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri], attempt, 1, tries,
+        CASE WHEN verdicts.ordinal IS NULL THEN 'pending' ELSE 'done' END
+    FROM whole CROSS JOIN unnest(refs) WITH ORDINALITY AS listed (uri, position)
+        LEFT JOIN verdicts ON verdicts.job_id = whole.job_id AND verdicts.ordinal = first_ordinal + position - 1
 """)
 
 CONVICT = text("""

@@ -8,6 +8,7 @@ class ErrorCode(StrEnum):
 
     NOT_FOUND = "not_found"
     NOT_READABLE = "not_readable"
+    UNAVAILABLE = "unavailable"
     NOT_A_FILE = "not_a_file"
     DIRECTORY_LOOP = "directory_loop"
     UNSUPPORTED_URI = "unsupported_uri"
@@ -26,6 +27,7 @@ class ErrorCode(StrEnum):
 EXPLANATIONS: dict[ErrorCode, str] = {
     ErrorCode.NOT_FOUND: "there was nothing at the reference when it was scanned",
     ErrorCode.NOT_READABLE: "the file could not be opened or read; the detail has the system's reason",
+    ErrorCode.UNAVAILABLE: "the disk or object store did not answer, try after try; `starlight retry` asks again",
     ErrorCode.NOT_A_FILE: "the reference is a folder, pipe, socket or device",
     ErrorCode.DIRECTORY_LOOP: "the reference is a link to a folder that contains it",
     ErrorCode.UNSUPPORTED_URI: "references of this scheme cannot be loaded",

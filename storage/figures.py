@@ -40,13 +40,19 @@ def take_figures(engine: Engine) -> Figures:
         ).one()
         chunks = connection.execute(
             text("""
-                SELECT waiting.state, sum(images) AS images,
+                SELECT waiting.state, sum(images - CASE WHEN tries = 0 THEN 0 ELSE (
+                        -- Images of chunks that are put off have their verdicts already, some of them.
+                        SELECT count(*) FROM verdicts WHERE verdicts.job_id = waiting.job_id
+                            AND ordinal BETWEEN first_ordinal AND first_ordinal + images - 1
+                    ) END) AS images,
                     extract(epoch FROM now() - min(jobs.created_at)) AS oldest_s
                 FROM (
                     -- Two halves, each the condition of an index: chunks that have ended are never looked at.
-                    SELECT job_id, state, cardinality(refs) AS images FROM chunks WHERE state = 'pending'
+                    SELECT job_id, state, first_ordinal, tries, cardinality(refs) AS images
+                    FROM chunks WHERE state = 'pending'
                     UNION ALL
-                    SELECT job_id, state, cardinality(refs) FROM chunks WHERE state IN ('dispatched', 'running')
+                    SELECT job_id, state, first_ordinal, tries, cardinality(refs)
+                    FROM chunks WHERE state IN ('dispatched', 'running')
                 ) AS waiting JOIN jobs ON jobs.id = waiting.job_id GROUP BY waiting.state
             """)
         ).all()

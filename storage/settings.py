@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     lease_s: PositiveFloat = Field(60.0, description="how long a silent worker keeps its chunks")
     chunk_timeout_s: PositiveFloat = Field(600.0, description="a chunk that takes longer ends its worker")
     shutdown_grace_s: PositiveFloat = Field(20.0, description="how long running chunks may finish after SIGTERM")
+    max_tries: PositiveInt = Field(6, description="scans after which an image that cannot be reached is given up")
+    retry_first_s: PositiveFloat = Field(5.0, description="pause before the second try; it doubles with each")
+    retry_longest_s: PositiveFloat = Field(300.0, description="longest pause between two tries")
     max_losses: Annotated[int, Field(ge=2)] = Field(3, description="losses after which a lone image is given up")
 
     max_image_bytes: PositiveInt = Field(64 * 2**20, description="larger files are not read")

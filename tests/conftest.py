@@ -16,6 +16,7 @@ from sqlalchemy import Engine, make_url
 from storage.database import connect, upgrade
 from storage.embedded.servers import EmbeddedServers
 from storage.settings import Settings, settings
+from tests.object_store import ObjectStore, serving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,3 +90,12 @@ def redis_url(session_servers: tuple[str, str]) -> str:
 def configured(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
     """Settings on the test's own servers and folders."""
     return Settings(database_url=database_url, redis_url=redis_url, data_dir=tmp_path / "data", submitter="tester")
+
+
+@pytest.fixture
+def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """An empty object store that speaks as much of S3 as blobs need."""
+    with serving() as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        yield store

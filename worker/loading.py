@@ -6,12 +6,20 @@ import re
 import stat
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError as StoreError
+from obstore.exceptions import GenericError, JoinError
 
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
 
 MIN_READ = 64 * 2**10
+# What an operation on a file may fail with today and not tomorrow: the disk, the network under it, or this process's
+# and this machine's limits.
+PASSING = {
+    errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN,
+    errno.EHOSTUNREACH, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENETDOWN, errno.ENETUNREACH, errno.ENFILE,
+    errno.ENOBUFS, errno.ENOLCK, errno.ENOMEM, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
+}  # fmt: skip
 
 
 class ImageError(Exception):
@@ -63,7 +71,7 @@ class Loader:
         try:
             return self._read_descriptor(descriptor, path)
         except OSError as error:
-            raise ImageError(ErrorCode.NOT_READABLE, error.strerror or str(error)) from error
+            raise self._unread(error) from error
         finally:
             os.close(descriptor)
 
@@ -89,20 +97,30 @@ class Loader:
             return self._blobs.get(digest, self._max_bytes + 1)
         except FileNotFoundError as error:
             raise ImageError(ErrorCode.NOT_FOUND, "the uploaded bytes are not in the blob store") from error
-        except (BaseError, OSError) as error:
-            raise ImageError(ErrorCode.NOT_READABLE, f"the blob store does not answer: {error}") from error
+        except (GenericError, JoinError) as error:
+            # GenericError is what obstore makes of every answer and non-answer that has no class of its own, after
+            # tries of its own.
+            reason = str(error).partition("\n")[0]
+            raise ImageError(ErrorCode.UNAVAILABLE, f"the blob store does not answer: {reason}") from error
+        except (StoreError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ImageError(ErrorCode.NOT_READABLE, f"the blob store refuses: {reason}") from error
 
     def _too_large(self, size: str) -> ImageError:
         return ImageError(ErrorCode.TOO_LARGE, f"{size}; the limit is {self._max_bytes:,}")
 
     @staticmethod
     def _unopened(path: bytes, error: OSError) -> ImageError:
-        reason = error.strerror or str(error)
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return ImageError(ErrorCode.NOT_FOUND, reason)
+            return ImageError(ErrorCode.NOT_FOUND, error.strerror or str(error))
         if error.errno == errno.ENXIO:
             return ImageError(ErrorCode.NOT_A_FILE, "a socket or device")
-        return ImageError(ErrorCode.NOT_READABLE, reason)
+        return Loader._unread(error)
+
+    @staticmethod
+    def _unread(error: OSError) -> ImageError:
+        code = ErrorCode.UNAVAILABLE if error.errno in PASSING else ErrorCode.NOT_READABLE
+        return ImageError(code, error.strerror or str(error))
 
     @staticmethod
     def _directory(path: bytes) -> ImageError:

@@ -16,6 +16,7 @@ from storage.settings import Settings
 from storage.workers import register_model, remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
+from worker.retries import Retries
 from worker.scanner import Scanner
 from worker.time_limit import time_limit
 from worker.v4.detector import Detector
@@ -56,6 +57,7 @@ class WorkerProcess:
             )
         )
         self._scanner = Scanner(detector, self._model_id, settings)
+        self._retries = Retries(settings)
         self._gate = Gate()
         patiently(self.report)
         self._leases = Leases(engine, name, settings.lease_s, self.report)
@@ -82,16 +84,19 @@ class WorkerProcess:
         try:
             with self._leases.kept(claim):
                 with time_limit(self._chunk_timeout_s, partial(self._end_overdue, claim)):
-                    verdicts = self._scanner.scan(claim.first_ordinal, claim.refs)
+                    scanned = self._scanner.scan(claim.images)
+                verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
                 # Waiting for the database is no fault of the chunk's: giving up here would count as a loss.
-                stored = patiently(lambda: finish_chunk(self._engine, claim, verdicts))
+                stored = patiently(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except Exception:
             log.exception("chunk %s failed in attempt %d", claim.chunk_id, claim.attempt)
             abandon_chunk(self._engine, claim)
             raise
         if not stored:
             return "nothing stored: another worker had the chunk by then, or the job was cancelled"
-        return summary(Counter(verdict.outcome for verdict in verdicts))
+        result = summary(Counter(verdict.outcome for verdict in verdicts))
+        left = len(scanned) - len(verdicts)
+        return f"{result}; {left} put off for {put_off_s:.0f} s" if left else result
 
     def _end_overdue(self, claim: Claim) -> None:
         # A thread that hangs in a read or a decoder cannot be ended alone. The process ends, the leases of its chunks

@@ -1,7 +1,7 @@
 """The pipeline of one process: load, hash, decode, batch, score, and read what was hidden."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -37,11 +37,9 @@ class Scanner:
         self._threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 
-    def scan(self, first_ordinal: int, uris: Sequence[str]) -> list[NewVerdict]:
-        """Return one verdict for each reference, in order; what fails becomes an `error` verdict."""
-        prepared = [
-            self._threads.submit(self._prepare, ordinal, uri) for ordinal, uri in enumerate(uris, first_ordinal)
-        ]
+    def scan(self, images: Iterable[tuple[int, str]]) -> list[NewVerdict]:
+        """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict."""
+        prepared = [self._threads.submit(self._prepare, ordinal, uri) for ordinal, uri in images]
         judged = [self._judge(future.result()) for future in prepared]
         return [verdict.result() if isinstance(verdict, Future) else verdict for verdict in judged]
 

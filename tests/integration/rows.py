@@ -35,13 +35,10 @@ def model(engine: Engine) -> int:
 def verdicts_for(engine: Engine, claim: Claim, outcome: str = "clean") -> list[NewVerdict]:
     """Return a verdict for each reference of the claim."""
     if outcome == "error":
-        return [
-            NewVerdict(ordinal, uri, "error", error_code="empty")
-            for ordinal, uri in enumerate(claim.refs, claim.first_ordinal)
-        ]
+        return [NewVerdict(ordinal, uri, "error", error_code="empty") for ordinal, uri in claim.images]
     return [
         NewVerdict(ordinal, uri, outcome, sha256=b"\0" * 32, stego_probability=0.5, model_id=model(engine))
-        for ordinal, uri in enumerate(claim.refs, claim.first_ordinal)
+        for ordinal, uri in claim.images
     ]
 
 

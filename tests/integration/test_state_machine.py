@@ -1,4 +1,4 @@
-"""Any order of submitting, dispatching, claiming, losing, finishing and cancelling keeps the accounts."""
+"""Any order of submitting, dispatching, claiming, losing, putting off, finishing and cancelling keeps the accounts."""
 
 import uuid
 from typing import Any
@@ -30,6 +30,7 @@ from storage.jobs import audit_jobs, cancel_job, list_jobs
 from tests.integration.rows import LEASE_S, execute, expire_leases, submitted, verdicts_for
 
 MAX_LOSSES = 3
+LEFT = "SELECT count(*) FROM chunks WHERE state IN ('pending', 'dispatched', 'running')"
 
 
 class Accounts(RuleBasedStateMachine):
@@ -83,6 +84,20 @@ class Accounts(RuleBasedStateMachine):
             self.claims.remove(claim)
 
     @precondition(lambda self: self.claims)
+    @rule(data=st.data(), forget=st.booleans(), far=st.booleans())
+    def finish_in_part(self, data: Any, forget: bool, far: bool) -> None:
+        claim = data.draw(st.sampled_from(self.claims))
+        verdicts = verdicts_for(self.engine, claim)
+        judged = data.draw(st.lists(st.sampled_from(verdicts), unique_by=id, max_size=len(verdicts)))
+        finish_chunk(self.engine, claim, judged, 3600.0 if far else 0.0)
+        if forget:
+            self.claims.remove(claim)
+
+    @rule()
+    def let_the_time_come(self) -> None:
+        execute(self.engine, "UPDATE chunks SET not_before = now() WHERE not_before IS NOT NULL")
+
+    @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def abandon(self, data: Any) -> None:
         abandon_chunk(self.engine, data.draw(st.sampled_from(self.claims)))
@@ -119,6 +134,7 @@ class Accounts(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened, what is left is finished by going on, and then every reference has its verdict."""
         for _ in range(1000):
+            self.let_the_time_come()
             while recover_lost_chunk(self.engine, MAX_LOSSES, 0.0):
                 pass
             waiting = [chunk_id for chunk_id, _ in unclaimed_chunks(self.engine, 0)]
@@ -128,7 +144,7 @@ class Accounts(RuleBasedStateMachine):
                 if claim is not None:
                     assert finish_chunk(self.engine, claim, verdicts_for(self.engine, claim))
             with self.engine.connect() as connection:
-                if not connection.execute(text("SELECT count(*) FROM chunks WHERE state = 'running'")).scalar_one():
+                if not connection.execute(text(LEFT)).scalar_one():
                     break
             expire_leases(self.engine)
         assert all(audit.exact for audit in audit_jobs(self.engine))

@@ -1,6 +1,7 @@
 """From references to bytes: what is read, and what each reference without bytes is refused for."""
 
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from producer.sources import file_reference
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
+from tests.object_store import ObjectStore
 from tests.unit.threads import PATIENCE_S, started
 from tests.unit.users import ordinary_user
 from worker.loading import ImageError, Loader
@@ -127,13 +129,45 @@ def test_a_file_without_permission_is_not_readable(loader: Loader, tmp_path: Pat
     [
         ("/" + "n" * 256, "File name too long"),
         ("/n" * 2048, "File name too long"),
-        ("/proc/self/mem", "Input/output error"),
     ],
 )
 def test_what_the_system_does_not_read_is_not_readable(loader: Loader, path: str, reason: str) -> None:
     error = refused(loader, reference(path))
 
     assert (error.code, error.detail) == (ErrorCode.NOT_READABLE, reason)
+
+
+def test_a_disk_that_does_not_answer_may_answer_later(loader: Loader) -> None:
+    error = refused(loader, "file:///proc/self/mem")
+
+    assert (error.code, error.detail) == (ErrorCode.UNAVAILABLE, "Input/output error")
+
+
+def test_too_many_open_files_are_no_fault_of_the_image(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"bytes")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        error = refused(loader, reference(tmp_path / "image"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert (error.code, error.detail) == (ErrorCode.UNAVAILABLE, "Too many open files")
+
+
+def test_an_object_store_that_answers_503_may_answer_later(object_store: ObjectStore) -> None:
+    blobs = Blobs(object_store.url)
+    digest = blobs.put(b"bytes")
+    loader = Loader(blobs, LIMIT)
+    assert loader.load(f"blob://{digest}/name") == b"bytes"
+
+    object_store.answers = False
+    error = refused(loader, f"blob://{digest}/name")
+    object_store.answers = True
+
+    assert error.code == ErrorCode.UNAVAILABLE
+    assert "503" in error.detail
+    assert refused(loader, f"blob://{'0' * 64}/name").code == ErrorCode.NOT_FOUND
 
 
 def test_a_link_to_itself_is_not_readable(loader: Loader, tmp_path: Path) -> None:

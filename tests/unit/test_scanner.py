@@ -101,7 +101,7 @@ def of_width(width: int, trailing: bytes = b"") -> bytes:
 
 
 def scan(scanner: Scanner, uris: Sequence[str], first: int = 0) -> list[NewVerdict]:
-    return started(scanner.scan, first, uris).result(PATIENCE_S)
+    return started(scanner.scan, list(enumerate(uris, first))).result(PATIENCE_S)
 
 
 def test_a_clean_image_gets_a_verdict_with_all_that_is_known(scanner: Scanner, folder: Folder) -> None:
@@ -273,7 +273,7 @@ def test_images_of_several_chunks_join_one_batch(settings: Settings, folder: Fol
     patient = Scanner(scorer, MODEL_ID, settings.model_copy(update={"batch_wait_ms": FOR_EVER_MS}))
     uris = [folder.put(of_width(width)) for width in (1, 2, 3, 4)]
 
-    chunks = [started(patient.scan, 0, uris[part : part + 2]) for part in (0, 2)]
+    chunks = [started(patient.scan, list(enumerate(uris[part : part + 2]))) for part in (0, 2)]
 
     assert [[verdict.width for verdict in chunk.result(PATIENCE_S)] for chunk in chunks] == [[1, 2], [3, 4]]
     assert scorer.sizes == [4]
@@ -294,7 +294,7 @@ def test_images_larger_than_the_memory_budget_are_scanned_one_by_one(settings: S
 def test_closing_ends_every_thread(settings: Settings, folder: Folder) -> None:
     before = threading.active_count()
     scanner = Scanner(Widths(), MODEL_ID, settings)
-    scanner.scan(0, [folder.put(of_width(width)) for width in range(1, 9)])
+    scanner.scan([(width, folder.put(of_width(width))) for width in range(1, 9)])
     assert threading.active_count() > before
 
     scanner.close()

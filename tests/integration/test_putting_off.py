@@ -1,0 +1,193 @@
+"""Failures that pass: put off image by image, tried again when their time has come, given up after a limit."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from producer.following import Follower
+from storage.blobs import Blobs
+from storage.chunks import claim_chunk, finish_chunk, pick_chunks, recover_lost_chunk, release_chunks
+from storage.jobs import audit_jobs, cancel_job, get_job, submit_job
+from storage.settings import Settings
+from storage.verdicts import VerdictFilter, find_verdicts
+from tests.images import encoded
+from tests.integration.rows import LEASE_S, chunk_states, claimed, execute, expire_leases, submitted, verdicts_for
+from tests.integration.test_process import CARD, HeldDetector
+from tests.object_store import ObjectStore
+from worker.process import WorkerProcess
+
+LONG_S = 3600.0
+NO_LEASE = 0.0
+
+
+def let_time_pass(engine: Engine) -> None:
+    """Let the time of all that was put off come now."""
+    execute(engine, "UPDATE chunks SET not_before = now() WHERE not_before IS NOT NULL")
+
+
+def test_what_is_put_off_waits_for_its_time_and_then_only_the_rest_is_scanned(engine: Engine) -> None:
+    job_id = submitted(engine, 6, chunk_size=6)
+    (claim,) = claimed(engine)
+    verdicts = verdicts_for(engine, claim)
+
+    assert finish_chunk(engine, claim, [verdicts[0], verdicts[2], verdicts[5]], LONG_S)
+
+    assert get_job(engine, job_id).clean == 3
+    assert pick_chunks(engine, "bulk", 1000) == []
+    assert claim_chunk(engine, claim.chunk_id, "cpu0", LEASE_S) is None
+    let_time_pass(engine)
+    (again,) = claimed(engine)
+    assert again.images == [(ordinal, f"file:///image-{ordinal}") for ordinal in (1, 3, 4)]
+    assert (again.tries, again.losses) == (1, 0)
+    assert finish_chunk(engine, again, verdicts_for(engine, again, "error"))
+    job = get_job(engine, job_id)
+    assert (job.state, job.clean, job.error) == ("done", 3, 3)
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_others_go_on_while_one_chunk_is_put_off(engine: Engine) -> None:
+    job_id = submitted(engine, 8)
+    first, second = claimed(engine)
+
+    finish_chunk(engine, first, [], LONG_S)
+    finish_chunk(engine, second, verdicts_for(engine, second))
+
+    assert (get_job(engine, job_id).state, chunk_states(engine)) == ("running", ["pending", "done"])
+
+
+def test_a_job_with_images_put_off_can_be_cancelled(engine: Engine) -> None:
+    job_id = submitted(engine, 4)
+    (claim,) = claimed(engine)
+    finish_chunk(engine, claim, verdicts_for(engine, claim)[:3], LONG_S)
+
+    assert cancel_job(engine, job_id) == 1
+
+    job = get_job(engine, job_id)
+    assert (job.state, job.clean, job.error) == ("cancelled", 3, 1)
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_a_half_finished_chunk_that_kills_workers_is_split_without_what_has_its_verdict(engine: Engine) -> None:
+    job_id = submitted(engine, 4)
+    (claim,) = claimed(engine)
+    finish_chunk(engine, claim, verdicts_for(engine, claim)[:2], LONG_S)
+    let_time_pass(engine)
+    for _ in range(2):
+        claimed(engine)
+        expire_leases(engine)
+        assert recover_lost_chunk(engine, 3, NO_LEASE)
+
+    assert chunk_states(engine) == ["done", "done", "pending", "pending"]
+    pieces = claimed(engine)
+    assert [piece.images for piece in pieces] == [[(2, "file:///image-2")], [(3, "file:///image-3")]]
+    for piece in pieces:
+        assert finish_chunk(engine, piece, verdicts_for(engine, piece))
+    assert get_job(engine, job_id).state == "done"
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_a_half_finished_chunk_can_be_given_back(engine: Engine) -> None:
+    submitted(engine, 4)
+    (claim,) = claimed(engine)
+    finish_chunk(engine, claim, verdicts_for(engine, claim)[:2], LONG_S)
+    let_time_pass(engine)
+    (claim,) = claimed(engine)
+
+    release_chunks(engine, [claim])
+
+    (again,) = claimed(engine)
+    assert again.images == claim.images
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine: Engine, ordered: bool) -> None:
+    job_id = submitted(engine, 6, chunk_size=6)
+    follower = Follower(engine, job_id, 6, ordered=ordered)
+    updates = follower.updates()
+    seen: list[int] = []
+
+    def follow() -> None:
+        for update in updates:
+            seen.extend(verdict["ordinal"] for verdict in update.verdicts)
+
+    with ThreadPoolExecutor() as pool:
+        next(updates)
+        followed = pool.submit(follow)
+        while not get_job(engine, job_id).ended:
+            (claim,) = claimed(engine)
+            verdicts = verdicts_for(engine, claim)
+            more = len(verdicts) > 1
+            finish_chunk(engine, claim, verdicts[1::2] if more else verdicts, LONG_S if more else None)
+            let_time_pass(engine)
+        followed.result(60)
+
+    assert sorted(seen) == list(range(6))
+    assert not ordered or seen == sorted(seen)
+
+
+@pytest.fixture
+def images(tmp_path: Path, configured: Settings, object_store: ObjectStore) -> list[str]:
+    """A file, a blob, and a file that is no image."""
+    (tmp_path / "clean.png").write_bytes(encoded("PNG"))
+    (tmp_path / "none.png").write_bytes(b"none")
+    digest = Blobs(object_store.url).put(encoded("PNG", size=(5, 3)))
+    return [(tmp_path / "clean.png").as_uri(), f"blob://{digest}/clean.png", (tmp_path / "none.png").as_uri()]
+
+
+@pytest.fixture
+def process(engine: Engine, configured: Settings, object_store: ObjectStore):  # noqa: ANN201
+    settings = configured.model_copy(
+        update={"blob_url": object_store.url, "max_tries": 3, "retry_first_s": LONG_S, "retry_longest_s": 1.5 * LONG_S}
+    )
+    process = WorkerProcess(engine, settings, name="cpu0@here", device=CARD.name, detector=HeldDetector())
+    yield process
+    process.close()
+
+
+def scan_what_is_due(engine: Engine, process: WorkerProcess) -> list[str]:
+    return [process.scan_chunk(chunk) for chunk in pick_chunks(engine, "bulk", 10)]
+
+
+def pause_s(engine: Engine) -> float:
+    with engine.connect() as connection:
+        return float(connection.execute(text("SELECT extract(epoch FROM not_before - now()) FROM chunks")).scalar_one())
+
+
+def test_an_object_store_that_is_away_for_a_while_costs_time_alone(
+    engine: Engine, process: WorkerProcess, object_store: ObjectStore, images: list[str]
+) -> None:
+    job_id = submit_job(engine, images, submitter="ann").job_id
+    object_store.answers = False
+
+    assert scan_what_is_due(engine, process) == ["2 images: 1 error; 1 put off for 3600 s"]
+    assert LONG_S / 2 < pause_s(engine) <= LONG_S
+    assert scan_what_is_due(engine, process) == []
+
+    object_store.answers = True
+    let_time_pass(engine)
+    assert scan_what_is_due(engine, process) == ["1 image: all clean"]
+    job = get_job(engine, job_id)
+    assert (job.state, job.clean, job.error) == ("done", 2, 1)
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_an_image_that_stays_away_ends_with_its_last_reason(
+    engine: Engine, process: WorkerProcess, object_store: ObjectStore, images: list[str]
+) -> None:
+    job_id = submit_job(engine, images, submitter="ann").job_id
+    object_store.answers = False
+
+    scan_what_is_due(engine, process)
+    let_time_pass(engine)
+    assert scan_what_is_due(engine, process) == ["0 images: all clean; 1 put off for 5400 s"]
+    let_time_pass(engine)
+    assert scan_what_is_due(engine, process) == ["1 image: 1 error"]
+
+    _, verdict, _ = find_verdicts(engine, VerdictFilter(job_id=job_id))
+    assert verdict["error_code"] == "unavailable"
+    assert "503" in verdict["error_detail"]
+    assert verdict["error_detail"].endswith("(tried 3 times)")
+    assert get_job(engine, job_id).state == "done"
+    assert next(audit_jobs(engine, [job_id])).exact
