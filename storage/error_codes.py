@@ -24,6 +24,9 @@ class ErrorCode(StrEnum):
     CANCELLED = "cancelled"
 
 
+# What may end otherwise when it is scanned again; a cancelled image did not fail.
+FAILURES = tuple(code for code in ErrorCode if code is not ErrorCode.CANCELLED)
+
 EXPLANATIONS: dict[ErrorCode, str] = {
     ErrorCode.NOT_FOUND: "there was nothing at the reference when it was scanned",
     ErrorCode.NOT_READABLE: "the file could not be opened or read; the detail has the system's reason",

@@ -28,7 +28,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """One job: its references by outcome, and when it was created, started and finished (UTC)."""
+    """One job: its references by outcome, and when it was created, started and finished (UTC).
+
+    `retry_of` is the job whose failed images this one scans again.
+    """
 
     id: uuid.UUID
     name: str | None
@@ -42,6 +45,7 @@ class JobStatus:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    retry_of: uuid.UUID | None
 
     @property
     def finished(self) -> int:

@@ -114,6 +114,7 @@ class VerdictFilter:
     since: datetime | None = None
     until: datetime | None = None
     sha256: str | None = None
+    error_codes: tuple[str, ...] | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """Return the WHERE clause and its parameters."""
@@ -123,6 +124,7 @@ class VerdictFilter:
             "method = :method": {"method": self.method},
             "scanned_at >= :since": {"since": self.since},
             "scanned_at < :until": {"until": self.until},
+            "error_code = ANY(:error_codes)": {"error_codes": list(self.error_codes) if self.error_codes else None},
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
         }
         used = {clause: values for clause, values in narrowed.items() if None not in values.values()}

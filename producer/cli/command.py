@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.archives import ArchiveTooLargeError
-from producer.cli import jobs, processes, scan, servers, verdicts
+from producer.cli import failures, jobs, processes, scan, servers, verdicts
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources import SourceError
 from storage.embedded.postgres import EmbeddedServerError
+from storage.failures import RetryError
 from storage.jobs import EmptyJobError
 from worker.devices import DeviceError
 
@@ -31,10 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for room in (servers, scan, jobs, verdicts, processes):
+for room in (servers, scan, jobs, verdicts, failures, processes):
     room.register(app)
 
-EXPECTED = (UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, EmbeddedServerError, DeviceError)
+EXPECTED = (UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, EmbeddedServerError, DeviceError)
 USAGE = 2
 INTERRUPTED = 130
 CLOSED_OUTPUT = 141

@@ -12,6 +12,7 @@ from producer.cli.progress import job_progress
 from producer.cli.session import Session, UsageError, parse_id, session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, submit_paths
 from producer.following import Follower
+from storage.failures import list_retries
 from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, list_jobs
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
@@ -56,14 +57,16 @@ def job(
                 for update in Follower(current.engine, status.id, status.total).updates():
                     progress.show(update.job)
             status = existing(current, job_id)
+        retries = list_retries(current.engine, status.id)
     if as_json:
-        print(as_line(status))
+        print(as_line(status, retries=retries))
         return
     for label, value in (
         ("job", status.id), ("name", status.name), ("submitter", status.submitter), ("priority", status.priority),
         ("state", status.state), ("progress", f"{status.finished:,} of {status.total:,}"),
         ("verdicts", summary(status)),
         ("created", status.created_at), ("started", status.started_at), ("finished at", status.finished_at),
+        ("retry of", status.retry_of), *(("retried as", retry) for retry in retries),
     ):  # fmt: skip
         if value is not None:
             print(f"{label:<12} {visible(str(value))}")
@@ -126,7 +129,7 @@ def existing(current: Session, job_id: str) -> JobStatus:
     return status
 
 
-def as_line(status: JobStatus) -> str:
-    """Return the job as one JSON object, times in ISO 8601."""
-    fields = {**dataclasses.asdict(status), "finished": status.finished}
+def as_line(status: JobStatus, **more: object) -> str:
+    """Return the job as one JSON object, with `more` keys, times in ISO 8601."""
+    fields = {**dataclasses.asdict(status), "finished": status.finished, **more}
     return json.dumps(fields, default=lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value))

@@ -1,5 +1,6 @@
-"""Any order of submitting, dispatching, claiming, losing, putting off, finishing and cancelling keeps the accounts."""
+"""Any order of submitting, dispatching, claiming, losing, putting off, finishing and retrying keeps the accounts."""
 
+import contextlib
 import uuid
 from typing import Any
 
@@ -25,11 +26,13 @@ from storage.chunks import (
     renew_leases,
     unclaimed_chunks,
 )
+from storage.failures import RetryError, retry_job
 from storage.figures import take_figures
-from storage.jobs import audit_jobs, cancel_job, list_jobs
+from storage.jobs import audit_jobs, cancel_job, get_job, list_jobs
 from tests.integration.rows import LEASE_S, execute, expire_leases, submitted, verdicts_for
 
 MAX_LOSSES = 3
+RETRIED = ("empty", "worker_crash", "cancelled")
 LEFT = "SELECT count(*) FROM chunks WHERE state IN ('pending', 'dispatched', 'running')"
 
 
@@ -119,6 +122,16 @@ class Accounts(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
         cancel_job(self.engine, data.draw(st.sampled_from(self.jobs)))
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def retry(self, data: Any) -> None:
+        job_id = data.draw(st.sampled_from(self.jobs))
+        job = get_job(self.engine, job_id)
+        assert job is not None
+        with contextlib.suppress(RetryError):
+            self.jobs.append(retry_job(self.engine, job_id, codes=RETRIED, chunk_size=4).job_id)
+            assert job.ended
 
     @invariant()
     def every_reference_is_finished_or_waiting_and_none_is_both(self) -> None:

@@ -1,0 +1,75 @@
+"""`starlight failed` and `retry`: what ended in an error, and another try at it."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from producer.cli.jobs import JobId, existing
+from producer.cli.output import Format, plural, writer
+from producer.cli.session import parse_id, session
+from producer.cli.submitting import Name
+from producer.cli.verdicts import one_of, pages, parse_time
+from storage.error_codes import FAILURES, ErrorCode
+from storage.failures import count_failures, retry_job
+from storage.verdicts import VerdictFilter, find_verdicts
+
+Codes = Annotated[
+    list[str] | None,
+    typer.Option("--code", help="Only with this error code; may be repeated. Without: all codes but `cancelled`."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    for command in (failed, retry):
+        app.command()(command)
+
+
+def failed(
+    code: Codes = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
+    job: Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="List at most so many; the counts are of all.")] = None,
+    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002
+) -> None:
+    """List the images that ended in an error, with the reasons, newest first, and count them by code."""
+    wanted = VerdictFilter(
+        job_id=parse_id(job) if job else None, outcome="error", since=parse_time(since), error_codes=chosen(code)
+    )
+    with session() as current:
+        output = writer(format)
+        for page in pages(find_verdicts(current.engine, wanted, limit)):
+            output.write(page)
+        counts = count_failures(current.engine, wanted)
+    counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    print(
+        f"{plural(sum(counts.values()), 'image')} failed{': ' if counted else ''}{counted}",
+        file=sys.stdout if format is Format.TABLE else sys.stderr,
+    )
+
+
+def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
+    """Submit the failed images of a job that has ended as a new job and print its id; `starlight job` shows the link.
+
+    The new job has the old one's submitter, priority and threshold.
+    """
+    codes = chosen(code)
+    with session() as current:
+        submission = retry_job(
+            current.engine,
+            existing(current, job_id).id,
+            codes=codes,
+            name=name,
+            chunk_size=current.settings.chunk_size,
+        )
+    print(submission.job_id)
+    print(plural(submission.total, "image"), file=sys.stderr)
+
+
+def chosen(codes: list[str] | None) -> tuple[str, ...]:
+    """Return the codes; raises UsageError where one is none."""
+    known = tuple(ErrorCode)
+    for code in codes or ():
+        one_of("error code", code, known)
+    return tuple(codes or FAILURES)

@@ -1,0 +1,98 @@
+"""Images that ended in an error: counted by their codes, and scanned again as a new job."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, text
+
+from storage.database import SUBMITTED
+from storage.error_codes import FAILURES
+from storage.jobs import Submission
+from storage.verdicts import VerdictFilter
+
+
+class RetryError(ValueError):
+    """A job that cannot be retried; the message says why."""
+
+
+def count_failures(engine: Engine, wanted: VerdictFilter) -> dict[str, int]:
+    """Return how many verdicts have which error code, most frequent first."""
+    where, parameters = wanted.conditions()
+    query = text(f"""
+        SELECT error_code, count(*) AS images FROM verdicts WHERE outcome = 'error' AND {where}
+        GROUP BY error_code ORDER BY count(*) DESC, error_code
+    """)
+    with engine.connect() as connection:
+        return {row.error_code: row.images for row in connection.execute(query, parameters)}
+
+
+def retry_job(
+    engine: Engine,
+    job_id: uuid.UUID,
+    *,
+    codes: Sequence[str] = FAILURES,
+    name: str | None = None,
+    chunk_size: int = 64,
+) -> Submission:
+    """Submit the images of an ended job that failed with one of these codes as a new job, in the same order.
+
+    The new job names the old one as `retry_of` and has its submitter, priority and threshold, and its name unless
+    another is given. One transaction, inside the database: memory does not grow with the job. Raises RetryError
+    where there is no such job, it has not ended, or nothing in it failed so.
+    """
+    with engine.begin() as connection:
+        job = connection.execute(
+            text("SELECT submitter, priority, clean + stego + error = total AS ended FROM jobs WHERE id = :id"),
+            {"id": job_id},
+        ).one_or_none()
+        if job is None:
+            raise RetryError(f"there is no job {job_id}")
+        if not job.ended:
+            raise RetryError(f"job {job_id} has not ended yet: wait for it, or cancel it")
+        retry_id = connection.execute(
+            text("""
+                INSERT INTO jobs (name, submitter, priority, threshold, retry_of, total)
+                SELECT coalesce(:name, name), submitter, priority, threshold, id, 0 FROM jobs WHERE id = :id
+                RETURNING id
+            """),
+            {"id": job_id, "name": name},
+        ).scalar_one()
+        total = int(
+            connection.execute(
+                COPY_FAILED,
+                {
+                    "id": job_id,
+                    "retry_id": retry_id,
+                    "submitter": job.submitter,
+                    "priority": job.priority,
+                    "codes": list(codes),
+                    "chunk_size": chunk_size,
+                },
+            ).scalar_one()
+        )
+        if total == 0:
+            raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
+        connection.execute(text("UPDATE jobs SET total = :total WHERE id = :id"), {"total": total, "id": retry_id})
+        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+    return Submission(retry_id, total, created=True)
+
+
+COPY_FAILED = text("""
+    WITH failed AS (
+        SELECT uri, (row_number() OVER (ORDER BY ordinal) - 1)::int4 AS place FROM verdicts
+        WHERE job_id = :id AND outcome = 'error' AND error_code = ANY(:codes)
+    ), stored AS (
+        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs)
+        SELECT :retry_id, :submitter, :priority, min(place), array_agg(uri ORDER BY place)
+        FROM failed GROUP BY place / :chunk_size
+        RETURNING cardinality(refs) AS images
+    )
+    SELECT coalesce(sum(images), 0) FROM stored
+""")
+
+
+def list_retries(engine: Engine, job_id: uuid.UUID) -> list[uuid.UUID]:
+    """Return the jobs that scanned failed images of this one again, oldest first."""
+    with engine.connect() as connection:
+        query = text("SELECT id FROM jobs WHERE retry_of = :id ORDER BY id")
+        return list(connection.execute(query, {"id": job_id}).scalars())

@@ -1,0 +1,103 @@
+"""Failed images: found, counted, and scanned again as a new job."""
+
+import uuid
+
+import pytest
+from sqlalchemy import Engine, text
+
+from storage.chunks import finish_chunk
+from storage.failures import RetryError, count_failures, list_retries, retry_job
+from storage.jobs import audit_jobs, cancel_job, get_job, list_jobs, submit_job
+from storage.verdicts import NewVerdict, VerdictFilter, find_verdicts
+from tests.integration.rows import claimed, execute, submitted, verdicts_for
+
+# Ordinals of the job below by how they failed; the others are clean.
+FAILED = {1: "not_found", 4: "unavailable", 5: "not_found", 9: "corrupt"}
+
+
+@pytest.fixture
+def job_id(engine: Engine) -> uuid.UUID:
+    """A job of ten images in chunks of four, four of them failed."""
+    references = [f"file:///image-{number}" for number in range(10)]
+    job_id = submit_job(engine, references, submitter="ann", name="june", priority="interactive", chunk_size=4).job_id
+    execute(engine, "UPDATE jobs SET threshold = 0.75")
+    for claim in claimed(engine, priority="interactive"):
+        verdicts = [
+            NewVerdict(clean.ordinal, clean.uri, "error", error_code=FAILED[clean.ordinal], error_detail="why")
+            if clean.ordinal in FAILED
+            else clean
+            for clean in verdicts_for(engine, claim)
+        ]
+        assert finish_chunk(engine, claim, verdicts)
+    return job_id
+
+
+def test_failures_are_counted_by_code(engine: Engine, job_id: uuid.UUID) -> None:
+    submitted(engine, 3)
+    (other,) = claimed(engine)
+    finish_chunk(engine, other, verdicts_for(engine, other, "error"))
+
+    assert count_failures(engine, VerdictFilter()) == {"empty": 3, "not_found": 2, "corrupt": 1, "unavailable": 1}
+    assert count_failures(engine, VerdictFilter(job_id=job_id, error_codes=("corrupt", "empty"))) == {"corrupt": 1}
+    assert count_failures(engine, VerdictFilter(error_codes=("cancelled",))) == {}
+
+
+def test_failures_are_found_by_code(engine: Engine, job_id: uuid.UUID) -> None:
+    found = find_verdicts(engine, VerdictFilter(job_id=job_id, error_codes=("not_found", "corrupt")))
+
+    assert [(verdict["ordinal"], verdict["error_code"]) for verdict in found] == [
+        (1, "not_found"), (5, "not_found"), (9, "corrupt"),
+    ]  # fmt: skip
+
+
+def test_a_retry_is_a_job_like_the_first_of_its_failed_images_in_order(engine: Engine, job_id: uuid.UUID) -> None:
+    retry = retry_job(engine, job_id, chunk_size=3)
+
+    job = get_job(engine, retry.job_id)
+    assert (job.retry_of, job.total, job.state) == (job_id, 4, "pending")
+    assert (job.name, job.submitter, job.priority) == ("june", "ann", "interactive")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT DISTINCT threshold FROM jobs")).scalar_one() == 0.75
+    claims = claimed(engine, priority="interactive")
+    assert [claim.images for claim in claims] == [
+        [(0, "file:///image-1"), (1, "file:///image-4"), (2, "file:///image-5")], [(3, "file:///image-9")],
+    ]  # fmt: skip
+    for claim in claims:
+        assert finish_chunk(engine, claim, verdicts_for(engine, claim))
+    assert all(audit.exact for audit in audit_jobs(engine))
+    assert get_job(engine, job_id).error == 4
+    assert list_retries(engine, job_id) == [retry.job_id]
+
+
+def test_a_retry_may_be_of_some_codes_and_have_a_name_of_its_own(engine: Engine, job_id: uuid.UUID) -> None:
+    retry = retry_job(engine, job_id, codes=("not_found",), name="again")
+
+    assert (retry.total, get_job(engine, retry.job_id).name) == (2, "again")
+
+
+def test_cancelled_images_are_retried_only_when_asked_for(engine: Engine) -> None:
+    job_id = submitted(engine, 4)
+    cancel_job(engine, job_id)
+
+    with pytest.raises(RetryError, match="no image of job"):
+        retry_job(engine, job_id)
+
+    assert retry_job(engine, job_id, codes=("cancelled",)).total == 4
+
+
+def test_a_job_that_has_not_ended_is_not_retried(engine: Engine) -> None:
+    job_id = submitted(engine, 8)
+    first, _ = claimed(engine)
+    finish_chunk(engine, first, verdicts_for(engine, first, "error"))
+
+    with pytest.raises(RetryError, match="has not ended yet"):
+        retry_job(engine, job_id)
+
+
+def test_what_cannot_be_retried_leaves_nothing(engine: Engine, job_id: uuid.UUID) -> None:
+    with pytest.raises(RetryError, match="with one of the codes truncated"):
+        retry_job(engine, job_id, codes=("truncated",))
+    with pytest.raises(RetryError, match="there is no job"):
+        retry_job(engine, uuid.uuid4())
+
+    assert [job.id for job in list_jobs(engine)] == [job_id]
