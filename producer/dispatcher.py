@@ -6,18 +6,18 @@ and a chunk that is dispatched without a message in Redis is published again.
 """
 
 import logging
-import time
 import uuid
 from collections.abc import Callable
 
 import redis
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError as DatabaseError
+from sqlalchemy.exc import DBAPIError
 
 from storage.broker import count_messages, queue_for
 from storage.chunks import count_in_flight, pick_chunks, recover_lost_chunk, unclaimed_chunks
-from storage.database import FINISHED, SUBMITTED, backoff, notifications
+from storage.database import FINISHED, SUBMITTED, notifications, passes
+from storage.outages import POSTGRESQL, REDIS, Patience
 from storage.schema import PRIORITIES
 from storage.settings import Settings
 from storage.workers import live_workers
@@ -47,15 +47,19 @@ class Dispatcher:
 
     def run(self) -> None:
         """Do a round whenever something is submitted or finished, and at every interval, waiting out lost servers."""
-        pauses = backoff()
+        database, broker = Patience(POSTGRESQL), Patience(REDIS)
         for _ in notifications(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
             try:
                 self.round()
-                pauses = backoff()
-            except (redis.RedisError, BrokerError, DatabaseError) as error:
-                pause = next(pauses)
-                log.warning("a server does not answer, trying again in %.1f s: %s", pause, str(error).strip())
-                time.sleep(pause)
+            except (redis.RedisError, BrokerError) as error:
+                broker.wait(error)
+            except DBAPIError as error:
+                if not passes(error):
+                    raise
+                database.wait(error.orig or error)
+            else:
+                database.over()
+                broker.over()
 
     def round(self) -> None:
         """Recover lost chunks, publish again what has no message, and fill the window."""

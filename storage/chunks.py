@@ -43,20 +43,21 @@ def count_losses(engine: Engine, chunk_id: uuid.UUID) -> int | None:
 
 
 def claim_chunk(
-    engine: Engine, chunk_id: uuid.UUID, worker: str, lease_s: float, *, losses: int | None = None
+    engine: Engine, chunk_id: uuid.UUID, claimant: str, lease_s: float, *, losses: int | None = None
 ) -> Claim | None:
-    """Take the chunk for `worker`, or return None where somebody else has it, it has ended, or it is put off.
+    """Take the chunk for `claimant`, or return None where somebody else has it, it has ended, or it is put off.
 
+    Who has the chunk already gets it anew: the connection may have broken after the claim was stored.
     With `losses`, also where it was lost since they were counted: who claims it then must treat it otherwise.
     """
     with engine.begin() as connection:
         row = connection.execute(
             text("""
                 WITH claimed AS (
-                    UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :worker,
+                    UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,
                         lease_until = now() + make_interval(secs => :lease_s)
-                    WHERE id = :id AND state IN ('pending', 'dispatched') AND losses = coalesce(:losses, losses)
-                        AND (not_before IS NULL OR not_before <= now())
+                    WHERE id = :id AND (state IN ('pending', 'dispatched') OR state = 'running' AND worker = :claimant)
+                        AND losses = coalesce(:losses, losses) AND (not_before IS NULL OR not_before <= now())
                     RETURNING id, job_id, attempt, losses, priority, first_ordinal, refs, tries
                 ), started AS (
                     UPDATE jobs SET state = 'running', started_at = now()
@@ -68,7 +69,7 @@ def claim_chunk(
                 ) END AS judged
                 FROM claimed
             """),
-            {"id": chunk_id, "worker": worker, "lease_s": lease_s, "losses": losses},
+            {"id": chunk_id, "claimant": claimant, "lease_s": lease_s, "losses": losses},
         ).one_or_none()
     return Claim(*row) if row else None
 
@@ -152,15 +153,20 @@ def release_chunks(engine: Engine, claims: Sequence[Claim]) -> None:
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
 
 
-def renew_leases(engine: Engine, worker: str, claims: Sequence[Claim], lease_s: float) -> None:
+def renew_leases(engine: Engine, claims: Sequence[Claim], lease_s: float) -> None:
     """Extend the leases that still hold; chunks that were taken away stay away."""
     with engine.begin() as connection:
         connection.execute(
             text("""
                 UPDATE chunks SET lease_until = now() + make_interval(secs => :lease_s)
-                WHERE id = ANY(:ids) AND worker = :worker AND state = 'running'
+                FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int4[])) AS held (id, attempt)
+                WHERE chunks.id = held.id AND chunks.attempt = held.attempt AND state = 'running'
             """),
-            {"ids": [claim.chunk_id for claim in claims], "worker": worker, "lease_s": lease_s},
+            {
+                "ids": [claim.chunk_id for claim in claims],
+                "attempts": [claim.attempt for claim in claims],
+                "lease_s": lease_s,
+            },
         )
 
 

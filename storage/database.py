@@ -1,7 +1,5 @@
 """The connection to PostgreSQL, its migrations and its notifications."""
 
-import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -9,7 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from storage.outages import POSTGRESQL, Patience
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -19,10 +19,7 @@ SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x53544152
-RECONNECT_FIRST_S = 0.2
-RECONNECT_LONGEST_S = 15.0
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -73,12 +70,13 @@ def is_newest(engine: Engine) -> bool:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest
 
 
-def backoff() -> Iterator[float]:
-    """Yield the pauses between tries, in seconds: growing, up to a limit, without end."""
-    pause = RECONNECT_FIRST_S
-    while True:
-        yield pause
-        pause = min(2 * pause, RECONNECT_LONGEST_S)
+def passes(error: DBAPIError) -> bool:
+    """Whether an operation may succeed later as it is: the server is away, full, overloaded or not to be written to."""
+    return (
+        isinstance(error, OperationalError)
+        or error.connection_invalidated
+        or isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction)
+    )
 
 
 def patiently(operation: Callable[[], T]) -> T:
@@ -86,14 +84,14 @@ def patiently(operation: Callable[[], T]) -> T:
 
     The operation may run again after it took effect, where the connection broke during its commit: it must bear that.
     """
-    pauses = backoff()
-    while True:
-        try:
-            return operation()
-        except OperationalError as error:
-            pause = next(pauses)
-            log.warning("the database does not answer, trying again in %.1f s: %s", pause, str(error.orig).strip())
-            time.sleep(pause)
+    with Patience(POSTGRESQL) as patience:
+        while True:
+            try:
+                return operation()
+            except DBAPIError as error:
+                if not passes(error):
+                    raise
+                patience.wait(error.orig or error)
 
 
 def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:
@@ -102,19 +100,17 @@ def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> 
     The first set is empty, once we listen, so that what happened before can be looked up. A lost connection is
     opened again with a growing pause and reported by another empty set.
     """
-    pauses = backoff()
+    patience = Patience(POSTGRESQL)
     while True:
         try:
             with _listener(engine, channels) as connection:
-                pauses = backoff()
+                patience.over()
                 yield set()
                 while True:
                     heard = {notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)}
                     yield heard | {notice.payload for notice in connection.notifies(timeout=0)}
         except psycopg.OperationalError as error:
-            pause = next(pauses)
-            log.warning("database connection lost, trying again in %.1f s: %s", pause, str(error).strip())
-            time.sleep(pause)
+            patience.wait(error)
 
 
 def _listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:

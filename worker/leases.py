@@ -1,6 +1,5 @@
 """Keeps the leases of running chunks alive, and the worker's own place among the live ones."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,18 +8,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage.chunks import Claim, renew_leases
+from storage.outages import POSTGRESQL, Patience
 
 RENEWALS_PER_LEASE = 4
-
-log = logging.getLogger(__name__)
 
 
 class Leases:
     """One thread that renews, several times per lease, what this process holds."""
 
-    def __init__(self, engine: Engine, worker: str, lease_s: float, report: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, lease_s: float, report: Callable[[], None]) -> None:
         self._engine = engine
-        self._worker = worker
         self._lease_s = lease_s
         self._report = report
         self._claims: dict[int, Claim] = {}
@@ -51,10 +48,14 @@ class Leases:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ending.wait(self._lease_s / RENEWALS_PER_LEASE):
-            claims = self.held()
+        patience = Patience(POSTGRESQL)
+        pause = self._lease_s / RENEWALS_PER_LEASE
+        while not self._ending.wait(pause):
+            pause = self._lease_s / RENEWALS_PER_LEASE
             try:
                 self._report()
-                renew_leases(self._engine, self._worker, claims, self._lease_s)
+                renew_leases(self._engine, self.held(), self._lease_s)
             except SQLAlchemyError as error:
-                log.warning("could not renew %d leases, trying again: %s", len(claims), error.__cause__ or error)
+                pause = min(pause, patience.failed(error.__cause__ or error))
+            else:
+                patience.over()

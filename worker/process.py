@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -60,7 +61,7 @@ class WorkerProcess:
         self._retries = Retries(settings)
         self._gate = Gate()
         patiently(self.report)
-        self._leases = Leases(engine, name, settings.lease_s, self.report)
+        self._leases = Leases(engine, settings.lease_s, self.report)
 
     def report(self) -> None:
         """Say in the database that this worker lives."""
@@ -77,7 +78,10 @@ class WorkerProcess:
         # A chunk that was lost before may be the one that kills workers: it must not take others with it. And it is
         # claimed behind the gate, or the suspects that wait there would count as lost with the one inside.
         with self._gate.passing(alone=losses > 0):
-            claim = patiently(lambda: claim_chunk(self._engine, chunk_id, self._name, self._lease_s, losses=losses))
+            # A claimant of its own for each claim: one that is made again, because the answer to the first was lost,
+            # gets the chunk, and a second message for the same chunk does not.
+            claimant = f"{self._name} {secrets.token_hex(4)}"
+            claim = patiently(lambda: claim_chunk(self._engine, chunk_id, claimant, self._lease_s, losses=losses))
             return NOTHING_TO_DO if claim is None else self._scan(claim)
 
     def _scan(self, claim: Claim) -> str:

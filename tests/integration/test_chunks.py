@@ -1,7 +1,6 @@
 """Chunks: one claimant, one outcome, and the way back of what was lost."""
 
 import uuid
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -83,17 +82,42 @@ def test_verdicts_and_the_end_of_the_chunk_are_stored_together_or_not_at_all(eng
     assert chunk_states(engine) == ["running"]
 
 
-def test_leases_are_renewed_only_by_their_holder(engine: Engine) -> None:
-    submitted(engine, 8)
-    claims = claimed(engine, "cpu0")
+def test_a_lease_that_was_lost_is_not_renewed_even_by_a_worker_of_the_same_name(engine: Engine) -> None:
+    submitted(engine, 4)
+    zombie = claimed(engine, "cpu0")
+    expire_leases(engine)
+    assert recover_lost_chunk(engine, 3, NO_LEASE)
+    claimed(engine, "cpu0")
     expire_leases(engine)
 
-    renew_leases(engine, "cpu1", claims, LEASE_S)
-    assert recover_lost_chunk(engine, 3, NO_LEASE)
-    renew_leases(engine, "cpu0", claims, LEASE_S)
+    renew_leases(engine, zombie, LEASE_S)
 
+    assert recover_lost_chunk(engine, 3, NO_LEASE)
+
+
+def test_leases_are_renewed_by_their_holder(engine: Engine) -> None:
+    submitted(engine, 8)
+    first, _ = claimed(engine, "cpu0")
+    expire_leases(engine)
+
+    renew_leases(engine, [first], LEASE_S)
+
+    assert recover_lost_chunk(engine, 3, NO_LEASE)
     assert not recover_lost_chunk(engine, 3, NO_LEASE)
-    assert Counter(chunk_states(engine)) == {"pending": 1, "running": 1}
+    assert chunk_states(engine) == ["running", "pending"]
+
+
+def test_a_claim_that_is_made_again_by_the_same_claimant_holds_and_no_other(engine: Engine) -> None:
+    submitted(engine, 4)
+    (chunk,) = pick_chunks(engine, "bulk", 1000)
+    first = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
+
+    again = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
+
+    assert claim_chunk(engine, chunk, "cpu0 b", LEASE_S) is None
+    assert not finish_chunk(engine, first, verdicts_for(engine, first))
+    assert finish_chunk(engine, again, verdicts_for(engine, again))
+    assert claim_chunk(engine, chunk, "cpu0 a", LEASE_S) is None
 
 
 def test_nothing_counts_as_lost_until_workers_could_renew_after_a_start_of_postgres(engine: Engine) -> None:

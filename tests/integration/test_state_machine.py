@@ -108,7 +108,7 @@ class Accounts(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule()
     def renew(self) -> None:
-        renew_leases(self.engine, "cpu0", self.claims, LEASE_S)
+        renew_leases(self.engine, self.claims, LEASE_S)
 
     @rule()
     def let_leases_run_out(self) -> None:

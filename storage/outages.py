@@ -1,0 +1,82 @@
+"""Waiting for a server that is away: with a growing pause, one line in the log when it goes and one when it is back."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 15.0
+
+log = logging.getLogger(__name__)
+
+
+def backoff() -> Iterator[float]:
+    """Yield the pauses between tries, in seconds: growing, up to a limit, without end."""
+    pause = FIRST_PAUSE_S
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+class Server:
+    """A server that threads of this process wait for; it is back once none of them waits any more."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._since = 0.0
+
+    def missed(self, reason: str) -> None:
+        """Count one more who waits."""
+        with self._lock:
+            self._waiting += 1
+            if self._waiting == 1:
+                self._since = time.monotonic()
+                log.warning("%s does not do its work; waiting until it does: %s", self._name, reason)
+
+    def reached(self) -> None:
+        """Count one less."""
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting == 0:
+                log.warning("%s works again after %.1f s", self._name, time.monotonic() - self._since)
+
+
+class Patience:
+    """One thread's waiting for one server, from its first failure until the block ends or `over` is called."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._pauses: Iterator[float] | None = None
+
+    def __enter__(self) -> "Patience":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.over()
+
+    def failed(self, error: BaseException) -> float:
+        """Note that the server failed; return for how many seconds to leave it alone."""
+        if self._pauses is None:
+            self._pauses = backoff()
+            self._server.missed(str(error).strip().partition("\n")[0])
+        return next(self._pauses)
+
+    def wait(self, error: BaseException) -> None:
+        """Note that the server failed, and pause."""
+        time.sleep(self.failed(error))
+
+    def over(self) -> None:
+        """Note that the server does its work."""
+        if self._pauses is not None:
+            self._pauses = None
+            self._server.reached()
+
+
+POSTGRESQL = Server("PostgreSQL")
+REDIS = Server("Redis")
