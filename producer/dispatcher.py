@@ -47,19 +47,19 @@ class Dispatcher:
 
     def run(self) -> None:
         """Do a round whenever something is submitted or finished, and at every interval, waiting out lost servers."""
-        database, broker = Patience(POSTGRESQL), Patience(REDIS)
-        for _ in notifications(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
-            try:
-                self.round()
-            except (redis.RedisError, BrokerError) as error:
-                broker.wait(error)
-            except DBAPIError as error:
-                if not passes(error):
-                    raise
-                database.wait(error.orig or error)
-            else:
-                database.over()
-                broker.over()
+        with Patience(POSTGRESQL) as database, Patience(REDIS) as broker:
+            for _ in notifications(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
+                try:
+                    self.round()
+                except (redis.RedisError, BrokerError) as error:
+                    broker.wait(error)
+                except DBAPIError as error:
+                    if not passes(error):
+                        raise
+                    database.wait(error.orig or error)
+                else:
+                    database.over()
+                    broker.over()
 
     def round(self) -> None:
         """Recover lost chunks, publish again what has no message, and fill the window."""

@@ -100,17 +100,17 @@ def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> 
     The first set is empty, once we listen, so that what happened before can be looked up. A lost connection is
     opened again with a growing pause and reported by another empty set.
     """
-    patience = Patience(POSTGRESQL)
-    while True:
-        try:
-            with _listener(engine, channels) as connection:
-                patience.over()
-                yield set()
-                while True:
-                    heard = {notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)}
-                    yield heard | {notice.payload for notice in connection.notifies(timeout=0)}
-        except psycopg.OperationalError as error:
-            patience.wait(error)
+    with Patience(POSTGRESQL) as patience:
+        while True:
+            try:
+                with _listener(engine, channels) as connection:
+                    patience.over()
+                    yield set()
+                    while True:
+                        heard = {notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)}
+                        yield heard | {notice.payload for notice in connection.notifies(timeout=0)}
+            except psycopg.OperationalError as error:
+                patience.wait(error)
 
 
 def _listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:

@@ -48,14 +48,14 @@ class Leases:
         self._thread.join()
 
     def _run(self) -> None:
-        patience = Patience(POSTGRESQL)
         pause = self._lease_s / RENEWALS_PER_LEASE
-        while not self._ending.wait(pause):
-            pause = self._lease_s / RENEWALS_PER_LEASE
-            try:
-                self._report()
-                renew_leases(self._engine, self.held(), self._lease_s)
-            except SQLAlchemyError as error:
-                pause = min(pause, patience.failed(error.__cause__ or error))
-            else:
-                patience.over()
+        with Patience(POSTGRESQL) as patience:
+            while not self._ending.wait(pause):
+                pause = self._lease_s / RENEWALS_PER_LEASE
+                try:
+                    self._report()
+                    renew_leases(self._engine, self.held(), self._lease_s)
+                except SQLAlchemyError as error:
+                    pause = min(pause, patience.failed(error.__cause__ or error))
+                else:
+                    patience.over()

@@ -97,7 +97,7 @@ class WorkerProcess:
             abandon_chunk(self._engine, claim)
             raise
         if not stored:
-            return "nothing stored: another worker had the chunk by then, or the job was cancelled"
+            return "nothing stored: it was before, another worker had the chunk by then, or the job was cancelled"
         result = summary(Counter(verdict.outcome for verdict in verdicts))
         left = len(scanned) - len(verdicts)
         return f"{result}; {left} put off for {put_off_s:.0f} s" if left else result

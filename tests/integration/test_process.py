@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from storage.settings import Settings
 from storage.workers import live_workers
 from tests.images import encoded
 from tests.integration.rows import chunk_states, execute
-from worker.process import WorkerProcess
+from worker.process import NOTHING_TO_DO, WorkerProcess
 from worker.v4.card import ModelCard
 from worker.v4.detector import Score
 from worker.v4.planes import Planes
@@ -70,10 +71,27 @@ def test_a_chunk_is_scanned_once_however_often_its_message_comes(
     (chunk,) = pick_chunks(engine, "bulk", 10)
 
     assert process.scan_chunk(chunk) == "2 images: 1 error"
-    assert process.scan_chunk(chunk) == "nothing to do: claimed elsewhere, ended or replaced"
+    assert process.scan_chunk(chunk) == NOTHING_TO_DO
 
     job = get_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("done", 1, 1)
+    assert next(audit_jobs(engine, [job_id])).exact
+
+
+def test_a_message_that_comes_three_times_at_once_is_scanned_once(
+    engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
+) -> None:
+    job_id = submit_job(engine, references, submitter="ann").job_id
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+    detector.may_score.clear()
+
+    with ThreadPoolExecutor() as pool:
+        scans = [pool.submit(process.scan_chunk, chunk) for _ in range(3)]
+        first, second = islice(as_completed(scans, PATIENCE_S), 2)
+        assert first.result() == second.result() == NOTHING_TO_DO
+        detector.may_score.set()
+        assert sorted(scan.result(PATIENCE_S) for scan in scans) == ["2 images: 1 error", NOTHING_TO_DO, NOTHING_TO_DO]
+
     assert next(audit_jobs(engine, [job_id])).exact
 
 

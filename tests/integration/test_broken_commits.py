@@ -1,0 +1,64 @@
+"""A connection that breaks during a commit: whether it took effect is not known, and must not matter."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from storage.chunks import pick_chunks
+from storage.database import connect
+from storage.jobs import audit_jobs, get_job, list_jobs, submit_job
+from storage.settings import Settings
+from tests.integration.test_process import CARD, HeldDetector
+from tests.integration.wire import Wire, wire_to
+from worker.process import WorkerProcess
+
+
+@pytest.fixture
+def wire(database_url: str) -> Iterator[Wire]:
+    with wire_to(database_url) as wire:
+        yield wire
+
+
+@pytest.fixture
+def wired(wire: Wire) -> Iterator[Engine]:
+    engine = connect(wire.url)
+    yield engine
+    engine.dispose()
+
+
+# A scan commits twice: its claim, and its verdicts.
+@pytest.mark.parametrize("commit", [0, 1])
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_scan_whose_commit_is_cut_stores_each_verdict_once_and_loses_nothing(
+    engine: Engine, wire: Wire, wired: Engine, configured: Settings, commit: int, heard: bool
+) -> None:
+    process = WorkerProcess(wired, configured, name="cpu0@here", device=CARD.name, detector=HeldDetector())
+    job_id = submit_job(engine, ["file:///nothing", "file:///nowhere"], submitter="ann").job_id
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+
+    wire.break_at(commit, heard=heard)
+    process.scan_chunk(chunk)
+
+    assert wire.broken == 1
+    assert get_job(engine, job_id).state == "done"
+    assert next(audit_jobs(engine, [job_id])).exact
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT losses FROM chunks")).scalar_one() == 0
+    process.close()
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_submission_whose_commit_is_cut_fails_and_may_be_made_again_under_its_key(
+    engine: Engine, wire: Wire, wired: Engine, heard: bool
+) -> None:
+    wire.break_at(0, heard=heard)
+    with pytest.raises(OperationalError):
+        submit_job(wired, ["file:///a"], submitter="ann", idempotency_key="k")
+    assert wire.broken == 1
+
+    again = submit_job(wired, ["file:///a"], submitter="ann", idempotency_key="k")
+
+    assert [job.id for job in list_jobs(engine)] == [again.job_id]
+    assert again.created is not heard

@@ -1,0 +1,200 @@
+"""Servers that answer and refuse: what waits goes on later, and what a person typed says so."""
+
+import logging
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+from sqlalchemy import Engine, text
+
+from producer.dispatcher import Dispatcher, publish
+from storage.chunks import pick_chunks
+from storage.jobs import audit_jobs, get_job, list_jobs, submit_job
+from storage.settings import Settings
+from tests.acceptance.command import STARLIGHT, environment
+from tests.integration.rows import execute, submitted
+from tests.integration.test_process import CARD, HeldDetector
+from worker.app import app
+from worker.process import WorkerProcess
+
+PATIENCE_S = 60
+# Disk full, out of memory, too many connections, starting up, and only to be read from, after a failover.
+REFUSALS = ("53100", "53200", "53300", "57P03", "25006")
+
+
+def refuse(engine: Engine, table: str, sqlstate: str) -> None:
+    """Have the database refuse to commit whatever changes the table."""
+    execute(
+        engine,
+        f"""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{sqlstate}'; END $$;
+            CREATE CONSTRAINT TRIGGER refusal AFTER INSERT OR UPDATE ON {table}
+                DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()
+        """,
+    )
+
+
+def relent(engine: Engine) -> None:
+    """Take the refusal back."""
+    execute(engine, "DROP FUNCTION refuse() CASCADE")
+
+
+class Log(logging.Handler):
+    """Notes that somebody waits for a server, and how many lines that took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        self.waits.set()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    handler = Log()
+    logger = logging.getLogger("storage.outages")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(engine, configured, name="cpu0@here", device=CARD.name, detector=HeldDetector())
+    yield process
+    process.close()
+
+
+@pytest.mark.parametrize("table", ["chunks", "verdicts"])
+@pytest.mark.parametrize("sqlstate", REFUSALS)
+def test_a_worker_waits_until_the_database_takes_what_it_has(
+    engine: Engine, process: WorkerProcess, log: Log, table: str, sqlstate: str
+) -> None:
+    job_id = submit_job(engine, ["file:///nothing", "file:///nowhere"], submitter="ann").job_id
+    (chunk,) = pick_chunks(engine, "bulk", 10)
+    refuse(engine, table, sqlstate)
+
+    with ThreadPoolExecutor() as pool:
+        scanned = pool.submit(process.scan_chunk, chunk)
+        assert log.waits.wait(PATIENCE_S)
+        assert get_job(engine, job_id).finished == 0
+        relent(engine)
+        assert scanned.result(PATIENCE_S) == "2 images: 2 error"
+
+    assert next(audit_jobs(engine, [job_id])).exact
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT attempt, losses FROM chunks")).one() == (1, 0)
+    assert [line.split(":")[0] for line in log.lines[:1]] == ["PostgreSQL does not do its work; waiting until it does"]
+    assert [line.startswith("PostgreSQL works again") for line in log.lines] == [False, True]
+
+
+class EnoughError(Exception):
+    """Ends a dispatcher that would run for ever."""
+
+
+def publish_once(chunk_id: uuid.UUID, priority: str) -> None:
+    publish(chunk_id, priority)
+    raise EnoughError
+
+
+@pytest.fixture
+def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator["redis.Redis"]:
+    monkeypatch.setitem(app.conf, "broker_url", redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> Dispatcher:
+    quick = {"dispatch_interval_s": 0.05, "republish_after_s": 0.001}
+    return Dispatcher(engine, broker, configured.model_copy(update=quick), publish_once)
+
+
+def test_the_dispatcher_waits_until_the_database_can_be_written(
+    engine: Engine, dispatcher: Dispatcher, broker: "redis.Redis", log: Log
+) -> None:
+    submitted(engine, 1)
+    refuse(engine, "chunks", "53100")
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(dispatcher.run)
+        assert log.waits.wait(PATIENCE_S)
+        relent(engine)
+        assert isinstance(running.exception(PATIENCE_S), EnoughError)
+
+    assert broker.llen("scan.bulk") == 1
+    assert log.lines[0].startswith("PostgreSQL does not do its work; waiting until it does: not now")
+
+
+def out_of_memory(broker: "redis.Redis") -> Callable[[], object]:
+    before = broker.config_get("maxmemory")["maxmemory"]
+    broker.config_set("maxmemory", 1)
+    return lambda: broker.config_set("maxmemory", before)
+
+
+def read_only(broker: "redis.Redis") -> Callable[[], object]:
+    broker.replicaof("127.0.0.1", 1)
+    return lambda: broker.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("trouble", [out_of_memory, read_only])
+def test_the_dispatcher_waits_until_redis_takes_messages(
+    engine: Engine,
+    dispatcher: Dispatcher,
+    broker: "redis.Redis",
+    log: Log,
+    trouble: Callable[["redis.Redis"], Callable[[], object]],
+) -> None:
+    submitted(engine, 1)
+    relieve = trouble(broker)
+
+    with ThreadPoolExecutor() as pool:
+        try:
+            running = pool.submit(dispatcher.run)
+            assert log.waits.wait(PATIENCE_S)
+        finally:
+            relieve()
+        assert isinstance(running.exception(PATIENCE_S), EnoughError)
+
+    assert broker.llen("scan.bulk") == 1
+    assert log.lines[0].startswith("Redis does not do its work; waiting until it does: ")
+    assert len(log.lines) == 2
+
+
+def test_a_million_waiting_images_take_no_room_in_redis(
+    engine: Engine, broker: "redis.Redis", configured: Settings
+) -> None:
+    dispatcher = Dispatcher(engine, broker, configured)
+    before = broker.info("memory")["used_memory"]
+    submitted(engine, 1_000_000, chunk_size=64)
+
+    for _ in range(3):
+        dispatcher.round()
+
+    assert broker.llen("scan.bulk") == configured.dispatch_window
+    assert broker.info("memory")["used_memory"] - before < 2**20
+
+
+@pytest.mark.parametrize("sqlstate", REFUSALS)
+def test_a_submission_that_is_not_stored_says_so(engine: Engine, configured: Settings, sqlstate: str) -> None:
+    refuse(engine, "jobs", sqlstate)
+    addresses = {"database_url": configured.database_url, "redis_url": configured.redis_url}
+
+    run = subprocess.run(
+        [*STARLIGHT, "submit", sys.executable],
+        env=environment(addresses), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("starlight: the database does not do what it should: not now")
+    assert "Traceback" not in run.stderr
+    assert list_jobs(engine) == []

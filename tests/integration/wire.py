@@ -1,0 +1,88 @@
+"""A wire between a client and PostgreSQL that breaks at a commit, before the server hears of it or after."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import make_url
+
+# As psycopg sends it: a simple query.
+COMMIT = b"COMMIT\0"
+
+
+class Wire:
+    """Forwards connections to the server; breaks the connection of the commit that `commits_left` counts down to."""
+
+    def __init__(self, database_url: str) -> None:
+        self._server = make_url(database_url)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = self._server.set(host="127.0.0.1", port=self._listener.getsockname()[1]).render_as_string(
+            hide_password=False
+        )
+        self.commits_left: int | None = None
+        self.heard = False
+        self.broken = 0
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def break_at(self, commit: int, *, heard: bool) -> None:
+        """Break the connection at the next commit but `commit`; the server has done it where it has `heard` of it."""
+        self.commits_left, self.heard = commit, heard
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection((self._server.host or "", self._server.port or 0))
+            for forward, sides in ((self._requests, (client, server)), (self._answers, (server, client))):
+                threading.Thread(target=forward, args=sides, daemon=True).start()
+
+    def _requests(self, client: socket.socket, server: socket.socket) -> None:
+        while data := _received(client):
+            if COMMIT in data and self._is_the_one():
+                if self.heard:
+                    # The way back first: what the server answers now is for nobody.
+                    client.shutdown(socket.SHUT_RDWR)
+                    server.sendall(data)
+                client.close()
+                server.shutdown(socket.SHUT_WR)
+                self.broken += 1
+                return
+            server.sendall(data)
+        server.close()
+
+    def _answers(self, server: socket.socket, client: socket.socket) -> None:
+        while data := _received(server):
+            try:
+                client.sendall(data)
+            except OSError:
+                continue
+        client.close()
+
+    def _is_the_one(self) -> bool:
+        if self.commits_left is None:
+            return False
+        self.commits_left = self.commits_left - 1 if self.commits_left else None
+        return self.commits_left is None
+
+
+def _received(side: socket.socket) -> bytes:
+    try:
+        return side.recv(65536)
+    except OSError:
+        return b""
+
+
+@contextmanager
+def wire_to(database_url: str) -> Iterator[Wire]:
+    """Yield a wire to this database."""
+    wire = Wire(database_url)
+    yield wire
+    wire.close()
