@@ -7,7 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class ObjectStore(ThreadingHTTPServer):
-    """Objects by path, over as much of S3's protocol as blobs need; answers 503 while `answers` is false."""
+    """Objects by path, over as much of S3's protocol as blobs need.
+
+    Answers 503 while `answers` is false; what is read waits until it `may_answer`.
+    """
 
     url = "s3://bucket"
 
@@ -15,6 +18,9 @@ class ObjectStore(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.objects: dict[str, bytes] = {}
         self.answers = True
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,6 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        self.server.asked.set()
+        self.server.may_answer.wait()
         if self.server.answers and self.path not in self.server.objects:
             self._answer(b"", 404)
         else:
@@ -77,5 +85,6 @@ def serving() -> Iterator[ObjectStore]:
         thread = threading.Thread(target=store.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield store
+        store.may_answer.set()
         store.shutdown()
         thread.join()

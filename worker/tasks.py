@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import uuid
 from typing import Protocol
@@ -63,15 +64,29 @@ def build_process(name: str) -> WorkerProcess:
 
 @worker_shutting_down.connect
 def limit_shutdown(**_: object) -> None:
-    """Give running chunks some time to finish; after that they go back and the process ends."""
-    timer = threading.Timer(settings().shutdown_grace_s, give_back_and_end)
-    timer.daemon = True
-    timer.start()
+    """Give running chunks some time to finish, which ends at the next Ctrl-C."""
+    insisted = threading.Event()
+
+    def insist(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        insisted.set()
+
+    # In place of Celery's own, which cannot end threads and would wait for them.
+    signal.signal(signal.SIGINT, insist)
+    threading.Thread(target=end_in_time, args=(insisted,), daemon=True).start()
+
+
+def end_in_time(insisted: threading.Event) -> None:
+    """End the process after the grace period, or at once when somebody insists."""
+    grace_s = settings().shutdown_grace_s
+    log.warning("running chunks may finish within %.0f s; Ctrl-C gives them back now", grace_s)
+    insisted.wait(grace_s)
+    give_back_and_end()
 
 
 def give_back_and_end() -> None:
     """End the process now; what it cannot give back, its leases will."""
-    log.warning("running chunks did not finish in time and go back")
+    log.warning("running chunks go back")
     try:
         if _process is not None:
             _process.give_back()

@@ -1,0 +1,74 @@
+"""A worker that is told to end in the middle of a chunk."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from producer.dispatcher import Dispatcher
+from storage.blobs import Blobs
+from storage.chunks import recover_lost_chunk
+from storage.jobs import submit_job
+from storage.settings import Settings
+from tests.acceptance.command import TIMEOUT_S, environment
+from tests.images import encoded
+from tests.integration.rows import chunk_states, claimed
+from tests.object_store import ObjectStore
+from worker.app import app
+
+LONG_S = 3600
+
+
+@pytest.fixture
+def waiting_chunk(
+    engine: Engine, configured: Settings, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A published chunk whose one image is in an object store that takes its time."""
+    digest = Blobs(object_store.url).put(encoded("PNG"))
+    submit_job(engine, [f"blob://{digest}/image.png"], submitter="ann")
+    monkeypatch.setitem(app.conf, "broker_url", configured.redis_url)
+    with redis.Redis.from_url(str(configured.redis_url)) as broker:
+        Dispatcher(engine, broker, configured).round()
+    object_store.may_answer.clear()
+    yield
+    object_store.may_answer.set()
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "signals"),
+    [(0.1, [signal.SIGTERM]), (LONG_S, [signal.SIGINT, signal.SIGINT])],
+    ids=["sigterm", "sigint twice"],
+)
+@pytest.mark.usefixtures("waiting_chunk")
+def test_a_chunk_that_is_being_scanned_goes_back_and_nothing_is_lost(
+    engine: Engine, configured: Settings, object_store: ObjectStore, grace_s: float, signals: list[signal.Signals]
+) -> None:
+    settings = {
+        "database_url": configured.database_url, "redis_url": configured.redis_url, "lease_s": LONG_S,
+        "blob_url": object_store.url, "shutdown_grace_s": grace_s,
+    }  # fmt: skip
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "worker", "cpu0"],
+        env=environment(settings), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert object_store.asked.wait(TIMEOUT_S)
+        assert chunk_states(engine) == ["running"]
+        assert worker.stderr is not None
+        for each in signals:
+            worker.send_signal(each)
+            # The next one means more only once this one was heard.
+            assert any("running chunks" in line for line in worker.stderr)
+        worker.wait(TIMEOUT_S)
+    finally:
+        worker.kill()
+        worker.communicate()
+
+    assert chunk_states(engine) == ["pending"]
+    assert not recover_lost_chunk(engine, 3, 0.0)
+    (again,) = claimed(engine)
+    assert again.losses == 0
