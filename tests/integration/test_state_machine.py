@@ -146,7 +146,9 @@ class Accounts(RuleBasedStateMachine):
     def every_reference_is_finished_or_waiting_and_none_is_both(self) -> None:
         figures = take_figures(self.engine)
         assert figures.submitted == sum(figures.outcomes.values()) + sum(figures.waiting.values())
-        for audit, job in zip(audit_jobs(self.engine), reversed(list_jobs(self.engine, limit=1000)), strict=True):
+        # Whole lists: a failing assertion would leave the query open, and the next example would wait for it for ever.
+        audits, jobs = list(audit_jobs(self.engine)), list_jobs(self.engine, limit=1000)
+        for audit, job in zip(audits, reversed(jobs), strict=True):
             assert audit.references == job.total
             assert audit.double == 0
             assert audit.counters_agree
@@ -169,7 +171,7 @@ class Accounts(RuleBasedStateMachine):
                 if not connection.execute(text(LEFT)).scalar_one():
                     break
             expire_leases(self.engine)
-        assert all(audit.exact for audit in audit_jobs(self.engine))
+        assert all(audit.exact for audit in list(audit_jobs(self.engine)))
 
 
 def test_the_accounts_hold_after_every_step(engine: Engine) -> None:
