@@ -15,21 +15,20 @@ from research.evaluation.trials import Case
 from worker.v4.byte_statistics import PADDING
 from worker.v4.detector import Detector
 from worker.v4.methods import METHODS
-from worker.v4.streams import SLOTS, Streams, compute, stack
+from worker.v4.streams import INPUTS, SLOTS, Streams, compute, stack
 
-STREAMS: Final = ("pixel", "meta", "alpha", "lsb", "palette", "palette_lsb", "format", "content")
-_SLOTS_OF: Final = {"meta": (0, 1), "alpha": (2,), "lsb": (3, 4), "palette_lsb": (5, 6)}
+_SLOTS_OF: Final = {"meta": (0, 1, 2, 3), "alpha": (4,), "lsb": (5, 6), "palette_lsb": (7, 8)}
 _PAIRS_OF: Final = {"alpha": 0, "palette_lsb": 1, "lsb": 2}
 
 
 def ablate(detector: Detector, cases: Sequence[Case], batch: int = 64) -> dict[str, dict[str, Any]]:
     """Return detection of text by method and the share of false positives, with all streams and without each."""
-    rows = {name: _figures(cases, _probabilities(detector, cases, name, batch), detector) for name in STREAMS}
+    rows = {name: _figures(cases, _probabilities(detector, cases, name, batch), detector) for name in INPUTS}
     return {"none": _figures(cases, _probabilities(detector, cases, None, batch), detector), **rows}
 
 
 def without(streams: Streams, name: str) -> Streams:
-    """Return the streams of a batch with one of `STREAMS` taken away."""
+    """Return the streams of a batch with one of `INPUTS` taken away."""
     if name not in _SLOTS_OF:
         return replace(streams, **{name: torch.zeros_like(getattr(streams, name))})
     slots = list(_SLOTS_OF[name])

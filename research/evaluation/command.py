@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from research.evaluation.ablation import ablate
+from research.evaluation.baselines import compare
 from research.evaluation.cost import measure_cost
+from research.evaluation.page import write_page
 from research.evaluation.report import build_report, choose_threshold
 from research.evaluation.trials import decide, make_cases, run_trials
 from research.stego.corpus import find_images
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure a model on clean images and on stego images made from them."""
     parser = argparse.ArgumentParser(prog="validate_v4", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
-    parser.add_argument("--json", type=Path, help="write the whole report here")
+    parser.add_argument("--json", type=Path, help="write the whole report here, and as a page with pictures beside it")
     parser.add_argument("--limit", type=int, help="use only so many images of the corpus, drawn by the seed")
     parser.add_argument("--drawn", type=int, default=3000, help="hard negatives to draw (%(default)s)")
     parser.add_argument("--seed", type=int, default=20_260_101)
@@ -34,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--choose-threshold", action="store_true", help="choose the threshold on these images, write it to the card"
     )
     parser.add_argument("--ablate", type=int, metavar="N", help="measure each stream's worth on N of the images")
+    parser.add_argument(
+        "--baselines", type=int, metavar="N", help="compare with the published estimators on N covers a carrier"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     detector = Detector.load(options.model, options.device)
@@ -51,11 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
         detector.model = card
         cases = list(make_cases(corpus, options.seed, options.ablate, options.ablate))
         report["ablation"] = {"images": options.ablate, "without": ablate(detector, cases)}
+    if options.baselines:
+        report["baselines"] = compare(detector, corpus, options.seed, options.baselines)
     if options.choose_threshold:
         update_card(options.model, card.threshold, figures(report))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_page(report, options.json.with_suffix(".md"))
     print_summary(report)
     print(f"{len(trials)} images in {time.monotonic() - started:.0f} s")
     return 0

@@ -14,7 +14,7 @@ from worker.v4.methods import METHODS
 TARGET_RATE: Final = 0.0007
 """False positives that a threshold is chosen for, as a share of clean images."""
 _SIZES: Final = (4, 16, 64, 256, 1024, 4097)
-_THRESHOLDS: Final = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+_THRESHOLDS: Final = tuple(round(float(1 / (1 + np.exp(-logit))), 6) for logit in np.arange(-3.0, 9.01, 0.25))
 _WORST: Final = 25
 
 
@@ -42,6 +42,10 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
             "drawn_by_kind": {
                 kind: _rate([trial for trial in clean if trial.group == kind], _is_stego)
                 for kind in sorted({trial.group for trial in clean if trial.source == "drawn"})
+            },
+            "by_trait": {
+                trait: _rate([trial for trial in clean if trait in trial.traits], _is_stego)
+                for trait in sorted({trait for trial in clean for trait in trial.traits})
             },
         },
         "detection": {
@@ -121,7 +125,7 @@ def _sizes(trials: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def _at(trials: Sequence[Trial], threshold: float) -> dict[str, float]:
+def _at(trials: Sequence[Trial], threshold: float) -> dict[str, Any]:
     def share(chosen: list[Trial]) -> float:
         hits = sum(trial.score.stego_probability >= threshold for trial in chosen)
         return round(hits / max(1, len(chosen)), 6)
@@ -131,4 +135,8 @@ def _at(trials: Sequence[Trial], threshold: float) -> dict[str, float]:
         "false_positives": share([trial for trial in trials if trial.method is None]),
         "untouched": share([trial for trial in trials if trial.group == "untouched"]),
         "detection": share([trial for trial in trials if trial.group == "text" and trial.method]),
+        "detection_by_method": {
+            method: share([trial for trial in trials if trial.group == "text" and trial.method == method])
+            for method in METHODS
+        },
     }

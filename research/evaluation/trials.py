@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
+from research.evaluation.traits import hard_traits
 from research.stego.corpus import Corpus, open_image
 from research.stego.covers import adapt, upper_left
 from research.stego.embed import capacity
@@ -32,8 +34,8 @@ GROUPS: Final = {"text": (16, 4096), "short": (4, 15), "binary": (16, 4096)}
 class Trial:
     """One image shown to V4: what it is, where it came from, and the score.
 
-    `group` is a payload group for stego images and a kind of clean image else; `extracted` says whether the payload
-    could be read back whole by what V4 said.
+    `group` is a payload group for stego images and a kind of clean image else; `traits` are what makes a clean image a
+    hard one; `extracted` says whether the payload could be read back whole by what V4 said.
     """
 
     group: str
@@ -42,6 +44,7 @@ class Trial:
     method: str | None
     bit_order: str | None
     payload_size: int
+    traits: tuple[str, ...]
     score: Score
     extracted: bool
 
@@ -65,6 +68,7 @@ def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None,
                 sample.method,
                 sample.bit_order,
                 len(sample.payload),
+                case.traits,
                 score,
                 extracted,
             )
@@ -86,6 +90,7 @@ class Case:
     source: str
     name: str
     sample: Sample
+    traits: tuple[str, ...]
     planes: Planes
 
 
@@ -109,7 +114,7 @@ def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:
         original = open_image(data)
     except (OSError, ValueError):
         return
-    yield Case("untouched", source, path.name, Sample(data, "untouched"), extract_planes(original, data))
+    yield _case("untouched", source, path.name, Sample(data, "untouched"), original)
     piece = upper_left(original, COVER_SIDE)
     plans = [(method, "text") for method in METHODS]
     plans += [(METHODS[rng.integers(len(METHODS))], group) for group in ("short", "binary")]
@@ -127,9 +132,12 @@ def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:
 
 def _opened(samples: Iterable[Sample], group: str, source: str, name: str) -> Iterator[Case]:
     for sample in samples:
-        image = open_image(sample.data)
-        planes = extract_planes(image, sample.data)
-        yield Case("twin" if sample.kind == "twin" else group, source, name, sample, planes)
+        yield _case("twin" if sample.kind == "twin" else group, source, name, sample, open_image(sample.data))
+
+
+def _case(group: str, source: str, name: str, sample: Sample, image: Image.Image) -> Case:
+    traits = hard_traits(image, sample.data) if sample.method is None else ()
+    return Case(group, source, name, sample, traits, extract_planes(image, sample.data))
 
 
 def _extracts(sample: Sample, score: Score) -> bool:

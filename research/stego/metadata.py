@@ -149,17 +149,24 @@ def _second_end(rng: Rng, data: bytes) -> bytes:
 
 def _leftover(rng: Rng, data: bytes) -> bytes:
     """Take the end of an older, longer file that was overwritten in place."""
-    size = min(len(data), int(2 ** rng.uniform(3, 12)))
-    return data[-size:]
+    older = _with_end_mark(rng, data)
+    size = min(len(older), int(2 ** rng.uniform(3, 12)))
+    return older[-size:]
 
 
 def _cut_scan(rng: Rng, data: bytes) -> bytes:
     """Take a piece from the middle of compressed image data, as in frames cut from videos."""
     size = int(2 ** rng.uniform(2, 11))
-    picture = data if len(data) > 2 * size else _noisy_jpeg(rng)
+    picture = data if len(data) > 2 * size else b""
+    picture = _with_end_mark(rng, picture)
     start = int(rng.integers(len(picture) // 4, max(len(picture) // 4 + 1, len(picture) - size)))
     piece = picture[start : start + size]
     return piece + (b"", b"", b"\xff\xd9", b"\x00\x00\x01")[rng.integers(4)]
+
+
+def _with_end_mark(rng: Rng, data: bytes) -> bytes:
+    """Return the file, or a JPEG in its place: remains are found after formats whose readers stop at an end mark."""
+    return data if data.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8")) else _noisy_jpeg(rng)
 
 
 def _second_jpeg(rng: Rng, data: bytes) -> bytes:
@@ -237,6 +244,6 @@ def _patterned(rng: Rng, data: bytes) -> bytes:
 
 
 _TRAILERS: Final[tuple[Callable[[Rng, bytes], bytes], ...]] = (
-    _zeros, _zeros, _second_end, _leftover, _leftover, _cut_scan, _cut_scan, _second_jpeg, _movie, _samsung, _records,
-    _patterned,
+    _zeros, _zeros, _second_end, _leftover, _leftover, _cut_scan, _second_jpeg, _second_jpeg, _movie, _samsung,
+    _records, _patterned,
 )  # fmt: skip

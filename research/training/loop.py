@@ -4,7 +4,8 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from research.training.pool import Pool
 from research.training.shards import CLEAN, UNKNOWN, Shard
 from worker.v4.network import Heads, Network
-from worker.v4.streams import compute, stack
+from worker.v4.streams import Streams, compute, stack
+
+_DROPPED: Final = 0.01
+"""Share of the images that lose a stream."""
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +75,8 @@ def train(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: i
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate(progress)
             planes, method, order = pool.draw(np.random.default_rng([seed, 1, step]), schedule.batch)
-            loss = losses(network(compute(planes)), method, order)
+            streams = without_some(compute(planes), np.random.default_rng([seed, 2, step]))
+            loss = losses(network(streams), method, order)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -82,6 +87,16 @@ def train(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: i
         if number % 10 == 0:
             log.info("step %d, %.0f %%, %.1f minutes, loss %.4f", step, 100 * progress, elapsed, mean)
     return _finished(averaged)
+
+
+def without_some(streams: Streams, rng: np.random.Generator) -> Streams:
+    """Take one of the streams that are no carrier from a few images each, so that the network can do without it."""
+    changed = {}
+    for name in ("pixel", "palette", "format", "content"):
+        stream = getattr(streams, name)
+        kept = torch.from_numpy(rng.random(stream.shape[0]) >= _DROPPED).view(-1, *[1] * (stream.ndim - 1))
+        changed[name] = stream * kept
+    return replace(streams, **changed)
 
 
 def _finished(averaged: AveragedModel) -> Network:

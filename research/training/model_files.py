@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 
 from worker.v4.card import CARD_FILE, ModelCard, read_card
 from worker.v4.network import Network
+from worker.v4.streams import input_contract
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -20,7 +21,8 @@ def write_model(folder: Path, network: Network, name: str, version: str, thresho
     folder.mkdir(parents=True, exist_ok=True)
     blob = save({key: value.contiguous() for key, value in network.state_dict().items()})
     (folder / WEIGHTS_FILE).write_bytes(blob)
-    card = ModelCard(name, version, WEIGHTS_FILE, hashlib.sha256(blob).hexdigest(), threshold)
+    digest = hashlib.sha256(blob).hexdigest()
+    card = ModelCard(name, version, WEIGHTS_FILE, digest, threshold, inputs=input_contract())
     write_card(folder, card)
     return card
 

@@ -12,7 +12,7 @@ PADDING: Final = 256
 
 TEXT_FEATURES: Final = 21
 """Statistics of the text that a byte sequence begins with."""
-CONTENT_FEATURES: Final = 26 + 2 * TEXT_FEATURES
+CONTENT_FEATURES: Final = 29 + 2 * TEXT_FEATURES
 """Statistics of one byte sequence."""
 
 _TEXT_WINDOW: Final = 192
@@ -22,8 +22,9 @@ _CHARSET_BYTES: Final = 8
 def byte_statistics(tokens: Tensor, present: Tensor) -> Tensor:
     """Return byte statistics (B, S, CONTENT_FEATURES) of (B, S, K) tokens where `present` (B, S), else 0.
 
-    Shares of kinds of bytes near the start and in all, entropy, repetition, distance to the first zero, length; then
-    the statistics of the leading text, from the first byte and from behind a charset header.
+    Shares of kinds of bytes near the start and in all, entropy, repetition, distance to the first zero, length, whether
+    the last byte is zero and the only one, how many bytes 255 no zero follows, as it does in a JPEG scan; then the
+    statistics of the leading text, from the first byte and from behind a charset header.
     """
     features = torch.zeros(*present.shape, CONTENT_FEATURES, device=tokens.device)
     rows = tokens[present]
@@ -42,8 +43,20 @@ def byte_statistics(tokens: Tensor, present: Tensor) -> Tensor:
     first_zero = ((rows == 0) | (rows == PADDING)).to(torch.uint8)
     first_zero[:, -1] = 1
     where = first_zero.argmax(1).float()
+    last = rows.gather(1, length.long()[:, None] - 1)[:, 0]
+    unstuffed = ((rows[:, :-1] == 255) & (rows[:, 1:] != 0) & (rows[:, 1:] != PADDING)).float().sum(1)
     scalars = torch.stack(
-        [entropy, distinct, *repeats, torch.log2(1.0 + where) / 10.0, torch.log2(length) / 10.0], dim=1
+        [
+            entropy,
+            distinct,
+            *repeats,
+            torch.log2(1.0 + where) / 10.0,
+            torch.log2(length) / 10.0,
+            (last == 0).float(),
+            ((last == 0) & (where == length - 1.0)).float(),
+            torch.log2(1.0 + unstuffed) / 4.0,
+        ],
+        dim=1,
     )
     text = [leading_text(rows[:, start : start + _TEXT_WINDOW]) for start in (0, _CHARSET_BYTES)]
     features[present] = torch.cat([*shares, scalars, *text], dim=1)

@@ -15,6 +15,9 @@ CARD_FILE: Final = "card.json"
 DEFAULT_MODEL: Final = Path(__file__).parent / "models" / "starlight-v4"
 """Folder of the model that comes with the project."""
 
+FORMATS: Final = ("safetensors", "onnx")
+"""Kinds of weights: V4's own network, or any network that takes its streams."""
+
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -27,7 +30,9 @@ class ModelCard:
     """Identity and decision threshold of a model.
 
     `sha256` is the hex digest of the file `weights`; `threshold` the stego probability from which on an image counts
-    as stego. `figures` are the measurements that the card states, as `scripts/validate_v4` wrote them.
+    as stego. `format` is the kind of that file, one of `FORMATS`; `inputs` states type and shape of each stream that
+    the model was made for, as `streams.input_contract` does, or nothing. `figures` are the measurements that the card
+    states, as `scripts/validate_v4` wrote them.
     """
 
     name: str
@@ -37,7 +42,14 @@ class ModelCard:
     threshold: float
     methods: tuple[str, ...] = METHODS
     bit_orders: tuple[str, ...] = BIT_ORDERS
+    format: str = "safetensors"
+    inputs: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Name and version as people write them."""
+        return f"{self.name}-{self.version}"
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -49,36 +61,45 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise ModelError(f"{path}: is not JSON ({error})") from error
+    return card_of(raw, str(path))
+
+
+def card_of(raw: object, where: str) -> ModelCard:
+    """Check a card that was read from `where`. Raises `ModelError` if it can't be used with this code."""
     if not isinstance(raw, dict):
-        raise ModelError(f"{path}: is not a JSON object")
+        raise ModelError(f"{where}: is not a JSON object")
     card = ModelCard(
-        name=_text(raw, "name", path),
-        version=_text(raw, "version", path),
-        weights=_text(raw, "weights", path),
-        sha256=_text(raw, "sha256", path),
-        threshold=_probability(raw, "threshold", path),
+        name=_text(raw, "name", where),
+        version=_text(raw, "version", where),
+        weights=_text(raw, "weights", where),
+        sha256=_text(raw, "sha256", where),
+        threshold=_probability(raw, "threshold", where),
         methods=tuple(raw.get("methods", ())),
         bit_orders=tuple(raw.get("bit_orders", ())),
+        format=raw.get("format", FORMATS[0]),
+        inputs=dict(raw.get("inputs", {})),
         figures=dict(raw.get("figures", {})),
     )
+    if card.format not in FORMATS:
+        raise ModelError(f"{where}: format must be one of {', '.join(FORMATS)}")
     if not _SHA256.fullmatch(card.sha256):
-        raise ModelError(f"{path}: sha256 is not 64 lower-case hex digits")
+        raise ModelError(f"{where}: sha256 is not 64 lower-case hex digits")
     if Path(card.weights).name != card.weights:
-        raise ModelError(f"{path}: weights must be a file name within the folder")
+        raise ModelError(f"{where}: weights must be a file name within the folder")
     if card.methods != METHODS or card.bit_orders != BIT_ORDERS:
-        raise ModelError(f"{path}: methods and bit_orders must be {METHODS} and {BIT_ORDERS}, in this order")
+        raise ModelError(f"{where}: methods and bit_orders must be {METHODS} and {BIT_ORDERS}, in this order")
     return card
 
 
-def _text(raw: dict[str, Any], key: str, path: Path) -> str:
+def _text(raw: dict[str, Any], key: str, where: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or not value:
-        raise ModelError(f"{path}: {key!r} must be a non-empty string")
+        raise ModelError(f"{where}: {key!r} must be a non-empty string")
     return value
 
 
-def _probability(raw: dict[str, Any], key: str, path: Path) -> float:
+def _probability(raw: dict[str, Any], key: str, where: str) -> float:
     value = raw.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
-        raise ModelError(f"{path}: {key!r} must be a number between 0 and 1")
+        raise ModelError(f"{where}: {key!r} must be a number between 0 and 1")
     return float(value)

@@ -1,7 +1,7 @@
 """The detector: planes in, scores out, on one device."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load as load_tensors
 
 from worker.v4.card import ModelCard, ModelError, read_card
-from worker.v4.network import Network
+from worker.v4.network import Heads, Network
+from worker.v4.onnx_network import OnnxNetwork
 from worker.v4.planes import Planes
-from worker.v4.streams import compute, stack
+from worker.v4.streams import Streams, compute, input_contract, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,10 @@ class Score:
 class Detector:
     """A model on a device: `network` on `device`, described by `model`. Not for use by two threads at once."""
 
-    def __init__(self, network: Network, model: ModelCard, device: str = "cpu") -> None:
+    def __init__(self, network: Callable[[Streams], Heads], model: ModelCard, device: str = "cpu") -> None:
         self.model = model
         self.device = torch.device(device)
-        self.network = network.to(self.device).eval()
+        self.network = network
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "Detector":
@@ -45,15 +46,24 @@ class Detector:
             blob = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
-        digest = hashlib.sha256(blob).hexdigest()
+        return cls.of(card, blob, str(path), device)
+
+    @classmethod
+    def of(cls, card: ModelCard, weights: bytes, where: str, device: str = "cpu") -> "Detector":
+        """Return the detector of a card and its weights, read from `where`. Raises `ModelError` as `load` does."""
+        digest = hashlib.sha256(weights).hexdigest()
         if digest != card.sha256:
-            raise ModelError(f"{path}: SHA-256 is {digest}, the card says {card.sha256}")
+            raise ModelError(f"{where}: SHA-256 is {digest}, the card says {card.sha256}")
+        if card.inputs and card.inputs != input_contract():
+            raise ModelError(f"{where}: made for the inputs {card.inputs}, but this code computes {input_contract()}")
+        if card.format == "onnx":
+            return cls(OnnxNetwork(weights, where, device), card, device)
         network = Network()
         try:
-            network.load_state_dict(load_tensors(blob))
+            network.load_state_dict(load_tensors(weights))
         except Exception as error:
-            raise ModelError(f"{path}: does not hold this network's weights ({error})") from error
-        return cls(network, card, device)
+            raise ModelError(f"{where}: does not hold this network's weights ({error})") from error
+        return cls(network.to(device).eval(), card, device)
 
     def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
         """Score images together. A threshold of None, or no thresholds, means the model's own."""

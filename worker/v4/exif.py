@@ -1,6 +1,8 @@
 """The UserComment of an EXIF block, read straight from its TIFF structure (TIFF 6.0 section 2, CIPA DC-008 4.6.5)."""
 
 import struct
+import unicodedata
+from collections import Counter
 from typing import Final
 
 USER_COMMENT: Final = 0x9286
@@ -31,6 +33,51 @@ def user_comment(block: memoryview) -> memoryview:
         elif tag == USER_COMMENT:
             found = _value(block, order, kind, count, at)
     return found
+
+
+def comment_text(block: memoryview, limit: int) -> bytes:
+    """Return the UserComment's text as UTF-8, without its charset header; what is not UTF-16 is left as it is.
+
+    At most `limit` bytes, or UTF-16 units, of the comment are read.
+    """
+    comment = user_comment(block)
+    header = bytes(comment[:8])
+    if header not in CHARSETS:
+        return bytes(comment[:limit])
+    if header != b"UNICODE\x00":
+        return bytes(comment[8 : 8 + limit])
+    return _utf16(bytes(comment[8 : 8 + 2 * limit]), bytes(block[:2]))
+
+
+def _utf16(body: bytes, byte_order: bytes) -> bytes:
+    """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the likelier one is taken.
+
+    Read in the wrong order, ASCII becomes ideographs and the letters of one script become those of many; where both
+    readings are alike, the EXIF block's own order counts. Some write UTF-8 behind the header all the same.
+    """
+    text = body.rstrip(b"\x00")
+    if b"\x00" not in text and _is_utf8(text):
+        return text
+    even = body[: len(body) // 2 * 2]
+    if even.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return even.decode("utf-16", "replace").encode()
+    orders = ("utf-16-le", "utf-16-be") if byte_order == b"II" else ("utf-16-be", "utf-16-le")
+    readings = [even.decode(order, "replace") for order in orders]
+    return max(readings, key=_likelihood).encode()
+
+
+def _likelihood(text: str) -> tuple[int, int]:
+    """Count the ASCII characters and the letters of the commonest script among the first 64 characters."""
+    scripts = Counter(unicodedata.name(letter, "").split(" ", 1)[0] for letter in text[:64] if letter.isalpha())
+    return sum(character.isascii() for character in text[:64]), max(scripts.values(), default=0)
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _entries(block: memoryview, order: str, offset: int) -> list[tuple[int, int, int, int]]:

@@ -1,14 +1,13 @@
 """Reading a payload back out of an image, as evidence beside a verdict. It never changes the verdict."""
 
 import unicodedata
-from collections import Counter
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
 from worker.v4.containers import survey
-from worker.v4.exif import CHARSETS, user_comment
+from worker.v4.exif import comment_text
 from worker.v4.methods import ALPHA_PREFIX
 from worker.v4.planes import leading_pixels
 
@@ -35,7 +34,9 @@ def extract_message(
 def payload_bytes(image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int) -> bytes:
     """Return the payload up to its terminating zero byte or to `limit` bytes, without prefix and charset."""
     if method == "exif":
-        return _comment(data, limit)
+        layout = survey(data)
+        exif = memoryview(data)[layout.exif_start : layout.exif_end]
+        return comment_text(exif, limit).split(b"\x00", 1)[0][:limit]
     if method == "raw":
         return bytes(memoryview(data)[survey(data).end :][:limit]).split(b"\x00", 1)[0]
     # One byte more than the limit and the prefix: the terminator of a payload of exactly `limit` bytes.
@@ -87,45 +88,3 @@ def _decoded(payload: bytes) -> str | None:
         # A limit may cut the last character in two.
         cut = error.start >= len(payload) - 3 and error.reason == "unexpected end of data"
         return payload[: error.start].decode() if cut else None
-
-
-def _comment(data: bytes, limit: int) -> bytes:
-    layout = survey(data)
-    comment = user_comment(memoryview(data)[layout.exif_start : layout.exif_end])
-    charset, body = bytes(comment[:8]), bytes(comment[8 : 8 + 2 * limit])
-    if charset not in CHARSETS:
-        return bytes(comment[:limit]).split(b"\x00", 1)[0]
-    if charset == b"UNICODE\x00":
-        body = _utf16(body, bytes(memoryview(data)[layout.exif_start : layout.exif_start + 2]))
-    return body.split(b"\x00", 1)[0][:limit]
-
-
-def _utf16(body: bytes, byte_order: bytes) -> bytes:
-    """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the likelier one is taken.
-
-    Read in the wrong order, ASCII becomes ideographs and the letters of one script become those of many; where both
-    readings are alike, the EXIF block's own order counts. Some write UTF-8 behind the header all the same.
-    """
-    text = body.rstrip(b"\x00")
-    if b"\x00" not in text and _is_utf8(text):
-        return text
-    even = body[: len(body) // 2 * 2]
-    if even.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return even.decode("utf-16", "replace").encode()
-    orders = ("utf-16-le", "utf-16-be") if byte_order == b"II" else ("utf-16-be", "utf-16-le")
-    readings = [even.decode(order, "replace") for order in orders]
-    return max(readings, key=_likelihood).encode()
-
-
-def _likelihood(text: str) -> tuple[int, int]:
-    """Count the ASCII characters and the letters of the commonest script among the first 64 characters."""
-    scripts = Counter(unicodedata.name(letter, "").split(" ", 1)[0] for letter in text[:64] if letter.isalpha())
-    return sum(character.isascii() for character in text[:64]), max(scripts.values(), default=0)
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -17,7 +17,7 @@ from worker.v4.methods import BIT_ORDERS, METHODS
 from worker.v4.pair_statistics import PAIR_FEATURES
 from worker.v4.streams import FORMAT_FEATURES, SLOTS, Streams
 
-_SLOTS_OF: Final = ((2,), (5, 6), (3, 4), (0,), (1,))
+_SLOTS_OF: Final = ((4,), (7, 8), (5, 6), (0, 1), (2, 3))
 """Sequences, as positions in `SLOTS`, that may carry a payload of each of `METHODS`."""
 _PAIRS_OF: Final = (0, 1, 2, None, None)
 """Position in `Streams.pairs` of each method's carrier, if it has one."""

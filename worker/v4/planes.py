@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.v4.containers import CONTAINERS, survey
-from worker.v4.exif import user_comment
+from worker.v4.exif import comment_text, user_comment
 
 Bytes = NDArray[np.uint8]
 
@@ -38,10 +38,10 @@ class Planes:
 
     `pixel` is the RGB crop from the centre, (32, 32, 3). `rgb` holds the first samples R, G, B, R, … row by row,
     `alpha` those of the alpha channel, `index` those of the single channel of a palette or grey image, (8192,) each;
-    `palette` is the colour table, (768,). `user_comment` and `trailing` are the first bytes, (1024,), of the EXIF
-    UserComment and of what follows the picture's end. The counts say how many leading entries are real;
-    `user_comment_size`, `trailing_size` and `exif_size` are sizes in the file, in bytes. `mode` and `container` are
-    positions in `MODES` and `CONTAINERS`.
+    `palette` is the colour table, (768,). `user_comment`, `comment_text` and `trailing` are the first bytes, (1024,),
+    of the EXIF UserComment, of its text as UTF-8 and of what follows the picture's end. The counts say how many leading
+    entries are real; `user_comment_size`, `trailing_size` and `exif_size` are sizes in the file, in bytes. `mode` and
+    `container` are positions in `MODES` and `CONTAINERS`.
     """
 
     pixel: Bytes
@@ -50,6 +50,7 @@ class Planes:
     index: Bytes
     palette: Bytes
     user_comment: Bytes
+    comment_text: Bytes
     trailing: Bytes
     rgb_count: int
     alpha_count: int
@@ -58,6 +59,7 @@ class Planes:
     user_comment_size: int
     trailing_size: int
     exif_size: int
+    comment_text_size: int
     width: int
     height: int
     mode: int
@@ -74,6 +76,7 @@ def extract_planes(image: Image.Image, data: bytes) -> Planes:
     view = memoryview(data)
     exif = view[layout.exif_start : layout.exif_end]
     comment = user_comment(exif)
+    text = comment_text(exif, TEXT_BYTES)
     tail = view[layout.end :]
     rgb, alpha, index = _carriers(image)
     palette = _palette(image)
@@ -84,6 +87,7 @@ def extract_planes(image: Image.Image, data: bytes) -> Planes:
         index=_fixed(index, SAMPLES),
         palette=_fixed(palette, 768),
         user_comment=_fixed(np.frombuffer(comment[:TEXT_BYTES], np.uint8), TEXT_BYTES),
+        comment_text=_fixed(np.frombuffer(text[:TEXT_BYTES], np.uint8), TEXT_BYTES),
         trailing=_fixed(np.frombuffer(_head_and_tail(tail), np.uint8), TEXT_BYTES),
         rgb_count=min(rgb.size, SAMPLES),
         alpha_count=min(alpha.size, SAMPLES),
@@ -92,6 +96,7 @@ def extract_planes(image: Image.Image, data: bytes) -> Planes:
         user_comment_size=len(comment),
         trailing_size=len(tail),
         exif_size=len(exif),
+        comment_text_size=min(len(text), TEXT_BYTES),
         width=image.width,
         height=image.height,
         mode=MODES.index(image.mode) if image.mode in MODES else 0,

@@ -6,21 +6,25 @@ plane by plane would destroy the bytes that interleaved embedding leaves.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from worker.v4.byte_statistics import PADDING, byte_statistics
 from worker.v4.containers import CONTAINERS
 from worker.v4.pair_statistics import pair_statistics
-from worker.v4.planes import MODES, SAMPLES, TEXT_BYTES, Planes
+from worker.v4.planes import MODES, SAMPLES, TAIL_BYTES, TEXT_BYTES, Planes, extract_planes
 
 SLOTS: Final = (
     "exif",
+    "exif:text",
     "raw",
+    "raw:end",
     "alpha",
     "lsb:lsb-first",
     "lsb:msb-first",
@@ -29,11 +33,13 @@ SLOTS: Final = (
 )
 """The byte sequences of one image, in the order of `Streams.content` and `Streams.present`."""
 
+INPUTS: Final = ("pixel", "meta", "alpha", "lsb", "palette", "palette_lsb", "format", "content")
+"""The names of the eight streams, which are the inputs of a model."""
 
-_ARRAYS: Final = ("pixel", "rgb", "alpha", "index", "palette", "user_comment", "trailing")
+_ARRAYS: Final = ("pixel", "rgb", "alpha", "index", "palette", "user_comment", "comment_text", "trailing")
 _NUMBERS: Final = (
     "rgb_count", "alpha_count", "index_count", "palette_colours", "user_comment_size", "trailing_size",
-    "exif_size", "width", "height", "mode", "container",
+    "exif_size", "comment_text_size", "width", "height", "mode", "container",
 )  # fmt: skip
 # Sizes beyond these are alike: a payload takes no notice of how large the picture or its camera's records are.
 _LARGEST: Final = {
@@ -54,10 +60,12 @@ FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14
 class Streams:
     """The streams of B images, on one device.
 
-    `pixel` (B, 3, 32, 32) float32 in [-1, 1]; `meta` (B, 2, 1024), `alpha` (B, 1, 1024), `lsb` and `palette_lsb` (B,
+    `pixel` (B, 3, 32, 32) float32 in [-1, 1]; `meta` (B, 4, 1024), `alpha` (B, 1, 1024), `lsb` and `palette_lsb` (B,
     2, 1024) int32 tokens 0 to 255, or `PADDING` after the end; `palette` (B, 768) float32 in [0, 1]; `format` (B,
-    FORMAT_FEATURES) and `content` (B, 7, CONTENT_FEATURES) float32; `pairs` (B, 3, PAIR_FEATURES) float32, the pair
-    statistics of the alpha, palette and RGB carriers, part of the streams of these names; `present` (B, 7) bool.
+    FORMAT_FEATURES) and `content` (B, 9, CONTENT_FEATURES) float32; `pairs` (B, 3, PAIR_FEATURES) float32, the pair
+    statistics of the alpha, palette and RGB carriers, part of the streams of these names; `present` (B, 9) bool.
+
+    `meta` holds the UserComment, its text as UTF-8, the bytes after the image's end, and the last of them backwards.
     """
 
     pixel: Tensor
@@ -74,7 +82,7 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class PlaneBatch:
-    """The planes of B images stacked: uint8 arrays by name, and `numbers` (B, 11) int64."""
+    """The planes of B images stacked: uint8 arrays by name, and `numbers` (B, 12) int64."""
 
     arrays: dict[str, Tensor]
     numbers: Tensor
@@ -95,23 +103,35 @@ def compute(batch: PlaneBatch) -> Streams:
     lsb = _pack(arrays["rgb"], count["rgb_count"])
     palette_lsb = _pack(arrays["index"], count["index_count"])
     comment = _tokens(arrays["user_comment"], count["user_comment_size"])
+    text = _tokens(arrays["comment_text"], count["comment_text_size"])
     trailing = _tokens(arrays["trailing"], count["trailing_size"])
+    end = _tokens(_backwards(arrays["trailing"], count["trailing_size"]), count["trailing_size"].clamp(max=TAIL_BYTES))
     tokens = torch.stack(
-        [comment, trailing, alpha[:, 0], lsb[:, 0], lsb[:, 1], palette_lsb[:, 0], palette_lsb[:, 1]], dim=1
+        [comment, text, trailing, end, alpha[:, 0], lsb[:, 0], lsb[:, 1], palette_lsb[:, 0], palette_lsb[:, 1]], dim=1
     )
     present = tokens[:, :, 0] != PADDING
     return Streams(
         pixel=arrays["pixel"].permute(0, 3, 1, 2).float() / 127.5 - 1.0,
-        meta=tokens[:, :2],
-        alpha=tokens[:, 2:3],
-        lsb=tokens[:, 3:5],
+        meta=tokens[:, :4],
+        alpha=tokens[:, 4:5],
+        lsb=tokens[:, 5:7],
         palette=arrays["palette"].float() / 255.0,
-        palette_lsb=tokens[:, 5:],
+        palette_lsb=tokens[:, 7:],
         format=_format(count),
         content=byte_statistics(tokens, present),
         pairs=pair_statistics(arrays, count),
         present=present,
     )
+
+
+@cache
+def input_contract() -> dict[str, str]:
+    """Return type and shape, but for the batch, of each of `INPUTS`: what a model card states, `int32 [2, 1024]`."""
+    streams = compute(stack([extract_planes(Image.new("L", (1, 1)), b"")]))
+    tensors = {name: getattr(streams, name) for name in INPUTS}
+    return {
+        name: f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape[1:])}" for name, tensor in tensors.items()
+    }
 
 
 def _pack(samples: Tensor, count: Tensor) -> Tensor:
@@ -124,6 +144,12 @@ def _pack(samples: Tensor, count: Tensor) -> Tensor:
 
 def _tokens(values: Tensor, count: Tensor) -> Tensor:
     return _padded(values.to(torch.int32), count[:, None])
+
+
+def _backwards(values: Tensor, size: Tensor) -> Tensor:
+    """Return (B, 1024) bytes from the last one back, of which the first `TAIL_BYTES` are meant to be read."""
+    last = size.clamp(max=TEXT_BYTES)[:, None] - 1
+    return values.gather(1, (last - torch.arange(TEXT_BYTES, device=values.device)).clamp(min=0))
 
 
 def _padded(values: Tensor, count: Tensor) -> Tensor:

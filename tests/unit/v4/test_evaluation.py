@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from research.evaluation.ablation import STREAMS, ablate, without
+from research.evaluation.ablation import ablate, without
 from research.evaluation.cost import measure_cost
 from research.evaluation.intervals import binomial_cdf, calibration, clopper_pearson
 from research.evaluation.report import build_report, choose_threshold
@@ -19,7 +19,7 @@ from worker.v4.byte_statistics import PADDING
 from worker.v4.card import DEFAULT_MODEL, read_card
 from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes
-from worker.v4.streams import compute, stack
+from worker.v4.streams import INPUTS, compute, stack
 
 REPORT = Path(__file__).parents[3] / "results" / "validation_report.json"
 
@@ -79,7 +79,7 @@ def test_the_committed_report_is_about_the_committed_weights() -> None:
     assert report["model"]["threshold"] == card.threshold
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", INPUTS)
 def test_a_stream_is_taken_away(name: str) -> None:
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x86\x92\x07\x00\x04\x00\x00\x00text\x00\x00\x00\x00"
     data = encoded(noise("P"), "PNG", exif=exif) + b"tail"
@@ -88,15 +88,15 @@ def test_a_stream_is_taken_away(name: str) -> None:
     absent = 0 if getattr(whole, name).dtype == torch.float32 else PADDING
     assert getattr(fewer, name).eq(absent).all()
     assert not getattr(whole, name).eq(absent).all()
-    for other in STREAMS:
+    for other in INPUTS:
         if other not in (name, "content"):
             assert torch.equal(getattr(whole, other), getattr(fewer, other))
 
 
 def test_ablation_states_all_streams_and_each() -> None:
-    cases = [Case("twin", "", "", Sample(b"", "twin"), extract_planes(noise("RGB"), b""))]
+    cases = [Case("twin", "", "", Sample(b"", "twin"), (), extract_planes(noise("RGB"), b""))]
     figures = ablate(Detector.load(DEFAULT_MODEL), cases)
-    assert set(figures) == {"none", *STREAMS}
+    assert set(figures) == {"none", *INPUTS}
 
 
 def test_costs_are_measured() -> None:

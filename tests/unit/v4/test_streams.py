@@ -1,10 +1,13 @@
 """Each stream against an example worked out by hand."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from research.stego.embed import exif_with_comment
 from tests.unit.v4.files import noise
 from worker.v4.byte_statistics import CONTENT_FEATURES, PADDING, leading_text
 from worker.v4.pair_statistics import PAIR_FEATURES
@@ -63,11 +66,28 @@ def test_pixel_is_the_crop_between_minus_one_and_one() -> None:
     assert torch.allclose(pixel[:, 5, 7], torch.tensor([-1.0, 1.0, -0.6]))
 
 
-def test_meta_is_comment_and_trailing_bytes() -> None:
+def test_meta_holds_the_trailing_bytes_from_both_ends() -> None:
     data = b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IEND" + bytes(4) + b"tail"
     meta = streams_of(Image.new("L", (1, 1)), data).meta[0]
-    assert meta[0].eq(PADDING).all()
-    assert meta[1, :5].tolist() == [*b"tail", PADDING]
+    assert meta[:2].eq(PADDING).all()
+    assert meta[2, :5].tolist() == [*b"tail", PADDING]
+    assert meta[3, :5].tolist() == [*b"liat", PADDING]
+
+
+def test_the_end_of_many_trailing_bytes_is_their_last_64_backwards() -> None:
+    trailing = bytes(range(256)) * 16
+    data = b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IEND" + bytes(4) + trailing
+    meta = streams_of(Image.new("L", (1, 1)), data).meta[0]
+    assert meta[3, :65].tolist() == [*range(255, 191, -1), PADDING]
+
+
+def test_meta_holds_the_comment_and_its_text() -> None:
+    comment = b"UNICODE\x00" + "żar".encode("utf-16-be")
+    image, buffer = Image.new("L", (1, 1)), io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif_with_comment(comment))
+    meta = streams_of(image, buffer.getvalue()).meta[0]
+    assert meta[0, :15].tolist() == [*comment, PADDING]
+    assert meta[1, :5].tolist() == [*"żar".encode(), PADDING]
 
 
 def test_format_states_mode_container_and_sizes() -> None:

@@ -1,0 +1,113 @@
+"""The pictures of a validation report, as SVG files that are the same for the same report."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+
+matplotlib.use("svg")
+
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from worker.v4.methods import METHODS
+
+Report = Mapping[str, Any]
+
+_STYLE: Final[Any] = {"svg.hashsalt": "starlight", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3}
+_NO_DATE: Final = {"Date": None}
+_SIZES: Final = {"text": "text_by_size", "short text": "short_by_size", "ciphertext": "binary_by_size"}
+
+
+def draw_figures(report: Report, folder: Path) -> dict[str, Path]:
+    """Draw every picture into `folder`, made if missing; return their paths by what they show."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    with pyplot.rc_context(_STYLE):
+        for name, draw in _FIGURES.items():
+            figure = draw(report)
+            drawn[name] = folder / f"{name}.svg"
+            figure.savefig(drawn[name], metadata=_NO_DATE)
+            pyplot.close(figure)
+    return drawn
+
+
+def _roc(report: Report) -> Figure:
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    # A logarithmic axis has no zero: points without any false positive stand at half of the least that can be counted.
+    least = 0.5 / report["false_positives"]["all"]["of"]
+    rates = [max(point["false_positives"], least) for point in report["curve"]]
+    for method in METHODS:
+        axes.plot(rates, [point["detection_by_method"][method] for point in report["curve"]], label=method, marker=".")
+    axes.axvline(max(report["false_positives"]["all"]["share"], least), color="black", linestyle=":", label="threshold")
+    axes.set(
+        xscale="log", xlim=(least, 0.02), ylim=(0.95, 1.001), xlabel="false positives among clean images",
+        ylabel="text payloads found", title="ROC near zero",
+    )  # fmt: skip
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _detection(report: Report) -> Figure:
+    figure, panels = pyplot.subplots(1, 3, figsize=(12, 4), sharey=True, layout="constrained")
+    for axes, (title, key) in zip(panels, _SIZES.items(), strict=True):
+        for number, method in enumerate(METHODS):
+            _with_intervals(axes, report["detection"]["by_method"][method][key], method, 0.08 * (number - 2))
+        axes.set(title=title, xlabel="bytes of payload", ylim=(0, 1.02))
+        axes.tick_params(axis="x", labelrotation=45)
+    panels[0].set_ylabel("found, with 95 % interval")
+    panels[0].legend(loc="lower right")
+    return figure
+
+
+def _with_intervals(axes: Axes, by_size: Mapping[str, Any], label: str, shift: float) -> None:
+    rates = {size: rate for size, rate in by_size.items() if rate["of"]}
+    positions = [list(by_size).index(size) + shift for size in rates]
+    shares = [rate["share"] for rate in rates.values()]
+    low = [max(0.0, rate["share"] - rate["interval95"][0]) for rate in rates.values()]
+    high = [max(0.0, rate["interval95"][1] - rate["share"]) for rate in rates.values()]
+    axes.errorbar(positions, shares, yerr=[low, high], label=label, fmt="o", markersize=3, linewidth=1)
+    axes.set_xticks(range(len(by_size)), list(by_size))
+
+
+def _reliability(report: Report) -> Figure:
+    figure, (diagram, counts) = pyplot.subplots(
+        2, 1, figsize=(5, 6), sharex=True, height_ratios=(3, 1), layout="constrained"
+    )
+    bins = report["calibration"]["bins"]
+    stated = [each["probability"] for each in bins]
+    diagram.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    diagram.plot(stated, [each["share"] for each in bins], marker="o")
+    diagram.set(
+        ylabel="share that is stego",
+        title=f"Reliability, expected calibration error {report['calibration']['expected_error']:.4f}",
+    )
+    counts.bar(stated, [each["count"] for each in bins], width=0.03)
+    counts.set(yscale="log", xlabel="stego probability", ylabel="images")
+    return figure
+
+
+def _false_positives(report: Report) -> Figure:
+    figure, axes = pyplot.subplots(figsize=(8, 6), layout="constrained")
+    measured = report["false_positives"]
+    rates = {
+        **{f"untouched: {name}": rate for name, rate in measured["untouched_by_source"].items()},
+        **measured["drawn_by_kind"],
+        **measured["by_trait"],
+    }
+    taken = {name: rate for name, rate in rates.items() if rate["count"]}
+    worst = sorted(taken.items(), key=lambda item: item[1]["share"])[-24:]
+    names = [f"{name} ({rate['count']} of {rate['of']})" for name, rate in worst]
+    axes.barh(names, [100 * rate["share"] for _, rate in worst])
+    axes.set(xlabel="taken for stego, %", title="Worst false positives by kind")
+    return figure
+
+
+_FIGURES: Final[dict[str, Callable[[Report], Figure]]] = {
+    "roc": _roc,
+    "detection": _detection,
+    "reliability": _reliability,
+    "false_positives": _false_positives,
+}

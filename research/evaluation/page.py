@@ -1,0 +1,142 @@
+"""The validation report as a page for people: Markdown, with pictures beside it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from research.evaluation.figures import Report, draw_figures
+
+_PICTURES: Final = {
+    "roc": "Share of text payloads found against false positives, by method; the dotted line is the threshold.",
+    "detection": "Share of payloads found by their size.",
+    "reliability": "How often images of a stego probability are stego.",
+    "false_positives": "The kinds of clean images that are taken for stego most often.",
+}
+
+
+def write_page(report: Report, path: Path) -> None:
+    """Write the page to `path` and its pictures to a folder of the same name beside it."""
+    pictures = draw_figures(report, path.with_suffix(""))
+    model, corpus = report["model"], report["corpus"]
+    parts = [
+        f"# Validation of {model['name']} {model['version']}",
+        f"Weights `sha256:{model['sha256']}`, threshold {model['threshold']}. Measured by `scripts/validate_v4` on "
+        f"{corpus['images']:,} clean images of {corpus['sources']} sources (drawn pictures count as one), stego images "
+        f"made from them, and their twins; seed {corpus['seed']}. Intervals are Clopper and Pearson's, 95 %.",
+        "## False positives",
+        _false_positives(report),
+        "## Detection",
+        _detection(report),
+        *(
+            f"![{_PICTURES[name]}]({picture.parent.name}/{picture.name})\n\n{_PICTURES[name]}"
+            for name, picture in pictures.items()
+        ),
+        "## Hard negatives",
+        _rates("clean images with this trait", report["false_positives"]["by_trait"]),
+        _rates("drawn pictures", report["false_positives"]["drawn_by_kind"]),
+        "## Untouched images by source",
+        _rates("source", report["false_positives"]["untouched_by_source"]),
+        "## The worst false positives",
+        _table(
+            ("source", "image", "kind", "method", "probability"),
+            ([str(value) for value in each.values()] for each in report["worst_false_positives"]),
+        ),
+        *_baselines(report),
+        *_ablation(report),
+        "## Cost",
+        _cost(report),
+    ]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _false_positives(report: Report) -> str:
+    named = {
+        "as published": "untouched",
+        "twins of stego images, through the same encoder": "twins",
+        "drawn hard negatives": "drawn",
+        "all": "all",
+    }
+    return _rates("clean images", {label: report["false_positives"][key] for label, key in named.items()})
+
+
+def _detection(report: Report) -> str:
+    rows = []
+    for method, measured in report["detection"]["by_method"].items():
+        short = list(measured["short_by_size"].values())
+        rows.append(
+            (
+                f"`{method}`",
+                _rate(measured["text"]),
+                *(f"{measured[key]['share']:.2%}" for key in ("right_method", "right_bit_order", "extracted_whole")),
+                _share(short),
+                _rate(measured["binary"]),
+            )
+        )
+    titles = (
+        "method", "text of 16 B to 4 KB found", "right method", "right bit order", "read whole", "4 to 15 bytes",
+        "ciphertext",
+    )  # fmt: skip
+    return _table(titles, rows)
+
+
+def _baselines(report: Report) -> Iterable[str]:
+    if "baselines" not in report:
+        return
+    measured = report["baselines"]
+    yield "## Beside the published baselines"
+    yield (
+        f"Ciphertext in {measured['covers']:,} covers, found at {measured['false_positives']:.2%} false positives of "
+        "each detector on the twins."
+    )
+    detectors = list(next(iter(measured["found"].values())))
+    rows = [(name, *(f"{found[detector]:.1%}" for detector in detectors)) for name, found in measured["found"].items()]
+    yield _table(("carrier and bytes", *detectors), rows)
+
+
+def _ablation(report: Report) -> Iterable[str]:
+    if "ablation" not in report:
+        return
+    measured = report["ablation"]
+    methods = list(measured["without"]["none"]["detection"])
+    yield "## What each stream is worth"
+    yield (
+        f"The same network without one of its streams, on {measured['images']} images. `pixel`, `palette`, `format` "
+        "and `content` were left out now and then in training, so that it can do without; a carrier's own stream "
+        "cannot be replaced."
+    )
+    rows = [
+        (
+            f"`{stream}`",
+            *(f"{100 * figures['detection'][method]:.1f} %" for method in methods),
+            f"{100 * figures['false_positives']:.2f} %",
+        )
+        for stream, figures in measured["without"].items()
+    ]
+    yield _table(("without", *(f"`{method}`" for method in methods), "false positives"), rows)
+
+
+def _cost(report: Report) -> str:
+    rows = [
+        (mode, f"{cost['v4']} ms", f"{cost['ratio_to_decode']}") for mode, cost in report["cost"]["by_mode"].items()
+    ]
+    return _table(("256x256 image", "V4 on one core", "times decoding it"), rows)
+
+
+def _rates(title: str, rates: Mapping[str, Any]) -> str:
+    rows = ((name, f"{rate['count']} of {rate['of']:,}", _rate(rate)) for name, rate in rates.items())
+    return _table((title, "taken for stego", "share"), rows)
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    low, high = rate["interval95"]
+    return f"{rate['share']:.3%} ({low:.3%} to {high:.3%})"
+
+
+def _share(rates: Sequence[Mapping[str, Any]]) -> str:
+    count, of = (sum(rate[key] for rate in rates) for key in ("count", "of"))
+    return f"{count / of:.1%}" if of else ""
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

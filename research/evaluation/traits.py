@@ -1,0 +1,44 @@
+"""What makes a clean image a hard one: metadata and trailing bytes like payloads, pictures that look coded."""
+
+from PIL import Image
+
+from worker.v4.containers import survey
+from worker.v4.exif import comment_text
+
+_EXIF_IFD = 0x8769
+_MAKER_NOTE = 0x927C
+_FEW_COLOURS = 16
+
+
+def hard_traits(image: Image.Image, data: bytes) -> tuple[str, ...]:
+    """Return the names of the traits that an opened image and its file have."""
+    layout = survey(data)
+    block = memoryview(data)[layout.exif_start : layout.exif_end]
+    comment = comment_text(block, 1024).strip(b"\x00 ")
+    trailing = data[layout.end :]
+    text = [value for key, value in image.info.items() if isinstance(value, str) and key != "dpi"]
+    found = {
+        "camera EXIF": len(block) > 0,
+        "EXIF MakerNote": len(block) > 0 and _MAKER_NOTE in image.getexif().get_ifd(_EXIF_IFD),
+        "EXIF UserComment with content": bool(comment),
+        "settings of an image generator": b"Sampler" in comment or any("Sampler" in value for value in text),
+        "XMP": b"http://ns.adobe.com/xap/1.0/" in data or b"<x:xmpmeta" in data,
+        "ICC profile": "icc_profile" in image.info,
+        "multi-picture file": b"MPF\x00" in data[: layout.end],
+        "bytes after the end": bool(trailing.strip(b"\x00")),
+        "zeros after the end": bool(trailing) and not trailing.strip(b"\x00"),
+        "motion photo": b"ftyp" in trailing[:64],
+        "second JPEG after the end": trailing.startswith(b"\xff\xd8\xff"),
+        "phone's records after the end": trailing.endswith(b"SEFT"),
+        "GIF comment": image.format == "GIF" and bool(image.info.get("comment")),
+        "PNG text": image.format == "PNG" and bool(text),
+        "few colours": image.mode in ("1", "P") and _colours(image) <= _FEW_COLOURS,
+        "grey": image.mode in ("1", "L", "LA"),
+        "at most 24 pixels wide": image.width <= 24,
+        "a megapixel or more": image.width * image.height >= 1_000_000,
+    }
+    return tuple(name for name, holds in found.items() if holds)
+
+
+def _colours(image: Image.Image) -> int:
+    return 2 if image.mode == "1" else len(image.getpalette("RGB") or ()) // 3

@@ -1,0 +1,90 @@
+"""Models of one's own: an ONNX file with the eight streams as inputs scores as V4's own network would be asked to."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from worker.v4.card import CARD_FILE, ModelError
+from worker.v4.detector import Detector
+from worker.v4.methods import BIT_ORDERS, METHODS
+from worker.v4.planes import extract_planes
+from worker.v4.streams import input_contract
+
+TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
+
+
+def model(contract: dict[str, str]) -> bytes:
+    """Return a model whose stego logit is the mean of the pixels, with the third method and the second bit order."""
+    inputs = []
+    for name, stated in contract.items():
+        kind, _, shape = stated.partition(" ")
+        inputs.append(helper.make_tensor_value_info(name, TYPES[kind], ["batch", *json.loads(shape)]))
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+        for name, width in (("stego", 1), ("method", len(METHODS)), ("order", len(BIT_ORDERS)))
+    ]
+    constants = [
+        numpy_helper.from_array(np.eye(len(METHODS), dtype=np.float32)[2:3], "third"),
+        numpy_helper.from_array(np.eye(len(BIT_ORDERS), dtype=np.float32)[1:2], "second"),
+        numpy_helper.from_array(np.array([1]), "axis"),
+    ]
+    nodes = [
+        helper.make_node("Flatten", ["pixel"], ["flat"]),
+        helper.make_node("ReduceMean", ["flat", "axis"], ["stego"]),
+        helper.make_node("Add", ["stego", "third"], ["method"]),
+        helper.make_node("Add", ["stego", "second"], ["order"]),
+    ]
+    graph = helper.make_graph(nodes, "mean", inputs, outputs, constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(made)
+    return bytes(made.SerializeToString())
+
+
+def folder(path: Path, weights: bytes) -> Path:
+    """Write a model folder."""
+    (path / "model.onnx").write_bytes(weights)
+    card = {
+        "name": "mine", "version": "1", "weights": "model.onnx", "format": "onnx", "threshold": 0.6,
+        "sha256": hashlib.sha256(weights).hexdigest(), "methods": METHODS, "bit_orders": BIT_ORDERS,
+    }  # fmt: skip
+    (path / CARD_FILE).write_text(json.dumps(card))
+    return path
+
+
+def test_an_onnx_model_scores_a_batch(tmp_path: Path) -> None:
+    detector = Detector.load(folder(tmp_path, model(input_contract())))
+
+    black, white = detector.score(
+        [extract_planes(Image.new("RGB", (32, 32), colour), b"") for colour in ("black", "white")]
+    )
+
+    assert (black.is_stego, black.stego_probability) == (False, pytest.approx(1 / (1 + np.e)))
+    assert (white.is_stego, white.method, white.bit_order) == (True, METHODS[2], BIT_ORDERS[1])
+
+
+def test_other_inputs_are_refused_and_named(tmp_path: Path) -> None:
+    # The name stands in the list of inputs and in the node that reads it.
+    weights = model(input_contract()).replace(b"pixel", b"image")
+
+    with pytest.raises(ModelError, match=r"its inputs are .*'image'"):
+        Detector.load(folder(tmp_path, weights))
+
+
+def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="onnxruntime cannot read it"):
+        Detector.load(folder(tmp_path, b"none"))
+
+
+def test_a_card_for_other_streams_is_refused(tmp_path: Path) -> None:
+    path = folder(tmp_path, model(input_contract()))
+    card = json.loads((path / CARD_FILE).read_text())
+    (path / CARD_FILE).write_text(json.dumps({**card, "inputs": {"pixel": "float32 [3, 256, 256]"}}))
+
+    with pytest.raises(ModelError, match="made for the inputs"):
+        Detector.load(path)

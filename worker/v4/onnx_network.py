@@ -1,0 +1,61 @@
+"""A network of one's own as an ONNX file: the eight streams in, the three heads out.
+
+The inputs are named as the streams and have their shapes and types, with the batch first; the outputs are `stego` (B,)
+or (B, 1), `method` (B, 5) and `order` (B, 3), float32 logits in the order of the card's methods and bit orders.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worker.v4.card import ModelError
+from worker.v4.network import Heads
+from worker.v4.streams import INPUTS, Streams, input_contract
+
+OUTPUTS: Final = ("stego", "method", "order")
+_TYPES: Final = {"tensor(float)": "float32", "tensor(int32)": "int32"}
+
+
+class OnnxNetwork:
+    """Scores streams with onnxruntime, on the processor or, where the runtime has its provider, on a CUDA device."""
+
+    def __init__(self, model: bytes, where: str, device: str) -> None:
+        """Read a model file. Raises `ModelError` without onnxruntime, or if the file is none of such a network."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ModelError(
+                f"{where}: an ONNX model needs onnxruntime: pip install 'starlight-batch-scanner[onnx]'"
+            ) from error
+        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                model,
+                options,
+                providers=[each for each in wanted if each in onnxruntime.get_available_providers()]
+                + ["CPUExecutionProvider"],
+            )
+        except Exception as error:
+            raise ModelError(f"{where}: onnxruntime cannot read it ({error})") from error
+        found = {
+            each.name: f"{_TYPES.get(each.type, each.type)} {each.shape[1:]}" for each in self._session.get_inputs()
+        }
+        if found != input_contract():
+            raise ModelError(f"{where}: its inputs are {found}, not {input_contract()}")
+        outputs = tuple(each.name for each in self._session.get_outputs())
+        if set(outputs) != set(OUTPUTS):
+            raise ModelError(f"{where}: its outputs are {outputs}, not {OUTPUTS}")
+
+    def __call__(self, streams: Streams) -> Heads:
+        """Score a batch."""
+        feed = {name: getattr(streams, name).cpu().numpy() for name in INPUTS}
+        stego, method, order = (self._tensor(each) for each in self._session.run(OUTPUTS, feed))
+        return Heads(stego.reshape(-1), method, order)
+
+    @staticmethod
+    def _tensor(values: Any) -> Tensor:  # noqa: ANN401 - the runtime is not typed
+        return torch.from_numpy(np.asarray(values, np.float32))
