@@ -17,6 +17,7 @@ class Claim:
     """The right to scan a chunk: holds while the chunk is running and `attempt` is still its newest.
 
     `refs` are all of the chunk, `judged` the ordinals of those that have their verdict from one of its earlier `tries`.
+    `threshold` is the job's own, or None where the model's decides.
     """
 
     chunk_id: uuid.UUID
@@ -28,6 +29,7 @@ class Claim:
     refs: list[str]
     tries: int
     judged: list[int]
+    threshold: float | None
 
     @property
     def images(self) -> list[tuple[int, str]]:
@@ -66,7 +68,7 @@ def claim_chunk(
                 SELECT claimed.*, CASE WHEN tries = 0 THEN '{}' ELSE ARRAY(
                     SELECT ordinal FROM verdicts WHERE verdicts.job_id = claimed.job_id
                         AND ordinal BETWEEN first_ordinal AND first_ordinal + cardinality(refs) - 1
-                ) END AS judged
+                ) END AS judged, (SELECT threshold FROM jobs WHERE jobs.id = claimed.job_id) AS threshold
                 FROM claimed
             """),
             {"id": chunk_id, "claimant": claimant, "lease_s": lease_s, "losses": losses},

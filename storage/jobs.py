@@ -37,6 +37,7 @@ class JobStatus:
     name: str | None
     submitter: str
     priority: str
+    threshold: float | None
     state: str
     total: int
     clean: int
@@ -83,9 +84,12 @@ def submit_job(
     name: str | None = None,
     idempotency_key: str | None = None,
     priority: str = "bulk",
+    threshold: float | None = None,
     chunk_size: int = 64,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
+
+    `threshold` is the stego probability from which on the job's images count as stego; None: the model's.
 
     With an idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
     Raises EmptyJobError where there is no reference; then nothing is stored.
@@ -93,11 +97,17 @@ def submit_job(
     with engine.begin() as connection:
         job_id = connection.execute(
             text("""
-                INSERT INTO jobs (name, submitter, idempotency_key, priority, total)
-                VALUES (:name, :submitter, :key, :priority, 0)
+                INSERT INTO jobs (name, submitter, idempotency_key, priority, threshold, total)
+                VALUES (:name, :submitter, :key, :priority, :threshold, 0)
                 ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
             """),
-            {"name": name, "submitter": submitter, "key": idempotency_key, "priority": priority},
+            {
+                "name": name,
+                "submitter": submitter,
+                "key": idempotency_key,
+                "priority": priority,
+                "threshold": threshold,
+            },
         ).scalar()
         if job_id is None:
             earlier = connection.execute(

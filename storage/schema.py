@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, func, text
-from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, BYTEA, JSONB, REAL, TEXT, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, BYTEA, DOUBLE_PRECISION, JSONB, REAL, TEXT, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PRIORITIES = ("interactive", "bulk")
@@ -56,7 +56,7 @@ class Job(Base):
     submitter: Mapped[str]
     idempotency_key: Mapped[str | None]
     priority: Mapped[str]
-    threshold: Mapped[float | None] = mapped_column(REAL)
+    threshold: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     retry_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     state: Mapped[str] = mapped_column(server_default="pending")
     total: Mapped[int]
@@ -138,12 +138,15 @@ class Model(Base):
 
 
 class ModelUse(Base):
-    """That workers are to use this model from now on: the newest row counts, earlier ones are what a rollback finds."""
+    """That workers are to use this model from now on, or, where `model_id` is null, the one that ships with the code.
+
+    The newest row counts; earlier ones are what a rollback finds.
+    """
 
     __tablename__ = "model_uses"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     used_by: Mapped[str]
     used_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

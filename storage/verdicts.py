@@ -67,8 +67,8 @@ RECORD_KEYS = (
 
 SELECT = """
     SELECT verdicts.*, models.name AS model_name, models.version AS model_version, models.sha256 AS model_sha256,
-        models.threshold AS threshold
-    FROM verdicts LEFT JOIN models ON models.id = verdicts.model_id
+        CASE WHEN models.id IS NOT NULL THEN coalesce(jobs.threshold, models.threshold) END AS threshold
+    FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id LEFT JOIN models ON models.id = verdicts.model_id
 """
 
 

@@ -1,4 +1,4 @@
-"""Workers that live, and the models they score with."""
+"""Workers that live."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,21 +18,6 @@ class LiveWorker:
     name: str
     device: str
     seen_at: datetime
-
-
-def register_model(engine: Engine, *, name: str, version: str, sha256: str, threshold: float) -> int:
-    """Return the id of this model, stored now unless it is known."""
-    with engine.begin() as connection:
-        return int(
-            connection.execute(
-                text("""
-                    INSERT INTO models (name, version, sha256, threshold)
-                    VALUES (:name, :version, :sha256, :threshold)
-                    ON CONFLICT (sha256, name, version, threshold) DO UPDATE SET name = excluded.name RETURNING id
-                """),
-                {"name": name, "version": version, "sha256": sha256, "threshold": threshold},
-            ).scalar_one()
-        )
 
 
 def report_worker(engine: Engine, name: str, device: str, model_id: int) -> None:

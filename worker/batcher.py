@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -20,8 +21,17 @@ log = logging.getLogger(__name__)
 class Scorer(Protocol):
     """What the batcher needs of a detector."""
 
-    def score(self, batch: Sequence[Planes]) -> list[Score]:
-        """Return one score for each image, in order."""
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+        """Return one score for each image, in order; a threshold of None means the model's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An image that waits for its score, to be judged by its job's threshold or the model's own."""
+
+    planes: Planes
+    threshold: float | None
+    score: Future[Score]
 
 
 class Batcher:
@@ -34,15 +44,15 @@ class Batcher:
         self._scorer = scorer
         self._batch_size = batch_size
         self._wait_s = wait_s
-        self._waiting: queue.Queue[tuple[Planes, Future[Score]] | None] = queue.Queue(2 * batch_size)
+        self._waiting: queue.Queue[Waiting | None] = queue.Queue(2 * batch_size)
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, planes: Planes) -> Future[Score]:
+    def submit(self, planes: Planes, threshold: float | None = None) -> Future[Score]:
         """Return a future for the image's score; it raises what V4 raised on this image alone."""
-        score: Future[Score] = Future()
-        self._waiting.put((planes, score))
-        return score
+        image = Waiting(planes, threshold, Future())
+        self._waiting.put(image)
+        return image.score
 
     def close(self) -> None:
         """Score what is waiting, then end the thread."""
@@ -64,9 +74,9 @@ class Batcher:
                 batch.append(following)
             self._score(batch)
 
-    def _score(self, batch: list[tuple[Planes, Future[Score]]]) -> None:
+    def _score(self, batch: list[Waiting]) -> None:
         try:
-            scores = self._scorer.score([planes for planes, _ in batch])
+            scores = self._scorer.score([image.planes for image in batch], [image.threshold for image in batch])
             answered = list(zip(batch, scores, strict=True))
         except torch.AcceleratorError:
             # After such an error the device answers nothing in this process any more. Its chunks' leases run out, and
@@ -75,10 +85,10 @@ class Batcher:
             os._exit(os.EX_SOFTWARE)
         except Exception as error:
             if len(batch) == 1:
-                batch[0][1].set_exception(error)
+                batch[0].score.set_exception(error)
                 return
             for image in batch:
                 self._score([image])
             return
-        for (_, future), score in answered:
-            future.set_result(score)
+        for image, score in answered:
+            image.score.set_result(score)

@@ -12,13 +12,15 @@ from sqlalchemy import Engine
 
 from storage.chunks import Claim, abandon_chunk, claim_chunk, count_losses, finish_chunk, release_chunks
 from storage.database import patiently
+from storage.models import register_model
 from storage.schema import OUTCOMES
 from storage.settings import Settings
-from storage.workers import register_model, remove_worker, report_worker
+from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
 from worker.retries import Retries
 from worker.scanner import Scanner
+from worker.scanners import Scanners
 from worker.time_limit import time_limit
 from worker.v4.detector import Detector
 
@@ -45,19 +47,15 @@ class WorkerProcess:
         detector: Detector,
         end: Callable[[], None] = end_now,
     ) -> None:
-        model = detector.model
         self._engine = engine
+        self._settings = settings
         self._name = name
         self._device = device
         self._lease_s = settings.lease_s
         self._chunk_timeout_s = settings.chunk_timeout_s
         self._end = end
-        self._model_id = patiently(
-            lambda: register_model(
-                engine, name=model.name, version=model.version, sha256=model.sha256, threshold=model.threshold
-            )
-        )
-        self._scanner = Scanner(detector, self._model_id, settings)
+        self._model_id = self._registered(detector)
+        self._scanners = Scanners(Scanner(detector, self._model_id, settings))
         self._retries = Retries(settings)
         self._gate = Gate()
         patiently(self.report)
@@ -66,6 +64,22 @@ class WorkerProcess:
     def report(self) -> None:
         """Say in the database that this worker lives."""
         report_worker(self._engine, self._name, self._device, self._model_id)
+
+    def replace(self, detector: Detector) -> None:
+        """Scan with this detector from now on; chunks that are being scanned finish with the one they began with."""
+        model_id = self._registered(detector)
+        self._scanners.replace(Scanner(detector, model_id, self._settings))
+        self._model_id = model_id
+        log.info("model %s from now on", detector.model.label)
+        patiently(self.report)
+
+    def _registered(self, detector: Detector) -> int:
+        model = detector.model
+        return patiently(
+            lambda: register_model(
+                self._engine, name=model.name, version=model.version, sha256=model.sha256, threshold=model.threshold
+            )
+        )
 
     def scan_chunk(self, chunk_id: uuid.UUID) -> str:
         """Scan the chunk if it is to be had, and return in words what became of it.
@@ -87,8 +101,11 @@ class WorkerProcess:
     def _scan(self, claim: Claim) -> str:
         try:
             with self._leases.kept(claim):
-                with time_limit(self._chunk_timeout_s, partial(self._end_overdue, claim)):
-                    scanned = self._scanner.scan(claim.images)
+                with (
+                    time_limit(self._chunk_timeout_s, partial(self._end_overdue, claim)),
+                    self._scanners.newest() as scanner,
+                ):
+                    scanned = scanner.scan(claim.images, claim.threshold)
                 verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
                 # Waiting for the database is no fault of the chunk's: giving up here would count as a loss.
                 stored = patiently(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
@@ -115,7 +132,7 @@ class WorkerProcess:
     def close(self) -> None:
         """Leave: end the threads and the entry among the live workers."""
         self._leases.close()
-        self._scanner.close()
+        self._scanners.close()
         remove_worker(self._engine, self._name)
 
 

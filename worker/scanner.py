@@ -37,9 +37,12 @@ class Scanner:
         self._threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 
-    def scan(self, images: Iterable[tuple[int, str]]) -> list[NewVerdict]:
-        """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict."""
-        prepared = [self._threads.submit(self._prepare, ordinal, uri) for ordinal, uri in images]
+    def scan(self, images: Iterable[tuple[int, str]], threshold: float | None = None) -> list[NewVerdict]:
+        """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
+
+        Without a threshold, the model's own decides what counts as stego.
+        """
+        prepared = [self._threads.submit(self._prepare, ordinal, uri, threshold) for ordinal, uri in images]
         judged = [self._judge(future.result()) for future in prepared]
         return [verdict.result() if isinstance(verdict, Future) else verdict for verdict in judged]
 
@@ -48,7 +51,7 @@ class Scanner:
         self._threads.shutdown()
         self._batcher.close()
 
-    def _prepare(self, ordinal: int, uri: str) -> Prepared | NewVerdict:
+    def _prepare(self, ordinal: int, uri: str, threshold: float | None) -> Prepared | NewVerdict:
         verdict = NewVerdict(ordinal, uri, outcome="error", error_code=ErrorCode.CORRUPT)
         try:
             data = self._loader.load(uri)
@@ -60,7 +63,7 @@ class Scanner:
                 )
         except ImageError as error:
             return replace(verdict, error_code=error.code, error_detail=storable(error.detail))
-        return Prepared(verdict, self._batcher.submit(planes))
+        return Prepared(verdict, self._batcher.submit(planes, threshold))
 
     def _judge(self, prepared: Prepared | NewVerdict) -> NewVerdict | Future[NewVerdict]:
         if isinstance(prepared, NewVerdict):

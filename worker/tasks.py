@@ -10,18 +10,17 @@ from typing import Protocol
 import torch
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
-from storage.database import connect
+from storage.database import connect, patiently
 from storage.settings import settings
 from worker.app import SCAN_CHUNK, app
 from worker.devices import Device
+from worker.models import Models, ModelWatch
 from worker.process import WorkerProcess, end_now
-from worker.v4.card import DEFAULT_MODEL
-from worker.v4.detector import Detector
 
 log = logging.getLogger(__name__)
 
 DEVICE_VARIABLE = "STARLIGHT_DEVICE"
-# The lease thread and the startup need connections beside those of the task threads.
+# The threads of leases and models need connections beside those of the task threads.
 SPARE_CONNECTIONS = 2
 
 
@@ -32,22 +31,23 @@ class Node(Protocol):
 
 
 _process: WorkerProcess | None = None
+_watch: ModelWatch | None = None
 
 
 @worker_init.connect
 def start_process(sender: Node, **_: object) -> None:
     """Load the model onto this process's device, before any task can arrive."""
-    global _process
+    global _process, _watch
     try:
-        _process = build_process(sender.hostname)
+        _process, _watch = build_process(sender.hostname)
     except Exception:
         # Celery would go on without, and acknowledge every chunk that it cannot scan.
         log.exception("the worker cannot start")
         end_now()
 
 
-def build_process(name: str) -> WorkerProcess:
-    """Return the process of the device that is named in the environment."""
+def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
+    """Return the process of the device that is named in the environment, and what keeps its model the one in use."""
     configured = settings()
     if configured.database_url is None:
         raise RuntimeError("STARLIGHT_DATABASE_URL is not set: use `starlight worker`")
@@ -58,8 +58,10 @@ def build_process(name: str) -> WorkerProcess:
         pool_size=configured.chunks_in_flight + SPARE_CONNECTIONS,
         application=f"starlight {name}",
     )
-    detector = Detector.load(configured.model_dir or DEFAULT_MODEL, device.torch_name)
-    return WorkerProcess(engine, configured, name=name, device=str(device), detector=detector)
+    models = Models(engine, configured, device.torch_name)
+    use = patiently(models.newest_use)
+    process = WorkerProcess(engine, configured, name=name, device=str(device), detector=models.load(use))
+    return process, ModelWatch(models, use, process.replace)
 
 
 @worker_shutting_down.connect
@@ -97,6 +99,8 @@ def give_back_and_end() -> None:
 @worker_shutdown.connect
 def end_process(**_: object) -> None:
     """Close the process once its last task has ended."""
+    if _watch is not None:
+        _watch.close()
     if _process is not None:
         _process.close()
 

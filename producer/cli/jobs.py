@@ -10,7 +10,7 @@ import typer
 from producer.cli.output import plural, summary, visible
 from producer.cli.progress import job_progress
 from producer.cli.session import Session, UsageError, parse_id, session, warn_without_workers
-from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, submit_paths
+from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
 from producer.following import Follower
 from storage.failures import list_retries
 from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, list_jobs
@@ -31,12 +31,19 @@ def submit(
     name: Name = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
     priority: PriorityOption = Priority.BULK,
+    threshold: Threshold = None,
     null: Null = False,
 ) -> None:
     """Submit images as one job and print its id; workers scan it when they run."""
     with session() as current:
         submission = submit_paths(
-            current, paths, name=name, priority=priority, null=null, idempotency_key=idempotency_key
+            current,
+            paths,
+            name=name,
+            priority=priority,
+            threshold=threshold,
+            null=null,
+            idempotency_key=idempotency_key,
         )
     print(submission.job_id)
     known = "" if submission.created else ", submitted before under this idempotency key"
@@ -63,7 +70,8 @@ def job(
         return
     for label, value in (
         ("job", status.id), ("name", status.name), ("submitter", status.submitter), ("priority", status.priority),
-        ("state", status.state), ("progress", f"{status.finished:,} of {status.total:,}"),
+        ("threshold", status.threshold), ("state", status.state),
+        ("progress", f"{status.finished:,} of {status.total:,}"),
         ("verdicts", summary(status)),
         ("created", status.created_at), ("started", status.started_at), ("finished at", status.finished_at),
         ("retry of", status.retry_of), *(("retried as", retry) for retry in retries),

@@ -1,6 +1,7 @@
 """`starlight scan`: submit, follow, print, and run what is needed for it where nothing runs."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from producer.cli.output import Format, VerdictWriter, plural, summary, writer
 from producer.cli.progress import JobProgress, job_progress
 from producer.cli.running import StackRunner, running_stack
 from producer.cli.session import Session, session, warn_without_workers
-from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, submit_paths
+from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
 from producer.following import Follower
 from producer.stack import dispatcher, worker
 from storage.jobs import JobStatus, Submission, cancel_job, get_job
@@ -29,6 +30,7 @@ def scan(
     ordered: Annotated[bool, typer.Option("--ordered", help="Print in the order of submission.")] = False,
     name: Name = None,
     priority: PriorityOption = Priority.BULK,
+    threshold: Threshold = None,
     null: Null = False,
 ) -> None:
     """Scan images and print their verdicts as they are stored.
@@ -36,13 +38,17 @@ def scan(
     Exit code 0: all clean. 1: something hidden was found. 2: some images ended in an error, or wrong usage.
     """
     with session() as current:
+
+        def submit() -> Submission:
+            return submit_paths(current, paths, name=name, priority=priority, threshold=threshold, null=null)
+
         if current.settings.database_url is not None:
             warn_without_workers(current)
-            job = scan_and_print(current, None, paths, format, ordered, name, priority, null)
+            job = scan_and_print(current, None, submit, format, ordered)
         else:
             programs = [dispatcher(), *(worker(device) for device in visible_devices())]
             with running_stack(current, programs, current.settings.data_dir / "logs") as runner:
-                job = scan_and_print(current, runner, paths, format, ordered, name, priority, null)
+                job = scan_and_print(current, runner, submit, format, ordered)
     print(f"{summary(job)}; job {job.id}", file=sys.stdout if format is Format.TABLE else sys.stderr)
     if job.error:
         raise typer.Exit(SOME_ERRORS)
@@ -52,15 +58,12 @@ def scan(
 def scan_and_print(
     current: Session,
     runner: StackRunner | None,
-    paths: list[str],
+    submit: Callable[[], Submission],
     format: Format,  # noqa: A002 - the name of the option
     ordered: bool,
-    name: str | None,
-    priority: Priority,
-    null: bool,
 ) -> JobStatus:
     """Submit one job, print its verdicts and return it ended; Ctrl-C cancels it, and so does closing the output."""
-    submission = submit_paths(current, paths, name=name, priority=priority, null=null)
+    submission = submit()
     follower = Follower(current.engine, submission.job_id, submission.total, ordered=ordered)
     try:
         with job_progress(submission.total) as progress:

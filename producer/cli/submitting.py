@@ -26,6 +26,18 @@ Paths = Annotated[
     ),
 ]
 Name = Annotated[str | None, typer.Option(help="A name for people.")]
+
+
+def _threshold(value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter("must lie between 0 and 1")
+    return value
+
+
+Threshold = Annotated[
+    float | None,
+    typer.Option(callback=_threshold, help="Stego probability that counts as stego, instead of the model's own."),
+]
 PriorityOption = Annotated[Priority, typer.Option(help="Interactive jobs overtake bulk jobs.")]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Names on standard input end in NUL, as from find -print0.")]
 
@@ -36,6 +48,7 @@ def submit_paths(
     *,
     name: str | None,
     priority: Priority,
+    threshold: float | None,
     null: bool,
     idempotency_key: str | None = None,
 ) -> Submission:
@@ -50,5 +63,6 @@ def submit_paths(
         name=name,
         idempotency_key=idempotency_key,
         priority=priority,
+        threshold=threshold,
         chunk_size=configured.chunk_size,
     )

@@ -7,8 +7,8 @@ from sqlalchemy import Engine, text
 
 from storage.chunks import Claim, claim_chunk, pick_chunks
 from storage.jobs import submit_job
+from storage.models import register_model
 from storage.verdicts import NewVerdict
-from storage.workers import register_model
 
 LEASE_S = 60.0
 

@@ -1,5 +1,6 @@
 """One worker process against the real database, with a scorer that the tests control."""
 
+import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -38,7 +39,7 @@ class HeldDetector:
         self.may_score = threading.Event()
         self.may_score.set()
 
-    def score(self, batch: Sequence[Planes]) -> list[Score]:
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
         self.asked.set()
         assert self.may_score.wait(PATIENCE_S)
         return [Score(False, 0.25, 0.75, None, None) for _ in batch]
@@ -206,3 +207,31 @@ def test_suspects_that_wait_their_turn_hold_no_lease(
         detector.may_score.set()
         assert first.result(PATIENCE_S) == "1 image: all clean"
         assert second.result(PATIENCE_S) == "1 image: 1 error"
+
+
+def test_a_chunk_finishes_with_the_model_that_it_began_with(
+    engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
+) -> None:
+    submit_job(engine, references, submitter="ann")
+    submit_job(engine, references, submitter="ann")
+    first_chunk, second_chunk = pick_chunks(engine, "bulk", 10)
+    successor = HeldDetector()
+    successor.model = dataclasses.replace(CARD, version="successor")
+    detector.may_score.clear()
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(process.scan_chunk, first_chunk)
+        assert detector.asked.wait(PATIENCE_S)
+        process.replace(successor)
+        assert process.scan_chunk(second_chunk) == "2 images: 1 error"
+        detector.may_score.set()
+        assert first.result(PATIENCE_S) == "2 images: 1 error"
+
+    with engine.connect() as connection:
+        used = connection.execute(
+            text("""
+                SELECT version FROM verdicts JOIN models ON models.id = model_id
+                WHERE outcome = 'clean' ORDER BY job_id
+            """)
+        ).scalars()
+        assert list(used) == ["test", "successor"]

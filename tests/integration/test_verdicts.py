@@ -10,8 +10,8 @@ from producer.following import Follower
 from storage.chunks import finish_chunk
 from storage.figures import take_figures
 from storage.jobs import cancel_job
+from storage.models import register_model
 from storage.verdicts import RECORD_KEYS, NewVerdict, VerdictFilter, find_verdicts
-from storage.workers import register_model
 from tests.integration.rows import claimed, execute, model, submitted, verdicts_for
 
 

@@ -28,7 +28,7 @@ class Widths:
 
     batches: list[list[int]] = field(default_factory=list)
 
-    def score(self, batch: Sequence[Planes]) -> list[Score]:
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
         widths = [planes.width for planes in batch]
         self.batches.append(widths)
         if POISON in widths:
@@ -44,7 +44,7 @@ class Held:
         self.go_on = threading.Event()
         self._scorer = scorer
 
-    def score(self, batch: Sequence[Planes]) -> list[Score]:
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
         self.reached.set()
         assert self.go_on.wait(PATIENCE_S)
         return self._scorer.score(batch)
@@ -172,7 +172,7 @@ def test_closing_ends_the_thread(widths: Widths) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_scorer_that_forgets_an_image_fails_its_batch_and_not_the_worker() -> None:
     class Forgetful:
-        def score(self, batch: Sequence[Planes]) -> list[Score]:
+        def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
             return []
 
     batcher = Batcher(Forgetful(), batch_size=2, wait_s=FOR_EVER_S)

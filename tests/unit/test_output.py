@@ -76,7 +76,8 @@ def printed(kind: type, *verdicts: Record) -> str:
 
 def status(**changes: Any) -> JobStatus:
     fields = {
-        "id": JOB, "name": None, "submitter": "tester", "priority": "bulk", "state": "done", "total": 1000,
+        "id": JOB, "name": None, "submitter": "tester", "priority": "bulk", "state": "done",
+            "threshold": None, "retry_of": None, "total": 1000,
         "clean": 990, "stego": 9, "error": 1, "created_at": NOON, "started_at": NOON,
         "finished_at": NOON + timedelta(seconds=30),
     }  # fmt: skip

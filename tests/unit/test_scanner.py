@@ -36,7 +36,7 @@ class Widths:
     before: Callable[[], object] = lambda: None
     sizes: list[int] = field(default_factory=list)
 
-    def score(self, batch: Sequence[Planes]) -> list[Score]:
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
         self.before()
         self.sizes.append(len(batch))
         scores = [self.scores.get(planes.width, CLEAN) for planes in batch]

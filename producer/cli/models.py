@@ -1,0 +1,102 @@
+"""`starlight model list`, `add`, `use` and `rollback`."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from producer.cli.output import visible
+from producer.cli.session import Session, UsageError, session
+from storage.blobs import Blobs
+from storage.models import ListedModel, add_model, list_models, model_in_use, roll_back, use_model
+from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    group = typer.Typer(name="model", help="List, add, use and roll back models.", no_args_is_help=True)
+    group.command("list")(listed)
+    for command in (add, use, rollback):
+        group.command()(command)
+    app.add_typer(group)
+
+
+def listed(as_json: Json = False) -> None:
+    """List the models that were added or that workers scored with, and which one is in use."""
+    with session() as current:
+        models = [
+            dataclasses.replace(model, in_use=model.in_use or _is_default(current, model))
+            for model in list_models(current.engine, current.settings.lease_s)
+        ]
+    if as_json:
+        for model in models:
+            print(json.dumps(dataclasses.asdict(model), default=lambda value: value.isoformat()))
+        return
+    print(f"{'MODEL':<28}  {'THRESHOLD':>9}  {'SHA256':<12}  {'WORKERS':>7}  {'FIRST SEEN':<16}  STATE")
+    for model in models:
+        state = ", ".join(word for word, holds in (("in use", model.in_use), ("added", model.added)) if holds)
+        seen = f"{model.first_seen_at.astimezone():%Y-%m-%d %H:%M}"
+        print(
+            f"{visible(model.label):<28}  {model.threshold:>9.4f}  {model.sha256[:12]}  {model.workers:>7}  {seen}  "
+            f"{state or 'seen'}"
+        )
+
+
+def add(
+    folder: Annotated[Path, typer.Argument(help="A folder with card.json and the weights that it names.")],
+) -> None:
+    """Check a model and store it, so that `use` can choose it; workers on all hosts get it from the blobs."""
+    card = read_card(folder)
+    # A process of its own: this one stays small, and what a file does to its reader, it does there.
+    checked = subprocess.run(
+        [sys.executable, "-m", "worker.check_model", str(folder.absolute())], stderr=subprocess.PIPE, text=True
+    )
+    if checked.returncode != 0:
+        raise UsageError(checked.stderr.strip() or f"{folder}: the model ended the process that tried it")
+    with session() as current:
+        weights = (folder / card.weights).read_bytes()
+        stored = Blobs(current.settings.blobs()).put(weights)
+        if stored != card.sha256:
+            raise ModelError(f"{folder / card.weights}: changed while it was read")
+        _, is_new = add_model(current.engine, dataclasses.asdict(card))
+    print(f"{_named(card)} {'added' if is_new else 'was added before'}; `starlight model use {card.label}` chooses it")
+
+
+def use(
+    model: Annotated[str, typer.Argument(help="NAME-VERSION, NAME, the start of its SHA-256, or `shipped`.")],
+) -> None:
+    """Have all workers score with a model: those that run change within seconds, between two chunks."""
+    with session() as current:
+        chosen = use_model(current.engine, model, current.settings.submitter)
+        _explain(current, chosen)
+
+
+def rollback() -> None:
+    """Have all workers score with the model that was in use before the present one."""
+    with session() as current:
+        chosen = roll_back(current.engine, current.settings.submitter)
+        _explain(current, chosen)
+
+
+def _explain(current: Session, chosen: str) -> None:
+    print(f"{chosen} is in use from now on")
+    if current.settings.model_dir is not None:
+        print("STARLIGHT_MODEL_DIR is set: workers with this setting keep to that folder", file=sys.stderr)
+
+
+def _named(card: ModelCard) -> str:
+    return f"{card.label} (sha256 {card.sha256[:12]}…)"
+
+
+def _is_default(current: Session, model: ListedModel) -> bool:
+    """Whether this is the model that workers score with as long as none is chosen."""
+    used = model_in_use(current.engine)
+    if used is not None and used.model_id is not None:
+        return False
+    return model.sha256 == read_card(current.settings.model_dir or DEFAULT_MODEL).sha256

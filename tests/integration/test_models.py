@@ -1,0 +1,128 @@
+"""Models that were added, the one in use, and workers that look for it."""
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from storage.blobs import Blobs
+from storage.models import (
+    SHIPPED,
+    ModelChoiceError,
+    add_model,
+    list_models,
+    model_in_use,
+    register_model,
+    roll_back,
+    use_model,
+)
+from storage.settings import Settings
+from worker.models import Models, ModelWatch
+from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
+from worker.v4.detector import Detector
+
+PATIENCE_S = 30
+CARD = dataclasses.asdict(read_card(DEFAULT_MODEL))
+
+
+def card(version: str, **changes: object) -> dict[str, object]:
+    return {**CARD, "version": version, **changes}
+
+
+def in_use(engine: Engine) -> str | None:
+    use = model_in_use(engine)
+    return use.card["version"] if use and use.card else None
+
+
+def test_a_rollback_goes_to_what_was_used_before(engine: Engine) -> None:
+    with pytest.raises(ModelChoiceError, match="nothing to go back to"):
+        roll_back(engine, "ann")
+    for version in ("2", "3"):
+        add_model(engine, card(version))
+    assert use_model(engine, "starlight-v4-2", "ann") == "starlight-v4-2"
+    use_model(engine, "starlight-v4", "ann")
+    assert in_use(engine) == "3"
+
+    assert roll_back(engine, "ann") == "starlight-v4-2"
+    assert in_use(engine) == "2"
+    use_model(engine, SHIPPED, "ann")
+    assert in_use(engine) is None
+    assert roll_back(engine, "ann") == "starlight-v4-2"
+
+
+def test_the_first_use_is_rolled_back_to_the_shipped_model(engine: Engine) -> None:
+    add_model(engine, card("2"))
+    use_model(engine, CARD["sha256"][:8], "ann")
+
+    assert "ships with the code" in roll_back(engine, "ann")
+
+    assert in_use(engine) is None
+
+
+def test_only_models_that_were_added_can_be_used(engine: Engine) -> None:
+    register_model(engine, name="seen", version="1", sha256="0" * 64, threshold=0.5)
+
+    with pytest.raises(ModelChoiceError, match="no model 'seen-1' was added"):
+        use_model(engine, "seen-1", "ann")
+
+
+def test_a_name_and_version_belong_to_one_file(engine: Engine) -> None:
+    first, is_new = add_model(engine, card("2"))
+    assert is_new
+    assert add_model(engine, card("2")) == (first, False)
+
+    with pytest.raises(ModelChoiceError, match="another model is called starlight-v4-2"):
+        add_model(engine, card("2", sha256="0" * 64))
+
+    # The same weights with another threshold are another model to verdicts.
+    assert add_model(engine, card("2", threshold=0.75))[1]
+    assert [model.added for model in list_models(engine, 60)] == [True, True]
+
+
+def added(engine: Engine, configured: Settings, version: str) -> None:
+    """Add the shipped weights under another version, and use them."""
+    Blobs(configured.blobs()).put((DEFAULT_MODEL / str(CARD["weights"])).read_bytes())
+    add_model(engine, card(version))
+    use_model(engine, f"starlight-v4-{version}", "ann")
+
+
+def test_a_worker_is_handed_the_model_that_is_used_next(engine: Engine, configured: Settings) -> None:
+    models = Models(engine, configured, "cpu")
+    seen = models.newest_use()
+    assert models.load(seen).model.version == CARD["version"]
+    replaced = threading.Event()
+    versions: list[str] = []
+
+    def replace(detector: Detector) -> None:
+        versions.append(detector.model.version)
+        replaced.set()
+
+    watch = ModelWatch(models, seen, replace, interval_s=0.01)
+    added(engine, configured, "2")
+    assert replaced.wait(PATIENCE_S)
+    watch.close()
+    assert versions == ["2"]
+
+
+def test_a_damaged_blob_is_refused(engine: Engine, configured: Settings) -> None:
+    added(engine, configured, "2")
+    models = Models(engine, configured, "cpu")
+    (blob,) = (path for path in (configured.data_dir / "blobs").rglob("*") if path.is_file())
+
+    blob.write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="SHA-256 is"):
+        models.load(models.newest_use())
+
+    blob.unlink()
+    with pytest.raises(ModelError, match="add it again"):
+        models.load(models.newest_use())
+
+
+def test_a_worker_with_a_model_folder_keeps_to_it(engine: Engine, configured: Settings, tmp_path: Path) -> None:
+    added(engine, configured, "2")
+    pinned = Models(engine, configured.model_copy(update={"model_dir": DEFAULT_MODEL}), "cpu")
+
+    assert pinned.newest_use() is None
+    assert pinned.load(None).model.version == CARD["version"]

@@ -1,0 +1,85 @@
+"""Which model this worker scores with: the one in use, the one that ships with the code, or one that is set."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage.blobs import Blobs
+from storage.models import ModelUse, model_in_use
+from storage.settings import Settings
+from worker.v4.card import DEFAULT_MODEL, ModelError, card_of
+from worker.v4.detector import Detector
+
+# Far above any V4: a blob of this size is not read on.
+MAX_WEIGHTS_BYTES = 2**30
+LOOK_EVERY_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Models:
+    """Loads models onto one device. `STARLIGHT_MODEL_DIR` pins the worker to its folder, whatever is in use."""
+
+    def __init__(self, engine: Engine, settings: Settings, device: str) -> None:
+        self._engine = engine
+        self._pinned: Path | None = settings.model_dir
+        self._blobs = Blobs(settings.blobs())
+        self._device = device
+
+    def newest_use(self) -> ModelUse | None:
+        """Return what is to be used; None where nothing was ever chosen or this worker is pinned."""
+        return None if self._pinned else model_in_use(self._engine)
+
+    def load(self, use: ModelUse | None) -> Detector:
+        """Load the model of a use; raises ModelError where it cannot be read or is not what its card says."""
+        if use is None or use.card is None:
+            return Detector.load(self._pinned or DEFAULT_MODEL, self._device)
+        card = card_of(use.card, f"model {use.model_id}")
+        try:
+            weights = self._blobs.get(card.sha256, MAX_WEIGHTS_BYTES)
+        except OSError as error:
+            raise ModelError(f"the weights of {card.label} are not among the blobs ({error}): add it again") from error
+        return Detector.of(card, weights, f"blob {card.sha256}", self._device)
+
+
+class ModelWatch:
+    """One thread that looks for a newer use and hands over its detector; what cannot be loaded changes nothing."""
+
+    def __init__(
+        self,
+        models: Models,
+        seen: ModelUse | None,
+        replace: Callable[[Detector], None],
+        interval_s: float = LOOK_EVERY_S,
+    ) -> None:
+        self._models = models
+        self._seen = seen
+        self._replace = replace
+        self._interval_s = interval_s
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._interval_s):
+            try:
+                use = self._models.newest_use()
+            except SQLAlchemyError:
+                # The thread of the leases says so already.
+                continue
+            if use == self._seen:
+                continue
+            self._seen = use
+            try:
+                self._replace(self._models.load(use))
+            except Exception as error:
+                log.critical("the model to be used cannot be loaded; this worker keeps its own: %s", error)
