@@ -1,5 +1,6 @@
 """Running a stack for a command: one at a time per data folder."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -9,10 +10,13 @@ from pathlib import Path
 from producer.cli.session import Session
 from producer.stack import Program, Stack
 from storage.embedded.locks import FileLock
+from storage.embedded.postgres import EmbeddedServerError
 from storage.embedded.servers import make_data_dir
 
 LOCK_NAME = "stack.lock"
 REVIVE_INTERVAL_S = 3.0
+
+log = logging.getLogger(__name__)
 
 
 def stack_lock(data_dir: Path) -> FileLock:
@@ -36,7 +40,11 @@ class StackRunner:
         """Keep the stack running; call this every second or so."""
         if self.running:
             if time.monotonic() > self._revive_at:
-                self._servers.revive()
+                try:
+                    self._servers.revive()
+                except EmbeddedServerError as error:
+                    # What is left of a killed server can keep the next one from starting for a moment.
+                    log.warning("trying again in %.0f s: %s", REVIVE_INTERVAL_S, str(error).splitlines()[0])
                 self._revive_at = time.monotonic() + REVIVE_INTERVAL_S
             self._stack.watch()
         elif self._lock.acquire(wait=False):

@@ -1,0 +1,157 @@
+"""The command line of `scripts/chaos`."""
+
+import argparse
+import json
+import logging
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import redis
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from research.chaos.faults import FAULTS, PAUSE_S, schedule
+from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
+from research.chaos.stage import Stage, running_stage
+from research.chaos.watching import Recoveries, finished_images
+from storage.embedded.postgres import EmbeddedServerError
+from storage.jobs import audit_jobs
+
+LOOK_EVERY_S = 0.2
+SETTLE_S = 180.0
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Break a real stack while it scans; end with the audit, and with 1 where an image was lost or doubled."""
+    parser = argparse.ArgumentParser(prog="chaos", description=main.__doc__)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=3.0, help="the faults are spread over so long (%(default)s)")
+    parser.add_argument("--faults", type=int, help="how many; unset: twelve a minute")
+    parser.add_argument("--poison", type=int, help="images that kill their worker; unset: one in 4,000, one at least")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    rng = np.random.default_rng(options.seed)
+    names = schedule(options.faults or round(12 * options.minutes), rng)
+    with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+        # The account that runs PostgreSQL for root must be able to enter.
+        Path(folder).chmod(0o711)
+        harmless, deadly = draw_pictures(
+            Path(folder) / "pictures", rng, options.poison or max(1, options.images // 4000)
+        )
+        jobs = list(plan_jobs(harmless, deadly, options.images, rng))
+        with running_stage(Path(folder)) as stage:
+            run = Run(stage, jobs, names, 60 * options.minutes, rng)
+            run.play()
+            result = run.result(deadly)
+    print(json.dumps(result))
+    return 0 if result["lost"] == result["doubled"] == 0 and result["verdicts"] == result["submitted"] else 1
+
+
+class Run:
+    """One run: submits all jobs, breaks the stack on schedule, and waits until every image has its verdict."""
+
+    def __init__(
+        self, stage: Stage, jobs: list[PlannedJob], names: list[str], duration_s: float, rng: np.random.Generator
+    ) -> None:
+        self._stage = stage
+        self._jobs = jobs
+        self._images = sum(len(job.references) for job in jobs)
+        self._left = names[::-1]
+        self._interval_s = duration_s / max(1, len(names))
+        self._rng = rng
+        self._done: Counter[str] = Counter()
+        self._recoveries = Recoveries()
+        self._wake: list[tuple[float, Any]] = []
+        self._started = time.monotonic()
+
+    def play(self) -> None:
+        """Run to the end; raises TimeoutError where no verdict comes for long after the last fault."""
+        submitting = threading.Thread(target=self._submit, daemon=True)
+        submitting.start()
+        next_fault = self._started + self._interval_s
+        finished, last_progress = 0, time.monotonic()
+        while finished < self._images or self._left:
+            now = time.monotonic()
+            counted = finished_images(self._stage.engine)
+            if counted is not None and counted > finished:
+                finished, last_progress = counted, now
+                self._recoveries.progress(finished)
+            if self._left and now >= next_fault:
+                self._strike(finished)
+                next_fault = max(next_fault + self._interval_s, now)
+            if not self._left and now - last_progress > SETTLE_S:
+                raise TimeoutError(f"no verdict for {SETTLE_S:.0f} s; {finished} of {self._images} are there")
+            self._care(now)
+            time.sleep(LOOK_EVERY_S)
+        submitting.join()
+        # The last fault may have been PostgreSQL's.
+        while finished_images(self._stage.engine) is None:
+            self._care(time.monotonic())
+            time.sleep(LOOK_EVERY_S)
+
+    def result(self, deadly: list[str]) -> dict[str, Any]:
+        """Return the accounting."""
+        audits = list(audit_jobs(self._stage.engine))
+        with self._stage.engine.connect() as connection:
+            convicted = set(
+                connection.execute(text("SELECT uri FROM verdicts WHERE error_code = 'worker_crash'")).scalars()
+            )
+        return {
+            "submitted": self._images,
+            "verdicts": sum(audit.verdicts for audit in audits),
+            "lost": self._images - sum(audit.references for audit in audits) + sum(audit.missing for audit in audits),
+            "doubled": sum(audit.double for audit in audits) + sum(not audit.counters_agree for audit in audits),
+            "faults": dict(sorted(self._done.items())),
+            "longest_recovery_s": round(self._recoveries.longest_s, 1),
+            "longest_recovery_after": self._recoveries.longest_after,
+            "poison": {
+                "fed": len(deadly),
+                "convicted": len(convicted & set(deadly)),
+                "convicted_without_guilt": len(convicted - set(deadly)),
+            },
+            "jobs": len(audits),
+            "starts": {member.name: member.starts for member in self._stage.members},
+            "seconds": round(time.monotonic() - self._started, 1),
+        }
+
+    def _submit(self) -> None:
+        for job in self._jobs:
+            job.submit(self._stage.engine)
+
+    def _strike(self, finished: int) -> None:
+        name = self._left[-1]
+        paused = {member.name for member in self._stage.members if member.paused}
+        try:
+            if not FAULTS[name](self._stage, self._rng):
+                return
+        except (SQLAlchemyError, redis.RedisError, OSError):
+            # Its server is down from the fault before: it is this one's turn again.
+            return
+        self._left.pop()
+        self._done[name] += 1
+        self._recoveries.fault(name, finished)
+        log.info("%s (%d of %d images have their verdict)", name, finished, self._images)
+        for member in self._stage.members:
+            if member.paused and member.name not in paused:
+                self._wake.append((time.monotonic() + PAUSE_S, member))
+
+    def _care(self, now: float) -> None:
+        for due, member in [each for each in self._wake if each[0] <= now]:
+            self._wake.remove((due, member))
+            if member.alive:
+                member.send(signal.SIGCONT)
+            member.paused = False
+        try:
+            self._stage.keep_running()
+        except EmbeddedServerError as error:
+            # The processes of a killed server hold its memory for a moment.
+            log.info("trying again: %s", str(error).splitlines()[0])

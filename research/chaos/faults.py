@@ -1,0 +1,146 @@
+"""The faults, each done from outside the production code."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import redis
+from sqlalchemy import text
+
+from research.chaos.stage import LEASE_S, Member, Stage
+
+Rng = np.random.Generator
+
+PAUSE_S = 2.5 * LEASE_S
+"""How long a process is paused: long enough for its leases to run out and its chunks to run elsewhere."""
+
+
+def kill_worker(stage: Stage, rng: Rng) -> bool:
+    """Kill a worker; return whether there was one."""
+    return _kill(stage.group("worker"), rng)
+
+
+def kill_dispatcher(stage: Stage, rng: Rng) -> bool:
+    """Kill a dispatcher; return whether there was one."""
+    return _kill(stage.group("dispatcher"), rng)
+
+
+def pause_worker(stage: Stage, rng: Rng) -> bool:
+    """Stop a worker in its tracks; the caller has it wake up after `PAUSE_S`, as a zombie."""
+    return _pause(stage.group("worker"), rng)
+
+
+def pause_dispatcher(stage: Stage, rng: Rng) -> bool:
+    """Stop a dispatcher in its tracks."""
+    return _pause(stage.group("dispatcher"), rng)
+
+
+def kill_redis(stage: Stage, rng: Rng) -> bool:
+    """Kill Redis; it comes back with what its file has."""
+    del rng
+    return _kill_redis(stage)
+
+
+def kill_redis_and_its_data(stage: Stage, rng: Rng) -> bool:
+    """Kill Redis and take its data away."""
+    del rng
+    killed = _kill_redis(stage)
+    for path in (stage.folder / "data" / "redis").rglob("*.aof*"):
+        path.unlink(missing_ok=True)
+    return killed
+
+
+def empty_redis(stage: Stage, rng: Rng) -> bool:
+    """Take everything out of a Redis that goes on."""
+    del rng
+    with redis.Redis.from_url(stage.servers.redis_url) as client:
+        client.flushall()
+    return True
+
+
+def stop_postgres_immediately(stage: Stage, rng: Rng) -> bool:
+    """Stop PostgreSQL without a checkpoint, as `pg_ctl stop -m immediate` does."""
+    del rng
+    return _signal_postmaster(stage, signal.SIGQUIT)
+
+
+def kill_postgres(stage: Stage, rng: Rng) -> bool:
+    """Kill PostgreSQL's first process."""
+    del rng
+    return _signal_postmaster(stage, signal.SIGKILL)
+
+
+def cut_connections(stage: Stage, rng: Rng) -> bool:
+    """End every connection to PostgreSQL and Redis; both go on."""
+    del rng
+    with stage.engine.connect() as connection:
+        connection.execute(
+            text("""
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+            """)
+        )
+    with redis.Redis.from_url(stage.servers.redis_url) as client:
+        client.execute_command("CLIENT", "KILL", "SKIPME", "yes")
+    return True
+
+
+Fault = Callable[[Stage, Rng], bool]
+
+FAULTS: dict[str, Fault] = {
+    "worker killed": kill_worker,
+    "worker paused": pause_worker,
+    "dispatcher killed": kill_dispatcher,
+    "dispatcher paused": pause_dispatcher,
+    "redis killed": kill_redis,
+    "redis killed, its data lost": kill_redis_and_its_data,
+    "redis emptied": empty_redis,
+    "postgres stopped immediately": stop_postgres_immediately,
+    "postgres killed": kill_postgres,
+    "connections cut": cut_connections,
+}
+
+
+def schedule(count: int, rng: Rng) -> list[str]:
+    """Return the names of `count` faults in a random order, every kind as often as every other, give or take one."""
+    names = [name for _ in range(-(-count // len(FAULTS))) for name in rng.permutation(list(FAULTS))]
+    return [str(name) for name in names[:count]]
+
+
+def _kill(members: list[Member], rng: Rng) -> bool:
+    if members:
+        members[rng.integers(len(members))].send(signal.SIGKILL)
+    return bool(members)
+
+
+def _pause(members: list[Member], rng: Rng) -> bool:
+    if members:
+        member = members[rng.integers(len(members))]
+        member.paused = True
+        member.send(signal.SIGSTOP)
+    return bool(members)
+
+
+def _kill_redis(stage: Stage) -> bool:
+    with redis.Redis.from_url(stage.servers.redis_url) as client:
+        process_id = int(client.info("server")["process_id"])
+    return _sent(process_id, signal.SIGKILL)
+
+
+def _signal_postmaster(stage: Stage, signal_number: int) -> bool:
+    pid_file = stage.folder / "data" / "postgres" / "data" / "postmaster.pid"
+    return pid_file.exists() and _sent(_first_number(pid_file), signal_number)
+
+
+def _first_number(path: Path) -> int:
+    return int(path.read_text().split("\n", 1)[0])
+
+
+def _sent(process_id: int, signal_number: int) -> bool:
+    try:
+        os.kill(process_id, signal_number)
+    except ProcessLookupError:
+        return False
+    return True

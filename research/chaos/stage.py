@@ -1,0 +1,138 @@
+"""The stack that is broken: embedded servers, workers and dispatchers, kept running as a service manager would."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from research.chaos.poison import poisoned_environment
+from storage.database import connect, upgrade
+from storage.embedded.servers import EmbeddedServers, Servers
+
+LEASE_S = 3.0
+WORKERS = ("cpu0", "cpu1")
+DISPATCHERS = 2
+STOP_S = 30.0
+
+
+@dataclass
+class Member:
+    """One process of the stack, started again whenever it has ended."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    starts: int = 0
+    paused: bool = False
+
+    def start(self) -> None:
+        """Start the process."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.starts += 1
+        self.paused = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs, or would if it were not paused."""
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, signal_number: int) -> None:
+        """Send a signal to the process."""
+        assert self.process is not None
+        self.process.send_signal(signal_number)
+
+
+@dataclass
+class Stage:
+    """Servers and processes; `keep_running` plays the service manager."""
+
+    folder: Path
+    embedded: EmbeddedServers
+    servers: Servers
+    engine: Engine
+    members: list[Member] = field(default_factory=list)
+
+    def keep_running(self) -> None:
+        """Start again what has ended, servers first."""
+        self.servers.revive()
+        for member in self.members:
+            if not member.alive:
+                member.start()
+
+    def group(self, kind: str) -> list[Member]:
+        """Return the members of a kind that run and are not paused."""
+        return [
+            member for member in self.members if member.name.startswith(kind) and member.alive and not member.paused
+        ]
+
+
+@contextmanager
+def running_stage(folder: Path) -> Iterator[Stage]:
+    """Yield a stack in `folder` with two workers and two dispatchers, and end it."""
+    embedded = EmbeddedServers(folder / "data")
+    database_url, redis_url = embedded.attach()
+    servers = Servers(database_url or "", redis_url or "", embedded)
+    engine = connect(servers.database_url, application="chaos")
+    upgrade(engine)
+    stage = Stage(folder, embedded, servers, engine)
+    environment = {
+        **os.environ,
+        **servers.environment(),
+        "STARLIGHT_DATA_DIR": str(folder / "data"),
+        "STARLIGHT_LEASE_S": str(LEASE_S),
+        "STARLIGHT_REPUBLISH_AFTER_S": "2",
+        "STARLIGHT_TORCH_THREADS": "1",
+        "STARLIGHT_DECODE_THREADS": "1",
+    }
+    for device in WORKERS:
+        stage.members.append(
+            Member(
+                f"worker {device}",
+                ("-m", "worker", device),
+                poisoned_environment(environment, folder),
+                folder / f"worker-{device}.log",
+            )
+        )
+    for number in range(DISPATCHERS):
+        name = f"dispatcher {number}"
+        arguments = ("-m", "producer.cli", "dispatcher")
+        stage.members.append(Member(name, arguments, environment, folder / f"dispatcher-{number}.log"))
+    try:
+        for member in stage.members:
+            member.start()
+        yield stage
+    finally:
+        for member in stage.members:
+            end(member)
+        engine.dispose()
+        embedded.detach()
+
+
+def end(member: Member) -> None:
+    """End a process in order, or kill it where that takes too long."""
+    if not member.alive:
+        return
+    member.send(signal.SIGCONT)
+    member.send(signal.SIGTERM)
+    assert member.process is not None
+    try:
+        member.process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        member.process.kill()
+        member.process.wait()
