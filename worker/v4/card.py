@@ -74,11 +74,11 @@ def card_of(raw: object, where: str) -> ModelCard:
         weights=_text(raw, "weights", where),
         sha256=_text(raw, "sha256", where),
         threshold=_probability(raw, "threshold", where),
-        methods=tuple(raw.get("methods", ())),
-        bit_orders=tuple(raw.get("bit_orders", ())),
+        methods=_names(raw, "methods", where),
+        bit_orders=_names(raw, "bit_orders", where),
         format=raw.get("format", FORMATS[0]),
-        inputs=dict(raw.get("inputs", {})),
-        figures=dict(raw.get("figures", {})),
+        inputs=_table(raw, "inputs", where),
+        figures=_table(raw, "figures", where),
     )
     if card.format not in FORMATS:
         raise ModelError(f"{where}: format must be one of {', '.join(FORMATS)}")
@@ -95,6 +95,20 @@ def _text(raw: dict[str, Any], key: str, where: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or not value:
         raise ModelError(f"{where}: {key!r} must be a non-empty string")
+    return value
+
+
+def _names(raw: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = raw.get(key)
+    if not isinstance(value, list | tuple):
+        raise ModelError(f"{where}: {key!r} must be a list of names")
+    return tuple(value)
+
+
+def _table(raw: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = raw.get(key, {})
+    if not isinstance(value, dict):
+        raise ModelError(f"{where}: {key!r} must be a JSON object")
     return value
 
 

@@ -8,11 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from worker.v4.card import ModelError
+from worker.v4.methods import BIT_ORDERS, METHODS
 from worker.v4.network import Heads
-from worker.v4.streams import INPUTS, Streams, input_contract
+from worker.v4.planes import extract_planes
+from worker.v4.streams import INPUTS, Streams, compute, input_contract, stack
 
 OUTPUTS: Final = ("stego", "method", "order")
 _TYPES: Final = {"tensor(float)": "float32", "tensor(int32)": "int32"}
@@ -49,12 +52,28 @@ class OnnxNetwork:
         outputs = tuple(each.name for each in self._session.get_outputs())
         if set(outputs) != set(OUTPUTS):
             raise ModelError(f"{where}: its outputs are {outputs}, not {OUTPUTS}")
+        self._try(where)
 
     def __call__(self, streams: Streams) -> Heads:
         """Score a batch."""
         feed = {name: getattr(streams, name).cpu().numpy() for name in INPUTS}
         stego, method, order = (self._tensor(each) for each in self._session.run(OUTPUTS, feed))
         return Heads(stego.reshape(-1), method, order)
+
+    def _try(self, where: str) -> None:
+        """Score batches of two sizes: a file may state any shape and compute another."""
+        planes = extract_planes(Image.new("L", (1, 1)), b"")
+        for size in (1, 3):
+            try:
+                heads = self(compute(stack([planes] * size)))
+            except Exception as error:
+                raise ModelError(f"{where}: it cannot score a batch of {size} ({error})") from error
+            found = tuple(tuple(each.shape) for each in heads)
+            wanted = ((size,), (size, len(METHODS)), (size, len(BIT_ORDERS)))
+            if found != wanted:
+                raise ModelError(f"{where}: for {size} images its outputs have the shapes {found}, not {wanted}")
+            if not all(bool(each.isfinite().all()) for each in heads):
+                raise ModelError(f"{where}: its logits are not finite")
 
     @staticmethod
     def _tensor(values: Any) -> Tensor:  # noqa: ANN401 - the runtime is not typed

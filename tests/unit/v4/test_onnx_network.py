@@ -76,6 +76,51 @@ def test_other_inputs_are_refused_and_named(tmp_path: Path) -> None:
         Detector.load(folder(tmp_path, weights))
 
 
+def changed(constant: str, values: np.ndarray) -> bytes:
+    """Return the model with other values in one of its constants."""
+    made = onnx.load_from_string(model(input_contract()))
+    for each in made.graph.initializer:
+        if each.name == constant:
+            each.CopyFrom(numpy_helper.from_array(values, constant))
+    for each in made.graph.output:
+        each.type.tensor_type.ClearField("shape")
+    return bytes(made.SerializeToString())
+
+
+def test_a_batch_of_fixed_size_is_refused(tmp_path: Path) -> None:
+    made = onnx.load_from_string(model(input_contract()))
+    for each in (*made.graph.input, *made.graph.output):
+        each.type.tensor_type.shape.dim[0].dim_value = 1
+
+    with pytest.raises(ModelError, match="cannot score a batch of 3"):
+        Detector.load(folder(tmp_path, made.SerializeToString()))
+
+
+def test_heads_of_other_widths_are_refused(tmp_path: Path) -> None:
+    weights = changed("third", np.eye(7, dtype=np.float32)[6:])
+
+    with pytest.raises(ModelError, match=r"shapes .*\(1, 7\)"):
+        Detector.load(folder(tmp_path, weights))
+
+
+def test_logits_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    weights = changed("third", np.full((1, len(METHODS)), np.nan, np.float32))
+
+    with pytest.raises(ModelError, match="not finite"):
+        Detector.load(folder(tmp_path, weights))
+
+
+@pytest.mark.parametrize("key", ["inputs", "figures", "methods", "bit_orders"])
+@pytest.mark.parametrize("value", [3, "x"])
+def test_a_card_of_other_types_is_refused(tmp_path: Path, key: str, value: int | str) -> None:
+    path = folder(tmp_path, model(input_contract()))
+    card = json.loads((path / CARD_FILE).read_text())
+    (path / CARD_FILE).write_text(json.dumps({**card, key: value}))
+
+    with pytest.raises(ModelError, match=f"'{key}' must be"):
+        Detector.load(path)
+
+
 def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="onnxruntime cannot read it"):
         Detector.load(folder(tmp_path, b"none"))
