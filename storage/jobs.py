@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -85,11 +85,13 @@ def submit_job(
     idempotency_key: str | None = None,
     priority: str = "bulk",
     threshold: float | None = None,
+    webhook: str | None = None,
     chunk_size: int = 64,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
 
     `threshold` is the stego probability from which on the job's images count as stego; None: the model's.
+    `webhook` is the URL that is told when the job has ended.
 
     With an idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
     Raises EmptyJobError where there is no reference; then nothing is stored.
@@ -119,6 +121,10 @@ def submit_job(
         if total == 0:
             raise EmptyJobError("there is no image to scan")
         connection.execute(text("UPDATE jobs SET total = :total WHERE id = :id"), {"total": total, "id": job_id})
+        if webhook is not None:
+            connection.execute(
+                text("INSERT INTO webhooks (job_id, url) VALUES (:id, :url)"), {"id": job_id, "url": webhook}
+            )
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
     return Submission(job_id, total, created=True)
 
@@ -147,6 +153,18 @@ def _chunked(references: Iterable[str], size: int) -> Iterator[list[str]]:
     remaining = iter(references)
     while refs := list(islice(remaining, size)):
         yield refs
+
+
+def job_record(status: JobStatus) -> dict[str, Any]:
+    """Return the job as the command prints it and webhooks carry it: ids and times (ISO 8601) as text."""
+    record = {**asdict(status), "finished": status.finished}
+    return {name: _as_text(value) for name, value in record.items()}
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, uuid.UUID) else value
 
 
 JOB_COLUMNS = ", ".join(field.name for field in fields(JobStatus))

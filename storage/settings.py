@@ -1,5 +1,6 @@
 """Every setting of the project, read from `STARLIGHT_*` environment variables."""
 
+import base64
 import getpass
 import os
 import sys
@@ -7,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -40,6 +41,18 @@ def _url_of(*schemes: str) -> AfterValidator:
         return url
 
     return AfterValidator(check)
+
+
+def _signing_secret(secret: SecretStr | None) -> SecretStr | None:
+    if secret is None or not secret.get_secret_value():
+        return None
+    try:
+        size = len(base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True))
+    except ValueError:
+        size = 0
+    if not 24 <= size <= 64:
+        raise ValueError("must be 24 to 64 bytes in Base64, after whsec_")
+    return secret
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -88,6 +101,11 @@ class Settings(BaseSettings):
     torch_threads: PositiveInt = Field(default_factory=lambda: max(1, usable_cores() // 2))
     batch_size: PositiveInt = Field(128, description="images in one pass through V4")
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")
+    webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing_secret)] = Field(
+        None, description="whsec_… and 24 to 64 bytes in Base64: signs webhooks"
+    )
+    webhook_attempts: PositiveInt = Field(12, description="tries at a webhook before it is given up: about two hours")
+
     model_dir: Path | None = Field(None, description="model folder; unset: the one that ships with the code")
 
     flower_port: Port = 5555

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -13,7 +14,8 @@ from producer.cli.session import Session, UsageError, parse_id, session, warn_wi
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
 from producer.following import Follower
 from storage.failures import list_retries
-from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, list_jobs
+from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, job_record, list_jobs
+from storage.webhooks import get_webhook
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -32,6 +34,9 @@ def submit(
     idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
     priority: PriorityOption = Priority.BULK,
     threshold: Threshold = None,
+    webhook: Annotated[
+        str | None, typer.Option(metavar="URL", help="Told, with a signature, when the job has ended.")
+    ] = None,
     null: Null = False,
 ) -> None:
     """Submit images as one job and print its id; workers scan it when they run."""
@@ -42,12 +47,25 @@ def submit(
             name=name,
             priority=priority,
             threshold=threshold,
+            webhook=checked_webhook(current, webhook),
             null=null,
             idempotency_key=idempotency_key,
         )
     print(submission.job_id)
     known = "" if submission.created else ", submitted before under this idempotency key"
     print(f"{plural(submission.total, 'image')}{known}", file=sys.stderr)
+
+
+def checked_webhook(current: Session, url: str | None) -> str | None:
+    """Return the URL; raises UsageError where it is none, or where there is no secret to sign with."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{url!r} is no http:// or https:// address for a webhook")
+    if current.settings.webhook_secret is None:
+        raise UsageError("webhooks are signed: set STARLIGHT_WEBHOOK_SECRET here and for the dispatcher (whsec_…)")
+    return url
 
 
 def job(
@@ -65,8 +83,9 @@ def job(
                     progress.show(update.job)
             status = existing(current, job_id)
         retries = list_retries(current.engine, status.id)
+        webhook = get_webhook(current.engine, status.id)
     if as_json:
-        print(as_line(status, retries=retries))
+        print(as_line(status, retries=retries, webhook=webhook and webhook.summary))
         return
     for label, value in (
         ("job", status.id), ("name", status.name), ("submitter", status.submitter), ("priority", status.priority),
@@ -75,6 +94,7 @@ def job(
         ("verdicts", summary(status)),
         ("created", status.created_at), ("started", status.started_at), ("finished at", status.finished_at),
         ("retry of", status.retry_of), *(("retried as", retry) for retry in retries),
+        ("webhook", webhook and webhook.summary),
     ):  # fmt: skip
         if value is not None:
             print(f"{label:<12} {visible(str(value))}")
@@ -139,5 +159,4 @@ def existing(current: Session, job_id: str) -> JobStatus:
 
 def as_line(status: JobStatus, **more: object) -> str:
     """Return the job as one JSON object, with `more` keys, times in ISO 8601."""
-    fields = {**dataclasses.asdict(status), "finished": status.finished, **more}
-    return json.dumps(fields, default=lambda value: value.isoformat() if hasattr(value, "isoformat") else str(value))
+    return json.dumps({**job_record(status), **more}, default=str)

@@ -33,11 +33,13 @@ def dispatcher() -> None:
     """Run one dispatcher."""
     # Here, not above: Celery takes longer to import than most other commands take to run.
     from producer.dispatcher import Dispatcher
+    from producer.webhooks import Deliverer
     from worker.app import app as celery_app
 
     with session() as current:
         celery_app.conf.update(broker_url=current.servers.redis_url)
         broker = redis.Redis.from_url(current.servers.redis_url)
+        Deliverer(current.engine, current.settings).start()
         Dispatcher(current.engine, broker, current.settings).run()
 
 

@@ -51,6 +51,7 @@ def submit_paths(
     threshold: float | None,
     null: bool,
     idempotency_key: str | None = None,
+    webhook: str | None = None,
 ) -> Submission:
     """Store one job for everything that `paths` name; raises SourceError or EmptyJobError."""
     configured = current.settings
@@ -64,5 +65,6 @@ def submit_paths(
         idempotency_key=idempotency_key,
         priority=priority,
         threshold=threshold,
+        webhook=webhook,
         chunk_size=configured.chunk_size,
     )

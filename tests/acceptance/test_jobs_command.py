@@ -99,3 +99,12 @@ def test_a_wrong_setting_is_named(stack: RunningStack) -> None:
 
     assert run.returncode == 2
     assert run.stderr.startswith("starlight: a setting is wrong: STARLIGHT_CHUNK_SIZE: ")
+
+
+def test_a_webhook_needs_an_address_and_a_secret(stack: RunningStack, folder: Path) -> None:
+    unsigned = starlight("submit", folder, "--webhook", "https://example.org/", settings=stack.settings)
+    assert (unsigned.returncode, unsigned.stdout) == (2, "")
+    assert "STARLIGHT_WEBHOOK_SECRET" in unsigned.stderr
+    wrong = starlight("submit", folder, "--webhook", "ftp://example.org/", settings=stack.settings)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "is no http:// or https:// address" in wrong.stderr

@@ -1,0 +1,96 @@
+"""The outbox of webhooks: one row for each job that names one, due from the job's end until delivered or given up.
+
+The row is stored with the job, so there is no moment at which a job has ended and its webhook is lost. All times are
+PostgreSQL's.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, text
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt to deliver: whoever holds it has the webhook to himself until it is due again."""
+
+    job_id: uuid.UUID
+    url: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookState:
+    """What became of a job's webhook so far (times in UTC)."""
+
+    url: str
+    attempts: int
+    next_attempt_at: datetime
+    delivered_at: datetime | None
+    given_up_at: datetime | None
+    last_error: str | None
+
+    @property
+    def summary(self) -> str:
+        """The state in words."""
+        tries = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        if self.delivered_at is not None:
+            return f"delivered after {tries}"
+        state = "given up" if self.given_up_at is not None else "not delivered yet"
+        return f"{state}, {tries}" + (f": {self.last_error}" if self.last_error else "")
+
+
+def claim_webhook(engine: Engine, hold_s: float) -> Delivery | None:
+    """Take a webhook that is due, or return None; unless settled within `hold_s` seconds, it is due again then."""
+    with engine.begin() as connection:
+        row = connection.execute(
+            text("""
+                UPDATE webhooks SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => :hold_s)
+                WHERE job_id = (
+                    SELECT job_id FROM webhooks JOIN jobs ON jobs.id = job_id
+                    WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= now()
+                        AND clean + stego + error = total AND finished_at IS NOT NULL
+                    ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF webhooks SKIP LOCKED
+                )
+                RETURNING job_id, url, attempts
+            """),
+            {"hold_s": hold_s},
+        ).one_or_none()
+    return Delivery(*row) if row else None
+
+
+def webhook_delivered(engine: Engine, delivery: Delivery) -> None:
+    """Record that the receiver has taken it."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE webhooks SET delivered_at = now(), last_error = NULL WHERE job_id = :id"),
+            {"id": delivery.job_id},
+        )
+
+
+def webhook_failed(engine: Engine, delivery: Delivery, reason: str, pause_s: float | None) -> None:
+    """Record why it was not taken; it is due again after the pause, or given up where there is none."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                UPDATE webhooks SET last_error = :reason,
+                    next_attempt_at = now() + make_interval(secs => coalesce(:pause_s, 0)),
+                    given_up_at = CASE WHEN CAST(:pause_s AS double precision) IS NULL THEN now() END
+                WHERE job_id = :id AND attempts = :attempt AND delivered_at IS NULL
+            """),
+            {"id": delivery.job_id, "attempt": delivery.attempt, "reason": reason, "pause_s": pause_s},
+        )
+
+
+def get_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState | None:
+    """Return the state of the job's webhook, or None where it names none."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            text("""
+                SELECT url, attempts, next_attempt_at, delivered_at, given_up_at, last_error
+                FROM webhooks WHERE job_id = :id
+            """),
+            {"id": job_id},
+        ).one_or_none()
+    return WebhookState(*row) if row else None

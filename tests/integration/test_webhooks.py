@@ -1,0 +1,163 @@
+"""Webhooks against a real receiver: signed, at least once, and never before the job has ended."""
+
+import base64
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine
+from standardwebhooks import Webhook
+
+from producer.webhooks import Deliverer
+from storage.chunks import finish_chunk
+from storage.jobs import cancel_job, submit_job
+from storage.settings import Settings
+from storage.webhooks import claim_webhook, get_webhook
+from tests.integration.rows import claimed, execute, verdicts_for
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+@dataclass
+class Receiver:
+    """What came, and what is answered: the statuses in turn, the last one for ever."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=lambda: [204])
+    messages: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def answer(self) -> int:
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Listens on a loopback port."""
+    received = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.messages.append((dict(self.headers), body))
+            self.send_response(received.answer())
+            self.send_header("Location", received.url)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received.url = f"http://127.0.0.1:{server.server_port}/hook"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield received
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def deliverer(engine: Engine, configured: Settings) -> Deliverer:
+    settings = {"webhook_secret": SecretStr(SECRET), "webhook_attempts": 3}
+    return Deliverer(engine, configured.model_copy(update=settings))
+
+
+def submitted(engine: Engine, url: str) -> uuid.UUID:
+    return submit_job(engine, ["file:///one", "file:///two"], submitter="ann", webhook=url).job_id
+
+
+def finish(engine: Engine) -> None:
+    for claim in claimed(engine):
+        finish_chunk(engine, claim, verdicts_for(engine, claim))
+
+
+def make_due(engine: Engine) -> None:
+    execute(engine, "UPDATE webhooks SET next_attempt_at = now()")
+
+
+def test_a_job_that_has_ended_is_told_once_and_signed(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
+    job_id = submitted(engine, receiver.url)
+    assert not deliverer.deliver_next()
+
+    finish(engine)
+    assert deliverer.deliver_next()
+    make_due(engine)
+    assert not deliverer.deliver_next()
+
+    ((headers, body),) = receiver.messages
+    message = Webhook(SECRET).verify(body, headers)
+    assert message["type"] == "job.finished"
+    assert (message["data"]["id"], message["data"]["state"]) == (str(job_id), "done")
+    assert (message["data"]["total"], message["data"]["clean"]) == (2, 2)
+    assert get_webhook(engine, job_id).summary == "delivered after 1 attempt"
+
+
+def test_a_cancelled_job_is_told_too(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
+    cancel_job(engine, submitted(engine, receiver.url))
+
+    assert deliverer.deliver_next()
+
+    assert json.loads(receiver.messages[0][1])["data"]["state"] == "cancelled"
+
+
+def test_what_is_not_taken_comes_again_with_the_same_id_after_a_pause(
+    engine: Engine, deliverer: Deliverer, receiver: Receiver
+) -> None:
+    receiver.statuses = [500, 307, 200]
+    job_id = submitted(engine, receiver.url)
+    finish(engine)
+
+    assert deliverer.deliver_next()
+    assert not deliverer.deliver_next()
+    assert get_webhook(engine, job_id).summary == "not delivered yet, 1 attempt: the receiver answered 500"
+    for _ in range(2):
+        make_due(engine)
+        assert deliverer.deliver_next()
+
+    assert get_webhook(engine, job_id).summary == "delivered after 3 attempts"
+    assert len({headers["webhook-id"] for headers, _ in receiver.messages}) == 1
+
+
+@pytest.mark.parametrize(("statuses", "attempts"), [([503], 3), ([410], 1)])
+def test_it_is_given_up_in_the_end(
+    engine: Engine, deliverer: Deliverer, receiver: Receiver, statuses: list[int], attempts: int
+) -> None:
+    receiver.statuses = statuses
+    job_id = submitted(engine, receiver.url)
+    finish(engine)
+
+    while get_webhook(engine, job_id).given_up_at is None:
+        make_due(engine)
+        assert deliverer.deliver_next()
+
+    make_due(engine)
+    assert not deliverer.deliver_next()
+    assert len(receiver.messages) == attempts
+    assert "given up" in get_webhook(engine, job_id).summary
+
+
+def test_a_deliverer_that_dies_loses_nothing(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
+    job_id = submitted(engine, receiver.url)
+    finish(engine)
+    assert claim_webhook(engine, hold_s=60) is not None
+    assert not deliverer.deliver_next()
+
+    make_due(engine)
+
+    assert deliverer.deliver_next()
+    assert get_webhook(engine, job_id).delivered_at is not None
+
+
+def test_an_address_where_nobody_listens_is_a_reason_and_no_traceback(engine: Engine, deliverer: Deliverer) -> None:
+    job_id = submitted(engine, "http://127.0.0.1:1/")
+    finish(engine)
+
+    assert deliverer.deliver_next()
+
+    assert get_webhook(engine, job_id).last_error.startswith("ConnectError")
