@@ -74,7 +74,7 @@ class Run:
         self._started = time.monotonic()
 
     def play(self) -> None:
-        """Run to the end; raises TimeoutError where no verdict comes for long after the last fault."""
+        """Run to the end; raises TimeoutError where no verdict comes for long after a fault."""
         submitting = threading.Thread(target=self._submit, daemon=True)
         submitting.start()
         next_fault = self._started + self._interval_s
@@ -88,7 +88,8 @@ class Run:
             if self._left and now >= next_fault:
                 self._strike(finished)
                 next_fault = max(next_fault + self._interval_s, now)
-            if not self._left and now - last_progress > SETTLE_S:
+                last_progress = now
+            if finished < self._images and now - last_progress > SETTLE_S:
                 raise TimeoutError(f"no verdict for {SETTLE_S:.0f} s; {finished} of {self._images} are there")
             self._care(now)
             time.sleep(LOOK_EVERY_S)

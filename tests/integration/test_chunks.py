@@ -1,5 +1,6 @@
 """Chunks: one claimant, one outcome, and the way back of what was lost."""
 
+import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -34,8 +35,11 @@ NO_LEASE = 0.0
 
 
 def test_of_eight_claimants_exactly_one_gets_the_chunk(engine: Engine) -> None:
-    submitted(engine, 200, chunk_size=1)
-    chunks = pick_chunks(engine, "bulk", 1000)
+    # The long form: CLAIMS=10000 scripts/test tests/integration/test_chunks.py -k eight
+    times = int(os.environ.get("CLAIMS", "200"))
+    submitted(engine, times, chunk_size=1)
+    chunks = pick_chunks(engine, "bulk", times)
+    assert len(chunks) == times
 
     with ThreadPoolExecutor(8) as pool:
         for chunk in chunks:

@@ -1,6 +1,7 @@
 """The detector: planes in, scores out, on one device."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,10 @@ class Detector:
         return cls(network.to(device).eval(), card, device)
 
     def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
-        """Score images together. A threshold of None, or no thresholds, means the model's own."""
+        """Score images together. A threshold of None, or no thresholds, means the model's own.
+
+        Raises ArithmeticError where the network answers with something that is not a number.
+        """
         if not batch:
             return []
         with torch.inference_mode():
@@ -74,6 +78,8 @@ class Detector:
             probabilities = torch.sigmoid(heads.stego.double()).tolist()
             methods = heads.method.argmax(1).tolist()
             orders = heads.order.argmax(1).tolist()
+        if not all(map(math.isfinite, probabilities)):
+            raise ArithmeticError("the network's answer is not a number")
         limits = thresholds if thresholds is not None else [None] * len(batch)
         return [self._score(*row) for row in zip(probabilities, methods, orders, limits, strict=True)]
 

@@ -30,7 +30,7 @@ class OnnxNetwork:
             import onnxruntime
         except ImportError as error:
             raise ModelError(
-                f"{where}: an ONNX model needs onnxruntime: pip install 'starlight-batch-scanner[onnx]'"
+                f"{where}: an ONNX model needs onnxruntime: install the project as pip install '.[onnx]' does"
             ) from error
         wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
         options = onnxruntime.SessionOptions()

@@ -11,8 +11,9 @@ from tests.unit.v4.files import encoded, noise, opened
 from worker.v4.card import CARD_FILE, DEFAULT_MODEL, ModelError, read_card
 from worker.v4.detector import Detector
 from worker.v4.methods import BIT_ORDERS, METHODS
-from worker.v4.network import soft_or
+from worker.v4.network import Heads, soft_or
 from worker.v4.planes import Planes, extract_planes
+from worker.v4.streams import Streams
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,14 @@ def test_soft_or_is_the_logit_of_any() -> None:
     expected = 1 - (1 - torch.sigmoid(logits)).prod(1)
     assert torch.allclose(torch.sigmoid(soft_or(logits)), expected)
     assert torch.isfinite(soft_or(torch.tensor([[-200.0, -200.0], [500.0, 500.0]]))).all()
+
+
+def test_an_answer_that_is_not_a_number_is_no_verdict() -> None:
+    def broken(streams: Streams) -> Heads:
+        count = streams.present.shape[0]
+        return Heads(torch.full((count,), torch.nan), torch.zeros(count, 5), torch.zeros(count, 3))
+
+    detector = Detector(broken, read_card(DEFAULT_MODEL))
+
+    with pytest.raises(ArithmeticError, match="not a number"):
+        detector.score([extract_planes(noise("RGB"), b"")])
