@@ -82,8 +82,11 @@ def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: Runnin
 
 
 def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: RunningStack, tmp_path: Path) -> None:
-    (tmp_path / "clean.png").write_bytes(encoded(draw()))
-    (tmp_path / "none.txt").write_text("none")
+    # Counts that no other test's chunk has: the stack is shared.
+    for number in range(3):
+        (tmp_path / f"clean{number}.png").write_bytes(encoded(draw()))
+    for number in range(8):
+        (tmp_path / f"none{number}.txt").write_text("none")
     starlight("scan", tmp_path, settings=stack.settings)
     columns = "&".join(f"columns[{n}][data]={name}" for n, name in enumerate(("name", "state", "result", "worker")))
 
@@ -94,7 +97,7 @@ def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: Runn
 
     tasks = json.loads(page)["data"]
     assert {task["name"] for task in tasks} == {"worker.scan_chunk"}
-    (ours,) = [task for task in tasks if "2 images: 1 error" in (task["result"] or "")]
+    (ours,) = [task for task in tasks if "11 images: 8 error" in (task["result"] or "")]
     assert ours["state"] == "SUCCESS"
     assert ours["worker"].partition("@")[0] in ("cpu0", "cpu1")
     assert float(ours["runtime"]) > 0
