@@ -18,6 +18,7 @@ from typing import IO
 from worker.devices import Device
 
 STOP_GRACE_S = 30.0
+HURRY_S = 5.0
 WATCH_INTERVAL_S = 0.5
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 30.0
@@ -123,11 +124,12 @@ class Stack:
             time.sleep(WATCH_INTERVAL_S)
 
     def stop(self) -> None:
-        """Ask every process to end, wait, and kill those that do not, or all when interrupted meanwhile."""
-        for entry in self._running:
-            with suppress(ProcessLookupError):
-                entry.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_GRACE_S
+        """Ask every process to end, wait, and kill those that do not.
+
+        Interrupted meanwhile, ask them to end at once; interrupted again, kill them all.
+        """
+        self._signal(signal.SIGTERM)
+        deadline, hurried = time.monotonic() + STOP_GRACE_S, False
         for entry in self._running:
             while entry.process.poll() is None:
                 try:
@@ -137,8 +139,16 @@ class Stack:
                     entry.process.kill()
                     entry.process.wait()
                 except KeyboardInterrupt:
-                    deadline = 0.0
+                    # Workers give their chunks back at this signal; whoever insists again kills them.
+                    deadline = 0.0 if hurried else time.monotonic() + HURRY_S
+                    hurried = True
+                    self._signal(signal.SIGINT)
         self._running = []
+
+    def _signal(self, signal_number: int) -> None:
+        for entry in self._running:
+            with suppress(ProcessLookupError):
+                entry.process.send_signal(signal_number)
 
     def _log(self, program: Program) -> Path:
         assert self._log_to is not None

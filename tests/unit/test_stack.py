@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,16 @@ PROGRAMS = {
     "waiting": HELLO + "hello(); signal.pause()",
     "ending": HELLO + "hello(); print('last words', file=sys.stderr); sys.exit(3)",
     "stubborn": HELLO + "signal.signal(signal.SIGTERM, signal.SIG_IGN); hello()\nwhile True: signal.pause()",
+    "patient": HELLO
+    + """
+signal.signal(signal.SIGTERM, lambda *_: test.sendall(b"T"))
+def end(*_):
+    test.sendall(b"I")
+    sys.exit()
+signal.signal(signal.SIGINT, end)
+hello()
+while True: signal.pause()
+""",
     "session": HELLO + "test.sendall(b'%d\\n' % os.getsid(0)); signal.pause()",
 }
 PARENT = """
@@ -46,6 +57,9 @@ class Connection:
         self._connected = connected
         connected.settimeout(PATIENCE_S)
         self.number = int(connected.makefile("rb").readline())
+
+    def hear(self) -> bytes:
+        return self._connected.recv(1)
 
     def wait_for_end(self) -> None:
         assert self._connected.recv(1) == b""
@@ -192,6 +206,26 @@ def test_a_stubborn_program_is_killed(meeting: Meeting, monkeypatch: pytest.Monk
 
     for each in running:
         each.wait_for_end()
+
+
+def test_whoever_insists_has_programs_end_at_once_and_in_order(meeting: Meeting) -> None:
+    impatient = Stack([program("patient")], meeting.environment)
+    impatient.start()
+    running = meeting.arrival()
+    heard: list[bytes] = []
+
+    def insist() -> None:
+        heard.append(running.hear())
+        os.kill(os.getpid(), signal.SIGINT)
+        heard.append(running.hear())
+
+    insisting = threading.Thread(target=insist)
+    insisting.start()
+    impatient.stop()
+
+    insisting.join()
+    assert heard == [b"T", b"I"]
+    running.wait_for_end()
 
 
 def test_stopping_twice_and_stopping_what_has_ended_is_no_error(meeting: Meeting) -> None:
