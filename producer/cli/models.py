@@ -12,7 +12,7 @@ import typer
 from producer.cli.output import visible
 from producer.cli.session import Session, UsageError, session
 from storage.blobs import Blobs
-from storage.models import ListedModel, add_model, list_models, model_in_use, roll_back, use_model
+from storage.models import add_model, list_models, model_in_use, roll_back, use_model
 from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -30,8 +30,11 @@ def register(app: typer.Typer) -> None:
 def listed(as_json: Json = False) -> None:
     """List the models that were added or that workers scored with, and which one is in use."""
     with session() as current:
+        used = model_in_use(current.engine)
+        # Where none was chosen, workers score with the folder's.
+        default = None if used and used.model_id else read_card(current.settings.model_dir or DEFAULT_MODEL).sha256
         models = [
-            dataclasses.replace(model, in_use=model.in_use or _is_default(current, model))
+            dataclasses.replace(model, in_use=model.in_use or model.sha256 == default)
             for model in list_models(current.engine, current.settings.lease_s)
         ]
     if as_json:
@@ -92,11 +95,3 @@ def _explain(current: Session, chosen: str) -> None:
 
 def _named(card: ModelCard) -> str:
     return f"{card.label} (sha256 {card.sha256[:12]}…)"
-
-
-def _is_default(current: Session, model: ListedModel) -> bool:
-    """Whether this is the model that workers score with as long as none is chosen."""
-    used = model_in_use(current.engine)
-    if used is not None and used.model_id is not None:
-        return False
-    return model.sha256 == read_card(current.settings.model_dir or DEFAULT_MODEL).sha256

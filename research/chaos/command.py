@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from research.chaos.faults import FAULTS, PAUSE_S, schedule
 from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
-from research.chaos.stage import Stage, running_stage
+from research.chaos.stage import Member, Stage, running_stage
 from research.chaos.watching import Recoveries, finished_images
 from storage.embedded.postgres import EmbeddedServerError
 from storage.jobs import audit_jobs
@@ -70,7 +70,7 @@ class Run:
         self._rng = rng
         self._done: Counter[str] = Counter()
         self._recoveries = Recoveries()
-        self._wake: list[tuple[float, Any]] = []
+        self._wake: list[tuple[float, Member]] = []
         self._started = time.monotonic()
 
     def play(self) -> None:
