@@ -107,14 +107,27 @@ class SequenceEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, slots: Tensor) -> Tensor:
         """Encode sequences."""
-        waves = self.convolutions(self._first_layer(tokens))
+        waves = self._waves(self._first_layer(tokens))
         start = self.head(self.embedding(tokens[:, : self.head_bytes]).flatten(1))
         # The first position on its own: a short payload is lost in the mean and outshone in the maximum.
-        pooled = torch.cat([waves.amax(2), waves.mean(2), waves[:, :, 0], start], dim=1)
+        pooled = torch.cat([waves.amax(1), waves.mean(1), waves[:, 0], start], dim=1)
         return functional.relu(self.join(pooled) + self.slot(slots))
 
+    def _waves(self, values: Tensor) -> Tensor:
+        """Apply the other convolutions, (S, 256, first) to (S, 64, channels).
+
+        As two-dimensional ones of height 1 over channels that lie together: CPUs convolve these four times as fast as
+        one-dimensional ones over positions that lie together.
+        """
+        image = values.transpose(1, 2)[:, :, None]
+        for layer in self.convolutions:
+            if isinstance(layer, nn.Conv1d):
+                kernel = layer.weight[:, :, None].contiguous(memory_format=torch.channels_last)
+                image = functional.relu_(functional.conv2d(image, kernel, layer.bias, (1, 2), (0, 1)))
+        return image[:, :, 0].transpose(1, 2)
+
     def _first_layer(self, tokens: Tensor) -> Tensor:
-        """Apply the first convolution, (S, 1024) to (S, first, 256).
+        """Apply the first convolution, (S, 1024) to (S, 256, first).
 
         An embedding followed by a linear layer is a table for each tap; looking their rows up and adding them is ten
         times as fast on a CPU as embedding and convolving.
@@ -125,7 +138,7 @@ class SequenceEncoder(nn.Module):
         rows = taps + torch.arange(_TAPS, dtype=taps.dtype, device=taps.device) * (PADDING + 1)
         summed = functional.embedding_bag(rows.flatten(0, 1), table, mode="sum")
         width = self.first.shape[2]  # not -1: a batch without any carrier has no element to infer it from
-        return functional.relu_(summed.add_(self.first_bias)).view(*taps.shape[:2], width).transpose(1, 2)
+        return functional.relu_(summed.add_(self.first_bias)).view(*taps.shape[:2], width)
 
 
 class Context(nn.Module):
