@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from storage.settings import usable_cores
 from worker.devices import Device
 
 STOP_GRACE_S = 30.0
@@ -31,10 +32,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process of the stack: its name, and its arguments to this Python."""
+    """One process of the stack: its name, its arguments to this Python, and variables unless they are set already."""
 
     name: str
     arguments: tuple[str, ...]
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 def dispatcher() -> Program:
@@ -45,6 +47,13 @@ def dispatcher() -> Program:
 def worker(device: Device) -> Program:
     """Return the worker of a device."""
     return Program(f"worker {device}", ("-m", "worker", str(device)))
+
+
+def workers(devices: Sequence[Device]) -> list[Program]:
+    """Return the workers of all devices of this machine; those on the processor share its cores."""
+    on_processor = sum(device.kind == "cpu" for device in devices)
+    shares = {"STARLIGHT_CORES": str(max(1, usable_cores() // max(1, on_processor)))}
+    return [replace(worker(device), defaults=shares if device.kind == "cpu" else {}) for device in devices]
 
 
 def exporter() -> Program:
@@ -162,7 +171,7 @@ class Stack:
             # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
             return subprocess.Popen(
                 [sys.executable, *program.arguments],
-                env=self._environment,
+                env={**program.defaults, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

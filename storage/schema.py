@@ -9,7 +9,7 @@ import uuid
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, false, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, BYTEA, DOUBLE_PRECISION, JSONB, REAL, TEXT, TIMESTAMP, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -152,7 +152,10 @@ class ModelUse(Base):
 
 
 class Verdict(Base):
-    """What became of one reference. Exactly one row for each; `model_id` is null only where V4 was never asked."""
+    """What became of one reference. Exactly one row for each; `model_id` is null only where V4 was never asked.
+
+    A verdict is `reused` where the same model had judged the same bytes before and was not asked again.
+    """
 
     __tablename__ = "verdicts"
 
@@ -172,6 +175,7 @@ class Verdict(Base):
     height: Mapped[int | None]
     format: Mapped[str | None]
     size_bytes: Mapped[int | None] = mapped_column(BIGINT)
+    reused: Mapped[bool] = mapped_column(server_default=false())
     scanned_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
@@ -182,7 +186,7 @@ class Verdict(Base):
             "outcome = 'error' OR (stego_probability IS NOT NULL AND model_id IS NOT NULL AND sha256 IS NOT NULL)",
             name="explained",
         ),
-        Index("ix_verdicts_sha256", "sha256"),
+        Index("ix_verdicts_bytes", "sha256", "model_id"),
         Index("ix_verdicts_scanned_at", "scanned_at"),
         Index("ix_verdicts_found", "outcome", "method", "scanned_at", postgresql_where=text("outcome <> 'clean'")),
     )

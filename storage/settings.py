@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
 
-    chunk_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    chunk_size: Annotated[int, Field(ge=1, le=4096)] = 256
     dispatch_window: PositiveInt = Field(16, description="chunks published ahead, per live worker")
     dispatch_interval_s: PositiveFloat = Field(1.0, description="longest pause between two dispatcher rounds")
     republish_after_s: PositiveFloat = Field(5.0, description="age at which an unclaimed message may count as lost")
@@ -96,9 +96,15 @@ class Settings(BaseSettings):
     max_archive_bytes: PositiveInt = Field(16 * 2**30, description="unpacked bytes of one archive")
     max_message_bytes: PositiveInt = Field(4096, description="stored bytes of an extracted message")
 
-    chunks_in_flight: PositiveInt = Field(4, description="chunks one worker process scans at once")
-    decode_threads: PositiveInt = Field(default_factory=usable_cores)
-    torch_threads: PositiveInt = Field(default_factory=lambda: max(1, usable_cores() // 2))
+    cores: PositiveInt = Field(default_factory=usable_cores, description="cores that one worker process may keep busy")
+    decode_threads: PositiveInt = Field(default_factory=lambda values: values["cores"])
+    torch_threads: PositiveInt = Field(default_factory=lambda values: max(1, values["cores"] // 2))
+    fetch_threads: PositiveInt = Field(16, description="references that are not files, fetched at once")
+    chunks_in_flight: PositiveInt = Field(
+        default_factory=lambda values: max(4, values["decode_threads"] + 2),
+        description="chunks one worker process scans at once",
+    )
+    reuse: bool = Field(True, description="bytes that the same model judged before keep that verdict")
     batch_size: PositiveInt = Field(128, description="images in one pass through V4")
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing_secret)] = Field(

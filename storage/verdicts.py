@@ -13,7 +13,10 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class NewVerdict:
-    """A verdict to be stored; `sha256` is of the file's bytes, sizes are in pixels and bytes."""
+    """A verdict to be stored; `sha256` is of the file's bytes, sizes are in pixels and bytes.
+
+    `reused` says that V4 was not asked again: it is an earlier verdict of the same model on the same bytes.
+    """
 
     ordinal: int
     uri: str
@@ -30,6 +33,7 @@ class NewVerdict:
     height: int | None = None
     format: str | None = None
     size_bytes: int | None = None
+    reused: bool = False
 
 
 # The columns of NewVerdict with their PostgreSQL types, in the order of its fields.
@@ -49,6 +53,7 @@ VERDICT_COLUMNS = {
     "height": "int4",
     "format": "text",
     "size_bytes": "int8",
+    "reused": "bool",
 }
 
 
@@ -62,7 +67,7 @@ Record = dict[str, Any]
 RECORD_KEYS = (
     "job_id", "ordinal", "uri", "sha256", "outcome", "is_stego", "stego_probability", "confidence", "prediction",
     "stego_type", "bit_order", "extracted_message", "error_code", "error_detail", "model", "threshold", "width",
-    "height", "format", "size_bytes", "scanned_at",
+    "height", "format", "size_bytes", "reused", "scanned_at",
 )  # fmt: skip
 
 SELECT = """
@@ -100,6 +105,7 @@ def record(row: RowMapping) -> Record:
         "height": row["height"],
         "format": row["format"],
         "size_bytes": row["size_bytes"],
+        "reused": row["reused"],
         "scanned_at": row["scanned_at"].isoformat(),
     }
 

@@ -2,9 +2,8 @@
 
 import logging
 import os
-import queue
 import threading
-import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -37,42 +36,47 @@ class Waiting:
 class Batcher:
     """One thread that scores what is waiting: full batches under load, a lone image after `wait_s` seconds.
 
-    At most two batches wait; then `submit` blocks, and with it decoding.
+    Who submits while two batches or more wait is kept waiting, and with it decoding.
     """
 
     def __init__(self, scorer: Scorer, batch_size: int, wait_s: float) -> None:
         self._scorer = scorer
         self._batch_size = batch_size
         self._wait_s = wait_s
-        self._waiting: queue.Queue[Waiting | None] = queue.Queue(2 * batch_size)
+        self._waiting: deque[Waiting] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, planes: Planes, threshold: float | None = None) -> Future[Score]:
-        """Return a future for the image's score; it raises what V4 raised on this image alone."""
-        image = Waiting(planes, threshold, Future())
-        self._waiting.put(image)
-        return image.score
+    def submit(self, images: Sequence[Planes], threshold: float | None = None) -> list[Future[Score]]:
+        """Return a future for each image's score; it raises what V4 raised on this image alone."""
+        submitted = [Waiting(planes, threshold, Future()) for planes in images]
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) < 2 * self._batch_size)
+            self._waiting.extend(submitted)
+            self._changed.notify_all()
+        return [image.score for image in submitted]
 
     def close(self) -> None:
         """Score what is waiting, then end the thread."""
-        self._waiting.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         self._thread.join()
 
     def _run(self) -> None:
-        while first := self._waiting.get():
-            batch = [first]
-            deadline = time.monotonic() + self._wait_s
-            while len(batch) < self._batch_size:
-                try:
-                    following = self._waiting.get(timeout=max(0.0, deadline - time.monotonic()))
-                except queue.Empty:
-                    break
-                if following is None:
-                    self._score(batch)
-                    return
-                batch.append(following)
+        while batch := self._next_batch():
             self._score(batch)
+
+    def _next_batch(self) -> list[Waiting]:
+        """Return what is to be scored next; nothing once all is scored and the batcher closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: len(self._waiting) >= self._batch_size or self._closed, self._wait_s)
+            batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
+            self._changed.notify_all()
+        return batch
 
     def _score(self, batch: list[Waiting]) -> None:
         try:

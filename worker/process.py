@@ -5,7 +5,7 @@ import os
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import Engine
@@ -13,8 +13,10 @@ from sqlalchemy import Engine
 from storage.chunks import Claim, abandon_chunk, claim_chunk, count_losses, finish_chunk, release_chunks
 from storage.database import patiently
 from storage.models import register_model
+from storage.reuse import recall_verdicts
 from storage.schema import OUTCOMES
 from storage.settings import Settings
+from storage.verdicts import NewVerdict
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
@@ -55,7 +57,7 @@ class WorkerProcess:
         self._chunk_timeout_s = settings.chunk_timeout_s
         self._end = end
         self._model_id = self._registered(detector)
-        self._scanners = Scanners(Scanner(detector, self._model_id, settings))
+        self._scanners = Scanners(self._scanner(detector, self._model_id))
         self._retries = Retries(settings)
         self._gate = Gate()
         patiently(self.report)
@@ -68,10 +70,16 @@ class WorkerProcess:
     def replace(self, detector: Detector) -> None:
         """Scan with this detector from now on; chunks that are being scanned finish with the one they began with."""
         model_id = self._registered(detector)
-        self._scanners.replace(Scanner(detector, model_id, self._settings))
+        self._scanners.replace(self._scanner(detector, model_id))
         self._model_id = model_id
         log.info("model %s from now on", detector.model.label)
         patiently(self.report)
+
+    def _scanner(self, detector: Detector, model_id: int) -> Scanner:
+        def recall(digests: Sequence[bytes], threshold: float | None) -> Mapping[bytes, NewVerdict]:
+            return patiently(lambda: recall_verdicts(self._engine, model_id, digests, threshold))
+
+        return Scanner(detector, model_id, self._settings, recall if self._settings.reuse else None)
 
     def _registered(self, detector: Detector) -> int:
         model = detector.model

@@ -12,7 +12,7 @@ from producer.cli.running import StackRunner, running_stack
 from producer.cli.session import Session, session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
 from producer.following import Follower
-from producer.stack import dispatcher, worker
+from producer.stack import dispatcher, workers
 from storage.jobs import JobStatus, Submission, cancel_job, get_job
 from worker.devices import visible_devices
 
@@ -46,7 +46,7 @@ def scan(
             warn_without_workers(current)
             job = scan_and_print(current, None, submit, format, ordered)
         else:
-            programs = [dispatcher(), *(worker(device) for device in visible_devices())]
+            programs = [dispatcher(), *workers(visible_devices())]
             with running_stack(current, programs, current.settings.data_dir / "logs") as runner:
                 job = scan_and_print(current, runner, submit, format, ordered)
     print(f"{summary(job)}; job {job.id}", file=sys.stdout if format is Format.TABLE else sys.stderr)

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from producer.cli.running import running_stack, stack_lock
 from producer.cli.session import Session, UsageError, session
-from producer.stack import STOP_GRACE_S, WATCH_INTERVAL_S, Program, dispatcher, exporter, flower, worker
+from producer.stack import STOP_GRACE_S, WATCH_INTERVAL_S, Program, dispatcher, exporter, flower, workers
 from storage.embedded.ports import usable_port
 from storage.embedded.servers import EmbeddedServers
 from storage.settings import settings
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def up(
     device: Annotated[
         list[str] | None,
-        typer.Option(help="cpu0, cpu1, gpu0, …; may be repeated. Without it: every GPU, or the processor."),
+        typer.Option(help="cpu0, cpu1, gpu0, …; may be repeated. Without it: every GPU, or one for each core."),
     ] = None,
 ) -> None:
     """Run the whole stack in the foreground until Ctrl-C: servers, dispatcher, workers, exporter and Flower."""
@@ -39,7 +39,7 @@ def up(
     configured = settings()
     flower_port, exporter_port = usable_port(configured.flower_port), usable_port(configured.exporter_port)
     os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
-    programs = [dispatcher(), *(worker(each) for each in devices), exporter(), flower(flower_port)]
+    programs = [dispatcher(), *workers(devices), exporter(), flower(flower_port)]
     with session() as current, running_stack(current, programs, log_to=None) as runner:
         if not runner.running:
             holder = stack_lock(configured.data_dir).read()

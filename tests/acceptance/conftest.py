@@ -59,7 +59,7 @@ def stopped(process: "subprocess.Popen[str]") -> int:
 def stack() -> Iterator[RunningStack]:
     """A running stack, shared by all tests that do not break it."""
     with temporary_folder() as folder:
-        settings = {"data_dir": folder, "lease_s": LEASE_S, "chunk_size": 16, "submitter": "tester"}
+        settings = {"data_dir": folder, "lease_s": LEASE_S, "chunk_size": 16, "submitter": "tester", "reuse": False}
         process, addresses = started(settings, "cpu0", "cpu1")
         engine = connect(addresses["PostgreSQL"])
         yield RunningStack(process, settings, addresses, engine)

@@ -51,7 +51,7 @@ def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(en
         "is_stego": True, "stego_probability": 0.875, "confidence": 0.875, "prediction": "stego", "stego_type": "raw",
         "bit_order": "none", "extracted_message": "psst", "error_code": None, "error_detail": None,
         "model": f"v4-7@sha256:{'ab' * 32}", "threshold": 0.75, "width": 3, "height": 2, "format": "PNG",
-        "size_bytes": 99,
+        "size_bytes": 99, "reused": False,
     }  # fmt: skip
     assert second["is_stego"] is second["confidence"] is second["prediction"] is second["model"] is None
     assert (second["error_code"], second["error_detail"]) == ("empty", "the file is empty")

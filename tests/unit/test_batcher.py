@@ -62,6 +62,11 @@ def held(widths: Widths) -> Iterator[Held]:
     scorer.go_on.set()
 
 
+def submit(batcher: Batcher, *widths: int) -> list[Future[Score]]:
+    """Submit images one by one."""
+    return [future for width in widths for future in batcher.submit([image(width)])]
+
+
 def scored(futures: Sequence[Future[Score]]) -> list[int]:
     """Return the widths that the scores stand for, in the order of the futures."""
     return [round(future.result(PATIENCE_S).stego_probability * 1000) for future in futures]
@@ -70,7 +75,7 @@ def scored(futures: Sequence[Future[Score]]) -> list[int]:
 def test_a_full_batch_does_not_wait(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
 
-    futures = [batcher.submit(image(width)) for width in (1, 2, 3, 4)]
+    futures = submit(batcher, 1, 2, 3, 4)
 
     assert scored(futures) == [1, 2, 3, 4]
     assert widths.batches == [[1, 2, 3, 4]]
@@ -79,21 +84,28 @@ def test_a_full_batch_does_not_wait(widths: Widths) -> None:
 def test_a_lone_image_waits_for_others_no_longer_than_it_should(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=4, wait_s=0.001)
 
-    assert scored([batcher.submit(image(1))]) == [1]
-    assert scored([batcher.submit(image(2))]) == [2]
+    assert scored(submit(batcher, 1)) == [1]
+    assert scored(submit(batcher, 2)) == [2]
     assert widths.batches == [[1], [2]]
 
 
 def test_what_waits_is_scored_in_full_batches_in_order(widths: Widths, held: Held) -> None:
     batcher = Batcher(held, batch_size=3, wait_s=0.001)
-    first = batcher.submit(image(100))
+    first = submit(batcher, 100)
     assert held.reached.wait(PATIENCE_S)
 
-    futures = [batcher.submit(image(width)) for width in (1, 2, 3, 4, 5, 6)]
+    futures = submit(batcher, 1, 2, 3, 4, 5, 6)
     held.go_on.set()
 
-    assert scored([first, *futures]) == [100, 1, 2, 3, 4, 5, 6]
+    assert scored([*first, *futures]) == [100, 1, 2, 3, 4, 5, 6]
     assert widths.batches == [[100], [1, 2, 3], [4, 5, 6]]
+
+
+def test_many_images_at_once_are_scored_in_full_batches_and_the_rest_does_not_wait_long(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=3, wait_s=0.001)
+
+    assert scored(batcher.submit([image(width) for width in range(1, 9)])) == list(range(1, 9))
+    assert widths.batches == [[1, 2, 3], [4, 5, 6], [7, 8]]
 
 
 def test_images_of_many_threads_each_get_their_own_score(widths: Widths) -> None:
@@ -101,7 +113,7 @@ def test_images_of_many_threads_each_get_their_own_score(widths: Widths) -> None
     images = {width: image(width) for width in range(1, 101) if width != POISON}
 
     def submit(numbers: Sequence[int]) -> list[int]:
-        return scored([batcher.submit(images[width]) for width in numbers])
+        return scored(batcher.submit([images[width] for width in numbers]))
 
     chunks = [[width for width in images if width % 4 == part] for part in range(4)]
     threads = [started(submit, chunk) for chunk in chunks]
@@ -116,7 +128,7 @@ def test_a_poisoned_image_fails_alone(widths: Widths, position: int) -> None:
     batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
     healthy = [1, 2, 3]
 
-    futures = [batcher.submit(image(width)) for width in [*healthy[:position], POISON, *healthy[position:]]]
+    futures = submit(batcher, *healthy[:position], POISON, *healthy[position:])
     poisoned = futures.pop(position)
 
     assert scored(futures) == healthy
@@ -127,29 +139,29 @@ def test_a_poisoned_image_fails_alone(widths: Widths, position: int) -> None:
 def test_batches_after_a_poisoned_one_are_scored(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=2, wait_s=FOR_EVER_S)
 
-    wait([batcher.submit(image(POISON)), batcher.submit(image(POISON))], PATIENCE_S)
+    wait(submit(batcher, POISON, POISON), PATIENCE_S)
 
-    assert scored([batcher.submit(image(1)), batcher.submit(image(2))]) == [1, 2]
+    assert scored(submit(batcher, 1, 2)) == [1, 2]
 
 
 def test_two_batches_may_wait_and_no_more(held: Held) -> None:
     batcher = Batcher(held, batch_size=2, wait_s=0.001)
-    scoring = batcher.submit(image(1))
+    scoring = submit(batcher, 1)
     assert held.reached.wait(PATIENCE_S)
-    waiting = [batcher.submit(image(width)) for width in (2, 3, 4, 5)]
+    waiting = submit(batcher, 2, 3, 4, 5)
 
-    blocked = started(lambda: batcher.submit(image(6)))
+    blocked = started(lambda: submit(batcher, 6))
 
     with pytest.raises(TimeoutError):
         blocked.result(GLANCE_S)
     held.go_on.set()
-    assert scored([scoring, *waiting, blocked.result(PATIENCE_S)]) == [1, 2, 3, 4, 5, 6]
+    assert scored([*scoring, *waiting, *blocked.result(PATIENCE_S)]) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 3, 4, 7])
 def test_closing_scores_what_waits(widths: Widths, held: Held, waiting: int) -> None:
     batcher = Batcher(held, batch_size=4, wait_s=FOR_EVER_S)
-    futures = [batcher.submit(image(width)) for width in range(1, waiting + 1)]
+    futures = submit(batcher, *range(1, waiting + 1))
 
     closing = started(batcher.close)
     held.go_on.set()
@@ -176,7 +188,7 @@ def test_a_scorer_that_forgets_an_image_fails_its_batch_and_not_the_worker() -> 
             return []
 
     batcher = Batcher(Forgetful(), batch_size=2, wait_s=FOR_EVER_S)
-    futures = [batcher.submit(image(width)) for width in (1, 2)]
+    futures = submit(batcher, 1, 2)
 
     done, _ = wait(futures, timeout=GLANCE_S)
 

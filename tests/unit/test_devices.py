@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.devices import Device, DeviceError, visible_devices
+from worker.devices import MAX_CPU_WORKERS, Device, DeviceError, visible_devices
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 TWO_GPUS = """#!/bin/sh
@@ -92,18 +92,19 @@ def test_a_gpu_that_is_not_visible_cannot_be_pinned() -> None:
 @pytest.mark.parametrize(
     ("visible", "devices"),
     [
-        ("", ["cpu0"]),
+        ("", ["cpu0", "cpu1", "cpu2"]),
         ("0", ["gpu0"]),
         ("2,5", ["gpu0", "gpu1"]),
         ("GPU-aaaa,MIG-bbbb", ["gpu0", "gpu1"]),
-        pytest.param("-1", ["cpu0"]),
+        pytest.param("-1", ["cpu0", "cpu1", "cpu2"]),
         pytest.param("0,-1,1", ["gpu0"]),
     ],
 )
 @pytest.mark.usefixtures("programs")
-def test_the_visible_gpus_are_used_or_else_the_processor(
+def test_the_visible_gpus_are_used_or_else_each_core(
     monkeypatch: pytest.MonkeyPatch, visible: str, devices: list[str]
 ) -> None:
+    monkeypatch.setattr("worker.devices.usable_cores", lambda: 3)
     monkeypatch.setenv(VISIBLE, visible)
 
     assert [str(device) for device in visible_devices()] == devices
@@ -128,7 +129,14 @@ def test_without_a_working_driver_the_processor_is_used(programs: Path, script: 
     if script is not None:
         install(programs, script)
 
-    assert visible_devices() == [Device("cpu", 0)]
+    assert {device.kind for device in visible_devices()} == {"cpu"}
+
+
+def test_many_cores_share_a_bounded_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.devices.usable_cores", lambda: 100)
+    monkeypatch.setenv(VISIBLE, "")
+
+    assert len(visible_devices()) == MAX_CPU_WORKERS
 
 
 def test_what_the_driver_says_of_all_gpus_does_not_matter_where_some_are_named(

@@ -51,6 +51,7 @@ def verdict(**changes: Any) -> Record:
         "height": 5,
         "format": "PNG",
         "size_bytes": 1234,
+        "reused": False,
         "scanned_at": NOON,
     }
     return record({**row, **changes})  # type: ignore[arg-type]
@@ -88,7 +89,7 @@ def test_a_record_has_the_names_of_the_interface_in_their_order() -> None:
     promised = (
         "job_id, ordinal, uri, sha256, outcome, is_stego, stego_probability, confidence, prediction, stego_type, "
         "bit_order, extracted_message, error_code, error_detail, model, threshold, width, height, format, size_bytes, "
-        "scanned_at"
+        "reused, scanned_at"
     )
 
     for each in (CLEAN, STEGO, FAILED):

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -253,6 +253,91 @@ def test_the_same_image_twice_gets_two_verdicts(scanner: Scanner, folder: Folder
     verdicts = scan(scanner, [uri, uri])
 
     assert [(verdict.ordinal, verdict.outcome) for verdict in verdicts] == [(0, "clean"), (1, "clean")]
+
+
+@dataclass
+class Memory:
+    """Stored verdicts by digest, and what was asked for."""
+
+    stored: dict[bytes, NewVerdict] = field(default_factory=dict)
+    asked: list[tuple[set[bytes], float | None]] = field(default_factory=list)
+
+    def recall(self, digests: Sequence[bytes], threshold: float | None) -> dict[bytes, NewVerdict]:
+        self.asked.append((set(digests), threshold))
+        return {digest: self.stored[digest] for digest in digests if digest in self.stored}
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+def recalling(scorer: Widths, settings: Settings, memory: Memory) -> Iterator[Scanner]:
+    scanner = Scanner(scorer, MODEL_ID, settings, memory.recall)
+    yield scanner
+    scanner.close()
+
+
+def test_bytes_that_the_model_has_judged_before_keep_their_verdict_and_v4_is_not_asked(
+    recalling: Scanner, folder: Folder, scorer: Widths, memory: Memory
+) -> None:
+    known, new = of_width(3), of_width(4)
+    digest = hashlib.sha256(known).digest()
+    stored = NewVerdict(99, "file:///elsewhere", "stego", digest, 0.9, "raw", "none", "hello", model_id=MODEL_ID)
+    memory.stored[digest] = stored
+    uris = [folder.put(known), folder.put(new)]
+
+    first, second = started(recalling.scan, list(enumerate(uris)), 0.7).result(PATIENCE_S)
+
+    assert first == replace(stored, ordinal=0, uri=uris[0], reused=True)
+    assert (second.outcome, second.reused) == ("clean", False)
+    assert memory.asked == [({digest, hashlib.sha256(new).digest()}, 0.7)]
+    assert sum(scorer.sizes) == 1
+
+
+def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
+    recalling: Scanner, folder: Folder, scorer: Widths, memory: Memory
+) -> None:
+    scorer.scores[3] = STEGO
+    same, other, broken = of_width(3, b"hello\0"), of_width(4), cut()
+    # More than are held at once, so that groups meet bytes of earlier ones.
+    uris = [folder.put(data) for data in [same, other, broken] + 200 * [same, broken]]
+
+    verdicts = scan(recalling, uris)
+
+    assert [verdict.uri for verdict in verdicts] == uris
+    assert [verdict.ordinal for verdict in verdicts] == list(range(len(uris)))
+    assert [verdict.outcome for verdict in verdicts] == ["stego", "clean", "error"] + 200 * ["stego", "error"]
+    assert [verdict.reused for verdict in verdicts] == [False, False, False] + 200 * [True, False]
+    assert {verdict.extracted_message for verdict in verdicts if verdict.outcome == "stego"} == {"hello"}
+    assert sum(scorer.sizes) == 2
+    assert set.union(*(digests for digests, _ in memory.asked)) == {
+        hashlib.sha256(data).digest() for data in (same, other, broken)
+    }
+    assert len(memory.asked) == 1
+
+
+def test_without_a_memory_the_same_bytes_are_scored_again(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+    uri = folder.put(of_width(3))
+
+    assert [verdict.reused for verdict in scan(scanner, [uri, uri])] == [False, False]
+    assert sum(scorer.sizes) == 2
+
+
+def test_large_images_are_held_one_at_a_time(settings: Settings, folder: Folder, memory: Memory) -> None:
+    roomy = settings.model_copy(update={"max_image_bytes": 4 * 2**20})
+    scanner = Scanner(Widths(), MODEL_ID, roomy, memory.recall)
+    large = [of_width(width, bytes(2**20)) for width in (1, 2)]
+    data = [of_width(5), large[0], of_width(6), large[1], bytes(4 * 2**20 + 1), of_width(7)]
+
+    verdicts = scan(scanner, [folder.put(each) for each in data])
+
+    assert [verdict.width for verdict in verdicts] == [5, 1, 6, 2, None, 7]
+    assert verdicts[4].error_code == ErrorCode.TOO_LARGE
+    for each in large:
+        assert ({hashlib.sha256(each).digest()}, None) in memory.asked
+    scanner.close()
 
 
 def test_nothing_to_scan_gives_no_verdicts(scanner: Scanner) -> None:

@@ -1,0 +1,111 @@
+"""Bytes that were judged before, in the real database and through a worker process."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from storage.chunks import finish_chunk, pick_chunks
+from storage.jobs import submit_job
+from storage.models import register_model
+from storage.reuse import recall_verdicts
+from storage.settings import Settings
+from storage.verdicts import NewVerdict, Record, VerdictFilter, find_verdicts
+from tests.images import encoded
+from tests.integration.rows import claimed, model, submitted
+from tests.integration.test_process import HeldDetector
+from worker.process import WorkerProcess
+
+DIGEST = hashlib.sha256(b"image").digest()
+
+
+def stored(engine: Engine, *verdicts: tuple[str, float]) -> None:
+    """Store verdicts of these outcomes and probabilities on the same bytes."""
+    submitted(engine, len(verdicts), chunk_size=len(verdicts))
+    (claim,) = claimed(engine)
+    method = {"stego": "raw"}
+    finish_chunk(
+        engine,
+        claim,
+        [
+            NewVerdict(ordinal, uri, outcome, DIGEST, probability, method.get(outcome), model_id=model(engine),
+                       error_code="scan_failed" if outcome == "error" else None)
+            for (ordinal, uri), (outcome, probability) in zip(claim.images, verdicts, strict=True)
+        ],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "probability", "threshold", "found"),
+    [
+        ("clean", 0.25, None, True),
+        ("stego", 0.75, None, True),
+        ("clean", 0.25, 0.9, True),
+        ("stego", 0.75, 0.6, True),
+        # A method was not stored where the threshold was not reached, and the other way round.
+        ("clean", 0.25, 0.2, False),
+        ("stego", 0.75, 0.8, False),
+        ("error", 0.75, None, False),
+    ],
+)
+def test_a_verdict_is_recalled_where_the_threshold_makes_the_same_of_it(
+    engine: Engine, outcome: str, probability: float, threshold: float | None, found: bool
+) -> None:
+    stored(engine, (outcome, probability))
+
+    recalled = recall_verdicts(engine, model(engine), [DIGEST, bytes(32)], threshold)
+
+    assert set(recalled) == ({DIGEST} if found else set())
+    if found:
+        assert (recalled[DIGEST].outcome, recalled[DIGEST].stego_probability) == (outcome, probability)
+
+
+def test_of_many_verdicts_on_the_same_bytes_the_one_that_fits_is_recalled(engine: Engine) -> None:
+    stored(engine, ("error", 0.5), ("clean", 0.7), ("stego", 0.7))
+
+    assert recall_verdicts(engine, model(engine), [DIGEST], None)[DIGEST].outcome == "stego"
+    assert recall_verdicts(engine, model(engine), [DIGEST], 0.8)[DIGEST].outcome == "clean"
+
+
+def test_another_model_is_asked_anew(engine: Engine) -> None:
+    stored(engine, ("clean", 0.25))
+    other = register_model(engine, name="v4", version="1", sha256="1" * 64, threshold=0.5)
+
+    assert recall_verdicts(engine, other, [DIGEST], None) == {}
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_worker_reuses_verdicts_across_jobs_and_says_so_unless_that_is_switched_off(
+    engine: Engine, configured: Settings, tmp_path: Path, reuse: bool
+) -> None:
+    class Counting(HeldDetector):
+        scored = 0
+
+        def score(self, batch, thresholds=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            self.scored += len(batch)
+            return super().score(batch, thresholds)
+
+    detector = Counting()
+    settings = configured.model_copy(update={"reuse": reuse})
+    process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector)
+    image, copy = tmp_path / "image.png", tmp_path / "copy.png"
+    for path in (image, copy):
+        path.write_bytes(encoded("PNG"))
+
+    def scanned(*paths: Path) -> list[Record]:
+        job_id = submit_job(engine, [path.as_uri() for path in paths], submitter="ann").job_id
+        (chunk,) = pick_chunks(engine, "bulk", 10)
+        process.scan_chunk(chunk)
+        return list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
+
+    first, second = scanned(image), scanned(copy, image)
+    process.close()
+
+    assert [verdict["reused"] for verdict in (*first, *second)] == [False, reuse, reuse]
+    assert detector.scored == (1 if reuse else 3)
+    described = ("sha256", "outcome", "stego_probability", "model", "threshold", "width", "format", "size_bytes")
+    assert {tuple(verdict[key] for key in described) for verdict in second} == {
+        tuple(first[0][key] for key in described)
+    }
+    assert [verdict["uri"] for verdict in second] == [copy.as_uri(), image.as_uri()]
