@@ -15,6 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PRIORITIES = ("interactive", "bulk")
 OUTCOMES = ("clean", "stego", "error")
+SCOPES = ("submit", "read", "admin")
 METHODS = ("alpha", "palette", "lsb.rgb", "exif", "raw")
 
 
@@ -223,3 +224,21 @@ class Webhook(Base):
             postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL"),
         ),
     )  # fmt: skip
+
+
+class ApiKey(Base):
+    """Who may use the API: the SHA-256 of a key, found by its prefix. Its name is the submitter of its jobs."""
+
+    __tablename__ = "api_keys"
+
+    prefix: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    sha256: Mapped[bytes] = mapped_column(BYTEA)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(TEXT))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(f"scopes <@ ARRAY[{', '.join(repr(scope) for scope in SCOPES)}]", name="scopes"),
+        Index("uq_api_keys_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
+    )

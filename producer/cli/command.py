@@ -17,12 +17,13 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.archives import ArchiveTooLargeError
-from producer.cli import failures, jobs, models, processes, scan, servers, verdicts
+from producer.cli import failures, jobs, keys, models, processes, scan, servers, verdicts
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources import SourceError
 from storage.embedded.postgres import EmbeddedServerError
 from storage.failures import RetryError
 from storage.jobs import EmptyJobError
+from storage.keys import KeyNameError
 from storage.models import ModelChoiceError
 from worker.devices import DeviceError
 from worker.v4.card import ModelError
@@ -34,12 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for room in (servers, scan, jobs, verdicts, failures, models, processes):
+for room in (servers, scan, jobs, verdicts, failures, models, keys, processes):
     room.register(app)
 
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, EmbeddedServerError, DeviceError,
-    ModelError, ModelChoiceError,
+    ModelError, ModelChoiceError, KeyNameError,
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

@@ -1,0 +1,53 @@
+"""`starlight keys`: who may use the API."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from producer.cli.output import visible
+from producer.cli.session import session
+from storage.keys import create_key, list_keys, revoke_key
+
+keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
+KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; the submitter of its jobs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this room's commands."""
+    app.add_typer(keys, name="keys")
+
+
+@keys.command("create")
+def create(
+    name: KeyName,
+    scope: Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")] = (
+        "submit,read"
+    ),
+) -> None:
+    """Create a key and print it, alone; it cannot be shown again."""
+    with session() as current:
+        key = create_key(current.engine, name, [each.strip() for each in scope.split(",") if each.strip()])
+    print(key)
+    print("keep it: it cannot be shown again", file=sys.stderr)
+
+
+@keys.command("list")
+def listing() -> None:
+    """List all keys, by the part of them that may be shown."""
+    with session() as current:
+        listed = list_keys(current.engine)
+    print(f"{'PREFIX':<12}  {'SCOPES':<17}  {'CREATED':<16}  {'REVOKED':<16}  NAME")
+    for key in listed:
+        created, revoked = (
+            f"{at.astimezone():%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at)
+        )
+        print(f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  {visible(key.name)}")
+
+
+@keys.command("revoke")
+def revoke(name: KeyName) -> None:
+    """End a key, from its next request on; its jobs stay."""
+    with session() as current:
+        revoke_key(current.engine, name)
+    print(f"revoked the key {visible(name)}")

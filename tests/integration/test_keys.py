@@ -1,0 +1,49 @@
+"""Keys of the API in the database."""
+
+import pytest
+from sqlalchemy import Engine, text
+
+from storage.keys import KeyNameError, create_key, find_key, list_keys, revoke_key
+
+
+def test_a_key_is_found_by_itself_alone_and_stored_as_a_hash(engine: Engine) -> None:
+    key = create_key(engine, "ann", ["submit", "read"])
+    other = create_key(engine, "bob", ["admin"])
+
+    found = find_key(engine, key)
+
+    assert found is not None
+    assert (found.name, found.scopes) == ("ann", ("read", "submit"))
+    assert found.may("submit")
+    assert not found.may("admin")
+    with engine.connect() as connection:
+        stored = str(connection.execute(text("SELECT api_keys::text FROM api_keys")).scalars().all())
+    assert key.split("_")[2] not in stored
+    assert other.split("_")[2] not in stored
+
+
+@pytest.mark.parametrize("change", [lambda key: key[:-1] + ("0" if key[-1] != "0" else "1"), lambda key: key + "0",
+                                    lambda key: key[:-1], str.upper, lambda _: "", lambda _: "starlight__",
+                                    lambda _: "a\0_b_c", lambda _: "\udcff_é_c"])  # fmt: skip
+def test_no_other_text_passes_for_a_key(engine: Engine, change) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    assert find_key(engine, change(create_key(engine, "ann", ["read"]))) is None
+
+
+def test_a_revoked_key_is_refused_and_its_name_is_free_again(engine: Engine) -> None:
+    key = create_key(engine, "ann", ["read"])
+    with pytest.raises(KeyNameError, match="already"):
+        create_key(engine, "ann", ["read"])
+
+    revoke_key(engine, "ann")
+
+    assert find_key(engine, key) is None
+    with pytest.raises(KeyNameError, match="no key 'ann' is in use"):
+        revoke_key(engine, "ann")
+    assert find_key(engine, create_key(engine, "ann", ["read"])) is not None
+    assert [listed.revoked_at is None for listed in list_keys(engine)] == [False, True]
+
+
+@pytest.mark.parametrize(("name", "scopes"), [("", ["read"]), ("ann", []), ("ann", ["write"])])
+def test_keys_without_name_or_with_unknown_scopes_are_refused(engine: Engine, name: str, scopes: list[str]) -> None:
+    with pytest.raises(KeyNameError):
+        create_key(engine, name, scopes)
