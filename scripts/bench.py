@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure images a minute: `scripts/bench.py [--quick] [--json]`."""
+"""Measure throughput, latency, memory and start times: `scripts/bench.py [--quick] [--json] [--device cuda]`."""
 
 import os
 import sys
@@ -12,6 +12,6 @@ if __name__ == "__main__":
     if PYTHON.exists() and Path(sys.prefix).resolve() != ROOT / ".venv":
         os.execv(PYTHON, [str(PYTHON), *sys.argv])  # noqa: S606  (no shell is wanted)
     sys.path.insert(0, str(ROOT))
-    from research.benchmark import main
+    from research.benchmark.command import main
 
     main()

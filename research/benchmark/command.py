@@ -1,0 +1,134 @@
+"""`scripts/bench.py`: measures everything in one run, and prints a table or one JSON object."""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from research.benchmark.pictures import draw_images, draw_large_images, repeated
+from research.benchmark.plot import draw_plot
+from research.benchmark.processes import measure_memory, measure_starts
+from research.benchmark.stage import Stage, stage
+from research.benchmark.throughput import measure_throughput
+from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
+from storage.settings import usable_cores
+from worker.devices import MAX_CPU_WORKERS, Device, visible_devices
+
+REPEATS = (0, 30, 90)
+# What the project aims at, on two cores without a GPU: at least, or at most.
+AIMS = {
+    "images_per_minute": ">= 30000",
+    "ratio_decode_only": ">= 0.60",
+    "ratio_in_process": ">= 0.90",
+    "ratio_celery_per_image": ">= 8",
+    "ratio_process_pool": ">= 2",
+    "submitted_references_per_second": ">= 100000",
+    "ratio_waiting": ">= 0.95",
+    "lone_image_idle_p50_ms": "<= 100",
+    "lone_image_idle_p99_ms": "<= 300",
+    "lone_image_in_bulk_p99_ms": "<= 2000",
+    "worker_peak_mib": "<= 1536",
+    "dispatcher_start_s": "<= 1.5",
+    "exporter_start_s": "<= 1.5",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much is measured."""
+
+    images: int
+    rounds: int
+    references: int
+    lone: int
+    bulk: int
+    large: int
+
+
+WHOLE = Amounts(images=3000, rounds=5, references=1_000_000, lone=100, bulk=100_000, large=24)
+QUICK = Amounts(images=800, rounds=2, references=200_000, lone=20, bulk=10_000, large=6)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu: a worker for each core; cuda: each GPU; or one: cpu0, gpu0, … (default cpu)",
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything: about a minute")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--plot", type=Path, help="draw the rates into this SVG file too")
+    options = parser.parse_args()
+    figures = measure(QUICK if options.quick else WHOLE, devices_of(options.device))
+    if options.plot:
+        draw_plot(figures, options.plot)
+    print(json.dumps(figures) if options.json else table(figures))
+
+
+def devices_of(name: str) -> list[Device]:
+    """Return the devices that a name stands for; raises DeviceError."""
+    if name == "cpu":
+        return [Device("cpu", index) for index in range(min(usable_cores(), MAX_CPU_WORKERS))]
+    if name == "cuda":
+        return [device for device in visible_devices() if device.kind == "gpu"] or [Device("gpu", 0)]
+    return [Device.parse(name)]
+
+
+def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
+    """Return all figures."""
+    with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        uris = draw_images(folder, amounts.images)
+        few = max(1, amounts.rounds // 2)
+        with stage(folder) as running:
+            figures = measure_throughput(running, devices, uris, amounts.rounds)
+            figures |= measure_submission(running, amounts.references, few)
+            running.forget()
+            with running.workers(devices):
+                figures |= measure_lone_images(running, uris, amounts.lone, amounts.bulk)
+                figures |= measure_backlog(running, uris, amounts.references, few)
+                figures |= measure_memory(running, draw_large_images(folder, amounts.large))
+            figures |= measure_repeats(running, devices, uris, amounts.rounds)
+            figures |= measure_starts(running, few)
+    return figures | {
+        "images": amounts.images,
+        "rounds": amounts.rounds,
+        "devices": [str(device) for device in devices],
+        "hardware": torch.cuda.get_device_name() if devices[0].kind == "gpu" else platform.machine(),
+        "cores": usable_cores(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], rounds: int) -> dict[str, Any]:
+    """Return images a minute with reuse, where such shares of a job's images (%) repeat others of it."""
+    rates: dict[int, list[float]] = {share: [] for share in REPEATS}
+    with running.workers(devices, reuse=True):
+        running.finish(running.submit(uris[:100]))
+        for _ in range(rounds):
+            for share, measured in rates.items():
+                running.forget()
+                images = repeated(uris, share / 100)
+                started = time.perf_counter()
+                running.finish(running.submit(images))
+                measured.append(60 * len(images) / (time.perf_counter() - started))
+    return {f"repeats_{share}_images_per_minute": round(statistics.median(m)) for share, m in rates.items()}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures for people, beside the aims."""
+    lines = [f"{name:<36} {figures[name]!s:>12}   {aim}" for name, aim in AIMS.items()]
+    lines += [f"{name:<36} {value!s:>12}" for name, value in figures.items() if name not in AIMS]
+    return "\n".join([f"{'what':<36} {'measured':>12}   aim", *lines])

@@ -1,0 +1,35 @@
+"""Scanning without batches: one image at a time."""
+
+import torch
+
+from storage.blobs import Blobs
+from storage.settings import Settings
+from worker.budget import Budget
+from worker.decoding import Decoder
+from worker.loading import Loader
+from worker.v4.card import DEFAULT_MODEL
+from worker.v4.detector import Detector
+from worker.v4.planes import extract_planes
+
+
+class FileByFile:
+    """Loads, decodes and scores one image at a time, as one process of its own does."""
+
+    def __init__(self, settings: Settings, torch_name: str | None) -> None:
+        torch.set_num_threads(1)
+        self._loader = Loader(Blobs(settings.blobs()), settings.max_image_bytes)
+        self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
+        self._detector = Detector.load(DEFAULT_MODEL, torch_name) if torch_name else None
+
+    def decode(self, uri: str) -> None:
+        """Load and decode."""
+        with self._decoder.decoded(self._loader.load(uri)):
+            pass
+
+    def scan(self, uri: str) -> float:
+        """Return the stego probability."""
+        assert self._detector is not None
+        data = self._loader.load(uri)
+        with self._decoder.decoded(data) as image:
+            planes = extract_planes(image, data)
+        return self._detector.score([planes])[0].stego_probability

@@ -1,0 +1,86 @@
+"""Memory of workers, and how long the processes that need no torch take to start."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from research.benchmark.stage import Stage
+
+PATIENCE_S = 30.0
+LOOK_EVERY_S = 0.005
+LISTENERS = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'starlight listener'")
+
+
+def worker_peaks_mib() -> list[float]:
+    """Return the peak memory of each worker process that this process started."""
+    peaks = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if int(status["PPid"]) == os.getpid() and arguments[1:3] == [b"-m", b"worker"]:
+            peaks.append(int(status["VmHWM"].split()[0]) / 1024)
+    return peaks
+
+
+def measure_memory(stage: Stage, large: Sequence[str]) -> dict[str, Any]:
+    """Scan large images too; return the peak memory (MiB) of the worker that took most since it started."""
+    stage.finish(stage.submit(large))
+    return {"worker_peak_mib": round(max(worker_peaks_mib(), default=0.0))}
+
+
+def measure_starts(stage: Stage, rounds: int) -> dict[str, Any]:
+    """Return the seconds from the command to the first answer of each process that runs without torch."""
+    port = "9818"
+    settings = {"STARLIGHT_EXPORTER_PORT": port}
+    before = _listeners(stage)
+    starts: dict[str, Callable[[], bool]] = {
+        "dispatcher": lambda: _listeners(stage) > before,
+        "exporter": lambda: _answers(f"http://127.0.0.1:{port}/metrics"),
+    }
+    return {
+        f"{name}_start_s": round(statistics.median(_start(stage, name, settings, ready) for _ in range(rounds)), 2)
+        for name, ready in starts.items()
+    }
+
+
+def _start(stage: Stage, command: str, settings: dict[str, str], ready: Callable[[], bool]) -> float:
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer.cli", command],
+        env={**os.environ, **stage.environment, **settings},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not ready():
+            if time.perf_counter() - started > PATIENCE_S or process.poll() is not None:
+                sys.exit(f"bench: `starlight {command}` does not start")
+            time.sleep(LOOK_EVERY_S)
+        return time.perf_counter() - started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _listeners(stage: Stage) -> int:
+    with stage.engine.connect() as connection:
+        return int(connection.execute(LISTENERS).scalar_one())
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310 - our own
+            return bool(answer.status == 200)
+    except OSError:
+        return False

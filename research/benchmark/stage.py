@@ -1,0 +1,83 @@
+"""The stack that is measured: embedded servers, a dispatcher and workers, in a folder of their own."""
+
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from producer.stack import Stack, dispatcher, workers
+from storage.database import FINISHED, connect, notifications, upgrade
+from storage.embedded.servers import Servers, servers
+from storage.jobs import get_job, submit_job
+from storage.settings import Settings
+from storage.workers import live_workers
+from worker.devices import Device
+
+POLL_S = 0.05
+WORKER_START_S = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running stack without workers; `workers` adds them."""
+
+    engine: Engine
+    settings: Settings
+    addresses: Servers
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what processes of this stack need in their environment."""
+        return {**self.addresses.environment(), "STARLIGHT_DATA_DIR": str(self.settings.data_dir)}
+
+    @contextmanager
+    def workers(self, devices: Sequence[Device], *, reuse: bool = False) -> Iterator[None]:
+        """Run a dispatcher and a worker for each device within the block."""
+        environment = {**self.environment, "STARLIGHT_REUSE": str(reuse)}
+        with Stack([dispatcher(), *workers(devices)], environment, self.settings.data_dir / "logs"):
+            deadline = time.monotonic() + WORKER_START_S
+            while len(live_workers(self.engine, self.settings.lease_s)) < len(devices):
+                if time.monotonic() > deadline:
+                    sys.exit(f"bench: no worker within {WORKER_START_S} s; see {self.settings.data_dir / 'logs'}")
+                time.sleep(POLL_S)
+            yield
+
+    def submit(self, uris: Sequence[str], priority: str = "bulk", submitter: str = "bench") -> uuid.UUID:
+        """Submit a job."""
+        return submit_job(
+            self.engine, uris, submitter=submitter, priority=priority, chunk_size=self.settings.chunk_size
+        ).job_id
+
+    def finish(self, job_id: uuid.UUID, images: int | None = None) -> None:
+        """Return when all verdicts of a job are stored, or so many of them; ends the program if any is an error."""
+        for _ in notifications(self.engine, (FINISHED,), POLL_S):
+            job = get_job(self.engine, job_id)
+            assert job is not None
+            if job.error:
+                sys.exit(f"bench: job {job_id} has errors; see {self.settings.data_dir / 'logs'}")
+            if job.ended or (images is not None and job.finished >= images):
+                return
+
+    def forget(self, job_id: uuid.UUID | None = None) -> None:
+        """Delete a job, or all jobs, with what waits of them and their verdicts."""
+        with self.engine.begin() as connection:
+            condition = "true" if job_id is None else "id = :id"
+            connection.execute(text(f"DELETE FROM jobs WHERE {condition}"), {} if job_id is None else {"id": job_id})
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """Run embedded servers with their data in `folder` within the block."""
+    settings = Settings(data_dir=folder / "data", database_url=None, redis_url=None)
+    with servers(settings) as addresses:
+        engine = connect(addresses.database_url)
+        upgrade(engine)
+        try:
+            yield Stage(engine, settings, addresses)
+        finally:
+            engine.dispose()

@@ -1,0 +1,137 @@
+"""Images a minute: end to end, beside the same pipeline in this process, other designs, and decoding alone.
+
+All ways scan the same images in alternation, so that drift of the machine hits them alike; what counts are the ratios
+of neighbouring runs.
+"""
+
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from research.benchmark.file_by_file import FileByFile
+from research.benchmark.per_image import celery_per_image
+from research.benchmark.stage import Stage
+from storage.settings import Settings, usable_cores
+from worker.devices import Device
+from worker.scanner import Scanner
+from worker.v4.card import DEFAULT_MODEL
+from worker.v4.detector import Detector
+
+Way = Callable[[Sequence[str]], None]
+# Ways that take several times as long scan a part of the images.
+SLOW_SHARE = 4
+SPAWN = multiprocessing.get_context("spawn")
+GROUP = 64
+
+
+def measure_throughput(stage: Stage, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Return the rates of all ways, their spread, and how fast the first was beside each other one."""
+    with ExitStack() as running:
+        running.enter_context(stage.workers(devices))
+        ways: dict[str, Way] = {
+            "end_to_end": lambda images: stage.finish(stage.submit(images)),
+            "in_process": running.enter_context(in_process(stage.settings, devices[0])),
+            "decode_only": running.enter_context(decode_only(stage.settings)),
+            "process_pool": part_of(running.enter_context(process_pool(stage.settings, devices[0]))),
+            "celery_per_image": part_of(running.enter_context(celery_per_image(stage, devices[0]))),
+        }
+        rates = alternate(ways, uris, rounds)
+    figures: dict[str, Any] = {"images_per_minute": round(statistics.median(rates["end_to_end"]))}
+    for other in list(ways)[1:]:
+        figures[f"ratio_{other}"] = median_ratio(rates, "end_to_end", other)
+    return figures | rate_figures(rates)
+
+
+def part_of(way: Way) -> Way:
+    """Return the way for the first images alone."""
+    return lambda uris: way(uris[: len(uris) // SLOW_SHARE])
+
+
+def alternate(ways: Mapping[str, Way], uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
+    """Return images a minute of each way in each round, after one round that does not count."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, scan in ways.items():
+            images = len(uris) // (SLOW_SHARE if name in ("process_pool", "celery_per_image") else 1)
+            started = time.perf_counter()
+            scan(uris)
+            rate = 60 * images / (time.perf_counter() - started)
+            if number:
+                rates[name].append(rate)
+            print(f"round {number}: {name} {rate:,.0f} images/min", file=sys.stderr)
+    return rates
+
+
+def median_ratio(rates: Mapping[str, list[float]], one: str, other: str) -> float:
+    """Return how fast one way was beside another, pair by pair of neighbouring runs."""
+    return round(statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True)), 3)
+
+
+def rate_figures(rates: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Return median and spread (of the range, beside the median) of each way."""
+    medians = {name: statistics.median(measured) for name, measured in rates.items()}
+    return {
+        **{f"{name}_images_per_minute": round(rate) for name, rate in medians.items()},
+        **{f"{name}_spread": round((max(m) - min(m)) / medians[name], 3) for name, m in rates.items()},
+    }
+
+
+@contextmanager
+def in_process(settings: Settings, device: Device) -> Iterator[Way]:
+    """Yield the same pipeline, called directly in threads of this process: no queue, no database."""
+    device.pin(os.environ)
+    torch.set_num_threads(settings.torch_threads)
+    scanner = Scanner(Detector.load(DEFAULT_MODEL, device.torch_name), 0, settings)
+    with ThreadPoolExecutor(settings.chunks_in_flight) as pool:
+
+        def scan(uris: Sequence[str]) -> None:
+            chunks = [uris[first : first + settings.chunk_size] for first in range(0, len(uris), settings.chunk_size)]
+            for verdicts in pool.map(lambda chunk: scanner.scan(enumerate(chunk)), chunks):
+                assert all(verdict.outcome != "error" for verdict in verdicts)
+
+        yield scan
+    scanner.close()
+
+
+@contextmanager
+def decode_only(settings: Settings) -> Iterator[Way]:
+    """Yield the ceiling: reading and decoding, in a process for each core, and nothing else."""
+    with ProcessPoolExecutor(usable_cores(), SPAWN, _prepare, (settings.data_dir,)) as pool:
+        yield lambda uris: _exhaust(pool, _decode, uris)
+
+
+@contextmanager
+def process_pool(settings: Settings, device: Device) -> Iterator[Way]:
+    """Yield the usual script: a pool of processes that scan file by file with the same V4."""
+    with ProcessPoolExecutor(usable_cores(), SPAWN, _prepare, (settings.data_dir, device.torch_name)) as pool:
+        yield lambda uris: _exhaust(pool, _scan, uris)
+
+
+def _exhaust(pool: ProcessPoolExecutor, work: Callable[[str], object], uris: Sequence[str]) -> None:
+    for _ in pool.map(work, uris, chunksize=GROUP):
+        pass
+
+
+_files: FileByFile
+
+
+def _prepare(data_dir: Path, torch_name: str | None = None) -> None:
+    global _files
+    _files = FileByFile(Settings(data_dir=data_dir), torch_name)
+
+
+def _decode(uri: str) -> None:
+    _files.decode(uri)
+
+
+def _scan(uri: str) -> float:
+    return _files.scan(uri)

@@ -1,0 +1,86 @@
+"""What much waiting work costs: submitting it, scanning beside it, and a lone image that overtakes it."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from research.benchmark.stage import Stage
+
+# How a process of its own submits, so that its memory is its alone.
+SUBMIT = """
+import json, resource, sys, time
+from storage.database import connect
+from storage.jobs import submit_job
+url, count, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+engine = connect(url)
+started = time.perf_counter()
+submit_job(engine, (f"file:///images/{n // 1000}/{n}.png" for n in range(count)), submitter="bench", chunk_size=size)
+seconds = time.perf_counter() - started
+print(json.dumps([count / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+def measure_submission(stage: Stage, references: int, rounds: int) -> dict[str, Any]:
+    """Return references a second, and how much more memory (MiB) so many take than a hundredth of them."""
+    few: list[tuple[float, float]] = []
+    many: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        for count, into in ((references // 100, few), (references, many)):
+            arguments = [stage.addresses.database_url, str(count), str(stage.settings.chunk_size)]
+            ran = subprocess.run([sys.executable, "-c", SUBMIT, *arguments], stdout=subprocess.PIPE, check=True)
+            into.append(tuple(json.loads(ran.stdout)))
+            stage.forget()
+    return {
+        "submitted_references": references,
+        "submitted_references_per_second": round(statistics.median(rate for rate, _ in many)),
+        "submission_memory_growth_mib": round(
+            statistics.median(memory for _, memory in many) - statistics.median(memory for _, memory in few), 1
+        ),
+    }
+
+
+def measure_backlog(stage: Stage, uris: Sequence[str], waiting: int, rounds: int) -> dict[str, Any]:
+    """Return the throughput with `waiting` images in the queue beside that with a hundredth; workers must run."""
+    rates: dict[int, list[float]] = {waiting // 100: [], waiting: []}
+    scanned = min(waiting // 100, 10_000)
+    for _ in range(rounds):
+        for count, measured in rates.items():
+            # As many again as are scanned, so that some wait until the end.
+            job_id = stage.submit([uris[number % len(uris)] for number in range(count + scanned)])
+            stage.finish(job_id, scanned // 5)
+            started = time.perf_counter()
+            stage.finish(job_id, scanned)
+            measured.append(60 * (scanned - scanned // 5) / (time.perf_counter() - started))
+            print(f"{count:,} waiting: {measured[-1]:,.0f} images/min", file=sys.stderr)
+            stage.forget()
+    ratio = statistics.median(a / b for a, b in zip(rates[waiting], rates[waiting // 100], strict=True))
+    return {"waiting_images": waiting, "ratio_waiting": round(ratio, 3)}
+
+
+def measure_lone_images(stage: Stage, uris: Sequence[str], count: int, bulk: int) -> dict[str, Any]:
+    """Return how long (ms) a lone image takes from its submission to its stored verdict, idle and beside a bulk job."""
+    idle = _lone_images(stage, uris, count)
+    bulk_id = stage.submit([uris[number % len(uris)] for number in range(bulk)], submitter="somebody else")
+    stage.finish(bulk_id, bulk // 20)
+    busy = _lone_images(stage, uris, count)
+    stage.forget()
+    return {
+        "bulk_images": bulk,
+        **{f"lone_image_idle_p{p}_ms": round(float(np.percentile(idle, p)), 1) for p in (50, 99)},
+        **{f"lone_image_in_bulk_p{p}_ms": round(float(np.percentile(busy, p)), 1) for p in (50, 99)},
+    }
+
+
+def _lone_images(stage: Stage, uris: Sequence[str], count: int) -> list[float]:
+    took = []
+    for number in range(count):
+        started = time.perf_counter()
+        stage.finish(stage.submit([uris[number % len(uris)]], priority="interactive", submitter="one person"))
+        took.append(1000 * (time.perf_counter() - started))
+    return took
