@@ -97,6 +97,8 @@ def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], p
         )
 
 
+# The job stays locked from here to the commit, so that its verdicts become visible in the order of `landed`.
+LOCK_JOB = "SELECT id, clean + stego + error AS landed FROM jobs"
 LISTED = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in VERDICT_COLUMNS.items())
 
 FINISH = text(f"""
@@ -106,11 +108,12 @@ FINISH = text(f"""
             tries = tries + CASE WHEN CAST(:put_off_s AS float8) IS NULL THEN 0 ELSE 1 END,
             not_before = now() + make_interval(secs => :put_off_s)
         WHERE id = :id AND attempt = :attempt AND state = 'running'
-        RETURNING job_id, first_ordinal, cardinality(refs) AS images
+        RETURNING job_id
+    ), locked AS (
+        {LOCK_JOB} WHERE id = (SELECT job_id FROM ended) FOR NO KEY UPDATE
     ), written AS (
-        INSERT INTO verdicts (job_id, {", ".join(VERDICT_COLUMNS)})
-        SELECT ended.job_id, listed.*
-        FROM ended, unnest({LISTED}) AS listed
+        INSERT INTO verdicts (job_id, landed, {", ".join(VERDICT_COLUMNS)})
+        SELECT locked.*, listed.* FROM locked, unnest({LISTED}) AS listed
         ON CONFLICT (job_id, ordinal) DO NOTHING
         RETURNING outcome
     ), counted AS (
@@ -125,7 +128,7 @@ FINISH = text(f"""
             finished_at = CASE WHEN jobs.clean + jobs.stego + jobs.error + written = total
                 THEN now() ELSE finished_at END
         FROM counted, ended WHERE jobs.id = ended.job_id
-        RETURNING pg_notify(:channel, format('%s %s %s', jobs.id, ended.first_ordinal, ended.images))
+        RETURNING pg_notify(:channel, jobs.id::text)
     )
     SELECT count(*) FROM progressed
 """)
@@ -275,18 +278,20 @@ SPLIT = text("""
         LEFT JOIN verdicts ON verdicts.job_id = whole.job_id AND verdicts.ordinal = first_ordinal + position - 1
 """)
 
-CONVICT = text("""
+CONVICT = text(f"""
     WITH ended AS (
         UPDATE chunks SET state = 'done' WHERE id = :id RETURNING job_id, first_ordinal, refs
+    ), locked AS (
+        {LOCK_JOB} WHERE id = (SELECT job_id FROM ended) FOR NO KEY UPDATE
     ), written AS (
-        INSERT INTO verdicts (job_id, ordinal, uri, outcome, error_code, error_detail)
-        SELECT job_id, first_ordinal, refs[1], 'error', 'worker_crash',
+        INSERT INTO verdicts (job_id, landed, ordinal, uri, outcome, error_code, error_detail)
+        SELECT locked.*, first_ordinal, refs[1], 'error', 'worker_crash',
             format('its scan ended the worker, or failed, again and again (%s losses)', CAST(:losses AS int))
-        FROM ended
-        ON CONFLICT (job_id, ordinal) DO NOTHING RETURNING job_id, ordinal
+        FROM locked, ended
+        ON CONFLICT (job_id, ordinal) DO NOTHING RETURNING job_id
     )
     UPDATE jobs SET error = error + 1,
         state = CASE WHEN clean + stego + error + 1 = total AND state <> 'cancelled' THEN 'done' ELSE state END,
         finished_at = CASE WHEN clean + stego + error + 1 = total THEN now() ELSE finished_at END
-    FROM written WHERE id = written.job_id RETURNING pg_notify(:channel, format('%s %s 1', id, written.ordinal))
+    FROM written WHERE id = written.job_id RETURNING pg_notify(:channel, id::text)
 """)

@@ -14,7 +14,7 @@ from storage.outages import POSTGRESQL, Patience
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts are stored, "JOB_ID FIRST_ORDINAL COUNT".
+# Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts of the job are stored whose id is the payload.
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -197,39 +197,38 @@ def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
     Returns how many did, or None where there is no such job. A chunk that is running loses its claim.
     """
     with engine.begin() as connection:
-        cancelled: int = 0
         # Chunks before the job, the order in which workers lock them too. Again until none is left: a chunk that
         # was split while we waited for its lock has pieces that the first look did not see.
         while connection.execute(OPEN_CHUNKS, {"id": job_id}).scalar_one():
-            cancelled += connection.execute(CANCEL_CHUNKS, {"id": job_id}).scalar_one()
-        known = connection.execute(
-            text("""
-                UPDATE jobs SET error = error + :cancelled,
-                    state = CASE WHEN state = 'done' THEN 'done' ELSE 'cancelled' END,
-                    finished_at = coalesce(finished_at, now())
-                WHERE id = :id RETURNING pg_notify(:channel, format('%s 0 %s', id, total))
-            """),
-            {"id": job_id, "cancelled": cancelled, "channel": FINISHED},
-        ).one_or_none()
-    return None if known is None else cancelled
+            connection.execute(CANCEL_CHUNKS, {"id": job_id})
+        cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).scalar()
+    return None if cancelled is None else int(cancelled)
 
 
 CANCEL_CHUNKS = text("""
-    WITH ended AS (
-        UPDATE chunks SET state = 'cancelled', lease_until = NULL
-        WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running')
-        RETURNING job_id, first_ordinal, refs
-    ), written AS (
-        INSERT INTO verdicts (job_id, ordinal, uri, outcome, error_code, error_detail)
-        SELECT job_id, first_ordinal + position - 1, uri, 'error', 'cancelled', 'the job was cancelled'
-        FROM ended, unnest(refs) WITH ORDINALITY AS listed (uri, position)
-        ON CONFLICT DO NOTHING RETURNING 1
-    )
-    SELECT count(*) FROM written
+    UPDATE chunks SET state = 'cancelled', lease_until = NULL
+    WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running')
 """)
 
 OPEN_CHUNKS = text("""
     SELECT EXISTS (SELECT FROM chunks WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running'))
+""")
+
+CANCEL_JOB = text("""
+    WITH locked AS (
+        SELECT id, clean + stego + error AS landed FROM jobs WHERE id = :id FOR NO KEY UPDATE
+    ), written AS (
+        INSERT INTO verdicts (job_id, landed, ordinal, uri, outcome, error_code, error_detail)
+        SELECT locked.*, first_ordinal + position - 1, uri, 'error', 'cancelled', 'the job was cancelled'
+        FROM locked, chunks, unnest(refs) WITH ORDINALITY AS listed (uri, position)
+        WHERE chunks.job_id = locked.id AND chunks.state = 'cancelled'
+        ON CONFLICT DO NOTHING RETURNING 1
+    ), counted AS (
+        SELECT count(*) AS written FROM written
+    )
+    UPDATE jobs SET error = error + written, state = CASE WHEN state = 'done' THEN 'done' ELSE 'cancelled' END,
+        finished_at = coalesce(finished_at, now())
+    FROM counted WHERE id = :id RETURNING written, pg_notify(:channel, id::text)
 """)
 
 

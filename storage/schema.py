@@ -156,12 +156,15 @@ class Verdict(Base):
     """What became of one reference. Exactly one row for each; `model_id` is null only where V4 was never asked.
 
     A verdict is `reused` where the same model had judged the same bytes before and was not asked again.
+    `landed` is how many verdicts the job had before the transaction that stored this one. Transactions that store
+    verdicts of a job lock it first, so by `landed` and `ordinal` they stand in the order in which they became visible.
     """
 
     __tablename__ = "verdicts"
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True)
+    landed: Mapped[int]
     uri: Mapped[str]
     outcome: Mapped[str]
     sha256: Mapped[bytes | None] = mapped_column(BYTEA)
@@ -188,6 +191,7 @@ class Verdict(Base):
             name="explained",
         ),
         Index("ix_verdicts_bytes", "sha256", "model_id"),
+        Index("ix_verdicts_landed", "job_id", "landed", "ordinal"),
         Index("ix_verdicts_scanned_at", "scanned_at"),
         Index("ix_verdicts_found", "outcome", "method", "scanned_at", postgresql_where=text("outcome <> 'clean'")),
     )

@@ -1,10 +1,11 @@
 """Verdicts: the row that each submitted reference ends as, and the queries over them."""
 
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, RowMapping, text
 
@@ -115,6 +116,7 @@ class VerdictFilter:
     """Which verdicts to find; what is None does not narrow the search. `sha256` is in hex, `until` is exclusive."""
 
     job_id: uuid.UUID | None = None
+    submitter: str | None = None
     outcome: str | None = None
     method: str | None = None
     since: datetime | None = None
@@ -126,6 +128,7 @@ class VerdictFilter:
         """Return the WHERE clause and its parameters."""
         narrowed: dict[str, dict[str, Any]] = {
             "verdicts.job_id = :job_id": {"job_id": self.job_id},
+            "verdicts.job_id IN (SELECT id FROM jobs WHERE submitter = :submitter)": {"submitter": self.submitter},
             "outcome = :outcome": {"outcome": self.outcome},
             "method = :method": {"method": self.method},
             "scanned_at >= :since": {"since": self.since},
@@ -138,17 +141,81 @@ class VerdictFilter:
         return " AND ".join(used) or "true", parameters
 
 
-def find_verdicts(engine: Engine, wanted: VerdictFilter, limit: int | None = None) -> Iterator[Record]:
-    """Yield verdicts from a server-side cursor, so that memory does not grow with their number.
+class Position(NamedTuple):
+    """Where a search goes on: behind the verdict that has these."""
 
-    Those of one job come in the order of submission, others newest first.
+    scanned_at: datetime
+    job_id: uuid.UUID
+    ordinal: int
+
+    @classmethod
+    def of(cls, verdict: Record) -> "Position":
+        """Return the position of this verdict."""
+        return cls(datetime.fromisoformat(verdict["scanned_at"]), uuid.UUID(verdict["job_id"]), verdict["ordinal"])
+
+
+def find_verdicts(
+    engine: Engine, wanted: VerdictFilter, limit: int | None = None, after: Position | None = None
+) -> Iterator[Record]:
+    """Yield verdicts, from the one behind `after` on; those of one job in the order of submission, others newest first.
+
+    They are read page by page: memory does not grow with their number, and a slow reader holds no connection.
     """
+    left = sys.maxsize if limit is None else limit
+    while left > 0:
+        page = _page(engine, wanted, min(PAGE, left), after)
+        yield from page
+        if len(page) < min(PAGE, left):
+            return
+        left -= len(page)
+        after = Position.of(page[-1])
+
+
+def _page(engine: Engine, wanted: VerdictFilter, limit: int, after: Position | None) -> list[Record]:
     where, parameters = wanted.conditions()
     order = "ordinal" if wanted.job_id else "scanned_at DESC, verdicts.job_id DESC, ordinal"
+    if after is not None:
+        where += f" AND {BEHIND_IN_JOB if wanted.job_id else BEHIND}"
+        parameters |= {f"after_{name}": value for name, value in after._asdict().items()}
     query = text(f"{SELECT} WHERE {where} ORDER BY {order} LIMIT :limit")
-    with engine.connect().execution_options(yield_per=PAGE) as connection:
-        for row in connection.execute(query, {**parameters, "limit": limit}).mappings():
-            yield record(row)
+    with engine.connect() as connection:
+        return [record(row) for row in connection.execute(query, {**parameters, "limit": limit}).mappings()]
+
+
+BEHIND_IN_JOB = "ordinal > :after_ordinal"
+# The first condition follows from the second, and is one that the index can use.
+BEHIND = """
+    scanned_at <= :after_scanned_at AND (
+        scanned_at < :after_scanned_at OR verdicts.job_id < :after_job_id
+        OR verdicts.job_id = :after_job_id AND ordinal > :after_ordinal
+    )
+"""
+
+
+class Place(NamedTuple):
+    """Where a verdict stands in the order in which those of its job were stored; see `storage.schema.Verdict`."""
+
+    landed: int
+    ordinal: int
+
+
+FIRST = Place(0, -1)
+
+
+def verdicts_landed(
+    engine: Engine, job_id: uuid.UUID, after: Place = FIRST, limit: int = PAGE
+) -> list[tuple[Place, Record]]:
+    """Return verdicts of a job in the order in which they were stored, from the one behind `after` on.
+
+    What is stored later comes later: who asks again with the last place that he has misses nothing.
+    """
+    query = text(f"""
+        {SELECT} WHERE verdicts.job_id = :job_id AND (landed, ordinal) > (:landed, :ordinal)
+        ORDER BY landed, ordinal LIMIT :limit
+    """)
+    with engine.connect() as connection:
+        rows = connection.execute(query, {"job_id": job_id, "limit": limit, **after._asdict()}).mappings()
+        return [(Place(row["landed"], row["ordinal"]), record(row)) for row in rows]
 
 
 def verdicts_between(engine: Engine, job_id: uuid.UUID, first: int, last: int) -> list[Record]:

@@ -79,7 +79,7 @@ def job(
         if watch and not status.ended:
             warn_without_workers(current)
             with job_progress(status.total) as progress:
-                for update in Follower(current.engine, status.id, status.total).updates():
+                for update in Follower(current.engine, status.id).updates():
                     progress.show(update.job)
             status = existing(current, job_id)
         retries = list_retries(current.engine, status.id)

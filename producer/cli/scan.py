@@ -64,7 +64,7 @@ def scan_and_print(
 ) -> JobStatus:
     """Submit one job, print its verdicts and return it ended; Ctrl-C cancels it, and so does closing the output."""
     submission = submit()
-    follower = Follower(current.engine, submission.job_id, submission.total, ordered=ordered)
+    follower = Follower(current.engine, submission.job_id, ordered=ordered)
     try:
         with job_progress(submission.total) as progress:
             follow(follower, writer(format), progress, runner)

@@ -41,7 +41,7 @@ def pictures(folder: Path, copies: int) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_path: Path) -> None:
     submission = submit_job(stack.engine, pictures(tmp_path, 1000), submitter="tester", chunk_size=16)
-    follower = Follower(stack.engine, submission.job_id, submission.total)
+    follower = Follower(stack.engine, submission.job_id)
     workers = [child for command, child in children(stack.process.pid).items() if "-m worker cpu0" in command]
     found: list[tuple[int, str]] = []
 
@@ -75,7 +75,7 @@ def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: Runnin
 
     broker.shutdown(nosave=True)
 
-    for update in Follower(stack.engine, submission.job_id, submission.total).updates():
+    for update in Follower(stack.engine, submission.job_id).updates():
         last = update.job
     assert (last.clean, last.stego, last.error) == (300, 300, 300)
     assert broker.ping()
