@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.jobs import JobId, existing
-from producer.cli.output import Format, plural, writer
+from producer.cli.output import Format, FormatOption, plural, writer
 from producer.cli.session import parse_id, session
 from producer.cli.submitting import Name
 from producer.cli.verdicts import one_of, pages, parse_time
@@ -31,7 +31,7 @@ def failed(
     since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
     job: Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most so many; the counts are of all.")] = None,
-    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002
+    format: FormatOption = Format.TABLE,  # noqa: A002
 ) -> None:
     """List the images that ended in an error, with the reasons, newest first, and count them by code."""
     wanted = VerdictFilter(
@@ -41,6 +41,7 @@ def failed(
         output = writer(format)
         for page in pages(find_verdicts(current.engine, wanted, limit)):
             output.write(page)
+        output.close()
         counts = count_failures(current.engine, wanted)
     counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     print(

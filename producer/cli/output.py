@@ -1,19 +1,20 @@
 """Verdicts and jobs as people and programs read them. What was hidden or named is data: people see it escaped."""
 
-import csv
-import json
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Annotated, TextIO
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
+from producer.cli.session import UsageError
+from producer.exports import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from producer.sources import display_name
 from storage.jobs import JobStatus
-from storage.verdicts import RECORD_KEYS, Record
+from storage.verdicts import Record
 
 STYLES = {"clean": "green", "stego": "bold red", "error": "yellow"}
 NAME_WIDTH = 42
@@ -25,50 +26,31 @@ class Format(StrEnum):
     TABLE = "table"
     NDJSON = "ndjson"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
-class VerdictWriter(Protocol):
-    """Prints verdicts one by one as they come."""
+def printable(chosen: Format) -> Format:
+    """Return the format; raises UsageError for one that a terminal cannot show."""
+    if chosen is Format.PARQUET and sys.stdout.isatty():
+        raise UsageError(
+            "Parquet is not for terminals: send it to a file, like `… --format parquet > verdicts.parquet`"
+        )
+    return chosen
 
-    def write(self, verdicts: Iterable[Record]) -> None:
-        """Print these verdicts now."""
+
+FormatOption = Annotated[Format, typer.Option(help="How to print verdicts.", callback=printable)]
 
 
 def writer(chosen: Format) -> VerdictWriter:
     """Return the writer of this format, on what is standard output at the moment."""
+    if chosen is Format.PARQUET:
+        return ParquetWriter(sys.stdout.buffer)
     writers: dict[Format, Callable[[TextIO], VerdictWriter]] = {
         Format.TABLE: TableWriter,
         Format.NDJSON: NdjsonWriter,
         Format.CSV: CsvWriter,
     }
     return writers[chosen](sys.stdout)
-
-
-class NdjsonWriter:
-    """One JSON object a line, in ASCII."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, verdicts: Iterable[Record]) -> None:
-        """Print these verdicts now."""
-        for verdict in verdicts:
-            self._stream.write(json.dumps(verdict) + "\n")
-        self._stream.flush()
-
-
-class CsvWriter:
-    """Comma-separated values under a header; what was hidden stands in them as it is, quoted."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._rows = csv.DictWriter(stream, RECORD_KEYS, lineterminator="\n")
-        self._rows.writeheader()
-
-    def write(self, verdicts: Iterable[Record]) -> None:
-        """Print these verdicts now."""
-        self._rows.writerows(verdicts)
-        self._stream.flush()
 
 
 class OpenEndedConsole(Console):
@@ -105,6 +87,9 @@ class TableWriter:
                 visible(reason),
                 style=STYLES[outcome],
             )
+
+    def close(self) -> None:
+        """Print nothing: there is no last line."""
 
     def _row(self, outcome: str, probability: str, method: str, order: str, name: str, rest: str, style: str) -> None:
         line = Text().append(f"{outcome:<9}", style=style)

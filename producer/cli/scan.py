@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import Format, VerdictWriter, plural, summary, writer
+from producer.cli.output import Format, FormatOption, plural, summary, writer
 from producer.cli.progress import JobProgress, job_progress
 from producer.cli.running import StackRunner, running_stack
 from producer.cli.session import Session, session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
+from producer.exports import VerdictWriter
 from producer.following import Follower
 from producer.stack import dispatcher, workers
 from storage.jobs import JobStatus, Submission, cancel_job, get_job
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def scan(
     paths: Paths,
-    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002 - the name of the option
+    format: FormatOption = Format.TABLE,  # noqa: A002 - the name of the option
     ordered: Annotated[bool, typer.Option("--ordered", help="Print in the order of submission.")] = False,
     name: Name = None,
     priority: PriorityOption = Priority.BULK,
@@ -83,6 +84,7 @@ def follow(follower: Follower, output: VerdictWriter, progress: JobProgress, run
         progress.show(update.job)
         if runner is not None:
             runner.watch()
+    output.close()
 
 
 def cancel(current: Session, submission: Submission) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import Format, writer
+from producer.cli.output import Format, FormatOption, writer
 from producer.cli.session import UsageError, parse_id, session
 from storage.schema import METHODS, OUTCOMES
 from storage.verdicts import PAGE, Record, VerdictFilter, find_verdicts
@@ -27,7 +27,7 @@ def verdicts(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time, in ISO 8601.")] = None,
     sha256: Annotated[str | None, typer.Option(metavar="HEX", help="On a file with these bytes.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
-    format: Annotated[Format, typer.Option(help="How to print verdicts.")] = Format.TABLE,  # noqa: A002
+    format: FormatOption = Format.TABLE,  # noqa: A002
 ) -> None:
     """Print stored verdicts, newest first. Times without a zone are local."""
     wanted = VerdictFilter(
@@ -42,6 +42,7 @@ def verdicts(
         output = writer(format)
         for page in pages(find_verdicts(current.engine, wanted, limit)):
             output.write(page)
+        output.close()
 
 
 def pages(found: Iterator[Record]) -> Iterator[list[Record]]:

@@ -1,9 +1,10 @@
 """Verdicts: what the table refuses, and what the queries and the interface say of its rows."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from producer.following import Follower
@@ -11,7 +12,7 @@ from storage.chunks import finish_chunk
 from storage.figures import take_figures
 from storage.jobs import cancel_job
 from storage.models import register_model
-from storage.verdicts import RECORD_KEYS, NewVerdict, VerdictFilter, find_verdicts
+from storage.verdicts import PAGE, RECORD_KEYS, NewVerdict, Position, VerdictFilter, find_verdicts, verdicts_landed
 from tests.integration.rows import claimed, execute, model, submitted, verdicts_for
 
 
@@ -84,6 +85,61 @@ def test_a_follower_yields_each_verdict_once_also_those_stored_before_and_out_of
 
     assert sorted(seen) == list(range(20))
     assert not ordered or seen == sorted(seen)
+
+
+def test_verdicts_that_are_stored_at_once_land_one_after_the_other(engine: Engine) -> None:
+    job_id = submitted(engine, 12)
+    claims = claimed(engine)
+    ready = [verdicts_for(engine, claim) for claim in claims[:2]]
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    with ThreadPoolExecutor(2) as pool, engine.connect() as holder, engine.connect() as observer:
+        holder.execute(text("SELECT FROM jobs FOR UPDATE"))
+        finished = [pool.submit(finish_chunk, engine, *each) for each in zip(claims[:2], ready, strict=True)]
+        while observer.execute(waiting).scalar_one() < 2:
+            observer.rollback()
+        holder.rollback()
+        assert all(each.result(60) for each in finished)
+    cancel_job(engine, job_id)
+
+    places = [place for place, _ in verdicts_landed(engine, job_id)]
+    assert [place.landed for place in places] == [0] * 4 + [4] * 4 + [8] * 4
+    assert {place.ordinal for place in places} == set(range(12))
+    assert [place for place, _ in verdicts_landed(engine, job_id, places[5], limit=3)] == places[6:9]
+
+
+def test_a_search_goes_on_behind_any_verdict_also_among_those_stored_together(engine: Engine) -> None:
+    sizes = {"ann": PAGE + 2, "bob": 3}
+    jobs = {name: submitted(engine, size, submitter=name, chunk_size=size) for name, size in sizes.items()}
+    for claim in claimed(engine):
+        finish_chunk(engine, claim, verdicts_for(engine, claim))
+    execute(engine, "UPDATE verdicts SET scanned_at = '2026-01-01' WHERE ordinal > 0")
+
+    for wanted, total in (
+        (VerdictFilter(), PAGE + 5), (VerdictFilter(submitter="ann"), PAGE + 2), (VerdictFilter(job_id=jobs["bob"]), 3),
+        (VerdictFilter(job_id=jobs["bob"], submitter="ann"), 0),
+    ):  # fmt: skip
+        everything = list(find_verdicts(engine, wanted))
+        assert len({(each["job_id"], each["ordinal"]) for each in everything}) == len(everything) == total
+        order = [(each["scanned_at"], each["job_id"], -each["ordinal"]) for each in everything]
+        assert wanted.job_id or order == sorted(order, reverse=True)
+        for index in (*range(min(5, total)), *range(max(0, total - 5), total)):
+            rest = list(find_verdicts(engine, wanted, limit=4, after=Position.of(everything[index])))
+            assert rest == everything[index + 1 : index + 5]
+
+
+def test_a_search_that_waits_for_its_reader_holds_no_connection(engine: Engine) -> None:
+    submitted(engine, PAGE + 1, chunk_size=PAGE)
+    for claim in claimed(engine):
+        finish_chunk(engine, claim, verdicts_for(engine, claim))
+    found = find_verdicts(engine, VerdictFilter())
+
+    next(found)
+
+    assert engine.pool.status().count("Current Checked out connections: 0") == 1
+    assert len(list(found)) == PAGE
 
 
 def test_figures_account_for_every_image(engine: Engine) -> None:

@@ -8,19 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
-from producer.cli.output import (
-    CsvWriter,
-    Format,
-    NdjsonWriter,
-    TableWriter,
-    VerdictWriter,
-    plural,
-    shortened,
-    summary,
-    visible,
-    writer,
-)
+from producer.cli.output import Format, TableWriter, plural, printable, shortened, summary, visible, writer
+from producer.cli.session import UsageError
+from producer.exports import ROW_GROUP, CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from storage.jobs import JobStatus
 from storage.verdicts import RECORD_KEYS, Record, record
 
@@ -146,6 +138,43 @@ def test_csv_without_verdicts_is_its_header() -> None:
     assert printed(CsvWriter) == ",".join(RECORD_KEYS) + "\n"
 
 
+def test_parquet_has_the_same_values_in_typed_columns_and_holds_one_group_of_rows() -> None:
+    stream = io.BytesIO()
+    output = ParquetWriter(stream)
+    many = [{**CLEAN, "ordinal": ordinal} for ordinal in range(2 * ROW_GROUP)]
+    sizes = []
+    for first in range(0, len(many), 1000):
+        output.write(many[first : first + 1000])
+        sizes.append(stream.tell())
+    output.write([STEGO, FAILED])
+    output.close()
+
+    file = parquet.ParquetFile(stream)
+    rows = file.read().to_pylist()
+    assert tuple(rows[0]) == RECORD_KEYS
+    assert [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in rows] == [*many, STEGO, FAILED]
+    assert file.num_row_groups == 3
+    # Written with the row that completes a group, not before and not at the end.
+    assert [first for first in range(1, len(sizes)) if sizes[first] > sizes[first - 1]] == [9, 19]
+
+
+def test_parquet_without_verdicts_has_its_columns() -> None:
+    stream = io.BytesIO()
+    ParquetWriter(stream).close()
+
+    table = parquet.read_table(stream)
+    assert (tuple(table.column_names), table.num_rows) == (RECORD_KEYS, 0)
+
+
+def test_parquet_is_refused_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert printable(Format.PARQUET) is Format.PARQUET
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    assert printable(Format.CSV) is Format.CSV
+    with pytest.raises(UsageError, match="send it to a file"):
+        printable(Format.PARQUET)
+
+
 def test_the_table_has_aligned_columns() -> None:
     header, *rows = printed(TableWriter, CLEAN, STEGO, FAILED).splitlines()
 
@@ -184,11 +213,18 @@ def test_of_a_long_name_the_table_shows_the_end() -> None:
 
 
 @pytest.mark.parametrize("chosen", list(Format))
-def test_each_format_has_its_writer(chosen: Format, capsys: pytest.CaptureFixture[str]) -> None:
-    writer(chosen).write([CLEAN])
+def test_each_format_has_its_writer(chosen: Format, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    output = writer(chosen)
+    output.write([CLEAN])
+    output.close()
 
-    printed_now = capsys.readouterr().out
-    assert printed_now.splitlines()[-1].startswith({"table": "clean ", "ndjson": "{", "csv": f"{JOB},3,"}[chosen])
+    last = capfdbinary.readouterr().out.splitlines()[-1]
+    assert {
+        "table": last.startswith(b"clean "),
+        "ndjson": last.startswith(b"{"),
+        "csv": last.startswith(f"{JOB},3,".encode()),
+        "parquet": last.endswith(b"PAR1"),
+    }[chosen]
 
 
 @pytest.mark.parametrize(
