@@ -51,9 +51,15 @@ def worker(device: Device) -> Program:
 
 def workers(devices: Sequence[Device]) -> list[Program]:
     """Return the workers of all devices of this machine; those on the processor share its cores."""
-    on_processor = sum(device.kind == "cpu" for device in devices)
-    shares = {"STARLIGHT_CORES": str(max(1, usable_cores() // max(1, on_processor)))}
-    return [replace(worker(device), defaults=shares if device.kind == "cpu" else {}) for device in devices]
+    return [replace(worker(device), defaults=share_of(device, devices)) for device in devices]
+
+
+def share_of(device: Device, devices: Sequence[Device]) -> dict[str, str]:
+    """Return the variable for this worker's share of the cores; those on GPUs may use all."""
+    if device.kind == "gpu":
+        return {}
+    on_processor = sum(each.kind == "cpu" for each in devices)
+    return {"STARLIGHT_CORES": str(max(1, usable_cores() // max(1, on_processor)))}
 
 
 def exporter() -> Program:

@@ -1,4 +1,4 @@
-"""Every setting of the project, read from `STARLIGHT_*` environment variables."""
+"""Every setting of the project, read from `STARLIGHT_*` environment variables, else from a file of such lines."""
 
 import base64
 import getpass
@@ -124,7 +124,12 @@ class Settings(BaseSettings):
         return self.blob_url or (self.data_dir / "blobs").as_uri()
 
 
+def settings_file() -> Path:
+    """Return the file of settings that the environment does not set: `settings.env` in the data folder."""
+    return Path(os.environ.get("STARLIGHT_DATA_DIR") or default_data_dir()).absolute() / "settings.env"
+
+
 @cache
 def settings() -> Settings:
     """Return this process's settings, read once."""
-    return Settings()
+    return Settings(_env_file=settings_file())

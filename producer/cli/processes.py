@@ -1,6 +1,7 @@
 """`starlight worker`, `dispatcher` and `exporter`: one process of the stack each, in the foreground."""
 
 import os
+import subprocess
 import sys
 from typing import Annotated
 
@@ -9,8 +10,8 @@ import typer
 
 from producer import stack
 from producer.cli.session import session
-from storage.settings import settings
-from worker.devices import Device
+from storage.settings import settings, settings_file
+from worker.devices import Device, visible_devices
 
 
 def register(app: typer.Typer) -> None:
@@ -19,9 +20,24 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def worker(device: Annotated[str, typer.Option(help="cpu0, cpu1, gpu0, gpu1, …")] = "cpu0") -> None:
-    """Run one worker on one device."""
-    run(stack.worker(Device.parse(device)))
+def worker(
+    device: Annotated[str, typer.Option(help="cpu0, cpu1, gpu0, gpu1, …")] = "cpu0",
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Find the fastest batch size and threads, and keep them.")
+    ] = False,
+) -> None:
+    """Run one worker on one device.
+
+    With --tune, no worker runs: settings are tried on drawn pictures, for a worker as `starlight up` runs it, and the
+    fastest are written to settings.env in the data folder, which every command reads.
+    """
+    wanted = Device.parse(device)
+    if not tune:
+        run(stack.worker(wanted))
+        return
+    share = stack.share_of(wanted, visible_devices())
+    command = [sys.executable, "-m", "worker.tuning", str(wanted), str(settings_file())]
+    raise typer.Exit(subprocess.run(command, env={**share, **os.environ}, check=False).returncode)
 
 
 def exporter() -> None:

@@ -53,7 +53,7 @@ class Amounts:
     large: int
 
 
-WHOLE = Amounts(images=3000, rounds=5, references=1_000_000, lone=100, bulk=100_000, large=24)
+WHOLE = Amounts(images=6000, rounds=5, references=1_000_000, lone=100, bulk=100_000, large=24)
 QUICK = Amounts(images=800, rounds=2, references=200_000, lone=20, bulk=10_000, large=6)
 
 

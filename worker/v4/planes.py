@@ -105,6 +105,9 @@ def extract_planes(image: Image.Image, data: bytes) -> Planes:
 
 
 _EMPTY: Final[Bytes] = np.zeros(0, np.uint8)
+# What most images lack of most planes; shared, as nothing writes into planes.
+_ABSENT: Final[Bytes] = np.zeros(SAMPLES, np.uint8)
+_ABSENT.flags.writeable = False
 
 # Channels of a mode that are carriers: how many belong to the colour, and which is alpha.
 _RGB_MODES: Final = {"RGB": 3, "RGBX": 4, "RGBA": 4, "RGBa": 4}
@@ -166,6 +169,8 @@ def _head_and_tail(tail: memoryview) -> bytes | memoryview:
 
 
 def _fixed(values: Bytes, size: int) -> Bytes:
+    if values.size == 0:
+        return _ABSENT[:size]
     whole = np.zeros(size, np.uint8)
     whole[: min(size, values.size)] = values[:size]
     return whole

@@ -1,0 +1,129 @@
+"""Finds how many images in a batch and how many threads are fastest on this machine, and writes them down.
+
+`python -m worker.tuning DEVICE FILE` scans drawn pictures with one worker's pipeline, one setting after the other, in
+alternation; FILE then holds lines `STARLIGHT_…=…`, which `storage.settings` reads.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from storage.settings import Settings, settings
+from worker.devices import Device
+from worker.scanner import Scanner
+from worker.v4.card import DEFAULT_MODEL
+from worker.v4.detector import Detector
+
+ROUNDS = 3
+PICTURES = 768
+SIDE = 256
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+BATCH_SIZES = (32, 64, 128, 256, 512)
+# What is slower by less than this is left as it was: measurements differ by as much.
+NOTICEABLE = 1.02
+
+Choice = dict[str, int]
+
+
+def draw_pictures(folder: Path) -> list[str]:
+    """Draw smooth pictures with a little noise, of several formats; return their references."""
+    rng = np.random.default_rng(0)
+    uris = []
+    for number in range(PICTURES):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.int16)
+        picture = Image.fromarray(np.clip(smooth + rng.integers(-3, 4, smooth.shape), 0, 255).astype(np.uint8))
+        kind = FORMATS[number % len(FORMATS)]
+        path = folder / f"{number}.{kind.lower()}"
+        picture.save(path, kind)
+        uris.append(path.as_uri())
+    return uris
+
+
+def images_per_minute(detector: Detector, configured: Settings, uris: Sequence[str]) -> float:
+    """Return how fast one worker's pipeline scans with these settings."""
+    torch.set_num_threads(configured.torch_threads)
+    size = configured.chunk_size
+    chunks = [list(enumerate(uris[start : start + size])) for start in range(0, len(uris), size)]
+    scanner = Scanner(detector, 0, configured)
+    with ThreadPoolExecutor(configured.chunks_in_flight) as pool:
+        started = time.perf_counter()
+        for _ in pool.map(scanner.scan, chunks):
+            pass
+        seconds = time.perf_counter() - started
+    scanner.close()
+    return 60 * len(uris) / seconds
+
+
+def measured(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> list[float]:
+    """Return the median rate of each choice, after a round that does not count."""
+    rates: list[list[float]] = [[] for _ in choices]
+    for number in range(ROUNDS + 1):
+        for choice, into in zip(choices, rates, strict=True):
+            rate = images_per_minute(detector, configured.model_copy(update=choice), uris)
+            if number:
+                into.append(rate)
+    return [statistics.median(into) for into in rates]
+
+
+def fastest(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> Choice:
+    """Return the fastest choice; the first, which is what is set now, unless another is noticeably faster."""
+    rates = measured(detector, configured, choices, uris)
+    for choice, rate in zip(choices, rates, strict=True):
+        told = ", ".join(f"{name} {value}" for name, value in choice.items())
+        print(f"{rate:>10,.0f} images/min   {told}")
+    best = max(range(len(choices)), key=rates.__getitem__)
+    return choices[best] if rates[best] > NOTICEABLE * rates[0] else choices[0]
+
+
+def tune(device: Device, configured: Settings) -> Choice:
+    """Return the settings that are fastest on this device, first the threads, then the size of batches."""
+    detector = Detector.load(configured.model_dir or DEFAULT_MODEL, device.torch_name)
+    with tempfile.TemporaryDirectory(prefix="starlight-tuning-") as folder:
+        uris = draw_pictures(Path(folder))
+        cores = configured.cores
+        decoding = {configured.decode_threads, max(1, cores // 2), cores, cores + 1}
+        scoring = {configured.torch_threads, 1, max(1, cores // 2), cores}
+        threads = [
+            {"decode_threads": decode, "torch_threads": score, "chunks_in_flight": max(4, decode + 2)}
+            for decode in sorted(decoding)
+            for score in sorted(scoring)
+        ]
+        now = {name: getattr(configured, name) for name in threads[0]}
+        chosen = fastest(detector, configured, [now, *(each for each in threads if each != now)], uris)
+        sizes = [configured.batch_size, *(size for size in BATCH_SIZES if size != configured.batch_size)]
+        tuned = configured.model_copy(update=chosen)
+        return chosen | fastest(detector, tuned, [{"batch_size": size} for size in sizes], uris)
+
+
+def main(device_name: str, file: str) -> None:
+    """Tune and write the file, whole or not at all."""
+    device = Device.parse(device_name)
+    device.pin(os.environ)
+    configured = settings()
+    if device.kind == "cpu" and sys.platform == "linux":
+        # The other cores belong to other workers.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: configured.cores])
+    chosen = tune(device, configured)
+    lines = [f"STARLIGHT_{name.upper()}={value}\n" for name, value in chosen.items()]
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".new")
+    written.write_text(
+        f"# Found by `starlight worker --tune` for {device}, {configured.cores} cores.\n" + "".join(lines)
+    )
+    written.replace(path)
+    print(f"written to {path}:\n{''.join(lines)}", end="")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
