@@ -1,4 +1,4 @@
-"""`healthcheck.py dispatcher|worker|exporter|flower`: exit 0 while the program of this container does its work.
+"""`healthcheck.py dispatcher|worker|api|exporter|flower`: exit 0 while the program of this container does its work.
 
 It runs every few seconds in every container, so it does without SQLAlchemy, which costs a second of processor time.
 """
@@ -42,6 +42,11 @@ def worker() -> bool:
     )
 
 
+def api() -> bool:
+    """Whether the API answers."""
+    return b'"status"' in fetch("http://127.0.0.1:8080/health")
+
+
 def exporter() -> bool:
     """Whether the exporter answers a scrape."""
     return b"starlight_postgres_up" in fetch("http://127.0.0.1:9808/metrics")
@@ -75,7 +80,7 @@ def fetch(url: str) -> bytes:
         return bytes(answer.read())
 
 
-CHECKS = {check.__name__: check for check in (dispatcher, worker, exporter, flower)}
+CHECKS = {check.__name__: check for check in (dispatcher, worker, api, exporter, flower)}
 
 if __name__ == "__main__":
     sys.exit(not CHECKS[sys.argv[1]]())

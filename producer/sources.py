@@ -85,12 +85,16 @@ class Sources:
 
     def _from_file(self, path: bytes) -> Iterator[str]:
         if is_archive(path) and os.path.isfile(path):  # noqa: PTH113
-            yield from self._from_archive(path)
+            yield from self.from_archive(path)
         else:
             yield file_reference(path)
 
-    def _from_archive(self, path: bytes) -> Iterator[str]:
-        archive = file_reference(path)
+    def from_archive(self, path: bytes, archive: str | None = None) -> Iterator[str]:
+        """Yield the references of an archive's members; `archive` stands for the file itself in those of damaged ones.
+
+        Raises ArchiveTooLargeError.
+        """
+        archive = archive or file_reference(path)
         label = quote_from_bytes(os.path.basename(path))  # noqa: PTH119
         members = unpack(
             path,

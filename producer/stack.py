@@ -62,6 +62,11 @@ def share_of(device: Device, devices: Sequence[Device]) -> dict[str, str]:
     return {"STARLIGHT_CORES": str(max(1, usable_cores() // max(1, on_processor)))}
 
 
+def api() -> Program:
+    """Return the HTTP API."""
+    return Program("api", ("-m", "producer.api"))
+
+
 def exporter() -> Program:
     """Return the metrics exporter."""
     return Program("exporter", ("-m", "monitoring"))

@@ -178,13 +178,38 @@ def get_job(engine: Engine, job_id: uuid.UUID) -> JobStatus | None:
     return _status(found) if found else None
 
 
-def list_jobs(engine: Engine, *, limit: int = 20) -> list[JobStatus]:
-    """Return the newest jobs, newest first."""
+def list_jobs(
+    engine: Engine, *, limit: int = 20, submitter: str | None = None, before: uuid.UUID | None = None
+) -> list[JobStatus]:
+    """Return the newest jobs, newest first: of one submitter, and older than a job, where these are given."""
+    narrowed = {"submitter = :submitter": submitter, "id < :before": before}
+    where = " AND ".join(condition for condition, value in narrowed.items() if value is not None) or "true"
     with engine.connect() as connection:
         rows = connection.execute(
-            text(f"SELECT {JOB_COLUMNS} FROM jobs ORDER BY id DESC LIMIT :limit"), {"limit": limit}
+            text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE {where} ORDER BY id DESC LIMIT :limit"),
+            {"limit": limit, "submitter": submitter, "before": before},
         ).mappings()
         return [_status(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Images without a verdict in jobs that have not ended: of one submitter, and of all."""
+
+    own: int
+    all: int
+
+
+def count_waiting(engine: Engine, submitter: str) -> Waiting:
+    """Return how many images wait."""
+    query = text("""
+        SELECT coalesce(sum(total - clean - stego - error) FILTER (WHERE submitter = :submitter), 0) AS own,
+            coalesce(sum(total - clean - stego - error), 0) AS all_together
+        FROM jobs WHERE state IN ('pending', 'running')
+    """)
+    with engine.connect() as connection:
+        row = connection.execute(query, {"submitter": submitter}).one()
+    return Waiting(row.own, row.all_together)
 
 
 def _status(row: RowMapping) -> JobStatus:

@@ -114,6 +114,15 @@ class Settings(BaseSettings):
 
     model_dir: Path | None = Field(None, description="model folder; unset: the one that ships with the code")
 
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8080
+    api_roots: tuple[Path, ...] = Field((), description="folders that file:// references of the API may name, as JSON")
+    max_upload_bytes: PositiveInt = Field(2 * 2**30, description="one request of the API")
+    max_waiting_images: PositiveInt = Field(50_000_000, description="images without a verdict, of all jobs together")
+    max_waiting_images_per_key: PositiveInt = Field(10_000_000, description="the same, of one API key")
+    rate_limit_per_minute: PositiveInt = Field(12_000, description="requests of one API key")
+    interactive_wait_s: PositiveFloat = Field(25.0, description="how long the API waits for the verdict on one image")
+
     flower_port: Port = 5555
     exporter_port: Port = 9808
     exporter_host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""`starlight worker`, `dispatcher` and `exporter`: one process of the stack each, in the foreground."""
+"""`starlight worker`, `dispatcher`, `api` and `exporter`: one process of the stack each, in the foreground."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from worker.devices import Device, visible_devices
 
 def register(app: typer.Typer) -> None:
     """Add this room's commands."""
-    for command in (worker, dispatcher, exporter):
+    for command in (worker, dispatcher, api, exporter):
         app.command()(command)
 
 
@@ -38,6 +38,11 @@ def worker(
     share = stack.share_of(wanted, visible_devices())
     command = [sys.executable, "-m", "worker.tuning", str(wanted), str(settings_file())]
     raise typer.Exit(subprocess.run(command, env={**share, **os.environ}, check=False).returncode)
+
+
+def api() -> None:
+    """Serve the HTTP API."""
+    run(stack.api())
 
 
 def exporter() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from producer.cli.running import running_stack, stack_lock
 from producer.cli.session import Session, UsageError, session
-from producer.stack import STOP_GRACE_S, WATCH_INTERVAL_S, Program, dispatcher, exporter, flower, workers
+from producer.stack import STOP_GRACE_S, WATCH_INTERVAL_S, Program, api, dispatcher, exporter, flower, workers
 from storage.embedded.ports import usable_port
 from storage.embedded.servers import EmbeddedServers
 from storage.settings import settings
@@ -34,19 +34,21 @@ def up(
         typer.Option(help="cpu0, cpu1, gpu0, …; may be repeated. Without it: every GPU, or one for each core."),
     ] = None,
 ) -> None:
-    """Run the whole stack in the foreground until Ctrl-C: servers, dispatcher, workers, exporter and Flower."""
+    """Run the whole stack in the foreground until Ctrl-C: servers, dispatcher, workers, API, exporter and Flower."""
     devices = [Device.parse(name) for name in device] if device else visible_devices()
     configured = settings()
     flower_port, exporter_port = usable_port(configured.flower_port), usable_port(configured.exporter_port)
+    api_port = usable_port(configured.api_port)
     os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
-    programs = [dispatcher(), *workers(devices), exporter(), flower(flower_port)]
+    os.environ["STARLIGHT_API_PORT"] = str(api_port)
+    programs = [dispatcher(), *workers(devices), api(), exporter(), flower(flower_port)]
     with session() as current, running_stack(current, programs, log_to=None) as runner:
         if not runner.running:
             holder = stack_lock(configured.data_dir).read()
             raise UsageError(
                 f"a stack already runs on {configured.data_dir} (process {holder}); `starlight down` ends it"
             )
-        announce(current, programs, flower_port, exporter_port)
+        announce(current, programs, api_port, flower_port, exporter_port)
         try:
             while True:
                 runner.watch()
@@ -55,11 +57,12 @@ def up(
             print("stopping: running chunks finish first; once more Ctrl-C ends them at once", file=sys.stderr)
 
 
-def announce(current: Session, programs: list[Program], flower_port: int, exporter_port: int) -> None:
+def announce(current: Session, programs: list[Program], api_port: int, flower_port: int, exporter_port: int) -> None:
     """Say where everything is."""
     for label, address in (
         ("PostgreSQL", masked(current.servers.database_url)),
         ("Redis", masked(current.servers.redis_url)),
+        ("API", f"http://{current.settings.api_host}:{api_port}/docs"),
         ("Flower", f"http://127.0.0.1:{flower_port}"),
         ("Metrics", f"http://{current.settings.exporter_host}:{exporter_port}/metrics"),
         ("Running", ", ".join(program.name for program in programs)),

@@ -1,0 +1,40 @@
+"""`python -m producer.api`: serve the API until told to stop."""
+
+import logging
+
+import uvicorn
+from limits.storage import RedisStorage
+
+from producer.api.app import create_app
+from producer.api.service import Service
+from storage.blobs import Blobs
+from storage.database import connect
+from storage.settings import settings
+
+# Requests that use the database at once; others wait for them.
+CONNECTIONS = 16
+# Of one request, in bytes: a longer head is refused.
+MAX_HEAD_BYTES = 64 * 2**10
+
+
+def main() -> None:
+    """Serve on the configured address."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    configured = settings()
+    assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
+    assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
+    engine = connect(configured.database_url, pool_size=CONNECTIONS, application="starlight api")
+    service = Service(engine, Blobs(configured.blobs()), configured, RedisStorage(configured.redis_url))
+    uvicorn.run(
+        create_app(service),
+        host=configured.api_host,
+        port=configured.api_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        timeout_graceful_shutdown=10,
+    )
+
+
+main()

@@ -1,0 +1,91 @@
+"""Who may do what: keys, their scopes, how many requests they may make, and whose job a job is."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import RateLimitItemPerMinute
+from limits.errors import StorageError
+from redis.exceptions import RedisError
+
+from producer.api.problems import ProblemError
+from producer.api.service import Service, Shared
+from storage.jobs import JobStatus, count_waiting, get_job
+from storage.keys import ApiKey, find_key
+
+# What is told to a key that has too much waiting: chunks end within seconds, jobs within minutes.
+WAIT_S = 10
+
+log = logging.getLogger(__name__)
+bearer = HTTPBearer(auto_error=False, description="A key of `starlight keys create`.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+
+
+def key_with(scope: str) -> Callable[..., ApiKey]:
+    """Return the dependency that lets keys of this scope pass, at most so often a minute."""
+
+    def check(credentials: Credentials, service: Shared) -> ApiKey:
+        key = find_key(service.engine, credentials.credentials) if credentials else None
+        if key is None:
+            raise ProblemError(
+                401,
+                "this needs a key that is in use: send `Authorization: Bearer KEY`, see `starlight keys create`",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if not key.may(scope):
+            raise ProblemError(403, f"the key {key.prefix} lacks the scope {scope!r}")
+        _count(service, key)
+        return key
+
+    return check
+
+
+Submitting = Annotated[ApiKey, Depends(key_with("submit"))]
+Reading = Annotated[ApiKey, Depends(key_with("read"))]
+
+
+def _count(service: Service, key: ApiKey) -> None:
+    limit = RateLimitItemPerMinute(service.settings.rate_limit_per_minute)
+    try:
+        allowed = service.limiter.hit(limit, key.prefix)
+        reset = 0.0 if allowed else service.limiter.get_window_stats(limit, key.prefix).reset_time
+    except (StorageError, RedisError) as error:
+        # Redis is disposable: without it, nobody is turned away.
+        log.warning("requests are not counted: %s", error)
+        return
+    if not allowed:
+        wait_s = max(1, round(reset - time.time()))
+        raise ProblemError(429, f"more than {limit.amount:,} requests a minute", headers={"Retry-After": str(wait_s)})
+
+
+def check_waiting(service: Service, submitter: str) -> None:
+    """Raise a problem (429) where as many images wait as may, of this submitter or of all."""
+    waiting = count_waiting(service.engine, submitter)
+    settings = service.settings
+    for count, limit, whose in (
+        (waiting.own, settings.max_waiting_images_per_key, "of this key"),
+        (waiting.all, settings.max_waiting_images, "of all keys together"),
+    ):
+        if count >= limit:
+            raise ProblemError(
+                429, f"{count:,} images {whose} wait; the limit is {limit:,}", headers={"Retry-After": str(WAIT_S)}
+            )
+
+
+def visible_job(service: Service, key: ApiKey, job_id: uuid.UUID) -> JobStatus:
+    """Return the job if it is this key's own or the key an admin's; else it is as if it were not there."""
+    job = get_job(service.engine, job_id)
+    if job is None or (job.submitter != key.name and not key.may("admin")):
+        raise ProblemError(404, f"there is no job {job_id}")
+    return job
+
+
+def _job_of_path(job_id: uuid.UUID, key: Reading, service: Shared) -> JobStatus:
+    return visible_job(service, key, job_id)
+
+
+VisibleJob = Annotated[JobStatus, Depends(_job_of_path)]

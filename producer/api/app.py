@@ -1,0 +1,42 @@
+"""The application: its rooms, what they share, and what the OpenAPI document says of all of them."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from producer.api import jobs
+from producer.api.documentation import add_documentation
+from producer.api.problems import MEDIA_TYPE, Problem, add_problem_handlers
+from producer.api.security import SecurityHeaders
+from producer.api.service import Service
+
+VERSION = version("starlight-batch-scanner")
+DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow them, fetch verdicts.
+
+Every request but `/health` and `/info` needs a key of `starlight keys create` as a bearer token. Errors are problem
+documents (RFC 9457); their `request_id` is in the log."""
+STATUSES = (400, 401, 403, 404, 413, 415, 422, 429, 503)
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the application on these connections."""
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        for status in STATUSES
+    }
+    app = FastAPI(
+        title="Starlight batch scanner",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        responses=refusals,
+    )
+    app.state.service = service
+    for room in (jobs,):
+        app.include_router(room.router)
+    add_documentation(app)
+    add_problem_handlers(app)
+    app.add_middleware(SecurityHeaders)
+    return app

@@ -1,0 +1,34 @@
+"""`/docs`: the OpenAPI document for people, from files of this installation, so that it needs no network."""
+
+from pathlib import Path
+
+import swagger_ui_bundle
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+ASSETS = "/docs/assets"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
+PAGE = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Starlight API</title>
+<link rel="stylesheet" href="{ASSETS}/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div>
+<script src="{ASSETS}/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>
+"""
+START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+
+
+def add_documentation(app: FastAPI) -> None:
+    """Serve the page and what it loads."""
+    folder = next(Path(swagger_ui_bundle.__file__).parent.glob("**/swagger-ui-bundle.js")).parent
+    app.mount(ASSETS, StaticFiles(directory=folder))
+
+    @app.get("/docs", include_in_schema=False)
+    def page() -> HTMLResponse:
+        return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+    @app.get("/docs/start.js", include_in_schema=False)
+    def start() -> HTMLResponse:
+        return HTMLResponse(START, media_type="text/javascript")

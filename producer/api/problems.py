@@ -1,0 +1,104 @@
+"""Errors as RFC 9457 problem documents; each names the request, so that it can be found in the log."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+
+from storage.database import passes
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+
+log = logging.getLogger(__name__)
+
+
+class WrongField(BaseModel):
+    """One field of a request that cannot be used."""
+
+    field: str = Field(examples=["body.threshold"])
+    message: str = Field(examples=["Input should be less than 1"])
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["there is no job 019ab3c4-0000-7000-8000-000000000000"])
+    instance: str = Field(examples=["/v1/jobs/019ab3c4-0000-7000-8000-000000000000"])
+    request_id: str = Field(examples=["5f0c3b1e9d7a4c21"])
+    errors: list[WrongField] | None = None
+
+
+class ProblemError(Exception):
+    """A request that is refused: the status, and what to do about it."""
+
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+
+def wrong_field(field: str, message: str) -> ProblemError:
+    """Return the error of one field that cannot be used."""
+    return ProblemError(422, f"{field}: {message}", errors=[{"field": field, "message": message}])
+
+
+def answer(
+    request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
+) -> JSONResponse:
+    """Return the response that says so."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request.state.request_id,
+        **more,
+    }
+    return JSONResponse(document, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Have every error of this application answered with a problem document."""
+
+    @app.exception_handler(ProblemError)
+    def refused(request: Request, error: ProblemError) -> JSONResponse:
+        return answer(request, error.status, error.detail, error.headers, **error.more)
+
+    @app.exception_handler(HTTPException)
+    def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        return answer(request, error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = [
+            {"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
+            for each in error.errors()
+        ]
+        detail = "; ".join(f"{each['field']}: {each['message']}" for each in wrong)
+        return answer(request, 422, detail, errors=wrong)
+
+    @app.exception_handler(DBAPIError)
+    def without_database(request: Request, error: DBAPIError) -> JSONResponse:
+        if not passes(error):
+            return failed(request, error)
+        log.warning("request %s: the database does not answer: %s", request.state.request_id, error.orig)
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return answer(request, 503, "the database does not answer; try again later", headers)
+
+    @app.exception_handler(Exception)
+    def failed(request: Request, error: Exception) -> JSONResponse:
+        log.error("request %s failed", request.state.request_id, exc_info=error)
+        return answer(request, 500, "this is our fault; the log has more under the request's id")

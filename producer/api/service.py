@@ -1,0 +1,35 @@
+"""What requests share: the database, the blobs, the limits, and the settings."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from limits.storage import Storage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from sqlalchemy import Engine
+
+from storage.blobs import Blobs
+from storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The connections of one process of the API."""
+
+    engine: Engine
+    blobs: Blobs
+    settings: Settings
+    counters: Storage
+
+    @property
+    def limiter(self) -> SlidingWindowCounterRateLimiter:
+        """Return what counts requests."""
+        return SlidingWindowCounterRateLimiter(self.counters)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Shared = Annotated[Service, Depends(_service)]

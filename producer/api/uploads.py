@@ -1,0 +1,135 @@
+"""Bodies that carry images: they are written to disk as they arrive, within limits, and become references there."""
+
+import json
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from producer.api.problems import ProblemError, wrong_field
+from producer.sources import Sources
+from storage.blobs import Blobs
+from storage.settings import Settings
+
+NDJSON = "application/x-ndjson"
+# Suffix by media type: what it is unpacked as.
+ARCHIVES = {
+    "application/zip": ".zip",
+    "application/x-tar": ".tar",
+    "application/gzip": ".tar.gz",
+    "application/x-gtar": ".tar.gz",
+}
+MULTIPART = "multipart/form-data"
+# Parts are open files while a request is read; more images belong into an archive.
+MAX_PARTS = 256
+MAX_FIELD_BYTES = 64 * 2**10
+MAX_LINE_BYTES = 8 * 2**10
+
+
+class FormParser(MultiPartParser):
+    """Keeps little of each part in memory, the rest on disk."""
+
+    spool_max_size = 64 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form: its images, with their file names, and its other fields."""
+
+    images: list[tuple[str, UploadFile]] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+async def limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """Yield the body piece by piece; raises a problem (413) as soon as it is larger than the limit."""
+    size = 0
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(limit)
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit:
+            raise _too_large(limit)
+        yield piece
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(413, f"the request is larger than {limit:,} bytes (STARLIGHT_MAX_UPLOAD_BYTES)")
+
+
+@asynccontextmanager
+async def form_of(request: Request, limit: int) -> AsyncIterator[Form]:
+    """Yield the form that a request carries; its files are gone after the block."""
+    parser = FormParser(
+        request.headers,
+        limited(request, limit),
+        max_files=MAX_PARTS,
+        max_fields=MAX_PARTS,
+        max_part_size=MAX_FIELD_BYTES,
+    )
+    try:
+        parsed = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        detail = error.message if isinstance(error, MultiPartException) else f"not a form: {error}"
+        raise ProblemError(400, detail) from error
+    form = Form()
+    for name, value in parsed.multi_items():
+        if isinstance(value, UploadFile):
+            form.images.append((value.filename or name, value))
+        else:
+            form.fields[name] = value
+    try:
+        yield form
+    finally:
+        await parsed.close()
+
+
+@asynccontextmanager
+async def body_on_disk(request: Request, limit: int, suffix: str) -> AsyncIterator[Path]:
+    """Yield a file that holds the body; it is gone after the block."""
+    with tempfile.TemporaryDirectory(prefix="starlight-upload-") as folder:
+        path = Path(folder) / f"upload{suffix}"
+        with path.open("wb") as file:
+            async for piece in limited(request, limit):
+                file.write(piece)
+        yield path
+
+
+def store_image(blobs: Blobs, settings: Settings, name: str, upload: UploadFile) -> str:
+    """Store an uploaded file and return its reference; what is larger than workers read is cut, and told so there."""
+    digest = blobs.put(upload.file.read(settings.max_image_bytes + 1))
+    return f"blob://{digest}/{quote(name, errors='replace')}"
+
+
+def unpacked(blobs: Blobs, settings: Settings, path: Path) -> Iterator[str]:
+    """Yield the references of an uploaded archive's members; raises a problem (422) where it is no such archive."""
+    looks = zipfile.is_zipfile(path) if path.suffix == ".zip" else tarfile.is_tarfile(path)
+    if not looks:
+        raise wrong_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
+    yield from Sources(blobs, settings).from_archive(bytes(path), f"file:///{path.name}#")
+
+
+def listed(path: Path) -> Iterator[str]:
+    """Yield the references of an NDJSON body, each line a string or an object with `uri`; raises a problem (422)."""
+    with path.open("rb") as lines:
+        number = 0
+        while line := lines.readline(MAX_LINE_BYTES):
+            number += 1
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise wrong_field(f"body.{number}", f"line {number} is no JSON: {error}") from error
+            uri = value.get("uri") if isinstance(value, dict) else value
+            if not isinstance(uri, str):
+                raise wrong_field(f"body.{number}", f"line {number} must be a string, or an object with a string `uri`")
+            yield uri

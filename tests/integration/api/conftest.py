@@ -1,0 +1,81 @@
+"""The API's application on the real database and Redis, called in this process."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from limits.storage import RedisStorage
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from producer.api.app import create_app
+from producer.api.service import Service
+from storage.blobs import Blobs
+from storage.keys import create_key
+from storage.settings import Settings
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder that `file://` references may name."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def api_settings(configured: Settings, root: Path) -> Settings:
+    """Small limits, so that tests reach them."""
+    return configured.model_copy(
+        update={
+            "api_roots": (root,),
+            "max_upload_bytes": 200_000,
+            "max_waiting_images_per_key": 100,
+            "max_waiting_images": 150,
+            "max_archive_members": 50,
+            "max_image_bytes": 50_000,
+            "rate_limit_per_minute": 1000,
+        }
+    )
+
+
+class Api:
+    """The application; each key is a client of its own."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._app = create_app(service)
+
+    def client(self, key: str | None = None) -> TestClient:
+        """Return a client that sends this key; errors that nobody handles become answers, as for real clients."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return TestClient(self._app, headers=headers, raise_server_exceptions=False)
+
+    def client_of(self, name: str, *scopes: str) -> TestClient:
+        """Return the client of a new key."""
+        return self.client(create_key(self.service.engine, name, scopes or ("submit", "read")))
+
+
+@pytest.fixture
+def api(engine: Engine, api_settings: Settings) -> Api:
+    """The application."""
+    assert api_settings.redis_url is not None
+    counters = RedisStorage(api_settings.redis_url)
+    counters.reset()
+    return Api(Service(engine, Blobs(api_settings.blobs()), api_settings, counters))
+
+
+@pytest.fixture
+def ann(api: Api) -> TestClient:
+    """A client that may submit and read."""
+    return api.client_of("ann")
+
+
+def problem(response: httpx.Response, status: int) -> dict[str, object]:
+    """Return the problem document that the response must be."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, object] = response.json()
+    assert document["status"] == status
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document
