@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     api_roots: tuple[Path, ...] = Field((), description="folders that file:// references of the API may name, as JSON")
+    blocks_root: Path | None = Field(None, description="folder of Stargate's blocks: HEIGHT_…/images/")
     max_upload_bytes: PositiveInt = Field(2 * 2**30, description="one request of the API")
     max_waiting_images: PositiveInt = Field(50_000_000, description="images without a verdict, of all jobs together")
     max_waiting_images_per_key: PositiveInt = Field(10_000_000, description="the same, of one API key")

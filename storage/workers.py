@@ -13,11 +13,13 @@ FORGET_AFTER_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class LiveWorker:
-    """A worker process: its node name, its device, and when it last reported (UTC)."""
+    """A worker process: its node name, its device, when it last reported (UTC), and the model that it scores with."""
 
     name: str
     device: str
     seen_at: datetime
+    model: str
+    model_sha256: str
 
 
 def report_worker(engine: Engine, name: str, device: str, model_id: int) -> None:
@@ -46,8 +48,9 @@ def live_workers(engine: Engine, lease_s: float) -> Sequence[LiveWorker]:
     with engine.connect() as connection:
         rows = connection.execute(
             text("""
-                SELECT name, device, seen_at FROM workers
-                WHERE seen_at > now() - make_interval(secs => :age) ORDER BY name
+                SELECT workers.name, device, seen_at, models.name || '-' || models.version, models.sha256
+                FROM workers JOIN models ON models.id = model_id
+                WHERE seen_at > now() - make_interval(secs => :age) ORDER BY workers.name
             """),
             {"age": SILENT_LEASES * lease_s},
         )

@@ -1,17 +1,16 @@
 """The application: its rooms, what they share, and what the OpenAPI document says of all of them."""
 
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 
-from producer.api import jobs
+from producer.api import jobs, stargate
 from producer.api.documentation import add_documentation
 from producer.api.problems import MEDIA_TYPE, Problem, add_problem_handlers
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
+from producer.api.version import VERSION
 
-VERSION = version("starlight-batch-scanner")
 DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow them, fetch verdicts.
 
 Every request but `/health` and `/info` needs a key of `starlight keys create` as a bearer token. Errors are problem
@@ -34,7 +33,7 @@ def create_app(service: Service) -> FastAPI:
         responses=refusals,
     )
     app.state.service = service
-    for room in (jobs,):
+    for room in (jobs, stargate):
         app.include_router(room.router)
     add_documentation(app)
     add_problem_handlers(app)

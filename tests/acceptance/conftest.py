@@ -59,7 +59,10 @@ def stopped(process: "subprocess.Popen[str]") -> int:
 def stack() -> Iterator[RunningStack]:
     """A running stack, shared by all tests that do not break it."""
     with temporary_folder() as folder:
-        settings = {"data_dir": folder, "lease_s": LEASE_S, "chunk_size": 16, "submitter": "tester", "reuse": False}
+        settings = {
+            "data_dir": folder, "lease_s": LEASE_S, "chunk_size": 16, "submitter": "tester", "reuse": False,
+            "blocks_root": folder / "blocks",
+        }  # fmt: skip
         process, addresses = started(settings, "cpu0", "cpu1")
         engine = connect(addresses["PostgreSQL"])
         yield RunningStack(process, settings, addresses, engine)

@@ -1,0 +1,12 @@
+"""The routes that Stargate's client calls, at the root and under `/bitcoin/v1`."""
+
+from fastapi import APIRouter
+
+from producer.api.stargate import blocks, extraction, scanning, status
+
+PREFIXES = ("", "/bitcoin/v1")
+
+router = APIRouter(tags=["Stargate"])
+for prefix in PREFIXES:
+    for room in (status, scanning, extraction, blocks):
+        router.include_router(room.router, prefix=prefix, include_in_schema=not prefix)

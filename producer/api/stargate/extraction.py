@@ -1,0 +1,87 @@
+"""`/extract`: what is hidden in one image."""
+
+import asyncio
+import json
+import os
+import sys
+from time import perf_counter
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from producer.api.access import Submitting
+from producer.api.problems import Problem, ProblemError, wrong_field
+from producer.api.service import Shared
+from producer.api.stargate.requests import IMAGE_FORM, answer_fields, scanned, uploaded_image
+from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
+from producer.api.stargate.waiting import scan_now
+from storage.schema import METHODS
+
+router = APIRouter()
+
+# Processes that read at once, and how long one may take.
+READERS = asyncio.Semaphore(2)
+READING_S = 30.0
+# What the readers may know: no passwords, as they decode strangers' images.
+ENVIRONMENT = (
+    "PATH", "LANG", "PYTHONPATH", "STARLIGHT_MAX_IMAGE_PIXELS", "STARLIGHT_DECODE_BUDGET_BYTES",
+    "STARLIGHT_MAX_MESSAGE_BYTES",
+)  # fmt: skip
+NOTHING = ExtractionDetails(bits_extracted=0, encoding="none", corruption_detected=False)
+
+
+@router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses={504: {"model": Problem}})
+async def extract(request: Request, key: Submitting, service: Shared) -> Extraction:
+    """Read what a method hides in an image; without `method`, what the one that V4 names does."""
+    started = perf_counter()
+    async with uploaded_image(request, service) as image:
+        asked = image.fields.get("method", "").strip()
+    if asked and asked not in METHODS:
+        raise wrong_field("method", f"must be one of {', '.join(METHODS)}, or empty")
+    _, (verdict,) = await scan_now(service, key, [image.reference], None)
+    scanned(verdict)
+    named = verdict["stego_type"] or ""
+    method = asked or named
+    result = ExtractionResult(
+        message_found=False, message="", method_used=method, method_confidence=0.0, extraction_details=NOTHING
+    )
+    if method:
+        data = await run_in_threadpool(service.blobs.get, image.digest, service.settings.max_image_bytes)
+        result = await read_payload(data, method)
+    if method == named:
+        result.method_confidence = verdict["stego_probability"]
+    return Extraction(
+        extraction_result=result, image_info=ImageInfo.of(verdict, image.name), **answer_fields(request, started)
+    )
+
+
+async def read_payload(data: bytes, method: str) -> ExtractionResult:
+    """Return what a process of its own reads; raises a problem where it fails."""
+    async with READERS:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "worker.extract", method,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name in ENVIRONMENT},
+        )  # fmt: skip
+        try:
+            output, errors = await asyncio.wait_for(process.communicate(data), READING_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise ProblemError(422, f"the message could not be read within {READING_S:g} s") from None
+    if process.returncode:
+        reason = errors.decode(errors="replace").strip().rpartition("\n")[2] or "its reader was killed"
+        raise ProblemError(422, f"the message could not be read: {reason}")
+    read = json.loads(output)
+    size = read["payload_bytes"]
+    return ExtractionResult(
+        message_found=read["is_text"],
+        message=read["message"],
+        method_used=method,
+        method_confidence=0.0,
+        extraction_details=ExtractionDetails(
+            bits_extracted=8 * size,
+            encoding="utf-8" if read["is_text"] else "binary" if size else "none",
+            corruption_detected=size > 0 and not read["is_text"],
+        ),
+    )

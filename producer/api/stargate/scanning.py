@@ -1,0 +1,112 @@
+"""`/scan/image`, `/scan/batch` and `/scan/transaction`."""
+
+import base64
+import binascii
+from time import perf_counter
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from producer.api.access import Submitting
+from producer.api.problems import Problem, ProblemError, wrong_field
+from producer.api.service import Shared
+from producer.api.stargate.requests import IMAGE_FORM, answer_fields, boolean, scanned, threshold_of, uploaded_image
+from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult
+from producer.api.stargate.waiting import scan_now
+from storage.verdicts import Record
+
+router = APIRouter()
+
+MAX_ITEMS = 50
+
+
+class ScanOptions(BaseModel):
+    """How to scan; a threshold of 0 means the model's own."""
+
+    extract_message: bool = True
+    confidence_threshold: float = Field(0.0, ge=0, lt=1)
+    include_metadata: bool = True
+
+
+class BatchItem(BaseModel):
+    """One image."""
+
+    type: Literal["image", "transaction"]
+    image_data: str = Field("", description="Base64.")
+    transaction_id: str = ""
+
+
+class BatchRequest(BaseModel):
+    """Up to 50 images."""
+
+    items: Annotated[list[BatchItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    scan_options: ScanOptions = ScanOptions()
+
+
+@router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses={504: {"model": Problem}})
+async def scan_image(request: Request, key: Submitting, service: Shared) -> ImageScan:
+    """Scan one image while the caller waits."""
+    started = perf_counter()
+    async with uploaded_image(request, service) as image:
+        with_message = boolean(image.fields, "extract_message", default=True)
+        boolean(image.fields, "include_metadata", default=True)
+        threshold = threshold_of(image.fields.get("confidence_threshold"))
+    _, (verdict,) = await scan_now(service, key, [image.reference], threshold)
+    scanned(verdict)
+    return ImageScan(
+        scan_result=ScanResult.of(verdict, with_message=with_message),
+        image_info=ImageInfo.of(verdict, image.name),
+        **answer_fields(request, started),
+    )
+
+
+@router.post("/scan/batch", responses={504: {"model": Problem}})
+async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, service: Shared) -> Batch:
+    """Scan up to 50 images, in Base64, while the caller waits."""
+    started = perf_counter()
+    images = {number: _decoded(number, item) for number, item in enumerate(wanted.items) if item.type == "image"}
+    if not images:
+        raise wrong_field("items", "there is no image among them, and transactions cannot be resolved here")
+    limit = service.settings.max_image_bytes + 1
+    digests = [await run_in_threadpool(service.blobs.put, data[:limit]) for data in images.values()]
+    references = [f"blob://{digest}/{number}" for number, digest in zip(images, digests, strict=True)]
+    threshold = wanted.scan_options.confidence_threshold or None
+    submission, verdicts = await scan_now(service, key, references, threshold)
+    by_item = dict(zip(images, verdicts, strict=True))
+    results = [
+        _result(number, item.type, by_item.get(number), wanted.scan_options) for number, item in enumerate(wanted.items)
+    ]
+    return Batch(
+        batch_id=str(submission.job_id),
+        total_items=len(results),
+        processed_items=sum(result.status == "completed" for result in results),
+        stego_detected=sum(result.scan_result is not None and result.scan_result.is_stego for result in results),
+        results=results,
+        **answer_fields(request, started),
+    )
+
+
+def _decoded(number: int, item: BatchItem) -> bytes:
+    try:
+        return base64.b64decode(item.image_data.partition(";base64,")[2] or item.image_data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise wrong_field(f"items.{number}.image_data", f"is no Base64: {error}") from error
+
+
+def _result(number: int, kind: str, verdict: Record | None, options: ScanOptions) -> BatchResult:
+    if verdict is None:
+        error = "transactions cannot be resolved here: send their images"
+    elif verdict["outcome"] == "error":
+        error = f"{verdict['error_code']}: {verdict['error_detail']}"
+    else:
+        result = ScanResult.of(verdict, with_message=options.extract_message)
+        return BatchResult(index=number, type=kind, status="completed", scan_result=result, error="")
+    return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
+
+
+@router.post("/scan/transaction", status_code=501, responses={501: {"model": Problem}})
+def scan_transaction(key: Submitting) -> None:
+    """Refuse: there is nothing here that finds the images of a transaction."""
+    raise ProblemError(501, "transactions cannot be resolved here: send their images to /scan/image or /v1/jobs")

@@ -1,0 +1,142 @@
+"""The answers that Stargate's client parses. Its texts are never null: where there is none, they are empty."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field
+
+from storage.schema import METHODS
+from storage.verdicts import Record
+
+
+class ScanResult(BaseModel):
+    """What V4 says of one image."""
+
+    is_stego: bool
+    stego_probability: float = Field(examples=[0.9991])
+    confidence: float = Field(examples=[0.9991])
+    prediction: Literal["stego", "clean"]
+    stego_type: str = Field(examples=["lsb.rgb"])
+    method_id: int | None = Field(description="Position of the method among `stego_methods`.", examples=[2])
+    extracted_message: str
+    extraction_error: str
+
+    @classmethod
+    def of(cls, verdict: Record, *, with_message: bool = True) -> Self:
+        """Return what a verdict that is no error says."""
+        method = verdict["stego_type"]
+        message = verdict["extracted_message"] if with_message else None
+        failed = with_message and verdict["is_stego"] and message is None
+        return cls(
+            is_stego=verdict["is_stego"],
+            stego_probability=verdict["stego_probability"],
+            confidence=verdict["confidence"],
+            prediction=verdict["prediction"],
+            stego_type=method or "",
+            method_id=METHODS.index(method) if method else None,
+            extracted_message=message or "",
+            extraction_error="nothing could be read where this method hides it" if failed else "",
+        )
+
+
+class ImageInfo(BaseModel):
+    """The image that was scanned."""
+
+    filename: str
+    size_bytes: int
+    format: str = Field(examples=["PNG"])
+    dimensions: str = Field(description="Width and height in pixels.", examples=["256x256"])
+
+    @classmethod
+    def of(cls, verdict: Record, filename: str) -> Self:
+        """Return what a verdict that is no error knows."""
+        return cls(
+            filename=filename,
+            size_bytes=verdict["size_bytes"],
+            format=verdict["format"],
+            dimensions=f"{verdict['width']}x{verdict['height']}",
+        )
+
+
+class Answer(BaseModel):
+    """What every answer to a scan ends with."""
+
+    processing_time_ms: float = Field(examples=[31.4])
+    request_id: str
+
+
+class ImageScan(Answer):
+    """The answer to one image."""
+
+    scan_result: ScanResult
+    image_info: ImageInfo
+
+
+class ExtractionDetails(BaseModel):
+    """How the message was read."""
+
+    bits_extracted: int
+    encoding: Literal["utf-8", "binary", "none"]
+    corruption_detected: bool = Field(description="Whether bytes were found that are no text.")
+
+
+class ExtractionResult(BaseModel):
+    """What was hidden, as far as it can be read."""
+
+    message_found: bool
+    message: str
+    method_used: str
+    method_confidence: float = Field(description="The stego probability, if V4 names this method; else 0.")
+    extraction_details: ExtractionDetails
+
+
+class Extraction(Answer):
+    """The answer to an extraction."""
+
+    extraction_result: ExtractionResult
+    image_info: ImageInfo
+
+
+class BatchResult(BaseModel):
+    """One item of a batch: its scan, or why there is none."""
+
+    index: int
+    type: str
+    status: Literal["completed", "failed"]
+    scan_result: ScanResult | None
+    error: str
+
+
+class Batch(Answer):
+    """The answer to a batch; its id is the job's."""
+
+    batch_id: str
+    total_items: int
+    processed_items: int
+    stego_detected: int
+    results: list[BatchResult]
+
+
+class Inscription(BaseModel):
+    """One image of a block."""
+
+    tx_id: str
+    input_index: int
+    content_type: str
+    content: str
+    size_bytes: int
+    file_name: str
+    file_path: str
+    scan_result: ScanResult | None
+    error: str = Field(description="Why there is no scan; empty where there is one.")
+
+
+class Block(Answer):
+    """The answer to a block."""
+
+    block_height: int
+    block_hash: str
+    timestamp: int
+    total_inscriptions: int
+    images_scanned: int
+    stego_detected: int
+    inscriptions: list[Inscription]

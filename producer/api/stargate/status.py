@@ -1,0 +1,85 @@
+"""`/health` and `/info`: whether something can be scanned now, and what."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from producer.api.service import Shared
+from producer.api.version import VERSION
+from storage.schema import METHODS
+from storage.workers import live_workers
+
+router = APIRouter()
+
+FORMATS = ("png", "jpeg", "gif", "webp", "bmp", "tiff")
+ENDPOINTS = {
+    "scan_image": "/scan/image",
+    "scan_batch": "/scan/batch",
+    "block_scan": "/scan/block",
+    "extract": "/extract",
+    "jobs": "/v1/jobs",
+    "documentation": "/docs",
+}
+
+
+class Scanner(BaseModel):
+    """The model that the live workers score with."""
+
+    model_loaded: bool = Field(description="Whether a worker lives.")
+    model_version: str = Field(examples=["starlight-v4-1.2.0"])
+    model_path: str = Field(description="The SHA-256 of its weights.", examples=["sha256:d09d…"])
+    device: str = Field(examples=["cpu0, cpu1"])
+
+
+class Health(BaseModel):
+    """Whether images can be scanned now."""
+
+    status: str = Field(examples=["healthy"])
+    version: str
+    timestamp: datetime
+    scanner: Scanner
+
+
+class Info(BaseModel):
+    """What this service does."""
+
+    name: str
+    version: str
+    description: str
+    supported_formats: list[str]
+    stego_methods: list[str]
+    max_image_size: int = Field(description="In bytes.")
+    endpoints: dict[str, str]
+
+
+@router.get("/health")
+def health(service: Shared) -> Health:
+    """Say whether workers live, and with which model; needs no key."""
+    workers = live_workers(service.engine, service.settings.lease_s)
+    scanner = Scanner(
+        model_loaded=bool(workers),
+        model_version=", ".join(sorted({worker.model for worker in workers})),
+        model_path=", ".join(sorted({f"sha256:{worker.model_sha256}" for worker in workers})),
+        device=", ".join(worker.device for worker in workers),
+    )
+    return Health(
+        status="healthy" if workers else "no worker lives",
+        version=VERSION,
+        timestamp=datetime.now(UTC),
+        scanner=scanner,
+    )
+
+
+@router.get("/info")
+def info(service: Shared) -> Info:
+    """Say what is scanned and for what; needs no key."""
+    return Info(
+        name="Starlight batch scanner",
+        version=VERSION,
+        description="Finds hidden messages in images, in bulk.",
+        supported_formats=list(FORMATS),
+        stego_methods=list(METHODS),
+        max_image_size=service.settings.max_image_bytes,
+        endpoints=ENDPOINTS,
+    )

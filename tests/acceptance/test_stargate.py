@@ -1,0 +1,285 @@
+"""Stargate's Go client against `starlight up`: its requests byte for byte, its answers parsed as strictly."""
+
+import base64
+import json
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from storage.keys import create_key, find_key
+from tests.acceptance.conftest import RunningStack
+from tests.images import cut, encoded
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
+PREFIXES = ("", "/bitcoin/v1")
+START_S = 60.0
+LOOK_EVERY_S = 0.1
+
+
+@pytest.fixture(scope="session")
+def key(stack: RunningStack) -> str:
+    return create_key(stack.engine, "stargate", ["submit", "read"])
+
+
+@pytest.fixture(scope="session")
+def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
+    """Send a request as Go's client writes it; return the status and the JSON of the answer."""
+    address = urlsplit(stack.addresses["API"])
+
+    def send(method: str, path: str, body: bytes = b"", kind: str = "", *, key: str = key) -> tuple[int, Any]:
+        head = [f"{method} {path} HTTP/1.1", f"Host: {address.netloc}", "User-Agent: Go-http-client/1.1"]
+        if method == "POST":
+            head.append(f"Content-Length: {len(body)}")
+        head.append(f"Authorization: Bearer {key}")
+        if kind:
+            head.append(f"Content-Type: {kind}")
+        head += ["Accept-Encoding: gzip", "Connection: close", "", ""]
+        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+            connection.sendall("\r\n".join(head).encode() + body)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        head_of_answer, _, content = answer.partition(b"\r\n\r\n")
+        return int(head_of_answer.split()[1]), json.loads(content)
+
+    def ready() -> bool:
+        with suppress(ConnectionRefusedError):
+            return bool(send("GET", "/health")[1]["scanner"]["device"] == "cpu0, cpu1")
+        return False
+
+    deadline = time.monotonic() + START_S
+    while not ready():
+        assert time.monotonic() < deadline, "the workers do not start"
+        time.sleep(LOOK_EVERY_S)
+    return send
+
+
+def form(image: bytes, **fields: str) -> tuple[bytes, str]:
+    """Return a form as Go's `multipart.Writer` writes it, and its content type."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="image.png"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n".encode()
+        + image
+    ]
+    parts += [
+        f'\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
+        for name, value in fields.items()
+    ]
+    return b"".join(parts) + f"\r\n--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"
+
+
+# What Go's structs hold: a JSON number decodes into an int only without a fraction, null into nothing but a pointer.
+SCAN_RESULT = {
+    "is_stego": bool, "stego_probability": float, "confidence": float, "prediction": str, "stego_type": str,
+    "extracted_message": str, "extraction_error": str,
+}  # fmt: skip
+
+
+def decoded(value: dict[str, Any], shape: dict[str, type]) -> dict[str, Any]:
+    """Return the object, whose members must have these types."""
+    for name, kind in shape.items():
+        assert isinstance(value[name], (int, float) if kind is float else kind), (name, value[name])
+        assert kind is bool or not isinstance(value[name], bool), name
+    return value
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_client_finds_the_scanner_ready(call: Callable[..., tuple[int, Any]], prefix: str) -> None:
+    status, health = call("GET", f"{prefix}/health")
+
+    assert status == 200
+    assert health["scanner"]["model_loaded"] is True
+    decoded(health, {"status": str, "version": str, "timestamp": str})
+    scanner = decoded(health["scanner"], {"model_version": str, "model_path": str, "device": str})
+    assert scanner["model_version"].startswith("starlight-v4-")
+    assert scanner["device"] == "cpu0, cpu1"
+    status, info = call("GET", f"{prefix}/info", key="")
+    assert status == 200
+    assert info["stego_methods"] == ["alpha", "palette", "lsb.rgb", "exif", "raw"]
+    decoded(info, {"name": str, "version": str, "supported_formats": list, "max_image_size": int, "endpoints": dict})
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("sample", ["stego-raw-photo.jpg", "stego-lsb.rgb-msb-first-gradient.png", "clean-icon.png"])
+def test_an_image_is_scanned(call: Callable[..., tuple[int, Any]], prefix: str, sample: str) -> None:
+    data = (SAMPLES / sample).read_bytes()
+    body, kind = form(data, extract_message="true", confidence_threshold="0.00", include_metadata="true")
+
+    status, answer = call("POST", f"{prefix}/scan/image", body, kind)
+
+    assert status == 200, answer
+    result = decoded(answer["scan_result"], SCAN_RESULT)
+    stego = sample.startswith("stego")
+    assert result["is_stego"] is stego
+    assert result["prediction"] == ("stego" if stego else "clean")
+    assert bool(result["extracted_message"]) is stego
+    assert (result["method_id"], result["stego_type"]) in ((4, "raw"), (2, "lsb.rgb"), (None, ""))
+    assert answer["image_info"]["filename"] == "image.png"
+    assert answer["image_info"]["size_bytes"] == len(data)
+    decoded(answer, {"processing_time_ms": float, "request_id": str})
+
+
+def test_the_message_is_left_out_where_it_is_not_wanted(call: Callable[..., tuple[int, Any]]) -> None:
+    body, kind = form((SAMPLES / "stego-raw-photo.jpg").read_bytes(), extract_message="false")
+
+    _, answer = call("POST", "/scan/image", body, kind)
+
+    assert answer["scan_result"]["is_stego"] is True
+    assert answer["scan_result"]["extracted_message"] == ""
+
+
+@pytest.mark.parametrize(
+    ("image", "fields", "complaint"),
+    [
+        (cut(), {}, "truncated"),
+        (b"no image", {}, "unknown_format"),
+        (b"", {}, "empty"),
+        (encoded("PNG"), {"confidence_threshold": "1.50"}, "confidence_threshold"),
+        (encoded("PNG"), {"confidence_threshold": "much"}, "confidence_threshold"),
+        (encoded("PNG"), {"extract_message": "perhaps"}, "extract_message"),
+    ],
+)
+def test_what_cannot_be_scanned_is_told_so(
+    call: Callable[..., tuple[int, Any]], image: bytes, fields: dict[str, str], complaint: str
+) -> None:
+    status, problem = call("POST", "/scan/image", *form(image, **fields))
+
+    assert status == 422
+    assert complaint in problem["detail"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize(
+    ("sample", "method", "used", "found"),
+    [
+        ("stego-raw-photo.jpg", "", "raw", True),
+        ("stego-exif-ascii.jpg", "exif", "exif", True),
+        ("stego-palette-msb-first-sprite.gif", "palette", "palette", True),
+        ("stego-raw-photo.jpg", "exif", "exif", False),
+        ("clean-icon.png", "", "", False),
+    ],
+)
+def test_a_message_is_extracted(
+    call: Callable[..., tuple[int, Any]], prefix: str, sample: str, method: str, used: str, found: bool
+) -> None:
+    data = (SAMPLES / sample).read_bytes()
+
+    status, answer = call("POST", f"{prefix}/extract", *form(data, method=method))
+
+    assert status == 200, answer
+    shape = {"message_found": bool, "message": str, "method_used": str, "method_confidence": float}
+    result = decoded(answer["extraction_result"], shape)
+    details = decoded(
+        result["extraction_details"], {"bits_extracted": int, "encoding": str, "corruption_detected": bool}
+    )
+    assert (result["message_found"], result["method_used"]) == (found, used)
+    if found:
+        assert details == {
+            "bits_extracted": 8 * len(result["message"].encode()), "encoding": "utf-8", "corruption_detected": False,
+        }  # fmt: skip
+        assert result["method_confidence"] > 0.5
+    else:
+        assert result["method_confidence"] == 0 or method == ""
+
+
+def test_a_method_that_is_none_is_refused(call: Callable[..., tuple[int, Any]]) -> None:
+    status, problem = call("POST", "/extract", *form(encoded("PNG"), method="--help"))
+
+    assert status == 422
+    assert problem["errors"][0]["field"] == "method"
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_batch_is_scanned(call: Callable[..., tuple[int, Any]], prefix: str) -> None:
+    images = [(SAMPLES / name).read_bytes() for name in ("stego-raw-photo.jpg", "clean-icon.png")] + [b"no image"]
+    items = [{"type": "image", "image_data": base64.b64encode(data).decode()} for data in images]
+    items.insert(1, {"type": "transaction", "transaction_id": "00" * 32})
+
+    status, answer = call("POST", f"{prefix}/scan/batch", json.dumps({"items": items}).encode(), "application/json")
+
+    assert status == 200, answer
+    decoded(answer, {"batch_id": str, "total_items": int, "processed_items": int, "stego_detected": int})
+    assert (answer["total_items"], answer["processed_items"], answer["stego_detected"]) == (4, 2, 1)
+    assert [result["status"] for result in answer["results"]] == ["completed", "failed", "completed", "failed"]
+    decoded(answer["results"][0]["scan_result"], SCAN_RESULT)
+    assert "unknown_format" in answer["results"][3]["error"]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[], [{"type": "image", "image_data": "?"}], [{"type": "image", "image_data": "AA=="}] * 51, [{"type": "x"}]],
+)
+def test_a_wrong_batch_is_refused(call: Callable[..., tuple[int, Any]], items: list[dict[str, str]]) -> None:
+    status, problem = call("POST", "/scan/batch", json.dumps({"items": items}).encode(), "application/json")
+
+    assert status == 422, problem
+
+
+def test_a_transaction_cannot_be_resolved(call: Callable[..., tuple[int, Any]]) -> None:
+    request = {"transaction_id": "00" * 32, "extract_images": True, "scan_options": {}}
+
+    status, problem = call("POST", "/scan/transaction", json.dumps(request).encode(), "application/json")
+
+    assert status == 501
+    assert problem["status"] == 501
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/scan/image"), ("POST", "/extract"), ("POST", "/scan/batch"), ("POST", "/scan/block")],
+)
+def test_without_a_key_nothing_is_scanned(call: Callable[..., tuple[int, Any]], method: str, path: str) -> None:
+    assert call(method, path, key="")[0] == 401
+
+
+def test_a_key_that_only_reads_scans_nothing(call: Callable[..., tuple[int, Any]], stack: RunningStack) -> None:
+    reading = create_key(stack.engine, "reader", ["read"])
+
+    assert find_key(stack.engine, reading) is not None
+    assert call("POST", "/scan/image", *form(encoded("PNG")), key=reading)[0] == 403
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_block_is_scanned(call: Callable[..., tuple[int, Any]], stack: RunningStack, prefix: str) -> None:
+    folder = Path(str(stack.settings["blocks_root"])) / f"84{len(prefix)}_00ab"
+    (folder / "images").mkdir(parents=True)
+    for name in ("stego-raw-photo.jpg", "clean-icon.png"):
+        (folder / "images" / name).write_bytes((SAMPLES / name).read_bytes())
+    (folder / "images" / "note.txt").write_text("no image")
+    (folder / "images" / "broken.png").write_bytes(b"no image")
+    (folder / "images" / "out.png").symlink_to("/etc/passwd")
+    (folder / "block.json").write_text(json.dumps({"block_hash": "00abcdef", "timestamp": 1_700_000_000}))
+    listed = {"tx_id": "ff" * 32, "input_index": 2, "content_type": "image/jpeg", "content": "", "size_bytes": 1,
+              "file_name": "stego-raw-photo.jpg", "file_path": "images/stego-raw-photo.jpg"}  # fmt: skip
+    (folder / "inscriptions.json").write_text(json.dumps({"inscriptions": [listed, "odd"]}))
+    options = {"extract_message": True, "confidence_threshold": 0, "include_metadata": True}
+    request = json.dumps({"block_height": int(folder.name.partition("_")[0]), "scan_options": options})
+
+    status, answer = call("POST", f"{prefix}/scan/block", request.encode(), "application/json")
+
+    assert status == 200, answer
+    shape = {"block_height": int, "timestamp": int, "total_inscriptions": int, "images_scanned": int,
+             "stego_detected": int, "block_hash": str, "processing_time_ms": float, "request_id": str}  # fmt: skip
+    decoded(answer, shape)
+    assert (answer["block_hash"], answer["timestamp"]) == ("00abcdef", 1_700_000_000)
+    assert (answer["total_inscriptions"], answer["images_scanned"], answer["stego_detected"]) == (3, 2, 1)
+    by_name = {each["file_name"]: each for each in answer["inscriptions"]}
+    assert set(by_name) == {"stego-raw-photo.jpg", "clean-icon.png", "broken.png"}
+    found = decoded(by_name["stego-raw-photo.jpg"], {"tx_id": str, "input_index": int, "content_type": str,
+                                                     "content": str, "size_bytes": int, "file_path": str})  # fmt: skip
+    assert (found["tx_id"], found["input_index"]) == ("ff" * 32, 2)
+    decoded(found["scan_result"], SCAN_RESULT)
+    assert by_name["broken.png"]["scan_result"] is None
+    assert "unknown_format" in by_name["broken.png"]["error"]
+
+
+@pytest.mark.parametrize("height", [1, -1, "../../etc", "*"])
+def test_a_block_that_is_not_there_is_not_found(call: Callable[..., tuple[int, Any]], height: object) -> None:
+    status, _ = call("POST", "/scan/block", json.dumps({"block_height": height}).encode(), "application/json")
+
+    assert status == (404 if height == 1 else 422)

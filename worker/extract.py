@@ -1,0 +1,62 @@
+"""`python -m worker.extract METHOD`: read what a method would have hidden in the image on standard input, as JSON.
+
+A process of its own: an image that breaks the decoder, or is a bomb, ends nothing else.
+"""
+
+import json
+import resource
+import sys
+from dataclasses import asdict, dataclass
+
+from storage.settings import settings
+from worker.budget import Budget
+from worker.decoding import Decoder
+from worker.loading import ImageError
+from worker.v4.extraction import as_text, describe, payload_bytes
+from worker.v4.methods import METHODS
+
+CPU_SECONDS = 20
+ADDRESS_SPACE_BYTES = 4 * 2**30
+# Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
+ORDERS = {"palette": ("lsb-first", "msb-first"), "lsb.rgb": ("lsb-first", "msb-first")}
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What was read: the text, or a description of bytes that are none, and how many bytes it took."""
+
+    message: str
+    payload_bytes: int
+    is_text: bool
+
+
+def extract(data: bytes, method: str) -> Extraction:
+    """Read the payload of a method; raises ImageError where the bytes are no image."""
+    configured = settings()
+    decoder = Decoder(configured.max_image_pixels, Budget(configured.decode_budget_bytes))
+    with decoder.decoded(data) as image:
+        payloads = [
+            payload_bytes(image, data, method, order, configured.max_message_bytes)
+            for order in ORDERS.get(method, ("lsb-first",))
+        ]
+    payload = next((each for each in payloads if as_text(each)), payloads[0])
+    text = as_text(payload) if payload else None
+    return Extraction(text or (describe(payload) if payload else ""), len(payload), text is not None)
+
+
+def main(method: str) -> int:
+    """Print the extraction; return 1, with the reason on standard error, where there is none."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    assert method in METHODS, f"{method!r} is none of {METHODS}"
+    try:
+        extraction = extract(sys.stdin.buffer.read(), method)
+    except ImageError as error:
+        print(f"{error.code}: {error.detail}", file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(extraction)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
