@@ -78,7 +78,7 @@ def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
 def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
     try:
         with open(path, "rb") as stream, tarfile.open(fileobj=stream) as archive:  # noqa: PTH123
-            compressed = not path.lower().endswith(b".tar")
+            compressed = archive.fileobj is not stream
             unpacked = 0
             for entry in archive:
                 # Of a compressed archive all counts: what is not read of a member is unpacked to get to the next one.

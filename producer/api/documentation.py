@@ -1,8 +1,8 @@
 """`/docs`: the OpenAPI document for people, from files of this installation, so that it needs no network."""
 
+from importlib.resources import files
 from pathlib import Path
 
-import swagger_ui_bundle
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
@@ -22,8 +22,7 @@ START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinki
 
 def add_documentation(app: FastAPI) -> None:
     """Serve the page and what it loads."""
-    folder = next(Path(swagger_ui_bundle.__file__).parent.glob("**/swagger-ui-bundle.js")).parent
-    app.mount(ASSETS, StaticFiles(directory=folder))
+    app.mount(ASSETS, StaticFiles(directory=Path(str(files("fastapi_offline"))) / "static"))
 
     @app.get("/docs", include_in_schema=False)
     def page() -> HTMLResponse:

@@ -150,6 +150,8 @@ def _validated(model: type[Model], value: bytes | dict[str, str]) -> Model:
 def _store(
     service: Service, key: ApiKey, references: Iterable[str], options: JobOptions, idempotency_key: str | None
 ) -> JobStatus:
+    if options.webhook and service.settings.webhook_secret is None:
+        raise wrong_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
     try:
         submission = submit_job(
             service.engine,

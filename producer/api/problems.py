@@ -93,12 +93,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(DBAPIError)
     def without_database(request: Request, error: DBAPIError) -> JSONResponse:
         if not passes(error):
-            return failed(request, error)
+            raise error
         log.warning("request %s: the database does not answer: %s", request.state.request_id, error.orig)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return answer(request, 503, "the database does not answer; try again later", headers)
-
-    @app.exception_handler(Exception)
-    def failed(request: Request, error: Exception) -> JSONResponse:
-        log.error("request %s failed", request.state.request_id, exc_info=error)
-        return answer(request, 500, "this is our fault; the log has more under the request's id")

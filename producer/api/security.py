@@ -1,10 +1,14 @@
-"""What every request and answer passes: an id, headers for browsers, and a limit on the size of the body."""
+"""What every request and answer passes: an id, headers for browsers, and an answer to what nobody expected."""
 
+import logging
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from producer.api.problems import answer
 
 HEADERS = {
     b"cache-control": b"no-store",
@@ -15,9 +19,14 @@ HEADERS = {
     b"x-frame-options": b"DENY",
 }
 
+log = logging.getLogger(__name__)
+
 
 class SecurityHeaders:
-    """ASGI middleware: gives each request an id and each answer the headers that it does not set itself."""
+    """ASGI middleware: gives each request an id and each answer the headers that it does not set itself.
+
+    An exception that nothing handled is answered here: an answer made further out would go without them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,11 +40,22 @@ class SecurityHeaders:
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id
 
+        started = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 present = {name for name, _ in message["headers"]}
                 added = [(name, value) for name, value in HEADERS.items() if name not in present]
                 message["headers"] = [*message["headers"], *added, (b"x-request-id", request_id.encode())]
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if started:
+                raise
+            failed = answer(Request(scope), 500, "this is our fault; the log has more under the request's id")
+            await failed(scope, receive, send_with_headers)

@@ -114,7 +114,7 @@ def unpacked(blobs: Blobs, settings: Settings, path: Path) -> Iterator[str]:
     looks = zipfile.is_zipfile(path) if path.suffix == ".zip" else tarfile.is_tarfile(path)
     if not looks:
         raise wrong_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
-    yield from Sources(blobs, settings).from_archive(bytes(path), f"file:///{path.name}#")
+    yield from Sources(blobs, settings).from_archive(bytes(path), f"file:///{path.name}#{path.name}")
 
 
 def listed(path: Path) -> Iterator[str]:
@@ -127,7 +127,7 @@ def listed(path: Path) -> Iterator[str]:
                 continue
             try:
                 value = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise wrong_field(f"body.{number}", f"line {number} is no JSON: {error}") from error
             uri = value.get("uri") if isinstance(value, dict) else value
             if not isinstance(uri, str):

@@ -1,6 +1,7 @@
 """Who has no right gets nothing, and learns nothing."""
 
 import os
+import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,15 @@ def test_every_answer_has_the_headers_that_browsers_need(api: Api) -> None:
         assert headers["x-request-id"]
 
 
+def test_what_nobody_expected_is_a_problem_document_with_the_same_headers(api: Api) -> None:
+    broken = Api(replace(api.service, engine=None))  # type: ignore[arg-type]
+
+    failed = broken.client("starlight_0123456789ab_" + "0" * 64).get("/v1/jobs")
+
+    assert "AttributeError" not in str(problem(failed, 500))
+    assert failed.headers["x-content-type-options"] == "nosniff"
+
+
 def test_the_documentation_needs_no_network(api: Api) -> None:
     client = api.client()
 
@@ -145,6 +155,9 @@ def test_the_documentation_needs_no_network(api: Api) -> None:
         assert client.get(asset).status_code == 200
     assert "http://" not in page
     assert "https://" not in page
+    assert client.get("/openapi.json").json()["openapi"].startswith("3.1.")
+    # Versions before 5 show nothing of such a document.
+    assert re.search(r'PACKAGE_VERSION:"5\.', client.get("/docs/assets/swagger-ui-bundle.js").text)
 
 
 def test_a_wrong_method_or_path_is_a_problem_document_too(ann: TestClient) -> None:
