@@ -178,6 +178,13 @@ def get_job(engine: Engine, job_id: uuid.UUID) -> JobStatus | None:
     return _status(found) if found else None
 
 
+def count_finished(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Return how many references of each of these jobs have their verdict; jobs that do not exist are left out."""
+    with engine.connect() as connection:
+        query = text("SELECT id, clean + stego + error AS finished FROM jobs WHERE id = ANY(:ids)")
+        return {row.id: row.finished for row in connection.execute(query, {"ids": list(job_ids)})}
+
+
 def list_jobs(
     engine: Engine, *, limit: int = 20, submitter: str | None = None, before: uuid.UUID | None = None
 ) -> list[JobStatus]:

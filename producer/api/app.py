@@ -1,11 +1,14 @@
 """The application: its rooms, what they share, and what the OpenAPI document says of all of them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 
-from producer.api import jobs, stargate
+from producer.api import events, jobs, stargate, statistics, verdicts
 from producer.api.documentation import add_documentation
+from producer.api.feeds import Hub
 from producer.api.problems import MEDIA_TYPE, Problem, add_problem_handlers
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
@@ -15,7 +18,7 @@ DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow t
 
 Every request but `/health` and `/info` needs a key of `starlight keys create` as a bearer token. Errors are problem
 documents (RFC 9457); their `request_id` is in the log."""
-STATUSES = (400, 401, 403, 404, 413, 415, 422, 429, 503)
+STATUSES = (400, 401, 403, 404, 406, 413, 415, 422, 429, 503)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -24,6 +27,12 @@ def create_app(service: Service) -> FastAPI:
         status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
         for status in STATUSES
     }
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Hub(service.engine) as app.state.feeds:
+            yield
+
     app = FastAPI(
         title="Starlight batch scanner",
         version=VERSION,
@@ -31,9 +40,10 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=refusals,
+        lifespan=lifespan,
     )
     app.state.service = service
-    for room in (jobs, stargate):
+    for room in (jobs, verdicts, events, statistics, stargate):
         app.include_router(room.router)
     add_documentation(app)
     add_problem_handlers(app)

@@ -1,9 +1,12 @@
 """The API's application on the real database and Redis, called in this process."""
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from limits.storage import RedisStorage
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
@@ -44,12 +47,12 @@ class Api:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._app = create_app(service)
+        self.app = create_app(service)
 
     def client(self, key: str | None = None) -> TestClient:
         """Return a client that sends this key; errors that nobody handles become answers, as for real clients."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return TestClient(self._app, headers=headers, raise_server_exceptions=False)
+        return TestClient(self.app, headers=headers, raise_server_exceptions=False)
 
     def client_of(self, name: str, *scopes: str) -> TestClient:
         """Return the client of a new key."""
@@ -69,6 +72,18 @@ def api(engine: Engine, api_settings: Settings) -> Api:
 def ann(api: Api) -> TestClient:
     """A client that may submit and read."""
     return api.client_of("ann")
+
+
+@pytest.fixture
+def address(api: Api) -> Iterator[str]:
+    """Where the application is served as in production, for what is streamed."""
+    server = uvicorn.Server(uvicorn.Config(api.app, port=0, log_config=None, timeout_graceful_shutdown=1))
+    listening = server.config.bind_socket()
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
 
 
 def problem(response: httpx.Response, status: int) -> dict[str, object]:

@@ -1,0 +1,55 @@
+"""What happens to a job, as server-sent events."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import StreamingResponse
+
+from producer.api.access import VisibleJob
+from producer.api.feeds import DONE, Hub
+from storage.verdicts import FIRST, Place
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+EXAMPLE = """\
+event: verdict
+data: {"job_id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "ordinal": 7, "outcome": "clean", …}
+id: 256-7
+
+event: progress
+data: {"id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "state": "running", "total": 1000, "finished": 512, …}
+
+"""
+
+
+def _feeds(request: Request) -> Hub:
+    feeds: Hub = request.app.state.feeds
+    return feeds
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "Events until the job has ended.", "content": {"text/event-stream": {"example": EXAMPLE}}},
+        204: {"description": "The last event was `done`: nothing follows, do not come again."},
+    },
+)
+async def events(
+    job: VisibleJob,
+    feeds: Annotated[Hub, Depends(_feeds)],
+    last_event_id: Annotated[
+        str | None,
+        Header(pattern=f"^([0-9]{{1,10}}-[0-9]{{1,10}}|{DONE})?$", description="Go on behind this event."),
+    ] = None,
+) -> Response:
+    """Follow a job: `verdict` for each image as it lands, `progress` whenever it changed, `done` at the end.
+
+    Each verdict comes once, and after a break from `Last-Event-ID` on.
+    """
+    if last_event_id == DONE:
+        return Response(status_code=204)
+    after = Place(*map(int, last_event_id.split("-"))) if last_event_id else FIRST
+    # Proxies are not to collect events before they pass them on.
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(feeds.events(job.id, after), media_type="text/event-stream", headers=headers)

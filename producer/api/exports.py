@@ -1,0 +1,98 @@
+"""Verdicts in the media type that a request accepts: JSON in pages, other types streamed."""
+
+import io
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import BinaryIO, cast
+
+from fastapi.responses import StreamingResponse
+
+from producer.api.problems import ProblemError
+from producer.exports import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from storage.verdicts import PAGE, Record
+
+JSON = "application/json"
+
+
+class Sink(io.RawIOBase):
+    """Holds what was written until it is taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return how many bytes were written in all: Parquet notes where its columns begin."""
+        return self._position
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Take all of the data."""
+        self._parts.append(bytes(data))
+        self._position += len(data)
+        return len(data)
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+def _text(sink: Sink) -> io.TextIOWrapper:
+    return io.TextIOWrapper(cast(BinaryIO, sink), encoding="utf-8", newline="", write_through=True)
+
+
+# Streamed media types, the suffix of a file of each, and its writer.
+STREAMED: dict[str, tuple[str, Callable[[Sink], VerdictWriter]]] = {
+    "application/x-ndjson": ("ndjson", lambda sink: NdjsonWriter(_text(sink))),
+    "text/csv": ("csv", lambda sink: CsvWriter(_text(sink))),
+    "application/vnd.apache.parquet": ("parquet", lambda sink: ParquetWriter(cast(BinaryIO, sink))),
+}
+OFFERED = (JSON, *STREAMED)
+
+
+def negotiated(accept: str) -> str:
+    """Return the media type for an Accept header, JSON where it prefers none; raises ProblemError 406."""
+    weights = {kind: _weight(kind, accept) for kind in OFFERED}
+    best = max(OFFERED, key=lambda kind: weights[kind])
+    if not weights[best]:
+        raise ProblemError(406, f"verdicts come as {', '.join(OFFERED)}, not as {accept}")
+    return best
+
+
+def _weight(kind: str, accept: str) -> float:
+    """Return the `q` of the most specific range that the media type is in, 0 where it is in none."""
+    weights: dict[str, float] = {}
+    for listed in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in listed.split(";"))
+        quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
+        try:
+            weights[name] = float(quality)
+        except ValueError:
+            continue
+    ranges = (kind, f"{kind.partition('/')[0]}/*", "*/*")
+    return next((weights[accepted] for accepted in ranges if accepted in weights), 0.0)
+
+
+def streamed(found: Iterator[Record], kind: str) -> StreamingResponse:
+    """Return a response that reads verdicts as fast as its reader takes them."""
+    pieces = _pieces(found, kind)
+    # What fails at once can still be told; later, the response just breaks off.
+    first = next(pieces)
+    disposition = f'attachment; filename="verdicts.{STREAMED[kind][0]}"'
+    return StreamingResponse(chain((first,), pieces), media_type=kind, headers={"Content-Disposition": disposition})
+
+
+def _pieces(found: Iterator[Record], kind: str) -> Iterator[bytes]:
+    sink = Sink()
+    writer = STREAMED[kind][1](sink)
+    while page := list(islice(found, PAGE)):
+        writer.write(page)
+        if piece := sink.take():
+            yield piece
+    writer.close()
+    yield sink.take()

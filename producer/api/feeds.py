@@ -1,0 +1,212 @@
+"""What happens to jobs, for any number of streams: one connection listens, and rows are read once for all of a job.
+
+A stream remembers its place and nothing else: what a slow reader has not read yet is in the database.
+"""
+
+import asyncio
+import json
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from producer.api.records import Job
+from storage.database import FINISHED, notifications, passes
+from storage.jobs import JobStatus, count_finished, get_job
+from storage.outages import POSTGRESQL, Patience
+from storage.verdicts import Place, verdicts_landed
+
+# How long the listener waits for a notification before it looks by itself.
+POLL_S = 1.0
+# After so long without an event, a stream says that it lives.
+HEARTBEAT_S = 15.0
+# Verdicts that are read and sent together, and how many such pages of a job are kept for its other streams.
+PAGE = 100
+PAGES_KEPT = 4
+# Threads that read for all streams, each on a connection of its own.
+READERS = 2
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Verdicts of one job as events, and the place of the last one."""
+
+    events: bytes
+    end: Place
+
+
+class Moment:
+    """A job as it stands until something happens to it. Each thing is read when the first stream asks for it."""
+
+    def __init__(self, reader: "Reader", job_id: uuid.UUID) -> None:
+        self.over = asyncio.Event()
+        self.finished: int | None = None
+        self._reader = reader
+        self._job_id = job_id
+        self._job: asyncio.Task[JobStatus | None] | None = None
+        self._pages: dict[Place, asyncio.Task[Page | None]] = {}
+
+    async def job(self) -> JobStatus | None:
+        """Return the job, or None where it is gone."""
+        if self._job is None:
+            self._job = self._reader.start(lambda engine: get_job(engine, self._job_id))
+        job = await asyncio.shield(self._job)
+        self.finished = job.finished if job else None
+        return job
+
+    async def page(self, after: Place) -> Page | None:
+        """Return the verdicts behind this place that landed next, or None where there is none yet."""
+        if after not in self._pages:
+            while len(self._pages) >= PAGES_KEPT:
+                del self._pages[next(iter(self._pages))]
+            self._pages[after] = self._reader.start(lambda engine: read_page(engine, self._job_id, after))
+        return await asyncio.shield(self._pages[after])
+
+
+class Feed:
+    """A job that streams follow: the moment it is in, and how many they are."""
+
+    def __init__(self, moment: Moment) -> None:
+        self.moment = moment
+        self.streams = 0
+
+
+class Reader:
+    """Reads from the database in a few threads of its own, and waits where the database is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._threads = CapacityLimiter(READERS)
+
+    def start(self, query: Callable[[Engine], T]) -> "asyncio.Task[T]":
+        """Return the reading as a task that several may wait for."""
+        return asyncio.create_task(self.read(query))
+
+    async def read(self, query: Callable[[Engine], T]) -> T:
+        """Return what the query returns."""
+        with Patience(POSTGRESQL) as patience:
+            while True:
+                try:
+                    return await to_thread.run_sync(query, self._engine, limiter=self._threads)
+                except DBAPIError as error:
+                    if not passes(error):
+                        raise
+                    await asyncio.sleep(patience.failed(error.orig or error))
+
+
+class Hub:
+    """The feeds of one process, and the thread that listens for all of them while the block lasts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = Reader(engine)
+        self._feeds: dict[uuid.UUID, Feed] = {}
+        self._polling: asyncio.Task[None] | None = None
+        self._closed = threading.Event()
+
+    async def __aenter__(self) -> "Hub":
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._listen, name="job events", daemon=True)
+        self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closed.set()
+        await to_thread.run_sync(self._thread.join, 2 * POLL_S)
+
+    async def events(self, job_id: uuid.UUID, after: Place) -> AsyncIterator[bytes]:
+        """Yield the verdicts of a job behind this place as they land, its progress where it changed, and its end."""
+        with self._following(job_id) as feed:
+            told = None
+            while True:
+                moment = feed.moment
+                # The job before its verdicts: once it has ended, none lands behind those that are read then.
+                job = await moment.job()
+                while page := await moment.page(after):
+                    after = page.end
+                    yield page.events
+                if job is None:
+                    return
+                if job != told:
+                    told = job
+                    yield event("progress", Job.of(job).model_dump_json())
+                if job.ended:
+                    yield event("done", Job.of(job).model_dump_json(), DONE)
+                    return
+                while not await is_over(moment, HEARTBEAT_S):
+                    yield KEEPALIVE_COMMENT
+
+    @contextmanager
+    def _following(self, job_id: uuid.UUID) -> Iterator[Feed]:
+        feed = self._feeds.setdefault(job_id, Feed(Moment(self._reader, job_id)))
+        feed.streams += 1
+        try:
+            yield feed
+        finally:
+            feed.streams -= 1
+            if not feed.streams:
+                del self._feeds[job_id]
+
+    def _listen(self) -> None:
+        for heard in notifications(self._engine, (FINISHED,), POLL_S):
+            if self._closed.is_set():
+                return
+            self._loop.call_soon_threadsafe(self._heard, heard)
+
+    def _heard(self, payloads: set[str]) -> None:
+        for payload in payloads:
+            self._changed(uuid.UUID(payload))
+        # Nothing was heard for a while, or nobody listened for a while.
+        if not payloads and (self._polling is None or self._polling.done()):
+            self._polling = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        followed = list(self._feeds)
+        if not followed:
+            return
+        counts = await self._reader.read(lambda engine: count_finished(engine, followed))
+        for job_id in followed:
+            feed = self._feeds.get(job_id)
+            if feed and counts.get(job_id) != feed.moment.finished:
+                self._changed(job_id)
+
+    def _changed(self, job_id: uuid.UUID) -> None:
+        if feed := self._feeds.get(job_id):
+            feed.moment.over.set()
+            feed.moment = Moment(self._reader, job_id)
+
+
+# The id of the last event, after which nothing comes.
+DONE = "done"
+
+
+def event(name: str, data: str, event_id: str | None = None) -> bytes:
+    """Return one server-sent event."""
+    return format_sse_event(event=name, data_str=data, id=event_id)
+
+
+def read_page(engine: Engine, job_id: uuid.UUID, after: Place) -> Page | None:
+    """Return the next verdicts of a job as events, each with its place as its id."""
+    landed = verdicts_landed(engine, job_id, after, PAGE)
+    if not landed:
+        return None
+    events = (event("verdict", json.dumps(verdict), f"{place.landed}-{place.ordinal}") for place, verdict in landed)
+    return Page(b"".join(events), landed[-1][0])
+
+
+async def is_over(moment: Moment, timeout_s: float) -> bool:
+    """Return True once something happened, or False after so many seconds without."""
+    try:
+        await asyncio.wait_for(moment.over.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,229 @@
+"""The reading side of the API: pages, streams and files of verdicts, events and figures, to those who may see them."""
+
+import asyncio
+import csv
+import io
+import itertools
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pyarrow import parquet
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from producer.api.exports import STREAMED, negotiated, streamed
+from producer.exports import ROW_GROUP
+from storage.chunks import finish_chunk
+from storage.keys import create_key
+from storage.verdicts import PAGE, RECORD_KEYS, Record, VerdictFilter, find_verdicts
+from storage.workers import report_worker
+from tests.integration.api.conftest import Api, problem
+from tests.integration.api.test_feeds import finish_next, ordinals, parsed
+from tests.integration.rows import claimed, execute, model, submitted, verdicts_for
+
+
+def finish(engine: Engine, outcome: str = "clean") -> None:
+    """Finish whatever waits."""
+    for claim in claimed(engine):
+        finish_chunk(engine, claim, verdicts_for(engine, claim, outcome))
+
+
+def walked(client: httpx.Client, address: str, **parameters: Any) -> list[list[Record]]:
+    """Return the pages from this one on."""
+    pages = []
+    answer = client.get(address, params=parameters)
+    while True:
+        assert answer.status_code == 200, answer.text
+        pages.append(answer.json()["verdicts"])
+        if answer.json()["next"] is None:
+            return pages
+        answer = client.get(answer.json()["next"])
+
+
+def test_pages_hold_each_verdict_once_in_the_order_of_submission(engine: Engine, ann: TestClient) -> None:
+    job_id = submitted(engine, 10)
+    finish(engine)
+    pages = walked(ann, f"/v1/jobs/{job_id}/verdicts", limit=4)
+    usual = walked(ann, f"/v1/jobs/{job_id}/verdicts")
+
+    assert [len(page) for page in pages] == [4, 4, 2]
+    assert [*pages[0], *pages[1], *pages[2]] == usual[0] == list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
+    assert tuple(usual[0][0]) == RECORD_KEYS
+
+
+def test_each_media_type_holds_what_the_pages_hold(engine: Engine, ann: TestClient) -> None:
+    job_id = submitted(engine, PAGE + 3, chunk_size=PAGE)
+    finish(engine, "error")
+    address = f"/v1/jobs/{job_id}/verdicts"
+    expected = list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
+
+    def fetched(kind: str) -> httpx.Response:
+        answer = ann.get(address, headers={"Accept": kind})
+        assert answer.headers["content-type"].partition(";")[0] == kind
+        return answer
+
+    lines = fetched("application/x-ndjson").text.splitlines()
+    rows = list(csv.DictReader(io.StringIO(fetched("text/csv").text)))
+    table = parquet.read_table(io.BytesIO(fetched("application/vnd.apache.parquet").content)).to_pylist()
+    few = ann.get(address, params={"limit": 2}, headers={"Accept": "application/x-ndjson"}).text.splitlines()
+    none = ann.get(address, params={"outcome": "stego"}, headers={"Accept": "text/csv"}).text
+
+    assert [json.loads(line) for line in lines] == expected
+    assert rows == [{name: "" if value is None else str(value) for name, value in each.items()} for each in expected]
+    assert [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in table] == expected
+    assert [json.loads(line)["ordinal"] for line in few] == [0, 1]
+    assert none == ",".join(RECORD_KEYS) + "\n"
+
+
+@pytest.mark.parametrize("kind", STREAMED)
+def test_a_stream_reads_no_further_than_its_reader_and_holds_little(kind: str) -> None:
+    read = []
+    verdict = dict.fromkeys(RECORD_KEYS) | {"job_id": str(uuid.uuid4()), "scanned_at": "2026-06-01T12:00:00+00:00"}
+
+    def found() -> Iterator[Record]:
+        for ordinal in range(3 * ROW_GROUP):
+            read.append(ordinal)
+            yield {**verdict, "ordinal": ordinal}
+
+    async def pieces() -> list[tuple[int, int]]:
+        return [(len(piece), len(read)) async for piece in streamed(found(), kind).body_iterator]
+
+    told = asyncio.run(pieces())
+
+    step = ROW_GROUP if "parquet" in kind else PAGE
+    reads = [count for _, count in told]
+    assert reads[0] <= step
+    assert all(later - earlier <= step for earlier, later in itertools.pairwise(reads))
+    assert max(size for size, _ in told) < 700 * step
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("*/*", "application/json"),
+        ("application/*", "application/json"),
+        ("text/*, */*;q=0.1", "text/csv"),
+        ("application/json;q=0.2, application/x-ndjson", "application/x-ndjson"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+        ("application/json;q=0, */*", "application/x-ndjson"),
+        ("TEXT/CSV ; q=0.5, application/json;q=oops", "text/csv"),
+    ],
+)
+def test_the_media_type_that_is_preferred_is_chosen(accept: str, chosen: str) -> None:
+    assert negotiated(accept) == chosen
+
+
+def test_filters_are_those_of_the_command(engine: Engine, ann: TestClient) -> None:
+    clean, failed = submitted(engine, 4), submitted(engine, 4)
+    first, second = claimed(engine)
+    finish_chunk(engine, first, verdicts_for(engine, first))
+    finish_chunk(engine, second, verdicts_for(engine, second, "error"))
+    execute(engine, f"UPDATE verdicts SET scanned_at = '2026-01-01T00:00Z' WHERE ordinal = 0 AND job_id = '{clean}'")
+
+    def counted(**parameters: Any) -> int:
+        return sum(len(page) for page in walked(ann, "/v1/verdicts", limit=3, **parameters))
+
+    assert counted() == 8
+    assert counted(outcome="error") == counted(error_code="empty") == counted(job_id=str(failed)) == 4
+    assert counted(error_code=["empty", "corrupt"], job_id=str(clean)) == counted(method="raw") == 0
+    assert counted(sha256="00" * 32) == counted(outcome="clean") == 4
+    assert counted(until="2026-01-01T00:00:01") == counted(until="2026-01-01T02:00:01+02:00") == 1
+    assert counted(since="2026-01-01T00:00:01Z") == 7
+    newest = walked(ann, "/v1/verdicts", limit=3)
+    assert newest[-1][-1]["scanned_at"].startswith("2026-01-01")
+
+
+def test_everybody_sees_the_verdicts_of_his_own_jobs_and_an_admin_all(engine: Engine, api: Api) -> None:
+    job_id = submitted(engine, 4, submitter="ann")
+    submitted(engine, 3, submitter="bob")
+    finish(engine)
+    digest = "00" * 32
+
+    for name, scope, total in (("ann", "read", 4), ("bob", "read", 3), ("root", "admin", 7)):
+        with api.client_of(name, scope) as someone:
+            for address in ("/v1/verdicts", f"/v1/images/{digest}", f"/v1/images/{digest.upper()}"):
+                assert sum(len(page) for page in walked(someone, address, limit=2)) == total
+            lines = someone.get("/v1/verdicts", headers={"Accept": "application/x-ndjson"}).text.splitlines()
+            assert len(lines) == total
+            assert walked(someone, f"/v1/images/{'ab' * 32}") == [[]]
+            for path in (f"/v1/jobs/{job_id}/verdicts", f"/v1/jobs/{job_id}/events"):
+                assert someone.get(path).status_code == (404 if name == "bob" else 200)
+
+
+WRONG = {
+    "verdicts?limit=0": "limit",
+    "verdicts?cursor=abc": "cursor",
+    "verdicts?cursor=%00": "cursor",
+    "verdicts?cursor=MjAyNiBhIGI=": "cursor",
+    "verdicts?outcome=odd": "outcome",
+    "verdicts?method=f5": "method",
+    "verdicts?since=yesterday": "since",
+    "verdicts?error_code=none": "error_code",
+    "verdicts?job_id=7": "job_id",
+    "verdicts?outcom=stego": "outcom",
+    "verdicts?sha256=%00": "sha256",
+    "images/abc": "sha256",
+}
+
+
+def test_a_wrong_parameter_is_named_and_an_unknown_media_type_refused(ann: TestClient) -> None:
+    for address, field in WRONG.items():
+        document = problem(ann.get(f"/v1/{address}"), 422)
+        assert field in str(document["errors"]), address
+    problem(ann.get("/v1/verdicts", headers={"Accept": "image/png"}), 406)
+
+
+def test_events_come_as_verdicts_land_and_go_on_behind_the_last_one_seen(engine: Engine, address: str) -> None:
+    job_id = submitted(engine, 12)
+    events = f"/v1/jobs/{job_id}/events"
+    key = {"Authorization": f"Bearer {create_key(engine, 'ann', ['read'])}"}
+    seen = []
+
+    with httpx.Client(base_url=address, headers=key, timeout=60) as ann:
+        with ann.stream("GET", events) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            for data in blocks(stream):
+                seen += parsed(data)
+                if len(ordinals(seen)) == 6:
+                    break
+                if seen[-1][0] == "progress":
+                    finish_next(engine)
+        finish(engine)
+        rest = parsed(ann.get(events, headers={"Last-Event-ID": seen[-1][1]}).content)
+        ended = ann.get(events, headers={"Last-Event-ID": rest[-1][1]})
+        problem(ann.get(events, headers={"Last-Event-ID": "7"}), 422)
+        job = ann.get(f"/v1/jobs/{job_id}").json()
+
+    assert sorted(ordinals(seen + rest)) == list(range(12))
+    assert [name for name, _, _ in rest] == ["verdict"] * 6 + ["progress", "done"]
+    assert rest[-1][2] == job
+    assert ended.status_code == 204
+
+
+def blocks(stream: httpx.Response) -> Iterator[bytes]:
+    """Yield one event after the other."""
+    lines: list[str] = []
+    for line in stream.iter_lines():
+        lines.append(line)
+        if not line:
+            yield "\n".join(lines).encode() + b"\n"
+            lines = []
+
+
+def test_statistics_tell_what_was_done_what_waits_and_who_works(engine: Engine, ann: TestClient) -> None:
+    submitted(engine, 4, submitter="bob")
+    finish(engine, "error")
+    submitted(engine, 8, submitter="bob")
+    report_worker(engine, "cpu0@here", "cpu0", model(engine))
+
+    figures = ann.get("/v1/stats").json()
+
+    assert figures["outcomes"] == {"clean": 0, "stego": 0, "error": 4}
+    assert figures["waiting"] == {"pending": 8, "dispatched": 0, "running": 0}
+    assert (figures["submitted"], figures["images_per_minute"], figures["target_images_per_minute"]) == (12, 4, 1000)
+    assert 0 < figures["oldest_waiting_s"] < 600
+    assert [(worker["name"], worker["device"]) for worker in figures["workers"]] == [("cpu0@here", "cpu0")]
