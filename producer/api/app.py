@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 
 from producer.api import events, jobs, stargate, statistics, verdicts
 from producer.api.documentation import add_documentation
 from producer.api.feeds import Hub
-from producer.api.problems import MEDIA_TYPE, Problem, add_problem_handlers
+from producer.api.problems import add_problem_handlers, documented
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
 from producer.api.version import VERSION
@@ -18,15 +17,11 @@ DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow t
 
 Every request but `/health` and `/info` needs a key of `starlight keys create` as a bearer token. Errors are problem
 documents (RFC 9457); their `request_id` is in the log."""
-STATUSES = (400, 401, 403, 404, 406, 413, 415, 422, 429, 503)
+STATUSES = (400, 401, 403, 404, 406, 413, 415, 422, 429, 500, 503)
 
 
 def create_app(service: Service) -> FastAPI:
     """Return the application on these connections."""
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-        for status in STATUSES
-    }
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -39,7 +34,7 @@ def create_app(service: Service) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        responses=refusals,
+        responses=documented(*STATUSES),
         lifespan=lifespan,
     )
     app.state.service = service

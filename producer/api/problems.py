@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -38,6 +39,15 @@ class Problem(BaseModel):
     errors: list[WrongField] | None = None
 
 
+SCHEMAS = "#/components/schemas/"
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of answers that are problems."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
 class ProblemError(Exception):
     """A request that is refused: the status, and what to do about it."""
 
@@ -71,7 +81,16 @@ def answer(
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Have every error of this application answered with a problem document."""
+    """Have every error of this application answered with a problem document, and these described."""
+    describe = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        document = describe()
+        problem = Problem.model_json_schema(ref_template=SCHEMAS + "{model}")
+        document["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
+        return document
+
+    app.openapi = with_problems  # type: ignore[method-assign]
 
     @app.exception_handler(ProblemError)
     def refused(request: Request, error: ProblemError) -> JSONResponse:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Submitting
-from producer.api.problems import Problem, ProblemError
+from producer.api.problems import ProblemError, documented
 from producer.api.service import Shared
 from producer.api.stargate.requests import answer_fields
 from producer.api.stargate.scanning import ScanOptions
@@ -34,7 +34,7 @@ class BlockRequest(BaseModel):
     scan_options: ScanOptions = ScanOptions()
 
 
-@router.post("/scan/block", responses={504: {"model": Problem}})
+@router.post("/scan/block", responses=documented(504))
 async def scan_block(request: Request, wanted: BlockRequest, key: Submitting, service: Shared) -> Block:
     """Scan the images of a block while the caller waits."""
     started = perf_counter()

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Submitting
-from producer.api.problems import Problem, ProblemError, wrong_field
+from producer.api.problems import ProblemError, documented, wrong_field
 from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, answer_fields, scanned, uploaded_image
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
@@ -30,7 +30,7 @@ ENVIRONMENT = (
 NOTHING = ExtractionDetails(bits_extracted=0, encoding="none", corruption_detected=False)
 
 
-@router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses={504: {"model": Problem}})
+@router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=documented(504))
 async def extract(request: Request, key: Submitting, service: Shared) -> Extraction:
     """Read what a method hides in an image; without `method`, what the one that V4 names does."""
     started = perf_counter()

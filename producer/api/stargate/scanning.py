@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Submitting
-from producer.api.problems import Problem, ProblemError, wrong_field
+from producer.api.problems import ProblemError, documented, wrong_field
 from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, answer_fields, boolean, scanned, threshold_of, uploaded_image
 from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult
@@ -45,7 +45,7 @@ class BatchRequest(BaseModel):
     scan_options: ScanOptions = ScanOptions()
 
 
-@router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses={504: {"model": Problem}})
+@router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=documented(504))
 async def scan_image(request: Request, key: Submitting, service: Shared) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
@@ -62,7 +62,7 @@ async def scan_image(request: Request, key: Submitting, service: Shared) -> Imag
     )
 
 
-@router.post("/scan/batch", responses={504: {"model": Problem}})
+@router.post("/scan/batch", responses=documented(504))
 async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, service: Shared) -> Batch:
     """Scan up to 50 images, in Base64, while the caller waits."""
     started = perf_counter()
@@ -106,7 +106,7 @@ def _result(number: int, kind: str, verdict: Record | None, options: ScanOptions
     return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
 
 
-@router.post("/scan/transaction", status_code=501, responses={501: {"model": Problem}})
+@router.post("/scan/transaction", status_code=501, responses=documented(501))
 def scan_transaction(key: Submitting) -> None:
     """Refuse: there is nothing here that finds the images of a transaction."""
     raise ProblemError(501, "transactions cannot be resolved here: send their images to /scan/image or /v1/jobs")

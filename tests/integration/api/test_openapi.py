@@ -1,0 +1,53 @@
+"""The OpenAPI document against the application: what it allows and what it forbids is answered as it says."""
+
+import os
+
+import pytest
+import schemathesis
+from hypothesis import given, settings
+from hypothesis.strategies import SearchStrategy, one_of
+from schemathesis import GenerationMode
+from schemathesis.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from storage.keys import create_key
+from storage.settings import Settings
+from tests.integration.api.conftest import Api
+
+# Of each operation; more of them come in other orders: REQUESTS=1000.
+EXAMPLES = int(os.environ.get("REQUESTS", "30"))
+CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
+# What Stargate's client is told where no worker lives, and of transactions.
+FORESEEN = {501, 504}
+
+
+@pytest.fixture
+def api_settings(api_settings: Settings) -> Settings:
+    """Nobody scans here: requests that wait for a verdict wait in vain."""
+    return api_settings.model_copy(update={"interactive_wait_s": 0.01, "rate_limit_per_minute": 1_000_000})
+
+
+def test_every_request_is_answered_as_the_document_says(api: Api, subtests: pytest.Subtests) -> None:
+    key = create_key(api.service.engine, "ann", ["admin"])
+    document = schemathesis.openapi.from_asgi("/openapi.json", api.app)
+    for found in document.get_all_operations():
+        operation = found.ok()
+
+        @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 30, database=None)
+        @given(case=strategy_of(operation))
+        def answered(case: schemathesis.Case) -> None:
+            response = case.call(headers={"Authorization": f"Bearer {key}"})
+            assert response.status_code < 500 or response.status_code in FORESEEN, response.text
+            case.validate_response(response, checks=CHECKS)
+
+        with subtests.test(operation.label):
+            answered()
+
+
+def strategy_of(operation: schemathesis.APIOperation) -> SearchStrategy[schemathesis.Case]:
+    """Return requests of the operation, as it describes them and otherwise."""
+    kinds = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    return one_of(*(operation.as_strategy(generation_mode=kind) for kind in kinds))
