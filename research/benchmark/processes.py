@@ -42,11 +42,12 @@ def measure_memory(stage: Stage, large: Sequence[str]) -> dict[str, Any]:
 def measure_starts(stage: Stage, rounds: int) -> dict[str, Any]:
     """Return the seconds from the command to the first answer of each process that runs without torch."""
     port = "9818"
-    settings = {"STARLIGHT_EXPORTER_PORT": port}
+    settings = {"STARLIGHT_EXPORTER_PORT": port, "STARLIGHT_API_PORT": port}
     before = _listeners(stage)
     starts: dict[str, Callable[[], bool]] = {
         "dispatcher": lambda: _listeners(stage) > before,
         "exporter": lambda: _answers(f"http://127.0.0.1:{port}/metrics"),
+        "api": lambda: _answers(f"http://127.0.0.1:{port}/health"),
     }
     return {
         f"{name}_start_s": round(statistics.median(_start(stage, name, settings, ready) for _ in range(rounds)), 2)

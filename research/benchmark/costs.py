@@ -1,0 +1,117 @@
+"""Where the processor time of one image goes: the stages of the pipeline, and the processes around it."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from research.benchmark.stage import Stage
+from storage.blobs import Blobs
+from worker.budget import Budget
+from worker.decoding import Decoder
+from worker.devices import Device
+from worker.loading import Loader
+from worker.v4.card import DEFAULT_MODEL
+from worker.v4.detector import Detector
+from worker.v4.planes import Planes, extract_planes
+from worker.v4.streams import compute, stack
+
+BATCH = 64
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def measure_costs(stage: Stage, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Return microseconds of processor time an image costs in each stage, and in each process around them.
+
+    The stages run alone in one thread of this process; what workers take beyond them is Python, waiting for its lock,
+    handing over, and talking to the servers. Workers must run.
+    """
+    stages = {name: min(times) for name, times in _stages(stage, devices[0], uris, rounds).items()}
+    stage.finish(stage.submit(uris))
+    before = _processes(stage)
+    for _ in range(rounds):
+        stage.finish(stage.submit(uris))
+    images = rounds * len(uris)
+    around = {name: (spent - before.get(name, 0.0)) / images for name, spent in _processes(stage).items()}
+    stage.forget()
+    around["worker_python_and_handing_over"] = around.pop("worker") - sum(stages.values())
+    return {f"cost_{name}_us": round(1e6 * seconds, 1) for name, seconds in (stages | around).items()}
+
+
+def _stages(stage: Stage, device: Device, uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
+    torch.set_num_threads(1)
+    loader = Loader(Blobs(stage.settings.blobs()), stage.settings.max_image_bytes)
+    decoder = Decoder(stage.settings.max_image_pixels, Budget(stage.settings.decode_budget_bytes))
+    detector = Detector.load(DEFAULT_MODEL, device.torch_name)
+    spent: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        clock = Clock()
+        planes: list[Planes] = []
+        for uri in uris:
+            with clock.counting("load"):
+                data = loader.load(uri)
+            with clock.counting("hash"):
+                hashlib.sha256(data).digest()
+            with clock.counting("decode"), decoder.decoded(data):
+                pass
+            with decoder.decoded(data) as image, clock.counting("planes"):
+                planes.append(extract_planes(image, data))
+        with torch.inference_mode():
+            for start in range(0, len(planes), BATCH):
+                with clock.counting("streams"):
+                    streams = compute(stack(planes[start : start + BATCH], detector.device))
+                with clock.counting("network"):
+                    detector.network(streams).stego.tolist()
+        for name, seconds in clock.spent.items():
+            spent.setdefault(name, []).append(seconds / len(uris))
+    return spent
+
+
+class Clock:
+    """Adds up this thread's processor time by name."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    @contextmanager
+    def counting(self, name: str) -> Iterator[None]:
+        """Count the time that the block takes."""
+        started = time.thread_time()
+        yield
+        self.spent[name] = self.spent.get(name, 0.0) + time.thread_time() - started
+
+
+def _processes(stage: Stage) -> dict[str, float]:
+    """Return the processor seconds that each kind of process of the stack has taken so far."""
+    spent: dict[str, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            parent, times = _status(folder)
+        except OSError:
+            continue
+        name = _kind(arguments, parent, stage)
+        if name:
+            spent[name] = spent.get(name, 0.0) + times
+    return spent
+
+
+def _status(folder: Path) -> tuple[int, float]:
+    values = (folder / "stat").read_text().rpartition(")")[2].split()
+    return int(values[1]), (int(values[11]) + int(values[12])) / TICKS
+
+
+def _kind(arguments: str, parent: int, stage: Stage) -> str | None:
+    if parent == os.getpid():
+        if "-m worker " in arguments:
+            return "worker"
+        if " dispatcher" in arguments:
+            return "dispatcher"
+    if arguments.startswith("postgres:") or ("postgres" in arguments and str(stage.settings.data_dir) in arguments):
+        return "postgresql"
+    return "redis" if "redis-server" in arguments or "valkey-server" in arguments else None
