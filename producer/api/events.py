@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
 from producer.api.access import VisibleJob
-from producer.api.feeds import DONE, Hub
+from producer.api.feeds import DONE, Feeds
 from storage.verdicts import FIRST, Place
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -22,11 +22,6 @@ data: {"id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "state": "running", "total"
 """
 
 
-def _feeds(request: Request) -> Hub:
-    feeds: Hub = request.app.state.feeds
-    return feeds
-
-
 @router.get(
     "/jobs/{job_id}/events",
     response_class=StreamingResponse,
@@ -37,7 +32,7 @@ def _feeds(request: Request) -> Hub:
 )
 async def events(
     job: VisibleJob,
-    feeds: Annotated[Hub, Depends(_feeds)],
+    feeds: Feeds,
     last_event_id: Annotated[
         str | None,
         Header(pattern=f"^([0-9]{{1,10}}-[0-9]{{1,10}}|{DONE})?$", description="Go on behind this event."),

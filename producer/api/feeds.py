@@ -10,9 +10,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Request
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -145,6 +146,20 @@ class Hub:
                 while not await is_over(moment, HEARTBEAT_S):
                     yield KEEPALIVE_COMMENT
 
+    async def ended(self, job_id: uuid.UUID, timeout_s: float) -> bool:
+        """Return whether the job has ended or does so within so many seconds."""
+        with self._following(job_id) as feed:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while True:
+                        moment = feed.moment
+                        job = await moment.job()
+                        if job is None or job.ended:
+                            return True
+                        await moment.over.wait()
+            except TimeoutError:
+                return False
+
     @contextmanager
     def _following(self, job_id: uuid.UUID) -> Iterator[Feed]:
         feed = self._feeds.setdefault(job_id, Feed(Moment(self._reader, job_id)))
@@ -210,3 +225,11 @@ async def is_over(moment: Moment, timeout_s: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _feeds(request: Request) -> Hub:
+    feeds: Hub = request.app.state.feeds
+    return feeds
+
+
+Feeds = Annotated[Hub, Depends(_feeds)]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Submitting
+from producer.api.feeds import Feeds
 from producer.api.problems import ProblemError, documented
 from producer.api.service import Shared
 from producer.api.stargate.requests import answer_fields
@@ -35,7 +36,7 @@ class BlockRequest(BaseModel):
 
 
 @router.post("/scan/block", responses=documented(504))
-async def scan_block(request: Request, wanted: BlockRequest, key: Submitting, service: Shared) -> Block:
+async def scan_block(request: Request, wanted: BlockRequest, key: Submitting, service: Shared, feeds: Feeds) -> Block:
     """Scan the images of a block while the caller waits."""
     started = perf_counter()
     folder = await run_in_threadpool(block_folder, service.settings.blocks_root, wanted.block_height)
@@ -44,7 +45,7 @@ async def scan_block(request: Request, wanted: BlockRequest, key: Submitting, se
     if images:
         threshold = wanted.scan_options.confidence_threshold or None
         references = [file_reference(os.fsencode(path)) for path in images]
-        _, verdicts = await scan_now(service, key, references, threshold)
+        _, verdicts = await scan_now(service, feeds, key, references, threshold)
     block, known = await run_in_threadpool(_read_json, folder, "block.json"), await run_in_threadpool(_known, folder)
     inscriptions = [
         _inscription(known.get(path.name, {}), path, verdict, wanted.scan_options)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Submitting
+from producer.api.feeds import Feeds
 from producer.api.problems import ProblemError, documented, wrong_field
 from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, answer_fields, scanned, uploaded_image
@@ -31,14 +32,14 @@ NOTHING = ExtractionDetails(bits_extracted=0, encoding="none", corruption_detect
 
 
 @router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=documented(504))
-async def extract(request: Request, key: Submitting, service: Shared) -> Extraction:
+async def extract(request: Request, key: Submitting, service: Shared, feeds: Feeds) -> Extraction:
     """Read what a method hides in an image; without `method`, what the one that V4 names does."""
     started = perf_counter()
     async with uploaded_image(request, service) as image:
         asked = image.fields.get("method", "").strip()
     if asked and asked not in METHODS:
         raise wrong_field("method", f"must be one of {', '.join(METHODS)}, or empty")
-    _, (verdict,) = await scan_now(service, key, [image.reference], None)
+    _, (verdict,) = await scan_now(service, feeds, key, [image.reference], None)
     scanned(verdict)
     named = verdict["stego_type"] or ""
     method = asked or named

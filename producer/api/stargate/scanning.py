@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Submitting
+from producer.api.feeds import Feeds
 from producer.api.problems import ProblemError, documented, wrong_field
 from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, answer_fields, boolean, scanned, threshold_of, uploaded_image
@@ -46,14 +47,14 @@ class BatchRequest(BaseModel):
 
 
 @router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=documented(504))
-async def scan_image(request: Request, key: Submitting, service: Shared) -> ImageScan:
+async def scan_image(request: Request, key: Submitting, service: Shared, feeds: Feeds) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
     async with uploaded_image(request, service) as image:
         with_message = boolean(image.fields, "extract_message", default=True)
         boolean(image.fields, "include_metadata", default=True)
         threshold = threshold_of(image.fields.get("confidence_threshold"))
-    _, (verdict,) = await scan_now(service, key, [image.reference], threshold)
+    _, (verdict,) = await scan_now(service, feeds, key, [image.reference], threshold)
     scanned(verdict)
     return ImageScan(
         scan_result=ScanResult.of(verdict, with_message=with_message),
@@ -63,7 +64,7 @@ async def scan_image(request: Request, key: Submitting, service: Shared) -> Imag
 
 
 @router.post("/scan/batch", responses=documented(504))
-async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, service: Shared) -> Batch:
+async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, service: Shared, feeds: Feeds) -> Batch:
     """Scan up to 50 images, in Base64, while the caller waits."""
     started = perf_counter()
     images = {number: _decoded(number, item) for number, item in enumerate(wanted.items) if item.type == "image"}
@@ -73,7 +74,7 @@ async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, se
     digests = [await run_in_threadpool(service.blobs.put, data[:limit]) for data in images.values()]
     references = [f"blob://{digest}/{number}" for number, digest in zip(images, digests, strict=True)]
     threshold = wanted.scan_options.confidence_threshold or None
-    submission, verdicts = await scan_now(service, key, references, threshold)
+    submission, verdicts = await scan_now(service, feeds, key, references, threshold)
     by_item = dict(zip(images, verdicts, strict=True))
     results = [
         _result(number, item.type, by_item.get(number), wanted.scan_options) for number, item in enumerate(wanted.items)

@@ -1,0 +1,27 @@
+"""Scans that the caller waits for, where no worker answers."""
+
+from dataclasses import replace
+
+from producer.api.service import Service
+from tests.images import encoded
+from tests.integration.api.conftest import Api, problem
+
+
+def test_a_verdict_that_does_not_come_in_time_is_told_with_the_job_which_goes_on(api: Api) -> None:
+    impatient: Service = replace(
+        api.service, settings=api.service.settings.model_copy(update={"interactive_wait_s": 0.05})
+    )
+    with Api(impatient).client_of("stargate") as client:
+        late = client.post("/scan/image", files={"image": ("image.png", encoded("PNG"))})
+
+        document = problem(late, 504)
+        job = client.get(str(document["job"])).json()
+
+    assert late.headers["location"] == document["job"]
+    assert (job["state"], job["priority"], job["total"], job["finished"]) == ("pending", "interactive", 1, 0)
+
+
+def test_without_workers_the_model_is_not_loaded(api: Api) -> None:
+    health = api.client().get("/health").json()
+
+    assert health["scanner"] == {"model_loaded": False, "model_version": "", "model_path": "", "device": ""}
