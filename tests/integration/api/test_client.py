@@ -1,0 +1,197 @@
+"""The Python client against the served API: the same tests for programs with and without an event loop."""
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from producer.client import AsyncStarlight, Job, RefusedError, Starlight, Verdict, calls
+from storage.chunks import finish_chunk
+from storage.keys import create_key
+from tests.images import encoded
+from tests.integration.rows import claimed, verdicts_for
+
+REFERENCES = [f"https://example.com/{number}.png" for number in range(5)]
+
+
+class Blocking:
+    """An asynchronous client whose every call is awaited, and whose every iterator is read to its end."""
+
+    def __init__(self, client: AsyncStarlight) -> None:
+        self._client = client
+        self._runner = asyncio.Runner()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            called = getattr(self._client, name)(*arguments, **options)
+            return self._runner.run(called if inspect.isawaitable(called) else collected(called))
+
+        return call
+
+    def end(self) -> None:
+        self.close()
+        self._runner.close()
+
+
+async def collected(items: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in items]
+
+
+class Lossy(httpx.HTTPTransport):
+    """A connection that loses so many answers after the server has done its work."""
+
+    losses = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        if self.losses:
+            self.losses -= 1
+            response.close()
+            raise httpx.ReadError("the connection was lost")
+        return response
+
+
+class AsyncLossy(httpx.AsyncHTTPTransport):
+    """The same with an event loop."""
+
+    losses = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if self.losses:
+            self.losses -= 1
+            await response.aclose()
+            raise httpx.ReadError("the connection was lost")
+        return response
+
+
+@pytest.fixture(params=[Lossy, AsyncLossy])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lossy | AsyncLossy:
+    monkeypatch.setattr(calls, "FIRST_PAUSE_S", 0.001)
+    made: Lossy | AsyncLossy = request.param()
+    return made
+
+
+@pytest.fixture
+def starlight(address: str, engine: Engine, transport: Lossy | AsyncLossy) -> Iterator[Any]:
+    key = create_key(engine, "ann", ["submit", "read"])
+    if isinstance(transport, Lossy):
+        with Starlight(address, key, transport=transport) as client:
+            yield client
+    else:
+        blocking = Blocking(AsyncStarlight(address, key, transport=transport))
+        yield blocking
+        blocking.end()
+
+
+def scanned(engine: Engine, outcome: str = "clean") -> None:
+    """Give every image that waits this outcome."""
+    for claim in claimed(engine):
+        assert finish_chunk(engine, claim, verdicts_for(engine, claim, outcome))
+
+
+def test_a_job_is_submitted_listed_looked_at_and_cancelled(starlight: Any) -> None:
+    job = starlight.submit(iter(REFERENCES), name="june", priority="interactive", threshold=0.25)
+
+    assert (job.name, job.priority, job.threshold, job.total) == ("june", "interactive", 0.25, 5)
+    assert starlight.job(str(job.id)) == job
+    assert list(starlight.jobs()) == [job]
+    assert starlight.cancel(job.id).state == "cancelled"
+
+
+def test_files_and_folders_are_uploaded(starlight: Any, tmp_path: Path) -> None:
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    for name in ("one.png", "folder/two.png", "folder/inner/three.png"):
+        (tmp_path / name).write_bytes(encoded("PNG"))
+
+    job = starlight.upload([tmp_path / "one.png", str(tmp_path / "folder")], name="files")
+
+    assert (job.name, job.total) == ("files", 3)
+    with pytest.raises(FileNotFoundError):
+        starlight.upload([tmp_path / "missing.png"])
+
+
+def test_an_answer_that_is_lost_stores_no_second_job(starlight: Any, transport: Lossy) -> None:
+    transport.losses = 2
+    job = starlight.submit(REFERENCES)
+
+    assert list(starlight.jobs()) == [job]
+
+
+def test_verdicts_come_page_by_page(starlight: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "PAGE", 2)
+    job = starlight.submit(REFERENCES)
+    scanned(engine)
+
+    verdicts = list(starlight.verdicts(job.id))
+
+    assert [verdict.uri for verdict in verdicts] == REFERENCES
+    assert list(starlight.verdicts(job.id, outcome="stego")) == []
+    assert {verdict.ordinal for verdict in starlight.find(outcome="clean", since=job.created_at)} == set(range(5))
+    assert len(list(starlight.image(verdicts[0].sha256))) == 5
+    assert starlight.stats().outcomes["clean"] == 5
+
+
+def test_a_job_is_followed_to_its_end_over_a_lost_connection(starlight: Any, engine: Engine, transport: Lossy) -> None:
+    job = starlight.submit(REFERENCES)
+    scanned(engine)
+    transport.losses = 1
+
+    told = list(starlight.follow(job.id))
+
+    assert sorted(each.ordinal for each in told if isinstance(each, Verdict)) == [0, 1, 2, 3, 4]
+    assert isinstance(told[-1], Job)
+    assert told[-1].state == "done"
+
+
+def test_waiting_tells_of_progress(starlight: Any, engine: Engine) -> None:
+    job = starlight.submit(REFERENCES)
+    seen: list[int] = []
+
+    def progress(job: Job) -> None:
+        seen.append(job.finished)
+        if job.finished == 0:
+            scanned(engine, "error")
+
+    ended = starlight.wait(job.id, progress=progress)
+
+    assert (ended.state, ended.error) == ("done", 5)
+    assert seen == [0, 5]
+
+
+def test_what_is_refused_says_why(starlight: Any) -> None:
+    with pytest.raises(RefusedError, match=r"422 .*references\.0") as refused:
+        starlight.submit(["ftp://example.com/1.png"])
+    assert refused.value.problem["errors"][0]["field"] == "references.0"
+    with pytest.raises(RefusedError, match="404"):
+        starlight.job(uuid.UUID(int=1))
+
+
+def test_a_server_that_cannot_be_reached_is_tried_and_given_up(starlight: Any, transport: Lossy) -> None:
+    transport.losses = calls.TRIES
+
+    with pytest.raises(httpx.ReadError):
+        starlight.stats()
+    assert transport.losses == 0
+    assert starlight.stats().outcomes["clean"] == 0
+
+
+@pytest.mark.parametrize(("status", "told", "tried", "least", "most"), [
+    (429, "7", 1, 7, 7), (503, "900", 1, 30, 30), (503, None, 1, 0.25, 0.5), (503, None, 4, 2, 4),
+    (429, "soon", 2, 0.5, 1),
+])  # fmt: skip
+def test_what_passes_is_waited_for(status: int, told: str | None, tried: int, least: float, most: float) -> None:
+    answer = httpx.Response(status, headers={"Retry-After": told} if told else {})
+
+    pause_s = calls.pause_after(answer, tried)
+
+    assert pause_s is not None
+    assert least <= pause_s <= most
+    assert calls.pause_after(answer, calls.TRIES) is None
+    assert calls.pause_after(httpx.Response(422), 1) is None
