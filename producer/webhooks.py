@@ -8,8 +8,9 @@ import json
 import logging
 import threading
 from datetime import UTC, datetime
+from http import HTTPStatus
 
-import httpx
+import httpcore
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from standardwebhooks import Webhook
@@ -17,11 +18,15 @@ from standardwebhooks import Webhook
 from storage.database import passes
 from storage.jobs import JobStatus, get_job, job_record
 from storage.outages import POSTGRESQL, Patience
+from storage.public_network import public_pool
 from storage.settings import Settings
 from storage.webhooks import Delivery, claim_webhook, webhook_delivered, webhook_failed
 
 LOOK_EVERY_S = 1.0
-TIMEOUT_S = 15.0
+TIMEOUTS = {"timeout": {"connect": 15.0, "read": 15.0, "write": 15.0, "pool": 15.0}}
+FAILURES = (
+    httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.UnsupportedProtocol,
+)  # fmt: skip
 # Longer than an attempt can take: a deliverer that dies costs one such pause.
 HOLD_S = 60.0
 FIRST_PAUSE_S = 5.0
@@ -38,7 +43,7 @@ class Deliverer:
         self._engine = engine
         self._secret = settings.webhook_secret
         self._max_attempts = settings.webhook_attempts
-        self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._pool = public_pool(settings.fetch_allowed_networks, connections=1)
 
     def start(self) -> None:
         """Run in a thread of its own, which ends with the process."""
@@ -93,10 +98,12 @@ class Deliverer:
         }
         try:
             # Streamed and left unread: how much a receiver answers is not our concern.
-            with self._client.stream("POST", delivery.url, content=body, headers=headers) as answer:
-                status = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            with self._pool.stream(
+                "POST", delivery.url, content=body.encode(), headers=list(headers.items()), extensions=TIMEOUTS
+            ) as answer:
+                status = answer.status
+        except (*FAILURES, OSError, ValueError) as error:
             return f"{type(error).__name__}: {error}", False
-        if httpx.codes.is_success(status):
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return None, False
-        return f"the receiver answered {status}", status == httpx.codes.GONE
+        return f"the receiver answered {status}", status == HTTPStatus.GONE

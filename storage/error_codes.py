@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     NOT_A_FILE = "not_a_file"
     DIRECTORY_LOOP = "directory_loop"
     UNSUPPORTED_URI = "unsupported_uri"
+    FORBIDDEN_ADDRESS = "forbidden_address"
     BAD_ARCHIVE_MEMBER = "bad_archive_member"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -30,10 +31,11 @@ FAILURES = tuple(code for code in ErrorCode if code is not ErrorCode.CANCELLED)
 EXPLANATIONS: dict[ErrorCode, str] = {
     ErrorCode.NOT_FOUND: "there was nothing at the reference when it was scanned",
     ErrorCode.NOT_READABLE: "the file could not be opened or read; the detail has the system's reason",
-    ErrorCode.UNAVAILABLE: "the disk or object store did not answer, try after try; `starlight retry` asks again",
+    ErrorCode.UNAVAILABLE: "disk, object store or server did not answer, try after try; `starlight retry` asks again",
     ErrorCode.NOT_A_FILE: "the reference is a folder, pipe, socket or device",
     ErrorCode.DIRECTORY_LOOP: "the reference is a link to a folder that contains it",
     ErrorCode.UNSUPPORTED_URI: "references of this scheme cannot be loaded",
+    ErrorCode.FORBIDDEN_ADDRESS: "the URL, or a redirect of it, leads to an address that is not public",
     ErrorCode.BAD_ARCHIVE_MEMBER: "the archive is damaged or encrypted where this member is",
     ErrorCode.EMPTY: "the file has no bytes",
     ErrorCode.TOO_LARGE: "the file exceeds STARLIGHT_MAX_IMAGE_BYTES",

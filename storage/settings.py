@@ -5,8 +5,9 @@ import getpass
 import os
 import sys
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -100,6 +101,11 @@ class Settings(BaseSettings):
     decode_threads: PositiveInt = Field(default_factory=lambda values: values["cores"])
     torch_threads: PositiveInt = Field(default_factory=lambda values: max(1, values["cores"] // 2))
     fetch_threads: PositiveInt = Field(16, description="references that are not files, fetched at once")
+    fetch_timeout_s: PositiveFloat = Field(30.0, description="for one image, with its redirects")
+    fetch_schemes: tuple[Literal["http", "https"], ...] = Field(("https",), description="of URLs, as JSON")
+    fetch_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="networks that are asked though they are not public, as JSON"
+    )
     chunks_in_flight: PositiveInt = Field(
         default_factory=lambda values: max(4, values["decode_threads"] + 2),
         description="chunks one worker process scans at once",

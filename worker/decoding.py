@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from storage.error_codes import ErrorCode
 from worker.budget import Budget
-from worker.loading import ImageError
+from worker.image_error import ImageError
 from worker.truncation import ends_early, has_known_signature
 
 # The formats that V4 was trained on; every other decoder of Pillow stays shut.

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from storage.settings import settings
 from worker.budget import Budget
 from worker.decoding import Decoder
-from worker.loading import ImageError
+from worker.image_error import ImageError
 from worker.v4.extraction import as_text, describe, payload_bytes
 from worker.v4.methods import METHODS
 

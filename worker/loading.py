@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from obstore.exceptions import BaseError as StoreError
@@ -11,6 +13,9 @@ from obstore.exceptions import GenericError, JoinError
 
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
+from worker.buckets import read_object
+from worker.fetching import Fetcher
+from worker.image_error import ImageError
 
 MIN_READ = 64 * 2**10
 # What an operation on a file may fail with today and not tomorrow: the disk, the network under it, or this process's
@@ -22,21 +27,13 @@ PASSING = {
 }  # fmt: skip
 
 
-class ImageError(Exception):
-    """An image that gets an `error` verdict: its code, and a detail for the person who reads it."""
-
-    def __init__(self, code: ErrorCode, detail: str) -> None:
-        super().__init__(code, detail)
-        self.code = code
-        self.detail = detail
-
-
 class Loader:
-    """Reads `file://` and `blob://` references of up to `max_bytes` bytes."""
+    """Reads references of up to `max_bytes` bytes: `file://`, `blob://`, `s3://` and what the fetcher takes."""
 
-    def __init__(self, blobs: Blobs, max_bytes: int) -> None:
+    def __init__(self, blobs: Blobs, max_bytes: int, fetcher: Fetcher | None = None) -> None:
         self._blobs = blobs
         self._max_bytes = max_bytes
+        self._fetcher = fetcher
 
     def load(self, uri: str) -> bytes:
         """Return the bytes behind the reference; raises ImageError."""
@@ -52,6 +49,10 @@ class Loader:
             data = self._read_file(unquote_to_bytes(parts.path))
         elif parts.scheme == "blob":
             data = self._read_blob(parts.netloc)
+        elif parts.scheme == "s3":
+            data = self._read_object(uri)
+        elif self._fetcher is not None and self._fetcher.takes(parts.scheme):
+            data = self._fetcher.fetch(uri, self._max_bytes)
         else:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
         if not data:
@@ -93,18 +94,12 @@ class Loader:
     def _read_blob(self, digest: str) -> bytes:
         if not re.fullmatch("[0-9a-f]{64}", digest):
             raise ImageError(ErrorCode.NOT_FOUND, "blobs are named by their SHA-256, in hex")
-        try:
+        with told("the blob store", "the uploaded bytes are not in the blob store"):
             return self._blobs.get(digest, self._max_bytes + 1)
-        except FileNotFoundError as error:
-            raise ImageError(ErrorCode.NOT_FOUND, "the uploaded bytes are not in the blob store") from error
-        except (GenericError, JoinError) as error:
-            # GenericError is what obstore makes of every answer and non-answer that has no class of its own, after
-            # tries of its own.
-            reason = str(error).partition("\n")[0]
-            raise ImageError(ErrorCode.UNAVAILABLE, f"the blob store does not answer: {reason}") from error
-        except (StoreError, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ImageError(ErrorCode.NOT_READABLE, f"the blob store refuses: {reason}") from error
+
+    def _read_object(self, uri: str) -> bytes:
+        with told("the bucket", "there is no such object in the bucket"):
+            return read_object(uri, self._max_bytes + 1)
 
     def _too_large(self, size: str) -> ImageError:
         return ImageError(ErrorCode.TOO_LARGE, f"{size}; the limit is {self._max_bytes:,}")
@@ -128,3 +123,20 @@ class Loader:
         if os.path.islink(path) and inside.startswith(os.path.realpath(path).rstrip(b"/") + b"/"):  # noqa: PTH114
             return ImageError(ErrorCode.DIRECTORY_LOOP, "a link to a folder that contains it")
         return ImageError(ErrorCode.NOT_A_FILE, "a folder")
+
+
+@contextmanager
+def told(store: str, missing: str) -> Iterator[None]:
+    """Raise what an object store has to say as an ImageError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ImageError(ErrorCode.NOT_FOUND, missing) from error
+    except (GenericError, JoinError) as error:
+        # GenericError is what obstore makes of every answer and non-answer that has no class of its own, after tries
+        # of its own.
+        reason = str(error).partition("\n")[0]
+        raise ImageError(ErrorCode.UNAVAILABLE, f"{store} does not answer: {reason}") from error
+    except (StoreError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ImageError(ErrorCode.NOT_READABLE, f"{store} refuses: {reason}") from error

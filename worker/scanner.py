@@ -13,7 +13,9 @@ from storage.verdicts import NewVerdict
 from worker.batcher import Batcher, Scorer
 from worker.budget import Budget
 from worker.decoding import Decoder
-from worker.loading import ImageError, Loader
+from worker.fetching import Fetcher
+from worker.image_error import ImageError
+from worker.loading import Loader
 from worker.v4.detector import Score
 from worker.v4.extraction import extract_message
 from worker.v4.planes import Planes, extract_planes
@@ -73,8 +75,9 @@ class Scanner:
         self._recall = recall
         self._max_message_bytes = settings.max_message_bytes
         blobs = Blobs(settings.blobs())
-        self._loader = Loader(blobs, settings.max_image_bytes)
-        self._small_loader = Loader(blobs, min(SMALL_BYTES, settings.max_image_bytes))
+        self._fetcher = Fetcher(settings)
+        self._loader = Loader(blobs, settings.max_image_bytes, self._fetcher)
+        self._small_loader = Loader(blobs, min(SMALL_BYTES, settings.max_image_bytes), self._fetcher)
         self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
         self._decoding = threading.BoundedSemaphore(settings.decode_threads)
         self._fetchers = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
@@ -101,6 +104,7 @@ class Scanner:
     def close(self) -> None:
         """End the threads; no scan may be running."""
         self._fetchers.shutdown()
+        self._fetcher.close()
         self._batcher.close()
 
     def _loaded(self, images: Sequence[Image]) -> Iterator[list[Loaded | NewVerdict]]:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -64,7 +65,11 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def deliverer(engine: Engine, configured: Settings) -> Deliverer:
-    settings = {"webhook_secret": SecretStr(SECRET), "webhook_attempts": 3}
+    settings = {
+        "webhook_secret": SecretStr(SECRET),
+        "webhook_attempts": 3,
+        "fetch_allowed_networks": (ip_network("127.0.0.0/8"),),
+    }
     return Deliverer(engine, configured.model_copy(update=settings))
 
 
@@ -161,3 +166,14 @@ def test_an_address_where_nobody_listens_is_a_reason_and_no_traceback(engine: En
     assert deliverer.deliver_next()
 
     assert get_webhook(engine, job_id).last_error.startswith("ConnectError")
+
+
+def test_a_receiver_at_a_private_address_is_not_told(engine: Engine, configured: Settings, receiver: Receiver) -> None:
+    strict = Deliverer(engine, configured.model_copy(update={"webhook_secret": SecretStr(SECRET)}))
+    job_id = submitted(engine, receiver.url)
+    finish(engine)
+
+    assert strict.deliver_next()
+
+    assert receiver.messages == []
+    assert get_webhook(engine, job_id).last_error == "ForbiddenAddressError: 127.0.0.1 has no public address"

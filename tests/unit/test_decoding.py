@@ -10,7 +10,7 @@ from tests.images import FORMATS_AND_MODES, MODES, animated, blank_gif, blank_pn
 from tests.unit.threads import PATIENCE_S, started
 from worker.budget import Budget
 from worker.decoding import Decoder
-from worker.loading import ImageError
+from worker.image_error import ImageError
 from worker.v4.planes import extract_planes
 
 MAX_PIXELS = 2_500

@@ -13,7 +13,8 @@ from storage.error_codes import ErrorCode
 from tests.object_store import ObjectStore
 from tests.unit.threads import PATIENCE_S, started
 from tests.unit.users import ordinary_user
-from worker.loading import ImageError, Loader
+from worker.image_error import ImageError
+from worker.loading import Loader
 
 LIMIT = 100_000
 
@@ -291,7 +292,7 @@ def test_a_member_that_could_not_be_read_is_named(loader: Loader) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        "s3://bucket/key",
+        "gopher://host/key",
         "https://host/image.png",
         "data:image/png,x",
         "/an/absolute/path",

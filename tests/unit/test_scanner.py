@@ -192,7 +192,7 @@ def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
         f"{here}/pipe": ErrorCode.NOT_A_FILE,
         "file:///dev/zero": ErrorCode.NOT_A_FILE,
         f"{here}/subfolder/loop": ErrorCode.DIRECTORY_LOOP,
-        "s3://bucket/key": ErrorCode.UNSUPPORTED_URI,
+        "gopher://host/key": ErrorCode.UNSUPPORTED_URI,
         f"{here}/archive.zip#member": ErrorCode.BAD_ARCHIVE_MEMBER,
         f"blob://{'0' * 64}/gone": ErrorCode.NOT_FOUND,
         f"blob://{Blobs(settings.blobs()).put(b'')}/empty": ErrorCode.EMPTY,

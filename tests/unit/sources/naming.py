@@ -11,7 +11,8 @@ import pytest
 from producer.sources import Sources
 from storage.error_codes import ErrorCode
 from tests.unit.threads import PATIENCE_S, started
-from worker.loading import ImageError, Loader
+from worker.image_error import ImageError
+from worker.loading import Loader
 
 SECRET = b"the bytes that were named"
 

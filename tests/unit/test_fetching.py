@@ -1,0 +1,248 @@
+"""Fetching from strangers, each of whom misbehaves in a way of its own, against a real server."""
+
+import gzip
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from storage.error_codes import ErrorCode
+from storage.settings import Settings
+from tests.images import encoded
+from tests.object_store import ObjectStore
+from worker.buckets import bucket, read_object
+from worker.fetching import Fetcher
+from worker.image_error import ImageError
+
+PNG = encoded("PNG")
+LIMIT = 10_000
+LOOPBACK = ip_network("127.0.0.0/8")
+
+
+class Stranger(ThreadingHTTPServer):
+    """Answers by path; remembers what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.leave = threading.Event()
+
+    def url(self, path: str, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.server_port}{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Stranger
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        kind, _, argument = self.path.strip("/").partition("/")
+        if kind == "status":
+            self.send_response(int(argument))
+            self.end_headers()
+        elif kind == "redirect":
+            self.send_response(302)
+            self.send_header("Location", argument)
+            self.end_headers()
+        elif kind == "gzip":
+            self._send(gzip.compress(PNG), ("Content-Encoding", "gzip"))
+        elif kind == "endless":
+            self.send_response(200)
+            self.end_headers()
+            while not self.server.leave.is_set():
+                try:
+                    self.wfile.write(bytes(5000))
+                except OSError:
+                    return
+        elif kind == "slow":
+            self.send_response(200)
+            self.end_headers()
+            while not self.server.leave.wait(0.02):
+                try:
+                    self.wfile.write(b"x")
+                except OSError:
+                    return
+        elif kind == "garbage":
+            self.wfile.write(b"nonsense\r\n\r\n")
+        elif kind == "short":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"x")
+        else:
+            self._send(PNG)
+
+    def _send(self, data: bytes, *headers: tuple[str, str]) -> None:
+        self.send_response(200)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def stranger() -> Iterator[Stranger]:
+    server = Stranger()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.leave.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def open_settings(tmp_path: Path) -> Settings:
+    """Settings under which this machine may be asked, without TLS."""
+    return Settings(
+        data_dir=tmp_path, fetch_schemes=("http", "https"), fetch_allowed_networks=(LOOPBACK,), fetch_timeout_s=0.5
+    )
+
+
+@pytest.fixture
+def fetcher(open_settings: Settings) -> Iterator[Fetcher]:
+    fetcher = Fetcher(open_settings)
+    yield fetcher
+    fetcher.close()
+
+
+def refused(fetch: Callable[[], object]) -> ErrorCode:
+    with pytest.raises(ImageError) as refusal:
+        fetch()
+    assert refusal.value.detail
+    return refusal.value.code
+
+
+def test_an_image_is_fetched_as_it_is_sent(fetcher: Fetcher, stranger: Stranger) -> None:
+    assert fetcher.fetch(stranger.url("/image.png?a=b#c"), LIMIT) == PNG
+    assert fetcher.fetch(stranger.url("/gzip"), LIMIT) == gzip.compress(PNG)
+
+    path, headers = stranger.asked[0]
+    assert path == "/image.png?a=b"
+    assert headers["accept-encoding"] == "identity"
+    assert not {"authorization", "cookie", "referer"} & headers.keys()
+
+
+def test_redirects_are_followed_from_relative_to_absolute(fetcher: Fetcher, stranger: Stranger) -> None:
+    assert fetcher.fetch(stranger.url("/redirect//image.png"), LIMIT) == PNG
+    assert fetcher.fetch(stranger.url("/redirect/../image.png"), LIMIT) == PNG
+    assert fetcher.fetch(stranger.url(f"/redirect/{stranger.url('/image.png')}"), LIMIT) == PNG
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/status/404", ErrorCode.NOT_FOUND),
+        ("/status/410", ErrorCode.NOT_FOUND),
+        ("/status/403", ErrorCode.NOT_READABLE),
+        ("/status/401", ErrorCode.NOT_READABLE),
+        ("/status/204", ErrorCode.NOT_READABLE),
+        ("/status/302", ErrorCode.NOT_READABLE),
+        ("/status/429", ErrorCode.UNAVAILABLE),
+        ("/status/500", ErrorCode.UNAVAILABLE),
+        ("/status/503", ErrorCode.UNAVAILABLE),
+        ("/slow", ErrorCode.UNAVAILABLE),
+        ("/garbage", ErrorCode.UNAVAILABLE),
+        ("/short", ErrorCode.UNAVAILABLE),
+        ("/redirect/file:///etc/passwd", ErrorCode.UNSUPPORTED_URI),
+        ("/redirect/ftp://example.com/", ErrorCode.UNSUPPORTED_URI),
+        ("/redirect/gopher://127.0.0.1:6379/_FLUSHALL", ErrorCode.UNSUPPORTED_URI),
+        ("/redirect/http://ann:secret@127.0.0.1/", ErrorCode.UNSUPPORTED_URI),
+        ("/redirect/http://10.0.0.1/", ErrorCode.FORBIDDEN_ADDRESS),
+        ("/redirect/http://169.254.169.254/latest/meta-data/", ErrorCode.FORBIDDEN_ADDRESS),
+        ("/redirect/http://[::ffff:10.0.0.1]/", ErrorCode.FORBIDDEN_ADDRESS),
+        ("/redirect/http://[fd00:ec2::254]/", ErrorCode.FORBIDDEN_ADDRESS),
+    ],
+)
+def test_a_stranger_that_misbehaves_gets_nowhere(
+    fetcher: Fetcher, stranger: Stranger, path: str, code: ErrorCode
+) -> None:
+    assert refused(lambda: fetcher.fetch(stranger.url(path), LIMIT)) == code
+
+
+def test_redirects_without_end_are_left(fetcher: Fetcher, stranger: Stranger) -> None:
+    path = "/redirect/" * 10
+
+    assert refused(lambda: fetcher.fetch(stranger.url(path), LIMIT)) == ErrorCode.NOT_READABLE
+    assert len(stranger.asked) == 6
+
+
+def test_no_more_is_read_than_may_be(fetcher: Fetcher, stranger: Stranger) -> None:
+    assert len(fetcher.fetch(stranger.url("/endless"), LIMIT)) == LIMIT + 1
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"]
+)
+def test_this_machine_is_not_asked(open_settings: Settings, stranger: Stranger, host: str) -> None:
+    strict = Fetcher(open_settings.model_copy(update={"fetch_allowed_networks": ()}))
+
+    code = refused(lambda: strict.fetch(stranger.url("/image.png", host), LIMIT))
+
+    assert code in (ErrorCode.FORBIDDEN_ADDRESS, ErrorCode.UNAVAILABLE, ErrorCode.UNSUPPORTED_URI)
+    assert stranger.asked == []
+    strict.close()
+
+
+def test_a_name_that_changes_its_address_is_checked_each_time(open_settings: Settings, stranger: Stranger) -> None:
+    """The first connection may be made, the second leads elsewhere."""
+    answers = iter([["127.0.0.1"], ["169.254.169.254"]])
+    fetcher = Fetcher(open_settings, lambda *_: next(answers))
+
+    assert fetcher.fetch(stranger.url("/image.png", "rebinding.example"), LIMIT) == PNG
+    fetcher.close()
+    again = Fetcher(open_settings, lambda *_: next(answers))
+    assert refused(lambda: again.fetch(stranger.url("/image.png", "rebinding.example"), LIMIT)) == (
+        ErrorCode.FORBIDDEN_ADDRESS
+    )
+
+
+def test_plain_http_is_not_spoken_unless_allowed(tmp_path: Path, stranger: Stranger) -> None:
+    fetcher = Fetcher(Settings(data_dir=tmp_path, fetch_allowed_networks=(LOOPBACK,)))
+
+    assert not fetcher.takes("http")
+    assert fetcher.takes("https")
+    assert refused(lambda: fetcher.fetch(stranger.url("/image.png"), LIMIT)) == ErrorCode.UNSUPPORTED_URI
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(fetcher: Fetcher, stranger: Stranger, tmp_path: Path) -> None:
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1",
+         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("there is no openssl here")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
+
+    assert refused(lambda: fetcher.fetch(f"https://127.0.0.1:{stranger.server_port}/", LIMIT)) == ErrorCode.NOT_READABLE
+
+
+def test_a_name_that_nobody_has_is_unavailable(fetcher: Fetcher) -> None:
+    assert refused(lambda: fetcher.fetch("https://nobody.invalid/", LIMIT)) == ErrorCode.UNAVAILABLE
+
+
+def test_objects_of_buckets_are_read(object_store: ObjectStore) -> None:
+    object_store.objects["/bucket/folder/a%20b.png"] = PNG
+    bucket.cache_clear()
+
+    assert read_object("s3://bucket/folder/a%20b.png", LIMIT) == PNG
+    assert read_object("s3://bucket/folder/a%20b.png", 5) == PNG[:5]
+    with pytest.raises(FileNotFoundError):
+        read_object("s3://bucket/none", LIMIT)
+    bucket.cache_clear()

@@ -1,0 +1,30 @@
+"""Images in buckets: `s3://BUCKET/KEY`, with the credentials and endpoint of the environment, else without any."""
+
+import os
+from functools import cache
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.store import S3Store
+
+from storage.blobs import CLIENT, RETRIES
+
+# Where credentials may come from; without any of these, asking a cloud's metadata service for them takes minutes.
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+
+
+def read_object(uri: str, limit: int) -> bytes:
+    """Return the first `limit` bytes of an object; raises what `obstore` raises."""
+    parts = urlsplit(uri)
+    store, path = bucket(parts.netloc), unquote(parts.path.lstrip("/"))
+    size = obstore.head(store, path)["size"]
+    if size == 0:
+        return b""
+    return bytes(obstore.get_range(store, path, start=0, end=min(size, limit)))
+
+
+@cache
+def bucket(name: str) -> S3Store:
+    """Return the store of a bucket."""
+    signed = any(os.environ.get(variable) for variable in CREDENTIALS)
+    return S3Store(name, skip_signature=not signed, client_options=CLIENT, retry_config=RETRIES)
