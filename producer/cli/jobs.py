@@ -3,19 +3,25 @@
 import dataclasses
 import json
 import sys
-from typing import Annotated
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from producer.cli.output import plural, summary, visible
 from producer.cli.progress import job_progress
+from producer.cli.remote import Key, Server, remote
 from producer.cli.session import Session, UsageError, parse_id, session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
 from producer.following import Follower
 from storage.failures import list_retries
 from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, job_record, list_jobs
-from storage.webhooks import get_webhook
+from storage.webhooks import WebhookState, get_webhook
+
+if TYPE_CHECKING:
+    from producer.client.calls import Options
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -38,8 +44,17 @@ def submit(
         str | None, typer.Option(metavar="URL", help="Told, with a signature, when the job has ended.")
     ] = None,
     null: Null = False,
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """Submit images as one job and print its id; workers scan it when they run."""
+    if server:
+        options: Options = {"name": name, "priority": priority.value, "threshold": threshold, "webhook": webhook}
+        with remote(server, key) as api:
+            taken = api.submit(paths, null=null, idempotency_key=idempotency_key, options=options)
+        print(taken.id)
+        print(plural(taken.total, "image"), file=sys.stderr)
+        return
     with session() as current:
         submission = submit_paths(
             current,
@@ -72,8 +87,18 @@ def job(
     job_id: JobId,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
     as_json: Json = False,
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """Show where a job stands."""
+    if server:
+        with remote(server, key) as api:
+            status = api.job(str(parse_id(job_id)))
+            if watch and not status.ended:
+                with job_progress(status.total) as progress:
+                    status = api.wait(job_id, progress.show)
+        show(status, as_json, [], None)
+        return
     with session() as current:
         status = existing(current, job_id)
         if watch and not status.ended:
@@ -84,6 +109,11 @@ def job(
             status = existing(current, job_id)
         retries = list_retries(current.engine, status.id)
         webhook = get_webhook(current.engine, status.id)
+    show(status, as_json, retries, webhook)
+
+
+def show(status: JobStatus, as_json: bool, retries: Sequence[uuid.UUID], webhook: WebhookState | None) -> None:
+    """Print where a job stands, with the jobs that scan its failed images again."""
     if as_json:
         print(as_line(status, retries=retries, webhook=webhook and webhook.summary))
         return
@@ -101,11 +131,18 @@ def job(
 
 
 def jobs(
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20, as_json: Json = False
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    as_json: Json = False,
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """List the newest jobs."""
-    with session() as current:
-        listed = list_jobs(current.engine, limit=limit)
+    if server:
+        with remote(server, key) as api:
+            listed = api.jobs(limit)
+    else:
+        with session() as current:
+            listed = list_jobs(current.engine, limit=limit)
     if as_json:
         for status in listed:
             print(as_line(status))
@@ -117,10 +154,14 @@ def jobs(
         print(f"{status.id}  {status.state:<9}  {counts}  {status.created_at.astimezone():%Y-%m-%d %H:%M}  {name}")
 
 
-def cancel(job_id: JobId) -> None:
+def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:
     """Cancel a job: its images without a verdict get an error verdict with the code `cancelled`."""
-    with session() as current:
-        left = cancel_job(current.engine, existing(current, job_id).id)
+    if server:
+        with remote(server, key) as api:
+            left: int | None = api.cancel(str(parse_id(job_id)))
+    else:
+        with session() as current:
+            left = cancel_job(current.engine, existing(current, job_id).id)
     print(f"{plural(left or 0, 'image')} will not be scanned")
 
 

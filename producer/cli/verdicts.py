@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.output import Format, FormatOption, writer
+from producer.cli.remote import Key, Server, remote
 from producer.cli.session import UsageError, parse_id, session
 from storage.schema import METHODS, OUTCOMES
 from storage.verdicts import PAGE, Record, VerdictFilter, find_verdicts
@@ -28,6 +29,8 @@ def verdicts(
     sha256: Annotated[str | None, typer.Option(metavar="HEX", help="On a file with these bytes.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     format: FormatOption = Format.TABLE,  # noqa: A002
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """Print stored verdicts, newest first. Times without a zone are local."""
     wanted = VerdictFilter(
@@ -38,11 +41,20 @@ def verdicts(
         until=parse_time(until),
         sha256=parse_digest(sha256),
     )
+    if server:
+        with remote(server, key) as api:
+            write(api.verdicts(wanted, limit), format)
+        return
     with session() as current:
-        output = writer(format)
-        for page in pages(find_verdicts(current.engine, wanted, limit)):
-            output.write(page)
-        output.close()
+        write(find_verdicts(current.engine, wanted, limit), format)
+
+
+def write(found: Iterator[Record], format: Format) -> None:  # noqa: A002
+    """Print the verdicts."""
+    output = writer(format)
+    for page in pages(found):
+        output.write(page)
+    output.close()
 
 
 def pages(found: Iterator[Record]) -> Iterator[list[Record]]:

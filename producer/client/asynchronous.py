@@ -10,11 +10,11 @@ import httpx
 from anyio import to_thread
 from httpx_sse import aconnect_sse
 
-from producer.api.records import Job
+from producer.api.records import Cancelled, Job
 from producer.api.statistics import Statistics
 from producer.api.verdicts import Verdict, VerdictPage
 from producer.client import calls
-from producer.client.calls import TIMEOUT, TRIES, Call, Filters, JobId, Options, checked, pause, pause_after
+from producer.client.calls import LOST, TIMEOUT, TRIES, Call, Filters, JobId, Options, checked, pause, pause_after
 
 T = TypeVar("T")
 
@@ -51,6 +51,12 @@ class AsyncStarlight:
         with await to_thread.run_sync(calls.archived, paths) as archive:
             return await self._send(calls.uploading(archive, idempotency_key, options))
 
+    async def upload_archive(
+        self, archive: IO[bytes], *, idempotency_key: str | None = None, **options: Unpack[Options]
+    ) -> Job:
+        """Submit a job of the files in a `.tar` archive."""
+        return await self._send(calls.uploading(archive, idempotency_key, options))
+
     async def job(self, job_id: JobId) -> Job:
         """Return a job with its progress."""
         return await self._send(calls.showing(job_id))
@@ -65,8 +71,8 @@ class AsyncStarlight:
             if (url := page.next) is None:
                 return
 
-    async def cancel(self, job_id: JobId) -> Job:
-        """Cancel a job; images without a verdict get the error `cancelled`."""
+    async def cancel(self, job_id: JobId) -> Cancelled:
+        """Cancel a job; return it, and how many images had no verdict yet and got the error `cancelled`."""
         return await self._send(calls.cancelling(job_id))
 
     def verdicts(self, job_id: JobId, **filters: Unpack[Filters]) -> AsyncIterator[Verdict]:
@@ -104,7 +110,7 @@ class AsyncStarlight:
                                 yield told
                             if event.event == "done":
                                 return
-            except httpx.TransportError:
+            except LOST:
                 if tried + 1 >= TRIES:
                     raise
             tried += 1
@@ -137,7 +143,7 @@ class AsyncStarlight:
                 response = await self._http.request(
                     call.method, call.url, params=call.params or None, headers=call.headers, content=_sent(call.content)
                 )
-            except httpx.TransportError:
+            except LOST:
                 if tried == TRIES:
                     raise
                 await anyio.sleep(pause(tried))

@@ -27,6 +27,8 @@ JobId = uuid.UUID | str
 TRIES = 6
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+# What may not happen to the same request again.
+LOST = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
 # What says that the same request may be taken later.
 PASSING = {408, 429, 502, 503}
 # Longer than the API waits between two events.
@@ -130,9 +132,9 @@ def showing(job_id: JobId) -> Call[Job]:
     return Call("GET", f"/v1/jobs/{uuid.UUID(str(job_id))}", _as(Job))
 
 
-def cancelling(job_id: JobId) -> Call[Job]:
+def cancelling(job_id: JobId) -> Call[Cancelled]:
     """Cancel a job."""
-    return Call("DELETE", f"/v1/jobs/{uuid.UUID(str(job_id))}", lambda answer: _as(Cancelled)(answer).job)
+    return Call("DELETE", f"/v1/jobs/{uuid.UUID(str(job_id))}", _as(Cancelled))
 
 
 def page_of_jobs(url: str | None) -> Call[Jobs]:

@@ -4,16 +4,16 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TypeVar, Unpack
+from typing import IO, TypeVar, Unpack
 
 import httpx
 from httpx_sse import connect_sse
 
-from producer.api.records import Job
+from producer.api.records import Cancelled, Job
 from producer.api.statistics import Statistics
 from producer.api.verdicts import Verdict, VerdictPage
 from producer.client import calls
-from producer.client.calls import TIMEOUT, TRIES, Call, Filters, JobId, Options, checked, pause, pause_after
+from producer.client.calls import LOST, TIMEOUT, TRIES, Call, Filters, JobId, Options, checked, pause, pause_after
 
 T = TypeVar("T")
 
@@ -54,6 +54,12 @@ class Starlight:
         with calls.archived(paths) as archive:
             return self._send(calls.uploading(archive, idempotency_key, options))
 
+    def upload_archive(
+        self, archive: IO[bytes], *, idempotency_key: str | None = None, **options: Unpack[Options]
+    ) -> Job:
+        """Submit a job of the files in a `.tar` archive."""
+        return self._send(calls.uploading(archive, idempotency_key, options))
+
     def job(self, job_id: JobId) -> Job:
         """Return a job with its progress."""
         return self._send(calls.showing(job_id))
@@ -67,8 +73,8 @@ class Starlight:
             if (url := page.next) is None:
                 return
 
-    def cancel(self, job_id: JobId) -> Job:
-        """Cancel a job; images without a verdict get the error `cancelled`."""
+    def cancel(self, job_id: JobId) -> Cancelled:
+        """Cancel a job; return it, and how many images had no verdict yet and got the error `cancelled`."""
         return self._send(calls.cancelling(job_id))
 
     def verdicts(self, job_id: JobId, **filters: Unpack[Filters]) -> Iterator[Verdict]:
@@ -106,7 +112,7 @@ class Starlight:
                                 yield told
                             if event.event == "done":
                                 return
-            except httpx.TransportError:
+            except LOST:
                 if tried + 1 >= TRIES:
                     raise
             tried += 1
@@ -140,7 +146,7 @@ class Starlight:
                 response = self._http.request(
                     call.method, call.url, params=call.params or None, headers=call.headers, content=call.content
                 )
-            except httpx.TransportError:
+            except LOST:
                 if tried == TRIES:
                     raise
                 time.sleep(pause(tried))

@@ -102,7 +102,8 @@ def test_a_job_is_submitted_listed_looked_at_and_cancelled(starlight: Any) -> No
     assert (job.name, job.priority, job.threshold, job.total) == ("june", "interactive", 0.25, 5)
     assert starlight.job(str(job.id)) == job
     assert list(starlight.jobs()) == [job]
-    assert starlight.cancel(job.id).state == "cancelled"
+    cancelled = starlight.cancel(job.id)
+    assert (cancelled.cancelled, cancelled.job.state) == (5, "cancelled")
 
 
 def test_files_and_folders_are_uploaded(starlight: Any, tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""`--server URL --key KEY`: commands that ask the API of another machine instead of the servers themselves."""
+
+import io
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, cast
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+import typer
+
+from producer.cli.session import OutputClosedError, UsageError
+from producer.sources import Sources
+from storage.blobs import Blobs
+from storage.jobs import JobStatus
+from storage.settings import Settings, settings
+from storage.verdicts import Record, VerdictFilter
+
+if TYPE_CHECKING:
+    from producer.client import Job, Starlight
+    from producer.client.calls import Filters, Options
+
+Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="URL", envvar="STARLIGHT_SERVER", help="Ask the API at this address instead."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", envvar="STARLIGHT_KEY", help="The API's key; better in the environment."),
+]
+
+
+class Remote:
+    """The API as commands see it."""
+
+    def __init__(self, client: "Starlight") -> None:
+        self._client = client
+
+    def job(self, job_id: str) -> JobStatus:
+        """Return the job."""
+        return _status(self._client.job(job_id))
+
+    def jobs(self, limit: int) -> list[JobStatus]:
+        """Return the newest jobs, newest first."""
+        return [_status(job) for job in islice(self._client.jobs(), limit)]
+
+    def wait(self, job_id: str, show: Callable[[JobStatus], object]) -> JobStatus:
+        """Return the job once it has ended, showing it whenever it changed."""
+        return _status(self._client.wait(job_id, progress=lambda job: show(_status(job))))
+
+    def cancel(self, job_id: str) -> int:
+        """Cancel the job; return how many images will not be scanned."""
+        return self._client.cancel(job_id).cancelled
+
+    def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Record]:
+        """Yield what is found."""
+        # The command has checked them.
+        filters = cast(
+            "Filters",
+            {
+                "outcome": wanted.outcome,
+                "method": wanted.method,
+                "since": wanted.since,
+                "until": wanted.until,
+                "sha256": wanted.sha256,
+            },
+        )
+        found = self._client.verdicts(wanted.job_id, **filters) if wanted.job_id else self._client.find(**filters)
+        for verdict in islice(found, limit):
+            yield verdict.model_dump(mode="json")
+
+    def submit(self, paths: list[str], *, null: bool, idempotency_key: str | None, options: "Options") -> JobStatus:
+        """Submit addresses, or the files that paths name; archives are unpacked here."""
+        configured = settings()
+        with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
+            blobs = Blobs(Path(folder).as_uri())
+            sources = Sources(blobs, configured)
+            references = sources.from_arguments(paths, sys.stdin.buffer, separator=b"\0" if null else b"\n")
+            first = next(references, None)
+            if first is None:
+                raise UsageError("there is no image to scan")
+            rest = _of_one_kind(first, references)
+            if not _is_local(first):
+                return _status(self._client.submit(rest, idempotency_key=idempotency_key, **options))
+            with tempfile.TemporaryFile() as archive:
+                _pack(rest, blobs, configured, archive)
+                return _status(self._client.upload_archive(archive, idempotency_key=idempotency_key, **options))
+
+
+@contextmanager
+def remote(server: str, key: str | None) -> Iterator[Remote]:
+    """Yield the API at this address; what it refuses, and that it does not answer, becomes a UsageError."""
+    # Here, not above: commands that ask no API start faster without it.
+    import httpx
+
+    from producer.client import RefusedError, Starlight
+
+    if not key:
+        raise UsageError("--server needs --key, or STARLIGHT_KEY in the environment: `starlight keys create` there")
+    try:
+        with Starlight(server, key) as client:
+            yield Remote(client)
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+    except RefusedError as error:
+        raise UsageError(f"{server} refuses: {error}") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UsageError(f"{server} cannot be asked: {error}") from error
+
+
+def _status(job: "Job") -> JobStatus:
+    fields = {name: getattr(job, name) for name in JobStatus.__dataclass_fields__}
+    return JobStatus(**fields)
+
+
+def _is_local(reference: str) -> bool:
+    return reference.startswith(("file://", "blob://"))
+
+
+def _of_one_kind(first: str, references: Iterator[str]) -> Iterator[str]:
+    yield first
+    for reference in references:
+        if _is_local(reference) != _is_local(first):
+            raise UsageError("files and addresses are submitted as jobs of their own: name one kind")
+        yield reference
+
+
+def _pack(references: Iterator[str], blobs: Blobs, configured: Settings, stream: IO[bytes]) -> None:
+    """Write the files behind local references into a `.tar` archive and go to its start; raises OSError."""
+    with tarfile.open(fileobj=stream, mode="w", dereference=True) as archive:
+        for reference in references:
+            parts = urlsplit(reference)
+            if parts.scheme == "blob":
+                data = blobs.get(parts.netloc, configured.max_image_bytes + 1)
+                entry = tarfile.TarInfo(unquote(parts.path.lstrip("/"), errors="surrogateescape"))
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+            elif parts.fragment:
+                raise UsageError(f"{unquote(parts.fragment)!r} cannot be read from its archive: unpack it yourself")
+            else:
+                archive.add(unquote_to_bytes(parts.path).decode(errors="surrogateescape"), recursive=False)
+    stream.seek(0)

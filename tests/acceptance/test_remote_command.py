@@ -1,0 +1,88 @@
+"""`starlight … --server URL --key KEY` from a machine that has no servers of its own."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.acceptance.command import records, starlight
+from tests.acceptance.conftest import RunningStack
+from tests.acceptance.pictures import draw, encoded, stego_files
+
+Command = Callable[..., "CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def key(stack: RunningStack) -> str:
+    return starlight("keys", "create", "remote", settings=stack.settings).stdout.strip()
+
+
+@pytest.fixture
+def elsewhere(stack: RunningStack, key: str, tmp_path: Path) -> Command:
+    """The command with the address of the stack's API and nothing else."""
+    parts = urlsplit(stack.addresses["API"])
+
+    def run(*arguments: str | Path, key: str = key) -> "CompletedProcess[str]":
+        settings = {"data_dir": tmp_path / "none", "server": f"{parts.scheme}://{parts.netloc}", "key": key}
+        ended = starlight(*arguments, settings=settings)
+        assert not (tmp_path / "none").exists()
+        return ended
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a clean picture and an archive of one for each of four methods."""
+    inside = tmp_path / "pictures"
+    inside.mkdir()
+    (inside / "clean ü.png").write_bytes(encoded(draw()))
+    with zipfile.ZipFile(inside / "stego.zip", "w") as archive:
+        for name, data in stego_files().items():
+            archive.writestr(name, data)
+    return inside
+
+
+def test_files_are_submitted_followed_and_their_verdicts_read(elsewhere: Command, folder: Path) -> None:
+    submitted = elsewhere("submit", folder, "--name", "far", "--idempotency-key", "far-1", "--priority", "interactive")
+    again = elsewhere("submit", folder, "--idempotency-key", "far-1")
+
+    job_id = submitted.stdout.strip()
+    assert again.stdout == submitted.stdout, submitted.stderr
+    shown = elsewhere("job", job_id, "--watch")
+    assert "5 images: 1 clean, 4 stego, 0 errors" in shown.stdout, shown.stderr
+    status = json.loads(elsewhere("job", job_id, "--json").stdout)
+    assert (status["name"], status["submitter"], status["state"], status["total"]) == ("far", "remote", "done", 5)
+    assert job_id in elsewhere("jobs", "--limit", "1").stdout
+    found = records(elsewhere("verdicts", "--job", job_id, "--outcome", "stego", "--format", "ndjson"))
+    assert sorted(each["stego_type"] for each in found) == ["alpha", "exif", "lsb.rgb", "raw"]
+    assert elsewhere("verdicts", "--limit", "2", "--format", "csv").stdout.count("\n") == 3
+
+
+def test_addresses_are_submitted_and_cancelled(elsewhere: Command) -> None:
+    job_id = elsewhere("submit", "https://starlight.invalid/1.png", "s3://none/2.png").stdout.strip()
+
+    assert "will not be scanned" in elsewhere("cancel", job_id).stdout
+    assert json.loads(elsewhere("job", job_id, "--json").stdout)["total"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["jobs", "--key", "wrong"], "refuses: 401"),
+        (["job", "00000000-0000-7000-8000-000000000000"], "refuses: 404"),
+        (["jobs", "--server", "nonsense"], "cannot be asked"),
+        (["submit", "missing.png"], "there is no file or folder"),
+        (["submit", "https://starlight.invalid/1.png", __file__], "name one kind"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(elsewhere: Command, arguments: list[str], reason: str) -> None:
+    ended = elsewhere(*arguments)
+
+    assert ended.returncode == 2
+    assert reason in ended.stderr
+    assert "Traceback" not in ended.stderr
