@@ -1,7 +1,6 @@
 """The pipeline of one process: load, hash, recall, decode, batch, score, and read what was hidden."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from worker.decoding import Decoder
 from worker.fetching import Fetcher
 from worker.image_error import ImageError
 from worker.loading import Loader
+from worker.turns import Turns
 from worker.v4.detector import Score
 from worker.v4.extraction import extract_message
 from worker.v4.planes import Planes, extract_planes
@@ -79,7 +79,7 @@ class Scanner:
         self._loader = Loader(blobs, settings.max_image_bytes, self._fetcher)
         self._small_loader = Loader(blobs, min(SMALL_BYTES, settings.max_image_bytes), self._fetcher)
         self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
-        self._decoding = threading.BoundedSemaphore(settings.decode_threads)
+        self._decoding = Turns(settings.decode_threads)
         self._fetchers = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 
