@@ -1,5 +1,7 @@
 """The members of `.zip` and `.tar` archives, read within bounds and never written to a path of their choosing."""
 
+import bz2
+import gzip
 import lzma
 import os
 import tarfile
@@ -8,10 +10,18 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import IO
+from typing import IO, cast
 
 TAR_SUFFIXES = (b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz")
 ZIP_SUFFIXES = (b".zip",)
+DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
+    b"\x1f\x8b": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
+    b"BZh": lambda stream: cast(IO[bytes], bz2.BZ2File(stream)),
+    b"\xfd7zXZ\0": lambda stream: cast(IO[bytes], lzma.LZMAFile(stream)),  # noqa: SIM115 - whoever gets it closes it
+}
+# What one header of a tar may take, and in the directory of a zip, on average, one entry.
+MAX_HEADER_BYTES = 2**20
+ENTRY_BYTES = 128
 READ_ERRORS = (
     OSError, EOFError, RuntimeError, NotImplementedError, ValueError,
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
@@ -49,7 +59,7 @@ class Bounds:
 
     def __init__(self, path: bytes, max_members: int, max_bytes: int) -> None:
         self._path = path
-        self._members = self._max_members = max_members
+        self._members = self.max_members = max_members
         self._bytes = self._max_bytes = max_bytes
 
     def count(self, size: int) -> None:
@@ -58,14 +68,36 @@ class Bounds:
         self._bytes -= size
         if self._members < 0 or self._bytes < 0:
             raise ArchiveTooLargeError(
-                f"{os.fsdecode(self._path)!r} has more than {self._max_members:,} entries or {self._max_bytes:,} "
+                f"{os.fsdecode(self._path)!r} has more than {self.max_members:,} entries or {self._max_bytes:,} "
                 "bytes: unpack it yourself, or raise STARLIGHT_MAX_ARCHIVE_MEMBERS or STARLIGHT_MAX_ARCHIVE_BYTES"
             )
 
 
+class Sips:
+    """A stream of which at most `most` bytes are read at once: headers that announce more are not read into memory."""
+
+    def __init__(self, stream: IO[bytes], most: int) -> None:
+        self._stream = stream
+        self._most = most
+        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes, or the rest; raises ReadError where that is more than one may."""
+        if 0 <= size <= self._most:
+            return self._stream.read(size)
+        data = self._stream.read(self._most + 1)
+        if len(data) > self._most:
+            raise tarfile.ReadError(f"a header of more than {self._most:,} bytes")
+        return data
+
+
 def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
     try:
-        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:  # noqa: PTH123 - pathlib cannot hold bytes
+        # pathlib cannot hold bytes
+        with (
+            open(path, "rb") as stream,  # noqa: PTH123
+            zipfile.ZipFile(Sips(stream, max(limit, MAX_HEADER_BYTES, bounds.max_members * ENTRY_BYTES))) as archive,
+        ):
             for entry in archive.infolist():
                 bounds.count(min(entry.file_size, limit))
             for entry in archive.infolist():
@@ -77,8 +109,12 @@ def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
 
 def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
     try:
-        with open(path, "rb") as stream, tarfile.open(fileobj=stream) as archive:  # noqa: PTH123
-            compressed = archive.fileobj is not stream
+        with (
+            open(path, "rb") as file,  # noqa: PTH123
+            _decompressed(file) as stream,
+            tarfile.open(fileobj=cast(IO[bytes], Sips(stream, max(limit, MAX_HEADER_BYTES))), mode="r:") as archive,
+        ):
+            compressed = stream is not file
             unpacked = 0
             for entry in archive:
                 # Of a compressed archive all counts: what is not read of a member is unpacked to get to the next one.
@@ -87,11 +123,18 @@ def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
                 if not entry.isdir():
                     yield Member(entry.name, _read(partial(archive.extractfile, entry), limit))
             # tarfile takes any header that it cannot read for the end, which is a block of zeros.
-            archive.fileobj.seek(archive.offset)
-            if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            stream.seek(archive.offset)
+            if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
                 yield Member(None, None)
     except READ_ERRORS:
         yield Member(None, None)
+
+
+def _decompressed(file: IO[bytes]) -> IO[bytes]:
+    """Return the stream as it is before its compression, known by its first bytes, whatever the file's name."""
+    start = file.read(max(map(len, DECOMPRESSORS)))
+    file.seek(0)
+    return next((opened(file) for magic, opened in DECOMPRESSORS.items() if start.startswith(magic)), file)
 
 
 def _read(opened: Callable[[], IO[bytes] | None], limit: int) -> bytes | None:

@@ -1,9 +1,7 @@
 """Bodies that carry images: they are written to disk as they arrive, within limits, and become references there."""
 
 import json
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -111,10 +109,11 @@ def store_image(blobs: Blobs, settings: Settings, name: str, upload: UploadFile)
 
 def unpacked(blobs: Blobs, settings: Settings, path: Path) -> Iterator[str]:
     """Yield the references of an uploaded archive's members; raises a problem (422) where it is no such archive."""
-    looks = zipfile.is_zipfile(path) if path.suffix == ".zip" else tarfile.is_tarfile(path)
-    if not looks:
-        raise wrong_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
-    yield from Sources(blobs, settings).from_archive(bytes(path), f"file:///{path.name}#{path.name}")
+    whole = f"file:///{path.name}#{path.name}"
+    for number, reference in enumerate(Sources(blobs, settings).from_archive(bytes(path), whole)):
+        if number == 0 and reference == whole:
+            raise wrong_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
+        yield reference
 
 
 def listed(path: Path) -> Iterator[str]:

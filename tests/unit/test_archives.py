@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from producer.archives import ArchiveTooLargeError, Member, is_archive, unpack
+from producer.archives import MAX_HEADER_BYTES, ArchiveTooLargeError, Member, is_archive, unpack
 
 MAX_MEMBERS = 10
 MAX_BYTES = 100_000
@@ -324,3 +324,34 @@ def test_a_damaged_stream_within_a_tar_is_no_crash(tmp_path: Path) -> None:
     (tmp_path / "archive.tar.xz").write_bytes(lzma.compress(b"no tar at all " * 100))
 
     assert members(tmp_path / "archive.tar.xz") == [WHOLE_ARCHIVE]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_header_that_takes_more_than_a_header_may_is_not_read(tmp_path: Path, mode: Any) -> None:
+    path = tmp_path / "bomb.tar"
+    with tarfile.open(path, mode=mode) as archive:
+        archive.addfile(tarfile.TarInfo("first"))
+        entry = tarfile.TarInfo("second")
+        entry.pax_headers = {"comment": "a" * (MAX_HEADER_BYTES + 1)}
+        archive.addfile(entry)
+
+    assert [member.name for member in members(path)] == ["first", None]
+
+
+def test_a_zip_whose_directory_takes_more_than_its_entries_may_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(40):
+            entry = zipfile.ZipInfo(f"{number}")
+            entry.comment = b"a" * 2**15
+            archive.writestr(entry, b"")
+
+    assert members(path) == [Member(None, None)]
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_what_is_skipped_counts_as_unpacked_whatever_a_compressed_tar_is_called(tmp_path: Path, mode: Any) -> None:
+    path = write_tar(tmp_path / "bomb.tar", {"zeros": bytes(2 * MAX_BYTES)}, mode=mode)
+
+    with pytest.raises(ArchiveTooLargeError):
+        members(path)

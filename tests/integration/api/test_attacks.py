@@ -1,14 +1,18 @@
 """Who has no right gets nothing, and learns nothing."""
 
+import io
 import os
 import re
+import tarfile
 import uuid
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from limits.storage import RedisStorage
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine, text
 from starlette.testclient import TestClient
 
 from storage.keys import create_key, revoke_key
@@ -98,6 +102,57 @@ def test_a_link_that_changes_after_it_was_submitted_is_not_followed(ann: TestCli
         stored = connection.exec_driver_sql(f"SELECT refs FROM chunks WHERE job_id = '{job['id']}'").scalar_one()
 
     assert stored == [(root / "image").as_uri()]
+
+
+def tarred(entry: tarfile.TarInfo, data: bytes = b"", mode: Any = "w") -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:
+        archive.addfile(tarfile.TarInfo("first"))
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def entry(name: str, **fields: Any) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    for field, value in fields.items():
+        setattr(made, field, value)
+    return made
+
+
+def zipped(*names: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"bytes")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/zip", zipped("first", "../../../escaped")),
+        ("application/zip", zipped("first", "/tmp/escaped")),
+        ("application/zip", zipped("first", "..\\..\\escaped")),
+        ("application/x-tar", tarred(entry("../../../escaped"), b"bytes")),
+        ("application/x-tar", tarred(entry("escaped", type=tarfile.SYMTYPE, linkname="/etc/passwd"))),
+        ("application/x-tar", tarred(entry("escaped", type=tarfile.LNKTYPE, linkname="../../etc/passwd"))),
+        ("application/x-tar", tarred(entry("escaped", type=tarfile.CHRTYPE, devmajor=1, devminor=5))),
+        ("application/gzip", tarred(entry("escaped", pax_headers={"comment": "a" * 2**21}), mode="w:gz")),
+    ],
+)
+def test_members_of_archives_go_nowhere_and_reach_nothing(
+    ann: TestClient, engine: Engine, tmp_path: Path, kind: str, body: bytes
+) -> None:
+    job = ann.post("/v1/jobs", content=body, headers={"Content-Type": kind}).json()
+
+    with engine.connect() as connection:
+        query = text("SELECT unnest(refs) FROM chunks WHERE job_id = :id")
+        first, second = connection.execute(query, {"id": job["id"]}).scalars()
+    assert first.startswith("blob://")
+    assert second.startswith(("blob://", "file:///upload.tar#", "file:///upload.tar.gz#"))
+    stored = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.parent.parent.name for path in stored} == {"blobs"}
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(api: Api, api_settings: Settings) -> None:
