@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from research.benchmark.api import measure_api
 from research.benchmark.costs import measure_costs
 from research.benchmark.pictures import draw_images, draw_large_images, repeated
 from research.benchmark.plot import draw_plot
@@ -62,6 +63,7 @@ QUICK = Amounts(images=800, rounds=2, references=200_000, lone=20, bulk=10_000, 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["api"], help="api: the load that the API bears; else all the rest")
     parser.add_argument(
         "--device",
         default="cpu",
@@ -71,7 +73,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--plot", type=Path, help="draw the rates into this SVG file too")
     options = parser.parse_args()
-    figures = measure(QUICK if options.quick else WHOLE, devices_of(options.device))
+    devices = devices_of(options.device)
+    if options.what == "api":
+        figures = measure_load(QUICK if options.quick else WHOLE, devices)
+    else:
+        figures = measure(QUICK if options.quick else WHOLE, devices)
     if options.plot:
         draw_plot(figures, options.plot)
     print(json.dumps(figures) if options.json else table(figures))
@@ -115,6 +121,16 @@ def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
     }
 
 
+def measure_load(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
+    """Return what the API bears while these workers scan."""
+    with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        uris = draw_images(folder, QUICK.images)
+        with stage(folder) as running:
+            return measure_api(running, devices, uris, amounts.images)
+
+
 def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], rounds: int) -> dict[str, Any]:
     """Return images a minute with reuse, where such shares of a job's images (%) repeat others of it."""
     rates: dict[int, list[float]] = {share: [] for share in REPEATS}
@@ -132,6 +148,6 @@ def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], 
 
 def table(figures: dict[str, Any]) -> str:
     """Return the figures for people, beside the aims."""
-    lines = [f"{name:<36} {figures[name]!s:>12}   {aim}" for name, aim in AIMS.items()]
+    lines = [f"{name:<36} {figures[name]!s:>12}   {aim}" for name, aim in AIMS.items() if name in figures]
     lines += [f"{name:<36} {value!s:>12}" for name, value in figures.items() if name not in AIMS]
     return "\n".join([f"{'what':<36} {'measured':>12}   aim", *lines])

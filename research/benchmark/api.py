@@ -1,0 +1,156 @@
+"""What the API bears: lone images at a steady rate, a long list of references, and many open streams of events."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import numpy as np
+
+from producer.stack import Stack, api
+from research.benchmark.stage import POLL_S, Stage
+from storage.database import FINISHED, notifications
+from storage.embedded.ports import free_port
+from storage.figures import take_figures
+from storage.jobs import cancel_job
+from storage.keys import create_key
+from worker.devices import Device
+
+# A little more than the aim of 6,000 a minute: at the aim itself, nothing that was late could be caught up.
+POSTS_PER_SECOND = 110
+SENDERS = 32
+REFERENCES = 10_000
+STREAMS = 1000
+STREAMED_JOBS = 50
+TIMEOUT_S = 60
+
+
+def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int) -> dict[str, Any]:
+    """Return what the API bears with these workers beside it."""
+    with _serving(stage, Path(unquote(urlsplit(uris[0]).path)).parent) as (url, key):
+
+        async def measured() -> dict[str, Any]:
+            async with httpx.AsyncClient(
+                base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S, limits=httpx.Limits()
+            ) as client:
+                figures = await _streams(client, stage, uris)
+                stage.forget()
+                with stage.workers(devices):
+                    figures |= await _posts(client, stage, uris, posts)
+                    stage.forget()
+                    return figures | await _references(client, uris)
+
+        return asyncio.run(measured())
+
+
+@contextmanager
+def _serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
+    """Run the API within the block; yield its address and a key for it."""
+    key = create_key(stage.engine, "bench", ["submit", "read"])
+    port = free_port()
+    environment = {
+        **stage.environment,
+        "STARLIGHT_API_PORT": str(port),
+        "STARLIGHT_API_ROOTS": json.dumps([str(root)]),
+        "STARLIGHT_RATE_LIMIT_PER_MINUTE": str(10**6),
+    }
+    url = f"http://127.0.0.1:{port}"
+    with Stack([api()], environment, stage.settings.data_dir / "logs"):
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                httpx.get(f"{url}/openapi.json").raise_for_status()
+                break
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    sys.exit(f"bench: no API within {TIMEOUT_S} s; see {stage.settings.data_dir / 'logs'}")
+                time.sleep(POLL_S)
+        yield url, key
+
+
+async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str]) -> dict[str, Any]:
+    """Return how many streams were open at once, each of which heard of its job's start and of its end."""
+    jobs = [stage.submit([uris[number]]) for number in range(STREAMED_JOBS)]
+    opened = asyncio.Barrier(STREAMS + 1)
+
+    async def follow(number: int) -> bool:
+        names = []
+        async with client.stream("GET", f"/v1/jobs/{jobs[number % STREAMED_JOBS]}/events") as stream:
+            async for line in stream.aiter_lines():
+                if line.startswith("event: "):
+                    names.append(line.removeprefix("event: "))
+                    if len(names) == 1:
+                        await opened.wait()
+        return names[0] == "progress" and names[-1] == "done"
+
+    streams = [asyncio.create_task(follow(number)) for number in range(STREAMS)]
+    await asyncio.wait_for(opened.wait(), TIMEOUT_S)
+    for job_id in jobs:
+        cancel_job(stage.engine, job_id)
+    return {"api_streams": sum(await asyncio.gather(*streams))}
+
+
+async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], count: int) -> dict[str, Any]:
+    """Return images a minute, each uploaded by a request of its own at its time, and how long (ms) those took."""
+    requests = [_post(client, uris[number % len(uris)]) for number in range(count)]
+    took = []
+    started = time.perf_counter()
+    numbers = iter(range(count))
+
+    async def send() -> None:
+        # Not by the client, which would take as much of the machine as the API.
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        for number in numbers:
+            # From when it was due, so that waiting for a free sender counts too.
+            due = started + number / POSTS_PER_SECOND
+            await asyncio.sleep(due - time.perf_counter())
+            writer.write(requests[number])
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            answer = await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+            assert head.startswith(b"http/1.1 202 "), answer
+            took.append(1000 * (time.perf_counter() - due))
+        writer.close()
+
+    await asyncio.gather(*(send() for _ in range(SENDERS)))
+    for _ in notifications(stage.engine, (FINISHED,), POLL_S):
+        finished = take_figures(stage.engine).outcomes
+        assert not finished["error"]
+        if sum(finished.values()) == count:
+            break
+    return {
+        "api_posts": count,
+        "api_posts_per_minute": round(60 * count / (time.perf_counter() - started)),
+        **{f"api_post_p{p}_ms": round(float(np.percentile(took, p)), 1) for p in (50, 99)},
+    }
+
+
+def _post(client: httpx.AsyncClient, uri: str) -> bytes:
+    """Return a whole request that uploads this image."""
+    image = Path(unquote(urlsplit(uri).path)).read_bytes()
+    form = (
+        b'--part\r\nContent-Disposition: form-data; name="image"; filename="one.image"\r\n\r\n%b\r\n--part--\r\n'
+        % image
+    )
+    head = [
+        "POST /v1/jobs HTTP/1.1",
+        f"Host: {client.base_url.host}",
+        f"Authorization: {client.headers['Authorization']}",
+        "Content-Type: multipart/form-data; boundary=part",
+        f"Content-Length: {len(form)}",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + form
+
+
+async def _references(client: httpx.AsyncClient, uris: Sequence[str]) -> dict[str, Any]:
+    """Return how long (s) it took until a job of many references was accepted."""
+    lines = "".join(json.dumps({"uri": uris[number % len(uris)]}) + "\n" for number in range(REFERENCES))
+    started = time.perf_counter()
+    answer = await client.post("/v1/jobs", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status_code == 202, answer.text
+    return {f"api_job_of_{REFERENCES}_s": round(time.perf_counter() - started, 3)}
