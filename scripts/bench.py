@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure throughput, latency, memory and start times: `scripts/bench.py [--quick] [--json] [--device cuda]`."""
+"""Measure throughput, latency, memory and start times: `scripts/bench.py [api] [--quick] [--json] [--device cuda]`."""
 
 import os
 import sys

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from storage.database import FINISHED, SUBMITTED
+from storage.database import FINISHED, SUBMITTED, reading
 from storage.verdicts import VERDICT_COLUMNS, NewVerdict, columns_of
 
 DISPATCH_LOCK = 0x44495350
@@ -39,7 +39,7 @@ class Claim:
 
 def count_losses(engine: Engine, chunk_id: uuid.UUID) -> int | None:
     """Return how often the chunk was lost, or None where it cannot be claimed."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         query = text("SELECT losses FROM chunks WHERE id = :id AND state IN ('pending', 'dispatched')")
         return connection.execute(query, {"id": chunk_id}).scalar()
 
@@ -217,7 +217,7 @@ PICK = text("""
 
 def count_in_flight(engine: Engine) -> int:
     """Return how many chunks are dispatched or running, each of which has a message in Redis."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         query = text("SELECT count(*) FROM chunks WHERE state IN ('dispatched', 'running')")
         return int(connection.execute(query).scalar_one())
 

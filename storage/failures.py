@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, text
 
-from storage.database import SUBMITTED
+from storage.database import SUBMITTED, reading
 from storage.error_codes import FAILURES
 from storage.jobs import Submission
 from storage.verdicts import VerdictFilter
@@ -22,7 +22,7 @@ def count_failures(engine: Engine, wanted: VerdictFilter) -> dict[str, int]:
         SELECT error_code, count(*) AS images FROM verdicts WHERE outcome = 'error' AND {where}
         GROUP BY error_code ORDER BY count(*) DESC, error_code
     """)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         return {row.error_code: row.images for row in connection.execute(query, parameters)}
 
 
@@ -93,6 +93,6 @@ COPY_FAILED = text("""
 
 def list_retries(engine: Engine, job_id: uuid.UUID) -> list[uuid.UUID]:
     """Return the jobs that scanned failed images of this one again, oldest first."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         query = text("SELECT id FROM jobs WHERE retry_of = :id ORDER BY id")
         return list(connection.execute(query, {"id": job_id}).scalars())

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
 
-from storage.database import FINISHED, SUBMITTED
+from storage.database import FINISHED, SUBMITTED, reading
 
 
 class EmptyJobError(ValueError):
@@ -120,12 +120,14 @@ def submit_job(
         total = _copy_chunks(connection, job_id, submitter, priority, references, chunk_size)
         if total == 0:
             raise EmptyJobError("there is no image to scan")
-        connection.execute(text("UPDATE jobs SET total = :total WHERE id = :id"), {"total": total, "id": job_id})
+        connection.execute(
+            text("UPDATE jobs SET total = :total WHERE id = :id RETURNING pg_notify(:channel, '')"),
+            {"total": total, "id": job_id, "channel": SUBMITTED},
+        )
         if webhook is not None:
             connection.execute(
                 text("INSERT INTO webhooks (job_id, url) VALUES (:id, :url)"), {"id": job_id, "url": webhook}
             )
-        connection.execute(text(f"NOTIFY {SUBMITTED}"))
     return Submission(job_id, total, created=True)
 
 
@@ -172,7 +174,7 @@ JOB_COLUMNS = ", ".join(field.name for field in fields(JobStatus))
 
 def get_job(engine: Engine, job_id: uuid.UUID) -> JobStatus | None:
     """Return the job, or None where there is none with this id."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         row = connection.execute(text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = :id"), {"id": job_id}).mappings()
         found = row.one_or_none()
     return _status(found) if found else None
@@ -180,7 +182,7 @@ def get_job(engine: Engine, job_id: uuid.UUID) -> JobStatus | None:
 
 def count_finished(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Return how many references of each of these jobs have their verdict; jobs that do not exist are left out."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         query = text("SELECT id, clean + stego + error AS finished FROM jobs WHERE id = ANY(:ids)")
         return {row.id: row.finished for row in connection.execute(query, {"ids": list(job_ids)})}
 
@@ -191,7 +193,7 @@ def list_jobs(
     """Return the newest jobs, newest first: of one submitter, and older than a job, where these are given."""
     narrowed = {"submitter = :submitter": submitter, "id < :before": before}
     where = " AND ".join(condition for condition, value in narrowed.items() if value is not None) or "true"
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(
             text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE {where} ORDER BY id DESC LIMIT :limit"),
             {"limit": limit, "submitter": submitter, "before": before},
@@ -214,7 +216,7 @@ def count_waiting(engine: Engine, submitter: str) -> Waiting:
             coalesce(sum(total - clean - stego - error), 0) AS all_together
         FROM jobs WHERE state IN ('pending', 'running')
     """)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         row = connection.execute(query, {"submitter": submitter}).one()
     return Waiting(row.own, row.all_together)
 
@@ -266,7 +268,7 @@ CANCEL_JOB = text("""
 
 def audit_jobs(engine: Engine, job_ids: Sequence[uuid.UUID] | None = None) -> Iterator[Audit]:
     """Yield the accounting of these jobs, or of all: one query per job."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         if job_ids is None:
             job_ids = list(connection.execute(text("SELECT id FROM jobs ORDER BY id")).scalars())
         for job_id in job_ids:

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from storage.database import reading
 from storage.schema import SCOPES
 
 PREFIX_BYTES = 6
@@ -61,7 +62,7 @@ def create_key(engine: Engine, name: str, scopes: Sequence[str]) -> str:
 
 def list_keys(engine: Engine) -> list[ApiKey]:
     """Return all keys, those that were revoked too, oldest first."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(
             text("SELECT name, prefix, scopes, created_at, revoked_at FROM api_keys ORDER BY created_at, prefix")
         )
@@ -82,7 +83,7 @@ def revoke_key(engine: Engine, name: str) -> None:
 def find_key(engine: Engine, key: str) -> ApiKey | None:
     """Return the key if it is in use, else None; how long that takes says nothing about stored secrets."""
     prefix = key.split("_")[1] if key.count("_") == 2 and key.isascii() and key.isprintable() else ""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         row = connection.execute(
             text("SELECT name, prefix, sha256, scopes, created_at FROM api_keys WHERE prefix = :prefix"
                  " AND revoked_at IS NULL"),

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from storage.database import reading
 from storage.workers import SILENT_LEASES
 
 SHIPPED = "shipped"
@@ -101,7 +102,7 @@ def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
 
 def list_models(engine: Engine, lease_s: float) -> list[ListedModel]:
     """Return all models, the newest first."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         used = _newest_use(connection)
         rows = connection.execute(
             text("""
@@ -168,7 +169,7 @@ def roll_back(engine: Engine, used_by: str) -> str:
 
 def model_in_use(engine: Engine) -> ModelUse | None:
     """Return the newest use, or None where no model was ever chosen."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         return _newest_use(connection)
 
 

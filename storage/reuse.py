@@ -5,6 +5,7 @@ from dataclasses import fields
 
 from sqlalchemy import Engine, text
 
+from storage.database import reading
 from storage.verdicts import NewVerdict
 
 REUSED = ", ".join(f"found.{field.name}" for field in fields(NewVerdict))
@@ -27,6 +28,6 @@ def recall_verdicts(
     engine: Engine, model_id: int, digests: Sequence[bytes], threshold: float | None
 ) -> dict[bytes, NewVerdict]:
     """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, without one, the model's."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(RECALL, {"digests": list(digests), "model_id": model_id, "threshold": threshold})
         return {verdict.sha256: verdict for row in rows if (verdict := NewVerdict(*row)).sha256}

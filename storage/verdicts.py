@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, RowMapping, text
 
+from storage.database import reading
+
 PAGE = 1000
 
 
@@ -178,7 +180,7 @@ def _page(engine: Engine, wanted: VerdictFilter, limit: int, after: Position | N
         where += f" AND {BEHIND_IN_JOB if wanted.job_id else BEHIND}"
         parameters |= {f"after_{name}": value for name, value in after._asdict().items()}
     query = text(f"{SELECT} WHERE {where} ORDER BY {order} LIMIT :limit")
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         return [record(row) for row in connection.execute(query, {**parameters, "limit": limit}).mappings()]
 
 
@@ -213,7 +215,7 @@ def verdicts_landed(
         {SELECT} WHERE verdicts.job_id = :job_id AND (landed, ordinal) > (:landed, :ordinal)
         ORDER BY landed, ordinal LIMIT :limit
     """)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query, {"job_id": job_id, "limit": limit, **after._asdict()}).mappings()
         return [(Place(row["landed"], row["ordinal"]), record(row)) for row in rows]
 
@@ -221,6 +223,6 @@ def verdicts_landed(
 def verdicts_between(engine: Engine, job_id: uuid.UUID, first: int, last: int) -> list[Record]:
     """Return the verdicts of a job with ordinals from `first` to `last`, in order; gaps are where none is yet."""
     query = text(f"{SELECT} WHERE job_id = :job_id AND ordinal BETWEEN :first AND :last ORDER BY ordinal")
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query, {"job_id": job_id, "first": first, "last": last}).mappings()
         return [record(row) for row in rows]

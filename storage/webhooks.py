@@ -10,6 +10,8 @@ from datetime import datetime
 
 from sqlalchemy import Engine, text
 
+from storage.database import reading
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -85,7 +87,7 @@ def webhook_failed(engine: Engine, delivery: Delivery, reason: str, pause_s: flo
 
 def get_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState | None:
     """Return the state of the job's webhook, or None where it names none."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         row = connection.execute(
             text("""
                 SELECT url, attempts, next_attempt_at, delivered_at, given_up_at, last_error

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Engine, text
 
+from storage.database import reading
+
 # A worker reports several times within its lease; one that was silent for two leases is counted as gone.
 SILENT_LEASES = 2
 FORGET_AFTER_S = 3600
@@ -45,7 +47,7 @@ def remove_worker(engine: Engine, name: str) -> None:
 
 def live_workers(engine: Engine, lease_s: float) -> Sequence[LiveWorker]:
     """Return the workers that reported lately, by name."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(
             text("""
                 SELECT workers.name, device, seen_at, models.name || '-' || models.version, models.sha256

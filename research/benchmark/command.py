@@ -41,6 +41,10 @@ AIMS = {
     "dispatcher_start_s": "<= 1.5",
     "exporter_start_s": "<= 1.5",
     "api_start_s": "<= 1.5",
+    "api_posts_per_minute": ">= 6000",
+    "api_post_p99_ms": "<= 250",
+    "api_job_of_10000_s": "<= 1",
+    "api_streams": ">= 1000",
 }
 
 
