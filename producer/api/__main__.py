@@ -1,8 +1,12 @@
 """`python -m producer.api`: serve the API until told to stop."""
 
 import logging
+import socket
+import sys
+from contextlib import suppress
 
 import uvicorn
+from fastapi import FastAPI
 from limits.storage import RedisStorage
 
 from producer.api.app import create_app
@@ -17,6 +21,17 @@ CONNECTIONS = 16
 MAX_HEAD_BYTES = 64 * 2**10
 
 
+class Server(uvicorn.Server):
+    """Ends streams of events when it is told to stop; it would wait for them otherwise."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, and end those that are served."""
+        app = self.config.app
+        assert isinstance(app, FastAPI)
+        app.state.feeds.close()
+        await super().shutdown(sockets)
+
+
 def main() -> None:
     """Serve on the configured address."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
@@ -25,7 +40,7 @@ def main() -> None:
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
     engine = connect(configured.database_url, pool_size=CONNECTIONS, application="starlight api")
     service = Service(engine, Blobs(configured.blobs()), configured, RedisStorage(configured.redis_url))
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(service),
         host=configured.api_host,
         port=configured.api_port,
@@ -35,6 +50,11 @@ def main() -> None:
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_graceful_shutdown=10,
     )
+    server = Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(1)
 
 
 main()

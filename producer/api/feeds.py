@@ -121,14 +121,20 @@ class Hub:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._closed.set()
+        self.close()
         await to_thread.run_sync(self._thread.join, 2 * POLL_S)
+
+    def close(self) -> None:
+        """End all streams; their readers come again and go on behind the last event that they have seen."""
+        self._closed.set()
+        for job_id in self._feeds:
+            self._changed(job_id)
 
     async def events(self, job_id: uuid.UUID, after: Place) -> AsyncIterator[bytes]:
         """Yield the verdicts of a job behind this place as they land, its progress where it changed, and its end."""
         with self._following(job_id) as feed:
             told = None
-            while True:
+            while not self._closed.is_set():
                 moment = feed.moment
                 # The job before its verdicts: once it has ended, none lands behind those that are read then.
                 job = await moment.job()

@@ -101,6 +101,29 @@ def test_a_stream_goes_on_behind_any_event_it_has_seen(engine: Engine) -> None:
         assert [name for name, _, _ in rest[-2:]] == ["progress", "done"]
 
 
+def test_streams_end_when_the_server_is_to_stop_and_go_on_at_the_next(engine: Engine) -> None:
+    job_id = submitted(engine, 8)
+
+    async def until_closed(hub: Hub) -> list[Event]:
+        seen = []
+        async for data in hub.events(job_id, FIRST):
+            seen += parsed(data)
+            if ordinals(seen):
+                hub.close()
+            else:
+                await asyncio.to_thread(finish_next, engine)
+        return seen
+
+    first = following(engine, until_closed)
+    finish_next(engine)
+    place = Place(*map(int, next(event_id for name, event_id, _ in reversed(first) if name == "verdict").split("-")))
+    second = following(engine, lambda hub: collected(hub, job_id, place))
+
+    assert ordinals(first) == [4, 5, 6, 7]
+    assert ordinals(second) == [0, 1, 2, 3]
+    assert [name for name, _, _ in first + second].count("done") == 1
+
+
 def test_a_thousand_streams_share_what_is_read(engine: Engine) -> None:
     job_id = submitted(engine, 8)
     others = [submitted(engine, 1) for _ in range(100)]
