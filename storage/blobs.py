@@ -38,12 +38,16 @@ class Blobs:
 
     def get(self, digest: str, limit: int) -> bytes:
         """Return the first `limit` bytes of a blob; raises FileNotFoundError where there is none of this digest."""
-        path = self._path(digest)
-        size = obstore.head(self._store, path)["size"]
-        if size == 0:
-            return b""
-        return bytes(obstore.get_range(self._store, path, start=0, end=min(size, limit)))
+        return read_object(self._store, self._path(digest), limit)
 
     @staticmethod
     def _path(digest: str) -> str:
         return f"{digest[:2]}/{digest}"
+
+
+def read_object(store: ObjectStore, path: str, limit: int) -> bytes:
+    """Return the first `limit` bytes of an object; raises FileNotFoundError where there is none."""
+    size = obstore.head(store, path)["size"]
+    if size == 0:
+        return b""
+    return bytes(obstore.get_range(store, path, start=0, end=min(size, limit)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from storage.database import FINISHED, SUBMITTED, reading
-from storage.verdicts import VERDICT_COLUMNS, NewVerdict, columns_of
+from storage.verdicts import LOCK_JOB, VERDICT_COLUMNS, NewVerdict, columns_of
 
 DISPATCH_LOCK = 0x44495350
 
@@ -97,8 +97,6 @@ def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], p
         )
 
 
-# The job stays locked from here to the commit, so that its verdicts become visible in the order of `landed`.
-LOCK_JOB = "SELECT id, clean + stego + error AS landed FROM jobs"
 LISTED = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in VERDICT_COLUMNS.items())
 
 FINISH = text(f"""
@@ -110,7 +108,7 @@ FINISH = text(f"""
         WHERE id = :id AND attempt = :attempt AND state = 'running'
         RETURNING job_id
     ), locked AS (
-        {LOCK_JOB} WHERE id = (SELECT job_id FROM ended) FOR NO KEY UPDATE
+        {LOCK_JOB.format(job="(SELECT job_id FROM ended)")}
     ), written AS (
         INSERT INTO verdicts (job_id, landed, {", ".join(VERDICT_COLUMNS)})
         SELECT locked.*, listed.* FROM locked, unnest({LISTED}) AS listed
@@ -282,7 +280,7 @@ CONVICT = text(f"""
     WITH ended AS (
         UPDATE chunks SET state = 'done' WHERE id = :id RETURNING job_id, first_ordinal, refs
     ), locked AS (
-        {LOCK_JOB} WHERE id = (SELECT job_id FROM ended) FOR NO KEY UPDATE
+        {LOCK_JOB.format(job="(SELECT job_id FROM ended)")}
     ), written AS (
         INSERT INTO verdicts (job_id, landed, ordinal, uri, outcome, error_code, error_detail)
         SELECT locked.*, first_ordinal, refs[1], 'error', 'worker_crash',

@@ -11,6 +11,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from storage.database import FINISHED, SUBMITTED, reading
+from storage.verdicts import LOCK_JOB
 
 
 class EmptyJobError(ValueError):
@@ -248,9 +249,9 @@ OPEN_CHUNKS = text("""
     SELECT EXISTS (SELECT FROM chunks WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running'))
 """)
 
-CANCEL_JOB = text("""
+CANCEL_JOB = text(f"""
     WITH locked AS (
-        SELECT id, clean + stego + error AS landed FROM jobs WHERE id = :id FOR NO KEY UPDATE
+        {LOCK_JOB.format(job=":id")}
     ), written AS (
         INSERT INTO verdicts (job_id, landed, ordinal, uri, outcome, error_code, error_detail)
         SELECT locked.*, first_ordinal + position - 1, uri, 'error', 'cancelled', 'the job was cancelled'

@@ -194,6 +194,10 @@ BEHIND = """
 """
 
 
+# The job stays locked from here to the commit, so that its verdicts become visible in the order of `landed`.
+LOCK_JOB = "SELECT id, clean + stego + error AS landed FROM jobs WHERE id = {job} FOR NO KEY UPDATE"
+
+
 class Place(NamedTuple):
     """Where a verdict stands in the order in which those of its job were stored; see `storage.schema.Verdict`."""
 

@@ -4,23 +4,18 @@ import os
 from functools import cache
 from urllib.parse import unquote, urlsplit
 
-import obstore
 from obstore.store import S3Store
 
-from storage.blobs import CLIENT, RETRIES
+from storage.blobs import CLIENT, RETRIES, read_object
 
 # Where credentials may come from; without any of these, asking a cloud's metadata service for them takes minutes.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
 
-def read_object(uri: str, limit: int) -> bytes:
+def read_from_bucket(uri: str, limit: int) -> bytes:
     """Return the first `limit` bytes of an object; raises what `obstore` raises."""
     parts = urlsplit(uri)
-    store, path = bucket(parts.netloc), unquote(parts.path.lstrip("/"))
-    size = obstore.head(store, path)["size"]
-    if size == 0:
-        return b""
-    return bytes(obstore.get_range(store, path, start=0, end=min(size, limit)))
+    return read_object(bucket(parts.netloc), unquote(parts.path.lstrip("/")), limit)
 
 
 @cache

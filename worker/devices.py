@@ -57,8 +57,11 @@ def visible_devices() -> list[Device]:
     """Return every visible GPU or, where there is none, `cpu0`, `cpu1`, … for each core, up to `MAX_CPU_WORKERS`."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = _count_gpus() if listed is None else len(_named(listed))
-    if count:
-        return [Device("gpu", index) for index in range(count)]
+    return [Device("gpu", index) for index in range(count)] or cpu_devices()
+
+
+def cpu_devices() -> list[Device]:
+    """Return `cpu0`, `cpu1`, … for each core, up to `MAX_CPU_WORKERS`."""
     return [Device("cpu", index) for index in range(min(usable_cores(), MAX_CPU_WORKERS))]
 
 

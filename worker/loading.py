@@ -13,7 +13,7 @@ from obstore.exceptions import GenericError, JoinError
 
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
-from worker.buckets import read_object
+from worker.buckets import read_from_bucket
 from worker.fetching import Fetcher
 from worker.image_error import ImageError
 
@@ -99,7 +99,7 @@ class Loader:
 
     def _read_object(self, uri: str) -> bytes:
         with told("the bucket", "there is no such object in the bucket"):
-            return read_object(uri, self._max_bytes + 1)
+            return read_from_bucket(uri, self._max_bytes + 1)
 
     def _too_large(self, size: str) -> ImageError:
         return ImageError(ErrorCode.TOO_LARGE, f"{size}; the limit is {self._max_bytes:,}")

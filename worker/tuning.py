@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from storage.embedded.servers import make_data_dir, write_whole
 from storage.settings import Settings, settings
+from storage.verdicts import NewVerdict
 from worker.devices import Device
 from worker.scanner import Scanner
 from worker.v4.card import DEFAULT_MODEL
@@ -52,16 +54,20 @@ def draw_pictures(folder: Path) -> list[str]:
 def images_per_minute(detector: Detector, configured: Settings, uris: Sequence[str]) -> float:
     """Return how fast one worker's pipeline scans with these settings."""
     torch.set_num_threads(configured.torch_threads)
-    size = configured.chunk_size
-    chunks = [list(enumerate(uris[start : start + size])) for start in range(0, len(uris), size)]
     scanner = Scanner(detector, 0, configured)
-    with ThreadPoolExecutor(configured.chunks_in_flight) as pool:
-        started = time.perf_counter()
-        for _ in pool.map(scanner.scan, chunks):
-            pass
-        seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    scan_in_chunks(scanner, configured, uris)
+    seconds = time.perf_counter() - started
     scanner.close()
     return 60 * len(uris) / seconds
+
+
+def scan_in_chunks(scanner: Scanner, configured: Settings, uris: Sequence[str]) -> list[NewVerdict]:
+    """Scan as a worker does, so many chunks at once, without a queue; return the verdicts."""
+    size = configured.chunk_size
+    chunks = [list(enumerate(uris[start : start + size], start)) for start in range(0, len(uris), size)]
+    with ThreadPoolExecutor(configured.chunks_in_flight) as pool:
+        return [verdict for verdicts in pool.map(scanner.scan, chunks) for verdict in verdicts]
 
 
 def measured(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> list[float]:
@@ -116,12 +122,9 @@ def main(device_name: str, file: str) -> None:
     chosen = tune(device, configured)
     lines = [f"STARLIGHT_{name.upper()}={value}\n" for name, value in chosen.items()]
     path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_suffix(".new")
-    written.write_text(
-        f"# Found by `starlight worker --tune` for {device}, {configured.cores} cores.\n" + "".join(lines)
-    )
-    written.replace(path)
+    make_data_dir(path.parent)
+    found = f"# Found by `starlight worker --tune` for {device}, {configured.cores} cores.\n"
+    write_whole(path, found + "".join(lines))
     print(f"written to {path}:\n{''.join(lines)}", end="")
 
 

@@ -6,7 +6,8 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from research.benchmark.stage import Stage, stage
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
 from storage.settings import usable_cores
-from worker.devices import MAX_CPU_WORKERS, Device, visible_devices
+from worker.devices import Device, cpu_devices, visible_devices
 
 REPEATS = (0, 30, 90)
 # What the project aims at, on two cores without a GPU: at least, or at most.
@@ -77,11 +78,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--plot", type=Path, help="draw the rates into this SVG file too")
     options = parser.parse_args()
-    devices = devices_of(options.device)
-    if options.what == "api":
-        figures = measure_load(QUICK if options.quick else WHOLE, devices)
-    else:
-        figures = measure(QUICK if options.quick else WHOLE, devices)
+    if options.what == "api" and options.plot:
+        parser.error("there is no picture of the API's load")
+    measured = measure_load if options.what == "api" else measure
+    figures = measured(QUICK if options.quick else WHOLE, devices_of(options.device))
     if options.plot:
         draw_plot(figures, options.plot)
     print(json.dumps(figures) if options.json else table(figures))
@@ -90,30 +90,37 @@ def main() -> None:
 def devices_of(name: str) -> list[Device]:
     """Return the devices that a name stands for; raises DeviceError."""
     if name == "cpu":
-        return [Device("cpu", index) for index in range(min(usable_cores(), MAX_CPU_WORKERS))]
+        return cpu_devices()
     if name == "cuda":
         return [device for device in visible_devices() if device.kind == "gpu"] or [Device("gpu", 0)]
     return [Device.parse(name)]
 
 
-def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
-    """Return all figures."""
+@contextmanager
+def drawn(images: int) -> Iterator[tuple[Stage, list[str], Path]]:
+    """Yield a stage, references to so many drawn images, and the folder that all is in."""
     with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        uris = draw_images(folder, amounts.images)
-        few = max(1, amounts.rounds // 2)
+        uris = draw_images(folder, images)
         with stage(folder) as running:
-            figures = measure_throughput(running, devices, uris, amounts.rounds)
-            figures |= measure_submission(running, amounts.references, few)
-            running.forget()
-            with running.workers(devices):
-                figures |= measure_costs(running, devices, uris, few)
-                figures |= measure_lone_images(running, uris, amounts.lone, amounts.bulk)
-                figures |= measure_backlog(running, uris, amounts.references, few)
-                figures |= measure_memory(running, draw_large_images(folder, amounts.large))
-            figures |= measure_repeats(running, devices, uris, amounts.rounds)
-            figures |= measure_starts(running, few)
+            yield running, uris, folder
+
+
+def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
+    """Return all figures."""
+    few = max(1, amounts.rounds // 2)
+    with drawn(amounts.images) as (running, uris, folder):
+        figures = measure_throughput(running, devices, uris, amounts.rounds)
+        figures |= measure_submission(running, amounts.references, few)
+        running.forget()
+        with running.workers(devices):
+            figures |= measure_costs(running, devices, uris, few)
+            figures |= measure_lone_images(running, uris, amounts.lone, amounts.bulk)
+            figures |= measure_backlog(running, uris, amounts.references, few)
+            figures |= measure_memory(running, draw_large_images(folder, amounts.large))
+        figures |= measure_repeats(running, devices, uris, amounts.rounds)
+        figures |= measure_starts(running, few)
     return figures | {
         "images": amounts.images,
         "rounds": amounts.rounds,
@@ -127,12 +134,8 @@ def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
 
 def measure_load(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
     """Return what the API bears while these workers scan."""
-    with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        uris = draw_images(folder, QUICK.images)
-        with stage(folder) as running:
-            return measure_api(running, devices, uris, amounts.images)
+    with drawn(QUICK.images) as (running, uris, _):
+        return measure_api(running, devices, uris, amounts.images)
 
 
 def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], rounds: int) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """Where the processor time of one image goes: the stages of the pipeline, and the processes around it."""
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from research.benchmark.processes import Process, processes
 from research.benchmark.stage import Stage
 from storage.blobs import Blobs
 from worker.budget import Budget
@@ -22,7 +21,6 @@ from worker.v4.planes import Planes, extract_planes
 from worker.v4.streams import compute, stack
 
 BATCH = 64
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def measure_costs(stage: Stage, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
@@ -89,29 +87,18 @@ class Clock:
 def _processes(stage: Stage) -> dict[str, float]:
     """Return the processor seconds that each kind of process of the stack has taken so far."""
     spent: dict[str, float] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            parent, times = _status(folder)
-        except OSError:
-            continue
-        name = _kind(arguments, parent, stage)
-        if name:
-            spent[name] = spent.get(name, 0.0) + times
+    for process in processes():
+        if name := _kind(process, stage):
+            spent[name] = spent.get(name, 0.0) + process.processor_s
     return spent
 
 
-def _status(folder: Path) -> tuple[int, float]:
-    values = (folder / "stat").read_text().rpartition(")")[2].split()
-    return int(values[1]), (int(values[11]) + int(values[12])) / TICKS
-
-
-def _kind(arguments: str, parent: int, stage: Stage) -> str | None:
-    if parent == os.getpid():
-        if "-m worker " in arguments:
-            return "worker"
-        if " dispatcher" in arguments:
-            return "dispatcher"
+def _kind(process: Process, stage: Stage) -> str | None:
+    arguments = process.arguments
+    if process.is_worker:
+        return "worker"
+    if process.is_ours and " dispatcher" in arguments:
+        return "dispatcher"
     if arguments.startswith("postgres:") or ("postgres" in arguments and str(stage.settings.data_dir) in arguments):
         return "postgresql"
     return "redis" if "redis-server" in arguments or "valkey-server" in arguments else None

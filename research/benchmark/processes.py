@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,44 @@ from research.benchmark.stage import Stage
 
 PATIENCE_S = 30.0
 LOOK_EVERY_S = 0.005
+TICKS = os.sysconf("SC_CLK_TCK")
 LISTENERS = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'starlight listener'")
 
 
-def worker_peaks_mib() -> list[float]:
-    """Return the peak memory of each worker process that this process started."""
-    peaks = []
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of this machine: how it was started, the processor time that it took, and its peak memory."""
+
+    arguments: str
+    is_ours: bool
+    processor_s: float
+    peak_mib: float
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it is a worker that this process started."""
+        return self.is_ours and "-m worker " in self.arguments
+
+
+def processes() -> Iterator[Process]:
+    """Yield the processes of this machine."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
+            arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            # From the third field of proc(5) on: the second, the name in parentheses, may hold anything.
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
             status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
-            arguments = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(status["PPid"]) == os.getpid() and arguments[1:3] == [b"-m", b"worker"]:
-            peaks.append(int(status["VmHWM"].split()[0]) / 1024)
-    return peaks
+        processor_s = (int(fields[11]) + int(fields[12])) / TICKS
+        peak_mib = int(status.get("VmHWM", "0").split()[0]) / 1024
+        yield Process(arguments, int(fields[1]) == os.getpid(), processor_s, peak_mib)
 
 
 def measure_memory(stage: Stage, large: Sequence[str]) -> dict[str, Any]:
     """Scan large images too; return the peak memory (MiB) of the worker that took most since it started."""
     stage.finish(stage.submit(large))
-    return {"worker_peak_mib": round(max(worker_peaks_mib(), default=0.0))}
+    return {"worker_peak_mib": round(max((each.peak_mib for each in processes() if each.is_worker), default=0.0))}
 
 
 def measure_starts(stage: Stage, rounds: int) -> dict[str, Any]:

@@ -63,11 +63,10 @@ class Stage:
             if job.ended or (images is not None and job.finished >= images):
                 return
 
-    def forget(self, job_id: uuid.UUID | None = None) -> None:
-        """Delete a job, or all jobs, with what waits of them and their verdicts."""
+    def forget(self) -> None:
+        """Delete all jobs, with what waits of them and their verdicts."""
         with self.engine.begin() as connection:
-            condition = "true" if job_id is None else "id = :id"
-            connection.execute(text(f"DELETE FROM jobs WHERE {condition}"), {} if job_id is None else {"id": job_id})
+            connection.execute(text("DELETE FROM jobs"))
 
 
 @contextmanager

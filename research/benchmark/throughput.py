@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from research.benchmark.stage import Stage
 from storage.settings import Settings, usable_cores
 from worker.devices import Device
 from worker.scanner import Scanner
+from worker.tuning import scan_in_chunks
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
 Way = Callable[[Sequence[str]], None]
 # Ways that take several times as long scan a part of the images.
+SLOW = ("process_pool", "celery_per_image")
 SLOW_SHARE = 4
 SPAWN = multiprocessing.get_context("spawn")
 GROUP = 64
@@ -41,8 +43,8 @@ def measure_throughput(stage: Stage, devices: Sequence[Device], uris: Sequence[s
             "end_to_end": lambda images: stage.finish(stage.submit(images)),
             "in_process": running.enter_context(in_process(stage.settings, devices[0])),
             "decode_only": running.enter_context(decode_only(stage.settings)),
-            "process_pool": part_of(running.enter_context(process_pool(stage.settings, devices[0]))),
-            "celery_per_image": part_of(running.enter_context(celery_per_image(stage, devices[0]))),
+            "process_pool": running.enter_context(process_pool(stage.settings, devices[0])),
+            "celery_per_image": running.enter_context(celery_per_image(stage, devices[0])),
         }
         rates = alternate(ways, uris, rounds)
     figures: dict[str, Any] = {"images_per_minute": round(statistics.median(rates["end_to_end"]))}
@@ -51,20 +53,15 @@ def measure_throughput(stage: Stage, devices: Sequence[Device], uris: Sequence[s
     return figures | rate_figures(rates)
 
 
-def part_of(way: Way) -> Way:
-    """Return the way for the first images alone."""
-    return lambda uris: way(uris[: len(uris) // SLOW_SHARE])
-
-
 def alternate(ways: Mapping[str, Way], uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
     """Return images a minute of each way in each round, after one round that does not count."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, scan in ways.items():
-            images = len(uris) // (SLOW_SHARE if name in ("process_pool", "celery_per_image") else 1)
+            images = uris[: len(uris) // SLOW_SHARE] if name in SLOW else uris
             started = time.perf_counter()
-            scan(uris)
-            rate = 60 * images / (time.perf_counter() - started)
+            scan(images)
+            rate = 60 * len(images) / (time.perf_counter() - started)
             if number:
                 rates[name].append(rate)
             print(f"round {number}: {name} {rate:,.0f} images/min", file=sys.stderr)
@@ -91,14 +88,11 @@ def in_process(settings: Settings, device: Device) -> Iterator[Way]:
     device.pin(os.environ)
     torch.set_num_threads(settings.torch_threads)
     scanner = Scanner(Detector.load(DEFAULT_MODEL, device.torch_name), 0, settings)
-    with ThreadPoolExecutor(settings.chunks_in_flight) as pool:
 
-        def scan(uris: Sequence[str]) -> None:
-            chunks = [uris[first : first + settings.chunk_size] for first in range(0, len(uris), settings.chunk_size)]
-            for verdicts in pool.map(lambda chunk: scanner.scan(enumerate(chunk)), chunks):
-                assert all(verdict.outcome != "error" for verdict in verdicts)
+    def scan(uris: Sequence[str]) -> None:
+        assert all(verdict.outcome != "error" for verdict in scan_in_chunks(scanner, settings, uris))
 
-        yield scan
+    yield scan
     scanner.close()
 
 

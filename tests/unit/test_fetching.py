@@ -15,7 +15,7 @@ from storage.error_codes import ErrorCode
 from storage.settings import Settings
 from tests.images import encoded
 from tests.object_store import ObjectStore
-from worker.buckets import bucket, read_object
+from worker.buckets import bucket, read_from_bucket
 from worker.fetching import Fetcher
 from worker.image_error import ImageError
 
@@ -241,8 +241,8 @@ def test_objects_of_buckets_are_read(object_store: ObjectStore) -> None:
     object_store.objects["/bucket/folder/a%20b.png"] = PNG
     bucket.cache_clear()
 
-    assert read_object("s3://bucket/folder/a%20b.png", LIMIT) == PNG
-    assert read_object("s3://bucket/folder/a%20b.png", 5) == PNG[:5]
+    assert read_from_bucket("s3://bucket/folder/a%20b.png", LIMIT) == PNG
+    assert read_from_bucket("s3://bucket/folder/a%20b.png", 5) == PNG[:5]
     with pytest.raises(FileNotFoundError):
-        read_object("s3://bucket/none", LIMIT)
+        read_from_bucket("s3://bucket/none", LIMIT)
     bucket.cache_clear()
