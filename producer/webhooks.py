@@ -18,15 +18,12 @@ from standardwebhooks import Webhook
 from storage.database import passes
 from storage.jobs import JobStatus, get_job, job_record
 from storage.outages import POSTGRESQL, Patience
-from storage.public_network import public_pool
+from storage.public_network import FAILURES, public_pool, within
 from storage.settings import Settings
 from storage.webhooks import Delivery, claim_webhook, webhook_delivered, webhook_failed
 
 LOOK_EVERY_S = 1.0
-TIMEOUTS = {"timeout": {"connect": 15.0, "read": 15.0, "write": 15.0, "pool": 15.0}}
-FAILURES = (
-    httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.UnsupportedProtocol,
-)  # fmt: skip
+TIMEOUT_S = 15.0
 # Longer than an attempt can take: a deliverer that dies costs one such pause.
 HOLD_S = 60.0
 FIRST_PAUSE_S = 5.0
@@ -99,10 +96,10 @@ class Deliverer:
         try:
             # Streamed and left unread: how much a receiver answers is not our concern.
             with self._pool.stream(
-                "POST", delivery.url, content=body.encode(), headers=list(headers.items()), extensions=TIMEOUTS
+                "POST", delivery.url, content=body.encode(), headers=list(headers.items()), extensions=within(TIMEOUT_S)
             ) as answer:
                 status = answer.status
-        except (*FAILURES, OSError, ValueError) as error:
+        except (*FAILURES, httpcore.UnsupportedProtocol, ValueError) as error:
             return f"{type(error).__name__}: {error}", False
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return None, False

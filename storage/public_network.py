@@ -20,6 +20,10 @@ Resolve = Callable[[str, int], Sequence[str]]
 NAT64 = ip_network("64:ff9b::/96")
 
 
+# What a connection may end with, beside ForbiddenAddressError and ValueError for what is no URL.
+FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
+
+
 class ForbiddenAddressError(OSError):
     """A host that has no public address."""
 
@@ -97,3 +101,8 @@ def public_pool(
         keepalive_expiry=30.0,
         network_backend=PublicBackend(allowed, resolve),
     )
+
+
+def within(seconds: float) -> dict[str, dict[str, float]]:
+    """Return the extension of a request whose every step is to take no longer than this."""
+    return {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds)}

@@ -13,12 +13,12 @@ from worker.budget import Budget
 from worker.decoding import Decoder
 from worker.image_error import ImageError
 from worker.v4.extraction import as_text, describe, payload_bytes
-from worker.v4.methods import METHODS
+from worker.v4.methods import BIT_ORDERS, METHODS
 
 CPU_SECONDS = 20
 ADDRESS_SPACE_BYTES = 4 * 2**30
 # Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
-ORDERS = {"palette": ("lsb-first", "msb-first"), "lsb.rgb": ("lsb-first", "msb-first")}
+ORDERS = dict.fromkeys(("palette", "lsb.rgb"), BIT_ORDERS[:2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def extract(data: bytes, method: str) -> Extraction:
     with decoder.decoded(data) as image:
         payloads = [
             payload_bytes(image, data, method, order, configured.max_message_bytes)
-            for order in ORDERS.get(method, ("lsb-first",))
+            for order in ORDERS.get(method, BIT_ORDERS[:1])
         ]
     payload = next((each for each in payloads if as_text(each)), payloads[0])
     text = as_text(payload) if payload else None

@@ -6,7 +6,7 @@ from urllib.parse import urljoin, urlsplit
 import httpcore
 
 from storage.error_codes import ErrorCode
-from storage.public_network import ForbiddenAddressError, Resolve, public_pool, resolve
+from storage.public_network import FAILURES, ForbiddenAddressError, Resolve, public_pool, resolve, within
 from storage.settings import Settings
 from worker.image_error import ImageError
 
@@ -48,7 +48,7 @@ class Fetcher:
             raise ImageError(ErrorCode.FORBIDDEN_ADDRESS, str(error)) from error
         except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError, ValueError) as error:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"not a URL that can be fetched: {error}") from error
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        except FAILURES as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ImageError(ErrorCode.NOT_READABLE, f"the server's certificate is not valid: {error}") from error
             raise ImageError(ErrorCode.UNAVAILABLE, str(error) or type(error).__name__) from error
@@ -61,9 +61,8 @@ class Fetcher:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot fetch from {parts.scheme or 'no scheme'}://")
         if parts.username is not None or parts.password is not None:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, "URLs must not carry a user name or password")
-        with self._pool.stream(
-            "GET", url.partition("#")[0], headers=HEADERS, extensions=self._left(deadline)
-        ) as answer:
+        limits = within(max(0.001, deadline - time.monotonic()))
+        with self._pool.stream("GET", url.partition("#")[0], headers=HEADERS, extensions=limits) as answer:
             if answer.status in REDIRECTS:
                 location = next((value for name, value in answer.headers if name.lower() == b"location"), b"")
                 if not location:
@@ -80,10 +79,6 @@ class Fetcher:
                 if time.monotonic() > deadline:
                     raise httpcore.ReadTimeout(f"more than {self._timeout_s:g} s")
             return b"".join(pieces)[: limit + 1]
-
-    def _left(self, deadline: float) -> dict[str, dict[str, float]]:
-        left = max(0.001, deadline - time.monotonic())
-        return {"timeout": {"connect": left, "read": left, "write": left, "pool": left}}
 
 
 def code_of(status: int) -> ErrorCode:

@@ -80,7 +80,7 @@ class Scanner:
         self._small_loader = Loader(blobs, min(SMALL_BYTES, settings.max_image_bytes), self._fetcher)
         self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
         self._decoding = Turns(settings.decode_threads)
-        self._fetchers = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
+        self._fetching = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 
     def scan(self, images: Iterable[Image], threshold: float | None = None) -> list[NewVerdict]:
@@ -103,7 +103,7 @@ class Scanner:
 
     def close(self) -> None:
         """End the threads; no scan may be running."""
-        self._fetchers.shutdown()
+        self._fetching.shutdown()
         self._fetcher.close()
         self._batcher.close()
 
@@ -115,7 +115,7 @@ class Scanner:
                 with self._decoding:
                     loaded = [self._load_small(image) for image in group]
             else:
-                loaded = list(self._fetchers.map(self._load_small, group))
+                loaded = list(self._fetching.map(self._load_small, group))
             held: list[Loaded | NewVerdict] = []
             for image, small in zip(group, loaded, strict=True):
                 if small is None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import uvicorn
 from fastapi import FastAPI
 from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 
 from producer.api.app import create_app
 from producer.api.service import Service
@@ -39,7 +40,8 @@ def main() -> None:
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
     engine = connect(configured.database_url, pool_size=CONNECTIONS, application="starlight api")
-    service = Service(engine, Blobs(configured.blobs()), configured, RedisStorage(configured.redis_url))
+    limiter = SlidingWindowCounterRateLimiter(RedisStorage(configured.redis_url))
+    service = Service(engine, Blobs(configured.blobs()), configured, limiter)
     config = uvicorn.Config(
         create_app(service),
         host=configured.api_host,

@@ -76,10 +76,15 @@ def check_waiting(service: Service, submitter: str) -> None:
             )
 
 
+def whose(key: ApiKey) -> str | None:
+    """Return whose jobs the key may see, None for everybody's."""
+    return None if key.may("admin") else key.name
+
+
 def visible_job(service: Service, key: ApiKey, job_id: uuid.UUID) -> JobStatus:
     """Return the job if it is this key's own or the key an admin's; else it is as if it were not there."""
     job = get_job(service.engine, job_id)
-    if job is None or (job.submitter != key.name and not key.may("admin")):
+    if job is None or whose(key) not in (None, job.submitter):
         raise ProblemError(404, f"there is no job {job_id}")
     return job
 

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.access import Reading, Submitting, VisibleJob, check_waiting, visible_job
+from producer.api.access import Reading, Submitting, VisibleJob, check_waiting, visible_job, whose
 from producer.api.problems import ProblemError, wrong_field
 from producer.api.records import Cancelled, Job, Jobs, Priority
 from producer.api.references import checked_references
@@ -181,8 +181,7 @@ def listing(
     before: Annotated[uuid.UUID | None, Query(description="Jobs that are older than this one.")] = None,
 ) -> Jobs:
     """List the newest jobs: one's own, or all for an admin."""
-    submitter = None if key.may("admin") else key.name
-    found = list_jobs(service.engine, limit=limit, submitter=submitter, before=before)
+    found = list_jobs(service.engine, limit=limit, submitter=whose(key), before=before)
     following = f"/v1/jobs?limit={limit}&before={found[-1].id}" if len(found) == limit else None
     return Jobs(jobs=[Job.of(each) for each in found], next=following)
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from limits.storage import Storage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 
@@ -19,12 +18,7 @@ class Service:
     engine: Engine
     blobs: Blobs
     settings: Settings
-    counters: Storage
-
-    @property
-    def limiter(self) -> SlidingWindowCounterRateLimiter:
-        """Return what counts requests."""
-        return SlidingWindowCounterRateLimiter(self.counters)
+    limiter: SlidingWindowCounterRateLimiter
 
 
 def _service(request: Request) -> Service:

@@ -9,11 +9,10 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
-from producer.api.access import Reading, VisibleJob
+from producer.api.access import Reading, VisibleJob, whose
 from producer.api.exports import JSON, STREAMED, negotiated, streamed
 from producer.api.service import Shared
 from storage.error_codes import ErrorCode
-from storage.keys import ApiKey
 from storage.verdicts import Position, VerdictFilter, find_verdicts
 
 # Verdicts of a page, unless it is asked for otherwise, and at most.
@@ -21,6 +20,10 @@ USUAL, MOST = 100, 1000
 Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="Of the file, in hex.")]
 
 router = APIRouter(prefix="/v1", tags=["verdicts"])
+
+
+Outcome = Literal["clean", "stego", "error"]
+Method = Literal["alpha", "palette", "lsb.rgb", "exif", "raw"]
 
 
 class Verdict(BaseModel):
@@ -46,12 +49,12 @@ class Verdict(BaseModel):
     ordinal: int = Field(description="Which of the job's references, counted from 0.")
     uri: str
     sha256: Sha256 | None
-    outcome: Literal["clean", "stego", "error"]
+    outcome: Outcome
     is_stego: bool | None
     stego_probability: float | None
     confidence: float | None
     prediction: Literal["clean", "stego"] | None
-    stego_type: Literal["alpha", "palette", "lsb.rgb", "exif", "raw"] | None
+    stego_type: Method | None
     bit_order: str | None = Field(description="`lsb-first`, `msb-first` or `none`.")
     extracted_message: str | None = Field(description="Evidence, not part of the decision: whatever a stranger hid.")
     error_code: str | None = Field(description=f"Why there is no score: one of {', '.join(ErrorCode)}.")
@@ -123,8 +126,8 @@ class Paging(BaseModel):
 class JobSearch(Paging):
     """Which verdicts of a job to find."""
 
-    outcome: Literal["clean", "stego", "error"] | None = None
-    method: Literal["alpha", "palette", "lsb.rgb", "exif", "raw"] | None = None
+    outcome: Outcome | None = None
+    method: Method | None = None
     since: Time | None = Field(None, description="From this time on, in UTC where it has no zone.")
     until: Time | None = Field(None, description="Before this time.")
     sha256: Sha256 | None = None
@@ -190,11 +193,6 @@ def verdicts_on_image(
 ) -> dict[str, Any] | Response:
     """Return every verdict on a file with these bytes, newest first. Admins see those of all jobs."""
     return answer(service.engine, request, VerdictFilter(sha256=sha256, submitter=whose(key)), paging, accept)
-
-
-def whose(key: ApiKey) -> str | None:
-    """Return whose jobs the key may see, None for everybody's."""
-    return None if key.may("admin") else key.name
 
 
 def answer(

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from producer.cli.jobs import JobId, existing
-from producer.cli.output import Format, FormatOption, plural, writer
+from producer.cli.output import Format, FormatOption, plural
 from producer.cli.session import parse_id, session
 from producer.cli.submitting import Name
-from producer.cli.verdicts import one_of, pages, parse_time
+from producer.cli.verdicts import one_of, parse_time, write
 from storage.error_codes import FAILURES, ErrorCode
 from storage.failures import count_failures, retry_job
 from storage.verdicts import VerdictFilter, find_verdicts
@@ -38,10 +38,7 @@ def failed(
         job_id=parse_id(job) if job else None, outcome="error", since=parse_time(since), error_codes=chosen(code)
     )
     with session() as current:
-        output = writer(format)
-        for page in pages(find_verdicts(current.engine, wanted, limit)):
-            output.write(page)
-        output.close()
+        write(find_verdicts(current.engine, wanted, limit), format)
         counts = count_failures(current.engine, wanted)
     counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     print(

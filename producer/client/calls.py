@@ -9,15 +9,15 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, Any, Generic, Literal, TypedDict, TypeVar
+from typing import IO, Any, Generic, TypedDict, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
-from producer.api.records import Cancelled, Job, Jobs
+from producer.api.records import Cancelled, Job, Jobs, Priority
 from producer.api.statistics import Statistics
 from producer.api.uploads import NDJSON
-from producer.api.verdicts import Verdict, VerdictPage
+from producer.api.verdicts import Method, Outcome, Verdict, VerdictPage
 from producer.folders import files_below
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Options(TypedDict, total=False):
     """What a job may be given beside its images."""
 
     name: str | None
-    priority: Literal["interactive", "bulk"]
+    priority: Priority
     threshold: float | None
     webhook: str | None
 
@@ -58,8 +58,8 @@ class Options(TypedDict, total=False):
 class Filters(TypedDict, total=False):
     """Which verdicts to find; times without a zone are in UTC, `until` is exclusive."""
 
-    outcome: Literal["clean", "stego", "error"] | None
-    method: Literal["alpha", "palette", "lsb.rgb", "exif", "raw"] | None
+    outcome: Outcome | None
+    method: Method | None
     since: datetime | None
     until: datetime | None
     sha256: str | None

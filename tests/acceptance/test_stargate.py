@@ -20,7 +20,6 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
 PREFIXES = ("", "/bitcoin/v1")
 START_S = 60.0
-LOOK_EVERY_S = 0.1
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +54,6 @@ def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
     deadline = time.monotonic() + START_S
     while not ready():
         assert time.monotonic() < deadline, "the workers do not start"
-        time.sleep(LOOK_EVERY_S)
     return send
 
 

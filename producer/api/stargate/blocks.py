@@ -16,7 +16,7 @@ from producer.api.problems import ProblemError, documented
 from producer.api.service import Shared
 from producer.api.stargate.requests import answer_fields
 from producer.api.stargate.scanning import ScanOptions
-from producer.api.stargate.shapes import Block, Inscription, ScanResult
+from producer.api.stargate.shapes import Block, Inscription, ScanResult, failure
 from producer.api.stargate.waiting import scan_now
 from producer.sources import file_reference
 from storage.verdicts import Record
@@ -43,9 +43,8 @@ async def scan_block(request: Request, wanted: BlockRequest, key: Submitting, se
     images = await run_in_threadpool(images_of, folder)
     verdicts: list[Record] = []
     if images:
-        threshold = wanted.scan_options.confidence_threshold or None
         references = [file_reference(os.fsencode(path)) for path in images]
-        _, verdicts = await scan_now(service, feeds, key, references, threshold)
+        _, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
     block, known = await run_in_threadpool(_read_json, folder, "block.json"), await run_in_threadpool(_known, folder)
     inscriptions = [
         _inscription(known.get(path.name, {}), path, verdict, wanted.scan_options)
@@ -108,7 +107,7 @@ def _known(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _inscription(known: dict[str, Any], path: Path, verdict: Record, options: ScanOptions) -> Inscription:
-    failed = verdict["outcome"] == "error"
+    error = failure(verdict)
     kind = {"jpg": "jpeg", "tif": "tiff"}.get(path.suffix[1:].lower(), path.suffix[1:].lower())
     return Inscription(
         tx_id=str(known.get("tx_id") or ""),
@@ -118,8 +117,8 @@ def _inscription(known: dict[str, Any], path: Path, verdict: Record, options: Sc
         size_bytes=verdict["size_bytes"] or _integer(known.get("size_bytes")),
         file_name=path.name,
         file_path=f"images/{path.name}",
-        scan_result=None if failed else ScanResult.of(verdict, with_message=options.extract_message),
-        error=f"{verdict['error_code']}: {verdict['error_detail']}" if failed else "",
+        scan_result=None if error else ScanResult.of(verdict, with_message=options.extract_message),
+        error=error,
     )
 
 

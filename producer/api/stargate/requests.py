@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.problems import ProblemError, wrong_field
 from producer.api.service import Service
+from producer.api.stargate.shapes import failure
 from producer.api.uploads import form_of, store_image
 from storage.verdicts import Record
 
@@ -69,7 +70,7 @@ def boolean(fields: dict[str, str], name: str, *, default: bool) -> bool:
     return default if not text else text == "true"
 
 
-def threshold_of(value: str | float | None) -> float | None:
+def threshold_of(value: str | None) -> float | None:
     """Return a threshold from above 0 to below 1; nothing and zero mean the model's own. Raises a problem."""
     try:
         threshold = float(value or 0)
@@ -82,9 +83,8 @@ def threshold_of(value: str | float | None) -> float | None:
 
 def scanned(verdict: Record) -> Record:
     """Return the verdict; raises a problem (422) where it is an error."""
-    if verdict["outcome"] == "error":
-        code, detail = verdict["error_code"], verdict["error_detail"]
-        raise ProblemError(422, f"the image could not be scanned: {code}: {detail}", error_code=code)
+    if reason := failure(verdict):
+        raise ProblemError(422, f"the image could not be scanned: {reason}", error_code=verdict["error_code"])
     return verdict
 
 

@@ -14,7 +14,7 @@ from producer.api.feeds import Feeds
 from producer.api.problems import ProblemError, documented, wrong_field
 from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, answer_fields, boolean, scanned, threshold_of, uploaded_image
-from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult
+from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, failure
 from producer.api.stargate.waiting import scan_now
 from storage.verdicts import Record
 
@@ -29,6 +29,11 @@ class ScanOptions(BaseModel):
     extract_message: bool = True
     confidence_threshold: float = Field(0.0, ge=0, lt=1)
     include_metadata: bool = True
+
+    @property
+    def threshold(self) -> float | None:
+        """Return the job's threshold, None for the model's own."""
+        return self.confidence_threshold or None
 
 
 class BatchItem(BaseModel):
@@ -73,8 +78,7 @@ async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, se
     limit = service.settings.max_image_bytes + 1
     digests = [await run_in_threadpool(service.blobs.put, data[:limit]) for data in images.values()]
     references = [f"blob://{digest}/{number}" for number, digest in zip(images, digests, strict=True)]
-    threshold = wanted.scan_options.confidence_threshold or None
-    submission, verdicts = await scan_now(service, feeds, key, references, threshold)
+    submission, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
     by_item = dict(zip(images, verdicts, strict=True))
     results = [
         _result(number, item.type, by_item.get(number), wanted.scan_options) for number, item in enumerate(wanted.items)
@@ -97,14 +101,11 @@ def _decoded(number: int, item: BatchItem) -> bytes:
 
 
 def _result(number: int, kind: str, verdict: Record | None, options: ScanOptions) -> BatchResult:
-    if verdict is None:
-        error = "transactions cannot be resolved here: send their images"
-    elif verdict["outcome"] == "error":
-        error = f"{verdict['error_code']}: {verdict['error_detail']}"
-    else:
-        result = ScanResult.of(verdict, with_message=options.extract_message)
-        return BatchResult(index=number, type=kind, status="completed", scan_result=result, error="")
-    return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
+    error = "transactions cannot be resolved here: send their images" if verdict is None else failure(verdict)
+    if verdict is None or error:
+        return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
+    result = ScanResult.of(verdict, with_message=options.extract_message)
+    return BatchResult(index=number, type=kind, status="completed", scan_result=result, error="")
 
 
 @router.post("/scan/transaction", status_code=501, responses=documented(501))

@@ -38,6 +38,11 @@ class ScanResult(BaseModel):
         )
 
 
+def failure(verdict: Record) -> str:
+    """Return why an image could not be scanned, or nothing where it was."""
+    return f"{verdict['error_code']}: {verdict['error_detail']}" if verdict["outcome"] == "error" else ""
+
+
 class ImageInfo(BaseModel):
     """The image that was scanned."""
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import uvicorn
 from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
@@ -65,7 +66,7 @@ def api(engine: Engine, api_settings: Settings) -> Api:
     assert api_settings.redis_url is not None
     counters = RedisStorage(api_settings.redis_url)
     counters.reset()
-    return Api(Service(engine, Blobs(api_settings.blobs()), api_settings, counters))
+    return Api(Service(engine, Blobs(api_settings.blobs()), api_settings, SlidingWindowCounterRateLimiter(counters)))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine, create_engine, text
 from starlette.testclient import TestClient
 
@@ -167,7 +168,8 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(api: Api, api_setti
 
 
 def test_without_redis_nobody_is_turned_away(api: Api) -> None:
-    without = Api(replace(api.service, counters=RedisStorage("redis://127.0.0.1:1/0")))
+    lost = SlidingWindowCounterRateLimiter(RedisStorage("redis://127.0.0.1:1/0"))
+    without = Api(replace(api.service, limiter=lost))
 
     assert without.client_of("ann").get("/v1/jobs").status_code == 200
 
