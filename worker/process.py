@@ -20,9 +20,9 @@ from storage.verdicts import NewVerdict
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
+from worker.pipeline_switch import Scanners
 from worker.retries import Retries
-from worker.scanner import Scanner
-from worker.scanners import Scanners
+from worker.scanning.pipeline import Scanner
 from worker.time_limit import time_limit
 from worker.v4.detector import Detector
 

@@ -14,7 +14,7 @@ from storage.database import connect, patiently
 from storage.settings import settings
 from worker.app import SCAN_CHUNK, app
 from worker.devices import Device
-from worker.models import Models, ModelWatch
+from worker.model_watch import Models, ModelWatch
 from worker.process import WorkerProcess, end_now
 
 log = logging.getLogger(__name__)

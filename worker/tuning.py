@@ -21,7 +21,7 @@ from storage.embedded.servers import make_data_dir, write_whole
 from storage.settings import Settings, settings
 from storage.verdicts import NewVerdict
 from worker.devices import Device
-from worker.scanner import Scanner
+from worker.scanning.pipeline import Scanner
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 

@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from producer.api import events, jobs, stargate, statistics, verdicts
+from producer.api import stargate
 from producer.api.documentation import add_documentation
 from producer.api.feeds import Hub
 from producer.api.problems import add_problem_handlers, documented
+from producer.api.routes import events, jobs, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
 from producer.api.version import VERSION

@@ -18,7 +18,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from producer.api.records import Job
+from producer.api.reports import Job
 from storage.database import FINISHED, notifications, passes
 from storage.jobs import JobStatus, count_finished, get_job
 from storage.outages import POSTGRESQL, Patience

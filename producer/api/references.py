@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from producer.api.problems import wrong_field
-from producer.sources import file_reference
+from producer.sources.expansion import file_reference
 
 # As in the URLs of browsers; a longer reference is a mistake.
 MAX_LENGTH = 4096

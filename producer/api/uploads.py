@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from producer.api.problems import ProblemError, wrong_field
-from producer.sources import Sources
+from producer.sources.expansion import Sources
 from storage.blobs import Blobs
 from storage.settings import Settings
 

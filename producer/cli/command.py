@@ -16,10 +16,10 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from producer.archives import ArchiveTooLargeError
-from producer.cli import failures, jobs, keys, models, processes, scan, servers, verdicts
+from producer.cli.commands import failures, jobs, keys, models, processes, scan, servers, verdicts
 from producer.cli.session import OutputClosedError, UsageError
-from producer.sources import SourceError
+from producer.sources.archives import ArchiveTooLargeError
+from producer.sources.expansion import SourceError
 from storage.embedded.postgres import EmbeddedServerError
 from storage.failures import RetryError
 from storage.jobs import EmptyJobError

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from producer.cli.session import UsageError
-from producer.exports import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
-from producer.sources import display_name
+from producer.sources.expansion import display_name
+from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from storage.jobs import JobStatus
 from storage.verdicts import Record
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 import typer
 
 from producer.cli.session import OutputClosedError, UsageError
-from producer.sources import Sources
+from producer.sources.expansion import Sources
 from storage.blobs import Blobs
 from storage.jobs import JobStatus
 from storage.settings import Settings, settings

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.session import Session
-from producer.sources import Sources
+from producer.sources.expansion import Sources
 from storage.blobs import Blobs
 from storage.jobs import Submission, submit_job
 

@@ -7,9 +7,9 @@ for verdict in starlight.verdicts(job.id, outcome="stego"):
 print(verdict.uri, verdict.extracted_message)
 """
 
-from producer.api.records import Job
-from producer.api.statistics import Statistics
-from producer.api.verdicts import Verdict
+from producer.api.reports import Job
+from producer.api.routes.statistics import Statistics
+from producer.api.routes.verdicts import Verdict
 from producer.client.asynchronous import AsyncStarlight
 from producer.client.calls import RefusedError
 from producer.client.synchronous import Starlight

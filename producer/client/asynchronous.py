@@ -10,9 +10,9 @@ import httpx
 from anyio import to_thread
 from httpx_sse import aconnect_sse
 
-from producer.api.records import Cancelled, Job
-from producer.api.statistics import Statistics
-from producer.api.verdicts import Verdict, VerdictPage
+from producer.api.reports import Cancelled, Job
+from producer.api.routes.statistics import Statistics
+from producer.api.routes.verdicts import Verdict, VerdictPage
 from producer.client import calls
 from producer.client.calls import LOST, TIMEOUT, TRIES, Call, Filters, JobId, Options, checked, pause, pause_after
 

@@ -14,11 +14,11 @@ from typing import IO, Any, Generic, TypedDict, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from producer.api.records import Cancelled, Job, Jobs, Priority
-from producer.api.statistics import Statistics
+from producer.api.reports import Cancelled, Job, Jobs, Priority
+from producer.api.routes.statistics import Statistics
+from producer.api.routes.verdicts import Method, Outcome, Verdict, VerdictPage
 from producer.api.uploads import NDJSON
-from producer.api.verdicts import Method, Outcome, Verdict, VerdictPage
-from producer.folders import files_below
+from producer.sources.folders import files_below
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", bound=BaseModel)

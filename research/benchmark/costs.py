@@ -11,10 +11,10 @@ import torch
 from research.benchmark.processes import Process, processes
 from research.benchmark.stage import Stage
 from storage.blobs import Blobs
-from worker.budget import Budget
-from worker.decoding import Decoder
 from worker.devices import Device
-from worker.loading import Loader
+from worker.scanning.budget import Budget
+from worker.scanning.decoding import Decoder
+from worker.scanning.loading import Loader
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 from worker.v4.planes import Planes, extract_planes

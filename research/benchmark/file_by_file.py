@@ -4,9 +4,9 @@ import torch
 
 from storage.blobs import Blobs
 from storage.settings import Settings
-from worker.budget import Budget
-from worker.decoding import Decoder
-from worker.loading import Loader
+from worker.scanning.budget import Budget
+from worker.scanning.decoding import Decoder
+from worker.scanning.loading import Loader
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes

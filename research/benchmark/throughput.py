@@ -22,7 +22,7 @@ from research.benchmark.per_image import celery_per_image
 from research.benchmark.stage import Stage
 from storage.settings import Settings, usable_cores
 from worker.devices import Device
-from worker.scanner import Scanner
+from worker.scanning.pipeline import Scanner
 from worker.tuning import scan_in_chunks
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector

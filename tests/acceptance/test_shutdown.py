@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from producer.dispatcher import Dispatcher
+from producer.dispatching.dispatcher import Dispatcher
 from storage.blobs import Blobs
 from storage.chunks import recover_lost_chunk
 from storage.jobs import submit_job

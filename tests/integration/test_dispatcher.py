@@ -9,7 +9,7 @@ import redis
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine, text
 
-from producer.dispatcher import Dispatcher
+from producer.dispatching.dispatcher import Dispatcher
 from storage.broker import count_messages, queue_for
 from storage.chunks import claim_chunk, finish_chunk, pick_chunks
 from storage.jobs import audit_jobs, get_job

@@ -19,7 +19,7 @@ from storage.models import (
     use_model,
 )
 from storage.settings import Settings
-from worker.models import Models, ModelWatch
+from worker.model_watch import Models, ModelWatch
 from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
 from worker.v4.detector import Detector
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from producer.dispatcher import Dispatcher, publish
+from producer.dispatching.dispatcher import Dispatcher, publish
 from storage.chunks import pick_chunks
 from storage.jobs import audit_jobs, get_job, list_jobs, submit_job
 from storage.settings import Settings

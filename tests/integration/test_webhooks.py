@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from standardwebhooks import Webhook
 
-from producer.webhooks import Deliverer
+from producer.dispatching.deliverer import Deliverer
 from storage.chunks import finish_chunk
 from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from producer.archives import MAX_HEADER_BYTES, ArchiveTooLargeError, Member, is_archive, unpack
+from producer.sources.archives import MAX_HEADER_BYTES, ArchiveTooLargeError, Member, is_archive, unpack
 
 MAX_MEMBERS = 10
 MAX_BYTES = 100_000

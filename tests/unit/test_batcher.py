@@ -9,7 +9,7 @@ import pytest
 
 from tests.images import drawn, encoded
 from tests.unit.threads import GLANCE_S, PATIENCE_S, started
-from worker.batcher import Batcher, Scorer
+from worker.scanning.batcher import Batcher, Scorer
 from worker.v4.detector import Score
 from worker.v4.planes import Planes, extract_planes
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.unit.threads import GLANCE_S, PATIENCE_S, started
-from worker.budget import Budget
+from worker.scanning.budget import Budget
 
 
 class Holder:

@@ -8,9 +8,9 @@ from PIL import Image
 from storage.error_codes import ErrorCode
 from tests.images import FORMATS_AND_MODES, MODES, animated, blank_gif, blank_png, cut, drawn, encoded, mode_for
 from tests.unit.threads import PATIENCE_S, started
-from worker.budget import Budget
-from worker.decoding import Decoder
-from worker.image_error import ImageError
+from worker.scanning.budget import Budget
+from worker.scanning.decoding import Decoder
+from worker.scanning.image_error import ImageError
 from worker.v4.planes import extract_planes
 
 MAX_PIXELS = 2_500

@@ -15,9 +15,9 @@ from storage.error_codes import ErrorCode
 from storage.settings import Settings
 from tests.images import encoded
 from tests.object_store import ObjectStore
-from worker.buckets import bucket, read_from_bucket
-from worker.fetching import Fetcher
-from worker.image_error import ImageError
+from worker.scanning.buckets import bucket, read_from_bucket
+from worker.scanning.fetching import Fetcher
+from worker.scanning.image_error import ImageError
 
 PNG = encoded("PNG")
 LIMIT = 10_000

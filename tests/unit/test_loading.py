@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from producer.sources import file_reference
+from producer.sources.expansion import file_reference
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
 from tests.object_store import ObjectStore
 from tests.unit.threads import PATIENCE_S, started
 from tests.unit.users import ordinary_user
-from worker.image_error import ImageError
-from worker.loading import Loader
+from worker.scanning.image_error import ImageError
+from worker.scanning.loading import Loader
 
 LIMIT = 100_000
 

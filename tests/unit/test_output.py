@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from producer.cli.output import Format, TableWriter, plural, printable, shortened, summary, visible, writer
 from producer.cli.session import UsageError
-from producer.exports import ROW_GROUP, CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from producer.verdict_writers import ROW_GROUP, CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from storage.jobs import JobStatus
 from storage.verdicts import RECORD_KEYS, Record, record
 

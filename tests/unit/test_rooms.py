@@ -17,7 +17,9 @@ def test_nothing_imports_upwards_and_torch_stays_in_its_room() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("module", ["producer.cli.command", "producer.dispatcher", "monitoring.exporter", "worker.app"])
+@pytest.mark.parametrize(
+    "module", ["producer.cli.command", "producer.dispatching.dispatcher", "monitoring.exporter", "worker.app"]
+)
 def test_what_must_start_fast_runs_without_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producer.sources import file_reference
+from producer.sources.expansion import file_reference
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
 from storage.settings import Settings
 from storage.verdicts import NewVerdict
 from tests.images import FORMATS_AND_MODES, blank_gif, blank_png, cut, encoded
 from tests.unit.threads import PATIENCE_S, started
-from worker.scanner import Scanner, storable
+from worker.scanning.pipeline import Scanner, storable
 from worker.v4.detector import Score
 from worker.v4.planes import Planes
 

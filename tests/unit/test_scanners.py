@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.scanners import Scanners
+from worker.pipeline_switch import Scanners
 
 
 class Closing:

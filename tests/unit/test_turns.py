@@ -3,7 +3,7 @@
 import threading
 
 from tests.unit.threads import PATIENCE_S, started
-from worker.turns import Turns
+from worker.scanning.turns import Turns
 
 
 def test_who_comes_back_at_once_waits_behind_those_that_wait() -> None:

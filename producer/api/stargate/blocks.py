@@ -18,7 +18,7 @@ from producer.api.stargate.requests import answer_fields
 from producer.api.stargate.scanning import ScanOptions
 from producer.api.stargate.shapes import Block, Inscription, ScanResult, failure
 from producer.api.stargate.waiting import scan_now
-from producer.sources import file_reference
+from producer.sources.expansion import file_reference
 from storage.verdicts import Record
 
 router = APIRouter()

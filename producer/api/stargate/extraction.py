@@ -60,7 +60,7 @@ async def read_payload(data: bytes, method: str) -> ExtractionResult:
     """Return what a process of its own reads; raises a problem where it fails."""
     async with READERS:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "worker.extract", method,
+            sys.executable, "-m", "worker.read_message", method,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if name in ENVIRONMENT},
         )  # fmt: skip

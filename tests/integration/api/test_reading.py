@@ -15,8 +15,8 @@ from pyarrow import parquet
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from producer.api.exports import STREAMED, negotiated, streamed
-from producer.exports import ROW_GROUP
+from producer.api.negotiation import STREAMED, negotiated, streamed
+from producer.verdict_writers import ROW_GROUP
 from storage.chunks import finish_chunk
 from storage.keys import create_key
 from storage.verdicts import PAGE, RECORD_KEYS, Record, VerdictFilter, find_verdicts

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from producer.sources import Sources
+from producer.sources.expansion import Sources
 from storage.blobs import Blobs
 from storage.settings import Settings
-from worker.loading import Loader
+from worker.scanning.loading import Loader
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from producer.sources import Sources
+from producer.sources.expansion import Sources
 from storage.error_codes import ErrorCode
 from tests.unit.threads import PATIENCE_S, started
-from worker.image_error import ImageError
-from worker.loading import Loader
+from worker.scanning.image_error import ImageError
+from worker.scanning.loading import Loader
 
 SECRET = b"the bytes that were named"
 

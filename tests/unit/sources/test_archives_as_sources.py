@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from producer.archives import ArchiveTooLargeError
-from producer.sources import Sources, display_name
+from producer.sources.archives import ArchiveTooLargeError
+from producer.sources.expansion import Sources, display_name
 from storage.error_codes import ErrorCode
 from storage.settings import Settings
 from tests.unit.sources.naming import SECRET, code, named, put, zipped
 from tests.unit.threads import started
-from worker.loading import Loader
+from worker.scanning.loading import Loader
 
 
 @pytest.mark.parametrize("name", ["archive.zip", "ARCHIVE.ZIP", "ü \n.zip"])

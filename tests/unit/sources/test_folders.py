@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from producer.sources import Sources
+from producer.sources.expansion import Sources
 from storage.error_codes import ErrorCode
 from tests.unit.sources.naming import SECRET, code, named, put, references
 from tests.unit.users import ordinary_user
-from worker.loading import Loader
+from worker.scanning.loading import Loader
 
 
 @pytest.mark.parametrize("target", [".", ".."])

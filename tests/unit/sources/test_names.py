@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from producer.cli.output import visible
-from producer.sources import SourceError, Sources, display_name, file_reference
+from producer.sources.expansion import SourceError, Sources, display_name, file_reference
 from storage.error_codes import ErrorCode
 from tests.unit.sources.naming import SECRET, code, named, put, references, zipped
-from worker.loading import Loader
+from worker.scanning.loading import Loader
 
 ODD_NAMES = [
     b"plain.png",

@@ -13,9 +13,9 @@ from obstore.exceptions import GenericError, JoinError
 
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
-from worker.buckets import read_from_bucket
-from worker.fetching import Fetcher
-from worker.image_error import ImageError
+from worker.scanning.buckets import read_from_bucket
+from worker.scanning.fetching import Fetcher
+from worker.scanning.image_error import ImageError
 
 MIN_READ = 64 * 2**10
 # What an operation on a file may fail with today and not tomorrow: the disk, the network under it, or this process's

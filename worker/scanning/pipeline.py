@@ -9,13 +9,13 @@ from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
 from storage.settings import Settings
 from storage.verdicts import NewVerdict
-from worker.batcher import Batcher, Scorer
-from worker.budget import Budget
-from worker.decoding import Decoder
-from worker.fetching import Fetcher
-from worker.image_error import ImageError
-from worker.loading import Loader
-from worker.turns import Turns
+from worker.scanning.batcher import Batcher, Scorer
+from worker.scanning.budget import Budget
+from worker.scanning.decoding import Decoder
+from worker.scanning.fetching import Fetcher
+from worker.scanning.image_error import ImageError
+from worker.scanning.loading import Loader
+from worker.scanning.turns import Turns
 from worker.v4.detector import Score
 from worker.v4.extraction import extract_message
 from worker.v4.planes import Planes, extract_planes

@@ -8,9 +8,9 @@ from io import BytesIO
 from PIL import Image, UnidentifiedImageError
 
 from storage.error_codes import ErrorCode
-from worker.budget import Budget
-from worker.image_error import ImageError
-from worker.truncation import ends_early, has_known_signature
+from worker.scanning.budget import Budget
+from worker.scanning.image_error import ImageError
+from worker.scanning.truncation import ends_early, has_known_signature
 
 # The formats that V4 was trained on; every other decoder of Pillow stays shut.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.scanner import Scanner
+from worker.scanning.pipeline import Scanner
 
 
 class Scanners:

@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, Submitting, VisibleJob, check_waiting, visible_job, whose
 from producer.api.problems import ProblemError, wrong_field
-from producer.api.records import Cancelled, Job, Jobs, Priority
 from producer.api.references import checked_references
+from producer.api.reports import Cancelled, Job, Jobs, Priority
 from producer.api.service import Service, Shared
 from producer.api.uploads import (
     ARCHIVES,
@@ -25,7 +25,7 @@ from producer.api.uploads import (
     store_image,
     unpacked,
 )
-from producer.archives import ArchiveTooLargeError
+from producer.sources.archives import ArchiveTooLargeError
 from storage.jobs import EmptyJobError, JobStatus, cancel_job, get_job, list_jobs, submit_job
 from storage.keys import ApiKey
 

@@ -8,7 +8,7 @@ import httpcore
 from storage.error_codes import ErrorCode
 from storage.public_network import FAILURES, ForbiddenAddressError, Resolve, public_pool, resolve, within
 from storage.settings import Settings
-from worker.image_error import ImageError
+from worker.scanning.image_error import ImageError
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)

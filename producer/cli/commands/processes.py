@@ -53,8 +53,8 @@ def exporter() -> None:
 def dispatcher() -> None:
     """Run one dispatcher."""
     # Here, not above: Celery takes longer to import than most other commands take to run.
-    from producer.dispatcher import Dispatcher
-    from producer.webhooks import Deliverer
+    from producer.dispatching.deliverer import Deliverer
+    from producer.dispatching.dispatcher import Dispatcher
     from worker.app import app as celery_app
 
     with session() as current:

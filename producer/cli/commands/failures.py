@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.jobs import JobId, existing
+from producer.cli.commands.jobs import JobId, existing
+from producer.cli.commands.verdicts import one_of, parse_time, write
 from producer.cli.output import Format, FormatOption, plural
 from producer.cli.session import parse_id, session
 from producer.cli.submitting import Name
-from producer.cli.verdicts import one_of, parse_time, write
 from storage.error_codes import FAILURES, ErrorCode
 from storage.failures import count_failures, retry_job
 from storage.verdicts import VerdictFilter, find_verdicts

@@ -1,4 +1,4 @@
-"""`python -m worker.extract METHOD`: read what a method would have hidden in the image on standard input, as JSON.
+"""`python -m worker.read_message METHOD`: read what a method would have hidden in the image on standard input, as JSON.
 
 A process of its own: an image that breaks the decoder, or is a bomb, ends nothing else.
 """
@@ -9,9 +9,9 @@ import sys
 from dataclasses import asdict, dataclass
 
 from storage.settings import settings
-from worker.budget import Budget
-from worker.decoding import Decoder
-from worker.image_error import ImageError
+from worker.scanning.budget import Budget
+from worker.scanning.decoding import Decoder
+from worker.scanning.image_error import ImageError
 from worker.v4.extraction import as_text, describe, payload_bytes
 from worker.v4.methods import BIT_ORDERS, METHODS
 

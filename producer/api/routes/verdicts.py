@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, whose
-from producer.api.exports import JSON, STREAMED, negotiated, streamed
+from producer.api.negotiation import JSON, STREAMED, negotiated, streamed
 from producer.api.service import Shared
 from storage.error_codes import ErrorCode
 from storage.verdicts import Position, VerdictFilter, find_verdicts

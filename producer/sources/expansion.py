@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
-from producer.archives import is_archive, unpack
-from producer.folders import files_below
+from producer.sources.archives import is_archive, unpack
+from producer.sources.folders import files_below
 from storage.blobs import Blobs
 from storage.settings import Settings
 

@@ -11,9 +11,9 @@ from producer.cli.progress import JobProgress, job_progress
 from producer.cli.running import StackRunner, running_stack
 from producer.cli.session import Session, session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
-from producer.exports import VerdictWriter
 from producer.following import Follower
 from producer.stack import dispatcher, workers
+from producer.verdict_writers import VerdictWriter
 from storage.jobs import JobStatus, Submission, cancel_job, get_job
 from worker.devices import visible_devices
 

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 from fastapi.responses import StreamingResponse
 
 from producer.api.problems import ProblemError
-from producer.exports import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from storage.verdicts import PAGE, Record
 
 JSON = "application/json"

@@ -1,0 +1,64 @@
+"""Records, which are frozen dataclasses, to JSON's types and back."""
+
+import types
+import typing
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+
+def to_json(record: "DataclassInstance") -> dict[str, Any]:
+    """Return the record's fields: ids as text, times in ISO 8601, records and lists of them likewise."""
+    return {field.name: _to_json(getattr(record, field.name)) for field in fields(record)}
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, list):
+        return [_to_json(each) for each in value]
+    return to_json(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def from_json(record: type[Record], values: Mapping[str, Any]) -> Record:
+    """Return the record of these values. Of a newer server, unknown keys are dropped and unknown words stay text.
+
+    Raises KeyError where a field is missing, ValueError or TypeError where one has another type.
+    """
+    readers = _readers(record)
+    return record(**{name: read(values[name]) for name, read in readers.items()})
+
+
+@cache
+def _readers(record: type[Any]) -> dict[str, Callable[[Any], Any]]:
+    kinds = typing.get_type_hints(record)
+    return {field.name: _reader(kinds[field.name]) for field in fields(record)}
+
+
+def _reader(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any annotation
+    if isinstance(kind, types.UnionType):
+        (inner,) = (_reader(each) for each in typing.get_args(kind) if each is not types.NoneType)
+        return lambda value: None if value is None else inner(value)
+    if typing.get_origin(kind) is list:
+        (each,) = map(_reader, typing.get_args(kind))
+        return lambda values: [each(value) for value in values]
+    if kind is datetime:
+        return datetime.fromisoformat
+    if kind is uuid.UUID:
+        return uuid.UUID
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return lambda word: kind(word) if word in set(kind) else word
+    if isinstance(kind, type) and is_dataclass(kind):
+        return lambda values: from_json(kind, values)
+    return lambda value: value

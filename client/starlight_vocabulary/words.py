@@ -1,0 +1,102 @@
+"""The words, as enumerations of text: a member is its word, wherever text is wanted."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Outcome(StrEnum):
+    """What became of an image."""
+
+    CLEAN = "clean"
+    STEGO = "stego"
+    ERROR = "error"
+
+
+class Method(StrEnum):
+    """The embedding methods that V4 names. Their positions are class ids of the model and are locked."""
+
+    ALPHA = "alpha"
+    PALETTE = "palette"
+    LSB_RGB = "lsb.rgb"
+    EXIF = "exif"
+    RAW = "raw"
+
+
+class BitOrder(StrEnum):
+    """How the bits of a hidden byte follow each other. Their positions are class ids of the model and are locked."""
+
+    LSB_FIRST = "lsb-first"
+    MSB_FIRST = "msb-first"
+    NONE = "none"
+
+
+class Priority(StrEnum):
+    """Which queue a job's chunks go to. Workers empty the first one before they look at the next."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class ChunkState(StrEnum):
+    """Where a chunk stands."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class Scope(StrEnum):
+    """What a key of the API may do; `admin` may do everything, with everybody's jobs."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    ADMIN = "admin"
+
+
+class ErrorCode(StrEnum):
+    """Why an image has no score, with an explanation for the person who reads it."""
+
+    explanation: str
+
+    def __new__(cls, word: str, explanation: str) -> "ErrorCode":
+        """Return the member of this word."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.explanation = explanation
+        return member
+
+    NOT_FOUND = "not_found", "there was nothing at the reference when it was scanned"
+    NOT_READABLE = "not_readable", "the file could not be opened or read; the detail has the system's reason"
+    UNAVAILABLE = (
+        "unavailable",
+        "disk, object store or server did not answer, try after try; `starlight retry` asks again",
+    )
+    NOT_A_FILE = "not_a_file", "the reference is a folder, pipe, socket or device"
+    DIRECTORY_LOOP = "directory_loop", "the reference is a link to a folder that contains it"
+    UNSUPPORTED_URI = "unsupported_uri", "references of this scheme cannot be loaded"
+    FORBIDDEN_ADDRESS = "forbidden_address", "the URL, or a redirect of it, leads to an address that is not public"
+    BAD_ARCHIVE_MEMBER = "bad_archive_member", "the archive is damaged or encrypted where this member is"
+    EMPTY = "empty", "the file has no bytes"
+    TOO_LARGE = "too_large", "the file exceeds STARLIGHT_MAX_IMAGE_BYTES"
+    UNKNOWN_FORMAT = "unknown_format", "the bytes are no image of a supported format"
+    TOO_MANY_PIXELS = "too_many_pixels", "the picture exceeds STARLIGHT_MAX_IMAGE_PIXELS"
+    TRUNCATED = "truncated", "the image ends before its last pixel"
+    CORRUPT = "corrupt", "the decoder refused the image; the detail has its reason"
+    SCAN_FAILED = "scan_failed", "V4 failed on this image"
+    WORKER_CRASH = "worker_crash", "this image alone repeatedly ended its worker or its scan"
+    CANCELLED = "cancelled", "the job was cancelled before the image was scanned"
+
+
+FAILURES: Final = tuple(code for code in ErrorCode if code is not ErrorCode.CANCELLED)
+"""What may end otherwise when it is scanned again; a cancelled image did not fail."""

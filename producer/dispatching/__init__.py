@@ -1,0 +1,1 @@
+"""Keeping workers supplied with chunks, and receivers with webhooks."""

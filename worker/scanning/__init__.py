@@ -1,0 +1,1 @@
+"""From references to verdicts, in one process: no Celery and no SQL."""
