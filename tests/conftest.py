@@ -1,11 +1,8 @@
 """Real servers for the tests: one PostgreSQL and one Redis for the run, a database of its own for each test."""
 
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -16,7 +13,8 @@ from sqlalchemy import Engine, make_url
 from storage.database import connect, upgrade
 from storage.embedded.servers import EmbeddedServers
 from storage.settings import Settings, settings
-from tests.object_store import ObjectStore, serving
+from tests.kit.folders import make_temporary_folder
+from tests.kit.object_store import ObjectStore, serve_objects
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,7 +28,7 @@ def no_settings_from_outside() -> None:
 @pytest.fixture(scope="session")
 def session_servers() -> Iterator[tuple[str, str]]:
     """URLs of PostgreSQL, with an upgraded database to copy, and Redis."""
-    with temporary_folder() as folder:
+    with make_temporary_folder() as folder:
         servers = EmbeddedServers(folder)
         database_url, redis_url = servers.attach()
         assert database_url is not None
@@ -42,19 +40,10 @@ def session_servers() -> Iterator[tuple[str, str]]:
         servers.detach()
 
 
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Yield a new folder that the account of an embedded PostgreSQL may enter; pytest's own are closed to it."""
-    folder = Path(tempfile.mkdtemp(prefix="starlight-test-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """An empty data folder."""
-    with temporary_folder() as folder:
+    with make_temporary_folder() as folder:
         yield folder
 
 
@@ -95,7 +84,7 @@ def configured(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
 @pytest.fixture
 def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     """An empty object store that speaks as much of S3 as blobs need."""
-    with serving() as store:
+    with serve_objects() as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
         yield store

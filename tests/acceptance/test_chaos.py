@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from research.chaos.faults import FAULTS
-from tests.acceptance.command import TIMEOUT_S
+from tests.kit.command import TIMEOUT_S
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="signals processes as Linux does")

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import records, starlight
-from tests.acceptance.conftest import RunningStack
-from tests.acceptance.pictures import draw, encoded, stego_files
+from tests.kit.command import read_records, run_starlight
+from tests.kit.inputs import make_stego_files
+from tests.kit.pictures import draw_grained, encode
+from tests.kit.stack import RunningStack
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A clean picture, one for each of four methods, and one that is no picture."""
-    for name, data in stego_files().items():
+    for name, data in make_stego_files().items():
         (tmp_path / name).write_bytes(data)
-    (tmp_path / "clean.png").write_bytes(encoded(draw()))
+    (tmp_path / "clean.png").write_bytes(encode(draw_grained()))
     (tmp_path / "none.png").write_bytes(b"none")
     return tmp_path
 
@@ -25,27 +26,27 @@ def test_submit_prints_the_id_and_watching_ends_with_the_job(stack: RunningStack
     key = uuid.uuid4().hex
     options = ("--name", "six", "--idempotency-key", key, "--priority", "interactive")
 
-    submitted = starlight("submit", folder, *options, settings=stack.settings)
-    again = starlight("submit", folder, *options, settings=stack.settings)
+    submitted = run_starlight("submit", folder, *options, settings=stack.settings)
+    again = run_starlight("submit", folder, *options, settings=stack.settings)
 
     job_id = submitted.stdout.strip()
     assert again.stdout == submitted.stdout
     assert "submitted before" in again.stderr
-    shown = starlight("job", job_id, "--watch", settings=stack.settings)
+    shown = run_starlight("job", job_id, "--watch", settings=stack.settings)
     assert "6 images: 1 clean, 4 stego, 1 error" in shown.stdout
-    status = json.loads(starlight("job", job_id, "--json", settings=stack.settings).stdout)
+    status = json.loads(run_starlight("job", job_id, "--json", settings=stack.settings).stdout)
     assert (status["name"], status["state"], status["total"], status["finished"]) == ("six", "done", 6, 6)
-    listed = starlight("jobs", settings=stack.settings).stdout
+    listed = run_starlight("jobs", settings=stack.settings).stdout
     assert listed.count(job_id) == 1
 
 
 def test_verdicts_are_found_by_what_people_ask_for(stack: RunningStack, folder: Path) -> None:
-    job_id = records(starlight("scan", folder, "--format", "ndjson", settings=stack.settings))[0]["job_id"]
+    job_id = read_records(run_starlight("scan", folder, "--format", "ndjson", settings=stack.settings))[0]["job_id"]
 
     def found(*options: str) -> list[str]:
-        run = starlight("verdicts", "--job", job_id, "--format", "ndjson", *options, settings=stack.settings)
+        run = run_starlight("verdicts", "--job", job_id, "--format", "ndjson", *options, settings=stack.settings)
         assert run.returncode == 0, run.stderr
-        return [Path(each["uri"]).name for each in records(run)]
+        return [Path(each["uri"]).name for each in read_records(run)]
 
     everything = ["alpha.png", "clean.png", "exif.jpg", "lsb.rgb.png", "none.png", "raw.jpg"]
     assert found() == everything
@@ -54,23 +55,23 @@ def test_verdicts_are_found_by_what_people_ask_for(stack: RunningStack, folder: 
     assert found("--limit", "2") == everything[:2]
     assert found("--since", "2026-01-01") == everything
     assert found("--until", "2026-01-01T00:00:00+00:00") == []
-    (raw,) = records(
-        starlight("verdicts", "--job", job_id, "--method", "raw", "--format", "ndjson", settings=stack.settings)
+    (raw,) = read_records(
+        run_starlight("verdicts", "--job", job_id, "--method", "raw", "--format", "ndjson", settings=stack.settings)
     )
     assert found("--sha256", raw["sha256"].upper()) == ["raw.jpg"]
 
 
 def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -> None:
     many = "\n".join([str(folder / "clean.png")] * 5000)
-    job_id = starlight("submit", "-", settings=stack.settings, stdin=many.encode()).stdout.strip()
+    job_id = run_starlight("submit", "-", settings=stack.settings, stdin=many.encode()).stdout.strip()
 
-    cancelled = starlight("cancel", job_id, settings=stack.settings)
+    cancelled = run_starlight("cancel", job_id, settings=stack.settings)
 
     assert cancelled.stdout.endswith("images will not be scanned\n")
-    audit = starlight("audit", job_id, "--json", settings=stack.settings)
+    audit = run_starlight("audit", job_id, "--json", settings=stack.settings)
     assert audit.returncode == 0, audit.stdout
     assert json.loads(audit.stdout)["verdicts"] == 5000
-    assert json.loads(starlight("job", job_id, "--json", settings=stack.settings).stdout)["state"] == "cancelled"
+    assert json.loads(run_starlight("job", job_id, "--json", settings=stack.settings).stdout)["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_two(stack: RunningStack, arguments: list[str], complaint: str) -> None:
-    run = starlight(*arguments, settings=stack.settings)
+    run = run_starlight(*arguments, settings=stack.settings)
 
     assert run.returncode == 2
     assert run.stderr.startswith(f"starlight: {complaint}")
@@ -95,16 +96,16 @@ def test_wrong_usage_is_one_line_and_exit_code_two(stack: RunningStack, argument
 
 
 def test_a_wrong_setting_is_named(stack: RunningStack) -> None:
-    run = starlight("jobs", settings={**stack.settings, "chunk_size": "many"})
+    run = run_starlight("jobs", settings={**stack.settings, "chunk_size": "many"})
 
     assert run.returncode == 2
     assert run.stderr.startswith("starlight: a setting is wrong: STARLIGHT_CHUNK_SIZE: ")
 
 
 def test_a_webhook_needs_an_address_and_a_secret(stack: RunningStack, folder: Path) -> None:
-    unsigned = starlight("submit", folder, "--webhook", "https://example.org/", settings=stack.settings)
+    unsigned = run_starlight("submit", folder, "--webhook", "https://example.org/", settings=stack.settings)
     assert (unsigned.returncode, unsigned.stdout) == (2, "")
     assert "STARLIGHT_WEBHOOK_SECRET" in unsigned.stderr
-    wrong = starlight("submit", folder, "--webhook", "ftp://example.org/", settings=stack.settings)
+    wrong = run_starlight("submit", folder, "--webhook", "ftp://example.org/", settings=stack.settings)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "is no http:// or https:// address" in wrong.stderr

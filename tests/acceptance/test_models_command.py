@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.command import TIMEOUT_S, records, starlight
-from tests.acceptance.conftest import RunningStack
-from tests.acceptance.pictures import draw, encoded, stego_files
+from tests.kit.command import TIMEOUT_S, read_records, run_starlight
+from tests.kit.inputs import make_stego_files
+from tests.kit.pictures import draw_grained, encode
+from tests.kit.stack import RunningStack
 from worker.v4.card import CARD_FILE, DEFAULT_MODEL, read_card
 
 WORKERS = 2
@@ -27,8 +28,8 @@ def variant(folder: Path, **changes: object) -> Path:
 
 def models(stack: RunningStack) -> dict[str, dict[str, Any]]:
     """Return what `model list` says of each version."""
-    run = starlight("model", "list", "--json", settings=stack.settings)
-    return {each["version"]: each for each in records(run)}
+    run = run_starlight("model", "list", "--json", settings=stack.settings)
+    return {each["version"]: each for each in read_records(run)}
 
 
 def wait_for_workers(stack: RunningStack, version: str) -> None:
@@ -44,39 +45,39 @@ def shipped_again(stack: RunningStack) -> Iterator[str]:
     version = read_card(DEFAULT_MODEL).version
     wait_for_workers(stack, version)
     yield version
-    starlight("model", "use", "shipped", settings=stack.settings)
+    run_starlight("model", "use", "shipped", settings=stack.settings)
     wait_for_workers(stack, version)
 
 
 def test_workers_change_to_the_model_in_use_and_back(stack: RunningStack, tmp_path: Path, shipped_again: str) -> None:
     (tmp_path / "images").mkdir()
-    for name, data in stego_files().items():
+    for name, data in make_stego_files().items():
         (tmp_path / "images" / name).write_bytes(data)
 
     def scanned_with() -> set[str]:
-        run = starlight("scan", tmp_path / "images", "--format", "ndjson", settings=stack.settings)
+        run = run_starlight("scan", tmp_path / "images", "--format", "ndjson", settings=stack.settings)
         assert run.returncode == 1, run.stderr
-        return {record["model"].partition("@")[0] for record in records(run)}
+        return {record["model"].partition("@")[0] for record in read_records(run)}
 
     assert models(stack)[shipped_again]["in_use"]
-    added = starlight("model", "add", variant(tmp_path / "model", version="9.1"), settings=stack.settings)
+    added = run_starlight("model", "add", variant(tmp_path / "model", version="9.1"), settings=stack.settings)
     assert (added.returncode, added.stderr) == (0, "")
-    again = starlight("model", "add", tmp_path / "model", settings=stack.settings)
+    again = run_starlight("model", "add", tmp_path / "model", settings=stack.settings)
     assert "was added before" in again.stdout
 
-    assert starlight("model", "use", "starlight-v4-9.1", settings=stack.settings).returncode == 0
+    assert run_starlight("model", "use", "starlight-v4-9.1", settings=stack.settings).returncode == 0
     wait_for_workers(stack, "9.1")
     assert scanned_with() == {"starlight-v4-9.1"}
     assert [version for version, each in models(stack).items() if each["in_use"]] == ["9.1"]
 
-    assert "ships with the code" in starlight("model", "rollback", settings=stack.settings).stdout
+    assert "ships with the code" in run_starlight("model", "rollback", settings=stack.settings).stdout
     wait_for_workers(stack, shipped_again)
     assert scanned_with() == {f"starlight-v4-{shipped_again}"}
-    assert "9.1" in starlight("model", "rollback", settings=stack.settings).stdout
+    assert "9.1" in run_starlight("model", "rollback", settings=stack.settings).stdout
 
 
 def refused(stack: RunningStack, *arguments: str | Path) -> str:
-    run = starlight("model", *arguments, settings=stack.settings)
+    run = run_starlight("model", *arguments, settings=stack.settings)
     assert run.returncode == 2
     assert "Traceback" not in run.stderr
     return run.stderr
@@ -94,14 +95,16 @@ def test_models_that_are_not_what_their_cards_say_are_refused(stack: RunningStac
 
 
 def test_a_job_has_a_threshold_of_its_own(stack: RunningStack, tmp_path: Path) -> None:
-    (tmp_path / "clean.png").write_bytes(encoded(draw()))
+    (tmp_path / "clean.png").write_bytes(encode(draw_grained()))
 
     def scanned(*options: str) -> dict[str, Any]:
-        (record,) = records(starlight("scan", tmp_path, "--format", "ndjson", *options, settings=stack.settings))
+        (record,) = read_records(
+            run_starlight("scan", tmp_path, "--format", "ndjson", *options, settings=stack.settings)
+        )
         return record
 
     usual, wary = scanned(), scanned("--threshold", "1e-12")
     assert (usual["outcome"], wary["outcome"]) == ("clean", "stego")
     assert wary["stego_probability"] == usual["stego_probability"]
     assert wary["threshold"] == 1e-12
-    assert starlight("scan", tmp_path, "--threshold", "1", settings=stack.settings).returncode == 2
+    assert run_starlight("scan", tmp_path, "--threshold", "1", settings=stack.settings).returncode == 2

@@ -3,21 +3,21 @@
 import subprocess
 from pathlib import Path
 
-from tests.acceptance.command import STARLIGHT, environment, starlight
-from tests.acceptance.pictures import draw, encoded
+from tests.kit.command import STARLIGHT, make_environment, run_starlight
+from tests.kit.pictures import draw_grained, encode
 
 
 def test_dispatcher_and_worker_started_alone_on_embedded_servers_scan_a_job(data_dir: Path, tmp_path: Path) -> None:
     settings = {"data_dir": data_dir}
-    (tmp_path / "clean.png").write_bytes(encoded(draw()))
-    job_id = starlight("submit", tmp_path, settings=settings).stdout.strip()
+    (tmp_path / "clean.png").write_bytes(encode(draw_grained()))
+    job_id = run_starlight("submit", tmp_path, settings=settings).stdout.strip()
 
     processes = [
-        subprocess.Popen([*STARLIGHT, name], env=environment(settings), stderr=subprocess.DEVNULL)
+        subprocess.Popen([*STARLIGHT, name], env=make_environment(settings), stderr=subprocess.DEVNULL)
         for name in ("dispatcher", "worker")
     ]
 
-    watched = starlight("job", job_id, "--watch", settings=settings)
+    watched = run_starlight("job", job_id, "--watch", settings=settings)
     assert "1 image: 1 clean" in watched.stdout
     for process in processes:
         process.terminate()
@@ -33,7 +33,9 @@ def test_a_worker_that_cannot_start_ends(tmp_path: Path) -> None:
     }
     command = [STARLIGHT[0], "-m", "worker", "cpu0"]
 
-    run = subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(
+        command, env=make_environment(settings), capture_output=True, text=True, timeout=60, check=False
+    )
 
     assert run.returncode == 70
     assert "ModelError" in run.stderr

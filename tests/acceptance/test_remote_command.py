@@ -9,16 +9,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.command import records, starlight
-from tests.acceptance.conftest import RunningStack
-from tests.acceptance.pictures import draw, encoded, stego_files
+from tests.kit.command import read_records, run_starlight
+from tests.kit.inputs import make_stego_files
+from tests.kit.pictures import draw_grained, encode
+from tests.kit.stack import RunningStack
 
 Command = Callable[..., "CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
 def key(stack: RunningStack) -> str:
-    return starlight("keys", "create", "remote", settings=stack.settings).stdout.strip()
+    return run_starlight("keys", "create", "remote", settings=stack.settings).stdout.strip()
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def elsewhere(stack: RunningStack, key: str, tmp_path: Path) -> Command:
 
     def run(*arguments: str | Path, key: str = key) -> "CompletedProcess[str]":
         settings = {"data_dir": tmp_path / "none", "server": f"{parts.scheme}://{parts.netloc}", "key": key}
-        ended = starlight(*arguments, settings=settings)
+        ended = run_starlight(*arguments, settings=settings)
         assert not (tmp_path / "none").exists()
         return ended
 
@@ -40,9 +41,9 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a clean picture and an archive of one for each of four methods."""
     inside = tmp_path / "pictures"
     inside.mkdir()
-    (inside / "clean ü.png").write_bytes(encoded(draw()))
+    (inside / "clean ü.png").write_bytes(encode(draw_grained()))
     with zipfile.ZipFile(inside / "stego.zip", "w") as archive:
-        for name, data in stego_files().items():
+        for name, data in make_stego_files().items():
             archive.writestr(name, data)
     return inside
 
@@ -58,7 +59,7 @@ def test_files_are_submitted_followed_and_their_verdicts_read(elsewhere: Command
     status = json.loads(elsewhere("job", job_id, "--json").stdout)
     assert (status["name"], status["submitter"], status["state"], status["total"]) == ("far", "remote", "done", 5)
     assert job_id in elsewhere("jobs", "--limit", "1").stdout
-    found = records(elsewhere("verdicts", "--job", job_id, "--outcome", "stego", "--format", "ndjson"))
+    found = read_records(elsewhere("verdicts", "--job", job_id, "--outcome", "stego", "--format", "ndjson"))
     assert sorted(each["stego_type"] for each in found) == ["alpha", "exif", "lsb.rgb", "raw"]
     assert elsewhere("verdicts", "--limit", "2", "--format", "csv").stdout.count("\n") == 3
 

@@ -14,21 +14,22 @@ import pytest
 
 from research.stego.embed import embed_raw
 from storage.verdicts import RECORD_KEYS
-from tests.acceptance.command import STARLIGHT, environment, records, starlight
-from tests.acceptance.conftest import RunningStack
-from tests.acceptance.pictures import MESSAGE, draw, encoded, hostile_folder, stego_files
+from tests.kit.command import STARLIGHT, make_environment, read_records, run_starlight
+from tests.kit.inputs import MESSAGE, fill_hostile_folder, make_stego_files
+from tests.kit.pictures import draw_grained, encode
+from tests.kit.stack import RunningStack
 
 ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2
 
 
 def test_a_folder_goes_in_and_every_image_comes_out_as_one_verdict(data_dir: Path, tmp_path: Path) -> None:
-    expected = hostile_folder(tmp_path)
+    expected = fill_hostile_folder(tmp_path)
 
-    run = starlight(
+    run = run_starlight(
         "scan", tmp_path, "--format", "ndjson", "--ordered", settings={"data_dir": data_dir, "max_image_bytes": 2**21}
     )
 
-    found = records(run)
+    found = read_records(run)
     assert run.returncode == SOME_ERRORS, run.stderr
     assert {unquote_to_bytes(urlsplit(each["uri"]).path).rpartition(b"/")[2]: each["error_code"] for each in found} == (
         expected
@@ -36,20 +37,20 @@ def test_a_folder_goes_in_and_every_image_comes_out_as_one_verdict(data_dir: Pat
     assert [each["ordinal"] for each in found] == list(range(len(expected)))
     assert all(tuple(each) == RECORD_KEYS for each in found)
     (job_id,) = {each["job_id"] for each in found}
-    audit = starlight("audit", job_id, settings={"data_dir": data_dir})
+    audit = run_starlight("audit", job_id, settings={"data_dir": data_dir})
     assert (audit.returncode, audit.stdout) == (
         0, f"{job_id}: {len(expected)} references, {len(expected)} verdicts, 0 missing, 0 double\n"
     )  # fmt: skip
 
 
 def test_hidden_messages_are_found_and_shown(stack: RunningStack, tmp_path: Path) -> None:
-    for name, data in stego_files().items():
+    for name, data in make_stego_files().items():
         (tmp_path / name).write_bytes(data)
 
-    run = starlight("scan", tmp_path, "--format", "ndjson", settings=stack.settings)
+    run = run_starlight("scan", tmp_path, "--format", "ndjson", settings=stack.settings)
 
     assert run.returncode == STEGO_FOUND, run.stderr
-    found = {Path(each["uri"]).stem: each for each in records(run)}
+    found = {Path(each["uri"]).stem: each for each in read_records(run)}
     assert {name: each["stego_type"] for name, each in found.items()} == {
         name: name for name in ("alpha", "lsb.rgb", "exif", "raw")
     }
@@ -58,7 +59,7 @@ def test_hidden_messages_are_found_and_shown(stack: RunningStack, tmp_path: Path
 
 
 def test_archives_lists_globs_and_clean_images(stack: RunningStack, tmp_path: Path) -> None:
-    picture = encoded(draw(), "JPEG")
+    picture = encode(draw_grained(), "JPEG")
     (tmp_path / "a.jpg").write_bytes(picture)
     (tmp_path / "b.jpg").write_bytes(picture)
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
@@ -67,7 +68,7 @@ def test_archives_lists_globs_and_clean_images(stack: RunningStack, tmp_path: Pa
         archive.add(tmp_path / "a.jpg", "../t.jpg")
     listed = os.fsencode(tmp_path / "a.jpg") + b"\0" + os.fsencode(tmp_path / "b.jpg")
 
-    run = starlight(
+    run = run_starlight(
         "scan", "-0", tmp_path / "*.jpg", tmp_path / "pictures.zip", tmp_path / "pictures.tar.gz", "-",
         "--format", "csv", "--ordered", settings=stack.settings, stdin=listed,
     )  # fmt: skip
@@ -83,19 +84,19 @@ def test_what_is_not_there_is_one_line_and_leaves_no_job(data_dir: Path, tmp_pat
     settings = {"data_dir": data_dir}
 
     for arguments in ([tmp_path / "none.png"], [tmp_path / "*.png"], [tmp_path]):
-        run = starlight("scan", *arguments, settings=settings)
+        run = run_starlight("scan", *arguments, settings=settings)
         assert run.returncode == SOME_ERRORS
         assert run.stdout == ""
         assert run.stderr.startswith(("starlight: there is no", "starlight: nothing matches"))
         assert run.stderr.count("\n") == 1
 
-    assert starlight("jobs", "--json", settings=settings).stdout == ""
+    assert run_starlight("jobs", "--json", settings=settings).stdout == ""
 
 
 def test_the_table_is_escaped_and_ends_in_a_summary(stack: RunningStack, tmp_path: Path) -> None:
     (tmp_path / "red\x1b[31m.png").write_bytes(b"no image \x1b[2J")
 
-    run = starlight("scan", tmp_path, settings=stack.settings)
+    run = run_starlight("scan", tmp_path, settings=stack.settings)
 
     assert "\x1b" not in run.stdout
     assert "red\\x1b[31m.png" in run.stdout
@@ -111,7 +112,7 @@ def test_a_reader_that_leaves_ends_the_scan_and_not_with_the_code_for_a_find(
     run = subprocess.run(
         ["bash", "-c", '"$@" | head -n 1 >/dev/null; exit "${PIPESTATUS[0]}"', "-", *STARLIGHT, "scan", "-"],
         input=listed * 20_000,
-        env=environment(stack.settings),
+        env=make_environment(stack.settings),
         capture_output=True,
         timeout=120,
         check=False,
@@ -122,12 +123,12 @@ def test_a_reader_that_leaves_ends_the_scan_and_not_with_the_code_for_a_find(
 
 
 def test_messages_are_printed_whatever_the_locale_can_show(stack: RunningStack, tmp_path: Path) -> None:
-    (tmp_path / "stego.jpg").write_bytes(embed_raw(encoded(draw(), "JPEG"), "встреча завтра в полдень".encode()))
+    (tmp_path / "stego.jpg").write_bytes(embed_raw(encode(draw_grained(), "JPEG"), "встреча завтра в полдень".encode()))
 
     for format_name in ("table", "csv"):
         run = subprocess.run(
             [*STARLIGHT, "scan", tmp_path, "--format", format_name],
-            env=environment(stack.settings) | {"PYTHONIOENCODING": "ascii"},
+            env=make_environment(stack.settings) | {"PYTHONIOENCODING": "ascii"},
             capture_output=True,
             timeout=120,
             check=False,
@@ -139,7 +140,7 @@ def test_messages_are_printed_whatever_the_locale_can_show(stack: RunningStack, 
 def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Path) -> None:
     settings = {"data_dir": data_dir}
     scan = subprocess.Popen(
-        [*STARLIGHT, "scan", "-"], env=environment(settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [*STARLIGHT, "scan", "-"], env=make_environment(settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )  # fmt: skip
     scan.stdin.write((os.fsencode(tmp_path / "none.png") + b"\n") * 50_000)
@@ -150,7 +151,7 @@ def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Pa
 
     assert scan.wait(120) == 130
     assert b"cancelled job" in scan.stderr.read()
-    (job,) = records(starlight("jobs", "--json", settings=settings))
+    (job,) = read_records(run_starlight("jobs", "--json", settings=settings))
     assert (job["state"], job["finished"]) == ("cancelled", 50_000)
 
 
@@ -164,7 +165,7 @@ def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Pa
     ],
 )
 def test_settings_that_cannot_be_used_are_one_line(settings: dict[str, object], complaint: str) -> None:
-    run = starlight("scan", "samples", settings=settings)
+    run = run_starlight("scan", "samples", settings=settings)
 
     assert run.returncode == SOME_ERRORS
     assert run.stderr.startswith(f"starlight: {complaint}")

@@ -14,10 +14,10 @@ from storage.blobs import Blobs
 from storage.chunks import recover_lost_chunk
 from storage.jobs import submit_job
 from storage.settings import Settings
-from tests.acceptance.command import TIMEOUT_S, environment
-from tests.images import encoded
-from tests.integration.rows import chunk_states, claimed
-from tests.object_store import ObjectStore
+from tests.kit.command import TIMEOUT_S, make_environment
+from tests.kit.object_store import ObjectStore
+from tests.kit.pictures import encode_pattern
+from tests.kit.rows import claim_waiting_chunks, read_chunk_states
 from worker.app import app
 
 LONG_S = 3600
@@ -28,7 +28,7 @@ def waiting_chunk(
     engine: Engine, configured: Settings, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """A published chunk whose one image is in an object store that takes its time."""
-    digest = Blobs(object_store.url).put(encoded("PNG"))
+    digest = Blobs(object_store.url).put(encode_pattern("PNG"))
     submit_job(engine, [f"blob://{digest}/image.png"], submitter="ann")
     monkeypatch.setitem(app.conf, "broker_url", configured.redis_url)
     with redis.Redis.from_url(str(configured.redis_url)) as broker:
@@ -53,11 +53,11 @@ def test_a_chunk_that_is_being_scanned_goes_back_and_nothing_is_lost(
     }  # fmt: skip
     worker = subprocess.Popen(
         [sys.executable, "-m", "worker", "cpu0"],
-        env=environment(settings), stderr=subprocess.PIPE, text=True,
+        env=make_environment(settings), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert object_store.asked.wait(TIMEOUT_S)
-        assert chunk_states(engine) == ["running"]
+        assert read_chunk_states(engine) == ["running"]
         assert worker.stderr is not None
         for each in signals:
             worker.send_signal(each)
@@ -68,7 +68,7 @@ def test_a_chunk_that_is_being_scanned_goes_back_and_nothing_is_lost(
         worker.kill()
         worker.communicate()
 
-    assert chunk_states(engine) == ["pending"]
+    assert read_chunk_states(engine) == ["pending"]
     assert not recover_lost_chunk(engine, 3, 0.0)
-    (again,) = claimed(engine)
+    (again,) = claim_waiting_chunks(engine)
     assert again.losses == 0

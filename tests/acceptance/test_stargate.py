@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.keys import create_key, find_key
-from tests.acceptance.conftest import RunningStack
-from tests.images import cut, encoded
+from tests.kit.pictures import encode_pattern, encode_truncated
+from tests.kit.stack import RunningStack
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
@@ -134,12 +134,12 @@ def test_the_message_is_left_out_where_it_is_not_wanted(call: Callable[..., tupl
 @pytest.mark.parametrize(
     ("image", "fields", "complaint"),
     [
-        (cut(), {}, "truncated"),
+        (encode_truncated(), {}, "truncated"),
         (b"no image", {}, "unknown_format"),
         (b"", {}, "empty"),
-        (encoded("PNG"), {"confidence_threshold": "1.50"}, "confidence_threshold"),
-        (encoded("PNG"), {"confidence_threshold": "much"}, "confidence_threshold"),
-        (encoded("PNG"), {"extract_message": "perhaps"}, "extract_message"),
+        (encode_pattern("PNG"), {"confidence_threshold": "1.50"}, "confidence_threshold"),
+        (encode_pattern("PNG"), {"confidence_threshold": "much"}, "confidence_threshold"),
+        (encode_pattern("PNG"), {"extract_message": "perhaps"}, "extract_message"),
     ],
 )
 def test_what_cannot_be_scanned_is_told_so(
@@ -186,7 +186,7 @@ def test_a_message_is_extracted(
 
 
 def test_a_method_that_is_none_is_refused(call: Callable[..., tuple[int, Any]]) -> None:
-    status, problem = call("POST", "/extract", *form(encoded("PNG"), method="--help"))
+    status, problem = call("POST", "/extract", *form(encode_pattern("PNG"), method="--help"))
 
     assert status == 422
     assert problem["errors"][0]["field"] == "method"
@@ -239,7 +239,7 @@ def test_a_key_that_only_reads_scans_nothing(call: Callable[..., tuple[int, Any]
     reading = create_key(stack.engine, "reader", ["read"])
 
     assert find_key(stack.engine, reading) is not None
-    assert call("POST", "/scan/image", *form(encoded("PNG")), key=reading)[0] == 403
+    assert call("POST", "/scan/image", *form(encode_pattern("PNG")), key=reading)[0] == 403
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -14,9 +14,10 @@ import redis
 from producer.following import Follower
 from storage.jobs import submit_job
 from storage.schema import OUTCOMES
-from tests.acceptance.command import starlight
-from tests.acceptance.conftest import RunningStack, started, stopped
-from tests.acceptance.pictures import draw, encoded, stego_files
+from tests.kit.command import run_starlight
+from tests.kit.inputs import make_stego_files
+from tests.kit.pictures import draw_grained, encode
+from tests.kit.stack import RunningStack, start_stack, stop_stack
 
 
 def children(process_id: int) -> dict[str, int]:
@@ -32,8 +33,8 @@ def fetched(url: str) -> str:
 
 def pictures(folder: Path, copies: int) -> list[str]:
     """Return references to a clean and a stego picture and one that is none, many times over."""
-    (folder / "clean.png").write_bytes(encoded(draw()))
-    (folder / "stego.jpg").write_bytes(stego_files()["raw.jpg"])
+    (folder / "clean.png").write_bytes(encode(draw_grained()))
+    (folder / "stego.jpg").write_bytes(make_stego_files()["raw.jpg"])
     (folder / "none.txt").write_text("none")
     return [(folder / name).as_uri() for name in ("clean.png", "stego.jpg", "none.txt")] * copies
 
@@ -53,7 +54,7 @@ def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_p
 
     assert sorted(ordinal for ordinal, _ in found) == list(range(3000))
     assert Counter(outcome for _, outcome in found) == dict.fromkeys(OUTCOMES, 1000)
-    audit = starlight("audit", str(submission.job_id), settings=stack.settings)
+    audit = run_starlight("audit", str(submission.job_id), settings=stack.settings)
     assert audit.returncode == 0, audit.stdout
     assert "3000 references, 3000 verdicts, 0 missing, 0 double" in audit.stdout
 
@@ -84,10 +85,10 @@ def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: Runnin
 def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: RunningStack, tmp_path: Path) -> None:
     # Counts that no other test's chunk has: the stack is shared.
     for number in range(3):
-        (tmp_path / f"clean{number}.png").write_bytes(encoded(draw()))
+        (tmp_path / f"clean{number}.png").write_bytes(encode(draw_grained()))
     for number in range(8):
         (tmp_path / f"none{number}.txt").write_text("none")
-    starlight("scan", tmp_path, settings=stack.settings)
+    run_starlight("scan", tmp_path, settings=stack.settings)
     columns = "&".join(f"columns[{n}][data]={name}" for n, name in enumerate(("name", "state", "result", "worker")))
 
     page = fetched(
@@ -104,10 +105,10 @@ def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: Runn
 
 
 def test_metrics_account_for_every_image(stack: RunningStack, tmp_path: Path) -> None:
-    (tmp_path / "clean.png").write_bytes(encoded(draw()))
+    (tmp_path / "clean.png").write_bytes(encode(draw_grained()))
     before = metrics(stack)
 
-    starlight("scan", tmp_path, settings=stack.settings)
+    run_starlight("scan", tmp_path, settings=stack.settings)
 
     after = metrics(stack)
     clean = 'starlight_images_finished_total{outcome="clean"}'
@@ -125,7 +126,7 @@ def metrics(stack: RunningStack) -> dict[str, float]:
 
 
 def test_a_second_stack_on_the_same_data_is_refused(stack: RunningStack) -> None:
-    run = starlight("up", settings=stack.settings)
+    run = run_starlight("up", settings=stack.settings)
 
     assert run.returncode == 2
     assert f"a stack already runs on {stack.settings['data_dir']} (process {stack.process.pid})" in run.stderr
@@ -133,19 +134,19 @@ def test_a_second_stack_on_the_same_data_is_refused(stack: RunningStack) -> None
 
 def test_one_ctrl_c_ends_everything_and_the_work_goes_on_later(data_dir: Path, tmp_path: Path) -> None:
     settings = {"data_dir": data_dir, "chunk_size": 16}
-    process, addresses = started(settings, "cpu0")
+    process, addresses = start_stack(settings, "cpu0")
     references = os.fsencode("\n".join(pictures(tmp_path, 300)))
-    job_id = starlight("submit", "-", settings=settings, stdin=references).stdout.strip()
+    job_id = run_starlight("submit", "-", settings=settings, stdin=references).stdout.strip()
 
-    assert stopped(process) == 0
+    assert stop_stack(process) == 0
 
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(addresses["PostgreSQL"])
     with pytest.raises(redis.ConnectionError):
         redis.Redis.from_url(addresses["Redis"]).ping()
 
-    process, addresses = started(settings, "cpu0")
-    assert starlight("job", job_id, "--watch", settings=settings).returncode == 0
-    assert starlight("audit", "--all", settings=settings).returncode == 0
-    assert starlight("down", settings=settings).stdout == "stopped\n"
+    process, addresses = start_stack(settings, "cpu0")
+    assert run_starlight("job", job_id, "--watch", settings=settings).returncode == 0
+    assert run_starlight("audit", "--all", settings=settings).returncode == 0
+    assert run_starlight("down", settings=settings).stdout == "stopped\n"
     assert process.wait() == 0

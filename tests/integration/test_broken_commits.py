@@ -10,14 +10,14 @@ from storage.chunks import pick_chunks
 from storage.database import connect
 from storage.jobs import audit_jobs, get_job, list_jobs, submit_job
 from storage.settings import Settings
-from tests.integration.test_process import CARD, HeldDetector
-from tests.integration.wire import Wire, wire_to
+from tests.kit.detectors import CARD, HeldDetector
+from tests.kit.wire import Wire, open_wire_to
 from worker.process import WorkerProcess
 
 
 @pytest.fixture
 def wire(database_url: str) -> Iterator[Wire]:
-    with wire_to(database_url) as wire:
+    with open_wire_to(database_url) as wire:
         yield wire
 
 

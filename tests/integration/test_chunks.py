@@ -20,14 +20,14 @@ from storage.chunks import (
 )
 from storage.jobs import audit_jobs, cancel_job, get_job
 from storage.verdicts import VerdictFilter, find_verdicts
-from tests.integration.rows import (
+from tests.kit.rows import (
     LEASE_S,
-    chunk_states,
-    claimed,
+    claim_waiting_chunks,
     execute,
     expire_leases,
-    submitted,
-    verdicts_for,
+    make_verdicts,
+    read_chunk_states,
+    submit_job_of,
 )
 
 # The tests' PostgreSQL has just started; chunks would keep their leases for one more.
@@ -37,7 +37,7 @@ NO_LEASE = 0.0
 def test_of_eight_claimants_exactly_one_gets_the_chunk(engine: Engine) -> None:
     # The long form: CLAIMS=10000 scripts/test tests/integration/test_chunks.py -k eight
     times = int(os.environ.get("CLAIMS", "200"))
-    submitted(engine, times, chunk_size=1)
+    submit_job_of(engine, times, chunk_size=1)
     chunks = pick_chunks(engine, "bulk", times)
     assert len(chunks) == times
 
@@ -49,24 +49,24 @@ def test_of_eight_claimants_exactly_one_gets_the_chunk(engine: Engine) -> None:
 
 
 def test_a_chunk_that_has_ended_cannot_be_claimed(engine: Engine) -> None:
-    submitted(engine, 4)
-    (claim,) = claimed(engine)
-    finish_chunk(engine, claim, verdicts_for(engine, claim))
+    submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
+    finish_chunk(engine, claim, make_verdicts(engine, claim))
 
     assert claim_chunk(engine, claim.chunk_id, "cpu1", LEASE_S) is None
     assert claim_chunk(engine, uuid.uuid4(), "cpu1", LEASE_S) is None
 
 
 def test_a_worker_that_only_seemed_dead_stores_nothing(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
-    (zombie,) = claimed(engine, "cpu0")
+    job_id = submit_job_of(engine, 4)
+    (zombie,) = claim_waiting_chunks(engine, "cpu0")
     expire_leases(engine)
     assert recover_lost_chunk(engine, 3, NO_LEASE)
-    (claim,) = claimed(engine, "cpu1")
+    (claim,) = claim_waiting_chunks(engine, "cpu1")
 
-    assert not finish_chunk(engine, zombie, verdicts_for(engine, zombie, "stego"))
-    assert finish_chunk(engine, claim, verdicts_for(engine, claim))
-    assert not finish_chunk(engine, zombie, verdicts_for(engine, zombie, "stego"))
+    assert not finish_chunk(engine, zombie, make_verdicts(engine, zombie, "stego"))
+    assert finish_chunk(engine, claim, make_verdicts(engine, claim))
+    assert not finish_chunk(engine, zombie, make_verdicts(engine, zombie, "stego"))
 
     job = get_job(engine, job_id)
     assert (job.clean, job.stego) == (4, 0)
@@ -74,24 +74,24 @@ def test_a_worker_that_only_seemed_dead_stores_nothing(engine: Engine) -> None:
 
 
 def test_verdicts_and_the_end_of_the_chunk_are_stored_together_or_not_at_all(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
-    (claim,) = claimed(engine)
-    verdicts = verdicts_for(engine, claim)
+    job_id = submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
+    verdicts = make_verdicts(engine, claim)
     execute(engine, "ALTER TABLE verdicts ADD CHECK (ordinal <> 3)")
 
     with pytest.raises(DBAPIError):
         finish_chunk(engine, claim, verdicts)
 
     assert get_job(engine, job_id).finished == 0
-    assert chunk_states(engine) == ["running"]
+    assert read_chunk_states(engine) == ["running"]
 
 
 def test_a_lease_that_was_lost_is_not_renewed_even_by_a_worker_of_the_same_name(engine: Engine) -> None:
-    submitted(engine, 4)
-    zombie = claimed(engine, "cpu0")
+    submit_job_of(engine, 4)
+    zombie = claim_waiting_chunks(engine, "cpu0")
     expire_leases(engine)
     assert recover_lost_chunk(engine, 3, NO_LEASE)
-    claimed(engine, "cpu0")
+    claim_waiting_chunks(engine, "cpu0")
     expire_leases(engine)
 
     renew_leases(engine, zombie, LEASE_S)
@@ -100,33 +100,33 @@ def test_a_lease_that_was_lost_is_not_renewed_even_by_a_worker_of_the_same_name(
 
 
 def test_leases_are_renewed_by_their_holder(engine: Engine) -> None:
-    submitted(engine, 8)
-    first, _ = claimed(engine, "cpu0")
+    submit_job_of(engine, 8)
+    first, _ = claim_waiting_chunks(engine, "cpu0")
     expire_leases(engine)
 
     renew_leases(engine, [first], LEASE_S)
 
     assert recover_lost_chunk(engine, 3, NO_LEASE)
     assert not recover_lost_chunk(engine, 3, NO_LEASE)
-    assert chunk_states(engine) == ["running", "pending"]
+    assert read_chunk_states(engine) == ["running", "pending"]
 
 
 def test_a_claim_that_is_made_again_by_the_same_claimant_holds_and_no_other(engine: Engine) -> None:
-    submitted(engine, 4)
+    submit_job_of(engine, 4)
     (chunk,) = pick_chunks(engine, "bulk", 1000)
     first = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
 
     again = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
 
     assert claim_chunk(engine, chunk, "cpu0 b", LEASE_S) is None
-    assert not finish_chunk(engine, first, verdicts_for(engine, first))
-    assert finish_chunk(engine, again, verdicts_for(engine, again))
+    assert not finish_chunk(engine, first, make_verdicts(engine, first))
+    assert finish_chunk(engine, again, make_verdicts(engine, again))
     assert claim_chunk(engine, chunk, "cpu0 a", LEASE_S) is None
 
 
 def test_nothing_counts_as_lost_until_workers_could_renew_after_a_start_of_postgres(engine: Engine) -> None:
-    submitted(engine, 4)
-    claimed(engine)
+    submit_job_of(engine, 4)
+    claim_waiting_chunks(engine)
     expire_leases(engine)
 
     assert not recover_lost_chunk(engine, 3, lease_s=3600)
@@ -134,29 +134,29 @@ def test_nothing_counts_as_lost_until_workers_could_renew_after_a_start_of_postg
 
 
 def test_an_abandoned_chunk_is_lost_at_once(engine: Engine) -> None:
-    submitted(engine, 4)
-    (claim,) = claimed(engine)
+    submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
 
     assert not recover_lost_chunk(engine, 3, NO_LEASE)
     abandon_chunk(engine, claim)
 
     assert recover_lost_chunk(engine, 3, NO_LEASE)
-    (again,) = claimed(engine)
+    (again,) = claim_waiting_chunks(engine)
     assert (again.attempt, again.losses) == (2, 1)
 
 
 def test_a_chunk_lost_twice_is_split_and_the_culprit_convicted_alone(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
+    job_id = submit_job_of(engine, 4)
     poison = "file:///image-2"
     deaths = 0
 
-    while claims := claimed(engine):
+    while claims := claim_waiting_chunks(engine):
         for claim in claims:
             if poison in claim.refs:
                 deaths += 1
                 expire_leases(engine)
             else:
-                assert finish_chunk(engine, claim, verdicts_for(engine, claim))
+                assert finish_chunk(engine, claim, make_verdicts(engine, claim))
         while recover_lost_chunk(engine, 3, NO_LEASE):
             pass
 
@@ -168,13 +168,13 @@ def test_a_chunk_lost_twice_is_split_and_the_culprit_convicted_alone(engine: Eng
 
 
 def test_the_pieces_of_a_split_chunk_run_alone(engine: Engine) -> None:
-    submitted(engine, 3)
+    submit_job_of(engine, 3)
     for _ in range(2):
-        claimed(engine)
+        claim_waiting_chunks(engine)
         expire_leases(engine)
         recover_lost_chunk(engine, 3, NO_LEASE)
 
-    pieces = claimed(engine)
+    pieces = claim_waiting_chunks(engine)
 
     assert [(piece.first_ordinal, piece.refs, piece.losses) for piece in pieces] == [
         (ordinal, [f"file:///image-{ordinal}"], 1) for ordinal in range(3)
@@ -183,11 +183,11 @@ def test_the_pieces_of_a_split_chunk_run_alone(engine: Engine) -> None:
 
 def test_a_job_cancelled_while_its_chunk_is_split_is_accounted_for(engine: Engine) -> None:
     for _ in range(20):
-        job_id = submitted(engine, 4)
-        claimed(engine)
+        job_id = submit_job_of(engine, 4)
+        claim_waiting_chunks(engine)
         expire_leases(engine)
         recover_lost_chunk(engine, 3, NO_LEASE)
-        claimed(engine)
+        claim_waiting_chunks(engine)
         expire_leases(engine)
 
         with ThreadPoolExecutor(2) as pool:
@@ -200,7 +200,7 @@ def test_a_job_cancelled_while_its_chunk_is_split_is_accounted_for(engine: Engin
 
 
 def test_only_old_unclaimed_chunks_are_published_again_and_not_twice_in_a_row(engine: Engine) -> None:
-    submitted(engine, 8)
+    submit_job_of(engine, 8)
     picked = pick_chunks(engine, "bulk", 1000)
     claim_chunk(engine, picked[0], "cpu0", LEASE_S)
     assert unclaimed_chunks(engine, 60) == []

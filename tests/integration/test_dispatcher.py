@@ -15,7 +15,15 @@ from storage.chunks import claim_chunk, finish_chunk, pick_chunks
 from storage.jobs import audit_jobs, get_job
 from storage.settings import Settings
 from storage.workers import report_worker
-from tests.integration.rows import LEASE_S, claimed, execute, expire_leases, model, submitted, verdicts_for
+from tests.kit.rows import (
+    LEASE_S,
+    claim_waiting_chunks,
+    execute,
+    expire_leases,
+    make_verdicts,
+    register_v4,
+    submit_job_of,
+)
 
 WINDOW = 4
 
@@ -47,14 +55,14 @@ def finish_next(engine: Engine, broker: "redis.Redis", priority: str = "bulk") -
     """Take the oldest message, claim and finish its chunk; return the first reference."""
     chunk_id = uuid.UUID(broker.rpop(queue_for(priority)).decode())
     claim = claim_chunk(engine, chunk_id, "cpu0", LEASE_S)
-    finish_chunk(engine, claim, verdicts_for(engine, claim))
+    finish_chunk(engine, claim, make_verdicts(engine, claim))
     return claim.refs[0]
 
 
 def test_redis_holds_no_more_than_the_window_however_much_waits(
     engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
 ) -> None:
-    submitted(engine, 400)
+    submit_job_of(engine, 400)
 
     for _ in range(3):
         dispatcher.round()
@@ -63,9 +71,9 @@ def test_redis_holds_no_more_than_the_window_however_much_waits(
 
 
 def test_the_window_grows_with_the_live_workers(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
-    submitted(engine, 400)
+    submit_job_of(engine, 400)
     for name in ("gpu0@a", "gpu1@a", "gone@a"):
-        report_worker(engine, name, name.split("@", maxsplit=1)[0], model(engine))
+        report_worker(engine, name, name.split("@", maxsplit=1)[0], register_v4(engine))
     execute(engine, "UPDATE workers SET seen_at = now() - interval '1 hour' WHERE name = 'gone@a'")
 
     dispatcher.round()
@@ -76,7 +84,7 @@ def test_the_window_grows_with_the_live_workers(engine: Engine, broker: "redis.R
 def test_what_is_finished_makes_room_until_the_job_is_done(
     engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
 ) -> None:
-    job_id = submitted(engine, 50)
+    job_id = submit_job_of(engine, 50)
 
     dispatcher.round()
     while broker.llen(queue_for("bulk")):
@@ -90,8 +98,8 @@ def test_what_is_finished_makes_room_until_the_job_is_done(
 def test_two_submitters_get_equal_shares_although_one_came_first_with_far_more(
     engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
 ) -> None:
-    first = submitted(engine, 400, submitter="ann")
-    second = submitted(engine, 40, submitter="bob")
+    first = submit_job_of(engine, 400, submitter="ann")
+    second = submit_job_of(engine, 40, submitter="bob")
 
     dispatcher.round()
     for _ in range(20):
@@ -103,7 +111,7 @@ def test_two_submitters_get_equal_shares_although_one_came_first_with_far_more(
 
 
 def test_older_jobs_of_one_submitter_go_first(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
-    older, newer = submitted(engine, 12), submitted(engine, 12)
+    older, newer = submit_job_of(engine, 12), submit_job_of(engine, 12)
 
     dispatcher.round()
 
@@ -118,9 +126,9 @@ def test_older_jobs_of_one_submitter_go_first(engine: Engine, broker: "redis.Red
 def test_interactive_chunks_have_a_window_of_their_own(
     engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
 ) -> None:
-    submitted(engine, 400)
+    submit_job_of(engine, 400)
     dispatcher.round()
-    submitted(engine, 4, priority="interactive")
+    submit_job_of(engine, 4, priority="interactive")
 
     dispatcher.round()
 
@@ -128,7 +136,7 @@ def test_interactive_chunks_have_a_window_of_their_own(
 
 
 def test_an_emptied_redis_is_filled_again(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
-    submitted(engine, 400)
+    submit_job_of(engine, 400)
     dispatcher.round()
     before = waiting(broker)
     broker.flushall()
@@ -144,7 +152,7 @@ def test_an_emptied_redis_is_filled_again(engine: Engine, broker: "redis.Redis",
 def test_messages_that_wait_long_for_busy_workers_are_not_doubled(
     engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
 ) -> None:
-    submitted(engine, 400)
+    submit_job_of(engine, 400)
     dispatcher.round()
 
     execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '5 minutes'")
@@ -157,7 +165,7 @@ def test_a_publish_that_fails_loses_nothing(engine: Engine, broker: "redis.Redis
     def refuse(_chunk_id: uuid.UUID, _priority: str) -> None:
         raise BrokerError("out of memory")
 
-    submitted(engine, 8)
+    submit_job_of(engine, 8)
     with pytest.raises(BrokerError):
         Dispatcher(engine, broker, configured, refuse).round()
 
@@ -168,7 +176,7 @@ def test_a_publish_that_fails_loses_nothing(engine: Engine, broker: "redis.Redis
 
 
 def test_a_second_dispatcher_waits_for_the_first_to_pick(engine: Engine) -> None:
-    submitted(engine, 40)
+    submit_job_of(engine, 40)
     with engine.begin() as first:
         first.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x44495350})
 
@@ -178,8 +186,8 @@ def test_a_second_dispatcher_waits_for_the_first_to_pick(engine: Engine) -> None
 
 
 def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:
-    submitted(engine, 4)
-    (claim,) = claimed(engine)
+    submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
     expire_leases(engine)
 
     short_lease = configured.model_copy(update={"lease_s": 0.001})

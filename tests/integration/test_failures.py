@@ -9,7 +9,7 @@ from storage.chunks import finish_chunk
 from storage.failures import RetryError, count_failures, list_retries, retry_job
 from storage.jobs import audit_jobs, cancel_job, get_job, list_jobs, submit_job
 from storage.verdicts import NewVerdict, VerdictFilter, find_verdicts
-from tests.integration.rows import claimed, execute, submitted, verdicts_for
+from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, submit_job_of
 
 # Ordinals of the job below by how they failed; the others are clean.
 FAILED = {1: "not_found", 4: "unavailable", 5: "not_found", 9: "corrupt"}
@@ -21,21 +21,21 @@ def job_id(engine: Engine) -> uuid.UUID:
     references = [f"file:///image-{number}" for number in range(10)]
     job_id = submit_job(engine, references, submitter="ann", name="june", priority="interactive", chunk_size=4).job_id
     execute(engine, "UPDATE jobs SET threshold = 0.75")
-    for claim in claimed(engine, priority="interactive"):
+    for claim in claim_waiting_chunks(engine, priority="interactive"):
         verdicts = [
             NewVerdict(clean.ordinal, clean.uri, "error", error_code=FAILED[clean.ordinal], error_detail="why")
             if clean.ordinal in FAILED
             else clean
-            for clean in verdicts_for(engine, claim)
+            for clean in make_verdicts(engine, claim)
         ]
         assert finish_chunk(engine, claim, verdicts)
     return job_id
 
 
 def test_failures_are_counted_by_code(engine: Engine, job_id: uuid.UUID) -> None:
-    submitted(engine, 3)
-    (other,) = claimed(engine)
-    finish_chunk(engine, other, verdicts_for(engine, other, "error"))
+    submit_job_of(engine, 3)
+    (other,) = claim_waiting_chunks(engine)
+    finish_chunk(engine, other, make_verdicts(engine, other, "error"))
 
     assert count_failures(engine, VerdictFilter()) == {"empty": 3, "not_found": 2, "corrupt": 1, "unavailable": 1}
     assert count_failures(engine, VerdictFilter(job_id=job_id, error_codes=("corrupt", "empty"))) == {"corrupt": 1}
@@ -58,12 +58,12 @@ def test_a_retry_is_a_job_like_the_first_of_its_failed_images_in_order(engine: E
     assert (job.name, job.submitter, job.priority) == ("june", "ann", "interactive")
     with engine.connect() as connection:
         assert connection.execute(text("SELECT DISTINCT threshold FROM jobs")).scalar_one() == 0.75
-    claims = claimed(engine, priority="interactive")
+    claims = claim_waiting_chunks(engine, priority="interactive")
     assert [claim.images for claim in claims] == [
         [(0, "file:///image-1"), (1, "file:///image-4"), (2, "file:///image-5")], [(3, "file:///image-9")],
     ]  # fmt: skip
     for claim in claims:
-        assert finish_chunk(engine, claim, verdicts_for(engine, claim))
+        assert finish_chunk(engine, claim, make_verdicts(engine, claim))
     assert all(audit.exact for audit in audit_jobs(engine))
     assert get_job(engine, job_id).error == 4
     assert list_retries(engine, job_id) == [retry.job_id]
@@ -76,7 +76,7 @@ def test_a_retry_may_be_of_some_codes_and_have_a_name_of_its_own(engine: Engine,
 
 
 def test_cancelled_images_are_retried_only_when_asked_for(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
+    job_id = submit_job_of(engine, 4)
     cancel_job(engine, job_id)
 
     with pytest.raises(RetryError, match="no image of job"):
@@ -86,9 +86,9 @@ def test_cancelled_images_are_retried_only_when_asked_for(engine: Engine) -> Non
 
 
 def test_a_job_that_has_not_ended_is_not_retried(engine: Engine) -> None:
-    job_id = submitted(engine, 8)
-    first, _ = claimed(engine)
-    finish_chunk(engine, first, verdicts_for(engine, first, "error"))
+    job_id = submit_job_of(engine, 8)
+    first, _ = claim_waiting_chunks(engine)
+    finish_chunk(engine, first, make_verdicts(engine, first, "error"))
 
     with pytest.raises(RetryError, match="has not ended yet"):
         retry_job(engine, job_id)

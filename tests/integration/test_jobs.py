@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from storage.chunks import finish_chunk
 from storage.jobs import EmptyJobError, audit_jobs, cancel_job, get_job, list_jobs, submit_job
-from tests.integration.rows import claimed, execute, submitted, verdicts_for
+from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, submit_job_of
 
 
 def audit(engine: Engine, job_id: uuid.UUID):  # noqa: ANN201
@@ -20,7 +20,7 @@ def test_a_job_is_stored_in_chunks_that_keep_the_order(engine: Engine) -> None:
     submission = submit_job(engine, (f"file:///{n}" for n in range(10)), submitter="ann", chunk_size=4)
 
     assert (submission.total, submission.created) == (10, True)
-    claims = claimed(engine)
+    claims = claim_waiting_chunks(engine)
     assert [(claim.first_ordinal, len(claim.refs)) for claim in claims] == [(0, 4), (4, 4), (8, 2)]
     assert [uri for claim in claims for uri in claim.refs] == [f"file:///{n}" for n in range(10)]
 
@@ -70,15 +70,15 @@ def test_a_job_without_images_is_refused(engine: Engine) -> None:
 
 
 def test_a_job_goes_from_pending_through_running_to_done(engine: Engine) -> None:
-    job_id = submitted(engine, 6)
+    job_id = submit_job_of(engine, 6)
     assert get_job(engine, job_id).state == "pending"
 
-    first, second = claimed(engine)
+    first, second = claim_waiting_chunks(engine)
     assert get_job(engine, job_id).state == "running"
 
-    assert finish_chunk(engine, first, verdicts_for(engine, first, "stego"))
+    assert finish_chunk(engine, first, make_verdicts(engine, first, "stego"))
     assert get_job(engine, job_id).state == "running"
-    assert finish_chunk(engine, second, verdicts_for(engine, second, "error"))
+    assert finish_chunk(engine, second, make_verdicts(engine, second, "error"))
 
     job = get_job(engine, job_id)
     assert (job.state, job.clean, job.stego, job.error, job.ended) == ("done", 0, 4, 2, True)
@@ -86,24 +86,24 @@ def test_a_job_goes_from_pending_through_running_to_done(engine: Engine) -> None
 
 
 def test_cancelling_gives_every_image_left_its_verdict(engine: Engine) -> None:
-    job_id = submitted(engine, 12)
-    finished, running, _ = claimed(engine)
-    finish_chunk(engine, finished, verdicts_for(engine, finished))
+    job_id = submit_job_of(engine, 12)
+    finished, running, _ = claim_waiting_chunks(engine)
+    finish_chunk(engine, finished, make_verdicts(engine, finished))
 
     assert cancel_job(engine, job_id) == 8
 
     job = get_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("cancelled", 4, 8)
-    assert not finish_chunk(engine, running, verdicts_for(engine, running))
+    assert not finish_chunk(engine, running, make_verdicts(engine, running))
     assert audit(engine, job_id).exact
     assert cancel_job(engine, job_id) == 0
     assert cancel_job(engine, uuid.uuid4()) is None
 
 
 def test_cancelling_an_ended_job_changes_nothing(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
-    (claim,) = claimed(engine)
-    finish_chunk(engine, claim, verdicts_for(engine, claim))
+    job_id = submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
+    finish_chunk(engine, claim, make_verdicts(engine, claim))
     before = get_job(engine, job_id)
 
     assert cancel_job(engine, job_id) == 0
@@ -124,9 +124,9 @@ def test_cancelling_an_ended_job_changes_nothing(engine: Engine) -> None:
 def test_the_audit_sees_rows_that_were_tampered_with(
     engine: Engine, damage: str, missing: int, double: int, counters_agree: bool
 ) -> None:
-    job_id = submitted(engine, 4)
-    (claim,) = claimed(engine)
-    finish_chunk(engine, claim, verdicts_for(engine, claim))
+    job_id = submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
+    finish_chunk(engine, claim, make_verdicts(engine, claim))
     assert audit(engine, job_id).exact
 
     execute(engine, damage)
@@ -137,7 +137,7 @@ def test_the_audit_sees_rows_that_were_tampered_with(
 
 
 def test_an_unfinished_job_is_missing_verdicts(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
+    job_id = submit_job_of(engine, 4)
 
     audited = audit(engine, job_id)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from itertools import islice
@@ -16,33 +16,14 @@ from storage.chunks import pick_chunks, recover_lost_chunk
 from storage.jobs import audit_jobs, get_job, submit_job
 from storage.settings import Settings
 from storage.workers import live_workers
-from tests.images import encoded
-from tests.integration.rows import chunk_states, execute
+from tests.kit.detectors import CARD, HeldDetector
+from tests.kit.pictures import encode_pattern
+from tests.kit.rows import execute, read_chunk_states
 from worker.process import NOTHING_TO_DO, WorkerProcess
-from worker.v4.card import ModelCard
-from worker.v4.detector import Score
-from worker.v4.planes import Planes
 
 LEASE_S = 0.4
 PATIENCE_S = 30
 GLANCE_S = 0.2
-CARD = ModelCard("v4", "test", "model.safetensors", "0" * 64, 0.5)
-
-
-class HeldDetector:
-    """Calls everything clean, once it is let."""
-
-    model = CARD
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.may_score = threading.Event()
-        self.may_score.set()
-
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
-        self.asked.set()
-        assert self.may_score.wait(PATIENCE_S)
-        return [Score(False, 0.25, 0.75, None, None) for _ in batch]
 
 
 @pytest.fixture
@@ -60,7 +41,7 @@ def process(engine: Engine, configured: Settings, detector: HeldDetector) -> Ite
 
 @pytest.fixture
 def references(tmp_path: Path) -> list[str]:
-    (tmp_path / "clean.png").write_bytes(encoded("PNG"))
+    (tmp_path / "clean.png").write_bytes(encode_pattern("PNG"))
     (tmp_path / "none.png").write_bytes(b"none")
     return [(tmp_path / name).as_uri() for name in ("clean.png", "none.png")]
 
@@ -142,7 +123,7 @@ def test_a_chunk_whose_verdicts_cannot_be_stored_is_lost_at_once_and_runs_again(
 
     assert get_job(engine, job_id).finished == 0
     assert recover_lost_chunk(engine, 3, 0.0)
-    assert chunk_states(engine) == ["pending"]
+    assert read_chunk_states(engine) == ["pending"]
     execute(engine, "ALTER TABLE verdicts DROP CONSTRAINT refused")
     (chunk,) = pick_chunks(engine, "bulk", 10)
     assert process.scan_chunk(chunk) == "2 images: 1 error"
@@ -163,7 +144,7 @@ def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
         detector.may_score.set()
         assert scanned.result(PATIENCE_S).startswith("nothing stored")
 
-    assert chunk_states(engine) == ["pending"]
+    assert read_chunk_states(engine) == ["pending"]
     assert get_job(engine, job_id).finished == 0
     assert not recover_lost_chunk(engine, 3, 0.0)
     pick_chunks(engine, "bulk", 10)
@@ -203,7 +184,7 @@ def test_suspects_that_wait_their_turn_hold_no_lease(
         # However long it waits: the first one is inside, alone.
         with pytest.raises(TimeoutError):
             second.result(GLANCE_S)
-        assert chunk_states(engine) == ["running", "dispatched"]
+        assert read_chunk_states(engine) == ["running", "dispatched"]
         detector.may_score.set()
         assert first.result(PATIENCE_S) == "1 image: all clean"
         assert second.result(PATIENCE_S) == "1 image: 1 error"

@@ -12,10 +12,18 @@ from storage.chunks import claim_chunk, finish_chunk, pick_chunks, recover_lost_
 from storage.jobs import audit_jobs, cancel_job, get_job, submit_job
 from storage.settings import Settings
 from storage.verdicts import VerdictFilter, find_verdicts
-from tests.images import encoded
-from tests.integration.rows import LEASE_S, chunk_states, claimed, execute, expire_leases, submitted, verdicts_for
-from tests.integration.test_process import CARD, HeldDetector
-from tests.object_store import ObjectStore
+from tests.kit.detectors import CARD, HeldDetector
+from tests.kit.object_store import ObjectStore
+from tests.kit.pictures import encode_pattern
+from tests.kit.rows import (
+    LEASE_S,
+    claim_waiting_chunks,
+    execute,
+    expire_leases,
+    make_verdicts,
+    read_chunk_states,
+    submit_job_of,
+)
 from worker.process import WorkerProcess
 
 LONG_S = 3600.0
@@ -28,9 +36,9 @@ def let_time_pass(engine: Engine) -> None:
 
 
 def test_what_is_put_off_waits_for_its_time_and_then_only_the_rest_is_scanned(engine: Engine) -> None:
-    job_id = submitted(engine, 6, chunk_size=6)
-    (claim,) = claimed(engine)
-    verdicts = verdicts_for(engine, claim)
+    job_id = submit_job_of(engine, 6, chunk_size=6)
+    (claim,) = claim_waiting_chunks(engine)
+    verdicts = make_verdicts(engine, claim)
 
     assert finish_chunk(engine, claim, [verdicts[0], verdicts[2], verdicts[5]], LONG_S)
 
@@ -38,29 +46,29 @@ def test_what_is_put_off_waits_for_its_time_and_then_only_the_rest_is_scanned(en
     assert pick_chunks(engine, "bulk", 1000) == []
     assert claim_chunk(engine, claim.chunk_id, "cpu0", LEASE_S) is None
     let_time_pass(engine)
-    (again,) = claimed(engine)
+    (again,) = claim_waiting_chunks(engine)
     assert again.images == [(ordinal, f"file:///image-{ordinal}") for ordinal in (1, 3, 4)]
     assert (again.tries, again.losses) == (1, 0)
-    assert finish_chunk(engine, again, verdicts_for(engine, again, "error"))
+    assert finish_chunk(engine, again, make_verdicts(engine, again, "error"))
     job = get_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("done", 3, 3)
     assert next(audit_jobs(engine, [job_id])).exact
 
 
 def test_others_go_on_while_one_chunk_is_put_off(engine: Engine) -> None:
-    job_id = submitted(engine, 8)
-    first, second = claimed(engine)
+    job_id = submit_job_of(engine, 8)
+    first, second = claim_waiting_chunks(engine)
 
     finish_chunk(engine, first, [], LONG_S)
-    finish_chunk(engine, second, verdicts_for(engine, second))
+    finish_chunk(engine, second, make_verdicts(engine, second))
 
-    assert (get_job(engine, job_id).state, chunk_states(engine)) == ("running", ["pending", "done"])
+    assert (get_job(engine, job_id).state, read_chunk_states(engine)) == ("running", ["pending", "done"])
 
 
 def test_a_job_with_images_put_off_can_be_cancelled(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
-    (claim,) = claimed(engine)
-    finish_chunk(engine, claim, verdicts_for(engine, claim)[:3], LONG_S)
+    job_id = submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
+    finish_chunk(engine, claim, make_verdicts(engine, claim)[:3], LONG_S)
 
     assert cancel_job(engine, job_id) == 1
 
@@ -70,40 +78,40 @@ def test_a_job_with_images_put_off_can_be_cancelled(engine: Engine) -> None:
 
 
 def test_a_half_finished_chunk_that_kills_workers_is_split_without_what_has_its_verdict(engine: Engine) -> None:
-    job_id = submitted(engine, 4)
-    (claim,) = claimed(engine)
-    finish_chunk(engine, claim, verdicts_for(engine, claim)[:2], LONG_S)
+    job_id = submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
+    finish_chunk(engine, claim, make_verdicts(engine, claim)[:2], LONG_S)
     let_time_pass(engine)
     for _ in range(2):
-        claimed(engine)
+        claim_waiting_chunks(engine)
         expire_leases(engine)
         assert recover_lost_chunk(engine, 3, NO_LEASE)
 
-    assert chunk_states(engine) == ["done", "done", "pending", "pending"]
-    pieces = claimed(engine)
+    assert read_chunk_states(engine) == ["done", "done", "pending", "pending"]
+    pieces = claim_waiting_chunks(engine)
     assert [piece.images for piece in pieces] == [[(2, "file:///image-2")], [(3, "file:///image-3")]]
     for piece in pieces:
-        assert finish_chunk(engine, piece, verdicts_for(engine, piece))
+        assert finish_chunk(engine, piece, make_verdicts(engine, piece))
     assert get_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact
 
 
 def test_a_half_finished_chunk_can_be_given_back(engine: Engine) -> None:
-    submitted(engine, 4)
-    (claim,) = claimed(engine)
-    finish_chunk(engine, claim, verdicts_for(engine, claim)[:2], LONG_S)
+    submit_job_of(engine, 4)
+    (claim,) = claim_waiting_chunks(engine)
+    finish_chunk(engine, claim, make_verdicts(engine, claim)[:2], LONG_S)
     let_time_pass(engine)
-    (claim,) = claimed(engine)
+    (claim,) = claim_waiting_chunks(engine)
 
     release_chunks(engine, [claim])
 
-    (again,) = claimed(engine)
+    (again,) = claim_waiting_chunks(engine)
     assert again.images == claim.images
 
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine: Engine, ordered: bool) -> None:
-    job_id = submitted(engine, 6, chunk_size=6)
+    job_id = submit_job_of(engine, 6, chunk_size=6)
     follower = Follower(engine, job_id, ordered=ordered)
     updates = follower.updates()
     seen: list[int] = []
@@ -116,8 +124,8 @@ def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine
         next(updates)
         followed = pool.submit(follow)
         while not get_job(engine, job_id).ended:
-            (claim,) = claimed(engine)
-            verdicts = verdicts_for(engine, claim)
+            (claim,) = claim_waiting_chunks(engine)
+            verdicts = make_verdicts(engine, claim)
             more = len(verdicts) > 1
             finish_chunk(engine, claim, verdicts[1::2] if more else verdicts, LONG_S if more else None)
             let_time_pass(engine)
@@ -130,9 +138,9 @@ def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine
 @pytest.fixture
 def images(tmp_path: Path, configured: Settings, object_store: ObjectStore) -> list[str]:
     """A file, a blob, and a file that is no image."""
-    (tmp_path / "clean.png").write_bytes(encoded("PNG"))
+    (tmp_path / "clean.png").write_bytes(encode_pattern("PNG"))
     (tmp_path / "none.png").write_bytes(b"none")
-    digest = Blobs(object_store.url).put(encoded("PNG", size=(5, 3)))
+    digest = Blobs(object_store.url).put(encode_pattern("PNG", size=(5, 3)))
     return [(tmp_path / "clean.png").as_uri(), f"blob://{digest}/clean.png", (tmp_path / "none.png").as_uri()]
 
 

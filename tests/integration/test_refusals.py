@@ -16,9 +16,9 @@ from producer.dispatching.dispatcher import Dispatcher, publish
 from storage.chunks import pick_chunks
 from storage.jobs import audit_jobs, get_job, list_jobs, submit_job
 from storage.settings import Settings
-from tests.acceptance.command import STARLIGHT, environment
-from tests.integration.rows import execute, submitted
-from tests.integration.test_process import CARD, HeldDetector
+from tests.kit.command import STARLIGHT, make_environment
+from tests.kit.detectors import CARD, HeldDetector
+from tests.kit.rows import execute, submit_job_of
 from worker.app import app
 from worker.process import WorkerProcess
 
@@ -122,7 +122,7 @@ def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> D
 def test_the_dispatcher_waits_until_the_database_can_be_written(
     engine: Engine, dispatcher: Dispatcher, broker: "redis.Redis", log: Log
 ) -> None:
-    submitted(engine, 1)
+    submit_job_of(engine, 1)
     refuse(engine, "chunks", "53100")
 
     with ThreadPoolExecutor() as pool:
@@ -154,7 +154,7 @@ def test_the_dispatcher_waits_until_redis_takes_messages(
     log: Log,
     trouble: Callable[["redis.Redis"], Callable[[], object]],
 ) -> None:
-    submitted(engine, 1)
+    submit_job_of(engine, 1)
     relieve = trouble(broker)
 
     with ThreadPoolExecutor() as pool:
@@ -175,7 +175,7 @@ def test_a_million_waiting_images_take_no_room_in_redis(
 ) -> None:
     dispatcher = Dispatcher(engine, broker, configured)
     before = broker.info("memory")["used_memory"]
-    submitted(engine, 1_000_000, chunk_size=64)
+    submit_job_of(engine, 1_000_000, chunk_size=64)
 
     for _ in range(3):
         dispatcher.round()
@@ -191,7 +191,7 @@ def test_a_submission_that_is_not_stored_says_so(engine: Engine, configured: Set
 
     run = subprocess.run(
         [*STARLIGHT, "submit", sys.executable],
-        env=environment(addresses), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+        env=make_environment(addresses), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
     assert (run.returncode, run.stdout) == (2, "")

@@ -12,9 +12,9 @@ from storage.models import register_model
 from storage.reuse import recall_verdicts
 from storage.settings import Settings
 from storage.verdicts import NewVerdict, Record, VerdictFilter, find_verdicts
-from tests.images import encoded
-from tests.integration.rows import claimed, model, submitted
-from tests.integration.test_process import HeldDetector
+from tests.kit.detectors import HeldDetector
+from tests.kit.pictures import encode_pattern
+from tests.kit.rows import claim_waiting_chunks, register_v4, submit_job_of
 from worker.process import WorkerProcess
 
 DIGEST = hashlib.sha256(b"image").digest()
@@ -22,14 +22,14 @@ DIGEST = hashlib.sha256(b"image").digest()
 
 def stored(engine: Engine, *verdicts: tuple[str, float]) -> None:
     """Store verdicts of these outcomes and probabilities on the same bytes."""
-    submitted(engine, len(verdicts), chunk_size=len(verdicts))
-    (claim,) = claimed(engine)
+    submit_job_of(engine, len(verdicts), chunk_size=len(verdicts))
+    (claim,) = claim_waiting_chunks(engine)
     method = {"stego": "raw"}
     finish_chunk(
         engine,
         claim,
         [
-            NewVerdict(ordinal, uri, outcome, DIGEST, probability, method.get(outcome), model_id=model(engine),
+            NewVerdict(ordinal, uri, outcome, DIGEST, probability, method.get(outcome), model_id=register_v4(engine),
                        error_code="scan_failed" if outcome == "error" else None)
             for (ordinal, uri), (outcome, probability) in zip(claim.images, verdicts, strict=True)
         ],
@@ -54,7 +54,7 @@ def test_a_verdict_is_recalled_where_the_threshold_makes_the_same_of_it(
 ) -> None:
     stored(engine, (outcome, probability))
 
-    recalled = recall_verdicts(engine, model(engine), [DIGEST, bytes(32)], threshold)
+    recalled = recall_verdicts(engine, register_v4(engine), [DIGEST, bytes(32)], threshold)
 
     assert set(recalled) == ({DIGEST} if found else set())
     if found:
@@ -64,8 +64,8 @@ def test_a_verdict_is_recalled_where_the_threshold_makes_the_same_of_it(
 def test_of_many_verdicts_on_the_same_bytes_the_one_that_fits_is_recalled(engine: Engine) -> None:
     stored(engine, ("error", 0.5), ("clean", 0.7), ("stego", 0.7))
 
-    assert recall_verdicts(engine, model(engine), [DIGEST], None)[DIGEST].outcome == "stego"
-    assert recall_verdicts(engine, model(engine), [DIGEST], 0.8)[DIGEST].outcome == "clean"
+    assert recall_verdicts(engine, register_v4(engine), [DIGEST], None)[DIGEST].outcome == "stego"
+    assert recall_verdicts(engine, register_v4(engine), [DIGEST], 0.8)[DIGEST].outcome == "clean"
 
 
 def test_another_model_is_asked_anew(engine: Engine) -> None:
@@ -91,7 +91,7 @@ def test_a_worker_reuses_verdicts_across_jobs_and_says_so_unless_that_is_switche
     process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector)
     image, copy = tmp_path / "image.png", tmp_path / "copy.png"
     for path in (image, copy):
-        path.write_bytes(encoded("PNG"))
+        path.write_bytes(encode_pattern("PNG"))
 
     def scanned(*paths: Path) -> list[Record]:
         job_id = submit_job(engine, [path.as_uri() for path in paths], submitter="ann").job_id

@@ -28,7 +28,7 @@ from storage.chunks import (
 from storage.failures import RetryError, retry_job
 from storage.figures import take_figures
 from storage.jobs import audit_jobs, cancel_job, list_jobs
-from tests.integration.rows import LEASE_S, execute, expire_leases, submitted, verdicts_for
+from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, submit_job_of
 
 MAX_LOSSES = 3
 RETRIED = ("empty", "worker_crash", "cancelled")
@@ -52,7 +52,7 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(images=st.integers(1, 9), submitter=st.sampled_from(["ann", "bob"]))
     def submit(self, images: int, submitter: str) -> None:
-        self.jobs.append(submitted(self.engine, images, submitter=submitter))
+        self.jobs.append(submit_job_of(self.engine, images, submitter=submitter))
 
     @rule(window=st.integers(1, 4))
     def dispatch(self, window: int) -> None:
@@ -90,7 +90,7 @@ class Accounts(RuleBasedStateMachine):
     @rule(data=st.data(), forget=st.booleans(), outcome=st.sampled_from(["clean", "stego", "error"]))
     def finish(self, data: Any, forget: bool, outcome: str) -> None:
         claim = data.draw(st.sampled_from(self.claims))
-        finish_chunk(self.engine, claim, verdicts_for(self.engine, claim, outcome))
+        finish_chunk(self.engine, claim, make_verdicts(self.engine, claim, outcome))
         if forget:
             self.claims.remove(claim)
 
@@ -99,7 +99,7 @@ class Accounts(RuleBasedStateMachine):
         if fresh or not self.claims:
             self.submit_and_claim(images=5, worker="cpu0")
         claim = self.claims[-1] if fresh else data.draw(st.sampled_from(self.claims))
-        verdicts = verdicts_for(self.engine, claim)
+        verdicts = make_verdicts(self.engine, claim)
         judged = [verdict for verdict in verdicts if data.draw(st.booleans())]
         finish_chunk(self.engine, claim, judged, 3600.0 if far else 0.0)
 
@@ -166,7 +166,7 @@ class Accounts(RuleBasedStateMachine):
             for chunk_id in waiting:
                 claim = claim_chunk(self.engine, chunk_id, "cpu2", LEASE_S)
                 if claim is not None:
-                    assert finish_chunk(self.engine, claim, verdicts_for(self.engine, claim))
+                    assert finish_chunk(self.engine, claim, make_verdicts(self.engine, claim))
             with self.engine.connect() as connection:
                 if not connection.execute(text(LEFT)).scalar_one():
                     break

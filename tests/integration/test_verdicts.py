@@ -13,30 +13,30 @@ from storage.figures import take_figures
 from storage.jobs import cancel_job
 from storage.models import register_model
 from storage.verdicts import PAGE, RECORD_KEYS, NewVerdict, Position, VerdictFilter, find_verdicts, verdicts_landed
-from tests.integration.rows import claimed, execute, model, submitted, verdicts_for
+from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, register_v4, submit_job_of
 
 
 def test_a_verdict_without_its_model_or_with_an_unexplained_error_is_refused(engine: Engine) -> None:
-    submitted(engine, 1)
-    (claim,) = claimed(engine)
+    submit_job_of(engine, 1)
+    (claim,) = claim_waiting_chunks(engine)
     scored = {"ordinal": 0, "uri": claim.refs[0], "sha256": b"\0" * 32, "stego_probability": 0.5}
 
     for wrong in (
         NewVerdict(**scored, outcome="clean"),
-        NewVerdict(**scored, outcome="odd", model_id=model(engine)),
-        NewVerdict(**scored, outcome="stego", model_id=model(engine), method="f5"),
+        NewVerdict(**scored, outcome="odd", model_id=register_v4(engine)),
+        NewVerdict(**scored, outcome="stego", model_id=register_v4(engine), method="f5"),
         NewVerdict(0, claim.refs[0], "error"),
-        NewVerdict(**scored, outcome="clean", model_id=model(engine), error_code="empty"),
+        NewVerdict(**scored, outcome="clean", model_id=register_v4(engine), error_code="empty"),
     ):
         with pytest.raises(DBAPIError):
             finish_chunk(engine, claim, [wrong])
 
-    assert finish_chunk(engine, claim, [NewVerdict(**scored, outcome="clean", model_id=model(engine))])
+    assert finish_chunk(engine, claim, [NewVerdict(**scored, outcome="clean", model_id=register_v4(engine))])
 
 
 def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(engine: Engine) -> None:
-    job_id = submitted(engine, 2, chunk_size=2)
-    (claim,) = claimed(engine)
+    job_id = submit_job_of(engine, 2, chunk_size=2)
+    (claim,) = claim_waiting_chunks(engine)
     model_id = register_model(engine, name="v4", version="7", sha256="ab" * 32, threshold=0.75)
     found = NewVerdict(
         0, claim.refs[0], "stego", b"\x01" * 32, 0.875, "raw", "none", "psst", None, None, model_id, 3, 2, "PNG", 99
@@ -71,9 +71,9 @@ def test_a_new_threshold_is_a_new_model_and_the_same_one_is_not(engine: Engine) 
 def test_a_follower_yields_each_verdict_once_also_those_stored_before_and_out_of_order(
     engine: Engine, ordered: bool
 ) -> None:
-    job_id = submitted(engine, 20)
-    first, *others = claimed(engine)
-    finish_chunk(engine, others[0], verdicts_for(engine, others[0]))
+    job_id = submit_job_of(engine, 20)
+    first, *others = claim_waiting_chunks(engine)
+    finish_chunk(engine, others[0], make_verdicts(engine, others[0]))
     left = [first, *others[1:]]
     seen = []
 
@@ -81,16 +81,16 @@ def test_a_follower_yields_each_verdict_once_also_those_stored_before_and_out_of
         seen.extend(verdict["ordinal"] for verdict in update.verdicts)
         if left:
             claim = left.pop()
-            finish_chunk(engine, claim, verdicts_for(engine, claim))
+            finish_chunk(engine, claim, make_verdicts(engine, claim))
 
     assert sorted(seen) == list(range(20))
     assert not ordered or seen == sorted(seen)
 
 
 def test_verdicts_that_are_stored_at_once_land_one_after_the_other(engine: Engine) -> None:
-    job_id = submitted(engine, 12)
-    claims = claimed(engine)
-    ready = [verdicts_for(engine, claim) for claim in claims[:2]]
+    job_id = submit_job_of(engine, 12)
+    claims = claim_waiting_chunks(engine)
+    ready = [make_verdicts(engine, claim) for claim in claims[:2]]
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
@@ -112,9 +112,9 @@ def test_verdicts_that_are_stored_at_once_land_one_after_the_other(engine: Engin
 
 def test_a_search_goes_on_behind_any_verdict_also_among_those_stored_together(engine: Engine) -> None:
     sizes = {"ann": PAGE + 2, "bob": 3}
-    jobs = {name: submitted(engine, size, submitter=name, chunk_size=size) for name, size in sizes.items()}
-    for claim in claimed(engine):
-        finish_chunk(engine, claim, verdicts_for(engine, claim))
+    jobs = {name: submit_job_of(engine, size, submitter=name, chunk_size=size) for name, size in sizes.items()}
+    for claim in claim_waiting_chunks(engine):
+        finish_chunk(engine, claim, make_verdicts(engine, claim))
     execute(engine, "UPDATE verdicts SET scanned_at = '2026-01-01' WHERE ordinal > 0")
 
     for wanted, total in (
@@ -131,9 +131,9 @@ def test_a_search_goes_on_behind_any_verdict_also_among_those_stored_together(en
 
 
 def test_a_search_that_waits_for_its_reader_holds_no_connection(engine: Engine) -> None:
-    submitted(engine, PAGE + 1, chunk_size=PAGE)
-    for claim in claimed(engine):
-        finish_chunk(engine, claim, verdicts_for(engine, claim))
+    submit_job_of(engine, PAGE + 1, chunk_size=PAGE)
+    for claim in claim_waiting_chunks(engine):
+        finish_chunk(engine, claim, make_verdicts(engine, claim))
     found = find_verdicts(engine, VerdictFilter())
 
     next(found)
@@ -143,11 +143,11 @@ def test_a_search_that_waits_for_its_reader_holds_no_connection(engine: Engine) 
 
 
 def test_figures_account_for_every_image(engine: Engine) -> None:
-    submitted(engine, 12)
-    cancelled = submitted(engine, 4)
-    done, running, _, _ = claimed(engine)
-    finish_chunk(engine, done, verdicts_for(engine, done, "stego"))
-    submitted(engine, 8)
+    submit_job_of(engine, 12)
+    cancelled = submit_job_of(engine, 4)
+    done, running, _, _ = claim_waiting_chunks(engine)
+    finish_chunk(engine, done, make_verdicts(engine, done, "stego"))
+    submit_job_of(engine, 8)
     cancel_job(engine, cancelled)
     execute(engine, "UPDATE jobs SET created_at = now() - interval '5 minutes'")
     execute(engine, f"UPDATE chunks SET state = 'dispatched' WHERE id = '{running.chunk_id}'")

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,11 +15,11 @@ from sqlalchemy import Engine
 from standardwebhooks import Webhook
 
 from producer.dispatching.deliverer import Deliverer
-from storage.chunks import finish_chunk
 from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
 from storage.webhooks import claim_webhook, get_webhook
-from tests.integration.rows import claimed, execute, verdicts_for
+from tests.kit.rows import execute, finish_waiting_chunks
+from tests.kit.servers import serve
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -55,12 +54,8 @@ def receiver() -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     received.url = f"http://127.0.0.1:{server.server_port}/hook"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield received
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(server):
+        yield received
 
 
 @pytest.fixture
@@ -73,13 +68,8 @@ def deliverer(engine: Engine, configured: Settings) -> Deliverer:
     return Deliverer(engine, configured.model_copy(update=settings))
 
 
-def submitted(engine: Engine, url: str) -> uuid.UUID:
+def submit_job_with_webhook(engine: Engine, url: str) -> uuid.UUID:
     return submit_job(engine, ["file:///one", "file:///two"], submitter="ann", webhook=url).job_id
-
-
-def finish(engine: Engine) -> None:
-    for claim in claimed(engine):
-        finish_chunk(engine, claim, verdicts_for(engine, claim))
 
 
 def make_due(engine: Engine) -> None:
@@ -87,10 +77,10 @@ def make_due(engine: Engine) -> None:
 
 
 def test_a_job_that_has_ended_is_told_once_and_signed(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
-    job_id = submitted(engine, receiver.url)
+    job_id = submit_job_with_webhook(engine, receiver.url)
     assert not deliverer.deliver_next()
 
-    finish(engine)
+    finish_waiting_chunks(engine)
     assert deliverer.deliver_next()
     make_due(engine)
     assert not deliverer.deliver_next()
@@ -104,7 +94,7 @@ def test_a_job_that_has_ended_is_told_once_and_signed(engine: Engine, deliverer:
 
 
 def test_a_cancelled_job_is_told_too(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
-    cancel_job(engine, submitted(engine, receiver.url))
+    cancel_job(engine, submit_job_with_webhook(engine, receiver.url))
 
     assert deliverer.deliver_next()
 
@@ -115,8 +105,8 @@ def test_what_is_not_taken_comes_again_with_the_same_id_after_a_pause(
     engine: Engine, deliverer: Deliverer, receiver: Receiver
 ) -> None:
     receiver.statuses = [500, 307, 200]
-    job_id = submitted(engine, receiver.url)
-    finish(engine)
+    job_id = submit_job_with_webhook(engine, receiver.url)
+    finish_waiting_chunks(engine)
 
     assert deliverer.deliver_next()
     assert not deliverer.deliver_next()
@@ -134,8 +124,8 @@ def test_it_is_given_up_in_the_end(
     engine: Engine, deliverer: Deliverer, receiver: Receiver, statuses: list[int], attempts: int
 ) -> None:
     receiver.statuses = statuses
-    job_id = submitted(engine, receiver.url)
-    finish(engine)
+    job_id = submit_job_with_webhook(engine, receiver.url)
+    finish_waiting_chunks(engine)
 
     while get_webhook(engine, job_id).given_up_at is None:
         make_due(engine)
@@ -148,8 +138,8 @@ def test_it_is_given_up_in_the_end(
 
 
 def test_a_deliverer_that_dies_loses_nothing(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
-    job_id = submitted(engine, receiver.url)
-    finish(engine)
+    job_id = submit_job_with_webhook(engine, receiver.url)
+    finish_waiting_chunks(engine)
     assert claim_webhook(engine, hold_s=60) is not None
     assert not deliverer.deliver_next()
 
@@ -160,8 +150,8 @@ def test_a_deliverer_that_dies_loses_nothing(engine: Engine, deliverer: Delivere
 
 
 def test_an_address_where_nobody_listens_is_a_reason_and_no_traceback(engine: Engine, deliverer: Deliverer) -> None:
-    job_id = submitted(engine, "http://127.0.0.1:1/")
-    finish(engine)
+    job_id = submit_job_with_webhook(engine, "http://127.0.0.1:1/")
+    finish_waiting_chunks(engine)
 
     assert deliverer.deliver_next()
 
@@ -170,8 +160,8 @@ def test_an_address_where_nobody_listens_is_a_reason_and_no_traceback(engine: En
 
 def test_a_receiver_at_a_private_address_is_not_told(engine: Engine, configured: Settings, receiver: Receiver) -> None:
     strict = Deliverer(engine, configured.model_copy(update={"webhook_secret": SecretStr(SECRET)}))
-    job_id = submitted(engine, receiver.url)
-    finish(engine)
+    job_id = submit_job_with_webhook(engine, receiver.url)
+    finish_waiting_chunks(engine)
 
     assert strict.deliver_next()
 

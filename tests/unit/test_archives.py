@@ -5,13 +5,13 @@ import lzma
 import os
 import tarfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from producer.sources.archives import MAX_HEADER_BYTES, ArchiveTooLargeError, Member, is_archive, unpack
+from tests.kit.archives import describe_entry, write_tar, write_zip
 
 MAX_MEMBERS = 10
 MAX_BYTES = 100_000
@@ -32,28 +32,6 @@ MEMBERS = {
 def members(path: Path) -> list[Member]:
     found = unpack(os.fsencode(path), max_members=MAX_MEMBERS, max_bytes=MAX_BYTES, max_member_bytes=MAX_MEMBER_BYTES)
     return list(found)
-
-
-def write_zip(path: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
-def tar_entry(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.type, entry.linkname = size, kind, target
-    return entry
-
-
-def write_tar(path: Path, files: dict[str, bytes], links: Sequence[tarfile.TarInfo] = (), mode: Any = "w") -> Path:
-    with tarfile.open(path, mode) as archive:
-        for name, data in files.items():
-            archive.addfile(tar_entry(name, len(data)), io.BytesIO(data))
-        for link in links:
-            archive.addfile(link)
-    return path
 
 
 def write(path: Path, files: dict[str, bytes]) -> Path:
@@ -98,7 +76,7 @@ def test_members_of_a_tar_come_in_order_with_their_names(tmp_path: Path, suffix:
 
 def test_folders_are_no_members(tmp_path: Path) -> None:
     zipped = write_zip(tmp_path / "archive.zip", {"folder/": b"", "folder/a": b"a"})
-    tarred = write_tar(tmp_path / "archive.tar", {"a": b"a"}, [tar_entry("folder", kind=tarfile.DIRTYPE)])
+    tarred = write_tar(tmp_path / "archive.tar", {"a": b"a"}, [describe_entry("folder", kind=tarfile.DIRTYPE)])
 
     assert members(zipped) == [Member("folder/a", b"a")]
     assert members(tarred) == [Member("a", b"a")]
@@ -215,8 +193,8 @@ def test_a_tar_with_a_damaged_header_says_so(tmp_path: Path) -> None:
 
 def test_hard_and_symbolic_links_are_what_they_lead_to(tmp_path: Path) -> None:
     links = [
-        tar_entry("hard", kind=tarfile.LNKTYPE, target="folder/a"),
-        tar_entry("folder/soft", kind=tarfile.SYMTYPE, target="a"),
+        describe_entry("hard", kind=tarfile.LNKTYPE, target="folder/a"),
+        describe_entry("folder/soft", kind=tarfile.SYMTYPE, target="a"),
     ]
     path = write_tar(tmp_path / "archive.tar", {"folder/a": b"first"}, links)
 
@@ -226,31 +204,31 @@ def test_hard_and_symbolic_links_are_what_they_lead_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        tar_entry("odd", kind=tarfile.LNKTYPE, target="nothing"),
-        tar_entry("odd", kind=tarfile.LNKTYPE, target="odd"),
-        tar_entry("odd", kind=tarfile.SYMTYPE, target="odd"),
-        tar_entry("odd", kind=tarfile.SYMTYPE, target="nothing"),
-        tar_entry("odd", kind=tarfile.SYMTYPE, target="/etc/passwd"),
-        tar_entry("odd", kind=tarfile.SYMTYPE, target="../../../../etc/passwd"),
-        tar_entry("odd", kind=tarfile.LNKTYPE, target="/etc/passwd"),
-        tar_entry("odd", kind=tarfile.FIFOTYPE),
-        tar_entry("odd", kind=tarfile.CHRTYPE),
-        tar_entry("odd", kind=tarfile.BLKTYPE),
+        describe_entry("odd", kind=tarfile.LNKTYPE, target="nothing"),
+        describe_entry("odd", kind=tarfile.LNKTYPE, target="odd"),
+        describe_entry("odd", kind=tarfile.SYMTYPE, target="odd"),
+        describe_entry("odd", kind=tarfile.SYMTYPE, target="nothing"),
+        describe_entry("odd", kind=tarfile.SYMTYPE, target="/etc/passwd"),
+        describe_entry("odd", kind=tarfile.SYMTYPE, target="../../../../etc/passwd"),
+        describe_entry("odd", kind=tarfile.LNKTYPE, target="/etc/passwd"),
+        describe_entry("odd", kind=tarfile.FIFOTYPE),
+        describe_entry("odd", kind=tarfile.CHRTYPE),
+        describe_entry("odd", kind=tarfile.BLKTYPE),
     ],
     ids=lambda entry: f"{entry.type.decode()} to {entry.linkname}",
 )
 def test_links_out_of_the_archive_and_devices_are_unreadable_alone(tmp_path: Path, entry: tarfile.TarInfo) -> None:
     with tarfile.open(tmp_path / "archive.tar", "w") as archive:
         archive.addfile(entry)
-        archive.addfile(tar_entry("a", 5), io.BytesIO(b"first"))
+        archive.addfile(describe_entry("a", 5), io.BytesIO(b"first"))
 
     assert members(tmp_path / "archive.tar") == [Member("odd", None), Member("a", b"first")]
 
 
 def test_links_in_a_circle_are_unreadable(tmp_path: Path) -> None:
     links = [
-        tar_entry("one", kind=tarfile.SYMTYPE, target="two"),
-        tar_entry("two", kind=tarfile.SYMTYPE, target="one"),
+        describe_entry("one", kind=tarfile.SYMTYPE, target="two"),
+        describe_entry("two", kind=tarfile.SYMTYPE, target="one"),
     ]
 
     assert members(write_tar(tmp_path / "archive.tar", {}, links)) == [Member("one", None), Member("two", None)]
@@ -304,7 +282,7 @@ def test_an_archive_of_too_much_is_refused_with_the_setting_to_raise(
 
 
 def test_a_sparse_member_of_a_vast_size_costs_no_more_than_the_limit(tmp_path: Path) -> None:
-    entry = tar_entry("sparse", 5)
+    entry = describe_entry("sparse", 5)
     entry.pax_headers = {"GNU.sparse.map": f"{2**40 - 5},5", "GNU.sparse.size": str(2**40), "GNU.sparse.name": "sparse"}
     with tarfile.open(tmp_path / "archive.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(entry, io.BytesIO(b"first"))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.images import drawn, encoded
-from tests.unit.threads import GLANCE_S, PATIENCE_S, started
+from tests.kit.pictures import draw_pattern, encode_pattern
+from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.scanning.batcher import Batcher, Scorer
 from worker.v4.detector import Score
 from worker.v4.planes import Planes, extract_planes
@@ -19,7 +19,7 @@ POISON = 13
 
 def image(width: int) -> Planes:
     """Return the planes of an image that is known by its width."""
-    return extract_planes(drawn("L", (width, 1)), encoded("PNG", "L", (width, 1)))
+    return extract_planes(draw_pattern("L", (width, 1)), encode_pattern("PNG", "L", (width, 1)))
 
 
 @dataclass
@@ -116,7 +116,7 @@ def test_images_of_many_threads_each_get_their_own_score(widths: Widths) -> None
         return scored(batcher.submit([images[width] for width in numbers]))
 
     chunks = [[width for width in images if width % 4 == part] for part in range(4)]
-    threads = [started(submit, chunk) for chunk in chunks]
+    threads = [start_thread(submit, chunk) for chunk in chunks]
 
     assert [thread.result(PATIENCE_S) for thread in threads] == chunks
     assert sorted(width for batch in widths.batches for width in batch) == sorted(images)
@@ -150,7 +150,7 @@ def test_two_batches_may_wait_and_no_more(held: Held) -> None:
     assert held.reached.wait(PATIENCE_S)
     waiting = submit(batcher, 2, 3, 4, 5)
 
-    blocked = started(lambda: submit(batcher, 6))
+    blocked = start_thread(lambda: submit(batcher, 6))
 
     with pytest.raises(TimeoutError):
         blocked.result(GLANCE_S)
@@ -163,7 +163,7 @@ def test_closing_scores_what_waits(widths: Widths, held: Held, waiting: int) -> 
     batcher = Batcher(held, batch_size=4, wait_s=FOR_EVER_S)
     futures = submit(batcher, *range(1, waiting + 1))
 
-    closing = started(batcher.close)
+    closing = start_thread(batcher.close)
     held.go_on.set()
     closing.result(PATIENCE_S)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.unit.threads import GLANCE_S, PATIENCE_S, started
+from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.scanning.budget import Budget
 
 
@@ -14,7 +14,7 @@ class Holder:
     def __init__(self, budget: Budget, size: int) -> None:
         self.inside = threading.Event()
         self._leaving = threading.Event()
-        self._done = started(lambda: self._hold(budget, size))
+        self._done = start_thread(lambda: self._hold(budget, size))
 
     def _hold(self, budget: Budget, size: int) -> None:
         with budget.hold(size):
@@ -108,7 +108,7 @@ def test_many_threads_never_hold_more_than_there_is() -> None:
                 with lock:
                     held -= taken
 
-    threads = [started(hold, range(number, number + 300)) for number in range(8)]
+    threads = [start_thread(hold, range(number, number + 300)) for number in range(8)]
     for thread in threads:
         thread.result(PATIENCE_S)
 

@@ -6,8 +6,18 @@ import pytest
 from PIL import Image
 
 from storage.error_codes import ErrorCode
-from tests.images import FORMATS_AND_MODES, MODES, animated, blank_gif, blank_png, cut, drawn, encoded, mode_for
-from tests.unit.threads import PATIENCE_S, started
+from tests.kit.pictures import (
+    FORMATS_AND_MODES,
+    MODES,
+    choose_mode_for,
+    draw_pattern,
+    encode_animation,
+    encode_blank_gif,
+    encode_blank_png,
+    encode_pattern,
+    encode_truncated,
+)
+from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.image_error import ImageError
@@ -47,26 +57,26 @@ def all_of(budget: Budget) -> Future[None]:
         with budget.hold(MEMORY):
             pass
 
-    return started(hold)
+    return start_thread(hold)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 5)], ids=["1x1", "9x5"])
 @pytest.mark.parametrize(("format", "mode"), LOSSLESS)
 def test_pixels_come_in_their_own_mode(decoder: Decoder, format: str, mode: str, size: tuple[int, int]) -> None:  # noqa: A002
-    data = encoded(format, mode, size)
+    data = encode_pattern(format, mode, size)
 
     with decoder.decoded(data) as image:
         assert (image.format, image.size) == (format, size)
         # Of GIF and BMP, Pillow reads some grey pictures as palette pictures and the other way round.
         assert image.mode in ({mode} if format in ("PNG", "TIFF") else {mode, "P", "L", "1"})
         if image.mode == mode and mode != "P":
-            assert image.tobytes() == drawn(mode, size).tobytes()
+            assert image.tobytes() == draw_pattern(mode, size).tobytes()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 5)], ids=["1x1", "9x5"])
 @pytest.mark.parametrize(("format", "mode"), FORMATS_AND_MODES)
 def test_every_picture_gives_planes(decoder: Decoder, format: str, mode: str, size: tuple[int, int]) -> None:  # noqa: A002
-    data = encoded(format, mode, size)
+    data = encode_pattern(format, mode, size)
 
     with decoder.decoded(data) as image:
         planes = extract_planes(image, data)
@@ -76,15 +86,15 @@ def test_every_picture_gives_planes(decoder: Decoder, format: str, mode: str, si
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
 def test_of_several_frames_the_first_is_decoded(decoder: Decoder, format: str) -> None:  # noqa: A002
-    with decoder.decoded(animated(format, 3)) as image:
+    with decoder.decoded(encode_animation(format, 3)) as image:
         first = image.convert("RGB")
 
-    with decoder.decoded(animated(format, 1) if format != "MPO" else encoded("JPEG")) as image:
+    with decoder.decoded(encode_animation(format, 1) if format != "MPO" else encode_pattern("JPEG")) as image:
         assert first.tobytes() == image.convert("RGB").tobytes()
 
 
 def test_ten_thousand_frames_cost_what_one_does(decoder: Decoder) -> None:
-    data = blank_gif((1, 1), frames=10_000)
+    data = encode_blank_gif((1, 1), frames=10_000)
 
     with decoder.decoded(data) as image:
         assert image.size == (1, 1)
@@ -92,12 +102,12 @@ def test_ten_thousand_frames_cost_what_one_does(decoder: Decoder) -> None:
 
 
 def test_a_progressive_jpeg_is_decoded(decoder: Decoder) -> None:
-    with decoder.decoded(encoded("JPEG", size=(50, 50), progressive=True)) as image:
+    with decoder.decoded(encode_pattern("JPEG", size=(50, 50), progressive=True)) as image:
         assert image.size == (50, 50)
 
 
 def test_a_jpeg_in_four_colours_keeps_them(decoder: Decoder) -> None:
-    with decoder.decoded(encoded("JPEG", "CMYK")) as image:
+    with decoder.decoded(encode_pattern("JPEG", "CMYK")) as image:
         assert (image.mode, len(image.tobytes())) == ("CMYK", 8 * 8 * 4)
 
 
@@ -132,7 +142,7 @@ def test_text_is_shown_to_the_person_who_takes_it_for_an_image(decoder: Decoder)
 @pytest.mark.parametrize("kept", [0.6, 0.9])
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
 def test_an_image_cut_in_its_pixels_is_truncated(decoder: Decoder, format: str, kept: float) -> None:  # noqa: A002
-    error = refused(decoder, cut(format, kept))
+    error = refused(decoder, encode_truncated(format, kept))
 
     assert error.code == ErrorCode.TRUNCATED
     assert error.detail
@@ -140,20 +150,20 @@ def test_an_image_cut_in_its_pixels_is_truncated(decoder: Decoder, format: str, 
 
 @pytest.mark.parametrize("kept", [0.2, 0.6, 0.9])
 def test_a_cut_webp_is_truncated(decoder: Decoder, kept: float) -> None:
-    assert refused(decoder, cut("WEBP", kept)).code == ErrorCode.TRUNCATED
+    assert refused(decoder, encode_truncated("WEBP", kept)).code == ErrorCode.TRUNCATED
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "group4", "jpeg"])
 def test_a_compressed_tiff_without_its_end_is_truncated(decoder: Decoder, compression: str) -> None:
     mode = "1" if compression == "group4" else "RGB"
-    data = encoded("TIFF", mode, (50, 50), compression=compression)
+    data = encode_pattern("TIFF", mode, (50, 50), compression=compression)
 
     assert refused(decoder, data[: len(data) // 2]).code == ErrorCode.TRUNCATED
 
 
 @pytest.mark.parametrize(("format", "kept"), [("PNG", 33), ("JPEG", 20), ("JPEG", 179), ("GIF", 100), ("TIFF", 100)])
 def test_an_image_cut_in_its_header_is_truncated(decoder: Decoder, format: str, kept: int) -> None:  # noqa: A002
-    data = encoded(format, mode_for(format))
+    data = encode_pattern(format, choose_mode_for(format))
 
     assert refused(decoder, data[:kept]).code == ErrorCode.TRUNCATED
 
@@ -175,7 +185,7 @@ def test_damage_anywhere_is_refused_with_a_reason_or_leaves_a_picture(
 ) -> None:
     reasons: list[ImageError] = []
 
-    for damaged in damages(encoded(format, mode_for(format)))[kind]:
+    for damaged in damages(encode_pattern(format, choose_mode_for(format)))[kind]:
         try:
             with decoder.decoded(damaged) as image:
                 extract_planes(image, damaged)
@@ -187,7 +197,7 @@ def test_damage_anywhere_is_refused_with_a_reason_or_leaves_a_picture(
 
 
 def test_damaged_pixels_are_corrupt(decoder: Decoder) -> None:
-    data = bytearray(encoded("PNG", size=(50, 50)))
+    data = bytearray(encode_pattern("PNG", size=(50, 50)))
     start = data.index(b"IDAT") + 4
     data[start : start + 8] = bytes(8)
 
@@ -196,14 +206,14 @@ def test_damaged_pixels_are_corrupt(decoder: Decoder) -> None:
 
 @pytest.mark.parametrize("format", MODES)
 def test_as_many_pixels_as_allowed_are_decoded(decoder: Decoder, format: str) -> None:  # noqa: A002
-    with decoder.decoded(encoded(format, mode_for(format), (50, 50))) as image:
+    with decoder.decoded(encode_pattern(format, choose_mode_for(format), (50, 50))) as image:
         assert image.size == (50, 50)
 
 
 @pytest.mark.parametrize("size", [(51, 50), (100, 51), (200, 200)], ids=str)
 @pytest.mark.parametrize("format", MODES)
 def test_more_pixels_than_allowed_are_too_many(decoder: Decoder, format: str, size: tuple[int, int]) -> None:  # noqa: A002
-    error = refused(decoder, encoded(format, mode_for(format), size))
+    error = refused(decoder, encode_pattern(format, choose_mode_for(format), size))
 
     assert error.code == ErrorCode.TOO_MANY_PIXELS
     assert "2,500" in error.detail
@@ -211,7 +221,7 @@ def test_more_pixels_than_allowed_are_too_many(decoder: Decoder, format: str, si
 
 @pytest.mark.parametrize("side", [10_000, 20_000])
 def test_a_small_file_of_a_vast_picture_is_refused_before_it_takes_memory(side: int) -> None:
-    data = blank_png(side, side)
+    data = encode_blank_png(side, side)
     assert len(data) < 60_000
 
     error = refused(Decoder(50_000_000, Budget(MEMORY)), data)
@@ -221,15 +231,15 @@ def test_a_small_file_of_a_vast_picture_is_refused_before_it_takes_memory(side: 
 
 @pytest.mark.parametrize("frame", [(101, 100), (1000, 1000), (65_535, 65_535)], ids=str)
 def test_a_frame_larger_than_its_screen_counts_with_its_own_size(decoder: Decoder, frame: tuple[int, int]) -> None:
-    assert refused(decoder, blank_gif((1, 1), frame)).code == ErrorCode.TOO_MANY_PIXELS
+    assert refused(decoder, encode_blank_gif((1, 1), frame)).code == ErrorCode.TOO_MANY_PIXELS
 
 
 def test_a_vast_screen_around_a_small_frame_is_too_many_pixels(decoder: Decoder) -> None:
-    assert refused(decoder, blank_gif((65_535, 65_535), (1, 1))).code == ErrorCode.TOO_MANY_PIXELS
+    assert refused(decoder, encode_blank_gif((65_535, 65_535), (1, 1))).code == ErrorCode.TOO_MANY_PIXELS
 
 
 def test_memory_is_held_while_the_picture_is_used(decoder: Decoder, budget: Budget) -> None:
-    with decoder.decoded(encoded()):
+    with decoder.decoded(encode_pattern()):
         waiting = all_of(budget)
         assert not waiting.done()
 
@@ -239,10 +249,10 @@ def test_memory_is_held_while_the_picture_is_used(decoder: Decoder, budget: Budg
 @pytest.mark.parametrize(
     "data",
     [
-        encoded("PNG"),
-        cut(),
-        encoded("PNG", size=(51, 50)),
-        encoded("PNG", size=(1000, 1000), mode="1"),
+        encode_pattern("PNG"),
+        encode_truncated(),
+        encode_pattern("PNG", size=(51, 50)),
+        encode_pattern("PNG", size=(1000, 1000), mode="1"),
         b"no image",
     ],
     ids=["decoded", "truncated", "too many pixels", "far too many pixels", "unknown format"],
@@ -258,12 +268,12 @@ def test_memory_is_given_back_whatever_became_of_the_picture(decoder: Decoder, b
 
 
 def test_memory_is_given_back_when_the_user_of_the_picture_fails(decoder: Decoder, budget: Budget) -> None:
-    with pytest.raises(ZeroDivisionError), decoder.decoded(encoded()):
+    with pytest.raises(ZeroDivisionError), decoder.decoded(encode_pattern()):
         1 / 0  # noqa: B018
 
     all_of(budget).result(PATIENCE_S)
 
 
 def test_a_picture_larger_than_the_whole_budget_is_decoded_alone() -> None:
-    with Decoder(MAX_PIXELS, Budget(1)).decoded(encoded()) as image:
+    with Decoder(MAX_PIXELS, Budget(1)).decoded(encode_pattern()) as image:
         assert image.size == (8, 8)

@@ -13,13 +13,14 @@ import pytest
 
 from storage.error_codes import ErrorCode
 from storage.settings import Settings
-from tests.images import encoded
-from tests.object_store import ObjectStore
+from tests.kit.object_store import ObjectStore
+from tests.kit.pictures import encode_pattern
+from tests.kit.servers import serve
 from worker.scanning.buckets import bucket, read_from_bucket
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
 
-PNG = encoded("PNG")
+PNG = encode_pattern("PNG")
 LIMIT = 10_000
 LOOPBACK = ip_network("127.0.0.0/8")
 
@@ -96,13 +97,9 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def stranger() -> Iterator[Stranger]:
     server = Stranger()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.leave.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(server):
+        yield server
+        server.leave.set()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.unit.threads import GLANCE_S, PATIENCE_S, started
+from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.gate import Gate
 
 
@@ -14,7 +14,7 @@ class Visitor:
     def __init__(self, gate: Gate, *, alone: bool) -> None:
         self.inside = threading.Event()
         self._leaving = threading.Event()
-        self._done = started(lambda: self._visit(gate, alone=alone))
+        self._done = start_thread(lambda: self._visit(gate, alone=alone))
 
     def _visit(self, gate: Gate, *, alone: bool) -> None:
         with gate.passing(alone=alone):
@@ -68,10 +68,10 @@ def test_one_who_waits_to_be_alone_comes_before_those_who_arrive_later() -> None
     gate = Gate()
     order: list[str] = []
     early = entered(gate, alone=False)
-    suspect = started(lambda: pass_as(gate, "suspect", order, alone=True))
+    suspect = start_thread(lambda: pass_as(gate, "suspect", order, alone=True))
     wait_for_one_waiting(gate)
 
-    late = started(lambda: pass_as(gate, "late", order, alone=False))
+    late = start_thread(lambda: pass_as(gate, "late", order, alone=False))
     early.leave()
     suspect.result(PATIENCE_S)
     late.result(PATIENCE_S)
@@ -114,7 +114,7 @@ def test_many_threads_never_meet_one_who_is_alone() -> None:
                     together -= not alone
                     alone_inside -= alone
 
-    threads = [started(visit, number) for number in range(8)]
+    threads = [start_thread(visit, number) for number in range(8)]
     for thread in threads:
         thread.result(PATIENCE_S)
 

@@ -10,9 +10,9 @@ import pytest
 from producer.sources.expansion import file_reference
 from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
-from tests.object_store import ObjectStore
-from tests.unit.threads import PATIENCE_S, started
-from tests.unit.users import ordinary_user
+from tests.kit.object_store import ObjectStore
+from tests.kit.threads import PATIENCE_S, start_thread
+from tests.kit.users import become_ordinary_user
 from worker.scanning.image_error import ImageError
 from worker.scanning.loading import Loader
 
@@ -35,7 +35,7 @@ def reference(path: Path | str) -> str:
 
 def refused(loader: Loader, uri: str) -> ImageError:
     """Return why the reference is refused, which must not take for ever."""
-    error = started(loader.load, uri).exception(PATIENCE_S)
+    error = start_thread(loader.load, uri).exception(PATIENCE_S)
     assert isinstance(error, ImageError), f"{uri}: {error!r}"
     return error
 
@@ -119,7 +119,7 @@ def test_a_file_without_permission_is_not_readable(loader: Loader, tmp_path: Pat
     path.write_bytes(b"bytes")
     path.chmod(0)
 
-    with ordinary_user():
+    with become_ordinary_user():
         error = refused(loader, reference(path))
 
     assert (error.code, error.detail) == (ErrorCode.NOT_READABLE, "Permission denied")

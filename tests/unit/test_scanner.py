@@ -15,8 +15,8 @@ from storage.blobs import Blobs
 from storage.error_codes import ErrorCode
 from storage.settings import Settings
 from storage.verdicts import NewVerdict
-from tests.images import FORMATS_AND_MODES, blank_gif, blank_png, cut, encoded
-from tests.unit.threads import PATIENCE_S, started
+from tests.kit.pictures import FORMATS_AND_MODES, encode_blank_gif, encode_blank_png, encode_pattern, encode_truncated
+from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.pipeline import Scanner, storable
 from worker.v4.detector import Score
 from worker.v4.planes import Planes
@@ -97,15 +97,15 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def of_width(width: int, trailing: bytes = b"") -> bytes:
-    return encoded("PNG", "L", (width, 1)) + trailing
+    return encode_pattern("PNG", "L", (width, 1)) + trailing
 
 
 def scan(scanner: Scanner, uris: Sequence[str], first: int = 0) -> list[NewVerdict]:
-    return started(scanner.scan, list(enumerate(uris, first))).result(PATIENCE_S)
+    return start_thread(scanner.scan, list(enumerate(uris, first))).result(PATIENCE_S)
 
 
 def test_a_clean_image_gets_a_verdict_with_all_that_is_known(scanner: Scanner, folder: Folder) -> None:
-    data = encoded("JPEG", size=(9, 5))
+    data = encode_pattern("JPEG", size=(9, 5))
     uri = folder.put(data)
 
     [verdict] = scan(scanner, [uri], first=41)
@@ -168,7 +168,7 @@ def test_a_message_is_read_only_from_the_bytes_that_were_scored(
 
 @pytest.mark.parametrize(("format", "mode"), FORMATS_AND_MODES)
 def test_pictures_of_every_kind_are_scored(scanner: Scanner, folder: Folder, format: str, mode: str) -> None:  # noqa: A002
-    uris = [folder.put(encoded(format, mode, size)) for size in ((1, 1), (40, 3))]
+    uris = [folder.put(encode_pattern(format, mode, size)) for size in ((1, 1), (40, 3))]
 
     assert [verdict.outcome for verdict in scan(scanner, uris)] == ["clean", "clean"]
 
@@ -182,7 +182,7 @@ def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
     os.mkfifo(folder.path / "pipe")
     (folder.path / "itself").symlink_to("itself")
     here = folder.path.as_uri()
-    corrupt = bytearray(encoded(size=(64, 64)))
+    corrupt = bytearray(encode_pattern(size=(64, 64)))
     corrupt[corrupt.index(b"IDAT") + 4] ^= 0xFF
     bad = {
         f"{here}/vanished": ErrorCode.NOT_FOUND,
@@ -199,9 +199,9 @@ def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
         folder.put(b""): ErrorCode.EMPTY,
         folder.put(bytes(MAX_BYTES + 1)): ErrorCode.TOO_LARGE,
         folder.put(b"no image"): ErrorCode.UNKNOWN_FORMAT,
-        folder.put(blank_png(10_000, 10_000)): ErrorCode.TOO_MANY_PIXELS,
-        folder.put(blank_gif((1, 1), (60_000, 60_000))): ErrorCode.TOO_MANY_PIXELS,
-        folder.put(cut()): ErrorCode.TRUNCATED,
+        folder.put(encode_blank_png(10_000, 10_000)): ErrorCode.TOO_MANY_PIXELS,
+        folder.put(encode_blank_gif((1, 1), (60_000, 60_000))): ErrorCode.TOO_MANY_PIXELS,
+        folder.put(encode_truncated()): ErrorCode.TRUNCATED,
         folder.put(bytes(corrupt)): ErrorCode.CORRUPT,
         folder.put(of_width(13)): ErrorCode.SCAN_FAILED,
     }
@@ -242,7 +242,7 @@ def test_a_reference_that_is_no_uri_harms_itself_alone(scanner: Scanner, folder:
 
 
 def test_an_animation_of_ten_thousand_frames_is_one_image(scanner: Scanner, folder: Folder) -> None:
-    [verdict] = scan(scanner, [folder.put(blank_gif((1, 1), frames=10_000))])
+    [verdict] = scan(scanner, [folder.put(encode_blank_gif((1, 1), frames=10_000))])
 
     assert (verdict.outcome, verdict.format, verdict.width, verdict.height) == ("clean", "GIF", 1, 1)
 
@@ -288,7 +288,7 @@ def test_bytes_that_the_model_has_judged_before_keep_their_verdict_and_v4_is_not
     memory.stored[digest] = stored
     uris = [folder.put(known), folder.put(new)]
 
-    first, second = started(recalling.scan, list(enumerate(uris)), 0.7).result(PATIENCE_S)
+    first, second = start_thread(recalling.scan, list(enumerate(uris)), 0.7).result(PATIENCE_S)
 
     assert first == replace(stored, ordinal=0, uri=uris[0], reused=True)
     assert (second.outcome, second.reused) == ("clean", False)
@@ -300,7 +300,7 @@ def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
     recalling: Scanner, folder: Folder, scorer: Widths, memory: Memory
 ) -> None:
     scorer.scores[3] = STEGO
-    same, other, broken = of_width(3, b"hello\0"), of_width(4), cut()
+    same, other, broken = of_width(3, b"hello\0"), of_width(4), encode_truncated()
     # More than are held at once, so that groups meet bytes of earlier ones.
     uris = [folder.put(data) for data in [same, other, broken] + 200 * [same, broken]]
 
@@ -358,7 +358,7 @@ def test_images_of_several_chunks_join_one_batch(settings: Settings, folder: Fol
     patient = Scanner(scorer, MODEL_ID, settings.model_copy(update={"batch_wait_ms": FOR_EVER_MS}))
     uris = [folder.put(of_width(width)) for width in (1, 2, 3, 4)]
 
-    chunks = [started(patient.scan, list(enumerate(uris[part : part + 2]))) for part in (0, 2)]
+    chunks = [start_thread(patient.scan, list(enumerate(uris[part : part + 2]))) for part in (0, 2)]
 
     assert [[verdict.width for verdict in chunk.result(PATIENCE_S)] for chunk in chunks] == [[1, 2], [3, 4]]
     assert scorer.sizes == [4]
@@ -367,7 +367,7 @@ def test_images_of_several_chunks_join_one_batch(settings: Settings, folder: Fol
 
 def test_images_larger_than_the_memory_budget_are_scanned_one_by_one(settings: Settings, folder: Folder) -> None:
     scanner = Scanner(Widths(), MODEL_ID, settings.model_copy(update={"decode_budget_bytes": 1, "decode_threads": 4}))
-    bad = folder.put(cut())
+    bad = folder.put(encode_truncated())
     uris = [folder.put(of_width(width)) if width % 3 else bad for width in range(1, 31)]
 
     verdicts = scan(scanner, uris)

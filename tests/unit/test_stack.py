@@ -15,7 +15,7 @@ import pytest
 
 from producer import stack
 from producer.stack import Program, Stack
-from tests.unit.threads import GLANCE_S, PATIENCE_S
+from tests.kit.threads import GLANCE_S, PATIENCE_S
 
 # Each program connects to the test, says who it is, and does what its name says; the connection ends with it.
 HELLO = """

@@ -2,7 +2,7 @@
 
 import threading
 
-from tests.unit.threads import PATIENCE_S, started
+from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.turns import Turns
 
 
@@ -17,7 +17,7 @@ def test_who_comes_back_at_once_waits_behind_those_that_wait() -> None:
     with turns:
         others = []
         for number, name in enumerate("abc", 1):
-            others.append(started(come, name))
+            others.append(start_thread(come, name))
             assert waiting.acquire(timeout=PATIENCE_S)
             while len(turns._waiting) < number:
                 pass
@@ -42,7 +42,7 @@ def test_no_more_threads_than_the_limit_are_inside_and_all_get_in() -> None:
                 with lock:
                     inside -= 1
 
-    for thread in [started(come) for _ in range(8)]:
+    for thread in [start_thread(come) for _ in range(8)]:
         thread.result(PATIENCE_S)
 
     assert most <= 2

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import uvicorn
 from limits.storage import RedisStorage
@@ -12,11 +11,10 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from producer.api.app import create_app
 from producer.api.service import Service
 from storage.blobs import Blobs
-from storage.keys import create_key
 from storage.settings import Settings
+from tests.kit.api import Api
 
 
 @pytest.fixture
@@ -43,23 +41,6 @@ def api_settings(configured: Settings, root: Path) -> Settings:
     )
 
 
-class Api:
-    """The application; each key is a client of its own."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.app = create_app(service)
-
-    def client(self, key: str | None = None) -> TestClient:
-        """Return a client that sends this key; errors that nobody handles become answers, as for real clients."""
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return TestClient(self.app, headers=headers, raise_server_exceptions=False)
-
-    def client_of(self, name: str, *scopes: str) -> TestClient:
-        """Return the client of a new key."""
-        return self.client(create_key(self.service.engine, name, scopes or ("submit", "read")))
-
-
 @pytest.fixture
 def api(engine: Engine, api_settings: Settings) -> Api:
     """The application."""
@@ -72,7 +53,7 @@ def api(engine: Engine, api_settings: Settings) -> Api:
 @pytest.fixture
 def ann(api: Api) -> TestClient:
     """A client that may submit and read."""
-    return api.client_of("ann")
+    return api.connect_as("ann")
 
 
 @pytest.fixture
@@ -85,13 +66,3 @@ def address(api: Api) -> Iterator[str]:
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join()
-
-
-def problem(response: httpx.Response, status: int) -> dict[str, object]:
-    """Return the problem document that the response must be."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    document: dict[str, object] = response.json()
-    assert document["status"] == status
-    assert document["request_id"] == response.headers["x-request-id"]
-    return document

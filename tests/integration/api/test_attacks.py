@@ -1,14 +1,11 @@
 """Who has no right gets nothing, and learns nothing."""
 
-import io
 import os
 import re
 import tarfile
 import uuid
-import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from limits.storage import RedisStorage
@@ -18,7 +15,8 @@ from starlette.testclient import TestClient
 
 from storage.keys import create_key, revoke_key
 from storage.settings import Settings
-from tests.integration.api.conftest import Api, problem
+from tests.kit.api import Api, read_problem
+from tests.kit.archives import describe_entry, pack_tar, pack_zip
 
 REFERENCES = {"references": ["https://example.com/1.png"]}
 
@@ -34,40 +32,40 @@ REFERENCES = {"references": ["https://example.com/1.png"]}
 def test_without_a_key_nothing_is_told(api: Api, authorization: str | None, method: str, path: str) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
 
-    refused = api.client().request(method, path, headers=headers)
+    refused = api.connect().request(method, path, headers=headers)
 
-    problem(refused, 401)
+    read_problem(refused, 401)
     assert refused.headers["www-authenticate"] == "Bearer"
 
 
 def test_a_revoked_key_ends_with_the_next_request(api: Api) -> None:
-    client = api.client(create_key(api.service.engine, "ann", ["read"]))
+    client = api.connect(create_key(api.service.engine, "ann", ["read"]))
     assert client.get("/v1/jobs").status_code == 200
 
     revoke_key(api.service.engine, "ann")
 
-    problem(client.get("/v1/jobs"), 401)
+    read_problem(client.get("/v1/jobs"), 401)
 
 
 def test_a_key_does_only_what_its_scopes_allow(api: Api) -> None:
-    reader, submitter, admin = (api.client_of(scope, scope) for scope in ("read", "submit", "admin"))
+    reader, submitter, admin = (api.connect_as(scope, scope) for scope in ("read", "submit", "admin"))
 
-    problem(reader.post("/v1/jobs", json=REFERENCES), 403)
-    problem(submitter.get("/v1/jobs"), 403)
+    read_problem(reader.post("/v1/jobs", json=REFERENCES), 403)
+    read_problem(submitter.get("/v1/jobs"), 403)
     job = submitter.post("/v1/jobs", json=REFERENCES).json()
-    problem(reader.delete(job["links"]["job"]), 403)
+    read_problem(reader.delete(job["links"]["job"]), 403)
     assert admin.get(job["links"]["job"]).status_code == 200
     assert admin.post("/v1/jobs", json=REFERENCES).status_code == 202
 
 
 def test_another_s_job_is_as_if_it_were_not_there(ann: TestClient, api: Api) -> None:
     job = ann.post("/v1/jobs", json=REFERENCES).json()
-    bob = api.client_of("bob")
+    bob = api.connect_as("bob")
     unknown = uuid.UUID(int=1)
 
     for method in ("GET", "DELETE"):
-        theirs = problem(bob.request(method, f"/v1/jobs/{job['id']}"), 404)
-        nobodys = problem(bob.request(method, f"/v1/jobs/{unknown}"), 404)
+        theirs = read_problem(bob.request(method, f"/v1/jobs/{job['id']}"), 404)
+        nobodys = read_problem(bob.request(method, f"/v1/jobs/{unknown}"), 404)
         assert str(theirs["detail"]).replace(job["id"], "") == str(nobodys["detail"]).replace(str(unknown), "")
     assert ann.get(job["links"]["job"]).json()["state"] == "pending"
 
@@ -76,7 +74,7 @@ def test_another_s_job_is_as_if_it_were_not_there(ann: TestClient, api: Api) -> 
 def test_a_job_id_that_is_none_is_refused(ann: TestClient, job_id: str) -> None:
     response = ann.get(f"/v1/jobs/{job_id}")
 
-    problem(response, response.status_code)
+    read_problem(response, response.status_code)
     assert response.status_code in (404, 422)
 
 
@@ -89,7 +87,7 @@ def test_files_outside_the_allowed_folders_cannot_be_named(ann: TestClient, root
     (root / "link").symlink_to("../secret")
     (root / "linked").symlink_to("../outside")
 
-    document = problem(ann.post("/v1/jobs", json={"references": [f"file://{os.fspath(root)}/{name}"]}), 422)
+    document = read_problem(ann.post("/v1/jobs", json={"references": [f"file://{os.fspath(root)}/{name}"]}), 422)
 
     assert "outside" in str(document["detail"])
 
@@ -105,41 +103,29 @@ def test_a_link_that_changes_after_it_was_submitted_is_not_followed(ann: TestCli
     assert stored == [(root / "image").as_uri()]
 
 
-def tarred(entry: tarfile.TarInfo, data: bytes = b"", mode: Any = "w") -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as archive:
-        archive.addfile(tarfile.TarInfo("first"))
-        entry.size = len(data)
-        archive.addfile(entry, io.BytesIO(data))
-    return stream.getvalue()
-
-
-def entry(name: str, **fields: Any) -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    for field, value in fields.items():
-        setattr(made, field, value)
-    return made
-
-
-def zipped(*names: str) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name in names:
-            archive.writestr(name, b"bytes")
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        ("application/zip", zipped("first", "../../../escaped")),
-        ("application/zip", zipped("first", "/tmp/escaped")),
-        ("application/zip", zipped("first", "..\\..\\escaped")),
-        ("application/x-tar", tarred(entry("../../../escaped"), b"bytes")),
-        ("application/x-tar", tarred(entry("escaped", type=tarfile.SYMTYPE, linkname="/etc/passwd"))),
-        ("application/x-tar", tarred(entry("escaped", type=tarfile.LNKTYPE, linkname="../../etc/passwd"))),
-        ("application/x-tar", tarred(entry("escaped", type=tarfile.CHRTYPE, devmajor=1, devminor=5))),
-        ("application/gzip", tarred(entry("escaped", pax_headers={"comment": "a" * 2**21}), mode="w:gz")),
+        ("application/zip", pack_zip({"first": b"bytes", "../../../escaped": b"bytes"})),
+        ("application/zip", pack_zip({"first": b"bytes", "/tmp/escaped": b"bytes"})),
+        ("application/zip", pack_zip({"first": b"bytes", "..\\..\\escaped": b"bytes"})),
+        ("application/x-tar", pack_tar({"first": b"", "../../../escaped": b"bytes"})),
+        (
+            "application/x-tar",
+            pack_tar({"first": b""}, [describe_entry("escaped", kind=tarfile.SYMTYPE, target="/etc/passwd")]),
+        ),
+        (
+            "application/x-tar",
+            pack_tar({"first": b""}, [describe_entry("escaped", kind=tarfile.LNKTYPE, target="../../etc/passwd")]),
+        ),
+        (
+            "application/x-tar",
+            pack_tar({"first": b""}, [describe_entry("escaped", kind=tarfile.CHRTYPE, devmajor=1, devminor=5)]),
+        ),
+        (
+            "application/gzip",
+            pack_tar({"first": b""}, [describe_entry("escaped", pax_headers={"comment": "a" * 2**21})], "w:gz"),
+        ),
     ],
 )
 def test_members_of_archives_go_nowhere_and_reach_nothing(
@@ -158,7 +144,7 @@ def test_members_of_archives_go_nowhere_and_reach_nothing(
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(api: Api, api_settings: Settings) -> None:
     strict = Api(replace(api.service, settings=api_settings.model_copy(update={"rate_limit_per_minute": 5})))
-    ann, bob = strict.client_of("ann"), strict.client_of("bob")
+    ann, bob = strict.connect_as("ann"), strict.connect_as("bob")
 
     answers = [ann.get("/v1/jobs") for _ in range(6)]
 
@@ -171,22 +157,22 @@ def test_without_redis_nobody_is_turned_away(api: Api) -> None:
     lost = SlidingWindowCounterRateLimiter(RedisStorage("redis://127.0.0.1:1/0"))
     without = Api(replace(api.service, limiter=lost))
 
-    assert without.client_of("ann").get("/v1/jobs").status_code == 200
+    assert without.connect_as("ann").get("/v1/jobs").status_code == 200
 
 
 def test_without_a_database_it_says_so(api: Api) -> None:
     lost = create_engine("postgresql+psycopg://127.0.0.1:1/none")
     gone = Api(replace(api.service, engine=lost))
 
-    refused = gone.client("starlight_0123456789ab_" + "0" * 64).get("/v1/jobs")
+    refused = gone.connect("starlight_0123456789ab_" + "0" * 64).get("/v1/jobs")
 
-    problem(refused, 503)
+    read_problem(refused, 503)
     assert int(refused.headers["retry-after"]) > 0
 
 
 def test_every_answer_has_the_headers_that_browsers_need(api: Api) -> None:
     for path in ("/v1/jobs", "/docs", "/openapi.json", "/nothing", "/docs/assets/swagger-ui.css"):
-        headers = api.client().get(path).headers
+        headers = api.connect().get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -196,14 +182,14 @@ def test_every_answer_has_the_headers_that_browsers_need(api: Api) -> None:
 def test_what_nobody_expected_is_a_problem_document_with_the_same_headers(api: Api) -> None:
     broken = Api(replace(api.service, engine=None))  # type: ignore[arg-type]
 
-    failed = broken.client("starlight_0123456789ab_" + "0" * 64).get("/v1/jobs")
+    failed = broken.connect("starlight_0123456789ab_" + "0" * 64).get("/v1/jobs")
 
-    assert "AttributeError" not in str(problem(failed, 500))
+    assert "AttributeError" not in str(read_problem(failed, 500))
     assert failed.headers["x-content-type-options"] == "nosniff"
 
 
 def test_the_documentation_needs_no_network(api: Api) -> None:
-    client = api.client()
+    client = api.connect()
 
     page = client.get("/docs").text
 
@@ -218,5 +204,5 @@ def test_the_documentation_needs_no_network(api: Api) -> None:
 
 
 def test_a_wrong_method_or_path_is_a_problem_document_too(ann: TestClient) -> None:
-    problem(ann.put("/v1/jobs"), 405)
-    problem(ann.get("/nothing"), 404)
+    read_problem(ann.put("/v1/jobs"), 405)
+    read_problem(ann.get("/nothing"), 404)

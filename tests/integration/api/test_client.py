@@ -12,10 +12,9 @@ import pytest
 from sqlalchemy import Engine
 
 from producer.client import AsyncStarlight, Job, RefusedError, Starlight, Verdict, calls
-from storage.chunks import finish_chunk
 from storage.keys import create_key
-from tests.images import encoded
-from tests.integration.rows import claimed, verdicts_for
+from tests.kit.pictures import encode_pattern
+from tests.kit.rows import finish_waiting_chunks
 
 REFERENCES = [f"https://example.com/{number}.png" for number in range(5)]
 
@@ -90,12 +89,6 @@ def starlight(address: str, engine: Engine, transport: Lossy | AsyncLossy) -> It
         blocking.end()
 
 
-def scanned(engine: Engine, outcome: str = "clean") -> None:
-    """Give every image that waits this outcome."""
-    for claim in claimed(engine):
-        assert finish_chunk(engine, claim, verdicts_for(engine, claim, outcome))
-
-
 def test_a_job_is_submitted_listed_looked_at_and_cancelled(starlight: Any) -> None:
     job = starlight.submit(iter(REFERENCES), name="june", priority="interactive", threshold=0.25)
 
@@ -109,7 +102,7 @@ def test_a_job_is_submitted_listed_looked_at_and_cancelled(starlight: Any) -> No
 def test_files_and_folders_are_uploaded(starlight: Any, tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     for name in ("one.png", "folder/two.png", "folder/inner/three.png"):
-        (tmp_path / name).write_bytes(encoded("PNG"))
+        (tmp_path / name).write_bytes(encode_pattern("PNG"))
 
     job = starlight.upload([tmp_path / "one.png", str(tmp_path / "folder")], name="files")
 
@@ -128,7 +121,7 @@ def test_an_answer_that_is_lost_stores_no_second_job(starlight: Any, transport: 
 def test_verdicts_come_page_by_page(starlight: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "PAGE", 2)
     job = starlight.submit(REFERENCES)
-    scanned(engine)
+    finish_waiting_chunks(engine)
 
     verdicts = list(starlight.verdicts(job.id))
 
@@ -141,7 +134,7 @@ def test_verdicts_come_page_by_page(starlight: Any, engine: Engine, monkeypatch:
 
 def test_a_job_is_followed_to_its_end_over_a_lost_connection(starlight: Any, engine: Engine, transport: Lossy) -> None:
     job = starlight.submit(REFERENCES)
-    scanned(engine)
+    finish_waiting_chunks(engine)
     transport.losses = 1
 
     told = list(starlight.follow(job.id))
@@ -158,7 +151,7 @@ def test_waiting_tells_of_progress(starlight: Any, engine: Engine) -> None:
     def progress(job: Job) -> None:
         seen.append(job.finished)
         if job.finished == 0:
-            scanned(engine, "error")
+            finish_waiting_chunks(engine, "error")
 
     ended = starlight.wait(job.id, progress=progress)
 

@@ -1,7 +1,6 @@
 """Streams of events: each verdict once, in one order, whatever happens to the connection that listens."""
 
 import asyncio
-import json
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,27 +8,16 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from producer.api.feeds import DONE, PAGE, Hub
-from storage.chunks import finish_chunk
 from storage.jobs import cancel_job
 from storage.verdicts import FIRST, Place
-from tests.integration.rows import claimed, execute, submitted, verdicts_for
+from tests.kit.events import Event, list_ordinals, parse_events
+from tests.kit.rows import execute, finish_last_chunk, finish_waiting_chunks, submit_job_of
 
-Event = tuple[str, str, dict[str, Any]]
 TIMEOUT_S = 60
 CUT_LISTENER = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = 'starlight listener' AND datname = current_database()
 """
-
-
-def parsed(data: bytes) -> list[Event]:
-    """Return name, id and data of each event."""
-    events = []
-    for block in data.decode().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if fields:
-            events.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
-    return events
 
 
 def following(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]]) -> Any:
@@ -44,38 +32,26 @@ def following(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]])
 
 async def collected(hub: Hub, job_id: uuid.UUID, after: Place = FIRST) -> list[Event]:
     """Return the events of a stream to its end."""
-    return [each async for data in hub.events(job_id, after) for each in parsed(data)]
-
-
-def ordinals(events: list[Event]) -> list[int]:
-    """Return the ordinals of the verdicts, in the order of their events."""
-    return [data["ordinal"] for name, _, data in events if name == "verdict"]
-
-
-def finish_next(engine: Engine) -> None:
-    """Finish the chunk that comes last of those that wait or run."""
-    claim = claimed(engine)[-1]
-    execute(engine, f"UPDATE chunks SET state = 'pending' WHERE id <> '{claim.chunk_id}' AND state = 'running'")
-    finish_chunk(engine, claim, verdicts_for(engine, claim))
+    return [each async for data in hub.events(job_id, after) for each in parse_events(data)]
 
 
 def test_events_come_in_the_order_of_landing_once_each_also_when_the_listener_is_cut(engine: Engine) -> None:
-    job_id = submitted(engine, 24)
+    job_id = submit_job_of(engine, 24)
 
     async def follow(hub: Hub) -> list[Event]:
         seen = []
         async for data in hub.events(job_id, FIRST):
-            for each in parsed(data):
+            for each in parse_events(data):
                 seen.append(each)
                 if each[0] == "progress" and each[2]["finished"] < each[2]["total"]:
                     if each[2]["finished"] in (4, 16):
                         execute(engine, CUT_LISTENER)
-                    await asyncio.to_thread(finish_next, engine)
+                    await asyncio.to_thread(finish_last_chunk, engine)
         return seen
 
     events = following(engine, follow)
 
-    assert ordinals(events) == [20, 21, 22, 23, 16, 17, 18, 19, 12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3]
+    assert list_ordinals(events) == [first + place for first in (20, 16, 12, 8, 4, 0) for place in range(4)]
     finished = [data["finished"] for name, _, data in events if name == "progress"]
     assert finished == [0, 4, 8, 12, 16, 20, 24]
     assert [(name, event_id, data["state"]) for name, event_id, data in events[-1:]] == [("done", DONE, "done")]
@@ -83,8 +59,8 @@ def test_events_come_in_the_order_of_landing_once_each_also_when_the_listener_is
 
 
 def test_a_stream_goes_on_behind_any_event_it_has_seen(engine: Engine) -> None:
-    job_id = submitted(engine, 2 * PAGE + 8, chunk_size=PAGE + 4)
-    finish_next(engine)
+    job_id = submit_job_of(engine, 2 * PAGE + 8, chunk_size=PAGE + 4)
+    finish_last_chunk(engine)
     cancel_job(engine, job_id)
 
     async def follow(hub: Hub) -> tuple[list[Event], list[list[Event]]]:
@@ -95,54 +71,50 @@ def test_a_stream_goes_on_behind_any_event_it_has_seen(engine: Engine) -> None:
 
     whole, rests = following(engine, follow)
 
-    assert len(ordinals(whole)) == len(set(ordinals(whole))) == 2 * PAGE + 8
+    assert len(list_ordinals(whole)) == len(set(list_ordinals(whole))) == 2 * PAGE + 8
     for index, rest in zip((0, PAGE - 1, PAGE, PAGE + 3, PAGE + 4, 2 * PAGE + 7), rests, strict=True):
-        assert ordinals(rest) == ordinals(whole)[index + 1 :]
+        assert list_ordinals(rest) == list_ordinals(whole)[index + 1 :]
         assert [name for name, _, _ in rest[-2:]] == ["progress", "done"]
 
 
 def test_streams_end_when_the_server_is_to_stop_and_go_on_at_the_next(engine: Engine) -> None:
-    job_id = submitted(engine, 8)
+    job_id = submit_job_of(engine, 8)
 
     async def until_closed(hub: Hub) -> list[Event]:
         seen = []
         async for data in hub.events(job_id, FIRST):
-            seen += parsed(data)
-            if ordinals(seen):
+            seen += parse_events(data)
+            if list_ordinals(seen):
                 hub.close()
             else:
-                await asyncio.to_thread(finish_next, engine)
+                await asyncio.to_thread(finish_last_chunk, engine)
         return seen
 
     first = following(engine, until_closed)
-    finish_next(engine)
+    finish_last_chunk(engine)
     place = Place(*map(int, next(event_id for name, event_id, _ in reversed(first) if name == "verdict").split("-")))
     second = following(engine, lambda hub: collected(hub, job_id, place))
 
-    assert ordinals(first) == [4, 5, 6, 7]
-    assert ordinals(second) == [0, 1, 2, 3]
+    assert list_ordinals(first) == [4, 5, 6, 7]
+    assert list_ordinals(second) == [0, 1, 2, 3]
     assert [name for name, _, _ in first + second].count("done") == 1
 
 
 def test_a_thousand_streams_share_what_is_read(engine: Engine) -> None:
-    job_id = submitted(engine, 8)
-    others = [submitted(engine, 1) for _ in range(100)]
+    job_id = submit_job_of(engine, 8)
+    others = [submit_job_of(engine, 1) for _ in range(100)]
     queries = []
 
     async def follow(hub: Hub) -> list[list[Event]]:
         streams = [asyncio.create_task(collected(hub, job_id)) for _ in range(900)]
         streams += [asyncio.create_task(collected(hub, other)) for other in others]
-        await asyncio.to_thread(finish_everything)
+        await asyncio.to_thread(finish_waiting_chunks, engine)
         return await asyncio.gather(*streams)
-
-    def finish_everything() -> None:
-        for claim in claimed(engine):
-            finish_chunk(engine, claim, verdicts_for(engine, claim))
 
     event.listen(engine, "before_cursor_execute", lambda *arguments: queries.append(arguments[2]))
     streams = following(engine, follow)
 
-    assert all(sorted(ordinals(events)) == list(range(8)) for events in streams[:900])
-    assert all(ordinals(events) == [0] and events[-1][0] == "done" for events in streams[900:])
+    assert all(sorted(list_ordinals(events)) == list(range(8)) for events in streams[:900])
+    assert all(list_ordinals(events) == [0] and events[-1][0] == "done" for events in streams[900:])
     reads = [query for query in queries if "(landed, ordinal) >" in query]
     assert len(reads) < 1000

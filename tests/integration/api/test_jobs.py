@@ -1,11 +1,8 @@
 """Jobs through the API: submitted in every form, listed, looked at, cancelled."""
 
-import io
 import json
-import tarfile
 import uuid
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +13,11 @@ from starlette.testclient import TestClient
 from storage.blobs import Blobs
 from storage.jobs import get_job
 from storage.settings import Settings
-from tests.images import encoded
-from tests.integration.api.conftest import Api, problem
+from tests.kit.api import Api, read_problem
+from tests.kit.archives import pack_tar, pack_zip
+from tests.kit.pictures import encode_pattern
 
-PNG = encoded("PNG")
+PNG = encode_pattern("PNG")
 
 
 def stored_references(engine: Engine, job_id: str) -> list[str]:
@@ -53,7 +51,7 @@ def test_the_same_idempotency_key_answers_the_same_job(ann: TestClient, api: Api
     body = {"references": ["https://example.com/1.png"]}
 
     first, again = (ann.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"}).json() for _ in range(2))
-    other = api.client_of("bob").post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"}).json()
+    other = api.connect_as("bob").post("/v1/jobs", json=body, headers={"Idempotency-Key": "k"}).json()
 
     assert first["id"] == again["id"]
     assert other["id"] != first["id"]
@@ -74,34 +72,18 @@ def test_a_form_of_images_is_stored_as_blobs(ann: TestClient, engine: Engine, ap
     assert [blobs.get(uri.split("/")[2], 10**6) for uri in (first, second)] == [PNG, PNG + b"2"]
 
 
-def zipped(**members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return stream.getvalue()
-
-
-def tarred(mode: Any = "w", **members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as archive:
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize(
     ("kind", "pack"),
     [
-        ("application/zip", zipped),
-        ("application/x-tar", tarred),
-        ("application/gzip", lambda **members: tarred("w:gz", **members)),
+        ("application/zip", pack_zip),
+        ("application/x-tar", pack_tar),
+        ("application/gzip", lambda members: pack_tar(members, mode="w:gz")),
     ],
 )
-def test_an_archive_is_unpacked(ann: TestClient, engine: Engine, kind: str, pack: Callable[..., bytes]) -> None:
-    body = pack(one=PNG, two=b"no image")
+def test_an_archive_is_unpacked(
+    ann: TestClient, engine: Engine, kind: str, pack: Callable[[Mapping[str, bytes]], bytes]
+) -> None:
+    body = pack({"one": PNG, "two": b"no image"})
 
     response = ann.post("/v1/jobs?name=many", content=body, headers={"Content-Type": kind})
 
@@ -112,7 +94,7 @@ def test_an_archive_is_unpacked(ann: TestClient, engine: Engine, kind: str, pack
 
 
 def test_a_damaged_archive_keeps_its_place_and_tells_no_path_of_this_machine(ann: TestClient, engine: Engine) -> None:
-    body = tarred(one=PNG, two=PNG)[:1500] + b"\1" * 2000
+    body = pack_tar({"one": PNG, "two": PNG})[:1500] + b"\1" * 2000
 
     response = ann.post("/v1/jobs", content=body, headers={"Content-Type": "application/x-tar"})
 
@@ -154,7 +136,7 @@ def test_lines_of_json_become_a_job(ann: TestClient, engine: Engine) -> None:
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_stored(ann: TestClient, body: dict[str, object], field: str) -> None:
-    document = problem(ann.post("/v1/jobs", json=body), 422)
+    document = read_problem(ann.post("/v1/jobs", json=body), 422)
 
     assert [each["field"] for each in document["errors"]] == [field]  # type: ignore[attr-defined]
     assert ann.get("/v1/jobs").json() == {"jobs": [], "next": None}
@@ -172,9 +154,9 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(ann: TestClient, body: dic
         ("application/x-ndjson", b"9" * 8000, 422),
         ("application/json", b"[" * 100_000, 422),
         ("application/zip", b"no archive", 422),
-        ("application/x-tar", zipped(one=PNG), 422),
-        ("application/zip", zipped(), 422),
-        ("application/zip", zipped(**{str(number): b"" for number in range(51)}), 413),
+        ("application/x-tar", pack_zip({"one": PNG}), 422),
+        ("application/zip", pack_zip({}), 422),
+        ("application/zip", pack_zip(dict.fromkeys(map(str, range(51)), b"")), 413),
         ("multipart/form-data", b"no boundary", 400),
         ("multipart/form-data; boundary=x", b"--x\r\nnonsense", 422),
         ("text/html", b"", 415),
@@ -184,7 +166,7 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(ann: TestClient, body: dic
     ],
 )
 def test_a_body_that_cannot_be_used_is_refused(ann: TestClient, kind: str, body: bytes, status: int) -> None:
-    problem(ann.post("/v1/jobs", content=body, headers={"Content-Type": kind}), status)
+    read_problem(ann.post("/v1/jobs", content=body, headers={"Content-Type": kind}), status)
 
     assert ann.get("/v1/jobs").json()["jobs"] == []
 
@@ -198,19 +180,19 @@ def test_a_body_of_unknown_length_is_cut_off_at_the_limit(ann: TestClient) -> No
             read += 10_000
             yield b" " * 10_000
 
-    problem(ann.post("/v1/jobs", content=endless(), headers={"Content-Type": "application/zip"}), 413)
+    read_problem(ann.post("/v1/jobs", content=endless(), headers={"Content-Type": "application/zip"}), 413)
 
 
 def test_jobs_are_listed_page_by_page_to_their_submitter_and_to_admins(ann: TestClient, api: Api) -> None:
     own = [submit(ann, "https://example.com/1.png")["id"] for _ in range(3)]
-    other = submit(api.client_of("bob"), "https://example.com/1.png")["id"]
+    other = submit(api.connect_as("bob"), "https://example.com/1.png")["id"]
 
     first = ann.get("/v1/jobs?limit=2").json()
     second = ann.get(first["next"]).json()
 
     assert [job["id"] for job in first["jobs"] + second["jobs"]] == own[::-1]
     assert second["next"] is None
-    assert [job["id"] for job in api.client_of("root", "admin").get("/v1/jobs").json()["jobs"]] == [other, *own[::-1]]
+    assert [job["id"] for job in api.connect_as("root", "admin").get("/v1/jobs").json()["jobs"]] == [other, *own[::-1]]
 
 
 def test_a_cancelled_job_is_cancelled(ann: TestClient, engine: Engine) -> None:
@@ -229,9 +211,9 @@ def test_who_has_too_much_waiting_is_told_to_come_back(ann: TestClient, api: Api
 
     refused = ann.post("/v1/jobs", json={"references": ["https://example.com/1.png"]})
 
-    assert "of this key" in str(problem(refused, 429)["detail"])
+    assert "of this key" in str(read_problem(refused, 429)["detail"])
     assert int(refused.headers["retry-after"]) > 0
-    bob = api.client_of("bob")
+    bob = api.connect_as("bob")
     submit(bob, *["https://example.com/1.png"] * 50)
     together = bob.post("/v1/jobs", json={"references": ["https://example.com/1.png"]})
-    assert "of all keys" in str(problem(together, 429)["detail"])
+    assert "of all keys" in str(read_problem(together, 429)["detail"])

@@ -15,7 +15,7 @@ from schemathesis.checks import (
 
 from storage.keys import create_key
 from storage.settings import Settings
-from tests.integration.api.conftest import Api
+from tests.kit.api import Api
 
 # Of each operation; more of them come in other orders: REQUESTS=1000.
 EXAMPLES = int(os.environ.get("REQUESTS", "30"))

@@ -21,15 +21,17 @@ from storage.chunks import finish_chunk
 from storage.keys import create_key
 from storage.verdicts import PAGE, RECORD_KEYS, Record, VerdictFilter, find_verdicts
 from storage.workers import report_worker
-from tests.integration.api.conftest import Api, problem
-from tests.integration.api.test_feeds import finish_next, ordinals, parsed
-from tests.integration.rows import claimed, execute, model, submitted, verdicts_for
-
-
-def finish(engine: Engine, outcome: str = "clean") -> None:
-    """Finish whatever waits."""
-    for claim in claimed(engine):
-        finish_chunk(engine, claim, verdicts_for(engine, claim, outcome))
+from tests.kit.api import Api, read_problem
+from tests.kit.events import list_ordinals, parse_events
+from tests.kit.rows import (
+    claim_waiting_chunks,
+    execute,
+    finish_last_chunk,
+    finish_waiting_chunks,
+    make_verdicts,
+    register_v4,
+    submit_job_of,
+)
 
 
 def walked(client: httpx.Client, address: str, **parameters: Any) -> list[list[Record]]:
@@ -45,8 +47,8 @@ def walked(client: httpx.Client, address: str, **parameters: Any) -> list[list[R
 
 
 def test_pages_hold_each_verdict_once_in_the_order_of_submission(engine: Engine, ann: TestClient) -> None:
-    job_id = submitted(engine, 10)
-    finish(engine)
+    job_id = submit_job_of(engine, 10)
+    finish_waiting_chunks(engine)
     pages = walked(ann, f"/v1/jobs/{job_id}/verdicts", limit=4)
     usual = walked(ann, f"/v1/jobs/{job_id}/verdicts")
 
@@ -56,8 +58,8 @@ def test_pages_hold_each_verdict_once_in_the_order_of_submission(engine: Engine,
 
 
 def test_each_media_type_holds_what_the_pages_hold(engine: Engine, ann: TestClient) -> None:
-    job_id = submitted(engine, PAGE + 3, chunk_size=PAGE)
-    finish(engine, "error")
+    job_id = submit_job_of(engine, PAGE + 3, chunk_size=PAGE)
+    finish_waiting_chunks(engine, "error")
     address = f"/v1/jobs/{job_id}/verdicts"
     expected = list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
 
@@ -118,10 +120,10 @@ def test_the_media_type_that_is_preferred_is_chosen(accept: str, chosen: str) ->
 
 
 def test_filters_are_those_of_the_command(engine: Engine, ann: TestClient) -> None:
-    clean, failed = submitted(engine, 4), submitted(engine, 4)
-    first, second = claimed(engine)
-    finish_chunk(engine, first, verdicts_for(engine, first))
-    finish_chunk(engine, second, verdicts_for(engine, second, "error"))
+    clean, failed = submit_job_of(engine, 4), submit_job_of(engine, 4)
+    first, second = claim_waiting_chunks(engine)
+    finish_chunk(engine, first, make_verdicts(engine, first))
+    finish_chunk(engine, second, make_verdicts(engine, second, "error"))
     execute(engine, f"UPDATE verdicts SET scanned_at = '2026-01-01T00:00Z' WHERE ordinal = 0 AND job_id = '{clean}'")
 
     def counted(**parameters: Any) -> int:
@@ -138,13 +140,13 @@ def test_filters_are_those_of_the_command(engine: Engine, ann: TestClient) -> No
 
 
 def test_everybody_sees_the_verdicts_of_his_own_jobs_and_an_admin_all(engine: Engine, api: Api) -> None:
-    job_id = submitted(engine, 4, submitter="ann")
-    submitted(engine, 3, submitter="bob")
-    finish(engine)
+    job_id = submit_job_of(engine, 4, submitter="ann")
+    submit_job_of(engine, 3, submitter="bob")
+    finish_waiting_chunks(engine)
     digest = "00" * 32
 
     for name, scope, total in (("ann", "read", 4), ("bob", "read", 3), ("root", "admin", 7)):
-        with api.client_of(name, scope) as someone:
+        with api.connect_as(name, scope) as someone:
             for address in ("/v1/verdicts", f"/v1/images/{digest}", f"/v1/images/{digest.upper()}"):
                 assert sum(len(page) for page in walked(someone, address, limit=2)) == total
             lines = someone.get("/v1/verdicts", headers={"Accept": "application/x-ndjson"}).text.splitlines()
@@ -172,13 +174,13 @@ WRONG = {
 
 def test_a_wrong_parameter_is_named_and_an_unknown_media_type_refused(ann: TestClient) -> None:
     for address, field in WRONG.items():
-        document = problem(ann.get(f"/v1/{address}"), 422)
+        document = read_problem(ann.get(f"/v1/{address}"), 422)
         assert field in str(document["errors"]), address
-    problem(ann.get("/v1/verdicts", headers={"Accept": "image/png"}), 406)
+    read_problem(ann.get("/v1/verdicts", headers={"Accept": "image/png"}), 406)
 
 
 def test_events_come_as_verdicts_land_and_go_on_behind_the_last_one_seen(engine: Engine, address: str) -> None:
-    job_id = submitted(engine, 12)
+    job_id = submit_job_of(engine, 12)
     events = f"/v1/jobs/{job_id}/events"
     key = {"Authorization": f"Bearer {create_key(engine, 'ann', ['read'])}"}
     seen = []
@@ -187,18 +189,18 @@ def test_events_come_as_verdicts_land_and_go_on_behind_the_last_one_seen(engine:
         with ann.stream("GET", events) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             for data in blocks(stream):
-                seen += parsed(data)
-                if len(ordinals(seen)) == 6:
+                seen += parse_events(data)
+                if len(list_ordinals(seen)) == 6:
                     break
                 if seen[-1][0] == "progress":
-                    finish_next(engine)
-        finish(engine)
-        rest = parsed(ann.get(events, headers={"Last-Event-ID": seen[-1][1]}).content)
+                    finish_last_chunk(engine)
+        finish_waiting_chunks(engine)
+        rest = parse_events(ann.get(events, headers={"Last-Event-ID": seen[-1][1]}).content)
         ended = ann.get(events, headers={"Last-Event-ID": rest[-1][1]})
-        problem(ann.get(events, headers={"Last-Event-ID": "7"}), 422)
+        read_problem(ann.get(events, headers={"Last-Event-ID": "7"}), 422)
         job = ann.get(f"/v1/jobs/{job_id}").json()
 
-    assert sorted(ordinals(seen + rest)) == list(range(12))
+    assert sorted(list_ordinals(seen + rest)) == list(range(12))
     assert [name for name, _, _ in rest] == ["verdict"] * 6 + ["progress", "done"]
     assert rest[-1][2] == job
     assert ended.status_code == 204
@@ -215,10 +217,10 @@ def blocks(stream: httpx.Response) -> Iterator[bytes]:
 
 
 def test_statistics_tell_what_was_done_what_waits_and_who_works(engine: Engine, ann: TestClient) -> None:
-    submitted(engine, 4, submitter="bob")
-    finish(engine, "error")
-    submitted(engine, 8, submitter="bob")
-    report_worker(engine, "cpu0@here", "cpu0", model(engine))
+    submit_job_of(engine, 4, submitter="bob")
+    finish_waiting_chunks(engine, "error")
+    submit_job_of(engine, 8, submitter="bob")
+    report_worker(engine, "cpu0@here", "cpu0", register_v4(engine))
 
     figures = ann.get("/v1/stats").json()
 

@@ -12,16 +12,16 @@ from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import Sources, display_name
 from storage.error_codes import ErrorCode
 from storage.settings import Settings
-from tests.unit.sources.naming import SECRET, code, named, put, zipped
-from tests.unit.threads import started
+from tests.kit.names import SECRET, expand, expect_refusal, write_files, zip_files
+from tests.kit.threads import start_thread
 from worker.scanning.loading import Loader
 
 
 @pytest.mark.parametrize("name", ["archive.zip", "ARCHIVE.ZIP", "ü \n.zip"])
 def test_members_of_an_archive_are_stored_and_named(folder: Path, sources: Sources, loader: Loader, name: str) -> None:
-    zipped(folder / name, ["a.png", "folder/two\nlines.png"])
+    zip_files(folder / name, ["a.png", "folder/two\nlines.png"])
 
-    found = named(sources, name)
+    found = expand(sources, name)
 
     assert [loader.load(uri) for uri in found] == [SECRET, SECRET]
     assert [display_name(uri) for uri in found] == [f"{name}/a.png", f"{name}/folder/two\nlines.png"]
@@ -29,10 +29,10 @@ def test_members_of_an_archive_are_stored_and_named(folder: Path, sources: Sourc
 
 
 def test_archives_in_folders_are_opened(folder: Path, sources: Sources) -> None:
-    zipped(folder / "sub" / "b.zip", ["x.png"])
-    put(folder, "sub/a.png", "sub/c.png")
+    zip_files(folder / "sub" / "b.zip", ["x.png"])
+    write_files(folder, "sub/a.png", "sub/c.png")
 
-    assert [display_name(uri) for uri in named(sources, ".")] == [
+    assert [display_name(uri) for uri in expand(sources, ".")] == [
         str(folder / "sub/a.png"),
         "b.zip/x.png",
         str(folder / "sub/c.png"),
@@ -40,19 +40,19 @@ def test_archives_in_folders_are_opened(folder: Path, sources: Sources) -> None:
 
 
 def test_a_folder_with_the_name_of_an_archive_is_a_folder(folder: Path, sources: Sources) -> None:
-    expected = put(folder, "sub.zip/a.png", "deep/sub.tar/b.png")
+    expected = write_files(folder, "sub.zip/a.png", "deep/sub.tar/b.png")
 
-    assert named(sources, "sub.zip") == expected[:1]
-    assert named(sources, "deep") == expected[1:]
+    assert expand(sources, "sub.zip") == expected[:1]
+    assert expand(sources, "deep") == expected[1:]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "//etc/passwd", "folder/../../../x"])
 def test_members_are_stored_under_their_content_whatever_their_name(
     folder: Path, sources: Sources, loader: Loader, settings: Settings, name: str
 ) -> None:
-    zipped(folder / "archive.zip", [name])
+    zip_files(folder / "archive.zip", [name])
 
-    [uri] = named(sources, "archive.zip")
+    [uri] = expand(sources, "archive.zip")
 
     assert loader.load(uri) == SECRET
     stored = [path for path in folder.parent.rglob("*") if path.is_file() and path.name != "archive.zip"]
@@ -68,32 +68,32 @@ def test_a_member_with_a_name_that_is_no_text_leads_to_its_bytes(
         entry.size = len(SECRET)
         archive.addfile(entry, io.BytesIO(SECRET))
 
-    [uri] = named(sources, "archive.tar")
+    [uri] = expand(sources, "archive.tar")
 
     assert uri.endswith("/archive.tar/%FF%FE")
     assert loader.load(uri) == SECRET
 
 
 def test_a_damaged_member_is_a_reference_that_says_so(folder: Path, sources: Sources, loader: Loader) -> None:
-    zipped(folder / "archive.zip", ["a.png", "b c.png"])
+    zip_files(folder / "archive.zip", ["a.png", "b c.png"])
     data = bytearray((folder / "archive.zip").read_bytes())
     data[data.rindex(SECRET)] ^= 0xFF
     (folder / "archive.zip").write_bytes(data)
 
-    good, bad = named(sources, "archive.zip")
+    good, bad = expand(sources, "archive.zip")
 
     assert loader.load(good) == SECRET
     assert bad == f"{(folder / 'archive.zip').as_uri()}#b%20c.png"
-    assert code(loader, bad) == ErrorCode.BAD_ARCHIVE_MEMBER
+    assert expect_refusal(loader, bad) == ErrorCode.BAD_ARCHIVE_MEMBER
 
 
 def test_a_file_that_only_is_called_an_archive_is_an_image_like_others(
     folder: Path, sources: Sources, loader: Loader
 ) -> None:
-    expected = put(folder, "archive.zip")
+    expected = write_files(folder, "archive.zip")
 
-    assert named(sources, "archive.zip") == expected
-    assert named(sources, ".") == expected
+    assert expand(sources, "archive.zip") == expected
+    assert expand(sources, ".") == expected
     assert loader.load(expected[0]) == SECRET
 
 
@@ -101,8 +101,8 @@ def test_a_lost_link_with_the_name_of_an_archive_is_not_found(folder: Path, sour
     (folder / "lost.zip").symlink_to("nothing")
 
     for argument in ("lost.zip", "."):
-        [uri] = named(sources, argument)
-        assert code(loader, uri) == ErrorCode.NOT_FOUND
+        [uri] = expand(sources, argument)
+        assert expect_refusal(loader, uri) == ErrorCode.NOT_FOUND
 
 
 def test_a_pipe_with_the_name_of_an_archive_does_not_hold_things_up(
@@ -110,16 +110,16 @@ def test_a_pipe_with_the_name_of_an_archive_does_not_hold_things_up(
 ) -> None:
     os.mkfifo(folder / "pipe.zip")
 
-    [uri] = named(sources, "pipe.zip")
+    [uri] = expand(sources, "pipe.zip")
 
-    assert code(loader, uri) == ErrorCode.NOT_A_FILE
+    assert expect_refusal(loader, uri) == ErrorCode.NOT_A_FILE
 
 
 def test_a_pipe_with_the_name_of_an_archive_below_a_folder_does_not_hold_things_up(
     folder: Path, sources: Sources, loader: Loader
 ) -> None:
     os.mkfifo(folder / "pipe.zip")
-    found = started(lambda: list(sources.from_arguments(["."], io.BytesIO())))
+    found = start_thread(lambda: list(sources.from_arguments(["."], io.BytesIO())))
 
     try:
         [uri] = found.result(1)
@@ -128,7 +128,7 @@ def test_a_pipe_with_the_name_of_an_archive_below_a_folder_does_not_hold_things_
             # Free the thread that waits for somebody to write.
             os.close(os.open(folder / "pipe.zip", os.O_WRONLY | os.O_NONBLOCK))
 
-    assert code(loader, uri) == ErrorCode.NOT_A_FILE
+    assert expect_refusal(loader, uri) == ErrorCode.NOT_A_FILE
 
 
 def test_a_member_beyond_the_limit_keeps_its_verdict_too_large(folder: Path, sources: Sources, loader: Loader) -> None:
@@ -137,14 +137,14 @@ def test_a_member_beyond_the_limit_keeps_its_verdict_too_large(folder: Path, sou
         archive.writestr("large", bytes(1001))
         archive.writestr("huge", bytes(50_000))
 
-    fits, large, huge = named(sources, "archive.zip")
+    fits, large, huge = expand(sources, "archive.zip")
 
     assert loader.load(fits) == bytes(1000)
-    assert code(loader, large) == code(loader, huge) == ErrorCode.TOO_LARGE
+    assert expect_refusal(loader, large) == expect_refusal(loader, huge) == ErrorCode.TOO_LARGE
 
 
 def test_an_archive_of_too_many_members_is_refused_as_a_whole(folder: Path, sources: Sources) -> None:
-    zipped(folder / "archive.zip", [str(number) for number in range(6)])
+    zip_files(folder / "archive.zip", [str(number) for number in range(6)])
 
     with pytest.raises(ArchiveTooLargeError, match=r"archive\.zip"):
-        named(sources, "archive.zip")
+        expand(sources, "archive.zip")

@@ -10,8 +10,8 @@ import pytest
 
 from producer.sources.expansion import Sources
 from storage.error_codes import ErrorCode
-from tests.unit.sources.naming import SECRET, code, named, put, references
-from tests.unit.users import ordinary_user
+from tests.kit.names import SECRET, expand, expect_refusal, refer_to, write_files
+from tests.kit.users import become_ordinary_user
 from worker.scanning.loading import Loader
 
 
@@ -19,23 +19,23 @@ from worker.scanning.loading import Loader
 def test_a_directory_loop_is_one_reference_and_the_rest_is_found(
     folder: Path, sources: Sources, loader: Loader, target: str
 ) -> None:
-    put(folder, "sub/a.png", "sub/z.png")
+    write_files(folder, "sub/a.png", "sub/z.png")
     (folder / "sub" / "loop").symlink_to(target)
 
-    found = named(sources, ".")
+    found = expand(sources, ".")
 
-    assert found == references(folder, "sub/a.png", "sub/loop", "sub/z.png")
-    assert code(loader, found[1]) == ErrorCode.DIRECTORY_LOOP
+    assert found == refer_to(folder, "sub/a.png", "sub/loop", "sub/z.png")
+    assert expect_refusal(loader, found[1]) == ErrorCode.DIRECTORY_LOOP
 
 
 def test_a_link_to_itself_harms_itself_alone(folder: Path, sources: Sources, loader: Loader) -> None:
-    put(folder, "a.png", "z.png")
+    write_files(folder, "a.png", "z.png")
     (folder / "link").symlink_to("link")
 
-    found = named(sources, ".")
+    found = expand(sources, ".")
 
-    assert found == references(folder, "a.png", "link", "z.png")
-    assert code(loader, found[1]) == ErrorCode.NOT_READABLE
+    assert found == refer_to(folder, "a.png", "link", "z.png")
+    assert expect_refusal(loader, found[1]) == ErrorCode.NOT_READABLE
 
 
 def test_lost_links_and_odd_files_are_references(folder: Path, sources: Sources, loader: Loader) -> None:
@@ -43,42 +43,46 @@ def test_lost_links_and_odd_files_are_references(folder: Path, sources: Sources,
     os.mkfifo(folder / "pipe")
     (folder / "zero").symlink_to("/dev/zero")
 
-    found = named(sources, ".")
+    found = expand(sources, ".")
 
-    assert found == references(folder, "lost", "pipe", "zero")
-    assert [code(loader, uri) for uri in found] == [ErrorCode.NOT_FOUND, ErrorCode.NOT_A_FILE, ErrorCode.NOT_A_FILE]
+    assert found == refer_to(folder, "lost", "pipe", "zero")
+    assert [expect_refusal(loader, uri) for uri in found] == [
+        ErrorCode.NOT_FOUND,
+        ErrorCode.NOT_A_FILE,
+        ErrorCode.NOT_A_FILE,
+    ]
 
 
 def test_links_to_files_are_followed(folder: Path, sources: Sources, loader: Loader) -> None:
-    put(folder, "a.png")
+    write_files(folder, "a.png")
     (folder / "b.png").symlink_to("a.png")
 
-    assert [loader.load(uri) for uri in named(sources, ".")] == [SECRET, SECRET]
+    assert [loader.load(uri) for uri in expand(sources, ".")] == [SECRET, SECRET]
 
 
 def test_a_folder_that_cannot_be_opened_is_one_reference(folder: Path, sources: Sources) -> None:
-    put(folder, "a.png", "closed/b.png", "z.png")
+    write_files(folder, "a.png", "closed/b.png", "z.png")
     (folder / "closed").chmod(0)
 
-    with ordinary_user():
-        found = named(sources, ".")
+    with become_ordinary_user():
+        found = expand(sources, ".")
 
-    assert found == references(folder, "a.png", "closed", "z.png")
+    assert found == refer_to(folder, "a.png", "closed", "z.png")
 
 
 def test_a_link_into_a_closed_folder_harms_itself_alone(folder: Path, sources: Sources) -> None:
-    put(folder, "a.png", "closed/inner/b.png", "z.png")
+    write_files(folder, "a.png", "closed/inner/b.png", "z.png")
     (folder / "link").symlink_to("closed/inner")
     (folder / "closed").chmod(0)
 
-    with ordinary_user():
-        found = named(sources, ".")
+    with become_ordinary_user():
+        found = expand(sources, ".")
 
-    assert found == references(folder, "a.png", "closed", "link", "z.png")
+    assert found == refer_to(folder, "a.png", "closed", "link", "z.png")
 
 
 def test_a_folder_that_vanishes_meanwhile_is_one_reference(folder: Path, sources: Sources, loader: Loader) -> None:
-    put(folder, "a/1.png", "b/2.png", "c/3.png")
+    write_files(folder, "a/1.png", "b/2.png", "c/3.png")
     found = sources.from_arguments(["."], io.BytesIO())
 
     first = next(found)
@@ -86,8 +90,8 @@ def test_a_folder_that_vanishes_meanwhile_is_one_reference(folder: Path, sources
     (folder / "b").rmdir()
 
     rest = list(found)
-    assert [first, *rest] == references(folder, "a/1.png", "b", "c/3.png")
-    assert code(loader, rest[0]) == ErrorCode.NOT_FOUND
+    assert [first, *rest] == refer_to(folder, "a/1.png", "b", "c/3.png")
+    assert expect_refusal(loader, rest[0]) == ErrorCode.NOT_FOUND
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def deep(folder: Path) -> Iterator[Path]:
 
 
 def test_folders_may_be_as_deep_as_the_system_allows(deep: Path, sources: Sources) -> None:
-    assert len(named(sources, str(deep))) == 1
+    assert len(expand(sources, str(deep))) == 1
 
 
 def test_a_wide_folder_is_found_whole(folder: Path, sources: Sources) -> None:
@@ -110,4 +114,4 @@ def test_a_wide_folder_is_found_whole(folder: Path, sources: Sources) -> None:
     for name in names:
         (folder / name).touch()
 
-    assert named(sources, ".") == references(folder, *names)
+    assert expand(sources, ".") == refer_to(folder, *names)

@@ -9,7 +9,7 @@ import pytest
 from producer.cli.output import visible
 from producer.sources.expansion import SourceError, Sources, display_name, file_reference
 from storage.error_codes import ErrorCode
-from tests.unit.sources.naming import SECRET, code, named, put, references, zipped
+from tests.kit.names import SECRET, expand, expect_refusal, refer_to, write_files, zip_files
 from worker.scanning.loading import Loader
 
 ODD_NAMES = [
@@ -37,9 +37,9 @@ def test_any_file_name_leads_back_to_its_bytes(folder: Path, sources: Sources, l
     path = os.fsencode(folder) + b"/" + name
     Path(os.fsdecode(path)).write_bytes(SECRET)
 
-    found = named(sources, os.fsdecode(name))
-    listed = named(sources, "-", stdin=name, separator=b"\0")
-    below = named(sources, str(folder))
+    found = expand(sources, os.fsdecode(name))
+    listed = expand(sources, "-", stdin=name, separator=b"\0")
+    below = expand(sources, str(folder))
 
     assert found == listed == below == [file_reference(path)]
     assert loader.load(found[0]) == SECRET
@@ -84,32 +84,32 @@ def test_a_reference_that_is_no_uri_is_shown_as_it_is() -> None:
 
 
 def test_relative_paths_become_absolute(folder: Path, sources: Sources) -> None:
-    expected = put(folder, "a.png", "sub/b.png")
+    expected = write_files(folder, "a.png", "sub/b.png")
 
-    assert named(sources, "a.png", "./sub/../sub/b.png") == expected
+    assert expand(sources, "a.png", "./sub/../sub/b.png") == expected
 
 
 def test_a_folder_stands_for_everything_below_it_in_the_order_of_names(folder: Path, sources: Sources) -> None:
-    put(folder, "b/2.png", "a.png", "b/10.png", "c", "b/deep/er/x.txt", "B")
+    write_files(folder, "b/2.png", "a.png", "b/10.png", "c", "b/deep/er/x.txt", "B")
     (folder / "empty").mkdir()
 
-    assert named(sources, ".") == references(folder, "B", "a.png", "b/10.png", "b/2.png", "b/deep/er/x.txt", "c")
+    assert expand(sources, ".") == refer_to(folder, "B", "a.png", "b/10.png", "b/2.png", "b/deep/er/x.txt", "c")
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
 def test_arguments_keep_their_order(folder: Path, sources: Sources, order: tuple[str, str]) -> None:
-    put(folder, "a", "b")
+    write_files(folder, "a", "b")
 
-    assert named(sources, *order) == references(folder, *order)
+    assert expand(sources, *order) == refer_to(folder, *order)
 
 
 def test_an_argument_that_names_nothing_is_an_error_for_the_person(folder: Path, sources: Sources) -> None:
     with pytest.raises(SourceError, match=r"'missing\.png'"):
-        named(sources, "missing.png")
+        expand(sources, "missing.png")
     with pytest.raises(SourceError, match=r"nothing matches '\*\.png'"):
-        named(sources, "*.png")
+        expand(sources, "*.png")
     with pytest.raises(SourceError, match=r"'\\udcff'"):
-        named(sources, os.fsdecode(b"\xff"))
+        expand(sources, os.fsdecode(b"\xff"))
 
 
 @pytest.mark.parametrize(
@@ -126,22 +126,22 @@ def test_an_argument_that_names_nothing_is_an_error_for_the_person(folder: Path,
 def test_patterns_that_the_shell_left_alone_are_expanded(
     folder: Path, sources: Sources, pattern: str, expected: list[str]
 ) -> None:
-    put(folder, "a.png", "b.png", "c.txt", "sub/d.png", "sub/deep/e.png")
+    write_files(folder, "a.png", "b.png", "c.txt", "sub/d.png", "sub/deep/e.png")
 
-    assert named(sources, pattern) == references(folder, *expected)
+    assert expand(sources, pattern) == refer_to(folder, *expected)
 
 
 @pytest.mark.parametrize("pattern", ["**", "./**", "sub/**"])
 def test_a_pattern_for_everything_gives_each_file_once(folder: Path, sources: Sources, pattern: str) -> None:
-    expected = put(folder, "sub/d.png", "sub/deep/e.png")
+    expected = write_files(folder, "sub/d.png", "sub/deep/e.png")
 
-    assert sorted(named(sources, pattern)) == expected
+    assert sorted(expand(sources, pattern)) == expected
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder: Path, sources: Sources) -> None:
-    put(folder, "a.png", "[a].png", "*.png")
+    write_files(folder, "a.png", "[a].png", "*.png")
 
-    assert named(sources, "[a].png", "*.png") == references(folder, "[a].png", "*.png")
+    assert expand(sources, "[a].png", "*.png") == refer_to(folder, "[a].png", "*.png")
 
 
 @pytest.mark.parametrize(
@@ -157,22 +157,22 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder: Path, sourc
     ],
 )
 def test_names_are_read_from_standard_input(folder: Path, sources: Sources, stdin: bytes, separator: bytes) -> None:
-    expected = put(folder, "a", "b c")
+    expected = write_files(folder, "a", "b c")
 
-    assert named(sources, "-", stdin=stdin, separator=separator) == expected
+    assert expand(sources, "-", stdin=stdin, separator=separator) == expected
 
 
 def test_a_list_of_names_ended_by_nul_may_have_newlines_in_them(folder: Path, sources: Sources) -> None:
-    expected = put(folder, "two\nlines\n", "a\r")
+    expected = write_files(folder, "two\nlines\n", "a\r")
 
-    assert named(sources, "-", stdin=b"two\nlines\n\0a\r\0", separator=b"\0") == expected
+    assert expand(sources, "-", stdin=b"two\nlines\n\0a\r\0", separator=b"\0") == expected
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\0"])
 def test_a_long_list_is_read_in_pieces_without_a_seam(folder: Path, sources: Sources, separator: bytes) -> None:
     names = [b"%06d" % number + b"n" * (number % 50) for number in range(5000)]
 
-    found = named(sources, "-", stdin=separator.join(names), separator=separator)
+    found = expand(sources, "-", stdin=separator.join(names), separator=separator)
 
     assert found == [file_reference(name) for name in names]
 
@@ -180,16 +180,16 @@ def test_a_long_list_is_read_in_pieces_without_a_seam(folder: Path, sources: Sou
 def test_names_in_a_list_that_lead_nowhere_are_references_all_the_same(
     folder: Path, sources: Sources, loader: Loader
 ) -> None:
-    found = named(sources, "-", stdin=b"missing.png\n*.png\nwith\0nul\n" + b"n" * 5000)
+    found = expand(sources, "-", stdin=b"missing.png\n*.png\nwith\0nul\n" + b"n" * 5000)
 
-    assert [code(loader, uri) for uri in found] == [ErrorCode.NOT_FOUND] * 3 + [ErrorCode.NOT_READABLE]
+    assert [expect_refusal(loader, uri) for uri in found] == [ErrorCode.NOT_FOUND] * 3 + [ErrorCode.NOT_READABLE]
 
 
 def test_a_list_may_name_folders_and_archives(folder: Path, sources: Sources, loader: Loader) -> None:
-    expected = put(folder, "sub/a.png")
-    zipped(folder / "b.zip", ["c.png"])
+    expected = write_files(folder, "sub/a.png")
+    zip_files(folder / "b.zip", ["c.png"])
 
-    first, second = named(sources, "-", stdin=b"sub\nb.zip\n")
+    first, second = expand(sources, "-", stdin=b"sub\nb.zip\n")
 
     assert [first] == expected
     assert display_name(second) == "b.zip/c.png"
@@ -205,11 +205,11 @@ def test_a_list_may_name_folders_and_archives(folder: Path, sources: Sources, lo
     ],
 )
 def test_uris_are_references_already(folder: Path, sources: Sources, argument: str, reference: str) -> None:
-    assert named(sources, argument) == [reference]
-    assert named(sources, "-", stdin=argument.encode(), separator=b"\0") == [reference]
+    assert expand(sources, argument) == [reference]
+    assert expand(sources, "-", stdin=argument.encode(), separator=b"\0") == [reference]
 
 
 @pytest.mark.parametrize("argument", ["http://[", "//[", "//a\u2100b", os.fsdecode(b"http://host/\xff")])
 def test_an_argument_that_looks_like_a_broken_uri_is_no_crash(folder: Path, sources: Sources, argument: str) -> None:
     with suppress(SourceError):
-        named(sources, argument)
+        expand(sources, argument)

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.v4.files import encoded, noise
+from tests.kit.pictures import draw_noise, encode
 from worker.v4.containers import survey, trailing
 from worker.v4.exif import user_comment
 
 FILES = {
-    "jpeg": encoded(noise("RGB"), "JPEG", quality=97),
-    "jpeg, progressive": encoded(noise("RGB"), "JPEG", progressive=True),
-    "jpeg, restart markers": encoded(noise("RGB", 200, 200), "JPEG", restart_marker_rows=1),
-    "png": encoded(noise("RGBA"), "PNG"),
-    "gif": encoded(noise("P"), "GIF"),
-    "gif, two frames": encoded(noise("P"), "GIF", save_all=True, append_images=[noise("P", seed=1)]),
-    "webp": encoded(noise("RGB"), "WEBP", lossless=True),
-    "webp, odd size": encoded(noise("RGB", 7, 3), "WEBP", exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00\x00"),
-    "bmp": encoded(noise("RGB", 13, 5), "BMP"),
-    "bmp, palette": encoded(noise("P", 13, 5), "BMP"),
+    "jpeg": encode(draw_noise("RGB"), "JPEG", quality=97),
+    "jpeg, progressive": encode(draw_noise("RGB"), "JPEG", progressive=True),
+    "jpeg, restart markers": encode(draw_noise("RGB", 200, 200), "JPEG", restart_marker_rows=1),
+    "png": encode(draw_noise("RGBA"), "PNG"),
+    "gif": encode(draw_noise("P"), "GIF"),
+    "gif, two frames": encode(draw_noise("P"), "GIF", save_all=True, append_images=[draw_noise("P", seed=1)]),
+    "webp": encode(draw_noise("RGB"), "WEBP", lossless=True),
+    "webp, odd size": encode(draw_noise("RGB", 7, 3), "WEBP", exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00\x00"),
+    "bmp": encode(draw_noise("RGB", 13, 5), "BMP"),
+    "bmp, palette": encode(draw_noise("P", 13, 5), "BMP"),
 }
 
 
@@ -45,9 +45,9 @@ def test_a_cut_file_has_no_known_end(name: str) -> None:
 
 
 def test_a_thumbnail_is_no_end() -> None:
-    thumbnail = encoded(noise("RGB", 8, 8), "JPEG")
+    thumbnail = encode(draw_noise("RGB", 8, 8), "JPEG")
     exif = b"Exif\x00\x00" + b"II*\x00\x08\x00\x00\x00\x00\x00" + thumbnail
-    data = encoded(noise("RGB"), "JPEG", exif=exif)
+    data = encode(draw_noise("RGB"), "JPEG", exif=exif)
     assert survey(data).end == len(data)
 
 
@@ -92,7 +92,7 @@ def test_the_user_comment_is_found_in_every_container(container: str, in_main: b
         exif[0x9286] = b"a comment"
     else:
         exif.get_ifd(0x8769)[0x9286] = b"a comment"
-    data = encoded(noise("RGB"), container, exif=exif.tobytes())
+    data = encode(draw_noise("RGB"), container, exif=exif.tobytes())
     layout = survey(data)
     assert bytes(user_comment(memoryview(data)[layout.exif_start : layout.exif_end])) == b"a comment"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.v4.files import encoded, noise, opened
+from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.card import CARD_FILE, DEFAULT_MODEL, ModelError, read_card
 from worker.v4.detector import Detector
 from worker.v4.methods import BIT_ORDERS, METHODS
@@ -29,9 +29,9 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def planes() -> list[Planes]:
     modes = ("RGB", "P", "RGBA", "LA", "1", "L", "CMYK")
-    images = [noise(mode, 8 + 11 * seed, 9 + 7 * seed, seed) for seed, mode in enumerate(modes * 6)]
-    data = encoded(noise("RGB"), "PNG") + b"and more\x00"
-    return [*(extract_planes(image, b"") for image in images), extract_planes(opened(data), data)]
+    images = [draw_noise(mode, 8 + 11 * seed, 9 + 7 * seed, seed) for seed, mode in enumerate(modes * 6)]
+    data = encode(draw_noise("RGB"), "PNG") + b"and more\x00"
+    return [*(extract_planes(image, b"") for image in images), extract_planes(decode(data), data)]
 
 
 def test_a_score_does_not_depend_on_the_batch(detector: Detector, planes: list[Planes]) -> None:
@@ -120,4 +120,4 @@ def test_an_answer_that_is_not_a_number_is_no_verdict() -> None:
     detector = Detector(broken, read_card(DEFAULT_MODEL))
 
     with pytest.raises(ArithmeticError, match="not a number"):
-        detector.score([extract_planes(noise("RGB"), b"")])
+        detector.score([extract_planes(draw_noise("RGB"), b"")])

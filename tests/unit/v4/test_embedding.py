@@ -14,61 +14,61 @@ from research.stego.embed import (
     embed_raw,
     exif_with_comment,
 )
-from tests.unit.v4.files import encoded, noise, opened
+from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.extraction import as_text, extract_message
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=60)
 
 
 def read(data: bytes, method: str, bit_order: str | None) -> str | None:
-    return extract_message(opened(data), data, method, bit_order)
+    return extract_message(decode(data), data, method, bit_order)
 
 
 @settings(max_examples=25, deadline=None)
 @given(TEXTS)
 def test_alpha_round_trip(text: str) -> None:
-    data = encoded(embed_alpha(noise("RGBA", 60, 50), text.encode()), "PNG", compress_level=1)
+    data = encode(embed_alpha(draw_noise("RGBA", 60, 50), text.encode()), "PNG", compress_level=1)
     assert read(data, "alpha", "lsb-first") == text
 
 
 @settings(max_examples=25, deadline=None)
 @given(TEXTS, st.sampled_from(["lsb-first", "msb-first"]), st.sampled_from(["GIF", "PNG", "BMP"]))
 def test_palette_round_trip(text: str, bit_order: str, container: str) -> None:
-    stego = embed_palette(noise("P", 60, 50), text.encode(), bit_order)
+    stego = embed_palette(draw_noise("P", 60, 50), text.encode(), bit_order)
     options = {"optimize": False} if container == "GIF" else {}
-    assert read(encoded(stego, container, **options), "palette", bit_order) == text
+    assert read(encode(stego, container, **options), "palette", bit_order) == text
 
 
 @settings(max_examples=25, deadline=None)
 @given(TEXTS, st.sampled_from(["lsb-first", "msb-first"]), st.sampled_from(["RGB", "RGBA"]))
 def test_lsb_round_trip(text: str, bit_order: str, mode: str) -> None:
-    stego = embed_lsb(noise(mode, 50, 30), text.encode(), bit_order)
-    assert read(encoded(stego, "PNG", compress_level=1), "lsb.rgb", bit_order) == text
+    stego = embed_lsb(draw_noise(mode, 50, 30), text.encode(), bit_order)
+    assert read(encode(stego, "PNG", compress_level=1), "lsb.rgb", bit_order) == text
 
 
 @settings(max_examples=25, deadline=None)
 @given(TEXTS, st.sampled_from([None, 0, 3]), st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF"]))
 def test_exif_round_trip(text: str, charset: int | None, container: str) -> None:
     exif = exif_with_comment(comment_value(text.encode(), charset))
-    assert read(encoded(noise("RGB", 8, 8), container, exif=exif.tobytes()), "exif", "none") == text
+    assert read(encode(draw_noise("RGB", 8, 8), container, exif=exif.tobytes()), "exif", "none") == text
 
 
 @pytest.mark.parametrize("utf16", ["utf-16-le", "utf-16-be", "utf-16", "utf-8"])
 @pytest.mark.parametrize("text", ["Hello there", "Привет, мир", "明天在桥边见面", "a"])
 def test_exif_in_unicode_is_read_in_any_byte_order(text: str, utf16: str) -> None:
     exif = exif_with_comment(comment_value(text.encode(), 1, utf16))
-    assert read(encoded(noise("RGB", 8, 8), "JPEG", exif=exif.tobytes()), "exif", "none") == text
+    assert read(encode(draw_noise("RGB", 8, 8), "JPEG", exif=exif.tobytes()), "exif", "none") == text
 
 
 @settings(max_examples=25, deadline=None)
 @given(TEXTS, st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP"]))
 def test_raw_round_trip(text: str, container: str) -> None:
     mode = "P" if container == "GIF" else "RGB"
-    assert read(embed_raw(encoded(noise(mode, 8, 8), container), text.encode()), "raw", "none") == text
+    assert read(embed_raw(encode(draw_noise(mode, 8, 8), container), text.encode()), "raw", "none") == text
 
 
 def test_only_least_significant_bits_of_the_carrier_change() -> None:
-    cover = noise("RGBA", 20, 20)
+    cover = draw_noise("RGBA", 20, 20)
     before, after = np.asarray(cover), np.asarray(embed_lsb(cover, b"0123456789", "lsb-first"))
     assert (before[..., 3] == after[..., 3]).all()
     assert (before >> 1 == after >> 1).all()
@@ -78,25 +78,25 @@ def test_only_least_significant_bits_of_the_carrier_change() -> None:
 
 def test_a_payload_too_large_is_refused() -> None:
     with pytest.raises(CapacityError, match="101 bytes do not fit into 75 samples"):
-        embed_lsb(noise("RGB", 5, 5), bytes(100), "lsb-first")
+        embed_lsb(draw_noise("RGB", 5, 5), bytes(100), "lsb-first")
 
 
 def test_a_long_message_is_cut_at_the_limit() -> None:
-    data = embed_raw(encoded(noise("RGB", 8, 8), "PNG"), "ä".encode() * 5000)
-    message = extract_message(opened(data), data, "raw", "none", limit=101)
+    data = embed_raw(encode(draw_noise("RGB", 8, 8), "PNG"), "ä".encode() * 5000)
+    message = extract_message(decode(data), data, "raw", "none", limit=101)
     assert message == "ä" * 50
 
 
 def test_bytes_that_are_no_text_are_described() -> None:
-    data = embed_raw(encoded(noise("RGB", 8, 8), "PNG"), bytes(range(1, 129)) + bytes(range(128, 256)))
-    message = extract_message(opened(data), data, "raw", "none")
+    data = embed_raw(encode(draw_noise("RGB", 8, 8), "PNG"), bytes(range(1, 129)) + bytes(range(128, 256)))
+    message = extract_message(decode(data), data, "raw", "none")
     assert message == "256 bytes, entropy 8.0 bits/byte, first bytes 0102030405060708090a0b0c0d0e0f10…"
 
 
 def test_nothing_to_read_is_none() -> None:
-    data = encoded(noise("1", 8, 8), "PNG")
+    data = encode(draw_noise("1", 8, 8), "PNG")
     for method in ("alpha", "palette", "lsb.rgb", "exif", "raw"):
-        assert extract_message(opened(data), data, method, "lsb-first") is None
+        assert extract_message(decode(data), data, method, "lsb-first") is None
 
 
 def test_control_characters_make_no_text() -> None:

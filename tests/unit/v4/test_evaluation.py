@@ -14,7 +14,7 @@ from research.evaluation.report import build_report, choose_threshold
 from research.evaluation.trials import Case, decide, run_trials
 from research.stego.corpus import find_images
 from research.stego.samples import Sample
-from tests.unit.v4.files import encoded, noise
+from tests.kit.pictures import draw_noise, encode
 from worker.v4.byte_statistics import PADDING
 from worker.v4.card import DEFAULT_MODEL, read_card
 from worker.v4.detector import Detector
@@ -58,7 +58,7 @@ def test_calibration_error_of_known_bins() -> None:
 
 def test_a_validation_counts_every_image_once(tmp_path: Path) -> None:
     for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(encoded(noise("RGB", seed=number), "PNG"))
+        (tmp_path / f"{number}.png").write_bytes(encode(draw_noise("RGB", seed=number), "PNG"))
     detector = Detector.load(DEFAULT_MODEL)
     trials = [decide(trial, 0.5) for trial in run_trials(detector, find_images(tmp_path), 1, limit=None, drawn=5)]
     report = build_report(detector.model, trials, 3, seed=1)
@@ -82,8 +82,8 @@ def test_the_committed_report_is_about_the_committed_weights() -> None:
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_stream_is_taken_away(name: str) -> None:
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x86\x92\x07\x00\x04\x00\x00\x00text\x00\x00\x00\x00"
-    data = encoded(noise("P"), "PNG", exif=exif) + b"tail"
-    whole = compute(stack([extract_planes(noise(mode, seed=3), data) for mode in ("RGBA", "P")]))
+    data = encode(draw_noise("P"), "PNG", exif=exif) + b"tail"
+    whole = compute(stack([extract_planes(draw_noise(mode, seed=3), data) for mode in ("RGBA", "P")]))
     fewer = without(whole, name)
     absent = 0 if getattr(whole, name).dtype == torch.float32 else PADDING
     assert getattr(fewer, name).eq(absent).all()
@@ -94,7 +94,7 @@ def test_a_stream_is_taken_away(name: str) -> None:
 
 
 def test_ablation_states_all_streams_and_each() -> None:
-    cases = [Case("twin", "", "", Sample(b"", "twin"), (), extract_planes(noise("RGB"), b""))]
+    cases = [Case("twin", "", "", Sample(b"", "twin"), (), extract_planes(draw_noise("RGB"), b""))]
     figures = ablate(Detector.load(DEFAULT_MODEL), cases)
     assert set(figures) == {"none", *INPUTS}
 

@@ -11,7 +11,7 @@ from research.evaluation.page import write_page
 from research.evaluation.traits import hard_traits
 from research.stego.corpus import find_images
 from research.stego.embed import exif_with_comment
-from tests.unit.v4.files import encoded, noise, opened
+from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.card import DEFAULT_MODEL, read_card
 from worker.v4.detector import Detector
 
@@ -44,29 +44,29 @@ PNG_TEXT.add_text("Comment", "hello")
 @pytest.mark.parametrize(
     ("data", "traits"),
     [
-        (encoded(noise("RGB"), "PNG"), set()),
-        (encoded(noise("RGB"), "PNG", pnginfo=PNG_TEXT), {"PNG text"}),
-        (encoded(noise("L"), "PNG"), {"grey"}),
-        (encoded(noise("P"), "GIF", comment=b"hello"), {"GIF comment"}),
-        (encoded(Image.new("P", (20, 20)), "PNG"), {"few colours", "at most 24 pixels wide"}),
-        (encoded(noise("RGB"), "PNG") + b"\x00\x00", {"zeros after the end"}),
+        (encode(draw_noise("RGB"), "PNG"), set()),
+        (encode(draw_noise("RGB"), "PNG", pnginfo=PNG_TEXT), {"PNG text"}),
+        (encode(draw_noise("L"), "PNG"), {"grey"}),
+        (encode(draw_noise("P"), "GIF", comment=b"hello"), {"GIF comment"}),
+        (encode(Image.new("P", (20, 20)), "PNG"), {"few colours", "at most 24 pixels wide"}),
+        (encode(draw_noise("RGB"), "PNG") + b"\x00\x00", {"zeros after the end"}),
         (
-            encoded(noise("RGB"), "JPEG", exif=exif_with_comment(b"ASCII\x00\x00\x00Screenshot")),
+            encode(draw_noise("RGB"), "JPEG", exif=exif_with_comment(b"ASCII\x00\x00\x00Screenshot")),
             {"camera EXIF", "EXIF UserComment with content"},
         ),
         (
-            encoded(noise("RGB"), "JPEG") + b"\x00\x00\x00\x18ftypmp42",
+            encode(draw_noise("RGB"), "JPEG") + b"\x00\x00\x00\x18ftypmp42",
             {"bytes after the end", "motion photo"},
         ),
     ],
 )
 def test_hard_negatives_are_named(data: bytes, traits: set[str]) -> None:
-    assert set(hard_traits(opened(data), data)) == traits
+    assert set(hard_traits(decode(data), data)) == traits
 
 
 def test_v4_is_measured_beside_the_published_estimators(tmp_path: Path) -> None:
     for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(encoded(noise("RGB", 80, 80, seed=number), "PNG"))
+        (tmp_path / f"{number}.png").write_bytes(encode(draw_noise("RGB", 80, 80, seed=number), "PNG"))
 
     measured = compare(Detector.load(DEFAULT_MODEL), find_images(tmp_path), seed=1, covers=3)
 

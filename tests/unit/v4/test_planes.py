@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.v4.files import encoded, noise, opened
+from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.planes import CROP, MODES, SAMPLES, extract_planes
 
 
@@ -23,7 +23,7 @@ def test_every_mode_and_size_gives_planes(mode: str, size: tuple[int, int]) -> N
 
 
 def test_samples_are_interleaved_from_the_first_pixel() -> None:
-    image = noise("RGBA", 100, 60)
+    image = draw_noise("RGBA", 100, 60)
     planes = extract_planes(image, b"")
     pixels = np.asarray(image).reshape(-1, 4)
     assert planes.rgb_count == SAMPLES
@@ -35,7 +35,7 @@ def test_samples_are_interleaved_from_the_first_pixel() -> None:
 
 @pytest.mark.parametrize("mode", ["P", "L"])
 def test_single_channel_samples_are_taken_unconverted(mode: str) -> None:
-    image = noise(mode, 20, 10)
+    image = draw_noise(mode, 20, 10)
     planes = extract_planes(image, b"")
     assert planes.index_count == 200
     assert planes.index[:200].tobytes() == image.tobytes()
@@ -44,7 +44,7 @@ def test_single_channel_samples_are_taken_unconverted(mode: str) -> None:
 
 
 def test_the_crop_is_the_centre() -> None:
-    image = noise("RGB", 100, 80)
+    image = draw_noise("RGB", 100, 80)
     box = (34, 24, 66, 56)
     assert (extract_planes(image, b"").pixel == np.asarray(image.crop(box))).all()
 
@@ -52,8 +52,8 @@ def test_the_crop_is_the_centre() -> None:
 def test_metadata_is_taken_from_the_file() -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9286] = b"a comment"
-    data = encoded(noise("RGB"), "JPEG", exif=exif) + bytes(range(200)) * 10
-    planes = extract_planes(opened(data), data)
+    data = encode(draw_noise("RGB"), "JPEG", exif=exif) + bytes(range(200)) * 10
+    planes = extract_planes(decode(data), data)
     assert planes.user_comment[:9].tobytes() == b"a comment"
     assert planes.user_comment_size == 9
     assert planes.trailing_size == 2000

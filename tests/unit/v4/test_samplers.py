@@ -12,7 +12,7 @@ from research.stego.metadata import draw_comment, draw_exif, draw_trailing
 from research.stego.payloads import TEXT_NAMES, draw_binary, draw_text
 from research.stego.samples import SampleSource, make_pair
 from research.training.shards import CLEAN, UNKNOWN, make_shard
-from tests.unit.v4.files import encoded, noise, opened
+from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.extraction import payload_bytes
 from worker.v4.methods import METHODS
 from worker.v4.planes import MODES, extract_planes
@@ -61,7 +61,7 @@ def test_a_pair_differs_by_its_payload_alone(method: str) -> None:
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in ("other", "I", "F", "I;16", "HSV", "LAB")])
 @pytest.mark.parametrize("method", METHODS)
 def test_covers_of_every_mode_are_adapted(mode: str, method: str) -> None:
-    cover = adapt(np.random.default_rng(0), noise(mode), method)
+    cover = adapt(np.random.default_rng(0), draw_noise(mode), method)
     allowed = {"alpha": {"RGBA", "LA"}, "palette": {"P"}, "lsb.rgb": {"RGB", "RGBA"}}
     assert cover.mode in allowed.get(method, {"RGB", "RGBA", "L", "P"})
 
@@ -69,8 +69,8 @@ def test_covers_of_every_mode_are_adapted(mode: str, method: str) -> None:
 def test_harmless_metadata_leaves_files_readable() -> None:
     rng = np.random.default_rng(6)
     for _ in range(60):
-        data = encoded(noise("RGB", 9, 9), "JPEG", exif=draw_exif(rng, with_comment=True).tobytes())
-        assert opened(data + draw_trailing(rng, data)).size == (9, 9)
+        data = encode(draw_noise("RGB", 9, 9), "JPEG", exif=draw_exif(rng, with_comment=True).tobytes())
+        assert decode(data + draw_trailing(rng, data)).size == (9, 9)
         assert len(draw_comment(rng)) < 65_000
 
 
@@ -90,7 +90,7 @@ def test_a_corpus_is_found_by_walking_or_by_manifest(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(
-            encoded(noise("P" if name.endswith("gif") else "RGB"), "GIF" if name.endswith("gif") else "PNG")
+            encode(draw_noise("P" if name.endswith("gif") else "RGB"), "GIF" if name.endswith("gif") else "PNG")
         )
     walked = find_images(tmp_path)
     assert {name: len(paths) for name, paths in walked.sources.items()} == {"one": 2, "two": 1}

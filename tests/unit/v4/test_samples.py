@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from research.stego.sample_set import make_samples
-from tests.unit.v4.files import opened
+from tests.kit.pictures import decode
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 from worker.v4.extraction import as_text, extract_message
@@ -31,7 +31,7 @@ def test_samples_are_drawn_alike_each_time() -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("broken")])
 def test_v4_is_right_about_each_sample(detector: Detector, name: str) -> None:
     data = (FOLDER / name).read_bytes()
-    image = opened(data)
+    image = decode(data)
     score = detector.score([extract_planes(image, data)])[0]
     assert score.is_stego == name.startswith("stego"), score
     if score.is_stego:
@@ -48,4 +48,4 @@ def test_v4_is_right_about_each_sample(detector: Detector, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("broken")])
 def test_broken_samples_are_broken(name: str) -> None:
     with pytest.raises(OSError, match=r"truncated|cannot identify"):
-        opened((FOLDER / name).read_bytes())
+        decode((FOLDER / name).read_bytes())

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from research.stego.embed import exif_with_comment
-from tests.unit.v4.files import noise
+from tests.kit.pictures import draw_noise
 from worker.v4.byte_statistics import CONTENT_FEATURES, PADDING, leading_text
 from worker.v4.pair_statistics import PAIR_FEATURES
 from worker.v4.planes import extract_planes
@@ -149,7 +149,9 @@ def test_pairs_tell_value_pairs_apart() -> None:
 
 
 def test_an_image_has_the_same_streams_in_any_batch() -> None:
-    planes = [extract_planes(noise(mode, seed=seed), b"") for seed, mode in enumerate(("RGB", "P", "LA", "RGBA", "1"))]
+    planes = [
+        extract_planes(draw_noise(mode, seed=seed), b"") for seed, mode in enumerate(("RGB", "P", "LA", "RGBA", "1"))
+    ]
     together = compute(stack(planes))
     for position, alone in enumerate(planes):
         one = compute(stack([alone]))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from research.stego.drawn import draw_picture
 from research.stego.embed import embed_lsb, embed_palette
-from tests.unit.v4.files import encoded, opened
+from tests.kit.pictures import decode, encode
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector, Score
 from worker.v4.planes import extract_planes
@@ -18,8 +18,8 @@ def detector() -> Detector:
 
 
 def score(detector: Detector, image: Image.Image) -> Score:
-    data = encoded(image, "PNG", compress_level=0)
-    return detector.score([extract_planes(opened(data), data)])[0]
+    data = encode(image, "PNG", compress_level=0)
+    return detector.score([extract_planes(decode(data), data)])[0]
 
 
 @pytest.mark.parametrize("size", [(24, 24), (64, 48), (4000, 3000)])

@@ -10,42 +10,43 @@ import pytest
 
 from producer.sources.expansion import Sources
 from storage.error_codes import ErrorCode
-from tests.unit.threads import PATIENCE_S, started
+from tests.kit.archives import write_zip
+from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.image_error import ImageError
 from worker.scanning.loading import Loader
 
 SECRET = b"the bytes that were named"
 
 
-def named(sources: Sources, *arguments: str, stdin: bytes = b"", separator: bytes = b"\n") -> list[str]:
-    """Return the references, which must not take for ever."""
-    references: Future[list[str]] = started(
+def expand(sources: Sources, *arguments: str, stdin: bytes = b"", separator: bytes = b"\n") -> list[str]:
+    """Return the references that the arguments stand for, which must not take for ever."""
+    references: Future[list[str]] = start_thread(
         lambda: list(sources.from_arguments(arguments, io.BytesIO(stdin), separator=separator))
     )
     return references.result(PATIENCE_S)
 
 
-def put(folder: Path, *names: str) -> list[str]:
+def write_files(folder: Path, *names: str) -> list[str]:
     """Write a file under each name and return the references that are expected for them."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(SECRET)
-    return references(folder, *names)
+    return refer_to(folder, *names)
 
 
-def references(folder: Path, *names: str) -> list[str]:
+def refer_to(folder: Path, *names: str) -> list[str]:
+    """Return the reference of each name below the folder."""
     return [(folder / name).as_uri() for name in names]
 
 
-def code(loader: Loader, uri: str) -> ErrorCode:
+def expect_refusal(loader: Loader, uri: str) -> ErrorCode:
+    """Return why the loader, which must not read this reference, does not."""
     with pytest.raises(ImageError) as refusal:
         loader.load(uri)
     return refusal.value.code
 
 
-def zipped(path: Path, names: Iterable[str]) -> Path:
+def zip_files(path: Path, names: Iterable[str]) -> Path:
+    """Write an archive with a member under each name, whose bytes stand in it as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in names:
-            archive.writestr(name, SECRET)
-    return path
+    return write_zip(path, dict.fromkeys(names, SECRET), zipfile.ZIP_STORED)

@@ -1,11 +1,11 @@
-"""Short cuts to rows for tests of the queries: jobs, claims and verdicts that need no image."""
+"""Short cuts to rows: jobs, claims and verdicts that need no image."""
 
 import uuid
 from collections.abc import Sequence
 
 from sqlalchemy import Engine, text
 
-from storage.chunks import Claim, claim_chunk, pick_chunks
+from storage.chunks import Claim, claim_chunk, finish_chunk, pick_chunks
 from storage.jobs import submit_job
 from storage.models import register_model
 from storage.verdicts import NewVerdict
@@ -13,7 +13,7 @@ from storage.verdicts import NewVerdict
 LEASE_S = 60.0
 
 
-def submitted(
+def submit_job_of(
     engine: Engine, images: int, *, submitter: str = "ann", chunk_size: int = 4, priority: str = "bulk"
 ) -> uuid.UUID:
     """Submit a job of so many made-up references."""
@@ -21,25 +21,38 @@ def submitted(
     return submit_job(engine, references, submitter=submitter, chunk_size=chunk_size, priority=priority).job_id
 
 
-def claimed(engine: Engine, worker: str = "cpu0@here", priority: str = "bulk") -> list[Claim]:
+def claim_waiting_chunks(engine: Engine, worker: str = "cpu0@here", priority: str = "bulk") -> list[Claim]:
     """Dispatch and claim whatever waits."""
     claims = [claim_chunk(engine, chunk, worker, LEASE_S) for chunk in pick_chunks(engine, priority, 1000)]
     return [claim for claim in claims if claim is not None]
 
 
-def model(engine: Engine) -> int:
-    """Return the id of a model."""
+def register_v4(engine: Engine) -> int:
+    """Register a model; return its id."""
     return register_model(engine, name="v4", version="0", sha256="0" * 64, threshold=0.5)
 
 
-def verdicts_for(engine: Engine, claim: Claim, outcome: str = "clean") -> list[NewVerdict]:
+def make_verdicts(engine: Engine, claim: Claim, outcome: str = "clean") -> list[NewVerdict]:
     """Return a verdict for each reference of the claim."""
     if outcome == "error":
         return [NewVerdict(ordinal, uri, "error", error_code="empty") for ordinal, uri in claim.images]
     return [
-        NewVerdict(ordinal, uri, outcome, sha256=b"\0" * 32, stego_probability=0.5, model_id=model(engine))
+        NewVerdict(ordinal, uri, outcome, sha256=b"\0" * 32, stego_probability=0.5, model_id=register_v4(engine))
         for ordinal, uri in claim.images
     ]
+
+
+def finish_waiting_chunks(engine: Engine, outcome: str = "clean") -> None:
+    """Give every image that waits this outcome."""
+    for claim in claim_waiting_chunks(engine):
+        assert finish_chunk(engine, claim, make_verdicts(engine, claim, outcome))
+
+
+def finish_last_chunk(engine: Engine) -> None:
+    """Finish the chunk that comes last of those that wait or run."""
+    claim = claim_waiting_chunks(engine)[-1]
+    execute(engine, f"UPDATE chunks SET state = 'pending' WHERE id <> '{claim.chunk_id}' AND state = 'running'")
+    finish_chunk(engine, claim, make_verdicts(engine, claim))
 
 
 def expire_leases(engine: Engine) -> None:
@@ -53,7 +66,7 @@ def execute(engine: Engine, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def chunk_states(engine: Engine) -> Sequence[str]:
+def read_chunk_states(engine: Engine) -> Sequence[str]:
     """Return the state of every chunk, in order."""
     with engine.connect() as connection:
         return list(connection.execute(text("SELECT state FROM chunks ORDER BY job_id, first_ordinal")).scalars())

@@ -5,6 +5,7 @@ import zlib
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 # What each format stores without conversion. Pillow writes LAB, F and the like into TIFF alone.
@@ -19,7 +20,7 @@ MODES = {
 FORMATS_AND_MODES = [(name, mode) for name, modes in MODES.items() for mode in modes]
 
 
-def drawn(mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
+def draw_pattern(mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
     """Return a picture whose every byte differs from its neighbours."""
     image = Image.new(mode, size)
     count = len(image.tobytes())
@@ -29,16 +30,50 @@ def drawn(mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
     return image
 
 
-def encoded(format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (8, 8), **options: Any) -> bytes:  # noqa: A002
-    """Return a drawn picture as a file of this format."""
+def draw_noise(mode: str, width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
+    """Return random samples; a P image gets a random table of 256 colours."""
+    rng = np.random.default_rng(seed)
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    samples = rng.integers(0, 256, shape, dtype=np.uint8)
+    if mode == "P":
+        image = Image.fromarray(samples, "L").copy()
+        image = Image.frombytes("P", image.size, image.tobytes())
+        image.putpalette(rng.bytes(768), "RGB")
+        return image
+    return Image.frombytes(mode, (width, height), samples.tobytes())
+
+
+def draw_grained(mode: str = "RGB", size: int = 64, seed: int = 0) -> Image.Image:
+    """Return a smooth picture with some grain, as cameras make them."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(20, 220, size)[:, None, None] + np.linspace(0, 30, size)[None, :, None]
+    grained = ramp + rng.normal(0, 6, (size, size, 3))
+    return Image.fromarray(grained.clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def encode(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:  # noqa: A002
+    """Return the picture as a file of this Pillow format."""
     stream = BytesIO()
-    drawn(mode, size).save(stream, format, **options)
+    image.save(stream, format, **options)
     return stream.getvalue()
 
 
-def animated(format: str, frames: int) -> bytes:  # noqa: A002
+def decode(data: bytes) -> Image.Image:
+    """Return the first frame of a file in its native mode, loaded."""
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def encode_pattern(format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (8, 8), **options: Any) -> bytes:  # noqa: A002
+    """Return a drawn pattern as a file of this format."""
+    return encode(draw_pattern(mode, size), format, **options)
+
+
+def encode_animation(format: str, frames: int) -> bytes:  # noqa: A002
     """Return a picture of several different frames, or of several pictures for `MPO` and `TIFF`."""
-    first, *others = [drawn("RGB", (8, 8)).rotate(90 * number) for number in range(frames)]
+    first, *others = [draw_pattern("RGB", (8, 8)).rotate(90 * number) for number in range(frames)]
     stream = BytesIO()
     # Lossless where there is a choice, so that frames can be compared.
     options = {"lossless": True} if format == "WEBP" else {}
@@ -46,18 +81,18 @@ def animated(format: str, frames: int) -> bytes:  # noqa: A002
     return stream.getvalue()
 
 
-def mode_for(format: str) -> str:  # noqa: A002
+def choose_mode_for(format: str) -> str:  # noqa: A002
     """Return the richest mode that the format stores."""
     return "P" if format == "GIF" else "RGB"
 
 
-def cut(format: str = "PNG", kept: float = 0.6, **options: Any) -> bytes:  # noqa: A002
+def encode_truncated(format: str = "PNG", kept: float = 0.6, **options: Any) -> bytes:  # noqa: A002
     """Return the first part of a file that ends within its pixels."""
-    data = encoded(format, mode_for(format), (50, 50), **options)
+    data = encode_pattern(format, choose_mode_for(format), (50, 50), **options)
     return data[: int(kept * len(data))]
 
 
-def blank_png(width: int, height: int) -> bytes:
+def encode_blank_png(width: int, height: int) -> bytes:
     """Return a black two-colour PNG of any size; it is small however large the picture."""
     row = bytes(1 + (width + 7) // 8)
     packer = zlib.compressobj(9)
@@ -70,7 +105,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def blank_gif(screen: tuple[int, int], frame: tuple[int, int] = (1, 1), frames: int = 1) -> bytes:
+def encode_blank_gif(screen: tuple[int, int], frame: tuple[int, int] = (1, 1), frames: int = 1) -> bytes:
     """Return a GIF whose frames, each of this size with one real pixel in it, need not fit its screen."""
     colours = bytes((0, 0, 0, 255, 255, 255))
     header = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + colours

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.kit.servers import serve
+
 
 class ObjectStore(ThreadingHTTPServer):
     """Objects by path, over as much of S3's protocol as blobs need.
@@ -79,12 +81,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[ObjectStore]:
+def serve_objects() -> Iterator[ObjectStore]:
     """Yield a store that answers while the block lasts."""
-    with ObjectStore() as store:
-        thread = threading.Thread(target=store.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield store
-        store.may_answer.set()
-        store.shutdown()
-        thread.join()
+    store = ObjectStore()
+    with serve(store):
+        try:
+            yield store
+        finally:
+            store.may_answer.set()

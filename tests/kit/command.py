@@ -12,19 +12,19 @@ STARLIGHT = [sys.executable, "-m", "producer.cli"]
 TIMEOUT_S = 120
 
 
-def environment(settings: Mapping[str, object]) -> dict[str, str]:
+def make_environment(settings: Mapping[str, object]) -> dict[str, str]:
     """Return this process's environment with these settings, named as in `Settings`."""
     return {**os.environ, **{f"STARLIGHT_{name.upper()}": str(value) for name, value in settings.items()}}
 
 
-def starlight(
+def run_starlight(
     *arguments: str | bytes | Path, settings: Mapping[str, object], stdin: bytes = b""
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command to its end."""
     return subprocess.run(
         [*STARLIGHT, *arguments],
         input=stdin.decode("utf-8", "surrogateescape"),
-        env=environment(settings),
+        env=make_environment(settings),
         capture_output=True,
         encoding="utf-8",
         errors="surrogateescape",
@@ -33,6 +33,6 @@ def starlight(
     )
 
 
-def records(run: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
+def read_records(run: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
     """Return the NDJSON that the command printed."""
     return [json.loads(line) for line in run.stdout.splitlines()]

@@ -8,7 +8,7 @@ NOBODY = 65534
 
 
 @contextmanager
-def ordinary_user() -> Iterator[None]:
+def become_ordinary_user() -> Iterator[None]:
     """Be somebody whom permissions stop, also where the tests run as root."""
     user = os.geteuid()
     if user == 0:

@@ -81,7 +81,7 @@ def _received(side: socket.socket) -> bytes:
 
 
 @contextmanager
-def wire_to(database_url: str) -> Iterator[Wire]:
+def open_wire_to(database_url: str) -> Iterator[Wire]:
     """Yield a wire to this database."""
     wire = Wire(database_url)
     yield wire

@@ -13,7 +13,7 @@ PATIENCE_S = 20.0
 GLANCE_S = 0.05
 
 
-def started(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
+def start_thread(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
     """Start the call in a thread of its own, which does not keep the tests from ending if it hangs."""
     future: Future[Result] = Future()
 

@@ -1,0 +1,1 @@
+"""What tests share: pictures, archives, rows, servers, fakes. Test modules import from here, never from each other."""

@@ -1,0 +1,35 @@
+"""The API's application, called in this process."""
+
+import httpx
+from starlette.testclient import TestClient
+
+from producer.api.app import create_app
+from producer.api.service import Service
+from storage.keys import create_key
+
+
+class Api:
+    """The application; each key is a client of its own."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.app = create_app(service)
+
+    def connect(self, key: str | None = None) -> TestClient:
+        """Return a client that sends this key; errors that nobody handles become answers, as for real clients."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return TestClient(self.app, headers=headers, raise_server_exceptions=False)
+
+    def connect_as(self, name: str, *scopes: str) -> TestClient:
+        """Return the client of a new key."""
+        return self.connect(create_key(self.service.engine, name, scopes or ("submit", "read")))
+
+
+def read_problem(response: httpx.Response, status: int) -> dict[str, object]:
+    """Return the problem document that the response must be."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, object] = response.json()
+    assert document["status"] == status
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document

@@ -1,0 +1,27 @@
+"""Detectors that tests control."""
+
+import threading
+from collections.abc import Sequence
+
+from tests.kit.threads import PATIENCE_S
+from worker.v4.card import ModelCard
+from worker.v4.detector import Score
+from worker.v4.planes import Planes
+
+CARD = ModelCard("v4", "test", "model.safetensors", "0" * 64, 0.5)
+
+
+class HeldDetector:
+    """Calls everything clean, once it is let."""
+
+    def __init__(self) -> None:
+        self.model = CARD
+        self.asked = threading.Event()
+        self.may_score = threading.Event()
+        self.may_score.set()
+
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+        """Return a clean score for each image, when it may."""
+        self.asked.set()
+        assert self.may_score.wait(PATIENCE_S)
+        return [Score(False, 0.25, 0.75, None, None) for _ in batch]
