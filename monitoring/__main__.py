@@ -9,7 +9,8 @@ import redis
 from prometheus_client import CollectorRegistry, start_http_server
 
 from monitoring.exporter import StarlightCollector
-from storage.database import connect
+from storage.database import connect, wait_out_outages
+from storage.schema_version import SchemaError, check_schema
 from storage.settings import settings
 
 
@@ -27,6 +28,10 @@ def main() -> None:
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight exporter`"
     registry = CollectorRegistry()
     engine = connect(configured.database_url, pool_size=2, application="starlight exporter")
+    try:
+        wait_out_outages(lambda: check_schema(engine))
+    except SchemaError as error:
+        sys.exit(f"starlight exporter: {error}")
     registry.register(StarlightCollector(engine, redis.Redis.from_url(configured.redis_url), configured))
     start_http_server(configured.exporter_port, configured.exporter_host, registry)
     signal.pause()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from storage.broker import count_messages
 from storage.figures import take_figures
 from storage.settings import Settings
-from storage.workers import live_workers
+from storage.workers import list_live_workers
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class StarlightCollector(Collector):
 
     def _from_postgres(self) -> list[Metric]:
         figures = take_figures(self._engine)
-        workers = live_workers(self._engine, self._settings.lease_s)
+        workers = list_live_workers(self._engine, self._settings.lease_s)
         finished = CounterMetricFamily("starlight_images_finished", "Verdicts of all jobs.", labels=["outcome"])
         for outcome, count in figures.outcomes.items():
             finished.add_metric([outcome], count)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from storage.database import FINISHED, notifications
-from storage.jobs import JobStatus, get_job
-from storage.verdicts import FIRST, PAGE, Record, verdicts_between, verdicts_landed
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.verdict import Verdict
+from storage.database import FINISHED, listen
+from storage.jobs import get_job
+from storage.verdicts import FIRST, PAGE, list_between, list_landed
 
 POLL_S = 1.0
 
@@ -17,8 +19,8 @@ POLL_S = 1.0
 class Update:
     """Where the job stands, and verdicts that were not yielded before."""
 
-    job: JobStatus
-    verdicts: list[Record]
+    job: Job
+    verdicts: list[Verdict]
 
 
 class Follower:
@@ -27,7 +29,7 @@ class Follower:
     def __init__(self, engine: Engine, job_id: uuid.UUID, *, ordered: bool = False) -> None:
         self._engine = engine
         self._job_id = job_id
-        self._pages = self._submitted if ordered else self._landed
+        self._read_page = self._read_submitted if ordered else self._read_landed
         self._place = FIRST
         self._next = 0
         self._count = 0
@@ -37,26 +39,26 @@ class Follower:
 
         Notifications only wake it: what was stored is looked up, whether or not one was heard.
         """
-        for _ in notifications(self._engine, (FINISHED,), POLL_S):
+        for _ in listen(self._engine, (FINISHED,), POLL_S):
             job = get_job(self._engine, self._job_id)
             assert job is not None, "jobs are not deleted while they are followed"
             # Also without news, so that whoever follows can do something else now and then.
             yield Update(job, [])
-            while job.finished > self._count and (page := self._pages()):
+            while job.finished > self._count and (page := self._read_page()):
                 self._count += len(page)
                 yield Update(job, page)
             if job.ended:
                 return
 
-    def _landed(self) -> list[Record]:
-        page = verdicts_landed(self._engine, self._job_id, self._place)
+    def _read_landed(self) -> list[Verdict]:
+        page = list_landed(self._engine, self._job_id, self._place)
         if page:
             self._place = page[-1][0]
         return [verdict for _, verdict in page]
 
-    def _submitted(self) -> list[Record]:
-        found = verdicts_between(self._engine, self._job_id, self._next, self._next + PAGE - 1)
+    def _read_submitted(self) -> list[Verdict]:
+        found = list_between(self._engine, self._job_id, self._next, self._next + PAGE - 1)
         # Up to the first gap: behind it, none has the ordinal that it is counted with.
-        page = [verdict for ordinal, verdict in enumerate(found, self._next) if verdict["ordinal"] == ordinal]
+        page = [verdict for ordinal, verdict in enumerate(found, self._next) if verdict.ordinal == ordinal]
         self._next += len(page)
         return page

@@ -4,9 +4,10 @@ import csv
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, get_args, get_type_hints
 
-from storage.verdicts import RECORD_KEYS, Record
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,7 +19,7 @@ ROW_GROUP = 10_000
 class VerdictWriter(Protocol):
     """Writes verdicts one by one as they come."""
 
-    def write(self, verdicts: Iterable[Record]) -> None:
+    def write(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts now."""
 
     def close(self) -> None:
@@ -31,10 +32,10 @@ class NdjsonWriter:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, verdicts: Iterable[Record]) -> None:
+    def write(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts now."""
         for verdict in verdicts:
-            self._stream.write(json.dumps(verdict) + "\n")
+            self._stream.write(json.dumps(to_json(verdict)) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
@@ -46,12 +47,12 @@ class CsvWriter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._rows = csv.DictWriter(stream, RECORD_KEYS, lineterminator="\n")
+        self._rows = csv.DictWriter(stream, VERDICT_KEYS, lineterminator="\n")
         self._rows.writeheader()
 
-    def write(self, verdicts: Iterable[Record]) -> None:
+    def write(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts now."""
-        self._rows.writerows(verdicts)
+        self._rows.writerows(map(to_json, verdicts))
         self._stream.flush()
 
     def close(self) -> None:
@@ -66,14 +67,14 @@ class ParquetWriter:
         import pyarrow
         from pyarrow import parquet
 
-        self._schema = _schema()
+        self._schema = build_schema()
         self._table = pyarrow.Table
-        self._rows: list[Record] = []
+        self._rows: list[dict[str, Any]] = []
         self._file = parquet.ParquetWriter(stream, self._schema, compression="zstd")
 
-    def write(self, verdicts: Iterable[Record]) -> None:
+    def write(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts once enough have come."""
-        self._rows.extend({**each, "scanned_at": datetime.fromisoformat(each["scanned_at"])} for each in verdicts)
+        self._rows.extend({**to_json(verdict), "scanned_at": verdict.scanned_at} for verdict in verdicts)
         if len(self._rows) >= ROW_GROUP:
             self._write_group()
 
@@ -88,13 +89,16 @@ class ParquetWriter:
         self._rows.clear()
 
 
-def _schema() -> "pyarrow.Schema":
+def build_schema() -> "pyarrow.Schema":
+    """Return the columns of verdicts, typed as the record is."""
     import pyarrow
 
     kinds = {
-        "ordinal": pyarrow.int32(), "is_stego": pyarrow.bool_(), "stego_probability": pyarrow.float64(),
-        "confidence": pyarrow.float64(), "threshold": pyarrow.float64(), "width": pyarrow.int32(),
-        "height": pyarrow.int32(), "size_bytes": pyarrow.int64(), "reused": pyarrow.bool_(),
-        "scanned_at": pyarrow.timestamp("us", tz="UTC"),
+        bool: pyarrow.bool_(), int: pyarrow.int32(), float: pyarrow.float64(),
+        datetime: pyarrow.timestamp("us", tz="UTC"),
     }  # fmt: skip
-    return pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in RECORD_KEYS])
+    # Files may be larger than 32 bits can say; everything else that is counted is not.
+    wide = {"size_bytes": pyarrow.int64()}
+    hints = get_type_hints(Verdict)
+    inner = {name: next(iter(get_args(hints[name])), hints[name]) for name in VERDICT_KEYS}
+    return pyarrow.schema([(name, wide.get(name, kinds.get(kind, pyarrow.string()))) for name, kind in inner.items()])

@@ -1,7 +1,9 @@
 """Content-addressed blobs: bytes stored once under their SHA-256, in a local folder or an object store."""
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,22 @@ if TYPE_CHECKING:
 # Short: whoever loads an image has other images to load meanwhile, and tries again later. Plain HTTP is used only with
 # an endpoint of one's own that says so.
 CLIENT: "ClientConfig" = {"allow_http": True, "connect_timeout": "5s", "timeout": "30s"}
+PIECE_BYTES = 2**20
 RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object whose bytes are read as they come: its size, and its pieces, which raise what `obstore` raises."""
+
+    size: int
+    pieces: Iterator[bytes]
+
+
+def open_object(store: ObjectStore, path: str) -> StoredObject:
+    """Return an object, asked for once; raises FileNotFoundError where there is none."""
+    found = obstore.get(store, path)
+    return StoredObject(found.meta["size"], map(bytes, found.stream(min_chunk_size=PIECE_BYTES)))
 
 
 class Blobs:
@@ -36,18 +53,17 @@ class Blobs:
             obstore.put(self._store, self._path(digest), data, mode="create")
         return digest
 
+    def open(self, digest: str) -> StoredObject:
+        """Return the blob of this digest; raises FileNotFoundError where there is none."""
+        return open_object(self._store, self._path(digest))
+
     def get(self, digest: str, limit: int) -> bytes:
         """Return the first `limit` bytes of a blob; raises FileNotFoundError where there is none of this digest."""
-        return read_object(self._store, self._path(digest), limit)
+        data, pieces = b"", self.open(digest).pieces
+        while len(data) < limit and (piece := next(pieces, None)):
+            data += piece
+        return data[:limit]
 
     @staticmethod
     def _path(digest: str) -> str:
         return f"{digest[:2]}/{digest}"
-
-
-def read_object(store: ObjectStore, path: str, limit: int) -> bytes:
-    """Return the first `limit` bytes of an object; raises FileNotFoundError where there is none."""
-    size = obstore.head(store, path)["size"]
-    if size == 0:
-        return b""
-    return bytes(obstore.get_range(store, path, start=0, end=min(size, limit)))

@@ -2,18 +2,18 @@
 
 import redis
 
-from storage.schema import PRIORITIES
+from starlight_vocabulary.words import Priority
 
 # Where kombu keeps delivered messages until they are acknowledged.
 UNACKNOWLEDGED = "unacked"
 
 
-def queue_for(priority: str) -> str:
+def queue_for(priority: Priority) -> str:
     """Return the name of the queue for chunks of this priority."""
     return f"scan.{priority}"
 
 
-QUEUES = tuple(queue_for(priority) for priority in PRIORITIES)
+QUEUES = tuple(queue_for(priority) for priority in Priority)
 
 
 def count_messages(broker: "redis.Redis") -> dict[str, int]:

@@ -1,24 +1,18 @@
-"""The connection to PostgreSQL, its migrations and its notifications."""
+"""The connection to PostgreSQL, waiting out its outages, and its notifications."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from storage.outages import POSTGRESQL, Patience
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
 # Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts of the job are stored whose id is the payload.
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
-MIGRATIONS = Path(__file__).parent / "migrations"
-MIGRATION_LOCK = 0x53544152
 
 T = TypeVar("T")
 
@@ -36,46 +30,12 @@ def connect(url: str, *, pool_size: int = 5, application: str = "starlight") -> 
     )
 
 
-def reading(engine: Engine) -> Connection:
+def connect_to_read(engine: Engine) -> Connection:
     """Return a connection for queries that need no transaction around them: each costs half as many round trips."""
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def migrations(engine: Engine) -> "Config":
-    """Return Alembic's configuration for this database."""
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["engine"] = engine
-    return config
-
-
-def upgrade(engine: Engine) -> None:
-    """Bring the schema up to the newest migration; processes that do so at once wait for each other."""
-    if is_newest(engine):
-        return
-    # Here, not above: every command upgrades, next to none has to, and Alembic takes longer to import than they run.
-    from alembic import command
-
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
-        try:
-            command.upgrade(migrations(engine), "head")
-        finally:
-            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
-
-
-def is_newest(engine: Engine) -> bool:
-    """Whether the schema is at the newest migration; their files are named by ascending revisions."""
-    newest = max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return False
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest
-
-
-def passes(error: DBAPIError) -> bool:
+def may_succeed_later(error: DBAPIError) -> bool:
     """Whether an operation may succeed later as it is: the server is away, full, overloaded or not to be written to."""
     return (
         isinstance(error, OperationalError)
@@ -84,7 +44,7 @@ def passes(error: DBAPIError) -> bool:
     )
 
 
-def patiently(operation: Callable[[], T]) -> T:
+def wait_out_outages(operation: Callable[[], T]) -> T:
     """Return what the operation returns, trying again with a growing pause for as long as the database is away.
 
     The operation may run again after it took effect, where the connection broke during its commit: it must bear that.
@@ -94,12 +54,12 @@ def patiently(operation: Callable[[], T]) -> T:
             try:
                 return operation()
             except DBAPIError as error:
-                if not passes(error):
+                if not may_succeed_later(error):
                     raise
-                patience.wait(error.orig or error)
+                patience.wait_after(error.orig or error)
 
 
-def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:
+def listen(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:
     """Yield the payloads heard on `channels`, and an empty set whenever `timeout_s` passes without any.
 
     The first set is empty, once we listen, so that what happened before can be looked up. A lost connection is
@@ -108,17 +68,17 @@ def notifications(engine: Engine, channels: Sequence[str], timeout_s: float) -> 
     with Patience(POSTGRESQL) as patience:
         while True:
             try:
-                with _listener(engine, channels) as connection:
-                    patience.over()
+                with _open_listener(engine, channels) as connection:
+                    patience.note_success()
                     yield set()
                     while True:
                         heard = {notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)}
                         yield heard | {notice.payload for notice in connection.notifies(timeout=0)}
             except psycopg.OperationalError as error:
-                patience.wait(error)
+                patience.wait_after(error)
 
 
-def _listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
+def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
     arguments, options = engine.dialect.create_connect_args(engine.url)
     connection = psycopg.connect(
         *arguments, **{**options, "autocommit": True, "application_name": "starlight listener", "connect_timeout": 10}

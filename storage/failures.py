@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, text
 
-from storage.database import SUBMITTED, reading
-from storage.error_codes import FAILURES
+from starlight_vocabulary.words import FAILURES, ErrorCode
+from storage.database import SUBMITTED, connect_to_read
 from storage.jobs import Submission
+from storage.settings import CHUNK_SIZE
 from storage.verdicts import VerdictFilter
 
 
@@ -15,68 +16,32 @@ class RetryError(ValueError):
     """A job that cannot be retried; the message says why."""
 
 
-def count_failures(engine: Engine, wanted: VerdictFilter) -> dict[str, int]:
+# Failed images by their code, the most frequent first.
+COUNT_FAILURES = """
+    SELECT error_code, count(*) AS images FROM verdicts WHERE outcome = 'error' AND {conditions}
+    GROUP BY error_code ORDER BY count(*) DESC, error_code
+"""
+
+
+def count_failures(engine: Engine, wanted: VerdictFilter) -> dict[ErrorCode, int]:
     """Return how many verdicts have which error code, most frequent first."""
-    where, parameters = wanted.conditions()
-    query = text(f"""
-        SELECT error_code, count(*) AS images FROM verdicts WHERE outcome = 'error' AND {where}
-        GROUP BY error_code ORDER BY count(*) DESC, error_code
-    """)
-    with reading(engine) as connection:
-        return {row.error_code: row.images for row in connection.execute(query, parameters)}
+    conditions, parameters = wanted.conditions()
+    query = text(COUNT_FAILURES.format(conditions=conditions))
+    with connect_to_read(engine) as connection:
+        return {ErrorCode.read(row.error_code): row.images for row in connection.execute(query, parameters)}
 
 
-def retry_job(
-    engine: Engine,
-    job_id: uuid.UUID,
-    *,
-    codes: Sequence[str] = FAILURES,
-    name: str | None = None,
-    chunk_size: int = 64,
-) -> Submission:
-    """Submit the images of an ended job that failed with one of these codes as a new job, in the same order.
+# What a job that may be retried hands on to its chunks.
+FIND_ENDED_JOB = text("SELECT submitter, priority, clean + stego + error = total AS ended FROM jobs WHERE id = :id")
 
-    The new job names the old one as `retry_of` and has its submitter, priority and threshold, and its name unless
-    another is given. One transaction, inside the database: memory does not grow with the job. Raises RetryError
-    where there is no such job, it has not ended, or nothing in it failed so.
-    """
-    with engine.begin() as connection:
-        job = connection.execute(
-            text("SELECT submitter, priority, clean + stego + error = total AS ended FROM jobs WHERE id = :id"),
-            {"id": job_id},
-        ).one_or_none()
-        if job is None:
-            raise RetryError(f"there is no job {job_id}")
-        if not job.ended:
-            raise RetryError(f"job {job_id} has not ended yet: wait for it, or cancel it")
-        retry_id = connection.execute(
-            text("""
-                INSERT INTO jobs (name, submitter, priority, threshold, retry_of, total)
-                SELECT coalesce(:name, name), submitter, priority, threshold, id, 0 FROM jobs WHERE id = :id
-                RETURNING id
-            """),
-            {"id": job_id, "name": name},
-        ).scalar_one()
-        total = int(
-            connection.execute(
-                COPY_FAILED,
-                {
-                    "id": job_id,
-                    "retry_id": retry_id,
-                    "submitter": job.submitter,
-                    "priority": job.priority,
-                    "codes": list(codes),
-                    "chunk_size": chunk_size,
-                },
-            ).scalar_one()
-        )
-        if total == 0:
-            raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
-        connection.execute(text("UPDATE jobs SET total = :total WHERE id = :id"), {"total": total, "id": retry_id})
-        connection.execute(text(f"NOTIFY {SUBMITTED}"))
-    return Submission(retry_id, total, created=True)
+# The new job, which takes after the old one.
+INSERT_RETRY = text("""
+    INSERT INTO jobs (name, submitter, priority, threshold, retry_of, total)
+    SELECT coalesce(:name, name), submitter, priority, threshold, id, 0 FROM jobs WHERE id = :id
+    RETURNING id
+""")
 
-
+# The chunks of failed images, in the order in which these were submitted, and how many images they have.
 COPY_FAILED = text("""
     WITH failed AS (
         SELECT uri, (row_number() OVER (ORDER BY ordinal) - 1)::int4 AS place FROM verdicts
@@ -90,9 +55,52 @@ COPY_FAILED = text("""
     SELECT coalesce(sum(images), 0) FROM stored
 """)
 
+# How many images the new job has.
+COMPLETE_RETRY = text("UPDATE jobs SET total = :total WHERE id = :id")
+
+
+def retry_job(
+    engine: Engine,
+    job_id: uuid.UUID,
+    *,
+    codes: Sequence[ErrorCode] = FAILURES,
+    name: str | None = None,
+    chunk_size: int = CHUNK_SIZE,
+) -> Submission:
+    """Submit the images of an ended job that failed with one of these codes as a new job, in the same order.
+
+    The new job names the old one as `retry_of` and has its submitter, priority and threshold, and its name unless
+    another is given. One transaction, inside the database: memory does not grow with the job. Raises RetryError
+    where there is no such job, it has not ended, or nothing in it failed so.
+    """
+    with engine.begin() as connection:
+        job = connection.execute(FIND_ENDED_JOB, {"id": job_id}).one_or_none()
+        if job is None:
+            raise RetryError(f"there is no job {job_id}")
+        if not job.ended:
+            raise RetryError(f"job {job_id} has not ended yet: wait for it, or cancel it")
+        retry_id = connection.execute(INSERT_RETRY, {"id": job_id, "name": name}).scalar_one()
+        parameters = {
+            "id": job_id,
+            "retry_id": retry_id,
+            "submitter": job.submitter,
+            "priority": job.priority,
+            "codes": list(codes),
+            "chunk_size": chunk_size,
+        }
+        total = int(connection.execute(COPY_FAILED, parameters).scalar_one())
+        if total == 0:
+            raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
+        connection.execute(COMPLETE_RETRY, {"total": total, "id": retry_id})
+        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+    return Submission(retry_id, total, created=True)
+
+
+# The jobs that retry one.
+LIST_RETRIES = text("SELECT id FROM jobs WHERE retry_of = :id ORDER BY id")
+
 
 def list_retries(engine: Engine, job_id: uuid.UUID) -> list[uuid.UUID]:
     """Return the jobs that scanned failed images of this one again, oldest first."""
-    with reading(engine) as connection:
-        query = text("SELECT id FROM jobs WHERE retry_of = :id ORDER BY id")
-        return list(connection.execute(query, {"id": job_id}).scalars())
+    with connect_to_read(engine) as connection:
+        return list(connection.execute(LIST_RETRIES, {"id": job_id}).scalars())

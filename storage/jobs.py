@@ -1,16 +1,18 @@
-"""Jobs: submitted in one transaction, followed, listed, cancelled and audited."""
+"""Jobs: submitted in one transaction, looked at, listed and cancelled."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
 
-from storage.database import FINISHED, SUBMITTED, reading
+from starlight_vocabulary.job import Job, JobOptions
+from starlight_vocabulary.words import JobState, Priority
+from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.settings import CHUNK_SIZE
 from storage.verdicts import LOCK_JOB
 
 
@@ -27,228 +29,176 @@ class Submission:
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """One job: its references by outcome, and when it was created, started and finished (UTC).
+NO_OPTIONS = JobOptions()
 
-    `retry_of` is the job whose failed images this one scans again.
-    """
+# A new job, nothing where the submitter used the idempotency key before.
+INSERT_JOB = text("""
+    INSERT INTO jobs (name, submitter, idempotency_key, priority, threshold, total)
+    VALUES (:name, :submitter, :idempotency_key, :priority, :threshold, 0)
+    ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
+""")
 
-    id: uuid.UUID
-    name: str | None
-    submitter: str
-    priority: str
-    threshold: float | None
-    state: str
-    total: int
-    clean: int
-    stego: int
-    error: int
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    retry_of: uuid.UUID | None
+# The job that the submitter used the idempotency key for.
+FIND_EARLIER_JOB = text("SELECT id, total FROM jobs WHERE submitter = :submitter AND idempotency_key = :key")
 
-    @property
-    def finished(self) -> int:
-        """How many references have their verdict."""
-        return self.clean + self.stego + self.error
+# How many references the job has, once they are stored; dispatchers hear of it at the commit.
+COMPLETE_JOB = text("UPDATE jobs SET total = :total WHERE id = :id RETURNING pg_notify(:channel, '')")
 
-    @property
-    def ended(self) -> bool:
-        """Whether no verdict is to come any more."""
-        return self.finished == self.total
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """The accounting of one job, counted from the rows themselves, not from the job's own counters."""
-
-    job_id: uuid.UUID
-    references: int
-    verdicts: int
-    missing: int
-    double: int
-    counters_agree: bool
-
-    @property
-    def exact(self) -> bool:
-        """Whether every reference has exactly one verdict, and the job says so."""
-        return self.missing == 0 and self.double == 0 and self.references == self.verdicts and self.counters_agree
+# The job's webhook, due once the job has ended.
+INSERT_WEBHOOK = text("INSERT INTO webhooks (job_id, url) VALUES (:id, :url)")
 
 
 def submit_job(
     engine: Engine,
     references: Iterable[str],
+    options: JobOptions = NO_OPTIONS,
     *,
     submitter: str,
-    name: str | None = None,
-    idempotency_key: str | None = None,
-    priority: str = "bulk",
-    threshold: float | None = None,
-    webhook: str | None = None,
-    chunk_size: int = 64,
+    chunk_size: int = CHUNK_SIZE,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
-
-    `threshold` is the stego probability from which on the job's images count as stego; None: the model's.
-    `webhook` is the URL that is told when the job has ended.
 
     With an idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
     Raises EmptyJobError where there is no reference; then nothing is stored.
     """
     with engine.begin() as connection:
         job_id = connection.execute(
-            text("""
-                INSERT INTO jobs (name, submitter, idempotency_key, priority, threshold, total)
-                VALUES (:name, :submitter, :key, :priority, :threshold, 0)
-                ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
-            """),
+            INSERT_JOB,
             {
-                "name": name,
+                "name": options.name,
                 "submitter": submitter,
-                "key": idempotency_key,
-                "priority": priority,
-                "threshold": threshold,
+                "idempotency_key": options.idempotency_key,
+                "priority": options.priority,
+                "threshold": options.threshold,
             },
         ).scalar()
         if job_id is None:
             earlier = connection.execute(
-                text("SELECT id, total FROM jobs WHERE submitter = :submitter AND idempotency_key = :key"),
-                {"submitter": submitter, "key": idempotency_key},
+                FIND_EARLIER_JOB, {"submitter": submitter, "key": options.idempotency_key}
             ).one()
             return Submission(earlier.id, earlier.total, created=False)
-        total = _copy_chunks(connection, job_id, submitter, priority, references, chunk_size)
+        total = _copy_chunks(connection, job_id, submitter, options.priority, references, chunk_size)
         if total == 0:
             raise EmptyJobError("there is no image to scan")
-        connection.execute(
-            text("UPDATE jobs SET total = :total WHERE id = :id RETURNING pg_notify(:channel, '')"),
-            {"total": total, "id": job_id, "channel": SUBMITTED},
-        )
-        if webhook is not None:
-            connection.execute(
-                text("INSERT INTO webhooks (job_id, url) VALUES (:id, :url)"), {"id": job_id, "url": webhook}
-            )
+        connection.execute(COMPLETE_JOB, {"total": total, "id": job_id, "channel": SUBMITTED})
+        if options.webhook is not None:
+            connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook})
     return Submission(job_id, total, created=True)
+
+
+# The chunks of a new job, as fast as they come.
+COPY_CHUNKS = "COPY chunks (job_id, submitter, priority, first_ordinal, refs) FROM STDIN (FORMAT BINARY)"
 
 
 def _copy_chunks(
     connection: Connection,
     job_id: uuid.UUID,
     submitter: str,
-    priority: str,
+    priority: Priority,
     references: Iterable[str],
     chunk_size: int,
 ) -> int:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     total = 0
-    statement = "COPY chunks (job_id, submitter, priority, first_ordinal, refs) FROM STDIN (FORMAT BINARY)"
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with driver.cursor() as cursor, cursor.copy(COPY_CHUNKS) as copy:
         copy.set_types(["uuid", "text", "text", "int4", "text[]"])
-        for refs in _chunked(references, chunk_size):
-            copy.write_row((job_id, submitter, priority, total, refs))
+        for refs in _cut(references, chunk_size):
+            copy.write_row((job_id, submitter, priority.value, total, refs))
             total += len(refs)
     return total
 
 
-def _chunked(references: Iterable[str], size: int) -> Iterator[list[str]]:
+def _cut(references: Iterable[str], size: int) -> Iterator[list[str]]:
     remaining = iter(references)
     while refs := list(islice(remaining, size)):
         yield refs
 
 
-def job_record(status: JobStatus) -> dict[str, Any]:
-    """Return the job as the command prints it and webhooks carry it: ids and times (ISO 8601) as text."""
-    record = {**asdict(status), "finished": status.finished}
-    return {name: _as_text(value) for name, value in record.items()}
+JOB_COLUMNS = ", ".join(
+    "clean + stego + error AS finished" if field.name == "finished" else field.name for field in fields(Job)
+)
 
 
-def _as_text(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, uuid.UUID) else value
+def read_job(row: RowMapping) -> Job:
+    """Return the job of a row of `JOB_COLUMNS`."""
+    values: dict[str, Any] = {**row, "priority": Priority.read(row["priority"]), "state": JobState.read(row["state"])}
+    return Job(**values)
 
 
-JOB_COLUMNS = ", ".join(field.name for field in fields(JobStatus))
+# One job.
+GET_JOB = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = :id")
 
 
-def get_job(engine: Engine, job_id: uuid.UUID) -> JobStatus | None:
+def get_job(engine: Engine, job_id: uuid.UUID) -> Job | None:
     """Return the job, or None where there is none with this id."""
-    with reading(engine) as connection:
-        row = connection.execute(text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = :id"), {"id": job_id}).mappings()
-        found = row.one_or_none()
-    return _status(found) if found else None
+    with connect_to_read(engine) as connection:
+        row = connection.execute(GET_JOB, {"id": job_id}).mappings().one_or_none()
+    return read_job(row) if row else None
+
+
+# How far some jobs are.
+COUNT_FINISHED = text("SELECT id, clean + stego + error AS finished FROM jobs WHERE id = ANY(:ids)")
 
 
 def count_finished(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Return how many references of each of these jobs have their verdict; jobs that do not exist are left out."""
-    with reading(engine) as connection:
-        query = text("SELECT id, clean + stego + error AS finished FROM jobs WHERE id = ANY(:ids)")
-        return {row.id: row.finished for row in connection.execute(query, {"ids": list(job_ids)})}
+    with connect_to_read(engine) as connection:
+        return {row.id: row.finished for row in connection.execute(COUNT_FINISHED, {"ids": list(job_ids)})}
+
+
+# The newest jobs: ids grow with time.
+LIST_JOBS = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {{conditions}} ORDER BY id DESC LIMIT :limit"
 
 
 def list_jobs(
     engine: Engine, *, limit: int = 20, submitter: str | None = None, before: uuid.UUID | None = None
-) -> list[JobStatus]:
+) -> list[Job]:
     """Return the newest jobs, newest first: of one submitter, and older than a job, where these are given."""
     narrowed = {"submitter = :submitter": submitter, "id < :before": before}
-    where = " AND ".join(condition for condition, value in narrowed.items() if value is not None) or "true"
-    with reading(engine) as connection:
+    conditions = " AND ".join(condition for condition, value in narrowed.items() if value is not None) or "true"
+    with connect_to_read(engine) as connection:
         rows = connection.execute(
-            text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE {where} ORDER BY id DESC LIMIT :limit"),
-            {"limit": limit, "submitter": submitter, "before": before},
+            text(LIST_JOBS.format(conditions=conditions)), {"limit": limit, "submitter": submitter, "before": before}
         ).mappings()
-        return [_status(row) for row in rows]
+        return [read_job(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingImages:
     """Images without a verdict in jobs that have not ended: of one submitter, and of all."""
 
     own: int
     all: int
 
 
-def count_waiting(engine: Engine, submitter: str) -> Waiting:
+# Images of open jobs that have no verdict.
+COUNT_WAITING = text("""
+    SELECT coalesce(sum(total - clean - stego - error) FILTER (WHERE submitter = :submitter), 0) AS own,
+        coalesce(sum(total - clean - stego - error), 0) AS all_together
+    FROM jobs WHERE state IN ('pending', 'running')
+""")
+
+
+def count_waiting(engine: Engine, submitter: str) -> WaitingImages:
     """Return how many images wait."""
-    query = text("""
-        SELECT coalesce(sum(total - clean - stego - error) FILTER (WHERE submitter = :submitter), 0) AS own,
-            coalesce(sum(total - clean - stego - error), 0) AS all_together
-        FROM jobs WHERE state IN ('pending', 'running')
-    """)
-    with reading(engine) as connection:
-        row = connection.execute(query, {"submitter": submitter}).one()
-    return Waiting(row.own, row.all_together)
+    with connect_to_read(engine) as connection:
+        row = connection.execute(COUNT_WAITING, {"submitter": submitter}).one()
+    return WaitingImages(row.own, row.all_together)
 
 
-def _status(row: RowMapping) -> JobStatus:
-    return JobStatus(**{str(name): value for name, value in row.items()})
+# Whether a job has chunks that have not ended.
+HAS_OPEN_CHUNKS = text("""
+    SELECT EXISTS (SELECT FROM chunks WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running'))
+""")
 
-
-def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
-    """End the job: each reference without a verdict gets an `error` verdict with code `cancelled`.
-
-    Returns how many did, or None where there is no such job. A chunk that is running loses its claim.
-    """
-    with engine.begin() as connection:
-        # Chunks before the job, the order in which workers lock them too. Again until none is left: a chunk that
-        # was split while we waited for its lock has pieces that the first look did not see.
-        while connection.execute(OPEN_CHUNKS, {"id": job_id}).scalar_one():
-            connection.execute(CANCEL_CHUNKS, {"id": job_id})
-        cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).scalar()
-    return None if cancelled is None else int(cancelled)
-
-
+# Their end.
 CANCEL_CHUNKS = text("""
     UPDATE chunks SET state = 'cancelled', lease_until = NULL
     WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running')
 """)
 
-OPEN_CHUNKS = text("""
-    SELECT EXISTS (SELECT FROM chunks WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running'))
-""")
-
+# Verdicts for what has none, and the end of the job.
 CANCEL_JOB = text(f"""
     WITH locked AS (
         {LOCK_JOB.format(job=":id")}
@@ -267,37 +217,15 @@ CANCEL_JOB = text(f"""
 """)
 
 
-def audit_jobs(engine: Engine, job_ids: Sequence[uuid.UUID] | None = None) -> Iterator[Audit]:
-    """Yield the accounting of these jobs, or of all: one query per job."""
-    with reading(engine) as connection:
-        if job_ids is None:
-            job_ids = list(connection.execute(text("SELECT id FROM jobs ORDER BY id")).scalars())
-        for job_id in job_ids:
-            row = connection.execute(text(AUDIT), {"id": job_id}).mappings().one()
-            counts: dict[str, Any] = dict(row)
-            yield Audit(job_id=job_id, **counts)
+def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
+    """End the job: each reference without a verdict gets an `error` verdict with code `cancelled`.
 
-
-# A reference counts as missing where it has no verdict, a verdict as double where it has no reference of its own.
-# Chunks that were split are replaced, so each reference stands in one chunk only; were it not so, the counters would
-# disagree.
-AUDIT = """
-    WITH expected AS (
-        SELECT first_ordinal + position - 1 AS ordinal, uri
-        FROM chunks, unnest(refs) WITH ORDINALITY AS listed (uri, position) WHERE job_id = :id
-    ), found AS (
-        SELECT ordinal, uri, outcome FROM verdicts WHERE job_id = :id
-    ), compared AS (
-        SELECT count(expected.ordinal) AS "references", count(found.ordinal) AS verdicts,
-            count(*) FILTER (WHERE found.ordinal IS NULL) AS missing,
-            count(*) FILTER (WHERE expected.ordinal IS NULL) AS double,
-            count(*) FILTER (WHERE outcome = 'clean') AS clean,
-            count(*) FILTER (WHERE outcome = 'stego') AS stego,
-            count(*) FILTER (WHERE outcome = 'error') AS error
-        FROM expected FULL JOIN found ON expected.ordinal = found.ordinal AND expected.uri = found.uri
-    )
-    SELECT compared."references", compared.verdicts, compared.missing, compared.double,
-        (jobs.total, jobs.clean, jobs.stego, jobs.error)
-            = (compared."references", compared.clean, compared.stego, compared.error) AS counters_agree
-    FROM compared, jobs WHERE jobs.id = :id
-"""
+    Returns how many did, or None where there is no such job. A chunk that is running loses its claim.
+    """
+    with engine.begin() as connection:
+        # Chunks before the job, the order in which workers lock them too. Again until none is left: a chunk that
+        # was split while we waited for its lock has pieces that the first look did not see.
+        while connection.execute(HAS_OPEN_CHUNKS, {"id": job_id}).scalar_one():
+            connection.execute(CANCEL_CHUNKS, {"id": job_id})
+        cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).scalar()
+    return None if cancelled is None else int(cancelled)

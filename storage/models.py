@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from storage.database import reading
+from storage.database import connect_to_read
 from storage.workers import SILENT_LEASES
 
 SHIPPED = "shipped"
@@ -48,19 +48,45 @@ class ModelUse:
     card: dict[str, Any] | None
 
 
+# A model, which keeps its id where it is known.
+REGISTER_MODEL = text("""
+    INSERT INTO models (name, version, sha256, threshold)
+    VALUES (:name, :version, :sha256, :threshold)
+    ON CONFLICT (sha256, name, version, threshold) DO UPDATE SET name = excluded.name RETURNING id
+""")
+
+
 def register_model(engine: Engine, *, name: str, version: str, sha256: str, threshold: float) -> int:
     """Return the id of this model, stored now unless it is known."""
     with engine.begin() as connection:
         return int(
             connection.execute(
-                text("""
-                    INSERT INTO models (name, version, sha256, threshold)
-                    VALUES (:name, :version, :sha256, :threshold)
-                    ON CONFLICT (sha256, name, version, threshold) DO UPDATE SET name = excluded.name RETURNING id
-                """),
+                REGISTER_MODEL,
                 {"name": name, "version": version, "sha256": sha256, "threshold": threshold},
             ).scalar_one()
         )
+
+
+# Another model of the same name and version.
+FIND_NAMESAKE = text("""
+    SELECT sha256 FROM models
+    WHERE name = :name AND version = :version AND sha256 <> :sha256 AND card IS NOT NULL LIMIT 1
+""")
+
+
+# The same model, if it was added before.
+FIND_ADDED_MODEL = text("""
+    SELECT id FROM models WHERE card IS NOT NULL AND sha256 = :sha256 AND name = :name
+        AND version = :version AND threshold = CAST(:threshold AS real)
+""")
+
+
+# The card of a model, which workers may have scored with already.
+ADD_MODEL = text("""
+    INSERT INTO models (name, version, sha256, threshold, card)
+    VALUES (:name, :version, :sha256, :threshold, :card)
+    ON CONFLICT (sha256, name, version, threshold) DO UPDATE SET card = excluded.card RETURNING id
+""").bindparams(bindparam("card", type_=JSONB))
 
 
 def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
@@ -72,10 +98,7 @@ def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE models IN SHARE ROW EXCLUSIVE MODE"))
         other = connection.execute(
-            text("""
-                SELECT sha256 FROM models
-                WHERE name = :name AND version = :version AND sha256 <> :sha256 AND card IS NOT NULL LIMIT 1
-            """),
+            FIND_NAMESAKE,
             identity,
         ).scalar()
         if other is not None:
@@ -84,40 +107,45 @@ def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
                 "give this one its own version in card.json"
             )
         known = connection.execute(
-            text("""
-                SELECT id FROM models WHERE card IS NOT NULL AND sha256 = :sha256 AND name = :name
-                    AND version = :version AND threshold = CAST(:threshold AS real)
-            """),
+            FIND_ADDED_MODEL,
             identity,
         ).scalar()
         if known is not None:
             return int(known), False
-        added = text("""
-            INSERT INTO models (name, version, sha256, threshold, card)
-            VALUES (:name, :version, :sha256, :threshold, :card)
-            ON CONFLICT (sha256, name, version, threshold) DO UPDATE SET card = excluded.card RETURNING id
-        """).bindparams(bindparam("card", type_=JSONB))
-        return int(connection.execute(added, {**identity, "card": card}).scalar_one()), True
+        return int(connection.execute(ADD_MODEL, {**identity, "card": card}).scalar_one()), True
+
+
+# All models, and on how many live workers each is.
+LIST_MODELS = text("""
+    SELECT models.id, name, version, sha256, threshold, card IS NOT NULL AS added, first_seen_at,
+        coalesce(card -> 'figures', '{}') AS figures,
+        (SELECT count(*) FROM workers WHERE workers.model_id = models.id
+            AND seen_at > now() - make_interval(secs => :age)) AS workers
+    FROM models ORDER BY first_seen_at DESC, models.id DESC
+""")
 
 
 def list_models(engine: Engine, lease_s: float) -> list[ListedModel]:
     """Return all models, the newest first."""
-    with reading(engine) as connection:
+    with connect_to_read(engine) as connection:
         used = _newest_use(connection)
         rows = connection.execute(
-            text("""
-                SELECT models.id, name, version, sha256, threshold, card IS NOT NULL AS added, first_seen_at,
-                    coalesce(card -> 'figures', '{}') AS figures,
-                    (SELECT count(*) FROM workers WHERE workers.model_id = models.id
-                        AND seen_at > now() - make_interval(secs => :age)) AS workers
-                FROM models ORDER BY first_seen_at DESC, models.id DESC
-            """),
+            LIST_MODELS,
             {"age": SILENT_LEASES * lease_s},
         ).mappings()
         in_use = used.model_id if used else None
         return [
             ListedModel(**{str(key): value for key, value in row.items()}, in_use=row["id"] == in_use) for row in rows
         ]
+
+
+# Added models that a name, a version or the start of a digest means, the newest first.
+FIND_MODEL = text("""
+    SELECT id, name || '-' || version AS label, sha256 FROM models
+    WHERE card IS NOT NULL AND (name || '-' || version = :wanted OR name = :wanted
+        OR (length(:wanted) >= 6 AND starts_with(sha256, lower(:wanted))))
+    ORDER BY id DESC
+""")
 
 
 def use_model(engine: Engine, wanted: str, used_by: str) -> str:
@@ -131,12 +159,7 @@ def use_model(engine: Engine, wanted: str, used_by: str) -> str:
             _record_use(connection, None, used_by)
             return "the model that ships with the code"
         rows = connection.execute(
-            text("""
-                SELECT id, name || '-' || version AS label, sha256 FROM models
-                WHERE card IS NOT NULL AND (name || '-' || version = :wanted OR name = :wanted
-                    OR (length(:wanted) >= 6 AND starts_with(sha256, lower(:wanted))))
-                ORDER BY id DESC
-            """),
+            FIND_MODEL,
             {"wanted": wanted},
         ).all()
         if not rows:
@@ -146,18 +169,20 @@ def use_model(engine: Engine, wanted: str, used_by: str) -> str:
         return str(chosen.label)
 
 
+# What is used, and what was used before.
+LAST_TWO_USES = text("""
+    SELECT models.id, name || '-' || version AS label
+    FROM model_uses LEFT JOIN models ON models.id = model_id ORDER BY model_uses.id DESC LIMIT 2
+""")
+
+
 def roll_back(engine: Engine, used_by: str) -> str:
     """Have workers use what was used before the present model; return its name and version.
 
     Raises ModelChoiceError where nothing but the shipped model was ever used.
     """
     with engine.begin() as connection:
-        uses = connection.execute(
-            text("""
-                SELECT models.id, name || '-' || version AS label
-                FROM model_uses LEFT JOIN models ON models.id = model_id ORDER BY model_uses.id DESC LIMIT 2
-            """)
-        ).all()
+        uses = connection.execute(LAST_TWO_USES).all()
         if not uses:
             raise ModelChoiceError(
                 "only the model that ships with the code was ever used: there is nothing to go back to"
@@ -169,22 +194,28 @@ def roll_back(engine: Engine, used_by: str) -> str:
 
 def model_in_use(engine: Engine) -> ModelUse | None:
     """Return the newest use, or None where no model was ever chosen."""
-    with reading(engine) as connection:
+    with connect_to_read(engine) as connection:
         return _newest_use(connection)
 
 
+# What is to be used now.
+NEWEST_USE = text("""
+    SELECT model_uses.id, model_id, card FROM model_uses LEFT JOIN models ON models.id = model_id
+    ORDER BY model_uses.id DESC LIMIT 1
+""")
+
+
 def _newest_use(connection: Connection) -> ModelUse | None:
-    row = connection.execute(
-        text("""
-            SELECT model_uses.id, model_id, card FROM model_uses LEFT JOIN models ON models.id = model_id
-            ORDER BY model_uses.id DESC LIMIT 1
-        """)
-    ).one_or_none()
+    row = connection.execute(NEWEST_USE).one_or_none()
     return ModelUse(*row) if row else None
+
+
+# That another model is to be used.
+RECORD_USE = text("INSERT INTO model_uses (model_id, used_by) VALUES (:model_id, :used_by)")
 
 
 def _record_use(connection: Connection, model_id: int | None, used_by: str) -> None:
     connection.execute(
-        text("INSERT INTO model_uses (model_id, used_by) VALUES (:model_id, :used_by)"),
+        RECORD_USE,
         {"model_id": model_id, "used_by": used_by},
     )

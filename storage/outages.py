@@ -29,16 +29,16 @@ class Server:
         self._waiting = 0
         self._since = 0.0
 
-    def missed(self, reason: str) -> None:
-        """Count one more who waits."""
+    def add_waiter(self, reason: str) -> None:
+        """Count one more thread that waits."""
         with self._lock:
             self._waiting += 1
             if self._waiting == 1:
                 self._since = time.monotonic()
                 log.warning("%s does not do its work; waiting until it does: %s", self._name, reason)
 
-    def reached(self) -> None:
-        """Count one less."""
+    def remove_waiter(self) -> None:
+        """Count one thread less."""
         with self._lock:
             self._waiting -= 1
             if self._waiting == 0:
@@ -46,7 +46,7 @@ class Server:
 
 
 class Patience:
-    """One thread's waiting for one server, from its first failure until the block ends or `over` is called."""
+    """One thread's waiting for one server, from its first failure until the block ends or `note_success` is called."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -58,24 +58,24 @@ class Patience:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.over()
+        self.note_success()
 
-    def failed(self, error: BaseException) -> float:
+    def note_failure(self, error: BaseException) -> float:
         """Note that the server failed; return for how many seconds to leave it alone."""
         if self._pauses is None:
             self._pauses = backoff()
-            self._server.missed(str(error).strip().partition("\n")[0])
+            self._server.add_waiter(str(error).strip().partition("\n")[0])
         return next(self._pauses)
 
-    def wait(self, error: BaseException) -> None:
+    def wait_after(self, error: BaseException) -> None:
         """Note that the server failed, and pause."""
-        time.sleep(self.failed(error))
+        time.sleep(self.note_failure(error))
 
-    def over(self) -> None:
+    def note_success(self) -> None:
         """Note that the server does its work."""
         if self._pauses is not None:
             self._pauses = None
-            self._server.reached()
+            self._server.remove_waiter()
 
 
 POSTGRESQL = Server("PostgreSQL")

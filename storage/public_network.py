@@ -21,7 +21,7 @@ NAT64 = ip_network("64:ff9b::/96")
 
 
 # What a connection may end with, beside ForbiddenAddressError and ValueError for what is no URL.
-FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
+CONNECTION_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
 
 
 class ForbiddenAddressError(OSError):
@@ -65,7 +65,7 @@ class PublicBackend(httpcore.NetworkBackend):
             found = [ip_address(each.partition("%")[0]) for each in self._resolve(host, port)]
         except socket.gaierror as error:
             raise httpcore.ConnectError(f"the name {host} cannot be resolved: {error.strerror}") from error
-        permitted = [address for address in found if self._may_be(address)]
+        permitted = [address for address in found if self._is_permitted(address)]
         if not permitted:
             raise ForbiddenAddressError(f"{host} has no public address")
         failed: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
@@ -87,7 +87,7 @@ class PublicBackend(httpcore.NetworkBackend):
         """Wait, as `httpcore` does between tries."""
         self._backend.sleep(seconds)
 
-    def _may_be(self, address: Address) -> bool:
+    def _is_permitted(self, address: Address) -> bool:
         return is_public(address) or any(address in network for network in self._allowed)
 
 
@@ -103,6 +103,6 @@ def public_pool(
     )
 
 
-def within(seconds: float) -> dict[str, dict[str, float]]:
+def limit_steps(seconds: float) -> dict[str, dict[str, float]]:
     """Return the extension of a request whose every step is to take no longer than this."""
     return {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds)}

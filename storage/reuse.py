@@ -1,18 +1,18 @@
 """Verdicts that stand already: what a model said about the same bytes before."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import Engine, text
 
-from storage.database import reading
-from storage.verdicts import NewVerdict
-
-REUSED = ", ".join(f"found.{field.name}" for field in fields(NewVerdict))
+from starlight_vocabulary.words import BitOrder, Method, Outcome
+from storage.database import connect_to_read
+from storage.new_verdict import NewVerdict
+from storage.verdicts import VERDICT_COLUMNS
 
 # One row for each digest, however many verdicts there are on it. An outcome by another threshold may lack its method.
-RECALL = text(f"""
-    SELECT {REUSED}
+RECALL_VERDICTS = text(f"""
+    SELECT {", ".join(f"found.{name}" for name in VERDICT_COLUMNS)}
     FROM unnest(CAST(:digests AS bytea[])) AS wanted(sha256)
     CROSS JOIN LATERAL (
         SELECT verdicts.* FROM verdicts JOIN models ON models.id = verdicts.model_id
@@ -28,6 +28,17 @@ def recall_verdicts(
     engine: Engine, model_id: int, digests: Sequence[bytes], threshold: float | None
 ) -> dict[bytes, NewVerdict]:
     """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, without one, the model's."""
-    with reading(engine) as connection:
-        rows = connection.execute(RECALL, {"digests": list(digests), "model_id": model_id, "threshold": threshold})
-        return {verdict.sha256: verdict for row in rows if (verdict := NewVerdict(*row)).sha256}
+    parameters = {"digests": list(digests), "model_id": model_id, "threshold": threshold}
+    with connect_to_read(engine) as connection:
+        rows = connection.execute(RECALL_VERDICTS, parameters).mappings()
+        recalled = [_read_row(dict(row)) for row in rows]
+    return {verdict.sha256: verdict for verdict in recalled if verdict.sha256}
+
+
+def _read_row(row: dict[str, Any]) -> NewVerdict:
+    words = {
+        "outcome": Outcome.read(row["outcome"]),
+        "method": Method.read(row["method"]) if row["method"] else None,
+        "bit_order": BitOrder.read(row["bit_order"]) if row["bit_order"] else None,
+    }
+    return NewVerdict(**{**row, **words})

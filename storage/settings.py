@@ -56,6 +56,7 @@ def _signing_secret(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+CHUNK_SIZE = 256
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
     )
     submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
 
-    chunk_size: Annotated[int, Field(ge=1, le=4096)] = 256
+    chunk_size: Annotated[int, Field(ge=1, le=4096)] = CHUNK_SIZE
     dispatch_window: PositiveInt = Field(16, description="chunks published ahead, per live worker")
     dispatch_interval_s: PositiveFloat = Field(1.0, description="longest pause between two dispatcher rounds")
     republish_after_s: PositiveFloat = Field(5.0, description="age at which an unclaimed message may count as lost")
@@ -93,6 +94,12 @@ class Settings(BaseSettings):
     max_image_bytes: PositiveInt = Field(64 * 2**20, description="larger files are not read")
     max_image_pixels: PositiveInt = Field(50_000_000, description="larger pictures are not decoded")
     decode_budget_bytes: PositiveInt = Field(384 * 2**20, description="file and pixel bytes held while decoding")
+    large_images_bytes: PositiveInt = Field(
+        128 * 2**20, description="bytes of images over 1 MiB that are loaded and not decoded yet"
+    )
+    kept_images_bytes: PositiveInt = Field(
+        128 * 2**20, description="bytes of images kept until they are judged, so that messages are read from these"
+    )
     max_archive_members: PositiveInt = Field(200_000, description="files of one archive")
     max_archive_bytes: PositiveInt = Field(16 * 2**30, description="unpacked bytes of one archive")
     max_message_bytes: PositiveInt = Field(4096, description="stored bytes of an extracted message")

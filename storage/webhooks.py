@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, text
 
-from storage.database import reading
+from storage.database import connect_to_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,56 +43,72 @@ class WebhookState:
         return f"{state}, {tries}" + (f": {self.last_error}" if self.last_error else "")
 
 
+# The webhook of an ended job that has been due for longest, for whoever asks first.
+CLAIM_WEBHOOK = text("""
+    UPDATE webhooks SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => :hold_s)
+    WHERE job_id = (
+        SELECT job_id FROM webhooks JOIN jobs ON jobs.id = job_id
+        WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= now()
+            AND clean + stego + error = total AND finished_at IS NOT NULL
+        ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF webhooks SKIP LOCKED
+    )
+    RETURNING job_id, url, attempts
+""")
+
+
 def claim_webhook(engine: Engine, hold_s: float) -> Delivery | None:
     """Take a webhook that is due, or return None; unless settled within `hold_s` seconds, it is due again then."""
     with engine.begin() as connection:
         row = connection.execute(
-            text("""
-                UPDATE webhooks SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => :hold_s)
-                WHERE job_id = (
-                    SELECT job_id FROM webhooks JOIN jobs ON jobs.id = job_id
-                    WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= now()
-                        AND clean + stego + error = total AND finished_at IS NOT NULL
-                    ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF webhooks SKIP LOCKED
-                )
-                RETURNING job_id, url, attempts
-            """),
+            CLAIM_WEBHOOK,
             {"hold_s": hold_s},
         ).one_or_none()
     return Delivery(*row) if row else None
 
 
-def webhook_delivered(engine: Engine, delivery: Delivery) -> None:
+# That the receiver has taken it.
+RECORD_DELIVERED = text("UPDATE webhooks SET delivered_at = now(), last_error = NULL WHERE job_id = :id")
+
+
+def record_delivered(engine: Engine, delivery: Delivery) -> None:
     """Record that the receiver has taken it."""
     with engine.begin() as connection:
         connection.execute(
-            text("UPDATE webhooks SET delivered_at = now(), last_error = NULL WHERE job_id = :id"),
+            RECORD_DELIVERED,
             {"id": delivery.job_id},
         )
 
 
-def webhook_failed(engine: Engine, delivery: Delivery, reason: str, pause_s: float | None) -> None:
+# Why an attempt failed, unless another one was made meanwhile.
+RECORD_FAILED = text("""
+    UPDATE webhooks SET last_error = :reason,
+        next_attempt_at = now() + make_interval(secs => coalesce(:pause_s, 0)),
+        given_up_at = CASE WHEN CAST(:pause_s AS double precision) IS NULL THEN now() END
+    WHERE job_id = :id AND attempts = :attempt AND delivered_at IS NULL
+""")
+
+
+def record_failed(engine: Engine, delivery: Delivery, reason: str, pause_s: float | None) -> None:
     """Record why it was not taken; it is due again after the pause, or given up where there is none."""
     with engine.begin() as connection:
         connection.execute(
-            text("""
-                UPDATE webhooks SET last_error = :reason,
-                    next_attempt_at = now() + make_interval(secs => coalesce(:pause_s, 0)),
-                    given_up_at = CASE WHEN CAST(:pause_s AS double precision) IS NULL THEN now() END
-                WHERE job_id = :id AND attempts = :attempt AND delivered_at IS NULL
-            """),
+            RECORD_FAILED,
             {"id": delivery.job_id, "attempt": delivery.attempt, "reason": reason, "pause_s": pause_s},
         )
 
 
+# A job's webhook.
+GET_WEBHOOK = text("""
+    SELECT url, attempts, next_attempt_at, delivered_at, given_up_at, last_error
+    FROM webhooks WHERE job_id = :id
+""")
+
+
 def get_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState | None:
     """Return the state of the job's webhook, or None where it names none."""
-    with reading(engine) as connection:
+    with connect_to_read(engine) as connection:
         row = connection.execute(
-            text("""
-                SELECT url, attempts, next_attempt_at, delivered_at, given_up_at, last_error
-                FROM webhooks WHERE job_id = :id
-            """),
+            GET_WEBHOOK,
             {"id": job_id},
         ).one_or_none()
     return WebhookState(*row) if row else None

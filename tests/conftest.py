@@ -10,8 +10,9 @@ import pytest
 import redis
 from sqlalchemy import Engine, make_url
 
-from storage.database import connect, upgrade
+from storage.database import connect
 from storage.embedded.servers import EmbeddedServers
+from storage.schema_version import upgrade_schema
 from storage.settings import Settings, settings
 from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
@@ -34,7 +35,7 @@ def session_servers() -> Iterator[tuple[str, str]]:
         assert database_url is not None
         assert redis_url is not None
         engine = connect(database_url)
-        upgrade(engine)
+        upgrade_schema(engine)
         engine.dispose()
         yield database_url, redis_url
         servers.detach()

@@ -15,7 +15,7 @@ class Gate:
         self._waiting = 0
 
     @contextmanager
-    def passing(self, *, alone: bool) -> Iterator[None]:
+    def enter(self, *, alone: bool) -> Iterator[None]:
         """Be inside with others, or with nobody else."""
         if alone:
             self._enter_alone()

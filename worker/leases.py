@@ -7,27 +7,26 @@ from contextlib import contextmanager
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from storage.background import BackgroundThread
 from storage.chunks import Claim, renew_leases
 from storage.outages import POSTGRESQL, Patience
 
 RENEWALS_PER_LEASE = 4
 
 
-class Leases:
+class Leases(BackgroundThread):
     """One thread that renews, several times per lease, what this process holds."""
 
     def __init__(self, engine: Engine, lease_s: float, report: Callable[[], None]) -> None:
+        super().__init__("leases")
         self._engine = engine
         self._lease_s = lease_s
         self._report = report
         self._claims: dict[int, Claim] = {}
         self._lock = threading.Lock()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
-        self._thread.start()
 
     @contextmanager
-    def kept(self, claim: Claim) -> Iterator[None]:
+    def keep(self, claim: Claim) -> Iterator[None]:
         """Keep the claim's lease alive within the block."""
         with self._lock:
             self._claims[id(claim)] = claim
@@ -37,25 +36,21 @@ class Leases:
             with self._lock:
                 del self._claims[id(claim)]
 
-    def held(self) -> list[Claim]:
+    def list_held(self) -> list[Claim]:
         """Return the claims that are kept at the moment."""
         with self._lock:
             return list(self._claims.values())
 
-    def close(self) -> None:
-        """End the thread."""
-        self._ending.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Report and renew until the leases are stopped."""
         pause = self._lease_s / RENEWALS_PER_LEASE
         with Patience(POSTGRESQL) as patience:
-            while not self._ending.wait(pause):
+            while not self.stopping.wait(pause):
                 pause = self._lease_s / RENEWALS_PER_LEASE
                 try:
                     self._report()
-                    renew_leases(self._engine, self.held(), self._lease_s)
+                    renew_leases(self._engine, self.list_held(), self._lease_s)
                 except SQLAlchemyError as error:
-                    pause = min(pause, patience.failed(error.__cause__ or error))
+                    pause = min(pause, patience.note_failure(error.__cause__ or error))
                 else:
-                    patience.over()
+                    patience.note_success()

@@ -1,13 +1,13 @@
 """Which model this worker scores with: the one in use, the one that ships with the code, or one that is set."""
 
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from storage.background import BackgroundThread
 from storage.blobs import Blobs
 from storage.models import ModelUse, model_in_use
 from storage.settings import Settings
@@ -21,7 +21,7 @@ LOOK_EVERY_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class Models:
+class ModelLoader:
     """Loads models onto one device. `STARLIGHT_MODEL_DIR` pins the worker to its folder, whatever is in use."""
 
     def __init__(self, engine: Engine, settings: Settings, device: str) -> None:
@@ -30,7 +30,7 @@ class Models:
         self._blobs = Blobs(settings.blobs())
         self._device = device
 
-    def newest_use(self) -> ModelUse | None:
+    def find_newest_use(self) -> ModelUse | None:
         """Return what is to be used; None where nothing was ever chosen or this worker is pinned."""
         return None if self._pinned else model_in_use(self._engine)
 
@@ -46,33 +46,27 @@ class Models:
         return Detector.of(card, weights, f"blob {card.sha256}", self._device)
 
 
-class ModelWatch:
+class ModelWatch(BackgroundThread):
     """One thread that looks for a newer use and hands over its detector; what cannot be loaded changes nothing."""
 
     def __init__(
         self,
-        models: Models,
+        loader: ModelLoader,
         seen: ModelUse | None,
         replace: Callable[[Detector], None],
         interval_s: float = LOOK_EVERY_S,
     ) -> None:
-        self._models = models
+        super().__init__("model watch")
+        self._loader = loader
         self._seen = seen
         self._replace = replace
         self._interval_s = interval_s
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
-        self._thread.start()
 
-    def close(self) -> None:
-        """End the thread."""
-        self._ending.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._ending.wait(self._interval_s):
+    def run(self) -> None:
+        """Look until the watch is stopped."""
+        while not self.stopping.wait(self._interval_s):
             try:
-                use = self._models.newest_use()
+                use = self._loader.find_newest_use()
             except SQLAlchemyError:
                 # The thread of the leases says so already.
                 continue
@@ -80,6 +74,6 @@ class ModelWatch:
                 continue
             self._seen = use
             try:
-                self._replace(self._models.load(use))
+                self._replace(self._loader.load(use))
             except Exception as error:
                 log.critical("the model to be used cannot be loaded; this worker keeps its own: %s", error)

@@ -1,44 +1,49 @@
-"""The scanner of the model in use, and those of earlier models until their last chunk has ended."""
+"""The pipeline of the model in use, and those of earlier models until their last chunk has ended."""
 
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.scanning.pipeline import Scanner
+from worker.scanning.pipeline import Pipeline
 
 
-class Scanners:
-    """Hands out the newest scanner. A chunk keeps the one that it began with, so that no chunk mixes models."""
+class PipelineSwitch:
+    """Hands out the newest pipeline. A chunk keeps the one that it began with, so that no chunk mixes models."""
 
-    def __init__(self, first: Scanner) -> None:
+    def __init__(self, first: Pipeline) -> None:
         self._newest = first
-        self._users: Counter[Scanner] = Counter()
+        self._users: Counter[Pipeline] = Counter()
         self._lock = threading.Lock()
 
+    def start(self) -> None:
+        """Start the first pipeline."""
+        self._newest.start()
+
     @contextmanager
-    def newest(self) -> Iterator[Scanner]:
-        """Use the newest scanner within the block."""
+    def use_newest(self) -> Iterator[Pipeline]:
+        """Use the newest pipeline within the block."""
         with self._lock:
-            scanner = self._newest
-            self._users[scanner] += 1
+            pipeline = self._newest
+            self._users[pipeline] += 1
         try:
-            yield scanner
+            yield pipeline
         finally:
             with self._lock:
-                self._users[scanner] -= 1
-                superseded = scanner is not self._newest and not self._users[scanner]
+                self._users[pipeline] -= 1
+                superseded = pipeline is not self._newest and not self._users[pipeline]
             if superseded:
-                scanner.close()
+                pipeline.stop()
 
-    def replace(self, scanner: Scanner) -> None:
-        """Use this scanner from now on."""
+    def replace(self, pipeline: Pipeline) -> None:
+        """Start this pipeline and use it from now on."""
+        pipeline.start()
         with self._lock:
-            before, self._newest = self._newest, scanner
+            before, self._newest = self._newest, pipeline
             idle = not self._users[before]
         if idle:
-            before.close()
+            before.stop()
 
-    def close(self) -> None:
-        """End the newest scanner; no chunk may be running."""
-        self._newest.close()
+    def stop(self) -> None:
+        """End the newest pipeline; no chunk may be running."""
+        self._newest.stop()

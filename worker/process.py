@@ -9,20 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
-from storage.chunks import Claim, abandon_chunk, claim_chunk, count_losses, finish_chunk, release_chunks
-from storage.database import patiently
+from starlight_vocabulary.words import Outcome
+from storage.chunks import Claim, claim_chunk, count_losses, finish_chunk, lose_chunk, release_chunks
+from storage.database import wait_out_outages
 from storage.models import register_model
+from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
-from storage.schema import OUTCOMES
 from storage.settings import Settings
-from storage.verdicts import NewVerdict
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
-from worker.pipeline_switch import Scanners
+from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
-from worker.scanning.pipeline import Scanner
+from worker.scanning.pipeline import Pipeline
 from worker.time_limit import time_limit
 from worker.v4.detector import Detector
 
@@ -53,37 +54,46 @@ class WorkerProcess:
         self._settings = settings
         self._name = name
         self._device = device
-        self._lease_s = settings.lease_s
-        self._chunk_timeout_s = settings.chunk_timeout_s
         self._end = end
-        self._model_id = self._registered(detector)
-        self._scanners = Scanners(self._scanner(detector, self._model_id))
+        self._model_id = self._register(detector)
+        self._pipelines = PipelineSwitch(self._build_pipeline(detector, self._model_id))
         self._retries = Retries(settings)
         self._gate = Gate()
-        patiently(self.report)
         self._leases = Leases(engine, settings.lease_s, self.report)
+
+    def start(self) -> None:
+        """Appear among the live workers, and start the threads."""
+        wait_out_outages(self.report)
+        self._pipelines.start()
+        self._leases.start()
+
+    def stop(self) -> None:
+        """End the threads and the entry among the live workers; no chunk may be running."""
+        self._leases.stop()
+        self._pipelines.stop()
+        remove_worker(self._engine, self._name)
 
     def report(self) -> None:
         """Say in the database that this worker lives."""
         report_worker(self._engine, self._name, self._device, self._model_id)
 
-    def replace(self, detector: Detector) -> None:
+    def replace_model(self, detector: Detector) -> None:
         """Scan with this detector from now on; chunks that are being scanned finish with the one they began with."""
-        model_id = self._registered(detector)
-        self._scanners.replace(self._scanner(detector, model_id))
+        model_id = self._register(detector)
+        self._pipelines.replace(self._build_pipeline(detector, model_id))
         self._model_id = model_id
         log.info("model %s from now on", detector.model.label)
-        patiently(self.report)
+        wait_out_outages(self.report)
 
-    def _scanner(self, detector: Detector, model_id: int) -> Scanner:
+    def _build_pipeline(self, detector: Detector, model_id: int) -> Pipeline:
         def recall(digests: Sequence[bytes], threshold: float | None) -> Mapping[bytes, NewVerdict]:
-            return patiently(lambda: recall_verdicts(self._engine, model_id, digests, threshold))
+            return wait_out_outages(lambda: recall_verdicts(self._engine, model_id, digests, threshold))
 
-        return Scanner(detector, model_id, self._settings, recall if self._settings.reuse else None)
+        return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None)
 
-    def _registered(self, detector: Detector) -> int:
+    def _register(self, detector: Detector) -> int:
         model = detector.model
-        return patiently(
+        return wait_out_outages(
             lambda: register_model(
                 self._engine, name=model.name, version=model.version, sha256=model.sha256, threshold=model.threshold
             )
@@ -92,60 +102,83 @@ class WorkerProcess:
     def scan_chunk(self, chunk_id: uuid.UUID) -> str:
         """Scan the chunk if it is to be had, and return in words what became of it.
 
-        Whatever goes wrong after the claim counts as a loss of the chunk, which runs again at once.
+        What goes wrong here and is not answered with a verdict is the fault of the schema, the configuration or this
+        code, never of an image: all running chunks go back, and the process ends.
         """
-        losses = patiently(lambda: count_losses(self._engine, chunk_id))
+        try:
+            return self._claim_and_scan(chunk_id)
+        except MemoryError:
+            raise
+        except DBAPIError as error:
+            # Its first line alone: the others quote the row, with what was hidden in the image.
+            reason = str(error.orig).partition("\n")[0]
+            log.critical("the database refuses what this code does, so all chunks go back and it ends: %s", reason)
+            self._leave()
+            raise
+        except Exception:
+            log.critical("this code fails, so all chunks go back and it ends", exc_info=True)
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        try:
+            self.give_back()
+        finally:
+            self._end()
+
+    def _claim_and_scan(self, chunk_id: uuid.UUID) -> str:
+        losses = wait_out_outages(lambda: count_losses(self._engine, chunk_id))
         if losses is None:
             return NOTHING_TO_DO
         # A chunk that was lost before may be the one that kills workers: it must not take others with it. And it is
         # claimed behind the gate, or the suspects that wait there would count as lost with the one inside.
-        with self._gate.passing(alone=losses > 0):
+        with self._gate.enter(alone=losses > 0):
             # A claimant of its own for each claim: one that is made again, because the answer to the first was lost,
             # gets the chunk, and a second message for the same chunk does not.
             claimant = f"{self._name} {secrets.token_hex(4)}"
-            claim = patiently(lambda: claim_chunk(self._engine, chunk_id, claimant, self._lease_s, losses=losses))
-            return NOTHING_TO_DO if claim is None else self._scan(claim)
+            lease_s = self._settings.lease_s
+            claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
+            if claim is None:
+                return NOTHING_TO_DO
+            with self._leases.keep(claim):
+                return self._scan(claim)
 
     def _scan(self, claim: Claim) -> str:
         try:
-            with self._leases.kept(claim):
-                with (
-                    time_limit(self._chunk_timeout_s, partial(self._end_overdue, claim)),
-                    self._scanners.newest() as scanner,
-                ):
-                    scanned = scanner.scan(claim.images, claim.threshold)
-                verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
-                # Waiting for the database is no fault of the chunk's: giving up here would count as a loss.
-                stored = patiently(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
+            with (
+                time_limit(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
+                self._pipelines.use_newest() as pipeline,
+            ):
+                scanned = pipeline.scan(claim.images, claim.threshold)
+            verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
+            stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
+        except MemoryError:
+            log.exception("chunk %s takes more memory than there is; it counts as lost", claim.chunk_id)
+            lose_chunk(self._engine, claim)
+            raise
         except Exception:
-            log.exception("chunk %s failed in attempt %d", claim.chunk_id, claim.attempt)
-            abandon_chunk(self._engine, claim)
+            release_chunks(self._engine, [claim])
             raise
         if not stored:
             return "nothing stored: it was before, another worker had the chunk by then, or the job was cancelled"
-        result = summary(Counter(verdict.outcome for verdict in verdicts))
+        result = summarise(Counter(verdict.outcome for verdict in verdicts))
         left = len(scanned) - len(verdicts)
         return f"{result}; {left} put off for {put_off_s:.0f} s" if left else result
 
     def _end_overdue(self, claim: Claim) -> None:
         # A thread that hangs in a read or a decoder cannot be ended alone. The process ends, the leases of its chunks
         # run out, and the culprit is found as one that kills its worker is.
-        log.critical("chunk %s takes longer than %.0f s; this process ends", claim.chunk_id, self._chunk_timeout_s)
+        limit_s = self._settings.chunk_timeout_s
+        log.critical("chunk %s takes longer than %.0f s; this process ends", claim.chunk_id, limit_s)
         self._end()
 
     def give_back(self) -> None:
         """Give back the chunks that are being scanned; what their threads still do with them is stored nowhere."""
-        release_chunks(self._engine, self._leases.held())
-
-    def close(self) -> None:
-        """Leave: end the threads and the entry among the live workers."""
-        self._leases.close()
-        self._scanners.close()
-        remove_worker(self._engine, self._name)
+        release_chunks(self._engine, self._leases.list_held())
 
 
-def summary(outcomes: Counter[str]) -> str:
+def summarise(outcomes: Counter[Outcome]) -> str:
     """Return counts for people: `64 images: 3 stego, 1 error`."""
     images = outcomes.total()
-    counted = [f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES[1:] if outcomes[outcome]]
+    counted = [f"{outcomes[each]} {each}" for each in (Outcome.STEGO, Outcome.ERROR) if outcomes[each]]
     return f"{images} image{'' if images == 1 else 's'}: {', '.join(counted) or 'all clean'}"

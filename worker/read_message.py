@@ -8,12 +8,12 @@ import resource
 import sys
 from dataclasses import asdict, dataclass
 
+from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from storage.settings import settings
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.image_error import ImageError
 from worker.v4.extraction import as_text, describe, payload_bytes
-from worker.v4.methods import BIT_ORDERS, METHODS
 
 CPU_SECONDS = 20
 ADDRESS_SPACE_BYTES = 4 * 2**30
@@ -22,7 +22,7 @@ ORDERS = dict.fromkeys(("palette", "lsb.rgb"), BIT_ORDERS[:2])
 
 
 @dataclass(frozen=True, slots=True)
-class Extraction:
+class ReadMessage:
     """What was read: the text, or a description of bytes that are none, and how many bytes it took."""
 
     message: str
@@ -30,31 +30,31 @@ class Extraction:
     is_text: bool
 
 
-def extract(data: bytes, method: str) -> Extraction:
+def read_message(data: bytes, method: str) -> ReadMessage:
     """Read the payload of a method; raises ImageError where the bytes are no image."""
     configured = settings()
     decoder = Decoder(configured.max_image_pixels, Budget(configured.decode_budget_bytes))
-    with decoder.decoded(data) as image:
+    with decoder.decode(data) as image:
         payloads = [
             payload_bytes(image, data, method, order, configured.max_message_bytes)
             for order in ORDERS.get(method, BIT_ORDERS[:1])
         ]
     payload = next((each for each in payloads if as_text(each)), payloads[0])
     text = as_text(payload) if payload else None
-    return Extraction(text or (describe(payload) if payload else ""), len(payload), text is not None)
+    return ReadMessage(text or (describe(payload) if payload else ""), len(payload), text is not None)
 
 
 def main(method: str) -> int:
-    """Print the extraction; return 1, with the reason on standard error, where there is none."""
+    """Print what was read; return 1, with the reason on standard error, where there is none."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
     assert method in METHODS, f"{method!r} is none of {METHODS}"
     try:
-        extraction = extract(sys.stdin.buffer.read(), method)
+        read = read_message(sys.stdin.buffer.read(), method)
     except ImageError as error:
         print(f"{error.code}: {error.detail}", file=sys.stderr)
         return 1
-    print(json.dumps(asdict(extraction)))
+    print(json.dumps(asdict(read)))
     return 0
 
 

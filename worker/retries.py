@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
+from storage.new_verdict import NewVerdict
 from storage.settings import Settings
-from storage.verdicts import NewVerdict
 
 # More would be no number any more; every limit is reached long before.
 MAX_DOUBLINGS = 64
@@ -24,15 +24,15 @@ class Retries:
 
         `tries` counts the earlier scans of the same images. After the last one the failure stands.
         """
-        passing = {verdict.ordinal for verdict in verdicts if verdict.error_code == ErrorCode.UNAVAILABLE}
-        if not passing:
+        unavailable = {verdict.ordinal for verdict in verdicts if verdict.error_code == ErrorCode.UNAVAILABLE}
+        if not unavailable:
             return list(verdicts), None
         if tries + 1 < self._max_tries:
             pause = min(self._first_s * 2.0 ** min(tries, MAX_DOUBLINGS), self._longest_s)
-            return [verdict for verdict in verdicts if verdict.ordinal not in passing], pause
+            return [verdict for verdict in verdicts if verdict.ordinal not in unavailable], pause
         return [
             replace(verdict, error_detail=f"{verdict.error_detail} (tried {tries + 1} times)")
-            if verdict.ordinal in passing
+            if verdict.ordinal in unavailable
             else verdict
             for verdict in verdicts
         ], None

@@ -10,11 +10,12 @@ from typing import Protocol
 import torch
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
-from storage.database import connect, patiently
+from storage.database import connect, wait_out_outages
+from storage.schema_version import SchemaError, check_schema
 from storage.settings import settings
 from worker.app import SCAN_CHUNK, app
 from worker.devices import Device
-from worker.model_watch import Models, ModelWatch
+from worker.model_watch import ModelLoader, ModelWatch
 from worker.process import WorkerProcess, end_now
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ def start_process(sender: Node, **_: object) -> None:
     global _process, _watch
     try:
         _process, _watch = build_process(sender.hostname)
+        _process.start()
+        _watch.start()
+    except SchemaError as error:
+        log.critical("the worker cannot start: %s", error)
+        end_now()
     except Exception:
         # Celery would go on without, and acknowledge every chunk that it cannot scan.
         log.exception("the worker cannot start")
@@ -58,10 +64,11 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
         pool_size=configured.chunks_in_flight + SPARE_CONNECTIONS,
         application=f"starlight {name}",
     )
-    models = Models(engine, configured, device.torch_name)
-    use = patiently(models.newest_use)
-    process = WorkerProcess(engine, configured, name=name, device=str(device), detector=models.load(use))
-    return process, ModelWatch(models, use, process.replace)
+    wait_out_outages(lambda: check_schema(engine))
+    loader = ModelLoader(engine, configured, device.torch_name)
+    use = wait_out_outages(loader.find_newest_use)
+    process = WorkerProcess(engine, configured, name=name, device=str(device), detector=loader.load(use))
+    return process, ModelWatch(loader, use, process.replace_model)
 
 
 @worker_shutting_down.connect
@@ -100,9 +107,9 @@ def give_back_and_end() -> None:
 def end_process(**_: object) -> None:
     """Close the process once its last task has ended."""
     if _watch is not None:
-        _watch.close()
+        _watch.stop()
     if _process is not None:
-        _process.close()
+        _process.stop()
 
 
 @app.task(name=SCAN_CHUNK)

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 from storage.embedded.servers import make_data_dir, write_whole
+from storage.new_verdict import NewVerdict
 from storage.settings import Settings, settings
-from storage.verdicts import NewVerdict
 from worker.devices import Device
-from worker.scanning.pipeline import Scanner
+from worker.scanning.pipeline import Pipeline
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
@@ -54,20 +54,21 @@ def draw_pictures(folder: Path) -> list[str]:
 def images_per_minute(detector: Detector, configured: Settings, uris: Sequence[str]) -> float:
     """Return how fast one worker's pipeline scans with these settings."""
     torch.set_num_threads(configured.torch_threads)
-    scanner = Scanner(detector, 0, configured)
+    pipeline = Pipeline(detector, 0, configured)
+    pipeline.start()
     started = time.perf_counter()
-    scan_in_chunks(scanner, configured, uris)
+    scan_in_chunks(pipeline, configured, uris)
     seconds = time.perf_counter() - started
-    scanner.close()
+    pipeline.stop()
     return 60 * len(uris) / seconds
 
 
-def scan_in_chunks(scanner: Scanner, configured: Settings, uris: Sequence[str]) -> list[NewVerdict]:
+def scan_in_chunks(pipeline: Pipeline, configured: Settings, uris: Sequence[str]) -> list[NewVerdict]:
     """Scan as a worker does, so many chunks at once, without a queue; return the verdicts."""
     size = configured.chunk_size
     chunks = [list(enumerate(uris[start : start + size], start)) for start in range(0, len(uris), size)]
     with ThreadPoolExecutor(configured.chunks_in_flight) as pool:
-        return [verdict for verdicts in pool.map(scanner.scan, chunks) for verdict in verdicts]
+        return [verdict for verdicts in pool.map(pipeline.scan, chunks) for verdict in verdicts]
 
 
 def measured(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> list[float]:

@@ -1,10 +1,11 @@
 """Formats of images, archives and exports, with the suffixes and media types by which they are known."""
 
-from enum import StrEnum
 from typing import Self
 
+from starlight_vocabulary.words import Word
 
-class FileFormat(StrEnum):
+
+class FileFormat(Word):
     """A format: its word, its media type, and the suffixes of its files, the usual one first."""
 
     media_type: str

@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlight_vocabulary.words import Word
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -57,8 +58,8 @@ def _reader(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any annotation
         return datetime.fromisoformat
     if kind is uuid.UUID:
         return uuid.UUID
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return lambda word: kind(word) if word in set(kind) else word
+    if isinstance(kind, type) and issubclass(kind, Word):
+        return kind.read
     if isinstance(kind, type) and is_dataclass(kind):
         return lambda values: from_json(kind, values)
     return lambda value: value

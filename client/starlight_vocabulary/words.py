@@ -1,10 +1,19 @@
 """The words, as enumerations of text: a member is its word, wherever text is wanted."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self, cast
 
 
-class Outcome(StrEnum):
+class Word(StrEnum):
+    """A word that is stored or sent."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the word; one that only a newer release knows stays text, so that older programs can pass it on."""
+        return cls(text) if text in cls._value2member_map_ else cast("Self", text)
+
+
+class Outcome(Word):
     """What became of an image."""
 
     CLEAN = "clean"
@@ -12,7 +21,7 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-class Method(StrEnum):
+class Method(Word):
     """The embedding methods that V4 names. Their positions are class ids of the model and are locked."""
 
     ALPHA = "alpha"
@@ -22,7 +31,7 @@ class Method(StrEnum):
     RAW = "raw"
 
 
-class BitOrder(StrEnum):
+class BitOrder(Word):
     """How the bits of a hidden byte follow each other. Their positions are class ids of the model and are locked."""
 
     LSB_FIRST = "lsb-first"
@@ -30,14 +39,18 @@ class BitOrder(StrEnum):
     NONE = "none"
 
 
-class Priority(StrEnum):
+METHODS: Final = tuple(Method)
+BIT_ORDERS: Final = tuple(BitOrder)
+
+
+class Priority(Word):
     """Which queue a job's chunks go to. Workers empty the first one before they look at the next."""
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
 
 
-class JobState(StrEnum):
+class JobState(Word):
     """Where a job stands."""
 
     PENDING = "pending"
@@ -46,7 +59,7 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class ChunkState(StrEnum):
+class ChunkState(Word):
     """Where a chunk stands."""
 
     PENDING = "pending"
@@ -56,7 +69,7 @@ class ChunkState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Scope(StrEnum):
+class Scope(Word):
     """What a key of the API may do; `admin` may do everything, with everybody's jobs."""
 
     SUBMIT = "submit"
@@ -64,12 +77,12 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-class ErrorCode(StrEnum):
+class ErrorCode(Word):
     """Why an image has no score, with an explanation for the person who reads it."""
 
     explanation: str
 
-    def __new__(cls, word: str, explanation: str) -> "ErrorCode":
+    def __new__(cls, word: str, explanation: str) -> Self:
         """Return the member of this word."""
         member = str.__new__(cls, word)
         member._value_ = word

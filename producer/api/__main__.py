@@ -13,7 +13,8 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from producer.api.app import create_app
 from producer.api.service import Service
 from storage.blobs import Blobs
-from storage.database import connect
+from storage.database import connect, wait_out_outages
+from storage.schema_version import SchemaError, check_schema
 from storage.settings import settings
 
 # Requests that use the database at once; others wait for them.
@@ -40,6 +41,10 @@ def main() -> None:
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
     engine = connect(configured.database_url, pool_size=CONNECTIONS, application="starlight api")
+    try:
+        wait_out_outages(lambda: check_schema(engine))
+    except SchemaError as error:
+        sys.exit(f"starlight api: {error}")
     limiter = SlidingWindowCounterRateLimiter(RedisStorage(configured.redis_url))
     service = Service(engine, Blobs(configured.blobs()), configured, limiter)
     config = uvicorn.Config(

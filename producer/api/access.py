@@ -14,7 +14,9 @@ from redis.exceptions import RedisError
 
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
-from storage.jobs import JobStatus, count_waiting, get_job
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.words import Scope
+from storage.jobs import count_waiting, get_job
 from storage.keys import ApiKey, find_key
 
 # What is told to a key that has too much waiting: chunks end within seconds, jobs within minutes.
@@ -25,7 +27,7 @@ bearer = HTTPBearer(auto_error=False, description="A key of `starlight keys crea
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
-def key_with(scope: str) -> Callable[..., ApiKey]:
+def require_key(scope: Scope) -> Callable[..., ApiKey]:
     """Return the dependency that lets keys of this scope pass, at most so often a minute."""
 
     def check(credentials: Credentials, service: Shared) -> ApiKey:
@@ -36,19 +38,19 @@ def key_with(scope: str) -> Callable[..., ApiKey]:
                 "this needs a key that is in use: send `Authorization: Bearer KEY`, see `starlight keys create`",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if not key.may(scope):
-            raise ProblemError(403, f"the key {key.prefix} lacks the scope {scope!r}")
-        _count(service, key)
+        if not key.allows(scope):
+            raise ProblemError(403, f"the key {key.prefix} lacks the scope {scope.value!r}")
+        _count_request(service, key)
         return key
 
     return check
 
 
-Submitting = Annotated[ApiKey, Depends(key_with("submit"))]
-Reading = Annotated[ApiKey, Depends(key_with("read"))]
+Submitting = Annotated[ApiKey, Depends(require_key(Scope.SUBMIT))]
+Reading = Annotated[ApiKey, Depends(require_key(Scope.READ))]
 
 
-def _count(service: Service, key: ApiKey) -> None:
+def _count_request(service: Service, key: ApiKey) -> None:
     limit = RateLimitItemPerMinute(service.settings.rate_limit_per_minute)
     try:
         allowed = service.limiter.hit(limit, key.prefix)
@@ -62,35 +64,39 @@ def _count(service: Service, key: ApiKey) -> None:
         raise ProblemError(429, f"more than {limit.amount:,} requests a minute", headers={"Retry-After": str(wait_s)})
 
 
-def check_waiting(service: Service, submitter: str) -> None:
-    """Raise a problem (429) where as many images wait as may, of this submitter or of all."""
-    waiting = count_waiting(service.engine, submitter)
+def _check_quota(key: Submitting, service: Shared) -> ApiKey:
+    waiting = count_waiting(service.engine, key.name)
     settings = service.settings
-    for count, limit, whose in (
+    for count, limit, owner in (
         (waiting.own, settings.max_waiting_images_per_key, "of this key"),
         (waiting.all, settings.max_waiting_images, "of all keys together"),
     ):
         if count >= limit:
             raise ProblemError(
-                429, f"{count:,} images {whose} wait; the limit is {limit:,}", headers={"Retry-After": str(WAIT_S)}
+                429, f"{count:,} images {owner} wait; the limit is {limit:,}", headers={"Retry-After": str(WAIT_S)}
             )
+    return key
 
 
-def whose(key: ApiKey) -> str | None:
+# A key that may submit, while fewer images wait than may: of its own, and of all. Asked before a body is read.
+SubmittingImages = Annotated[ApiKey, Depends(_check_quota)]
+
+
+def visible_submitter(key: ApiKey) -> str | None:
     """Return whose jobs the key may see, None for everybody's."""
-    return None if key.may("admin") else key.name
+    return None if key.allows(Scope.ADMIN) else key.name
 
 
-def visible_job(service: Service, key: ApiKey, job_id: uuid.UUID) -> JobStatus:
+def require_visible_job(service: Service, key: ApiKey, job_id: uuid.UUID) -> Job:
     """Return the job if it is this key's own or the key an admin's; else it is as if it were not there."""
     job = get_job(service.engine, job_id)
-    if job is None or whose(key) not in (None, job.submitter):
+    if job is None or visible_submitter(key) not in (None, job.submitter):
         raise ProblemError(404, f"there is no job {job_id}")
     return job
 
 
-def _job_of_path(job_id: uuid.UUID, key: Reading, service: Shared) -> JobStatus:
-    return visible_job(service, key, job_id)
+def _job_of_path(job_id: uuid.UUID, key: Reading, service: Shared) -> Job:
+    return require_visible_job(service, key, job_id)
 
 
-VisibleJob = Annotated[JobStatus, Depends(_job_of_path)]
+VisibleJob = Annotated[Job, Depends(_job_of_path)]

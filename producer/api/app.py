@@ -1,4 +1,4 @@
-"""The application: its rooms, what they share, and what the OpenAPI document says of all of them."""
+"""The application: its routes, what they share, and what the OpenAPI document says of all of them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from producer.api import stargate
 from producer.api.documentation import add_documentation
 from producer.api.feeds import Hub
-from producer.api.problems import add_problem_handlers, documented
+from producer.api.problems import add_problem_handlers, document_problems
 from producer.api.routes import events, jobs, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
@@ -35,12 +35,12 @@ def create_app(service: Service) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        responses=documented(*STATUSES),
+        responses=document_problems(*STATUSES),
         lifespan=lifespan,
     )
     app.state.service = service
-    for room in (jobs, verdicts, events, statistics, stargate):
-        app.include_router(room.router)
+    for routes in (jobs, verdicts, events, statistics, stargate):
+        app.include_router(routes.router)
     add_documentation(app)
     add_problem_handlers(app)
     app.add_middleware(SecurityHeaders)

@@ -5,7 +5,6 @@ A stream remembers its place and nothing else: what a slow reader has not read y
 
 import asyncio
 import json
-import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +14,19 @@ from typing import Annotated, TypeVar
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pydantic import TypeAdapter
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from producer.api.reports import Job
-from storage.database import FINISHED, notifications, passes
-from storage.jobs import JobStatus, count_finished, get_job
+from producer.api.reports import report_job
+from starlight_vocabulary.answers import JobReport
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.records import to_json
+from storage.background import BackgroundThread
+from storage.database import FINISHED, listen, may_succeed_later
+from storage.jobs import count_finished, get_job
 from storage.outages import POSTGRESQL, Patience
-from storage.verdicts import Place, verdicts_landed
+from storage.verdicts import Place, list_landed
 
 # How long the listener waits for a notification before it looks by itself.
 POLL_S = 1.0
@@ -33,6 +37,9 @@ PAGE = 100
 PAGES_KEPT = 4
 # Threads that read for all streams, each on a connection of its own.
 READERS = 2
+
+# Written as the routes of jobs write it.
+JOB_REPORT = TypeAdapter(JobReport)
 
 T = TypeVar("T")
 
@@ -53,10 +60,10 @@ class Moment:
         self.finished: int | None = None
         self._reader = reader
         self._job_id = job_id
-        self._job: asyncio.Task[JobStatus | None] | None = None
+        self._job: asyncio.Task[Job | None] | None = None
         self._pages: dict[Place, asyncio.Task[Page | None]] = {}
 
-    async def job(self) -> JobStatus | None:
+    async def job(self) -> Job | None:
         """Return the job, or None where it is gone."""
         if self._job is None:
             self._job = self._reader.start(lambda engine: get_job(engine, self._job_id))
@@ -99,9 +106,26 @@ class Reader:
                 try:
                     return await to_thread.run_sync(query, self._engine, limiter=self._threads)
                 except DBAPIError as error:
-                    if not passes(error):
+                    if not may_succeed_later(error):
                         raise
-                    await asyncio.sleep(patience.failed(error.orig or error))
+                    await asyncio.sleep(patience.note_failure(error.orig or error))
+
+
+class Listener(BackgroundThread):
+    """Hands the event loop the ids of jobs with new verdicts, and an empty set where none was heard for a while."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, take: Callable[[set[str]], object]) -> None:
+        super().__init__("job events")
+        self._engine = engine
+        self._loop = loop
+        self._take = take
+
+    def run(self) -> None:
+        """Listen until stopped."""
+        for heard in listen(self._engine, (FINISHED,), POLL_S):
+            if self.stopping.is_set():
+                return
+            self._loop.call_soon_threadsafe(self._take, heard)
 
 
 class Hub:
@@ -112,29 +136,28 @@ class Hub:
         self._reader = Reader(engine)
         self._feeds: dict[uuid.UUID, Feed] = {}
         self._polling: asyncio.Task[None] | None = None
-        self._closed = threading.Event()
+        self._closed = False
 
     async def __aenter__(self) -> "Hub":
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._listen, name="job events", daemon=True)
-        self._thread.start()
+        self._listener = Listener(self._engine, asyncio.get_running_loop(), self._take_notifications)
+        self._listener.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
-        await to_thread.run_sync(self._thread.join, 2 * POLL_S)
+        await to_thread.run_sync(self._listener.stop)
 
     def close(self) -> None:
         """End all streams; their readers come again and go on behind the last event that they have seen."""
-        self._closed.set()
+        self._closed = True
         for job_id in self._feeds:
-            self._changed(job_id)
+            self._end_moment(job_id)
 
     async def events(self, job_id: uuid.UUID, after: Place) -> AsyncIterator[bytes]:
         """Yield the verdicts of a job behind this place as they land, its progress where it changed, and its end."""
-        with self._following(job_id) as feed:
-            told = None
-            while not self._closed.is_set():
+        with self._follow(job_id) as feed:
+            sent = None
+            while not self._closed:
                 moment = feed.moment
                 # The job before its verdicts: once it has ended, none lands behind those that are read then.
                 job = await moment.job()
@@ -143,18 +166,18 @@ class Hub:
                     yield page.events
                 if job is None:
                     return
-                if job != told:
-                    told = job
-                    yield event("progress", Job.of(job).model_dump_json())
+                if job != sent:
+                    sent = job
+                    yield format_event("progress", JOB_REPORT.dump_json(report_job(job)).decode())
                 if job.ended:
-                    yield event("done", Job.of(job).model_dump_json(), DONE)
+                    yield format_event("done", JOB_REPORT.dump_json(report_job(job)).decode(), DONE)
                     return
-                while not await is_over(moment, HEARTBEAT_S):
+                while not await wait_until_over(moment, HEARTBEAT_S):
                     yield KEEPALIVE_COMMENT
 
-    async def ended(self, job_id: uuid.UUID, timeout_s: float) -> bool:
+    async def wait_for_end(self, job_id: uuid.UUID, timeout_s: float) -> bool:
         """Return whether the job has ended or does so within so many seconds."""
-        with self._following(job_id) as feed:
+        with self._follow(job_id) as feed:
             try:
                 async with asyncio.timeout(timeout_s):
                     while True:
@@ -167,7 +190,7 @@ class Hub:
                 return False
 
     @contextmanager
-    def _following(self, job_id: uuid.UUID) -> Iterator[Feed]:
+    def _follow(self, job_id: uuid.UUID) -> Iterator[Feed]:
         feed = self._feeds.setdefault(job_id, Feed(Moment(self._reader, job_id)))
         feed.streams += 1
         try:
@@ -177,15 +200,9 @@ class Hub:
             if not feed.streams:
                 del self._feeds[job_id]
 
-    def _listen(self) -> None:
-        for heard in notifications(self._engine, (FINISHED,), POLL_S):
-            if self._closed.is_set():
-                return
-            self._loop.call_soon_threadsafe(self._heard, heard)
-
-    def _heard(self, payloads: set[str]) -> None:
+    def _take_notifications(self, payloads: set[str]) -> None:
         for payload in payloads:
-            self._changed(uuid.UUID(payload))
+            self._end_moment(uuid.UUID(payload))
         # Nothing was heard for a while, or nobody listened for a while.
         if not payloads and (self._polling is None or self._polling.done()):
             self._polling = asyncio.create_task(self._poll())
@@ -198,9 +215,9 @@ class Hub:
         for job_id in followed:
             feed = self._feeds.get(job_id)
             if feed and counts.get(job_id) != feed.moment.finished:
-                self._changed(job_id)
+                self._end_moment(job_id)
 
-    def _changed(self, job_id: uuid.UUID) -> None:
+    def _end_moment(self, job_id: uuid.UUID) -> None:
         if feed := self._feeds.get(job_id):
             feed.moment.over.set()
             feed.moment = Moment(self._reader, job_id)
@@ -210,21 +227,24 @@ class Hub:
 DONE = "done"
 
 
-def event(name: str, data: str, event_id: str | None = None) -> bytes:
+def format_event(name: str, data: str, event_id: str | None = None) -> bytes:
     """Return one server-sent event."""
     return format_sse_event(event=name, data_str=data, id=event_id)
 
 
 def read_page(engine: Engine, job_id: uuid.UUID, after: Place) -> Page | None:
     """Return the next verdicts of a job as events, each with its place as its id."""
-    landed = verdicts_landed(engine, job_id, after, PAGE)
+    landed = list_landed(engine, job_id, after, PAGE)
     if not landed:
         return None
-    events = (event("verdict", json.dumps(verdict), f"{place.landed}-{place.ordinal}") for place, verdict in landed)
+    events = (
+        format_event("verdict", json.dumps(to_json(verdict)), f"{place.landed}-{place.ordinal}")
+        for place, verdict in landed
+    )
     return Page(b"".join(events), landed[-1][0])
 
 
-async def is_over(moment: Moment, timeout_s: float) -> bool:
+async def wait_until_over(moment: Moment, timeout_s: float) -> bool:
     """Return True once something happened, or False after so many seconds without."""
     try:
         await asyncio.wait_for(moment.over.wait(), timeout_s)
@@ -233,9 +253,10 @@ async def is_over(moment: Moment, timeout_s: float) -> bool:
     return True
 
 
-def _feeds(request: Request) -> Hub:
-    feeds: Hub = request.app.state.feeds
-    return feeds
+def get_hub(request: Request) -> Hub:
+    """Return the hub of this process."""
+    hub: Hub = request.app.state.feeds
+    return hub
 
 
-Feeds = Annotated[Hub, Depends(_feeds)]
+Feeds = Annotated[Hub, Depends(get_hub)]

@@ -9,9 +9,9 @@ from fastapi.responses import StreamingResponse
 
 from producer.api.problems import ProblemError
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
-from storage.verdicts import PAGE, Record
-
-JSON = "application/json"
+from starlight_vocabulary.formats import JSON, ExportFormat
+from starlight_vocabulary.verdict import Verdict
+from storage.verdicts import PAGE
 
 
 class Sink(io.RawIOBase):
@@ -46,16 +46,16 @@ def _text(sink: Sink) -> io.TextIOWrapper:
     return io.TextIOWrapper(cast(BinaryIO, sink), encoding="utf-8", newline="", write_through=True)
 
 
-# Streamed media types, the suffix of a file of each, and its writer.
-STREAMED: dict[str, tuple[str, Callable[[Sink], VerdictWriter]]] = {
-    "application/x-ndjson": ("ndjson", lambda sink: NdjsonWriter(_text(sink))),
-    "text/csv": ("csv", lambda sink: CsvWriter(_text(sink))),
-    "application/vnd.apache.parquet": ("parquet", lambda sink: ParquetWriter(cast(BinaryIO, sink))),
+WRITERS: dict[ExportFormat, Callable[[Sink], VerdictWriter]] = {
+    ExportFormat.NDJSON: lambda sink: NdjsonWriter(_text(sink)),
+    ExportFormat.CSV: lambda sink: CsvWriter(_text(sink)),
+    ExportFormat.PARQUET: lambda sink: ParquetWriter(cast(BinaryIO, sink)),
 }
+STREAMED = {chosen.media_type: chosen for chosen in ExportFormat}
 OFFERED = (JSON, *STREAMED)
 
 
-def negotiated(accept: str) -> str:
+def negotiate(accept: str) -> str:
     """Return the media type for an Accept header, JSON where it prefers none; raises ProblemError 406."""
     weights = {kind: _weight(kind, accept) for kind in OFFERED}
     best = max(OFFERED, key=lambda kind: weights[kind])
@@ -78,18 +78,18 @@ def _weight(kind: str, accept: str) -> float:
     return next((weights[accepted] for accepted in ranges if accepted in weights), 0.0)
 
 
-def streamed(found: Iterator[Record], kind: str) -> StreamingResponse:
+def stream_verdicts(found: Iterator[Verdict], kind: str) -> StreamingResponse:
     """Return a response that reads verdicts as fast as its reader takes them."""
-    pieces = _pieces(found, kind)
+    pieces = _write_pieces(found, kind)
     # What fails at once can still be told; later, the response just breaks off.
     first = next(pieces)
-    disposition = f'attachment; filename="verdicts.{STREAMED[kind][0]}"'
+    disposition = f'attachment; filename="verdicts{STREAMED[kind].suffixes[0]}"'
     return StreamingResponse(chain((first,), pieces), media_type=kind, headers={"Content-Disposition": disposition})
 
 
-def _pieces(found: Iterator[Record], kind: str) -> Iterator[bytes]:
+def _write_pieces(found: Iterator[Verdict], kind: str) -> Iterator[bytes]:
     sink = Sink()
-    writer = STREAMED[kind][1](sink)
+    writer = WRITERS[STREAMED[kind]](sink)
     while page := list(islice(found, PAGE)):
         writer.write(page)
         if piece := sink.take():

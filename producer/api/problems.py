@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
-from storage.database import passes
+from storage.database import may_succeed_later
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -42,7 +42,7 @@ class Problem(BaseModel):
 SCHEMAS = "#/components/schemas/"
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def document_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what the OpenAPI document says of answers that are problems."""
     content = {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
@@ -59,12 +59,12 @@ class ProblemError(Exception):
         self.more = more
 
 
-def wrong_field(field: str, message: str) -> ProblemError:
+def reject_field(field: str, message: str) -> ProblemError:
     """Return the error of one field that cannot be used."""
     return ProblemError(422, f"{field}: {message}", errors=[{"field": field, "message": message}])
 
 
-def answer(
+def answer_problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
 ) -> JSONResponse:
     """Return the response that says so."""
@@ -94,11 +94,11 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     def refused(request: Request, error: ProblemError) -> JSONResponse:
-        return answer(request, error.status, error.detail, error.headers, **error.more)
+        return answer_problem(request, error.status, error.detail, error.headers, **error.more)
 
     @app.exception_handler(HTTPException)
     def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        return answer(request, error.status_code, str(error.detail), error.headers)
+        return answer_problem(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -107,12 +107,12 @@ def add_problem_handlers(app: FastAPI) -> None:
             for each in error.errors()
         ]
         detail = "; ".join(f"{each['field']}: {each['message']}" for each in wrong)
-        return answer(request, 422, detail, errors=wrong)
+        return answer_problem(request, 422, detail, errors=wrong)
 
     @app.exception_handler(DBAPIError)
     def without_database(request: Request, error: DBAPIError) -> JSONResponse:
-        if not passes(error):
+        if not may_succeed_later(error):
             raise error
         log.warning("request %s: the database does not answer: %s", request.state.request_id, error.orig)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
-        return answer(request, 503, "the database does not answer; try again later", headers)
+        return answer_problem(request, 503, "the database does not answer; try again later", headers)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from producer.api.problems import wrong_field
+from producer.api.problems import reject_field
 from producer.sources.expansion import file_reference
 
 # As in the URLs of browsers; a longer reference is a mistake.
@@ -13,7 +13,7 @@ MAX_LENGTH = 4096
 REMOTE = ("https", "s3")
 
 
-def checked_references(references: Iterator[str] | Sequence[str], roots: Sequence[Path]) -> Iterator[str]:
+def check_references(references: Iterator[str] | Sequence[str], roots: Sequence[Path]) -> Iterator[str]:
     """Yield the references as they are stored; raises a problem (422) that names the first that is not taken.
 
     `file://` references must lie under one of `roots`, after their links are resolved; they are stored resolved.
@@ -22,29 +22,29 @@ def checked_references(references: Iterator[str] | Sequence[str], roots: Sequenc
     for number, reference in enumerate(references):
         field = f"references.{number}"
         if len(reference) > MAX_LENGTH or not reference.isascii() or not reference.isprintable():
-            raise wrong_field(field, f"must be a URI in printable ASCII of at most {MAX_LENGTH} characters")
+            raise reject_field(field, f"must be a URI in printable ASCII of at most {MAX_LENGTH} characters")
         try:
             parts = urlsplit(reference)
             hostname = parts.hostname
         except ValueError as error:
-            raise wrong_field(field, f"is no URI: {error}") from error
+            raise reject_field(field, f"is no URI: {error}") from error
         if parts.scheme == "file":
-            yield _file(field, unquote_to_bytes(parts.path), parts.netloc, real_roots)
+            yield _resolve_file(field, unquote_to_bytes(parts.path), parts.netloc, real_roots)
         elif parts.scheme in REMOTE and hostname:
             if parts.username is not None or parts.password is not None:
-                raise wrong_field(field, "must not carry a user name or password")
+                raise reject_field(field, "must not carry a user name or password")
             yield reference
         else:
-            raise wrong_field(field, f"must be one of {', '.join(f'{scheme}://…' for scheme in (*REMOTE, 'file'))}")
+            raise reject_field(field, f"must be one of {', '.join(f'{scheme}://…' for scheme in (*REMOTE, 'file'))}")
 
 
-def _file(field: str, path: bytes, host: str, roots: Sequence[bytes]) -> str:
+def _resolve_file(field: str, path: bytes, host: str, roots: Sequence[bytes]) -> str:
     if not roots:
-        raise wrong_field(field, "file:// references are not taken here: STARLIGHT_API_ROOTS names no folder")
+        raise reject_field(field, "file:// references are not taken here: STARLIGHT_API_ROOTS names no folder")
     if host not in ("", "localhost") or not path.startswith(b"/") or b"\0" in path:
-        raise wrong_field(field, "must name a file of this machine by its whole path: file:///…")
+        raise reject_field(field, "must name a file of this machine by its whole path: file:///…")
     # What is resolved now is stored: a link that changes later is not followed again.
     real = os.path.realpath(path)
     if not any(real.startswith(root.rstrip(b"/") + b"/") for root in roots):
-        raise wrong_field(field, "lies outside the folders that STARLIGHT_API_ROOTS names")
+        raise reject_field(field, "lies outside the folders that STARLIGHT_API_ROOTS names")
     return file_reference(real)

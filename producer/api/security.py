@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer.api.problems import answer
+from producer.api.problems import answer_problem
 
 HEADERS = {
     b"cache-control": b"no-store",
@@ -57,5 +57,5 @@ class SecurityHeaders:
             log.exception("request %s failed", request_id)
             if started:
                 raise
-            failed = answer(Request(scope), 500, "this is our fault; the log has more under the request's id")
+            failed = answer_problem(Request(scope), 500, "this is our fault; the log has more under the request's id")
             await failed(scope, receive, send_with_headers)

@@ -12,18 +12,16 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from producer.api.problems import ProblemError, wrong_field
+from producer.api.problems import ProblemError, reject_field
 from producer.sources.expansion import Sources
+from starlight_vocabulary.formats import ArchiveFormat
 from storage.blobs import Blobs
 from storage.settings import Settings
 
-NDJSON = "application/x-ndjson"
-# Suffix by media type: what it is unpacked as.
-ARCHIVES = {
-    "application/zip": ".zip",
-    "application/x-tar": ".tar",
-    "application/gzip": ".tar.gz",
-    "application/x-gtar": ".tar.gz",
+# By media type, what an upload is unpacked as.
+ARCHIVE_SUFFIXES = {
+    **{each.media_type: each.suffixes[0] for each in (ArchiveFormat.ZIP, ArchiveFormat.TAR, ArchiveFormat.TAR_GZIP)},
+    "application/x-gtar": ArchiveFormat.TAR_GZIP.suffixes[0],
 }
 MULTIPART = "multipart/form-data"
 # Parts are open files while a request is read; more images belong into an archive.
@@ -46,7 +44,7 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-async def limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+async def read_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     """Yield the body piece by piece; raises a problem (413) as soon as it is larger than the limit."""
     size = 0
     announced = request.headers.get("content-length", "0")
@@ -64,11 +62,11 @@ def _too_large(limit: int) -> ProblemError:
 
 
 @asynccontextmanager
-async def form_of(request: Request, limit: int) -> AsyncIterator[Form]:
+async def open_form(request: Request, limit: int) -> AsyncIterator[Form]:
     """Yield the form that a request carries; its files are gone after the block."""
     parser = FormParser(
         request.headers,
-        limited(request, limit),
+        read_limited(request, limit),
         max_files=MAX_PARTS,
         max_fields=MAX_PARTS,
         max_part_size=MAX_FIELD_BYTES,
@@ -91,12 +89,12 @@ async def form_of(request: Request, limit: int) -> AsyncIterator[Form]:
 
 
 @asynccontextmanager
-async def body_on_disk(request: Request, limit: int, suffix: str) -> AsyncIterator[Path]:
+async def save_body(request: Request, limit: int, suffix: str) -> AsyncIterator[Path]:
     """Yield a file that holds the body; it is gone after the block."""
     with tempfile.TemporaryDirectory(prefix="starlight-upload-") as folder:
         path = Path(folder) / f"upload{suffix}"
         with path.open("wb") as file:
-            async for piece in limited(request, limit):
+            async for piece in read_limited(request, limit):
                 file.write(piece)
         yield path
 
@@ -107,16 +105,16 @@ def store_image(blobs: Blobs, settings: Settings, name: str, upload: UploadFile)
     return f"blob://{digest}/{quote(name, errors='replace')}"
 
 
-def unpacked(blobs: Blobs, settings: Settings, path: Path) -> Iterator[str]:
+def unpack_upload(blobs: Blobs, settings: Settings, path: Path) -> Iterator[str]:
     """Yield the references of an uploaded archive's members; raises a problem (422) where it is no such archive."""
     whole = f"file:///{path.name}#{path.name}"
     for number, reference in enumerate(Sources(blobs, settings).from_archive(bytes(path), whole)):
         if number == 0 and reference == whole:
-            raise wrong_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
+            raise reject_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
         yield reference
 
 
-def listed(path: Path) -> Iterator[str]:
+def read_references(path: Path) -> Iterator[str]:
     """Yield the references of an NDJSON body, each line a string or an object with `uri`; raises a problem (422)."""
     with path.open("rb") as lines:
         number = 0
@@ -127,8 +125,10 @@ def listed(path: Path) -> Iterator[str]:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise wrong_field(f"body.{number}", f"line {number} is no JSON: {error}") from error
+                raise reject_field(f"body.{number}", f"line {number} is no JSON: {error}") from error
             uri = value.get("uri") if isinstance(value, dict) else value
             if not isinstance(uri, str):
-                raise wrong_field(f"body.{number}", f"line {number} must be a string, or an object with a string `uri`")
+                raise reject_field(
+                    f"body.{number}", f"line {number} must be a string, or an object with a string `uri`"
+                )
             yield uri

@@ -25,6 +25,7 @@ from storage.failures import RetryError
 from storage.jobs import EmptyJobError
 from storage.keys import KeyNameError
 from storage.models import ModelChoiceError
+from storage.schema_version import SchemaError
 from worker.devices import DeviceError
 from worker.v4.card import ModelError
 
@@ -35,12 +36,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for room in (servers, scan, jobs, verdicts, failures, models, keys, processes):
-    room.register(app)
+for subject in (servers, scan, jobs, verdicts, failures, models, keys, processes):
+    subject.register(app)
 
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, EmbeddedServerError, DeviceError,
-    ModelError, ModelChoiceError, KeyNameError,
+    ModelError, ModelChoiceError, KeyNameError, SchemaError,
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

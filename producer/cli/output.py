@@ -13,10 +13,12 @@ from rich.text import Text
 from producer.cli.session import UsageError
 from producer.sources.expansion import display_name
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
-from storage.jobs import JobStatus
-from storage.verdicts import Record
+from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Outcome
 
-STYLES = {"clean": "green", "stego": "bold red", "error": "yellow"}
+STYLES = {Outcome.CLEAN: "green", Outcome.STEGO: "bold red", Outcome.ERROR: "yellow"}
 NAME_WIDTH = 42
 
 
@@ -24,12 +26,12 @@ class Format(StrEnum):
     """How verdicts are printed."""
 
     TABLE = "table"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    PARQUET = "parquet"
+    NDJSON = ExportFormat.NDJSON.value
+    CSV = ExportFormat.CSV.value
+    PARQUET = ExportFormat.PARQUET.value
 
 
-def printable(chosen: Format) -> Format:
+def check_printable(chosen: Format) -> Format:
     """Return the format; raises UsageError for one that a terminal cannot show."""
     if chosen is Format.PARQUET and sys.stdout.isatty():
         raise UsageError(
@@ -38,10 +40,10 @@ def printable(chosen: Format) -> Format:
     return chosen
 
 
-FormatOption = Annotated[Format, typer.Option(help="How to print verdicts.", callback=printable)]
+FormatOption = Annotated[Format, typer.Option(help="How to print verdicts.", callback=check_printable)]
 
 
-def writer(chosen: Format) -> VerdictWriter:
+def open_writer(chosen: Format) -> VerdictWriter:
     """Return the writer of this format, on what is standard output at the moment."""
     if chosen is Format.PARQUET:
         return ParquetWriter(sys.stdout.buffer)
@@ -70,21 +72,21 @@ class TableWriter:
         self._here = f"{Path.cwd()}/"
         self._row("OUTCOME", "P(STEGO)", "METHOD", "BIT ORDER", "IMAGE", "MESSAGE OR REASON", style="bold")
 
-    def write(self, verdicts: Iterable[Record]) -> None:
+    def write(self, verdicts: Iterable[Verdict]) -> None:
         """Print these verdicts now."""
         for verdict in verdicts:
-            probability = verdict["stego_probability"]
-            outcome = verdict["outcome"]
-            reason = verdict["extracted_message"] or ""
-            if outcome == "error":
-                reason = f"{verdict['error_code']}: {verdict['error_detail']}"
+            probability = verdict.stego_probability
+            outcome = verdict.outcome
+            reason = verdict.extracted_message or ""
+            if outcome is Outcome.ERROR:
+                reason = f"{verdict.error_code}: {verdict.error_detail}"
             self._row(
                 outcome,
                 "" if probability is None else f"{probability:.4f}",
-                verdict["stego_type"] or "",
-                verdict["bit_order"] or "",
-                shortened(visible(display_name(verdict["uri"]).removeprefix(self._here)), NAME_WIDTH),
-                visible(reason),
+                verdict.stego_type or "",
+                verdict.bit_order or "",
+                shorten(escape(display_name(verdict.uri).removeprefix(self._here)), NAME_WIDTH),
+                escape(reason),
                 style=STYLES[outcome],
             )
 
@@ -99,7 +101,7 @@ class TableWriter:
         self._console.print(line)
 
 
-def visible(text: str) -> str:
+def escape(text: str) -> str:
     """Return the text with control characters, odd spaces and broken surrogates as escapes, on one line."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
@@ -107,12 +109,12 @@ def visible(text: str) -> str:
     )
 
 
-def shortened(name: str, width: int) -> str:
+def shorten(name: str, width: int) -> str:
     """Return the end of a long name, which tells more than its start."""
     return name if len(name) <= width else "…" + name[1 - width :]
 
 
-def summary(job: JobStatus) -> str:
+def summarise_job(job: Job) -> str:
     """Return the job in one line: images, stego, errors and images a minute."""
     counts = f"{plural(job.finished, 'image')}: {job.clean} clean, {job.stego} stego, {plural(job.error, 'error')}"
     if not (job.started_at and job.finished_at) or job.finished_at <= job.started_at:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from storage.jobs import JobStatus
+from starlight_vocabulary.job import Job
 
 
 class RateColumn(ProgressColumn):
@@ -26,7 +26,7 @@ class JobProgress:
         self._progress = progress
         self._task = progress.add_task("starting", total=total, found="")
 
-    def show(self, job: JobStatus) -> None:
+    def show(self, job: Job) -> None:
         """Show where the job stands."""
         found = f"{job.stego} stego, {job.error} errors"
         doing = "scanning" if job.finished else "starting"

@@ -15,13 +15,14 @@ import typer
 
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.expansion import Sources
+from starlight_vocabulary.job import Job, JobOptions
+from starlight_vocabulary.verdict import Verdict
 from storage.blobs import Blobs
-from storage.jobs import JobStatus
 from storage.settings import Settings, settings
-from storage.verdicts import Record, VerdictFilter
+from storage.verdicts import VerdictFilter
 
 if TYPE_CHECKING:
-    from producer.client import Job, Starlight
+    from producer.client import Starlight
     from producer.client.calls import Filters, Options
 
 Server = Annotated[
@@ -40,23 +41,23 @@ class Remote:
     def __init__(self, client: "Starlight") -> None:
         self._client = client
 
-    def job(self, job_id: str) -> JobStatus:
+    def job(self, job_id: str) -> Job:
         """Return the job."""
-        return _status(self._client.job(job_id))
+        return self._client.job(job_id)
 
-    def jobs(self, limit: int) -> list[JobStatus]:
+    def jobs(self, limit: int) -> list[Job]:
         """Return the newest jobs, newest first."""
-        return [_status(job) for job in islice(self._client.jobs(), limit)]
+        return list(islice(self._client.jobs(), limit))
 
-    def wait(self, job_id: str, show: Callable[[JobStatus], object]) -> JobStatus:
+    def wait(self, job_id: str, show: Callable[[Job], object]) -> Job:
         """Return the job once it has ended, showing it whenever it changed."""
-        return _status(self._client.wait(job_id, progress=lambda job: show(_status(job))))
+        return self._client.wait(job_id, progress=show)
 
     def cancel(self, job_id: str) -> int:
         """Cancel the job; return how many images will not be scanned."""
         return self._client.cancel(job_id).cancelled
 
-    def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Record]:
+    def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Verdict]:
         """Yield what is found."""
         # The command has checked them.
         filters = cast(
@@ -70,12 +71,13 @@ class Remote:
             },
         )
         found = self._client.verdicts(wanted.job_id, **filters) if wanted.job_id else self._client.find(**filters)
-        for verdict in islice(found, limit):
-            yield verdict.model_dump(mode="json")
+        yield from islice(found, limit)
 
-    def submit(self, paths: list[str], *, null: bool, idempotency_key: str | None, options: "Options") -> JobStatus:
+    def submit(self, paths: list[str], options: JobOptions, *, null: bool) -> Job:
         """Submit addresses, or the files that paths name; archives are unpacked here."""
         configured = settings()
+        sent = cast("Options", {name: getattr(options, name) for name in ("name", "priority", "threshold", "webhook")})
+        key = options.idempotency_key
         with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
             blobs = Blobs(Path(folder).as_uri())
             sources = Sources(blobs, configured)
@@ -85,10 +87,10 @@ class Remote:
                 raise UsageError("there is no image to scan")
             rest = _of_one_kind(first, references)
             if not _is_local(first):
-                return _status(self._client.submit(rest, idempotency_key=idempotency_key, **options))
+                return self._client.submit(rest, idempotency_key=key, **sent)
             with tempfile.TemporaryFile() as archive:
                 _pack(rest, blobs, configured, archive)
-                return _status(self._client.upload_archive(archive, idempotency_key=idempotency_key, **options))
+                return self._client.upload_archive(archive, idempotency_key=key, **sent)
 
 
 @contextmanager
@@ -110,11 +112,6 @@ def remote(server: str, key: str | None) -> Iterator[Remote]:
         raise UsageError(f"{server} refuses: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UsageError(f"{server} cannot be asked: {error}") from error
-
-
-def _status(job: "Job") -> JobStatus:
-    fields = {name: getattr(job, name) for name in JobStatus.__dataclass_fields__}
-    return JobStatus(**fields)
 
 
 def _is_local(reference: str) -> bool:

@@ -1,4 +1,4 @@
-"""What every subcommand needs: the servers, the database at its newest schema, and ids that people type."""
+"""What every subcommand needs: the servers, a database whose schema fits, and ids that people type."""
 
 import sys
 import uuid
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from storage.database import connect, upgrade
+from storage.database import connect
 from storage.embedded.servers import Servers, servers
+from storage.schema_version import check_schema, upgrade_schema
 from storage.settings import Settings, settings
-from storage.workers import live_workers
+from storage.workers import list_live_workers
 
 
 class UsageError(Exception):
@@ -32,13 +33,20 @@ class Session:
 
 
 @contextmanager
-def session() -> Iterator[Session]:
-    """Yield a session on the configured servers, or on embedded ones, which stop with their last user."""
+def session(*, upgrade: bool = False) -> Iterator[Session]:
+    """Yield a session on the configured servers, or on embedded ones, which stop with their last user.
+
+    Embedded servers are ours: their schema is brought up to date. Others' is left as it is unless `upgrade` is asked
+    for. Raises SchemaError where it does not fit this code.
+    """
     configured = settings()
     with servers(configured) as addresses:
         engine = connect(addresses.database_url, application="starlight command")
         try:
-            upgrade(engine)
+            if upgrade or configured.database_url is None:
+                upgrade_schema(engine)
+            else:
+                check_schema(engine)
             yield Session(configured, addresses, engine)
         except BrokenPipeError as error:
             raise OutputClosedError from error
@@ -48,7 +56,7 @@ def session() -> Iterator[Session]:
 
 def warn_without_workers(current: Session) -> None:
     """Tell a person who would wait for nothing."""
-    if not live_workers(current.engine, current.settings.lease_s):
+    if not list_live_workers(current.engine, current.settings.lease_s):
         print("no worker is alive on these servers: the job waits until one starts (`starlight up`)", file=sys.stderr)
 
 

@@ -7,11 +7,11 @@ for verdict in starlight.verdicts(job.id, outcome="stego"):
 print(verdict.uri, verdict.extracted_message)
 """
 
-from producer.api.reports import Job
-from producer.api.routes.statistics import Statistics
-from producer.api.routes.verdicts import Verdict
 from producer.client.asynchronous import AsyncStarlight
 from producer.client.calls import RefusedError
 from producer.client.synchronous import Starlight
+from starlight_vocabulary.answers import JobReport as Job
+from starlight_vocabulary.answers import Statistics
+from starlight_vocabulary.verdict import Verdict
 
 __all__ = ["AsyncStarlight", "Job", "RefusedError", "Starlight", "Statistics", "Verdict"]

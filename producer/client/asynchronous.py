@@ -10,11 +10,12 @@ import httpx
 from anyio import to_thread
 from httpx_sse import aconnect_sse
 
-from producer.api.reports import Cancelled, Job
-from producer.api.routes.statistics import Statistics
-from producer.api.routes.verdicts import Verdict, VerdictPage
 from producer.client import calls
 from producer.client.calls import LOST, TIMEOUT, TRIES, Call, Filters, JobId, Options, checked, pause, pause_after
+from starlight_vocabulary.answers import Cancellation as Cancelled
+from starlight_vocabulary.answers import JobReport as Job
+from starlight_vocabulary.answers import Statistics, VerdictPage
+from starlight_vocabulary.verdict import Verdict
 
 T = TypeVar("T")
 

@@ -12,16 +12,19 @@ from datetime import datetime
 from typing import IO, Any, Generic, TypedDict, TypeVar
 
 import httpx
-from pydantic import BaseModel
 
-from producer.api.reports import Cancelled, Job, Jobs, Priority
-from producer.api.routes.statistics import Statistics
-from producer.api.routes.verdicts import Method, Outcome, Verdict, VerdictPage
-from producer.api.uploads import NDJSON
 from producer.sources.folders import files_below
+from starlight_vocabulary.answers import Cancellation as Cancelled
+from starlight_vocabulary.answers import JobPage as Jobs
+from starlight_vocabulary.answers import JobReport as Job
+from starlight_vocabulary.answers import Statistics, VerdictPage
+from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.records import from_json
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Method, Outcome, Priority
 
 T = TypeVar("T")
-Answer = TypeVar("Answer", bound=BaseModel)
+Answer = TypeVar("Answer", Job, Jobs, Cancelled, VerdictPage, Statistics)
 JobId = uuid.UUID | str
 
 TRIES = 6
@@ -113,7 +116,7 @@ def looks() -> Iterator[float]:
 def submitting(references: Iterable[str], key: str | None, options: Options) -> Call[Job]:
     """Submit a job of references."""
     lines = "".join(json.dumps(reference) + "\n" for reference in references)
-    return _submitting(lines.encode("ascii"), NDJSON, key, options)
+    return _submitting(lines.encode("ascii"), ExportFormat.NDJSON.media_type, key, options)
 
 
 def uploading(archive: IO[bytes], key: str | None, options: Options) -> Call[Job]:
@@ -170,9 +173,9 @@ def figures() -> Call[Statistics]:
 def happened(event: str, data: str) -> Job | Verdict | None:
     """Return what a server-sent event tells, None where it is of another kind."""
     if event == "verdict":
-        return Verdict.model_validate_json(data)
+        return from_json(Verdict, json.loads(data))
     if event in ("progress", "done"):
-        return Job.model_validate_json(data)
+        return from_json(Job, json.loads(data))
     return None
 
 
@@ -199,7 +202,7 @@ def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
 
 
 def _as(model: type[Answer]) -> Callable[[httpx.Response], Answer]:
-    return lambda response: model.model_validate_json(response.content)
+    return lambda response: from_json(model, response.json())
 
 
 def _page(filters: Filters) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from starlight_vocabulary.words import Priority
 from storage.broker import count_messages, queue_for
-from storage.chunks import count_in_flight, pick_chunks, recover_lost_chunk, unclaimed_chunks
-from storage.database import FINISHED, SUBMITTED, notifications, passes
+from storage.database import FINISHED, SUBMITTED, listen, may_succeed_later
+from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.outages import POSTGRESQL, REDIS, Patience
-from storage.schema import PRIORITIES
 from storage.settings import Settings
-from storage.workers import live_workers
+from storage.workers import list_live_workers
 from worker.app import SCAN_CHUNK, app
 
 # After so many leases a claimed-by-nobody chunk is published again even where Redis seems to hold its message.
@@ -28,16 +28,16 @@ STALE_LEASES = 10
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[uuid.UUID, str], None]
+Publish = Callable[[uuid.UUID, Priority], None]
 
 
-def publish(chunk_id: uuid.UUID, priority: str) -> None:
+def publish(chunk_id: uuid.UUID, priority: Priority) -> None:
     """Send the chunk's id to the workers, as a Celery task."""
     app.send_task(SCAN_CHUNK, args=[str(chunk_id)], queue=queue_for(priority), retry=False)
 
 
 class Dispatcher:
-    """One dispatcher; `round` does all there is to do now, `run` does rounds for ever."""
+    """One dispatcher; `do_round` does all there is to do now, `run` does rounds for ever."""
 
     def __init__(self, engine: Engine, broker: "redis.Redis", settings: Settings, publish: Publish = publish) -> None:
         self._engine = engine
@@ -48,26 +48,26 @@ class Dispatcher:
     def run(self) -> None:
         """Do a round whenever something is submitted or finished, and at every interval, waiting out lost servers."""
         with Patience(POSTGRESQL) as database, Patience(REDIS) as broker:
-            for _ in notifications(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
+            for _ in listen(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
                 try:
-                    self.round()
+                    self.do_round()
                 except (redis.RedisError, BrokerError) as error:
-                    broker.wait(error)
+                    broker.wait_after(error)
                 except DBAPIError as error:
-                    if not passes(error):
+                    if not may_succeed_later(error):
                         raise
-                    database.wait(error.orig or error)
+                    database.wait_after(error.orig or error)
                 else:
-                    database.over()
-                    broker.over()
+                    database.note_success()
+                    broker.note_success()
 
-    def round(self) -> None:
+    def do_round(self) -> None:
         """Recover lost chunks, publish again what has no message, and fill the window."""
         while recover_lost_chunk(self._engine, self._settings.max_losses, self._settings.lease_s):
             log.warning("the lease of a chunk ran out; it goes back to the queue, or is split")
         self._republish()
-        window = self._settings.dispatch_window * max(1, len(live_workers(self._engine, self._settings.lease_s)))
-        for priority in PRIORITIES:
+        window = self._settings.dispatch_window * max(1, len(list_live_workers(self._engine, self._settings.lease_s)))
+        for priority in Priority:
             for chunk_id in pick_chunks(self._engine, priority, window):
                 self._publish(chunk_id, priority)
 
@@ -76,6 +76,6 @@ class Dispatcher:
         messages = sum(count_messages(self._broker).values())
         missing = messages < count_in_flight(self._engine)
         age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
-        for chunk_id, priority in unclaimed_chunks(self._engine, age):
+        for chunk_id, priority in redate_unclaimed(self._engine, age):
             log.warning("chunk %s was dispatched, but its message seems lost; publishing it again", chunk_id)
             self._publish(chunk_id, priority)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, cast
 
-TAR_SUFFIXES = (b".tar", b".tar.gz", b".tgz", b".tar.bz2", b".tbz2", b".tar.xz", b".txz")
-ZIP_SUFFIXES = (b".zip",)
+from starlight_vocabulary.formats import ArchiveFormat
+
+ZIP_SUFFIXES = tuple(suffix.encode() for suffix in ArchiveFormat.ZIP.suffixes)
+SUFFIXES = tuple(suffix.encode() for each in ArchiveFormat for suffix in each.suffixes)
 DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
     b"\x1f\x8b": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
     b"BZh": lambda stream: cast(IO[bytes], bz2.BZ2File(stream)),
@@ -42,7 +44,7 @@ class Member:
 
 def is_archive(name: bytes) -> bool:
     """Whether a file of this name is taken for an archive."""
-    return name.lower().endswith(ZIP_SUFFIXES + TAR_SUFFIXES)
+    return name.lower().endswith(SUFFIXES)
 
 
 def unpack(path: bytes, *, max_members: int, max_bytes: int, max_member_bytes: int) -> Iterator[Member]:
@@ -73,7 +75,7 @@ class Bounds:
             )
 
 
-class Sips:
+class BoundedReads:
     """A stream of which at most `most` bytes are read at once: headers that announce more are not read into memory."""
 
     def __init__(self, stream: IO[bytes], most: int) -> None:
@@ -96,7 +98,9 @@ def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
         # pathlib cannot hold bytes
         with (
             open(path, "rb") as stream,  # noqa: PTH123
-            zipfile.ZipFile(Sips(stream, max(limit, MAX_HEADER_BYTES, bounds.max_members * ENTRY_BYTES))) as archive,
+            zipfile.ZipFile(
+                BoundedReads(stream, max(limit, MAX_HEADER_BYTES, bounds.max_members * ENTRY_BYTES))
+            ) as archive,
         ):
             for entry in archive.infolist():
                 bounds.count(min(entry.file_size, limit))
@@ -111,8 +115,10 @@ def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
     try:
         with (
             open(path, "rb") as file,  # noqa: PTH123
-            _decompressed(file) as stream,
-            tarfile.open(fileobj=cast(IO[bytes], Sips(stream, max(limit, MAX_HEADER_BYTES))), mode="r:") as archive,
+            _decompress(file) as stream,
+            tarfile.open(
+                fileobj=cast(IO[bytes], BoundedReads(stream, max(limit, MAX_HEADER_BYTES))), mode="r:"
+            ) as archive,
         ):
             compressed = stream is not file
             unpacked = 0
@@ -130,7 +136,7 @@ def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
         yield Member(None, None)
 
 
-def _decompressed(file: IO[bytes]) -> IO[bytes]:
+def _decompress(file: IO[bytes]) -> IO[bytes]:
     """Return the stream as it is before its compression, known by its first bytes, whatever the file's name."""
     start = file.read(max(map(len, DECOMPRESSORS)))
     file.seek(0)

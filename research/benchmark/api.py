@@ -15,7 +15,8 @@ import numpy as np
 
 from producer.stack import Stack, api
 from research.benchmark.stage import POLL_S, Stage
-from storage.database import FINISHED, notifications
+from starlight_vocabulary.words import Outcome
+from storage.database import FINISHED, listen
 from storage.embedded.ports import free_port
 from storage.figures import take_figures
 from storage.jobs import cancel_job
@@ -118,9 +119,9 @@ async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], c
         writer.close()
 
     await asyncio.gather(*(send() for _ in range(SENDERS)))
-    for _ in notifications(stage.engine, (FINISHED,), POLL_S):
+    for _ in listen(stage.engine, (FINISHED,), POLL_S):
         finished = take_figures(stage.engine).outcomes
-        assert not finished["error"]
+        assert not finished[Outcome.ERROR]
         if sum(finished.values()) == count:
             break
     return {

@@ -13,6 +13,7 @@ from research.benchmark.stage import Stage
 from storage.blobs import Blobs
 from worker.devices import Device
 from worker.scanning.budget import Budget
+from worker.scanning.content import ContentReader
 from worker.scanning.decoding import Decoder
 from worker.scanning.loading import Loader
 from worker.v4.card import DEFAULT_MODEL
@@ -43,7 +44,8 @@ def measure_costs(stage: Stage, devices: Sequence[Device], uris: Sequence[str], 
 
 def _stages(stage: Stage, device: Device, uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
     torch.set_num_threads(1)
-    loader = Loader(Blobs(stage.settings.blobs()), stage.settings.max_image_bytes)
+    loader = Loader(Blobs(stage.settings.blobs()))
+    reader = ContentReader(stage.settings.max_image_bytes, Budget(stage.settings.large_images_bytes))
     decoder = Decoder(stage.settings.max_image_pixels, Budget(stage.settings.decode_budget_bytes))
     detector = Detector.load(DEFAULT_MODEL, device.torch_name)
     spent: dict[str, list[float]] = {}
@@ -52,12 +54,14 @@ def _stages(stage: Stage, device: Device, uris: Sequence[str], rounds: int) -> d
         planes: list[Planes] = []
         for uri in uris:
             with clock.counting("load"):
-                data = loader.load(uri)
+                content = loader.load(uri, reader)
+            content.release()
+            data = content.data
             with clock.counting("hash"):
                 hashlib.sha256(data).digest()
-            with clock.counting("decode"), decoder.decoded(data):
+            with clock.counting("decode"), decoder.decode(data):
                 pass
-            with decoder.decoded(data) as image, clock.counting("planes"):
+            with decoder.decode(data) as image, clock.counting("planes"):
                 planes.append(extract_planes(image, data))
         with torch.inference_mode():
             for start in range(0, len(planes), BATCH):

@@ -5,6 +5,7 @@ import torch
 from storage.blobs import Blobs
 from storage.settings import Settings
 from worker.scanning.budget import Budget
+from worker.scanning.content import ContentReader
 from worker.scanning.decoding import Decoder
 from worker.scanning.loading import Loader
 from worker.v4.card import DEFAULT_MODEL
@@ -17,19 +18,25 @@ class FileByFile:
 
     def __init__(self, settings: Settings, torch_name: str | None) -> None:
         torch.set_num_threads(1)
-        self._loader = Loader(Blobs(settings.blobs()), settings.max_image_bytes)
+        self._loader = Loader(Blobs(settings.blobs()))
+        self._reader = ContentReader(settings.max_image_bytes, Budget(settings.max_image_bytes))
         self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
         self._detector = Detector.load(DEFAULT_MODEL, torch_name) if torch_name else None
 
     def decode(self, uri: str) -> None:
         """Load and decode."""
-        with self._decoder.decoded(self._loader.load(uri)):
+        with self._decoder.decode(self._load(uri)):
             pass
+
+    def _load(self, uri: str) -> bytes:
+        content = self._loader.load(uri, self._reader)
+        content.release()
+        return content.data
 
     def scan(self, uri: str) -> float:
         """Return the stego probability."""
         assert self._detector is not None
-        data = self._loader.load(uri)
-        with self._decoder.decoded(data) as image:
+        data = self._load(uri)
+        with self._decoder.decode(data) as image:
             planes = extract_planes(image, data)
         return self._detector.score([planes])[0].stego_probability

@@ -11,11 +11,14 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from producer.stack import Stack, dispatcher, workers
-from storage.database import FINISHED, connect, notifications, upgrade
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import Priority
+from storage.database import FINISHED, connect, listen
 from storage.embedded.servers import Servers, servers
 from storage.jobs import get_job, submit_job
+from storage.schema_version import upgrade_schema
 from storage.settings import Settings
-from storage.workers import live_workers
+from storage.workers import list_live_workers
 from worker.devices import Device
 
 POLL_S = 0.05
@@ -41,21 +44,25 @@ class Stage:
         environment = {**self.environment, "STARLIGHT_REUSE": str(reuse)}
         with Stack([dispatcher(), *workers(devices)], environment, self.settings.data_dir / "logs"):
             deadline = time.monotonic() + WORKER_START_S
-            while len(live_workers(self.engine, self.settings.lease_s)) < len(devices):
+            while len(list_live_workers(self.engine, self.settings.lease_s)) < len(devices):
                 if time.monotonic() > deadline:
                     sys.exit(f"bench: no worker within {WORKER_START_S} s; see {self.settings.data_dir / 'logs'}")
                 time.sleep(POLL_S)
             yield
 
-    def submit(self, uris: Sequence[str], priority: str = "bulk", submitter: str = "bench") -> uuid.UUID:
+    def submit(self, uris: Sequence[str], priority: Priority = Priority.BULK, submitter: str = "bench") -> uuid.UUID:
         """Submit a job."""
         return submit_job(
-            self.engine, uris, submitter=submitter, priority=priority, chunk_size=self.settings.chunk_size
+            self.engine,
+            uris,
+            JobOptions(priority=priority),
+            submitter=submitter,
+            chunk_size=self.settings.chunk_size,
         ).job_id
 
     def finish(self, job_id: uuid.UUID, images: int | None = None) -> None:
         """Return when all verdicts of a job are stored, or so many of them; ends the program if any is an error."""
-        for _ in notifications(self.engine, (FINISHED,), POLL_S):
+        for _ in listen(self.engine, (FINISHED,), POLL_S):
             job = get_job(self.engine, job_id)
             assert job is not None
             if job.error:
@@ -75,7 +82,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     settings = Settings(data_dir=folder / "data", database_url=None, redis_url=None)
     with servers(settings) as addresses:
         engine = connect(addresses.database_url)
-        upgrade(engine)
+        upgrade_schema(engine)
         try:
             yield Stage(engine, settings, addresses)
         finally:

@@ -22,7 +22,7 @@ from research.benchmark.per_image import celery_per_image
 from research.benchmark.stage import Stage
 from storage.settings import Settings, usable_cores
 from worker.devices import Device
-from worker.scanning.pipeline import Scanner
+from worker.scanning.pipeline import Pipeline
 from worker.tuning import scan_in_chunks
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
@@ -87,13 +87,14 @@ def in_process(settings: Settings, device: Device) -> Iterator[Way]:
     """Yield the same pipeline, called directly in threads of this process: no queue, no database."""
     device.pin(os.environ)
     torch.set_num_threads(settings.torch_threads)
-    scanner = Scanner(Detector.load(DEFAULT_MODEL, device.torch_name), 0, settings)
+    pipeline = Pipeline(Detector.load(DEFAULT_MODEL, device.torch_name), 0, settings)
+    pipeline.start()
 
     def scan(uris: Sequence[str]) -> None:
-        assert all(verdict.outcome != "error" for verdict in scan_in_chunks(scanner, settings, uris))
+        assert all(verdict.outcome != "error" for verdict in scan_in_chunks(pipeline, settings, uris))
 
     yield scan
-    scanner.close()
+    pipeline.stop()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from research.benchmark.stage import Stage
+from starlight_vocabulary.words import Priority
 
 # How a process of its own submits, so that its memory is its alone.
 SUBMIT = """
@@ -81,6 +82,6 @@ def _lone_images(stage: Stage, uris: Sequence[str], count: int) -> list[float]:
     took = []
     for number in range(count):
         started = time.perf_counter()
-        stage.finish(stage.submit([uris[number % len(uris)]], priority="interactive", submitter="one person"))
+        stage.finish(stage.submit([uris[number % len(uris)]], priority=Priority.INTERACTIVE, submitter="one person"))
         took.append(1000 * (time.perf_counter() - started))
     return took

@@ -20,8 +20,8 @@ from research.chaos.faults import FAULTS, PAUSE_S, schedule
 from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
 from research.chaos.stage import Member, Stage, running_stage
 from research.chaos.watching import Recoveries, finished_images
+from storage.audits import audit_jobs
 from storage.embedded.postgres import EmbeddedServerError
-from storage.jobs import audit_jobs
 
 LOOK_EVERY_S = 0.2
 SETTLE_S = 180.0

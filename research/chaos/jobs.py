@@ -10,7 +10,9 @@ from sqlalchemy import Engine
 
 from research.chaos.poison import poison
 from research.stego.drawn import draw_picture
-from storage.database import patiently
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import Priority
+from storage.database import wait_out_outages
 from storage.jobs import submit_job
 
 Rng = np.random.Generator
@@ -27,17 +29,16 @@ class PlannedJob:
     key: str
     references: list[str]
     submitter: str
-    priority: str
+    priority: Priority
 
     def submit(self, engine: Engine) -> None:
         """Submit the job, again and again under its key while the database is away."""
-        patiently(
+        wait_out_outages(
             lambda: submit_job(
                 engine,
                 self.references,
+                JobOptions(priority=self.priority, idempotency_key=self.key),
                 submitter=self.submitter,
-                idempotency_key=self.key,
-                priority=self.priority,
             )
         )
 
@@ -72,6 +73,6 @@ def plan_jobs(harmless: list[str], deadly: list[str], images: int, rng: Rng) -> 
             key=f"chaos-{planned}",
             references=references,
             submitter=str(rng.choice(SUBMITTERS)),
-            priority="interactive" if rng.random() < 0.2 else "bulk",
+            priority=Priority.INTERACTIVE if rng.random() < 0.2 else Priority.BULK,
         )
         planned += size

@@ -12,8 +12,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from research.chaos.poison import poisoned_environment
-from storage.database import connect, upgrade
+from storage.database import connect
 from storage.embedded.servers import EmbeddedServers, Servers
+from storage.schema_version import upgrade_schema
 
 LEASE_S = 3.0
 WORKERS = ("cpu0", "cpu1")
@@ -89,7 +90,7 @@ def running_stage(folder: Path) -> Iterator[Stage]:
     database_url, redis_url = embedded.attach()
     servers = Servers(database_url or "", redis_url or "", embedded)
     engine = connect(servers.database_url, application="chaos")
-    upgrade(engine)
+    upgrade_schema(engine)
     stage = Stage(folder, embedded, servers, engine)
     environment = {
         **os.environ,

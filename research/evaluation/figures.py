@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from worker.v4.methods import METHODS
+from starlight_vocabulary.words import METHODS
 
 Report = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from research.evaluation.intervals import calibration, clopper_pearson
 from research.evaluation.trials import Trial
+from starlight_vocabulary.words import METHODS
 from worker.v4.card import ModelCard
-from worker.v4.methods import METHODS
 
 TARGET_RATE: Final = 0.0007
 """False positives that a threshold is chosen for, as a share of clean images."""

@@ -17,9 +17,9 @@ from research.stego.covers import adapt, upper_left
 from research.stego.embed import capacity
 from research.stego.payloads import draw_binary, draw_text
 from research.stego.samples import Sample, draw_negative, make_pair
+from starlight_vocabulary.words import METHODS
 from worker.v4.detector import Detector, Score
 from worker.v4.extraction import payload_bytes
-from worker.v4.methods import METHODS
 from worker.v4.planes import Planes, extract_planes
 
 Rng = np.random.Generator

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.v4.exif import CHARSETS, USER_COMMENT
-from worker.v4.methods import ALPHA_PREFIX
+from worker.v4.extraction import ALPHA_PREFIX
 
 _EXIF_IFD = 0x8769
 

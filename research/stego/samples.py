@@ -22,8 +22,8 @@ from research.stego.embed import (
 from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossless
 from research.stego.metadata import draw_exif, draw_tags, draw_trailing
 from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
+from starlight_vocabulary.words import METHODS
 from worker.v4.containers import trailing
-from worker.v4.methods import METHODS
 
 Rng = np.random.Generator
 

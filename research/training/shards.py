@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from research.stego.corpus import Corpus, find_images, open_image
 from research.stego.samples import Sample, SampleSource
-from worker.v4.methods import BIT_ORDERS, METHODS
+from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.planes import Planes, extract_planes
 
 CLEAN: Final = -1

@@ -24,10 +24,10 @@ def test_dispatcher_and_worker_started_alone_on_embedded_servers_scan_a_job(data
         assert process.wait(60) == 130
 
 
-def test_a_worker_that_cannot_start_ends(tmp_path: Path) -> None:
+def test_a_worker_without_a_model_ends(tmp_path: Path, database_url: str, redis_url: str) -> None:
     settings = {
-        "database_url": "postgresql://nobody@127.0.0.1:1/none",
-        "redis_url": "redis://127.0.0.1:1/0",
+        "database_url": database_url,
+        "redis_url": redis_url,
         "model_dir": tmp_path,
         "device": "cpu0",
     }

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import pytest
 
 from research.stego.embed import embed_raw
-from storage.verdicts import RECORD_KEYS
+from starlight_vocabulary.verdict import VERDICT_KEYS
 from tests.kit.command import STARLIGHT, make_environment, read_records, run_starlight
 from tests.kit.inputs import MESSAGE, fill_hostile_folder, make_stego_files
 from tests.kit.pictures import draw_grained, encode
@@ -35,7 +35,7 @@ def test_a_folder_goes_in_and_every_image_comes_out_as_one_verdict(data_dir: Pat
         expected
     )
     assert [each["ordinal"] for each in found] == list(range(len(expected)))
-    assert all(tuple(each) == RECORD_KEYS for each in found)
+    assert all(tuple(each) == VERDICT_KEYS for each in found)
     (job_id,) = {each["job_id"] for each in found}
     audit = run_starlight("audit", job_id, settings={"data_dir": data_dir})
     assert (audit.returncode, audit.stdout) == (
@@ -75,7 +75,7 @@ def test_archives_lists_globs_and_clean_images(stack: RunningStack, tmp_path: Pa
 
     assert run.returncode == ALL_CLEAN, run.stderr
     rows = list(csv.DictReader(StringIO(run.stdout)))
-    assert tuple(rows[0]) == RECORD_KEYS
+    assert tuple(rows[0]) == VERDICT_KEYS
     assert [row["uri"].rpartition("/")[2] for row in rows] == ["a.jpg", "b.jpg", "z.jpg", "t.jpg", "a.jpg", "b.jpg"]
     assert Counter(row["sha256"] for row in rows).most_common() == [(rows[0]["sha256"], 6)]
 

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from producer.following import Follower
+from starlight_vocabulary.words import Outcome
 from storage.jobs import submit_job
-from storage.schema import OUTCOMES
 from tests.kit.command import run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode
@@ -47,13 +47,13 @@ def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_p
     found: list[tuple[int, str]] = []
 
     for update in follower.updates():
-        found.extend((verdict["ordinal"], verdict["outcome"]) for verdict in update.verdicts)
+        found.extend((verdict.ordinal, verdict.outcome) for verdict in update.verdicts)
         if found and workers:
             os.kill(workers.pop(), signal.SIGKILL)
             assert update.job.finished < update.job.total, "killed too late to prove anything"
 
     assert sorted(ordinal for ordinal, _ in found) == list(range(3000))
-    assert Counter(outcome for _, outcome in found) == dict.fromkeys(OUTCOMES, 1000)
+    assert Counter(outcome for _, outcome in found) == dict.fromkeys(Outcome, 1000)
     audit = run_starlight("audit", str(submission.job_id), settings=stack.settings)
     assert audit.returncode == 0, audit.stdout
     assert "3000 references, 3000 verdicts, 0 missing, 0 double" in audit.stdout

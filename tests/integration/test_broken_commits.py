@@ -6,9 +6,12 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from storage.chunks import pick_chunks
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import Priority
+from storage.audits import audit_jobs
 from storage.database import connect
-from storage.jobs import audit_jobs, get_job, list_jobs, submit_job
+from storage.dispatch import pick_chunks
+from storage.jobs import get_job, list_jobs, submit_job
 from storage.settings import Settings
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.wire import Wire, open_wire_to
@@ -35,8 +38,9 @@ def test_a_scan_whose_commit_is_cut_stores_each_verdict_once_and_loses_nothing(
     engine: Engine, wire: Wire, wired: Engine, configured: Settings, commit: int, heard: bool
 ) -> None:
     process = WorkerProcess(wired, configured, name="cpu0@here", device=CARD.name, detector=HeldDetector())
+    process.start()
     job_id = submit_job(engine, ["file:///nothing", "file:///nowhere"], submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, "bulk", 10)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
 
     wire.break_at(commit, heard=heard)
     process.scan_chunk(chunk)
@@ -46,7 +50,7 @@ def test_a_scan_whose_commit_is_cut_stores_each_verdict_once_and_loses_nothing(
     assert next(audit_jobs(engine, [job_id])).exact
     with engine.connect() as connection:
         assert connection.execute(text("SELECT losses FROM chunks")).scalar_one() == 0
-    process.close()
+    process.stop()
 
 
 @pytest.mark.parametrize("heard", [False, True])
@@ -55,10 +59,10 @@ def test_a_submission_whose_commit_is_cut_fails_and_may_be_made_again_under_its_
 ) -> None:
     wire.break_at(0, heard=heard)
     with pytest.raises(OperationalError):
-        submit_job(wired, ["file:///a"], submitter="ann", idempotency_key="k")
+        submit_job(wired, ["file:///a"], JobOptions(idempotency_key="k"), submitter="ann")
     assert wire.broken == 1
 
-    again = submit_job(wired, ["file:///a"], submitter="ann", idempotency_key="k")
+    again = submit_job(wired, ["file:///a"], JobOptions(idempotency_key="k"), submitter="ann")
 
     assert [job.id for job in list_jobs(engine)] == [again.job_id]
     assert again.created is not heard

@@ -9,16 +9,11 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from storage.chunks import (
-    abandon_chunk,
-    claim_chunk,
-    finish_chunk,
-    pick_chunks,
-    recover_lost_chunk,
-    renew_leases,
-    unclaimed_chunks,
-)
-from storage.jobs import audit_jobs, cancel_job, get_job
+from starlight_vocabulary.words import Outcome, Priority
+from storage.audits import audit_jobs
+from storage.chunks import claim_chunk, finish_chunk, lose_chunk, renew_leases
+from storage.dispatch import pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.jobs import cancel_job, get_job
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.rows import (
     LEASE_S,
@@ -38,7 +33,7 @@ def test_of_eight_claimants_exactly_one_gets_the_chunk(engine: Engine) -> None:
     # The long form: CLAIMS=10000 scripts/test tests/integration/test_chunks.py -k eight
     times = int(os.environ.get("CLAIMS", "200"))
     submit_job_of(engine, times, chunk_size=1)
-    chunks = pick_chunks(engine, "bulk", times)
+    chunks = pick_chunks(engine, Priority.BULK, times)
     assert len(chunks) == times
 
     with ThreadPoolExecutor(8) as pool:
@@ -64,9 +59,9 @@ def test_a_worker_that_only_seemed_dead_stores_nothing(engine: Engine) -> None:
     assert recover_lost_chunk(engine, 3, NO_LEASE)
     (claim,) = claim_waiting_chunks(engine, "cpu1")
 
-    assert not finish_chunk(engine, zombie, make_verdicts(engine, zombie, "stego"))
+    assert not finish_chunk(engine, zombie, make_verdicts(engine, zombie, Outcome.STEGO))
     assert finish_chunk(engine, claim, make_verdicts(engine, claim))
-    assert not finish_chunk(engine, zombie, make_verdicts(engine, zombie, "stego"))
+    assert not finish_chunk(engine, zombie, make_verdicts(engine, zombie, Outcome.STEGO))
 
     job = get_job(engine, job_id)
     assert (job.clean, job.stego) == (4, 0)
@@ -113,7 +108,7 @@ def test_leases_are_renewed_by_their_holder(engine: Engine) -> None:
 
 def test_a_claim_that_is_made_again_by_the_same_claimant_holds_and_no_other(engine: Engine) -> None:
     submit_job_of(engine, 4)
-    (chunk,) = pick_chunks(engine, "bulk", 1000)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 1000)
     first = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
 
     again = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
@@ -138,7 +133,7 @@ def test_an_abandoned_chunk_is_lost_at_once(engine: Engine) -> None:
     (claim,) = claim_waiting_chunks(engine)
 
     assert not recover_lost_chunk(engine, 3, NO_LEASE)
-    abandon_chunk(engine, claim)
+    lose_chunk(engine, claim)
 
     assert recover_lost_chunk(engine, 3, NO_LEASE)
     (again,) = claim_waiting_chunks(engine)
@@ -161,7 +156,7 @@ def test_a_chunk_lost_twice_is_split_and_the_culprit_convicted_alone(engine: Eng
             pass
 
     verdicts = list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
-    assert [verdict["error_code"] for verdict in verdicts] == [None, None, "worker_crash", None]
+    assert [verdict.error_code for verdict in verdicts] == [None, None, "worker_crash", None]
     assert deaths == 4
     assert get_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact
@@ -201,11 +196,11 @@ def test_a_job_cancelled_while_its_chunk_is_split_is_accounted_for(engine: Engin
 
 def test_only_old_unclaimed_chunks_are_published_again_and_not_twice_in_a_row(engine: Engine) -> None:
     submit_job_of(engine, 8)
-    picked = pick_chunks(engine, "bulk", 1000)
+    picked = pick_chunks(engine, Priority.BULK, 1000)
     claim_chunk(engine, picked[0], "cpu0", LEASE_S)
-    assert unclaimed_chunks(engine, 60) == []
+    assert redate_unclaimed(engine, 60) == []
 
     execute(engine, "UPDATE chunks SET dispatched_at = now() - interval '61 seconds'")
 
-    assert unclaimed_chunks(engine, 60) == [(picked[1], "bulk")]
-    assert unclaimed_chunks(engine, 60) == []
+    assert redate_unclaimed(engine, 60) == [(picked[1], "bulk")]
+    assert redate_unclaimed(engine, 60) == []

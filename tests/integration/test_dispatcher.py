@@ -10,9 +10,12 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine, text
 
 from producer.dispatching.dispatcher import Dispatcher
+from starlight_vocabulary.words import Priority
+from storage.audits import audit_jobs
 from storage.broker import count_messages, queue_for
-from storage.chunks import claim_chunk, finish_chunk, pick_chunks
-from storage.jobs import audit_jobs, get_job
+from storage.chunks import claim_chunk, finish_chunk
+from storage.dispatch import pick_chunks
+from storage.jobs import get_job
 from storage.settings import Settings
 from storage.workers import report_worker
 from tests.kit.rows import (
@@ -65,7 +68,7 @@ def test_redis_holds_no_more_than_the_window_however_much_waits(
     submit_job_of(engine, 400)
 
     for _ in range(3):
-        dispatcher.round()
+        dispatcher.do_round()
 
     assert count_messages(broker) == {"scan.interactive": 0, "scan.bulk": WINDOW, "unacked": 0}
 
@@ -76,7 +79,7 @@ def test_the_window_grows_with_the_live_workers(engine: Engine, broker: "redis.R
         report_worker(engine, name, name.split("@", maxsplit=1)[0], register_v4(engine))
     execute(engine, "UPDATE workers SET seen_at = now() - interval '1 hour' WHERE name = 'gone@a'")
 
-    dispatcher.round()
+    dispatcher.do_round()
 
     assert len(waiting(broker)) == 2 * WINDOW
 
@@ -86,10 +89,10 @@ def test_what_is_finished_makes_room_until_the_job_is_done(
 ) -> None:
     job_id = submit_job_of(engine, 50)
 
-    dispatcher.round()
+    dispatcher.do_round()
     while broker.llen(queue_for("bulk")):
         finish_next(engine, broker)
-        dispatcher.round()
+        dispatcher.do_round()
 
     assert get_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact
@@ -101,10 +104,10 @@ def test_two_submitters_get_equal_shares_although_one_came_first_with_far_more(
     first = submit_job_of(engine, 400, submitter="ann")
     second = submit_job_of(engine, 40, submitter="bob")
 
-    dispatcher.round()
+    dispatcher.do_round()
     for _ in range(20):
         finish_next(engine, broker)
-        dispatcher.round()
+        dispatcher.do_round()
 
     assert get_job(engine, second).finished == 40
     assert get_job(engine, first).finished == 40
@@ -113,7 +116,7 @@ def test_two_submitters_get_equal_shares_although_one_came_first_with_far_more(
 def test_older_jobs_of_one_submitter_go_first(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
     older, newer = submit_job_of(engine, 12), submit_job_of(engine, 12)
 
-    dispatcher.round()
+    dispatcher.do_round()
 
     with engine.connect() as connection:
         owners = [
@@ -127,24 +130,24 @@ def test_interactive_chunks_have_a_window_of_their_own(
     engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
 ) -> None:
     submit_job_of(engine, 400)
-    dispatcher.round()
-    submit_job_of(engine, 4, priority="interactive")
+    dispatcher.do_round()
+    submit_job_of(engine, 4, priority=Priority.INTERACTIVE)
 
-    dispatcher.round()
+    dispatcher.do_round()
 
     assert (len(waiting(broker)), len(waiting(broker, "interactive"))) == (WINDOW, 1)
 
 
 def test_an_emptied_redis_is_filled_again(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
     submit_job_of(engine, 400)
-    dispatcher.round()
+    dispatcher.do_round()
     before = waiting(broker)
     broker.flushall()
-    dispatcher.round()
+    dispatcher.do_round()
     assert waiting(broker) == []
 
     execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '6 seconds'")
-    dispatcher.round()
+    dispatcher.do_round()
 
     assert Counter(waiting(broker)) == Counter(before)
 
@@ -153,10 +156,10 @@ def test_messages_that_wait_long_for_busy_workers_are_not_doubled(
     engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher
 ) -> None:
     submit_job_of(engine, 400)
-    dispatcher.round()
+    dispatcher.do_round()
 
     execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '5 minutes'")
-    dispatcher.round()
+    dispatcher.do_round()
 
     assert len(waiting(broker)) == WINDOW
 
@@ -167,10 +170,10 @@ def test_a_publish_that_fails_loses_nothing(engine: Engine, broker: "redis.Redis
 
     submit_job_of(engine, 8)
     with pytest.raises(BrokerError):
-        Dispatcher(engine, broker, configured, refuse).round()
+        Dispatcher(engine, broker, configured, refuse).do_round()
 
     execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '6 seconds'")
-    Dispatcher(engine, broker, configured, pushing_to(broker)).round()
+    Dispatcher(engine, broker, configured, pushing_to(broker)).do_round()
 
     assert len(waiting(broker)) == 2
 
@@ -180,9 +183,9 @@ def test_a_second_dispatcher_waits_for_the_first_to_pick(engine: Engine) -> None
     with engine.begin() as first:
         first.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x44495350})
 
-        assert pick_chunks(engine, "bulk", WINDOW) == []
+        assert pick_chunks(engine, Priority.BULK, WINDOW) == []
 
-    assert len(pick_chunks(engine, "bulk", WINDOW)) == WINDOW
+    assert len(pick_chunks(engine, Priority.BULK, WINDOW)) == WINDOW
 
 
 def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:
@@ -191,6 +194,6 @@ def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", 
     expire_leases(engine)
 
     short_lease = configured.model_copy(update={"lease_s": 0.001})
-    Dispatcher(engine, broker, short_lease, pushing_to(broker)).round()
+    Dispatcher(engine, broker, short_lease, pushing_to(broker)).do_round()
 
     assert waiting(broker) == [claim.chunk_id]

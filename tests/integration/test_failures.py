@@ -5,10 +5,14 @@ import uuid
 import pytest
 from sqlalchemy import Engine, text
 
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import ErrorCode, Outcome, Priority
+from storage.audits import audit_jobs
 from storage.chunks import finish_chunk
 from storage.failures import RetryError, count_failures, list_retries, retry_job
-from storage.jobs import audit_jobs, cancel_job, get_job, list_jobs, submit_job
-from storage.verdicts import NewVerdict, VerdictFilter, find_verdicts
+from storage.jobs import cancel_job, get_job, list_jobs, submit_job
+from storage.new_verdict import NewVerdict
+from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, submit_job_of
 
 # Ordinals of the job below by how they failed; the others are clean.
@@ -19,9 +23,11 @@ FAILED = {1: "not_found", 4: "unavailable", 5: "not_found", 9: "corrupt"}
 def job_id(engine: Engine) -> uuid.UUID:
     """A job of ten images in chunks of four, four of them failed."""
     references = [f"file:///image-{number}" for number in range(10)]
-    job_id = submit_job(engine, references, submitter="ann", name="june", priority="interactive", chunk_size=4).job_id
+    job_id = submit_job(
+        engine, references, JobOptions(name="june", priority=Priority.INTERACTIVE), submitter="ann", chunk_size=4
+    ).job_id
     execute(engine, "UPDATE jobs SET threshold = 0.75")
-    for claim in claim_waiting_chunks(engine, priority="interactive"):
+    for claim in claim_waiting_chunks(engine, priority=Priority.INTERACTIVE):
         verdicts = [
             NewVerdict(clean.ordinal, clean.uri, "error", error_code=FAILED[clean.ordinal], error_detail="why")
             if clean.ordinal in FAILED
@@ -35,7 +41,7 @@ def job_id(engine: Engine) -> uuid.UUID:
 def test_failures_are_counted_by_code(engine: Engine, job_id: uuid.UUID) -> None:
     submit_job_of(engine, 3)
     (other,) = claim_waiting_chunks(engine)
-    finish_chunk(engine, other, make_verdicts(engine, other, "error"))
+    finish_chunk(engine, other, make_verdicts(engine, other, Outcome.ERROR))
 
     assert count_failures(engine, VerdictFilter()) == {"empty": 3, "not_found": 2, "corrupt": 1, "unavailable": 1}
     assert count_failures(engine, VerdictFilter(job_id=job_id, error_codes=("corrupt", "empty"))) == {"corrupt": 1}
@@ -43,9 +49,9 @@ def test_failures_are_counted_by_code(engine: Engine, job_id: uuid.UUID) -> None
 
 
 def test_failures_are_found_by_code(engine: Engine, job_id: uuid.UUID) -> None:
-    found = find_verdicts(engine, VerdictFilter(job_id=job_id, error_codes=("not_found", "corrupt")))
+    found = find_verdicts(engine, VerdictFilter(job_id=job_id, error_codes=(ErrorCode.NOT_FOUND, ErrorCode.CORRUPT)))
 
-    assert [(verdict["ordinal"], verdict["error_code"]) for verdict in found] == [
+    assert [(verdict.ordinal, verdict.error_code) for verdict in found] == [
         (1, "not_found"), (5, "not_found"), (9, "corrupt"),
     ]  # fmt: skip
 
@@ -58,7 +64,7 @@ def test_a_retry_is_a_job_like_the_first_of_its_failed_images_in_order(engine: E
     assert (job.name, job.submitter, job.priority) == ("june", "ann", "interactive")
     with engine.connect() as connection:
         assert connection.execute(text("SELECT DISTINCT threshold FROM jobs")).scalar_one() == 0.75
-    claims = claim_waiting_chunks(engine, priority="interactive")
+    claims = claim_waiting_chunks(engine, priority=Priority.INTERACTIVE)
     assert [claim.images for claim in claims] == [
         [(0, "file:///image-1"), (1, "file:///image-4"), (2, "file:///image-5")], [(3, "file:///image-9")],
     ]  # fmt: skip
@@ -88,7 +94,7 @@ def test_cancelled_images_are_retried_only_when_asked_for(engine: Engine) -> Non
 def test_a_job_that_has_not_ended_is_not_retried(engine: Engine) -> None:
     job_id = submit_job_of(engine, 8)
     first, _ = claim_waiting_chunks(engine)
-    finish_chunk(engine, first, make_verdicts(engine, first, "error"))
+    finish_chunk(engine, first, make_verdicts(engine, first, Outcome.ERROR))
 
     with pytest.raises(RetryError, match="has not ended yet"):
         retry_job(engine, job_id)

@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine
 
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import Outcome
+from storage.audits import audit_jobs
 from storage.chunks import finish_chunk
-from storage.jobs import EmptyJobError, audit_jobs, cancel_job, get_job, list_jobs, submit_job
+from storage.jobs import EmptyJobError, cancel_job, get_job, list_jobs, submit_job
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, submit_job_of
 
 
@@ -26,14 +29,14 @@ def test_a_job_is_stored_in_chunks_that_keep_the_order(engine: Engine) -> None:
 
 
 def test_the_same_idempotency_key_gives_the_same_job_and_reads_nothing(engine: Engine) -> None:
-    first = submit_job(engine, ["file:///a"], submitter="ann", idempotency_key="k")
+    first = submit_job(engine, ["file:///a"], JobOptions(idempotency_key="k"), submitter="ann")
 
     def unread() -> Iterator[str]:
         raise AssertionError("read")
         yield ""
 
-    again = submit_job(engine, unread(), submitter="ann", idempotency_key="k")
-    other = submit_job(engine, ["file:///a"], submitter="bob", idempotency_key="k")
+    again = submit_job(engine, unread(), JobOptions(idempotency_key="k"), submitter="ann")
+    other = submit_job(engine, ["file:///a"], JobOptions(idempotency_key="k"), submitter="bob")
 
     assert (again.job_id, again.total, again.created) == (first.job_id, 1, False)
     assert other.job_id != first.job_id
@@ -42,7 +45,9 @@ def test_the_same_idempotency_key_gives_the_same_job_and_reads_nothing(engine: E
 def test_one_key_from_many_threads_makes_one_job(engine: Engine) -> None:
     with ThreadPoolExecutor(8) as pool:
         submissions = list(
-            pool.map(lambda _: submit_job(engine, ["file:///a"], submitter="ann", idempotency_key="k"), range(8))
+            pool.map(
+                lambda _: submit_job(engine, ["file:///a"], JobOptions(idempotency_key="k"), submitter="ann"), range(8)
+            )
         )
 
     assert len({submission.job_id for submission in submissions}) == 1
@@ -56,10 +61,10 @@ def test_a_source_that_fails_leaves_nothing(engine: Engine) -> None:
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        submit_job(engine, failing(), submitter="ann", idempotency_key="k")
+        submit_job(engine, failing(), JobOptions(idempotency_key="k"), submitter="ann")
 
     assert list_jobs(engine) == []
-    assert submit_job(engine, ["file:///a"], submitter="ann", idempotency_key="k").created
+    assert submit_job(engine, ["file:///a"], JobOptions(idempotency_key="k"), submitter="ann").created
 
 
 def test_a_job_without_images_is_refused(engine: Engine) -> None:
@@ -76,9 +81,9 @@ def test_a_job_goes_from_pending_through_running_to_done(engine: Engine) -> None
     first, second = claim_waiting_chunks(engine)
     assert get_job(engine, job_id).state == "running"
 
-    assert finish_chunk(engine, first, make_verdicts(engine, first, "stego"))
+    assert finish_chunk(engine, first, make_verdicts(engine, first, Outcome.STEGO))
     assert get_job(engine, job_id).state == "running"
-    assert finish_chunk(engine, second, make_verdicts(engine, second, "error"))
+    assert finish_chunk(engine, second, make_verdicts(engine, second, Outcome.ERROR))
 
     job = get_job(engine, job_id)
     assert (job.state, job.clean, job.stego, job.error, job.ended) == ("done", 0, 4, 2, True)

@@ -14,8 +14,8 @@ def test_a_key_is_found_by_itself_alone_and_stored_as_a_hash(engine: Engine) -> 
 
     assert found is not None
     assert (found.name, found.scopes) == ("ann", ("read", "submit"))
-    assert found.may("submit")
-    assert not found.may("admin")
+    assert found.allows("submit")
+    assert not found.allows("admin")
     with engine.connect() as connection:
         stored = str(connection.execute(text("SELECT api_keys::text FROM api_keys")).scalars().all())
     assert key.split("_")[2] not in stored

@@ -19,7 +19,7 @@ from storage.models import (
     use_model,
 )
 from storage.settings import Settings
-from worker.model_watch import Models, ModelWatch
+from worker.model_watch import ModelLoader, ModelWatch
 from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
 from worker.v4.detector import Detector
 
@@ -89,8 +89,8 @@ def added(engine: Engine, configured: Settings, version: str) -> None:
 
 
 def test_a_worker_is_handed_the_model_that_is_used_next(engine: Engine, configured: Settings) -> None:
-    models = Models(engine, configured, "cpu")
-    seen = models.newest_use()
+    models = ModelLoader(engine, configured, "cpu")
+    seen = models.find_newest_use()
     assert models.load(seen).model.version == CARD["version"]
     replaced = threading.Event()
     versions: list[str] = []
@@ -100,29 +100,30 @@ def test_a_worker_is_handed_the_model_that_is_used_next(engine: Engine, configur
         replaced.set()
 
     watch = ModelWatch(models, seen, replace, interval_s=0.01)
+    watch.start()
     added(engine, configured, "2")
     assert replaced.wait(PATIENCE_S)
-    watch.close()
+    watch.stop()
     assert versions == ["2"]
 
 
 def test_a_damaged_blob_is_refused(engine: Engine, configured: Settings) -> None:
     added(engine, configured, "2")
-    models = Models(engine, configured, "cpu")
+    models = ModelLoader(engine, configured, "cpu")
     (blob,) = (path for path in (configured.data_dir / "blobs").rglob("*") if path.is_file())
 
     blob.write_bytes(b"damaged")
     with pytest.raises(ModelError, match="SHA-256 is"):
-        models.load(models.newest_use())
+        models.load(models.find_newest_use())
 
     blob.unlink()
     with pytest.raises(ModelError, match="add it again"):
-        models.load(models.newest_use())
+        models.load(models.find_newest_use())
 
 
 def test_a_worker_with_a_model_folder_keeps_to_it(engine: Engine, configured: Settings, tmp_path: Path) -> None:
     added(engine, configured, "2")
-    pinned = Models(engine, configured.model_copy(update={"model_dir": DEFAULT_MODEL}), "cpu")
+    pinned = ModelLoader(engine, configured.model_copy(update={"model_dir": DEFAULT_MODEL}), "cpu")
 
-    assert pinned.newest_use() is None
+    assert pinned.find_newest_use() is None
     assert pinned.load(None).model.version == CARD["version"]

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from storage.database import connect, notifications, patiently
+from storage.database import connect, listen, wait_out_outages
 from storage.embedded.postgres import EmbeddedPostgres
 
 PATIENCE_S = 60
@@ -21,7 +21,7 @@ def test_work_goes_on_when_postgres_is_back(data_dir: Path) -> None:
         with engine.connect() as connection:
             return int(connection.execute(text("SELECT 1")).scalar_one())
 
-    heard = notifications(engine, ("news",), timeout_s=PATIENCE_S)
+    heard = listen(engine, ("news",), timeout_s=PATIENCE_S)
     assert ask() == 1
     assert next(heard) == set()
     postgres.stop()
@@ -29,7 +29,7 @@ def test_work_goes_on_when_postgres_is_back(data_dir: Path) -> None:
         ask()
 
     with ThreadPoolExecutor() as pool:
-        answer, listening = pool.submit(patiently, ask), pool.submit(next, heard)
+        answer, listening = pool.submit(wait_out_outages, ask), pool.submit(next, heard)
         postgres.start()
         assert answer.result(PATIENCE_S) == 1
         assert listening.result(PATIENCE_S) == set()

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
-from storage.chunks import pick_chunks, recover_lost_chunk
-from storage.jobs import audit_jobs, get_job, submit_job
+from starlight_vocabulary.words import Priority
+from storage.audits import audit_jobs
+from storage.dispatch import pick_chunks, recover_lost_chunk
+from storage.jobs import get_job, submit_job
 from storage.settings import Settings
-from storage.workers import live_workers
+from storage.workers import list_live_workers
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import execute, read_chunk_states
@@ -35,8 +37,9 @@ def detector() -> HeldDetector:
 def process(engine: Engine, configured: Settings, detector: HeldDetector) -> Iterator[WorkerProcess]:
     settings = configured.model_copy(update={"lease_s": LEASE_S})
     process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector)
+    process.start()
     yield process
-    process.close()
+    process.stop()
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_a_chunk_is_scanned_once_however_often_its_message_comes(
     engine: Engine, process: WorkerProcess, references: list[str]
 ) -> None:
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, "bulk", 10)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
 
     assert process.scan_chunk(chunk) == "2 images: 1 error"
     assert process.scan_chunk(chunk) == NOTHING_TO_DO
@@ -64,7 +67,7 @@ def test_a_message_that_comes_three_times_at_once_is_scanned_once(
     engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, "bulk", 10)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -79,18 +82,19 @@ def test_a_message_that_comes_three_times_at_once_is_scanned_once(
 
 def test_a_worker_is_alive_until_it_closes(engine: Engine, configured: Settings, detector: HeldDetector) -> None:
     process = WorkerProcess(engine, configured, name="gpu7@there", device="gpu7", detector=detector)
-    assert [(worker.name, worker.device) for worker in live_workers(engine, 60)] == [("gpu7@there", "gpu7")]
+    process.start()
+    assert [(worker.name, worker.device) for worker in list_live_workers(engine, 60)] == [("gpu7@there", "gpu7")]
 
-    process.close()
+    process.stop()
 
-    assert live_workers(engine, 60) == []
+    assert list_live_workers(engine, 60) == []
 
 
 def test_leases_are_renewed_while_a_chunk_is_scanned(
     engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
     submit_job(engine, references, submitter="ann")
-    (chunk,) = pick_chunks(engine, "bulk", 10)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     def lease() -> datetime | None:
@@ -111,22 +115,37 @@ def test_leases_are_renewed_while_a_chunk_is_scanned(
         assert scanned.result(PATIENCE_S) == "2 images: 1 error"
 
 
-def test_a_chunk_whose_verdicts_cannot_be_stored_is_lost_at_once_and_runs_again(
-    engine: Engine, process: WorkerProcess, references: list[str]
+@pytest.mark.parametrize(
+    ("change", "mend"),
+    [
+        ("ADD COLUMN newer int NOT NULL", "DROP COLUMN newer"),
+        ("ADD CONSTRAINT refused CHECK (ordinal < 0)", "DROP CONSTRAINT refused"),
+        ("RENAME COLUMN landed TO later", "RENAME COLUMN later TO landed"),
+    ],
+)
+def test_a_schema_that_the_worker_does_not_know_costs_no_chunk(
+    engine: Engine, configured: Settings, references: list[str], change: str, mend: str
 ) -> None:
+    ended = threading.Event()
+    old = WorkerProcess(engine, configured, name="cpu0@old", device="cpu0", detector=HeldDetector(), end=ended.set)
+    old.start()
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, "bulk", 10)
-    execute(engine, "ALTER TABLE verdicts ADD CONSTRAINT refused CHECK (ordinal < 0)")
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    execute(engine, f"ALTER TABLE verdicts {change}")
 
-    with pytest.raises(IntegrityError):
-        process.scan_chunk(chunk)
+    with pytest.raises(DBAPIError):
+        old.scan_chunk(chunk)
 
-    assert get_job(engine, job_id).finished == 0
-    assert recover_lost_chunk(engine, 3, 0.0)
+    assert ended.is_set()
     assert read_chunk_states(engine) == ["pending"]
-    execute(engine, "ALTER TABLE verdicts DROP CONSTRAINT refused")
-    (chunk,) = pick_chunks(engine, "bulk", 10)
-    assert process.scan_chunk(chunk) == "2 images: 1 error"
+    assert not recover_lost_chunk(engine, 3, 0.0)
+    old.stop()
+    execute(engine, f"ALTER TABLE verdicts {mend}")
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    new = WorkerProcess(engine, configured, name="cpu0@new", device="cpu0", detector=HeldDetector())
+    new.start()
+    assert new.scan_chunk(chunk) == "2 images: 1 error"
+    new.stop()
     assert next(audit_jobs(engine, [job_id])).exact
 
 
@@ -134,7 +153,7 @@ def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
     engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, "bulk", 10)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -147,7 +166,7 @@ def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
     assert read_chunk_states(engine) == ["pending"]
     assert get_job(engine, job_id).finished == 0
     assert not recover_lost_chunk(engine, 3, 0.0)
-    pick_chunks(engine, "bulk", 10)
+    pick_chunks(engine, Priority.BULK, 10)
     assert process.scan_chunk(chunk) == "2 images: 1 error"
 
 
@@ -157,8 +176,9 @@ def test_a_chunk_that_takes_too_long_ends_its_worker(
     ended = threading.Event()
     settings = configured.model_copy(update={"chunk_timeout_s": 0.05})
     process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector, end=ended.set)
+    process.start()
     submit_job(engine, references, submitter="ann")
-    (chunk,) = pick_chunks(engine, "bulk", 10)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -166,7 +186,7 @@ def test_a_chunk_that_takes_too_long_ends_its_worker(
         assert ended.wait(PATIENCE_S)
         detector.may_score.set()
         scanned.result(PATIENCE_S)
-    process.close()
+    process.stop()
 
 
 def test_suspects_that_wait_their_turn_hold_no_lease(
@@ -174,7 +194,7 @@ def test_suspects_that_wait_their_turn_hold_no_lease(
 ) -> None:
     submit_job(engine, references, submitter="ann", chunk_size=1)
     execute(engine, "UPDATE chunks SET losses = 1")
-    first_chunk, second_chunk = pick_chunks(engine, "bulk", 10)
+    first_chunk, second_chunk = pick_chunks(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -195,7 +215,7 @@ def test_a_chunk_finishes_with_the_model_that_it_began_with(
 ) -> None:
     submit_job(engine, references, submitter="ann")
     submit_job(engine, references, submitter="ann")
-    first_chunk, second_chunk = pick_chunks(engine, "bulk", 10)
+    first_chunk, second_chunk = pick_chunks(engine, Priority.BULK, 10)
     successor = HeldDetector()
     successor.model = dataclasses.replace(CARD, version="successor")
     detector.may_score.clear()
@@ -203,7 +223,7 @@ def test_a_chunk_finishes_with_the_model_that_it_began_with(
     with ThreadPoolExecutor() as pool:
         first = pool.submit(process.scan_chunk, first_chunk)
         assert detector.asked.wait(PATIENCE_S)
-        process.replace(successor)
+        process.replace_model(successor)
         assert process.scan_chunk(second_chunk) == "2 images: 1 error"
         detector.may_score.set()
         assert first.result(PATIENCE_S) == "2 images: 1 error"

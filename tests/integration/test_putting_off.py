@@ -7,9 +7,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from producer.following import Follower
+from starlight_vocabulary.words import Outcome, Priority
+from storage.audits import audit_jobs
 from storage.blobs import Blobs
-from storage.chunks import claim_chunk, finish_chunk, pick_chunks, recover_lost_chunk, release_chunks
-from storage.jobs import audit_jobs, cancel_job, get_job, submit_job
+from storage.chunks import claim_chunk, finish_chunk, release_chunks
+from storage.dispatch import pick_chunks, recover_lost_chunk
+from storage.jobs import cancel_job, get_job, submit_job
 from storage.settings import Settings
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import CARD, HeldDetector
@@ -43,13 +46,13 @@ def test_what_is_put_off_waits_for_its_time_and_then_only_the_rest_is_scanned(en
     assert finish_chunk(engine, claim, [verdicts[0], verdicts[2], verdicts[5]], LONG_S)
 
     assert get_job(engine, job_id).clean == 3
-    assert pick_chunks(engine, "bulk", 1000) == []
+    assert pick_chunks(engine, Priority.BULK, 1000) == []
     assert claim_chunk(engine, claim.chunk_id, "cpu0", LEASE_S) is None
     let_time_pass(engine)
     (again,) = claim_waiting_chunks(engine)
     assert again.images == [(ordinal, f"file:///image-{ordinal}") for ordinal in (1, 3, 4)]
     assert (again.tries, again.losses) == (1, 0)
-    assert finish_chunk(engine, again, make_verdicts(engine, again, "error"))
+    assert finish_chunk(engine, again, make_verdicts(engine, again, Outcome.ERROR))
     job = get_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("done", 3, 3)
     assert next(audit_jobs(engine, [job_id])).exact
@@ -118,7 +121,7 @@ def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine
 
     def follow() -> None:
         for update in updates:
-            seen.extend(verdict["ordinal"] for verdict in update.verdicts)
+            seen.extend(verdict.ordinal for verdict in update.verdicts)
 
     with ThreadPoolExecutor() as pool:
         next(updates)
@@ -150,12 +153,13 @@ def process(engine: Engine, configured: Settings, object_store: ObjectStore):  #
         update={"blob_url": object_store.url, "max_tries": 3, "retry_first_s": LONG_S, "retry_longest_s": 1.5 * LONG_S}
     )
     process = WorkerProcess(engine, settings, name="cpu0@here", device=CARD.name, detector=HeldDetector())
+    process.start()
     yield process
-    process.close()
+    process.stop()
 
 
 def scan_what_is_due(engine: Engine, process: WorkerProcess) -> list[str]:
-    return [process.scan_chunk(chunk) for chunk in pick_chunks(engine, "bulk", 10)]
+    return [process.scan_chunk(chunk) for chunk in pick_chunks(engine, Priority.BULK, 10)]
 
 
 def pause_s(engine: Engine) -> float:
@@ -194,8 +198,8 @@ def test_an_image_that_stays_away_ends_with_its_last_reason(
     assert scan_what_is_due(engine, process) == ["1 image: 1 error"]
 
     _, verdict, _ = find_verdicts(engine, VerdictFilter(job_id=job_id))
-    assert verdict["error_code"] == "unavailable"
-    assert "503" in verdict["error_detail"]
-    assert verdict["error_detail"].endswith("(tried 3 times)")
+    assert verdict.error_code == "unavailable"
+    assert "503" in verdict.error_detail
+    assert verdict.error_detail.endswith("(tried 3 times)")
     assert get_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact

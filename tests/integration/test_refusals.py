@@ -13,8 +13,10 @@ import redis
 from sqlalchemy import Engine, text
 
 from producer.dispatching.dispatcher import Dispatcher, publish
-from storage.chunks import pick_chunks
-from storage.jobs import audit_jobs, get_job, list_jobs, submit_job
+from starlight_vocabulary.words import Priority
+from storage.audits import audit_jobs
+from storage.dispatch import pick_chunks
+from storage.jobs import get_job, list_jobs, submit_job
 from storage.settings import Settings
 from tests.kit.command import STARLIGHT, make_environment
 from tests.kit.detectors import CARD, HeldDetector
@@ -70,8 +72,9 @@ def log() -> Iterator[Log]:
 @pytest.fixture
 def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
     process = WorkerProcess(engine, configured, name="cpu0@here", device=CARD.name, detector=HeldDetector())
+    process.start()
     yield process
-    process.close()
+    process.stop()
 
 
 @pytest.mark.parametrize("table", ["chunks", "verdicts"])
@@ -80,7 +83,7 @@ def test_a_worker_waits_until_the_database_takes_what_it_has(
     engine: Engine, process: WorkerProcess, log: Log, table: str, sqlstate: str
 ) -> None:
     job_id = submit_job(engine, ["file:///nothing", "file:///nowhere"], submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, "bulk", 10)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
     refuse(engine, table, sqlstate)
 
     with ThreadPoolExecutor() as pool:
@@ -178,7 +181,7 @@ def test_a_million_waiting_images_take_no_room_in_redis(
     submit_job_of(engine, 1_000_000, chunk_size=64)
 
     for _ in range(3):
-        dispatcher.round()
+        dispatcher.do_round()
 
     assert broker.llen("scan.bulk") == configured.dispatch_window
     assert broker.info("memory")["used_memory"] - before < 2**20

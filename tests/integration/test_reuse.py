@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage.chunks import finish_chunk, pick_chunks
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Priority
+from storage.chunks import finish_chunk
+from storage.dispatch import pick_chunks
 from storage.jobs import submit_job
 from storage.models import register_model
+from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
 from storage.settings import Settings
-from storage.verdicts import NewVerdict, Record, VerdictFilter, find_verdicts
+from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import claim_waiting_chunks, register_v4, submit_job_of
@@ -89,23 +93,24 @@ def test_a_worker_reuses_verdicts_across_jobs_and_says_so_unless_that_is_switche
     detector = Counting()
     settings = configured.model_copy(update={"reuse": reuse})
     process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector)
+    process.start()
     image, copy = tmp_path / "image.png", tmp_path / "copy.png"
     for path in (image, copy):
         path.write_bytes(encode_pattern("PNG"))
 
-    def scanned(*paths: Path) -> list[Record]:
+    def scanned(*paths: Path) -> list[Verdict]:
         job_id = submit_job(engine, [path.as_uri() for path in paths], submitter="ann").job_id
-        (chunk,) = pick_chunks(engine, "bulk", 10)
+        (chunk,) = pick_chunks(engine, Priority.BULK, 10)
         process.scan_chunk(chunk)
         return list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
 
     first, second = scanned(image), scanned(copy, image)
-    process.close()
+    process.stop()
 
-    assert [verdict["reused"] for verdict in (*first, *second)] == [False, reuse, reuse]
+    assert [verdict.reused for verdict in (*first, *second)] == [False, reuse, reuse]
     assert detector.scored == (1 if reuse else 3)
     described = ("sha256", "outcome", "stego_probability", "model", "threshold", "width", "format", "size_bytes")
-    assert {tuple(verdict[key] for key in described) for verdict in second} == {
-        tuple(first[0][key] for key in described)
+    assert {tuple(getattr(verdict, key) for key in described) for verdict in second} == {
+        tuple(getattr(first[0], key) for key in described)
     }
-    assert [verdict["uri"] for verdict in second] == [copy.as_uri(), image.as_uri()]
+    assert [verdict.uri for verdict in second] == [copy.as_uri(), image.as_uri()]

@@ -15,23 +15,17 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, text
 
-from storage.chunks import (
-    Claim,
-    abandon_chunk,
-    claim_chunk,
-    finish_chunk,
-    pick_chunks,
-    recover_lost_chunk,
-    renew_leases,
-    unclaimed_chunks,
-)
+from starlight_vocabulary.words import ErrorCode, Outcome, Priority
+from storage.audits import audit_jobs
+from storage.chunks import Claim, claim_chunk, finish_chunk, lose_chunk, renew_leases
+from storage.dispatch import pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.failures import RetryError, retry_job
 from storage.figures import take_figures
-from storage.jobs import audit_jobs, cancel_job, list_jobs
+from storage.jobs import cancel_job, list_jobs
 from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, submit_job_of
 
 MAX_LOSSES = 3
-RETRIED = ("empty", "worker_crash", "cancelled")
+RETRIED = (ErrorCode.EMPTY, ErrorCode.WORKER_CRASH, ErrorCode.CANCELLED)
 LEFT = "SELECT count(*) FROM chunks WHERE state IN ('pending', 'dispatched', 'running')"
 
 
@@ -56,11 +50,11 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(window=st.integers(1, 4))
     def dispatch(self, window: int) -> None:
-        self.messages += pick_chunks(self.engine, "bulk", window)
+        self.messages += pick_chunks(self.engine, Priority.BULK, window)
 
     @rule()
     def publish_again(self) -> None:
-        self.messages += [chunk_id for chunk_id, _ in unclaimed_chunks(self.engine, 0)]
+        self.messages += [chunk_id for chunk_id, _ in redate_unclaimed(self.engine, 0)]
 
     @rule(images=st.integers(1, 9), worker=st.sampled_from(["cpu0", "cpu1"]))
     def submit_and_claim(self, images: int, worker: str) -> None:
@@ -87,8 +81,8 @@ class Accounts(RuleBasedStateMachine):
             self.claims.append(claim)
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), forget=st.booleans(), outcome=st.sampled_from(["clean", "stego", "error"]))
-    def finish(self, data: Any, forget: bool, outcome: str) -> None:
+    @rule(data=st.data(), forget=st.booleans(), outcome=st.sampled_from(Outcome))
+    def finish(self, data: Any, forget: bool, outcome: Outcome) -> None:
         claim = data.draw(st.sampled_from(self.claims))
         finish_chunk(self.engine, claim, make_verdicts(self.engine, claim, outcome))
         if forget:
@@ -110,7 +104,7 @@ class Accounts(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def abandon(self, data: Any) -> None:
-        abandon_chunk(self.engine, data.draw(st.sampled_from(self.claims)))
+        lose_chunk(self.engine, data.draw(st.sampled_from(self.claims)))
 
     @precondition(lambda self: self.claims)
     @rule()
@@ -161,8 +155,8 @@ class Accounts(RuleBasedStateMachine):
             self.let_the_time_come()
             while recover_lost_chunk(self.engine, MAX_LOSSES, 0.0):
                 pass
-            waiting = [chunk_id for chunk_id, _ in unclaimed_chunks(self.engine, 0)]
-            waiting += pick_chunks(self.engine, "bulk", 1000)
+            waiting = [chunk_id for chunk_id, _ in redate_unclaimed(self.engine, 0)]
+            waiting += pick_chunks(self.engine, Priority.BULK, 1000)
             for chunk_id in waiting:
                 claim = claim_chunk(self.engine, chunk_id, "cpu2", LEASE_S)
                 if claim is not None:

@@ -8,11 +8,15 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from producer.following import Follower
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.verdict import VERDICT_KEYS
+from starlight_vocabulary.words import Outcome
 from storage.chunks import finish_chunk
 from storage.figures import take_figures
 from storage.jobs import cancel_job
 from storage.models import register_model
-from storage.verdicts import PAGE, RECORD_KEYS, NewVerdict, Position, VerdictFilter, find_verdicts, verdicts_landed
+from storage.new_verdict import NewVerdict
+from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_landed
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, register_v4, submit_job_of
 
 
@@ -46,16 +50,17 @@ def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(en
 
     first, second = find_verdicts(engine, VerdictFilter(job_id=job_id))
 
-    assert tuple(first) == tuple(second) == RECORD_KEYS
-    assert json.loads(json.dumps(first)) == {
-        **first, "job_id": str(job_id), "ordinal": 0, "uri": "file:///image-0", "sha256": "01" * 32, "outcome": "stego",
+    assert tuple(to_json(first)) == tuple(to_json(second)) == VERDICT_KEYS
+    assert json.loads(json.dumps(to_json(first))) == {
+        **to_json(first), "job_id": str(job_id), "ordinal": 0, "uri": "file:///image-0", "sha256": "01" * 32,
+        "outcome": "stego",
         "is_stego": True, "stego_probability": 0.875, "confidence": 0.875, "prediction": "stego", "stego_type": "raw",
         "bit_order": "none", "extracted_message": "psst", "error_code": None, "error_detail": None,
         "model": f"v4-7@sha256:{'ab' * 32}", "threshold": 0.75, "width": 3, "height": 2, "format": "PNG",
         "size_bytes": 99, "reused": False,
     }  # fmt: skip
-    assert second["is_stego"] is second["confidence"] is second["prediction"] is second["model"] is None
-    assert (second["error_code"], second["error_detail"]) == ("empty", "the file is empty")
+    assert second.is_stego is second.confidence is second.prediction is second.model is None
+    assert (second.error_code, second.error_detail) == ("empty", "the file is empty")
 
 
 def test_a_new_threshold_is_a_new_model_and_the_same_one_is_not(engine: Engine) -> None:
@@ -78,7 +83,7 @@ def test_a_follower_yields_each_verdict_once_also_those_stored_before_and_out_of
     seen = []
 
     for update in Follower(engine, job_id, ordered=ordered).updates():
-        seen.extend(verdict["ordinal"] for verdict in update.verdicts)
+        seen.extend(verdict.ordinal for verdict in update.verdicts)
         if left:
             claim = left.pop()
             finish_chunk(engine, claim, make_verdicts(engine, claim))
@@ -104,10 +109,10 @@ def test_verdicts_that_are_stored_at_once_land_one_after_the_other(engine: Engin
         assert all(each.result(60) for each in finished)
     cancel_job(engine, job_id)
 
-    places = [place for place, _ in verdicts_landed(engine, job_id)]
+    places = [place for place, _ in list_landed(engine, job_id)]
     assert [place.landed for place in places] == [0] * 4 + [4] * 4 + [8] * 4
     assert {place.ordinal for place in places} == set(range(12))
-    assert [place for place, _ in verdicts_landed(engine, job_id, places[5], limit=3)] == places[6:9]
+    assert [place for place, _ in list_landed(engine, job_id, places[5], limit=3)] == places[6:9]
 
 
 def test_a_search_goes_on_behind_any_verdict_also_among_those_stored_together(engine: Engine) -> None:
@@ -122,8 +127,8 @@ def test_a_search_goes_on_behind_any_verdict_also_among_those_stored_together(en
         (VerdictFilter(job_id=jobs["bob"], submitter="ann"), 0),
     ):  # fmt: skip
         everything = list(find_verdicts(engine, wanted))
-        assert len({(each["job_id"], each["ordinal"]) for each in everything}) == len(everything) == total
-        order = [(each["scanned_at"], each["job_id"], -each["ordinal"]) for each in everything]
+        assert len({(each.job_id, each.ordinal) for each in everything}) == len(everything) == total
+        order = [(each.scanned_at, each.job_id, -each.ordinal) for each in everything]
         assert wanted.job_id or order == sorted(order, reverse=True)
         for index in (*range(min(5, total)), *range(max(0, total - 5), total)):
             rest = list(find_verdicts(engine, wanted, limit=4, after=Position.of(everything[index])))
@@ -146,7 +151,7 @@ def test_figures_account_for_every_image(engine: Engine) -> None:
     submit_job_of(engine, 12)
     cancelled = submit_job_of(engine, 4)
     done, running, _, _ = claim_waiting_chunks(engine)
-    finish_chunk(engine, done, make_verdicts(engine, done, "stego"))
+    finish_chunk(engine, done, make_verdicts(engine, done, Outcome.STEGO))
     submit_job_of(engine, 8)
     cancel_job(engine, cancelled)
     execute(engine, "UPDATE jobs SET created_at = now() - interval '5 minutes'")

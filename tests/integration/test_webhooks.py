@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from standardwebhooks import Webhook
 
 from producer.dispatching.deliverer import Deliverer
+from starlight_vocabulary.job import JobOptions
 from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
 from storage.webhooks import claim_webhook, get_webhook
@@ -69,7 +70,7 @@ def deliverer(engine: Engine, configured: Settings) -> Deliverer:
 
 
 def submit_job_with_webhook(engine: Engine, url: str) -> uuid.UUID:
-    return submit_job(engine, ["file:///one", "file:///two"], submitter="ann", webhook=url).job_id
+    return submit_job(engine, ["file:///one", "file:///two"], JobOptions(webhook=url), submitter="ann").job_id
 
 
 def make_due(engine: Engine) -> None:

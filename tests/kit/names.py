@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from producer.sources.expansion import Sources
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
 from tests.kit.archives import write_zip
+from tests.kit.loading import BytesLoader
 from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.image_error import ImageError
-from worker.scanning.loading import Loader
 
 SECRET = b"the bytes that were named"
 
@@ -39,7 +39,7 @@ def refer_to(folder: Path, *names: str) -> list[str]:
     return [(folder / name).as_uri() for name in names]
 
 
-def expect_refusal(loader: Loader, uri: str) -> ErrorCode:
+def expect_refusal(loader: BytesLoader, uri: str) -> ErrorCode:
     """Return why the loader, which must not read this reference, does not."""
     with pytest.raises(ImageError) as refusal:
         loader.load(uri)

@@ -5,23 +5,28 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, text
 
-from storage.chunks import Claim, claim_chunk, finish_chunk, pick_chunks
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import ErrorCode, Outcome, Priority
+from storage.chunks import Claim, claim_chunk, finish_chunk
+from storage.dispatch import pick_chunks
 from storage.jobs import submit_job
 from storage.models import register_model
-from storage.verdicts import NewVerdict
+from storage.new_verdict import NewVerdict
 
 LEASE_S = 60.0
 
 
 def submit_job_of(
-    engine: Engine, images: int, *, submitter: str = "ann", chunk_size: int = 4, priority: str = "bulk"
+    engine: Engine, images: int, *, submitter: str = "ann", chunk_size: int = 4, priority: Priority = Priority.BULK
 ) -> uuid.UUID:
     """Submit a job of so many made-up references."""
     references = [f"file:///image-{number}" for number in range(images)]
-    return submit_job(engine, references, submitter=submitter, chunk_size=chunk_size, priority=priority).job_id
+    return submit_job(
+        engine, references, JobOptions(priority=priority), submitter=submitter, chunk_size=chunk_size
+    ).job_id
 
 
-def claim_waiting_chunks(engine: Engine, worker: str = "cpu0@here", priority: str = "bulk") -> list[Claim]:
+def claim_waiting_chunks(engine: Engine, worker: str = "cpu0@here", priority: Priority = Priority.BULK) -> list[Claim]:
     """Dispatch and claim whatever waits."""
     claims = [claim_chunk(engine, chunk, worker, LEASE_S) for chunk in pick_chunks(engine, priority, 1000)]
     return [claim for claim in claims if claim is not None]
@@ -32,17 +37,17 @@ def register_v4(engine: Engine) -> int:
     return register_model(engine, name="v4", version="0", sha256="0" * 64, threshold=0.5)
 
 
-def make_verdicts(engine: Engine, claim: Claim, outcome: str = "clean") -> list[NewVerdict]:
+def make_verdicts(engine: Engine, claim: Claim, outcome: Outcome = Outcome.CLEAN) -> list[NewVerdict]:
     """Return a verdict for each reference of the claim."""
-    if outcome == "error":
-        return [NewVerdict(ordinal, uri, "error", error_code="empty") for ordinal, uri in claim.images]
+    if outcome is Outcome.ERROR:
+        return [NewVerdict(ordinal, uri, outcome, error_code=ErrorCode.EMPTY) for ordinal, uri in claim.images]
     return [
         NewVerdict(ordinal, uri, outcome, sha256=b"\0" * 32, stego_probability=0.5, model_id=register_v4(engine))
         for ordinal, uri in claim.images
     ]
 
 
-def finish_waiting_chunks(engine: Engine, outcome: str = "clean") -> None:
+def finish_waiting_chunks(engine: Engine, outcome: Outcome = Outcome.CLEAN) -> None:
     """Give every image that waits this outcome."""
     for claim in claim_waiting_chunks(engine):
         assert finish_chunk(engine, claim, make_verdicts(engine, claim, outcome))

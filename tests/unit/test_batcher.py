@@ -74,6 +74,7 @@ def scored(futures: Sequence[Future[Score]]) -> list[int]:
 
 def test_a_full_batch_does_not_wait(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
+    batcher.start()
 
     futures = submit(batcher, 1, 2, 3, 4)
 
@@ -83,6 +84,7 @@ def test_a_full_batch_does_not_wait(widths: Widths) -> None:
 
 def test_a_lone_image_waits_for_others_no_longer_than_it_should(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=4, wait_s=0.001)
+    batcher.start()
 
     assert scored(submit(batcher, 1)) == [1]
     assert scored(submit(batcher, 2)) == [2]
@@ -91,6 +93,7 @@ def test_a_lone_image_waits_for_others_no_longer_than_it_should(widths: Widths) 
 
 def test_what_waits_is_scored_in_full_batches_in_order(widths: Widths, held: Held) -> None:
     batcher = Batcher(held, batch_size=3, wait_s=0.001)
+    batcher.start()
     first = submit(batcher, 100)
     assert held.reached.wait(PATIENCE_S)
 
@@ -103,6 +106,7 @@ def test_what_waits_is_scored_in_full_batches_in_order(widths: Widths, held: Hel
 
 def test_many_images_at_once_are_scored_in_full_batches_and_the_rest_does_not_wait_long(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=3, wait_s=0.001)
+    batcher.start()
 
     assert scored(batcher.submit([image(width) for width in range(1, 9)])) == list(range(1, 9))
     assert widths.batches == [[1, 2, 3], [4, 5, 6], [7, 8]]
@@ -110,6 +114,7 @@ def test_many_images_at_once_are_scored_in_full_batches_and_the_rest_does_not_wa
 
 def test_images_of_many_threads_each_get_their_own_score(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=5, wait_s=0.001)
+    batcher.start()
     images = {width: image(width) for width in range(1, 101) if width != POISON}
 
     def submit(numbers: Sequence[int]) -> list[int]:
@@ -126,6 +131,7 @@ def test_images_of_many_threads_each_get_their_own_score(widths: Widths) -> None
 @pytest.mark.parametrize("position", [0, 1, 3])
 def test_a_poisoned_image_fails_alone(widths: Widths, position: int) -> None:
     batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
+    batcher.start()
     healthy = [1, 2, 3]
 
     futures = submit(batcher, *healthy[:position], POISON, *healthy[position:])
@@ -138,6 +144,7 @@ def test_a_poisoned_image_fails_alone(widths: Widths, position: int) -> None:
 
 def test_batches_after_a_poisoned_one_are_scored(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=2, wait_s=FOR_EVER_S)
+    batcher.start()
 
     wait(submit(batcher, POISON, POISON), PATIENCE_S)
 
@@ -146,6 +153,7 @@ def test_batches_after_a_poisoned_one_are_scored(widths: Widths) -> None:
 
 def test_two_batches_may_wait_and_no_more(held: Held) -> None:
     batcher = Batcher(held, batch_size=2, wait_s=0.001)
+    batcher.start()
     scoring = submit(batcher, 1)
     assert held.reached.wait(PATIENCE_S)
     waiting = submit(batcher, 2, 3, 4, 5)
@@ -161,9 +169,10 @@ def test_two_batches_may_wait_and_no_more(held: Held) -> None:
 @pytest.mark.parametrize("waiting", [0, 1, 3, 4, 7])
 def test_closing_scores_what_waits(widths: Widths, held: Held, waiting: int) -> None:
     batcher = Batcher(held, batch_size=4, wait_s=FOR_EVER_S)
+    batcher.start()
     futures = submit(batcher, *range(1, waiting + 1))
 
-    closing = start_thread(batcher.close)
+    closing = start_thread(batcher.stop)
     held.go_on.set()
     closing.result(PATIENCE_S)
 
@@ -174,9 +183,10 @@ def test_closing_scores_what_waits(widths: Widths, held: Held, waiting: int) -> 
 def test_closing_ends_the_thread(widths: Widths) -> None:
     before = threading.active_count()
     batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
+    batcher.start()
     assert threading.active_count() == before + 1
 
-    batcher.close()
+    batcher.stop()
 
     assert threading.active_count() == before
 
@@ -188,6 +198,7 @@ def test_a_scorer_that_forgets_an_image_fails_its_batch_and_not_the_worker() -> 
             return []
 
     batcher = Batcher(Forgetful(), batch_size=2, wait_s=FOR_EVER_S)
+    batcher.start()
     futures = submit(batcher, 1, 2)
 
     done, _ = wait(futures, timeout=GLANCE_S)

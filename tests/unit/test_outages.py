@@ -25,11 +25,11 @@ def test_an_outage_is_two_lines_in_the_log_however_many_wait_and_however_often(
 
     for _ in range(3):
         for patience in waiting:
-            patience.failed(OSError("cold\nand dark"))
+            patience.note_failure(OSError("cold\nand dark"))
     for patience in waiting[:-1]:
-        patience.over()
+        patience.note_success()
     assert caplog.messages == ["the oven does not do its work; waiting until it does: cold"]
-    waiting[-1].over()
+    waiting[-1].note_success()
 
     assert len(caplog.messages) == 2
     assert caplog.messages[-1].startswith("the oven works again after ")
@@ -40,7 +40,7 @@ def test_each_outage_starts_with_a_short_pause_and_a_line_of_its_own(caplog: pyt
 
     for _ in range(2):
         with Patience(server) as patience:
-            first = patience.failed(OSError("cold"))
-            assert patience.failed(OSError("cold")) > first
+            first = patience.note_failure(OSError("cold"))
+            assert patience.note_failure(OSError("cold")) > first
 
     assert len(caplog.messages) == 4

@@ -4,24 +4,36 @@ import csv
 import io
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pyarrow import parquet
 
-from producer.cli.output import Format, TableWriter, plural, printable, shortened, summary, visible, writer
+from producer.cli.output import (
+    Format,
+    TableWriter,
+    check_printable,
+    escape,
+    open_writer,
+    plural,
+    shorten,
+    summarise_job,
+)
 from producer.cli.session import UsageError
 from producer.verdict_writers import ROW_GROUP, CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
-from storage.jobs import JobStatus
-from storage.verdicts import RECORD_KEYS, Record, record
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
+from storage.verdicts import read_verdict
 
 JOB = uuid.UUID("01890000-0000-7000-8000-000000000001")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOSTILE = 'a,"b"\r\n\x1b[31mred\x07 \u202eleft\u2028 ü世🌍 =1+1 [bold]'
 
 
-def verdict(**changes: Any) -> Record:
+def verdict(**changes: Any) -> Verdict:
     """Return a verdict as it comes from the database, clean unless changed."""
     row = {
         "job_id": JOB,
@@ -46,7 +58,7 @@ def verdict(**changes: Any) -> Record:
         "reused": False,
         "scanned_at": NOON,
     }
-    return record({**row, **changes})  # type: ignore[arg-type]
+    return read_verdict({**row, **changes})  # type: ignore[arg-type]
 
 
 CLEAN = verdict()
@@ -59,7 +71,7 @@ FAILED = verdict(
 )  # fmt: skip
 
 
-def printed(kind: type, *verdicts: Record) -> str:
+def printed(kind: type, *verdicts: Verdict) -> str:
     stream = io.StringIO()
     output: VerdictWriter = kind(stream)
     output.write(verdicts[:1])
@@ -67,14 +79,14 @@ def printed(kind: type, *verdicts: Record) -> str:
     return stream.getvalue()
 
 
-def status(**changes: Any) -> JobStatus:
+def status(**changes: Any) -> Job:
     fields = {
         "id": JOB, "name": None, "submitter": "tester", "priority": "bulk", "state": "done",
-            "threshold": None, "retry_of": None, "total": 1000,
+            "threshold": None, "retry_of": None, "total": 1000, "finished": 1000,
         "clean": 990, "stego": 9, "error": 1, "created_at": NOON, "started_at": NOON,
         "finished_at": NOON + timedelta(seconds=30),
     }  # fmt: skip
-    return JobStatus(**{**fields, **changes})
+    return Job(**{**fields, **changes})
 
 
 def test_a_record_has_the_names_of_the_interface_in_their_order() -> None:
@@ -85,30 +97,30 @@ def test_a_record_has_the_names_of_the_interface_in_their_order() -> None:
     )
 
     for each in (CLEAN, STEGO, FAILED):
-        assert tuple(each) == RECORD_KEYS == tuple(promised.split(", "))
+        assert tuple(to_json(each)) == VERDICT_KEYS == tuple(promised.split(", "))
 
 
 def test_a_score_is_told_in_all_its_forms() -> None:
-    assert (CLEAN["is_stego"], CLEAN["prediction"], CLEAN["confidence"]) == (False, "clean", 0.75)
-    assert (STEGO["is_stego"], STEGO["prediction"], STEGO["confidence"]) == (True, "stego", 0.9876)
-    assert STEGO["stego_type"] == "lsb.rgb"
-    assert CLEAN["model"] == f"starlight-4.0@sha256:{'ab' * 32}"
-    assert CLEAN["sha256"] == bytes(range(32)).hex()
-    assert CLEAN["scanned_at"] == "2026-11-23T12:00:00+00:00"
+    assert (CLEAN.is_stego, CLEAN.prediction, CLEAN.confidence) == (False, "clean", 0.75)
+    assert (STEGO.is_stego, STEGO.prediction, STEGO.confidence) == (True, "stego", 0.9876)
+    assert STEGO.stego_type == "lsb.rgb"
+    assert CLEAN.model == f"starlight-4.0@sha256:{'ab' * 32}"
+    assert CLEAN.sha256 == bytes(range(32)).hex()
+    assert to_json(CLEAN)["scanned_at"] == "2026-11-23T12:00:00+00:00"
 
 
 def test_what_has_no_score_claims_none() -> None:
     resting_on_a_score = ("is_stego", "stego_probability", "confidence", "prediction", "model", "threshold")
 
-    assert [FAILED[name] for name in resting_on_a_score] == [None] * len(resting_on_a_score)
+    assert [getattr(FAILED, name) for name in resting_on_a_score] == [None] * len(resting_on_a_score)
 
 
 def test_ndjson_is_one_whole_object_a_line() -> None:
     text = printed(NdjsonWriter, CLEAN, STEGO, FAILED)
 
     lines = text.splitlines()
-    assert [json.loads(line) for line in lines] == [CLEAN, STEGO, FAILED]
-    assert list(json.loads(lines[0])) == list(RECORD_KEYS)
+    assert [json.loads(line) for line in lines] == [to_json(each) for each in (CLEAN, STEGO, FAILED)]
+    assert list(json.loads(lines[0])) == list(VERDICT_KEYS)
     assert text.endswith("}\n")
 
 
@@ -123,8 +135,10 @@ def test_ndjson_keeps_what_was_hidden_and_shows_no_control_character() -> None:
 def test_csv_has_a_header_and_a_row_for_each_verdict() -> None:
     header, *rows = csv.reader(io.StringIO(printed(CsvWriter, CLEAN, FAILED)))
 
-    assert header == list(RECORD_KEYS)
-    assert rows == [["" if value is None else str(value) for value in each.values()] for each in (CLEAN, FAILED)]
+    assert header == list(VERDICT_KEYS)
+    assert rows == [
+        ["" if value is None else str(value) for value in to_json(each).values()] for each in (CLEAN, FAILED)
+    ]
 
 
 def test_csv_keeps_what_was_hidden() -> None:
@@ -135,13 +149,13 @@ def test_csv_keeps_what_was_hidden() -> None:
 
 
 def test_csv_without_verdicts_is_its_header() -> None:
-    assert printed(CsvWriter) == ",".join(RECORD_KEYS) + "\n"
+    assert printed(CsvWriter) == ",".join(VERDICT_KEYS) + "\n"
 
 
 def test_parquet_has_the_same_values_in_typed_columns_and_holds_one_group_of_rows() -> None:
     stream = io.BytesIO()
     output = ParquetWriter(stream)
-    many = [{**CLEAN, "ordinal": ordinal} for ordinal in range(2 * ROW_GROUP)]
+    many = [replace(CLEAN, ordinal=ordinal) for ordinal in range(2 * ROW_GROUP)]
     sizes = []
     for first in range(0, len(many), 1000):
         output.write(many[first : first + 1000])
@@ -151,8 +165,9 @@ def test_parquet_has_the_same_values_in_typed_columns_and_holds_one_group_of_row
 
     file = parquet.ParquetFile(stream)
     rows = file.read().to_pylist()
-    assert tuple(rows[0]) == RECORD_KEYS
-    assert [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in rows] == [*many, STEGO, FAILED]
+    assert tuple(rows[0]) == VERDICT_KEYS
+    written = [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in rows]
+    assert written == [to_json(each) for each in (*many, STEGO, FAILED)]
     assert file.num_row_groups == 3
     # Written with the row that completes a group, not before and not at the end.
     assert [first for first in range(1, len(sizes)) if sizes[first] > sizes[first - 1]] == [9, 19]
@@ -163,16 +178,16 @@ def test_parquet_without_verdicts_has_its_columns() -> None:
     ParquetWriter(stream).close()
 
     table = parquet.read_table(stream)
-    assert (tuple(table.column_names), table.num_rows) == (RECORD_KEYS, 0)
+    assert (tuple(table.column_names), table.num_rows) == (VERDICT_KEYS, 0)
 
 
 def test_parquet_is_refused_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert printable(Format.PARQUET) is Format.PARQUET
+    assert check_printable(Format.PARQUET) is Format.PARQUET
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
-    assert printable(Format.CSV) is Format.CSV
+    assert check_printable(Format.CSV) is Format.CSV
     with pytest.raises(UsageError, match="send it to a file"):
-        printable(Format.PARQUET)
+        check_printable(Format.PARQUET)
 
 
 def test_the_table_has_aligned_columns() -> None:
@@ -214,7 +229,7 @@ def test_of_a_long_name_the_table_shows_the_end() -> None:
 
 @pytest.mark.parametrize("chosen", list(Format))
 def test_each_format_has_its_writer(chosen: Format, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    output = writer(chosen)
+    output = open_writer(chosen)
     output.write([CLEAN])
     output.close()
 
@@ -242,21 +257,24 @@ def test_each_format_has_its_writer(chosen: Format, capfdbinary: pytest.CaptureF
     ],
 )
 def test_what_is_not_printable_is_shown_escaped(text: str, shown: str) -> None:
-    assert visible(text) == shown
+    assert escape(text) == shown
 
 
 @pytest.mark.parametrize(
     ("name", "shown"), [("", ""), ("12345", "12345"), ("123456", "…3456"), ("1234567890", "…7890")]
 )
 def test_names_are_shortened_at_their_start(name: str, shown: str) -> None:
-    assert shortened(name, 5) == shown
+    assert shorten(name, 5) == shown
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({}, "1,000 images: 990 clean, 9 stego, 1 error; 30.0 s, 2,000 images/min"),
-        ({"clean": 1, "stego": 0, "error": 0}, "1 image: 1 clean, 0 stego, 0 errors; 30.0 s, 2 images/min"),
+        (
+            {"finished": 1, "clean": 1, "stego": 0, "error": 0},
+            "1 image: 1 clean, 0 stego, 0 errors; 30.0 s, 2 images/min",
+        ),
         ({"finished_at": None}, "1,000 images: 990 clean, 9 stego, 1 error"),
         ({"started_at": None}, "1,000 images: 990 clean, 9 stego, 1 error"),
         ({"finished_at": NOON}, "1,000 images: 990 clean, 9 stego, 1 error"),
@@ -264,7 +282,7 @@ def test_names_are_shortened_at_their_start(name: str, shown: str) -> None:
     ],
 )
 def test_a_job_is_summed_up_in_a_line(changes: dict[str, Any], line: str) -> None:
-    assert summary(status(**changes)) == line
+    assert summarise_job(status(**changes)) == line
 
 
 @pytest.mark.parametrize(

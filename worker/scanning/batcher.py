@@ -2,15 +2,16 @@
 
 import logging
 import os
-import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Condition
 from typing import Protocol
 
 import torch
 
+from storage.background import BackgroundThread
 from worker.v4.detector import Score
 from worker.v4.planes import Planes
 
@@ -33,21 +34,19 @@ class Waiting:
     score: Future[Score]
 
 
-class Batcher:
+class Batcher(BackgroundThread):
     """One thread that scores what is waiting: full batches under load, a lone image after `wait_s` seconds.
 
     Who submits while two batches or more wait is kept waiting, and with it decoding.
     """
 
     def __init__(self, scorer: Scorer, batch_size: int, wait_s: float) -> None:
+        super().__init__("batcher")
         self._scorer = scorer
         self._batch_size = batch_size
         self._wait_s = wait_s
         self._waiting: deque[Waiting] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-        self._thread.start()
+        self._changed = Condition()
 
     def submit(self, images: Sequence[Planes], threshold: float | None = None) -> list[Future[Score]]:
         """Return a future for each image's score; it raises what V4 raised on this image alone."""
@@ -58,22 +57,23 @@ class Batcher:
             self._changed.notify_all()
         return [image.score for image in submitted]
 
-    def close(self) -> None:
-        """Score what is waiting, then end the thread."""
+    def wake(self) -> None:
+        """Have the thread score what is waiting, and end."""
         with self._changed:
-            self._closed = True
             self._changed.notify_all()
-        self._thread.join()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Score until the batcher is stopped and nothing waits any more."""
         while batch := self._next_batch():
             self._score(batch)
 
     def _next_batch(self) -> list[Waiting]:
-        """Return what is to be scored next; nothing once all is scored and the batcher closed."""
+        """Return what is to be scored next; nothing once all is scored and the batcher stopped."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._changed.wait_for(lambda: len(self._waiting) >= self._batch_size or self._closed, self._wait_s)
+            self._changed.wait_for(lambda: self._waiting or self.stopping.is_set())
+            self._changed.wait_for(
+                lambda: len(self._waiting) >= self._batch_size or self.stopping.is_set(), self._wait_s
+            )
             batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
             self._changed.notify_all()
         return batch

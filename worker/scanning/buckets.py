@@ -6,20 +6,20 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.store import S3Store
 
-from storage.blobs import CLIENT, RETRIES, read_object
+from storage.blobs import CLIENT, RETRIES, StoredObject, open_object
 
 # Where credentials may come from; without any of these, asking a cloud's metadata service for them takes minutes.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
 
-def read_from_bucket(uri: str, limit: int) -> bytes:
-    """Return the first `limit` bytes of an object; raises what `obstore` raises."""
+def open_from_bucket(uri: str) -> StoredObject:
+    """Return the object of a reference; raises what `obstore` raises."""
     parts = urlsplit(uri)
-    return read_object(bucket(parts.netloc), unquote(parts.path.lstrip("/")), limit)
+    return open_object(open_bucket(parts.netloc), unquote(parts.path.lstrip("/")))
 
 
 @cache
-def bucket(name: str) -> S3Store:
+def open_bucket(name: str) -> S3Store:
     """Return the store of a bucket."""
     signed = any(os.environ.get(variable) for variable in CREDENTIALS)
     return S3Store(name, skip_signature=not signed, client_options=CLIENT, retry_config=RETRIES)

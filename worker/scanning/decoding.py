@@ -7,13 +7,14 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.formats import ImageFormat
+from starlight_vocabulary.words import ErrorCode
 from worker.scanning.budget import Budget
 from worker.scanning.image_error import ImageError
 from worker.scanning.truncation import ends_early, has_known_signature
 
 # The formats that V4 was trained on; every other decoder of Pillow stays shut.
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
+FORMATS = tuple(ImageFormat)
 # Pillow keeps pixels of several channels in four bytes. Some decoders hold the picture several times over meanwhile:
 # measured with pictures of 49 megapixels, in bytes a pixel beyond the picture itself.
 BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
@@ -34,7 +35,7 @@ class Decoder:
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
     @contextmanager
-    def decoded(self, data: bytes) -> Iterator[Image.Image]:
+    def decode(self, data: bytes) -> Iterator[Image.Image]:
         """Yield the first frame in its native mode, loaded; its memory is held until the block ends.
 
         Raises ImageError with the code `unknown_format`, `too_many_pixels`, `truncated` or `corrupt`.
@@ -54,29 +55,29 @@ class Decoder:
             return Image.open(BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError as error:
             if has_known_signature(data):
-                raise refused(data, "the decoder does not recognise what follows the signature") from error
+                raise explain_refusal(data, "the decoder does not recognise what follows the signature") from error
             raise ImageError(
                 ErrorCode.UNKNOWN_FORMAT, f"not an image of a supported format: {describe(data)}"
             ) from error
         except Exception as error:  # decoders raise whatever their input provokes
-            raise self._explained(error, data) from error
+            raise self._explain(error, data) from error
 
     def _load(self, image: Image.Image, data: bytes) -> None:
         try:
             image.load()
         except Exception as error:  # decoders raise whatever their input provokes
-            raise self._explained(error, data) from error
+            raise self._explain(error, data) from error
 
-    def _explained(self, error: Exception, data: bytes) -> ImageError:
+    def _explain(self, error: Exception, data: bytes) -> ImageError:
         if isinstance(error, Image.DecompressionBombError):
             return self._too_many_pixels(str(error).partition(" exceeds")[0])
-        return refused(data, str(error) or type(error).__name__)
+        return explain_refusal(data, str(error) or type(error).__name__)
 
     def _too_many_pixels(self, what: str) -> ImageError:
         return ImageError(ErrorCode.TOO_MANY_PIXELS, f"{what}; the limit is {self._max_pixels:,} pixels")
 
 
-def refused(data: bytes, reason: str) -> ImageError:
+def explain_refusal(data: bytes, reason: str) -> ImageError:
     """Return the error of an image that a decoder refused: truncated where it ends early, else corrupt."""
     truncated = "truncated" in reason.lower() or ends_early(data)
     return ImageError(ErrorCode.TRUNCATED if truncated else ErrorCode.CORRUPT, reason)

@@ -1,22 +1,42 @@
 """Images behind URLs of strangers: from public addresses alone, within limits of size, time and redirects."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
 
-from storage.error_codes import ErrorCode
-from storage.public_network import FAILURES, ForbiddenAddressError, Resolve, public_pool, resolve, within
+from starlight_vocabulary.words import ErrorCode
+from storage.public_network import CONNECTION_ERRORS, ForbiddenAddressError, Resolve, limit_steps, public_pool, resolve
 from storage.settings import Settings
+from worker.scanning.content import Content, ContentReader
 from worker.scanning.image_error import ImageError
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410)
-# What may pass: the receiver is busy, or broken for now.
-PASSING = (408, 425, 429)
+# The server may answer otherwise later.
+BUSY = (408, 425, 429)
 # Identity: what a server packs, nobody unpacks, so that nothing can be larger than what was sent.
 HEADERS = [(b"User-Agent", b"starlight"), (b"Accept", b"image/*, */*;q=0.1"), (b"Accept-Encoding", b"identity")]
+
+
+class Deadline:
+    """Seconds that a server may keep us waiting, over several requests; what we do in between does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.left_s = seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of the block; raises ReadTimeout where nothing is left afterwards."""
+        started = time.monotonic()
+        yield
+        self.left_s -= time.monotonic() - started
+        if self.left_s < 0:
+            raise httpcore.ReadTimeout(f"more than {self.seconds:g} s")
 
 
 class Fetcher:
@@ -35,54 +55,67 @@ class Fetcher:
         """Close the connections."""
         self._pool.close()
 
-    def fetch(self, url: str, limit: int) -> bytes:
-        """Return up to `limit` bytes, and one more where there is more; raises ImageError."""
-        deadline = time.monotonic() + self._timeout_s
+    def fetch(self, url: str, reader: ContentReader) -> Content:
+        """Return what the reader makes of the body; raises what it raises, and ImageError."""
+        deadline = Deadline(self._timeout_s)
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                answered = self._ask(url, limit, deadline)
-                if isinstance(answered, bytes):
-                    return answered
-                url = urljoin(url, answered)
+                answer = self._request(url, reader, deadline)
+                if isinstance(answer, Content):
+                    return answer
+                url = urljoin(url, answer)
         except ForbiddenAddressError as error:
             raise ImageError(ErrorCode.FORBIDDEN_ADDRESS, str(error)) from error
         except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError, ValueError) as error:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"not a URL that can be fetched: {error}") from error
-        except FAILURES as error:
+        except CONNECTION_ERRORS as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ImageError(ErrorCode.NOT_READABLE, f"the server's certificate is not valid: {error}") from error
             raise ImageError(ErrorCode.UNAVAILABLE, str(error) or type(error).__name__) from error
         raise ImageError(ErrorCode.NOT_READABLE, f"more than {MAX_REDIRECTS} redirects")
 
-    def _ask(self, url: str, limit: int, deadline: float) -> bytes | str:
+    def _request(self, url: str, reader: ContentReader, deadline: Deadline) -> Content | str:
         """Return the body, or where to go on."""
         parts = urlsplit(url)
         if parts.scheme not in self._schemes or not parts.hostname:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot fetch from {parts.scheme or 'no scheme'}://")
         if parts.username is not None or parts.password is not None:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, "URLs must not carry a user name or password")
-        limits = within(max(0.001, deadline - time.monotonic()))
-        with self._pool.stream("GET", url.partition("#")[0], headers=HEADERS, extensions=limits) as answer:
+        limits = limit_steps(max(0.001, deadline.left_s))
+        with ExitStack() as stack:
+            with deadline.running():
+                answer = stack.enter_context(
+                    self._pool.stream("GET", url.partition("#")[0], headers=HEADERS, extensions=limits)
+                )
             if answer.status in REDIRECTS:
-                location = next((value for name, value in answer.headers if name.lower() == b"location"), b"")
+                location = find_header(answer, b"location")
                 if not location:
                     raise ImageError(ErrorCode.NOT_READABLE, f"the server answered {answer.status} without a target")
                 return location.decode("ascii")
             if answer.status != 200:
                 raise ImageError(code_of(answer.status), f"the server answered {answer.status}")
-            pieces, size = [], 0
-            for piece in answer.iter_stream():
-                pieces.append(piece)
-                size += len(piece)
-                if size > limit:
-                    break
-                if time.monotonic() > deadline:
-                    raise httpcore.ReadTimeout(f"more than {self._timeout_s:g} s")
-            return b"".join(pieces)[: limit + 1]
+            announced = find_header(answer, b"content-length")
+            pieces = count_waiting(answer.iter_stream(), deadline)
+            return reader.read(pieces, int(announced) if announced.isdigit() else None)
+
+
+def count_waiting(pieces: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
+    """Yield the pieces, each within the deadline."""
+    while True:
+        with deadline.running():
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
+
+
+def find_header(answer: httpcore.Response, name: bytes) -> bytes:
+    """Return the value of the first header of this name, empty without one."""
+    return next((value for header, value in answer.headers if header.lower() == name), b"")
 
 
 def code_of(status: int) -> ErrorCode:
     """Return the error code for an answer that is neither the image nor a redirect."""
     if status in GONE:
         return ErrorCode.NOT_FOUND
-    return ErrorCode.UNAVAILABLE if status in PASSING or status >= 500 else ErrorCode.NOT_READABLE
+    return ErrorCode.UNAVAILABLE if status in BUSY or status >= 500 else ErrorCode.NOT_READABLE

@@ -1,6 +1,6 @@
 """Why an image cannot be scanned."""
 
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
 
 
 class ImageError(Exception):

@@ -11,9 +11,10 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from obstore.exceptions import BaseError as StoreError
 from obstore.exceptions import GenericError, JoinError
 
+from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
-from storage.error_codes import ErrorCode
-from worker.scanning.buckets import read_from_bucket
+from worker.scanning.buckets import open_from_bucket
+from worker.scanning.content import Content, ContentReader
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
 
@@ -28,15 +29,14 @@ PASSING = {
 
 
 class Loader:
-    """Reads references of up to `max_bytes` bytes: `file://`, `blob://`, `s3://` and what the fetcher takes."""
+    """Reads references: `file://`, `blob://`, `s3://` and what the fetcher takes."""
 
-    def __init__(self, blobs: Blobs, max_bytes: int, fetcher: Fetcher | None = None) -> None:
+    def __init__(self, blobs: Blobs, fetcher: Fetcher | None = None) -> None:
         self._blobs = blobs
-        self._max_bytes = max_bytes
         self._fetcher = fetcher
 
-    def load(self, uri: str) -> bytes:
-        """Return the bytes behind the reference; raises ImageError."""
+    def load(self, uri: str, reader: ContentReader) -> Content:
+        """Return what the reader makes of the bytes behind the reference; raises what it raises, and ImageError."""
         try:
             parts = urlsplit(uri)
         except ValueError as error:
@@ -46,22 +46,18 @@ class Loader:
                 raise ImageError(
                     ErrorCode.BAD_ARCHIVE_MEMBER, f"could not be read from the archive: {unquote(parts.fragment)}"
                 )
-            data = self._read_file(unquote_to_bytes(parts.path))
-        elif parts.scheme == "blob":
-            data = self._read_blob(parts.netloc)
-        elif parts.scheme == "s3":
-            data = self._read_object(uri)
-        elif self._fetcher is not None and self._fetcher.takes(parts.scheme):
-            data = self._fetcher.fetch(uri, self._max_bytes)
-        else:
-            raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
-        if not data:
-            raise ImageError(ErrorCode.EMPTY, "the file is empty")
-        if len(data) > self._max_bytes:
-            raise ImageError(ErrorCode.TOO_LARGE, f"more than the limit of {self._max_bytes:,} bytes")
-        return data
+            return self._read_file(unquote_to_bytes(parts.path), reader)
+        if parts.scheme == "blob":
+            return self._read_blob(parts.netloc, reader)
+        if parts.scheme == "s3":
+            with store_errors_explained("the bucket", "there is no such object in the bucket"):
+                stored = open_from_bucket(uri)
+                return reader.read(stored.pieces, stored.size)
+        if self._fetcher is not None and self._fetcher.takes(parts.scheme):
+            return self._fetcher.fetch(uri, reader)
+        raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
 
-    def _read_file(self, path: bytes) -> bytes:
+    def _read_file(self, path: bytes, reader: ContentReader) -> Content:
         try:
             # Not blocking: opening a pipe would wait for somebody to write into it.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -70,39 +66,23 @@ class Loader:
         except OSError as error:
             raise self._unopened(path, error) from error
         try:
-            return self._read_descriptor(descriptor, path)
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise self._directory(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(ErrorCode.NOT_A_FILE, "a pipe, socket or device")
+            return reader.read(read_pieces(descriptor, status.st_size), status.st_size)
         except OSError as error:
             raise self._unread(error) from error
         finally:
             os.close(descriptor)
 
-    def _read_descriptor(self, descriptor: int, path: bytes) -> bytes:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise self._directory(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(ErrorCode.NOT_A_FILE, "a pipe, socket or device")
-        if status.st_size > self._max_bytes:
-            raise self._too_large(f"{status.st_size:,} bytes")
-        # Read until the end, not until the size it had: a file that grows meanwhile is seen whole or refused.
-        pieces, size = [], 0
-        while size <= self._max_bytes and (piece := os.read(descriptor, max(MIN_READ, status.st_size - size))):
-            pieces.append(piece)
-            size += len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _read_blob(self, digest: str) -> bytes:
+    def _read_blob(self, digest: str, reader: ContentReader) -> Content:
         if not re.fullmatch("[0-9a-f]{64}", digest):
             raise ImageError(ErrorCode.NOT_FOUND, "blobs are named by their SHA-256, in hex")
-        with told("the blob store", "the uploaded bytes are not in the blob store"):
-            return self._blobs.get(digest, self._max_bytes + 1)
-
-    def _read_object(self, uri: str) -> bytes:
-        with told("the bucket", "there is no such object in the bucket"):
-            return read_from_bucket(uri, self._max_bytes + 1)
-
-    def _too_large(self, size: str) -> ImageError:
-        return ImageError(ErrorCode.TOO_LARGE, f"{size}; the limit is {self._max_bytes:,}")
+        with store_errors_explained("the blob store", "the uploaded bytes are not in the blob store"):
+            stored = self._blobs.open(digest)
+            return reader.read(stored.pieces, stored.size)
 
     @staticmethod
     def _unopened(path: bytes, error: OSError) -> ImageError:
@@ -125,8 +105,17 @@ class Loader:
         return ImageError(ErrorCode.NOT_A_FILE, "a folder")
 
 
+def read_pieces(descriptor: int, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a file, in one piece where it has the size that it says; raises OSError."""
+    # Until the end, not until the size that it had: a file that grows meanwhile is seen whole or refused.
+    left = size
+    while piece := os.read(descriptor, max(MIN_READ, left)):
+        yield piece
+        left -= len(piece)
+
+
 @contextmanager
-def told(store: str, missing: str) -> Iterator[None]:
+def store_errors_explained(store: str, missing: str) -> Iterator[None]:
     """Raise what an object store has to say as an ImageError."""
     try:
         yield

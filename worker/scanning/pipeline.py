@@ -1,16 +1,24 @@
-"""The pipeline of one process: load, hash, recall, decode, batch, score, and read what was hidden."""
+"""From the references of a chunk to its verdicts.
+
+Each image goes through the stages in this order, in the shape that stands behind it, and leaves where its verdict is
+known: load (`Loaded`), recall, decode (`Decoded`), submit to V4 (`Scoring`), judge.
+"""
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 
+from starlight_vocabulary.words import Outcome
 from storage.blobs import Blobs
-from storage.error_codes import ErrorCode
+from storage.new_verdict import NewVerdict
 from storage.settings import Settings
-from storage.verdicts import NewVerdict
 from worker.scanning.batcher import Batcher, Scorer
-from worker.scanning.budget import Budget
+from worker.scanning.budget import Budget, Reservation
+from worker.scanning.chunk_scan import ChunkScan, ImageFacts, storable
+from worker.scanning.content import Content, ContentReader, LargeImageError
 from worker.scanning.decoding import Decoder
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
@@ -20,50 +28,49 @@ from worker.v4.detector import Score
 from worker.v4.extraction import extract_message
 from worker.v4.planes import Planes, extract_planes
 
-# Images of one chunk that are held at once. Larger ones are held one at a time, so that a chunk holds 64 MB at most,
-# or one image.
+# Small images of one chunk that are held at once: 64 MB at most.
 GROUP = 64
-SMALL_BYTES = 2**20
 
-Image = tuple[int, str]
+log = logging.getLogger(__name__)
+
 Recall = Callable[[Sequence[bytes], float | None], Mapping[bytes, NewVerdict]]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An image's bytes, and the verdict that it gets unless V4 is asked."""
+    """An image with its bytes."""
 
-    verdict: NewVerdict
-    digest: bytes
+    facts: ImageFacts
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The bytes of an image that are kept until it is judged, and what they hold of the budget."""
+
     data: bytes
+    reservation: Reservation
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An image that V4 is to be asked about: what is known of it already, and its planes."""
+    """An image with what V4 sees of it."""
 
-    verdict: NewVerdict
+    facts: ImageFacts
     planes: Planes
+    kept: Kept | None
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An image on its way through V4: what is known of it already, and its score to come."""
+class Scoring:
+    """An image that V4 has, and its score to come."""
 
-    verdict: NewVerdict
+    facts: ImageFacts
     score: Future[Score]
+    kept: Kept | None
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """An image whose bytes are those of an earlier one of the chunk."""
-
-    ordinal: int
-    uri: str
-    earlier: int
-
-
-class Scanner:
+class Pipeline:
     """Scans references for many chunks at once, each in its own thread; all share one batcher.
 
     At most `decode_threads` of these threads decode at a time. With `recall`, no bytes are scored twice: it returns the
@@ -74,157 +81,169 @@ class Scanner:
         self._model_id = model_id
         self._recall = recall
         self._max_message_bytes = settings.max_message_bytes
-        blobs = Blobs(settings.blobs())
         self._fetcher = Fetcher(settings)
-        self._loader = Loader(blobs, settings.max_image_bytes, self._fetcher)
-        self._small_loader = Loader(blobs, min(SMALL_BYTES, settings.max_image_bytes), self._fetcher)
+        self._loader = Loader(Blobs(settings.blobs()), self._fetcher)
+        self._small_reader = ContentReader(settings.max_image_bytes, None)
+        self._reader = ContentReader(settings.max_image_bytes, Budget(settings.large_images_bytes))
+        self._kept_bytes = Budget(settings.kept_images_bytes)
         self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
         self._decoding = Turns(settings.decode_threads)
         self._fetching = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 
-    def scan(self, images: Iterable[Image], threshold: float | None = None) -> list[NewVerdict]:
+    def start(self) -> None:
+        """Start the thread that scores."""
+        self._batcher.start()
+
+    def stop(self) -> None:
+        """End the threads; no scan may be running."""
+        self._fetching.shutdown()
+        self._fetcher.close()
+        self._batcher.stop()
+
+    def scan(self, images: Iterable[tuple[int, str]], threshold: float | None = None) -> list[NewVerdict]:
         """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
 
         Without a threshold, the model's own decides what counts as stego.
         """
-        prepared: list[Prepared | Repeated | NewVerdict] = []
-        first_of: dict[bytes, int] = {}
-        for group in self._loaded(list(images)):
-            prepared += self._prepare(group, len(prepared), threshold, first_of)
-        verdicts: list[NewVerdict] = []
-        for each in prepared:
-            if isinstance(each, Repeated):
-                earlier = verdicts[each.earlier]
-                verdicts.append(replace(earlier, ordinal=each.ordinal, uri=each.uri, reused=earlier.outcome != "error"))
-            else:
-                verdicts.append(self._judge(each) if isinstance(each, Prepared) else each)
-        return verdicts
+        chunk = ChunkScan(images)
+        scoring: list[Scoring] = []
+        for loaded in self._load(chunk):
+            unknown = self._recall_known(loaded, threshold, chunk)
+            decoded = self._decode(unknown, chunk)
+            scoring += self._submit(decoded, threshold)
+        self._judge(scoring, chunk)
+        return chunk.list_verdicts()
 
-    def close(self) -> None:
-        """End the threads; no scan may be running."""
-        self._fetching.shutdown()
-        self._fetcher.close()
-        self._batcher.close()
+    def _load(self, chunk: ChunkScan) -> Iterator[list[Loaded]]:
+        """Yield the images that can be loaded, in groups that may be held at once: small ones, or one large one.
 
-    def _loaded(self, images: Sequence[Image]) -> Iterator[list[Loaded | NewVerdict]]:
-        """Yield all images in order, loaded or refused, in groups that may be held at once."""
-        for start in range(0, len(images), GROUP):
-            group = images[start : start + GROUP]
-            if all(uri.startswith("file:") for _, uri in group):
-                with self._decoding:
-                    loaded = [self._load_small(image) for image in group]
-            else:
-                loaded = list(self._fetching.map(self._load_small, group))
-            held: list[Loaded | NewVerdict] = []
-            for image, small in zip(group, loaded, strict=True):
-                if small is None:
-                    yield held
-                    yield [self._load(self._loader, image)]
-                    held = []
-                else:
-                    held.append(small)
-            yield held
+        A large image holds bytes that others wait for: each is passed on before anything else is waited for.
+        """
+        for start in range(0, len(chunk.images), GROUP):
+            group = chunk.images[start : start + GROUP]
+            remote = [image for image in group if not image.uri.startswith("file:")]
+            fetched = {self._fetching.submit(self._load_image, image, self._reader): image for image in remote}
+            small, large = self._load_small_files([image for image in group if image.uri.startswith("file:")], chunk)
+            for future in as_completed(fetched):
+                loaded = chunk.attempt(fetched[future], future.result)
+                if loaded and loaded.content.is_large:
+                    yield [loaded]
+                elif loaded:
+                    small.append(loaded)
+            for image in large:
+                if loaded := chunk.attempt(image, partial(self._load_image, image, self._reader)):
+                    yield [loaded]
+            yield sorted(small, key=lambda loaded: loaded.facts.ordinal)
 
-    def _load_small(self, image: Image) -> Loaded | NewVerdict | None:
-        """Load an image, or return None where it is too large to be held beside others."""
-        loaded = self._load(self._small_loader, image)
-        too_large = isinstance(loaded, NewVerdict) and loaded.error_code is ErrorCode.TOO_LARGE
-        return None if too_large else loaded
-
-    def _load(self, loader: Loader, image: Image) -> Loaded | NewVerdict:
-        ordinal, uri = image
-        try:
-            data = loader.load(uri)
-        except ImageError as error:
-            return refused(NewVerdict(ordinal, uri, outcome="error"), error)
-        digest = hashlib.sha256(data).digest()
-        verdict = NewVerdict(ordinal, uri, outcome="error", sha256=digest, size_bytes=len(data))
-        return Loaded(verdict, digest, data)
-
-    def _prepare(
-        self, group: Sequence[Loaded | NewVerdict], start: int, threshold: float | None, first_of: dict[bytes, int]
-    ) -> list[Prepared | Repeated | NewVerdict]:
-        """Send a group's images to V4, but for those whose verdict is known; `start` is the first one's position."""
-        new = {image.digest for image in group if isinstance(image, Loaded)} - first_of.keys()
-        recalled = self._recall(list(new), threshold) if self._recall is not None and new else {}
-        decoded: list[Decoded | Repeated | NewVerdict] = []
+    def _load_small_files(self, files: Sequence[ImageFacts], chunk: ChunkScan) -> tuple[list[Loaded], list[ImageFacts]]:
+        """Return the small files, loaded, and the large ones, which were not read."""
+        small, large = [], []
         with self._decoding:
-            for position, image in enumerate(group, start):
-                decoded.append(self._decode_new(image, position, first_of, recalled))
-        scores = iter(self._batcher.submit([each.planes for each in decoded if isinstance(each, Decoded)], threshold))
-        return [Prepared(each.verdict, next(scores)) if isinstance(each, Decoded) else each for each in decoded]
+            for image in files:
+                try:
+                    loaded = chunk.attempt(image, partial(self._load_image, image, self._small_reader))
+                except LargeImageError:
+                    large.append(image)
+                    continue
+                if loaded:
+                    small.append(loaded)
+        return small, large
 
-    def _decode_new(
-        self,
-        image: Loaded | NewVerdict,
-        position: int,
-        first_of: dict[bytes, int],
-        recalled: Mapping[bytes, NewVerdict],
-    ) -> Decoded | Repeated | NewVerdict:
-        if isinstance(image, NewVerdict):
-            return image
-        ordinal, uri = image.verdict.ordinal, image.verdict.uri
-        if self._recall is not None:
-            earlier = first_of.setdefault(image.digest, position)
-            if earlier != position:
-                return Repeated(ordinal, uri, earlier)
-        if stored := recalled.get(image.digest):
-            return replace(stored, ordinal=ordinal, uri=uri, reused=True)
-        return self._decode(image)
+    def _load_image(self, image: ImageFacts, reader: ContentReader) -> Loaded:
+        content = self._loader.load(image.uri, reader)
+        digest = hashlib.sha256(content.data).digest()
+        return Loaded(replace(image, sha256=digest, size_bytes=len(content.data)), content)
 
-    def _decode(self, image: Loaded) -> Decoded | NewVerdict:
-        try:
-            with self._decoder.decoded(image.data) as picture:
-                planes = extract_planes(picture, image.data)
-                verdict = replace(
-                    image.verdict,
-                    model_id=self._model_id,
-                    width=picture.width,
-                    height=picture.height,
-                    format=picture.format,
-                )
-        except ImageError as error:
-            return refused(image.verdict, error)
-        return Decoded(verdict, planes)
+    def _recall_known(self, loaded: Sequence[Loaded], threshold: float | None, chunk: ChunkScan) -> list[Loaded]:
+        """Return the images that V4 is to be asked about; the others have been judged before, or are being judged."""
+        if self._recall is None:
+            return list(loaded)
+        new = []
+        for image in loaded:
+            if chunk.repeats_earlier(image.facts):
+                image.content.release()
+            else:
+                new.append(image)
+        recalled = self._recall([image.facts.digest for image in new], threshold) if new else {}
+        unknown = []
+        for image in new:
+            if stored := recalled.get(image.facts.digest):
+                chunk.settle(replace(stored, ordinal=image.facts.ordinal, uri=image.facts.uri, reused=True))
+                image.content.release()
+            else:
+                unknown.append(image)
+        return unknown
 
-    def _judge(self, prepared: Prepared) -> NewVerdict:
-        try:
-            score = prepared.score.result()
-        except Exception as error:
-            return replace(
-                prepared.verdict,
-                error_code=ErrorCode.SCAN_FAILED,
-                error_detail=storable(f"{type(error).__name__}: {error}"),
-            )
+    def _decode(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Decoded]:
+        """Return the images that can be decoded."""
+        decoded = []
+        with self._decoding:
+            for image in loaded:
+                if seen := chunk.attempt(image.facts, partial(self._decode_image, image)):
+                    decoded.append(seen)
+                image.content.release()
+        return decoded
+
+    def _decode_image(self, image: Loaded) -> Decoded:
+        data = image.content.data
+        with self._decoder.decode(data) as picture:
+            planes = extract_planes(picture, data)
+            facts = replace(image.facts, width=picture.width, height=picture.height, format=picture.format)
+        reservation = self._kept_bytes.reserve_if_free(len(data))
+        return Decoded(facts, planes, Kept(data, reservation) if reservation else None)
+
+    def _submit(self, decoded: Sequence[Decoded], threshold: float | None) -> list[Scoring]:
+        scores = self._batcher.submit([image.planes for image in decoded], threshold)
+        return [Scoring(image.facts, score, image.kept) for image, score in zip(decoded, scores, strict=True)]
+
+    def _judge(self, scoring: Sequence[Scoring], chunk: ChunkScan) -> None:
+        """Settle what V4 has scored."""
+        for image in scoring:
+            if verdict := chunk.attempt(image.facts, partial(self._judge_image, image), self._model_id):
+                chunk.settle(verdict)
+            if image.kept is not None:
+                image.kept.reservation.release()
+
+    def _judge_image(self, image: Scoring) -> NewVerdict:
+        score = image.score.result()
         verdict = replace(
-            prepared.verdict,
-            outcome="stego" if score.is_stego else "clean",
+            image.facts.start_verdict(Outcome.STEGO if score.is_stego else Outcome.CLEAN),
+            model_id=self._model_id,
             stego_probability=score.stego_probability,
             method=score.method,
             bit_order=score.bit_order,
         )
-        return self._with_message(verdict) if score.is_stego else verdict
-
-    def _with_message(self, verdict: NewVerdict) -> NewVerdict:
-        """Add the hidden message as evidence. The bytes are read again: keeping all until scored would cost memory."""
-        assert verdict.method is not None
-        try:
-            data = self._loader.load(verdict.uri)
-            if hashlib.sha256(data).digest() != verdict.sha256:
-                return verdict
-            with self._decoding, self._decoder.decoded(data) as image:
-                message = extract_message(image, data, verdict.method, verdict.bit_order, self._max_message_bytes)
-        except ImageError:
+        if not score.is_stego:
             return verdict
+        message = self._read_message(image, score)
         return replace(verdict, extracted_message=None if message is None else storable(message))
 
+    def _read_message(self, image: Scoring, score: Score) -> str | None:
+        """Return the hidden message, as evidence; None where there is none, or the bytes are not to be had again."""
+        assert score.method is not None
+        try:
+            content = Content(image.kept.data) if image.kept else self._load_again(image.facts)
+            if content is None:
+                return None
+            try:
+                with self._decoding, self._decoder.decode(content.data) as picture:
+                    return extract_message(
+                        picture, content.data, score.method, score.bit_order, self._max_message_bytes
+                    )
+            finally:
+                content.release()
+        except ImageError:
+            return None
+        except Exception:
+            # The verdict stands; a message is evidence beside it.
+            log.exception("the message of an image could not be read")
+            return None
 
-def refused(verdict: NewVerdict, error: ImageError) -> NewVerdict:
-    """Return the verdict as the `error` that it ends as."""
-    return replace(verdict, error_code=error.code, error_detail=storable(error.detail))
-
-
-def storable(text: str) -> str:
-    """Return the text without what PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
-    return text.replace("\0", "␀").encode("utf-8", "replace").decode("utf-8")
+    def _load_again(self, facts: ImageFacts) -> Content | None:
+        """Return the bytes that were scored, None where the reference leads to others by now."""
+        content = self._loader.load(facts.uri, self._reader)
+        if hashlib.sha256(content.data).digest() == facts.sha256:
+            return content
+        content.release()
+        return None

@@ -7,9 +7,9 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from worker.v4.methods import BIT_ORDERS, METHODS
+from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, Method, Word
 
 CARD_FILE: Final = "card.json"
 DEFAULT_MODEL: Final = Path(__file__).parent / "models" / "starlight-v4"
@@ -19,6 +19,9 @@ FORMATS: Final = ("safetensors", "onnx")
 """Kinds of weights: V4's own network, or any network that takes its streams."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+AnyWord = TypeVar("AnyWord", bound=Word)
 
 
 class ModelError(Exception):
@@ -40,8 +43,8 @@ class ModelCard:
     weights: str
     sha256: str
     threshold: float
-    methods: tuple[str, ...] = METHODS
-    bit_orders: tuple[str, ...] = BIT_ORDERS
+    methods: tuple[Method, ...] = METHODS
+    bit_orders: tuple[BitOrder, ...] = BIT_ORDERS
     format: str = "safetensors"
     inputs: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -74,8 +77,8 @@ def card_of(raw: object, where: str) -> ModelCard:
         weights=_text(raw, "weights", where),
         sha256=_text(raw, "sha256", where),
         threshold=_probability(raw, "threshold", where),
-        methods=_names(raw, "methods", where),
-        bit_orders=_names(raw, "bit_orders", where),
+        methods=_words(Method, raw, "methods", where),
+        bit_orders=_words(BitOrder, raw, "bit_orders", where),
         format=raw.get("format", FORMATS[0]),
         inputs=_table(raw, "inputs", where),
         figures=_table(raw, "figures", where),
@@ -87,7 +90,9 @@ def card_of(raw: object, where: str) -> ModelCard:
     if Path(card.weights).name != card.weights:
         raise ModelError(f"{where}: weights must be a file name within the folder")
     if card.methods != METHODS or card.bit_orders != BIT_ORDERS:
-        raise ModelError(f"{where}: methods and bit_orders must be {METHODS} and {BIT_ORDERS}, in this order")
+        raise ModelError(
+            f"{where}: methods and bit_orders must be {', '.join(METHODS)} and {', '.join(BIT_ORDERS)}, in this order"
+        )
     return card
 
 
@@ -98,11 +103,11 @@ def _text(raw: dict[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _names(raw: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+def _words(kind: type[AnyWord], raw: dict[str, Any], key: str, where: str) -> tuple[AnyWord, ...]:
     value = raw.get(key)
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
         raise ModelError(f"{where}: {key!r} must be a list of names")
-    return tuple(value)
+    return tuple(kind.read(each) for each in value)
 
 
 def _table(raw: dict[str, Any], key: str, where: str) -> dict[str, Any]:

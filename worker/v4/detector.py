@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load as load_tensors
 
+from starlight_vocabulary.words import BitOrder, Method
 from worker.v4.card import ModelCard, ModelError, read_card
 from worker.v4.network import Heads, Network
 from worker.v4.onnx_network import OnnxNetwork
@@ -26,8 +27,8 @@ class Score:
     is_stego: bool
     stego_probability: float
     confidence: float
-    method: str | None
-    bit_order: str | None
+    method: Method | None
+    bit_order: BitOrder | None
 
 
 class Detector:

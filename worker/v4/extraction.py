@@ -8,11 +8,13 @@ from PIL import Image
 
 from worker.v4.containers import survey
 from worker.v4.exif import comment_text
-from worker.v4.methods import ALPHA_PREFIX
 from worker.v4.planes import leading_pixels
 
 MESSAGE_BYTES: Final = 4096
 """Default limit of the payload that is read, in bytes."""
+
+ALPHA_PREFIX: Final = b"AI42"
+"""What every `alpha` payload begins with."""
 
 _CHANNELS: Final = {"RGB": 3, "RGBX": 4, "RGBA": 4, "RGBa": 4, "L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2}
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.byte_statistics import CONTENT_FEATURES, PADDING
-from worker.v4.methods import BIT_ORDERS, METHODS
 from worker.v4.pair_statistics import PAIR_FEATURES
 from worker.v4.streams import FORMAT_FEATURES, SLOTS, Streams
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.card import ModelError
-from worker.v4.methods import BIT_ORDERS, METHODS
 from worker.v4.network import Heads
 from worker.v4.planes import extract_planes
 from worker.v4.streams import INPUTS, Streams, compute, input_contract, stack

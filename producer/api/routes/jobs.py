@@ -2,87 +2,91 @@
 
 import uuid
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.access import Reading, Submitting, VisibleJob, check_waiting, visible_job, whose
-from producer.api.problems import ProblemError, wrong_field
-from producer.api.references import checked_references
-from producer.api.reports import Cancelled, Job, Jobs, Priority
+from producer.api.access import (
+    Reading,
+    Submitting,
+    SubmittingImages,
+    VisibleJob,
+    require_visible_job,
+    visible_submitter,
+)
+from producer.api.problems import SCHEMAS, ProblemError, reject_field
+from producer.api.references import check_references
+from producer.api.reports import report_job
 from producer.api.service import Service, Shared
 from producer.api.uploads import (
-    ARCHIVES,
+    ARCHIVE_SUFFIXES,
     MULTIPART,
-    NDJSON,
-    body_on_disk,
-    form_of,
-    limited,
-    listed,
+    open_form,
+    read_limited,
+    read_references,
+    save_body,
     store_image,
-    unpacked,
+    unpack_upload,
 )
 from producer.sources.archives import ArchiveTooLargeError
-from storage.jobs import EmptyJobError, JobStatus, cancel_job, get_job, list_jobs, submit_job
+from starlight_vocabulary.answers import Cancellation, JobPage, JobReport
+from starlight_vocabulary.formats import JSON, ExportFormat
+from starlight_vocabulary.job import SHORT_TEXT, Job, JobOptions
+from storage.jobs import EmptyJobError, cancel_job, get_job, list_jobs, submit_job
 from storage.keys import ApiKey
 
-Model = TypeVar("Model", bound=BaseModel)
+Options = TypeVar("Options", bound=JobOptions)
+NDJSON = ExportFormat.NDJSON.media_type
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-# PostgreSQL holds no NUL.
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 MAX_JSON_BYTES = 64 * 2**20
 
 
-class JobOptions(BaseModel):
-    """What a job may be given beside its images."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Text | None = Field(None, description="A name for people.", examples=["november"])
-    priority: Priority = Field("bulk", description="Interactive jobs overtake bulk jobs.")
-    threshold: float | None = Field(
-        None, gt=0, lt=1, description="Stego probability that counts as stego, instead of the model's own."
-    )
-    webhook: str | None = Field(
-        None,
-        pattern=r"^https?://[!-~]+$",
-        max_length=2000,
-        description="Told when the job has ended, signed after Standard Webhooks.",
-        examples=["https://example.com/starlight"],
-    )
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest(JobOptions):
     """A job of references."""
 
-    references: list[str] = Field(
-        min_length=1,
-        max_length=100_000,
-        description="https://…, s3://…, or file:///… under the folders of STARLIGHT_API_ROOTS. More: send NDJSON.",
-        examples=[["https://example.com/1.png", "s3://bucket/2.png"]],
-    )
+    __pydantic_config__: ClassVar[dict[str, Any]] = JobOptions.__pydantic_config__
+
+    references: Annotated[
+        list[str],
+        Field(min_length=1, max_length=100_000, examples=[["https://example.com/1.png", "s3://bucket/2.png"]]),
+    ]
+    """https://…, s3://…, or file:///… under the folders of STARLIGHT_API_ROOTS. More: send NDJSON."""
+
+
+REQUEST = TypeAdapter(JobRequest)
+OPTIONS = TypeAdapter(JobOptions)
+
+
+def describe(adapter: TypeAdapter[Any]) -> dict[str, Any]:
+    """Return the JSON schema for the OpenAPI document, which has the schemas of the words already."""
+    schema = adapter.json_schema(ref_template=SCHEMAS + "{model}")
+    schema.pop("$defs", None)
+    return schema
 
 
 IdempotencyKey = Annotated[
-    Text | None, Header(alias="Idempotency-Key", description="The same key again answers the earlier job.")
+    str | None,
+    Header(alias="Idempotency-Key", description="The same key again answers the earlier job.", **SHORT_TEXT),
 ]
-OPTIONS: dict[str, Any] = JobOptions.model_json_schema()
+REQUEST_SCHEMA, OPTIONS_SCHEMA = describe(REQUEST), describe(OPTIONS)
 BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": JobRequest.model_json_schema()},
+        JSON: {"schema": REQUEST_SCHEMA},
         MULTIPART: {
             "schema": {
                 "type": "object",
                 "description": "Images under any field name with a file name, up to 256, and the options as fields.",
                 "properties": {
                     "images": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                    **OPTIONS["properties"],
+                    **OPTIONS_SCHEMA["properties"],
                 },
                 "required": ["images"],
             }
@@ -90,82 +94,85 @@ BODY = {
         NDJSON: {
             "schema": {"type": "string", "examples": ['"https://example.com/1.png"\n{"uri": "s3://bucket/2.png"}\n']}
         },
-        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in ARCHIVES},
+        **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in ARCHIVE_SUFFIXES},
     },
 }
 
 
-@router.post("", status_code=202, openapi_extra={"requestBody": BODY})
+PARAMETERS = [
+    {"in": "query", "name": name, "required": False, "schema": schema}
+    for name, schema in OPTIONS_SCHEMA["properties"].items()
+]
+
+
+def read_query_options(request: Request) -> JobOptions:
+    """Return the options of a query."""
+    return validate(OPTIONS, dict(request.query_params), "query")
+
+
+@router.post("", status_code=202, openapi_extra={"requestBody": BODY, "parameters": PARAMETERS})
 async def submit(
     request: Request,
     response: Response,
-    key: Submitting,
+    key: SubmittingImages,
     service: Shared,
-    options: Annotated[JobOptions, Query()],
+    options: Annotated[JobOptions, Depends(read_query_options)],
     idempotency_key: IdempotencyKey = None,
-) -> Job:
+) -> JobReport:
     """Submit a job: references as JSON or NDJSON, a form with images, or one archive, by its `Content-Type`.
 
     Options stand in the JSON document or form, for other bodies in the query. Answers before anything is scanned.
     """
-    await run_in_threadpool(check_waiting, service, key.name)
     limit = service.settings.max_upload_bytes
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    async def store(references: Iterable[str], options: JobOptions) -> JobStatus:
-        return await run_in_threadpool(_store, service, key, references, options, idempotency_key)
+    async def store(references: Iterable[str], options: JobOptions) -> Job:
+        if idempotency_key is not None:
+            options = replace(options, idempotency_key=idempotency_key)
+        return await run_in_threadpool(_store, service, key, references, options)
 
-    if kind == "application/json":
-        body = b"".join([piece async for piece in limited(request, min(limit, MAX_JSON_BYTES))])
-        wanted = _validated(JobRequest, body)
-        job = await store(checked_references(wanted.references, service.settings.api_roots), wanted)
+    if kind == JSON:
+        body = b"".join([piece async for piece in read_limited(request, min(limit, MAX_JSON_BYTES))])
+        wanted = validate(REQUEST, body, "body")
+        job = await store(check_references(wanted.references, service.settings.api_roots), wanted)
     elif kind == MULTIPART:
-        async with form_of(request, limit) as form:
-            wanted_of_form = _validated(JobOptions, form.fields)
+        async with open_form(request, limit) as form:
+            options = validate(OPTIONS, form.fields, "body")
             images = (store_image(service.blobs, service.settings, name, file) for name, file in form.images)
-            job = await store(images, wanted_of_form)
+            job = await store(images, options)
     elif kind == NDJSON:
-        async with body_on_disk(request, limit, ".ndjson") as path:
-            job = await store(checked_references(listed(path), service.settings.api_roots), options)
-    elif kind in ARCHIVES:
-        async with body_on_disk(request, limit, ARCHIVES[kind]) as path:
-            job = await store(unpacked(service.blobs, service.settings, path), options)
+        async with save_body(request, limit, ".ndjson") as path:
+            job = await store(check_references(read_references(path), service.settings.api_roots), options)
+    elif kind in ARCHIVE_SUFFIXES:
+        async with save_body(request, limit, ARCHIVE_SUFFIXES[kind]) as path:
+            job = await store(unpack_upload(service.blobs, service.settings, path), options)
     else:
-        taken = ", ".join(["application/json", MULTIPART, NDJSON, *ARCHIVES])
-        raise ProblemError(415, f"the Content-Type {kind!r} is none of {taken}")
+        known = ", ".join([JSON, MULTIPART, NDJSON, *ARCHIVE_SUFFIXES])
+        raise ProblemError(415, f"the Content-Type {kind!r} is none of {known}")
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return Job.of(job)
+    return report_job(job)
 
 
-def _validated(model: type[Model], value: bytes | dict[str, str]) -> Model:
+def validate(adapter: TypeAdapter[Options], value: bytes | dict[str, str], where: str) -> Options:
+    """Return what the adapter makes of JSON or fields; raises RequestValidationError."""
     try:
-        return model.model_validate_json(value) if isinstance(value, bytes) else model.model_validate(value)
+        return adapter.validate_json(value) if isinstance(value, bytes) else adapter.validate_python(value)
     except ValidationError as error:
         wrong = [
-            {**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False, include_input=False)
+            {**each, "loc": (where, *each["loc"])} for each in error.errors(include_url=False, include_input=False)
         ]
         raise RequestValidationError(wrong) from error
 
 
-def _store(
-    service: Service, key: ApiKey, references: Iterable[str], options: JobOptions, idempotency_key: str | None
-) -> JobStatus:
+def _store(service: Service, key: ApiKey, references: Iterable[str], options: JobOptions) -> Job:
     if options.webhook and service.settings.webhook_secret is None:
-        raise wrong_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
+        raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
     try:
         submission = submit_job(
-            service.engine,
-            references,
-            submitter=key.name,
-            name=options.name,
-            idempotency_key=idempotency_key,
-            priority=options.priority,
-            threshold=options.threshold,
-            webhook=options.webhook,
-            chunk_size=service.settings.chunk_size,
+            service.engine, references, options, submitter=key.name, chunk_size=service.settings.chunk_size
         )
     except EmptyJobError as error:
-        raise wrong_field("body", str(error)) from error
+        raise reject_field("body", str(error)) from error
     except ArchiveTooLargeError as error:
         raise ProblemError(413, str(error)) from error
     job = get_job(service.engine, submission.job_id)
@@ -174,27 +181,27 @@ def _store(
 
 
 @router.get("")
-def listing(
+def show_jobs(
     key: Reading,
     service: Shared,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[uuid.UUID | None, Query(description="Jobs that are older than this one.")] = None,
-) -> Jobs:
+) -> JobPage:
     """List the newest jobs: one's own, or all for an admin."""
-    found = list_jobs(service.engine, limit=limit, submitter=whose(key), before=before)
+    found = list_jobs(service.engine, limit=limit, submitter=visible_submitter(key), before=before)
     following = f"/v1/jobs?limit={limit}&before={found[-1].id}" if len(found) == limit else None
-    return Jobs(jobs=[Job.of(each) for each in found], next=following)
+    return JobPage(jobs=[report_job(each) for each in found], next=following)
 
 
 @router.get("/{job_id}")
-def job(job: VisibleJob) -> Job:
+def show_job(job: VisibleJob) -> JobReport:
     """Say how far a job is."""
-    return Job.of(job)
+    return report_job(job)
 
 
 @router.delete("/{job_id}")
-def cancel(job_id: uuid.UUID, key: Submitting, service: Shared) -> Cancelled:
+def cancel(job_id: uuid.UUID, key: Submitting, service: Shared) -> Cancellation:
     """Cancel a job: images without a verdict get the error `cancelled`."""
-    visible_job(service, key, job_id)
+    require_visible_job(service, key, job_id)
     cancelled = cancel_job(service.engine, job_id) or 0
-    return Cancelled(cancelled=cancelled, job=Job.of(visible_job(service, key, job_id)))
+    return Cancellation(cancelled=cancelled, job=report_job(require_visible_job(service, key, job_id)))

@@ -3,16 +3,20 @@
 import base64
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
-from producer.api.access import Reading, VisibleJob, whose
-from producer.api.negotiation import JSON, STREAMED, negotiated, streamed
+from producer.api.access import Reading, VisibleJob, visible_submitter
+from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
 from producer.api.service import Shared
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.answers import VerdictPage
+from starlight_vocabulary.formats import JSON
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.words import ErrorCode, Method, Outcome
 from storage.verdicts import Position, VerdictFilter, find_verdicts
 
 # Verdicts of a page, unless it is asked for otherwise, and at most.
@@ -22,72 +26,18 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="Of the f
 router = APIRouter(prefix="/v1", tags=["verdicts"])
 
 
-Outcome = Literal["clean", "stego", "error"]
-Method = Literal["alpha", "palette", "lsb.rgb", "exif", "raw"]
-
-
-class Verdict(BaseModel):
-    """What became of one image. Without a score, what rests on it is null."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "job_id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "ordinal": 7,
-                    "uri": "s3://evidence/2026/cat.png", "sha256": "9f" * 32, "outcome": "stego", "is_stego": True,
-                    "stego_probability": 0.9987, "confidence": 0.9987, "prediction": "stego", "stego_type": "alpha",
-                    "bit_order": "lsb-first", "extracted_message": "meet me at noon", "error_code": None,
-                    "error_detail": None, "model": f"starlight-v4-1.2.0@sha256:{'5c' * 32}", "threshold": 0.85,
-                    "width": 640, "height": 480, "format": "PNG", "size_bytes": 412345, "reused": False,
-                    "scanned_at": "2026-06-01T12:00:00.123456+00:00",
-                }
-            ]
-        }
-    )  # fmt: skip
-
-    job_id: uuid.UUID
-    ordinal: int = Field(description="Which of the job's references, counted from 0.")
-    uri: str
-    sha256: Sha256 | None
-    outcome: Outcome
-    is_stego: bool | None
-    stego_probability: float | None
-    confidence: float | None
-    prediction: Literal["clean", "stego"] | None
-    stego_type: Method | None
-    bit_order: str | None = Field(description="`lsb-first`, `msb-first` or `none`.")
-    extracted_message: str | None = Field(description="Evidence, not part of the decision: whatever a stranger hid.")
-    error_code: str | None = Field(description=f"Why there is no score: one of {', '.join(ErrorCode)}.")
-    error_detail: str | None
-    model: str | None = Field(description="Name, version and SHA-256 of the weights that decided.")
-    threshold: float | None = Field(description="From which probability on it is stego.")
-    width: int | None
-    height: int | None
-    format: str | None
-    size_bytes: int | None
-    reused: bool = Field(description="The same model had judged the same bytes before.")
-    scanned_at: str = Field(json_schema_extra={"format": "date-time"})
-
-
-class VerdictPage(BaseModel):
-    """Some verdicts, and the address of those that follow, null on the last page."""
-
-    verdicts: list[Verdict]
-    next: str | None = Field(examples=["/v1/verdicts?outcome=stego&limit=100&cursor=MjAyNi0wNi0wMQ"])
-
-
-def encoded(position: Position) -> str:
+def encode_cursor(position: Position) -> str:
     """Return the position as a cursor."""
     text = f"{position.scanned_at.isoformat()} {position.job_id} {position.ordinal}"
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def decoded(cursor: str) -> Position:
+def decode_cursor(cursor: str) -> Position:
     """Return the position; raises ValueError where this is no cursor."""
     try:
         scanned_at, job_id, ordinal = base64.urlsafe_b64decode(cursor).decode("ascii").split(" ")
         position = Position(datetime.fromisoformat(scanned_at), uuid.UUID(job_id), int(ordinal))
-        known = encoded(position) == cursor
+        known = encode_cursor(position) == cursor
     except ValueError:
         known = False
     if not known:
@@ -95,18 +45,18 @@ def decoded(cursor: str) -> Position:
     return position
 
 
-def checked(cursor: str) -> str:
+def check_cursor(cursor: str) -> str:
     """Return the cursor; raises ValueError where it is none."""
-    decoded(cursor)
+    decode_cursor(cursor)
     return cursor
 
 
-def zoned(time: datetime) -> datetime:
+def add_zone(time: datetime) -> datetime:
     """Return the time with its zone, UTC where it names none."""
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-Time = Annotated[datetime, AfterValidator(zoned)]
+Time = Annotated[datetime, AfterValidator(add_zone)]
 
 
 class Paging(BaseModel):
@@ -115,12 +65,12 @@ class Paging(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int | None = Field(None, ge=1, description=f"At most so many; a page of JSON has {USUAL}, at most {MOST}.")
-    cursor: Annotated[str, AfterValidator(checked)] | None = Field(None, description="From the `next` of a page.")
+    cursor: Annotated[str, AfterValidator(check_cursor)] | None = Field(None, description="From the `next` of a page.")
 
     @property
     def after(self) -> Position | None:
         """The verdict behind which to go on."""
-        return decoded(self.cursor) if self.cursor else None
+        return decode_cursor(self.cursor) if self.cursor else None
 
 
 class JobSearch(Paging):
@@ -133,7 +83,7 @@ class JobSearch(Paging):
     sha256: Sha256 | None = None
     error_code: list[ErrorCode] = Field([], description="May be repeated.")
 
-    def wanted(self, job_id: uuid.UUID | None, submitter: str | None) -> VerdictFilter:
+    def build_filter(self, job_id: uuid.UUID | None, submitter: str | None) -> VerdictFilter:
         """Return the filter for this job or all, of this submitter or all."""
         return VerdictFilter(
             job_id=job_id,
@@ -165,21 +115,21 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 @router.get("/jobs/{job_id}/verdicts", response_model=VerdictPage, responses=ANSWERS)
 def verdicts_of_job(
     job: VisibleJob, service: Shared, request: Request, search: Annotated[JobSearch, Query()], accept: Accept = "*/*"
-) -> dict[str, Any] | Response:
+) -> Response:
     """Return the verdicts of a job that there are so far, in the order of submission.
 
     Pages of JSON, or all of them as NDJSON, CSV or Parquet, whichever the `Accept` header prefers.
     """
-    return answer(service.engine, request, search.wanted(job.id, None), search, accept)
+    return answer_verdicts(service.engine, request, search.build_filter(job.id, None), search, accept)
 
 
 @router.get("/verdicts", response_model=VerdictPage, responses=ANSWERS)
 def verdicts(
     key: Reading, service: Shared, request: Request, search: Annotated[Search, Query()], accept: Accept = "*/*"
-) -> dict[str, Any] | Response:
+) -> Response:
     """Return verdicts, newest first; those of one job in the order of submission. Admins see those of all jobs."""
-    wanted = search.wanted(search.job_id, whose(key))
-    return answer(service.engine, request, wanted, search, accept)
+    wanted = search.build_filter(search.job_id, visible_submitter(key))
+    return answer_verdicts(service.engine, request, wanted, search, accept)
 
 
 @router.get("/images/{sha256}", response_model=VerdictPage, responses=ANSWERS)
@@ -190,22 +140,23 @@ def verdicts_on_image(
     sha256: Annotated[Sha256, Path()],
     paging: Annotated[Paging, Query()],
     accept: Accept = "*/*",
-) -> dict[str, Any] | Response:
+) -> Response:
     """Return every verdict on a file with these bytes, newest first. Admins see those of all jobs."""
-    return answer(service.engine, request, VerdictFilter(sha256=sha256, submitter=whose(key)), paging, accept)
+    return answer_verdicts(
+        service.engine, request, VerdictFilter(sha256=sha256, submitter=visible_submitter(key)), paging, accept
+    )
 
 
-def answer(
-    engine: Engine, request: Request, wanted: VerdictFilter, paging: Paging, accept: str
-) -> dict[str, Any] | Response:
+def answer_verdicts(engine: Engine, request: Request, wanted: VerdictFilter, paging: Paging, accept: str) -> Response:
     """Return a page, or everything in another type."""
-    kind = negotiated(accept)
+    kind = negotiate(accept)
     if kind != JSON:
-        return streamed(find_verdicts(engine, wanted, paging.limit, paging.after), kind)
+        return stream_verdicts(find_verdicts(engine, wanted, paging.limit, paging.after), kind)
     limit = min(paging.limit or USUAL, MOST)
     found = list(find_verdicts(engine, wanted, limit + 1, paging.after))
     page, following = found[:limit], None
     if len(found) > limit:
-        url = request.url.include_query_params(cursor=encoded(Position.of(page[-1])))
+        url = request.url.include_query_params(cursor=encode_cursor(Position.of(page[-1])))
         following = f"{url.path}?{url.query}"
-    return {"verdicts": page, "next": following}
+    # As it stands: it was made by our own code, and the other media types are not checked either.
+    return JSONResponse(to_json(VerdictPage(verdicts=page, next=following)))

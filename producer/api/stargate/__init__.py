@@ -8,5 +8,5 @@ PREFIXES = ("", "/bitcoin/v1")
 
 router = APIRouter(tags=["Stargate"])
 for prefix in PREFIXES:
-    for room in (status, scanning, extraction, blocks):
-        router.include_router(room.router, prefix=prefix, include_in_schema=not prefix)
+    for routes in (status, scanning, extraction, blocks):
+        router.include_router(routes.router, prefix=prefix, include_in_schema=not prefix)

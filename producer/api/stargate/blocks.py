@@ -10,20 +10,20 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.access import Submitting
+from producer.api.access import SubmittingImages
 from producer.api.feeds import Feeds
-from producer.api.problems import ProblemError, documented
+from producer.api.problems import ProblemError, document_problems
 from producer.api.service import Shared
-from producer.api.stargate.requests import answer_fields
+from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
-from producer.api.stargate.shapes import Block, Inscription, ScanResult, failure
+from producer.api.stargate.shapes import Block, Inscription, ScanResult, explain_failure
 from producer.api.stargate.waiting import scan_now
 from producer.sources.expansion import file_reference
-from storage.verdicts import Record
+from starlight_vocabulary.formats import ImageFormat
+from starlight_vocabulary.verdict import Verdict
 
 router = APIRouter()
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # Of `block.json` and `inscriptions.json`, in bytes.
 MAX_JSON_BYTES = 64 * 2**20
 
@@ -35,19 +35,24 @@ class BlockRequest(BaseModel):
     scan_options: ScanOptions = ScanOptions()
 
 
-@router.post("/scan/block", responses=documented(504))
-async def scan_block(request: Request, wanted: BlockRequest, key: Submitting, service: Shared, feeds: Feeds) -> Block:
+@router.post("/scan/block", responses=document_problems(504))
+async def scan_block(
+    request: Request, wanted: BlockRequest, key: SubmittingImages, service: Shared, feeds: Feeds
+) -> Block:
     """Scan the images of a block while the caller waits."""
     started = perf_counter()
-    folder = await run_in_threadpool(block_folder, service.settings.blocks_root, wanted.block_height)
-    images = await run_in_threadpool(images_of, folder)
-    verdicts: list[Record] = []
+    folder = await run_in_threadpool(find_block_folder, service.settings.blocks_root, wanted.block_height)
+    images = await run_in_threadpool(list_images, folder)
+    verdicts: list[Verdict] = []
     if images:
         references = [file_reference(os.fsencode(path)) for path in images]
         _, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
-    block, known = await run_in_threadpool(_read_json, folder, "block.json"), await run_in_threadpool(_known, folder)
+    block, known = (
+        await run_in_threadpool(_read_json, folder, "block.json"),
+        await run_in_threadpool(_read_inscriptions, folder),
+    )
     inscriptions = [
-        _inscription(known.get(path.name, {}), path, verdict, wanted.scan_options)
+        _report_inscription(known.get(path.name, {}), path, verdict, wanted.scan_options)
         for path, verdict in zip(images, verdicts, strict=True)
     ]
     header = block.get("block_header")
@@ -56,35 +61,35 @@ async def scan_block(request: Request, wanted: BlockRequest, key: Submitting, se
     return Block(
         block_height=wanted.block_height,
         block_hash=next((str(each) for each in hashes if each), folder.name.partition("_")[2]),
-        timestamp=_integer(block.get("timestamp")),
+        timestamp=_read_integer(block.get("timestamp")),
         total_inscriptions=len(inscriptions),
         images_scanned=sum(each.scan_result is not None for each in inscriptions),
         stego_detected=sum(each.scan_result is not None and each.scan_result.is_stego for each in inscriptions),
         inscriptions=inscriptions,
-        **answer_fields(request, started),
+        **finish_answer(request, started),
     )
 
 
-def block_folder(root: Path | None, height: int) -> Path:
+def find_block_folder(root: Path | None, height: int) -> Path:
     """Return the folder of a block; raises a problem (404) where there is none under the root."""
     if root is None:
         raise ProblemError(404, "blocks are not kept here: STARLIGHT_BLOCKS_ROOT names no folder")
-    found = sorted(path for path in root.glob(f"{height}_*") if path.is_dir() and _inside(path, root))
+    found = sorted(path for path in root.glob(f"{height}_*") if path.is_dir() and _is_inside(path, root))
     if not found:
         raise ProblemError(404, f"there is no block {height} under the folder of blocks")
     return found[0]
 
 
-def images_of(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """Return the image files of a block by name; links that lead out of its folder are left out."""
     return sorted(
         path
         for path in (folder / "images").glob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and _inside(path, folder)
+        if ImageFormat.of_suffix(path.suffix) and path.is_file() and _is_inside(path, folder)
     )
 
 
-def _inside(path: Path, folder: Path) -> bool:
+def _is_inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
@@ -92,7 +97,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     """Return an object, or an empty one where the file does not hold any."""
     path = folder / name
     try:
-        if not _inside(path, folder) or path.stat().st_size > MAX_JSON_BYTES:
+        if not _is_inside(path, folder) or path.stat().st_size > MAX_JSON_BYTES:
             return {}
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -100,21 +105,22 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _known(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_inscriptions(folder: Path) -> dict[str, dict[str, Any]]:
     listed = _read_json(folder, "inscriptions.json").get("inscriptions")
     found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     return {str(each.get("file_name")): each for each in found}
 
 
-def _inscription(known: dict[str, Any], path: Path, verdict: Record, options: ScanOptions) -> Inscription:
-    error = failure(verdict)
-    kind = {"jpg": "jpeg", "tif": "tiff"}.get(path.suffix[1:].lower(), path.suffix[1:].lower())
+def _report_inscription(known: dict[str, Any], path: Path, verdict: Verdict, options: ScanOptions) -> Inscription:
+    error = explain_failure(verdict)
+    image_format = ImageFormat.of_suffix(path.suffix)
+    assert image_format is not None, "other files are left out"
     return Inscription(
         tx_id=str(known.get("tx_id") or ""),
-        input_index=_integer(known.get("input_index")),
-        content_type=str(known.get("content_type") or f"image/{kind}"),
+        input_index=_read_integer(known.get("input_index")),
+        content_type=str(known.get("content_type") or image_format.media_type),
         content=str(known.get("content") or ""),
-        size_bytes=verdict["size_bytes"] or _integer(known.get("size_bytes")),
+        size_bytes=verdict.size_bytes or _read_integer(known.get("size_bytes")),
         file_name=path.name,
         file_path=f"images/{path.name}",
         scan_result=None if error else ScanResult.of(verdict, with_message=options.extract_message),
@@ -122,5 +128,5 @@ def _inscription(known: dict[str, Any], path: Path, verdict: Record, options: Sc
     )
 
 
-def _integer(value: object) -> int:
+def _read_integer(value: object) -> int:
     return int(value) if isinstance(value, int | float) and abs(value) < 2**63 else 0

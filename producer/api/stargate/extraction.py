@@ -9,14 +9,14 @@ from time import perf_counter
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.access import Submitting
+from producer.api.access import SubmittingImages
 from producer.api.feeds import Feeds
-from producer.api.problems import ProblemError, documented, wrong_field
+from producer.api.problems import ProblemError, document_problems, reject_field
 from producer.api.service import Shared
-from producer.api.stargate.requests import IMAGE_FORM, answer_fields, scanned, uploaded_image
+from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_answer, open_image_form
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
 from producer.api.stargate.waiting import scan_now
-from storage.schema import METHODS
+from starlight_vocabulary.words import METHODS
 
 router = APIRouter()
 
@@ -31,17 +31,18 @@ ENVIRONMENT = (
 NOTHING = ExtractionDetails(bits_extracted=0, encoding="none", corruption_detected=False)
 
 
-@router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=documented(504))
-async def extract(request: Request, key: Submitting, service: Shared, feeds: Feeds) -> Extraction:
+@router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
+async def extract(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> Extraction:
     """Read what a method hides in an image; without `method`, what the one that V4 names does."""
     started = perf_counter()
-    async with uploaded_image(request, service) as image:
-        asked = image.fields.get("method", "").strip()
-    if asked and asked not in METHODS:
-        raise wrong_field("method", f"must be one of {', '.join(METHODS)}, or empty")
+    async with open_image_form(request, service) as form:
+        asked = form.fields.get("method", "").strip()
+        if asked and asked not in METHODS:
+            raise reject_field("method", f"must be one of {', '.join(METHODS)}, or empty")
+        image = await form.store(service)
     _, (verdict,) = await scan_now(service, feeds, key, [image.reference], None)
-    scanned(verdict)
-    named = verdict["stego_type"] or ""
+    check_scanned(verdict)
+    named = verdict.stego_type or ""
     method = asked or named
     result = ExtractionResult(
         message_found=False, message="", method_used=method, method_confidence=0.0, extraction_details=NOTHING
@@ -50,9 +51,9 @@ async def extract(request: Request, key: Submitting, service: Shared, feeds: Fee
         data = await run_in_threadpool(service.blobs.get, image.digest, service.settings.max_image_bytes)
         result = await read_payload(data, method)
     if method == named:
-        result.method_confidence = verdict["stego_probability"]
+        result.method_confidence = verdict.stego_probability or 0.0
     return Extraction(
-        extraction_result=result, image_info=ImageInfo.of(verdict, image.name), **answer_fields(request, started)
+        extraction_result=result, image_info=ImageInfo.of(verdict, image.name), **finish_answer(request, started)
     )
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
-from producer.api.problems import ProblemError, wrong_field
+from producer.api.problems import ProblemError, reject_field
 from producer.api.service import Service
-from producer.api.stargate.shapes import failure
-from producer.api.uploads import form_of, store_image
-from storage.verdicts import Record
+from producer.api.stargate.shapes import explain_failure
+from producer.api.uploads import open_form, store_image
+from starlight_vocabulary.verdict import Verdict
 
 # Of a form around one image.
 FORM_BYTES = 64 * 2**10
@@ -38,12 +39,11 @@ IMAGE_FORM = {
 
 
 @dataclass(frozen=True, slots=True)
-class UploadedImage:
-    """The image of a form, as a reference, and the form's other fields."""
+class StoredImage:
+    """An image of a form, stored: its name in the form, and its reference."""
 
     name: str
     reference: str
-    fields: dict[str, str]
 
     @property
     def digest(self) -> str:
@@ -51,44 +51,56 @@ class UploadedImage:
         return self.reference.split("/")[2]
 
 
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """A form with one image, which is not stored before its other fields are known to be right."""
+
+    name: str
+    file: UploadFile
+    fields: dict[str, str]
+
+    async def store(self, service: Service) -> StoredImage:
+        """Store the image."""
+        reference = await run_in_threadpool(store_image, service.blobs, service.settings, self.name, self.file)
+        return StoredImage(self.name, reference)
+
+
 @asynccontextmanager
-async def uploaded_image(request: Request, service: Service) -> AsyncIterator[UploadedImage]:
-    """Yield the part `image` of a form, stored; raises a problem where there is none, or it is too large."""
-    async with form_of(request, service.settings.max_image_bytes + FORM_BYTES) as form:
+async def open_image_form(request: Request, service: Service) -> AsyncIterator[ImageForm]:
+    """Yield the form; raises a problem where it has not one image, or is too large."""
+    async with open_form(request, service.settings.max_image_bytes + FORM_BYTES) as form:
         if len(form.images) != 1:
-            raise wrong_field("image", "the form must carry one image")
+            raise reject_field("image", "the form must carry one image")
         ((name, file),) = form.images
-        reference = await run_in_threadpool(store_image, service.blobs, service.settings, name, file)
-        yield UploadedImage(name, reference, form.fields)
+        yield ImageForm(name, file, form.fields)
 
 
-def boolean(fields: dict[str, str], name: str, *, default: bool) -> bool:
+def read_boolean(fields: dict[str, str], name: str, *, default: bool) -> bool:
     """Return a field that is true or false; raises a problem."""
     text = fields.get(name, "").strip().lower()
     if text not in ("", "true", "false"):
-        raise wrong_field(name, f"must be true or false, not {text[:40]!r}")
+        raise reject_field(name, f"must be true or false, not {text[:40]!r}")
     return default if not text else text == "true"
 
 
-def threshold_of(value: str | None) -> float | None:
+def read_threshold(value: str | None) -> float | None:
     """Return a threshold from above 0 to below 1; nothing and zero mean the model's own. Raises a problem."""
     try:
         threshold = float(value or 0)
     except ValueError:
-        raise wrong_field("confidence_threshold", f"must be a number, not {str(value)[:40]!r}") from None
+        raise reject_field("confidence_threshold", f"must be a number, not {str(value)[:40]!r}") from None
     if not 0 <= threshold < 1:
-        raise wrong_field("confidence_threshold", "must be at least 0 and less than 1; 0 means the model's own")
+        raise reject_field("confidence_threshold", "must be at least 0 and less than 1; 0 means the model's own")
     return threshold or None
 
 
-def scanned(verdict: Record) -> Record:
-    """Return the verdict; raises a problem (422) where it is an error."""
-    if reason := failure(verdict):
-        raise ProblemError(422, f"the image could not be scanned: {reason}", error_code=verdict["error_code"])
-    return verdict
+def check_scanned(verdict: Verdict) -> None:
+    """Raise a problem (422) where the verdict is an error."""
+    if reason := explain_failure(verdict):
+        raise ProblemError(422, f"the image could not be scanned: {reason}", error_code=verdict.error_code)
 
 
-def answer_fields(request: Request, started: float) -> dict[str, Any]:
+def finish_answer(request: Request, started: float) -> dict[str, Any]:
     """Return what every answer ends with; `started` is of `time.perf_counter`."""
     return {
         "processing_time_ms": round(1000 * (perf_counter() - started), 3),

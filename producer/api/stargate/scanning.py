@@ -9,14 +9,21 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.access import Submitting
+from producer.api.access import Submitting, SubmittingImages
 from producer.api.feeds import Feeds
-from producer.api.problems import ProblemError, documented, wrong_field
+from producer.api.problems import ProblemError, document_problems, reject_field
 from producer.api.service import Shared
-from producer.api.stargate.requests import IMAGE_FORM, answer_fields, boolean, scanned, threshold_of, uploaded_image
-from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, failure
+from producer.api.stargate.requests import (
+    IMAGE_FORM,
+    check_scanned,
+    finish_answer,
+    open_image_form,
+    read_boolean,
+    read_threshold,
+)
+from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, explain_failure
 from producer.api.stargate.waiting import scan_now
-from storage.verdicts import Record
+from starlight_vocabulary.verdict import Verdict
 
 router = APIRouter()
 
@@ -51,37 +58,41 @@ class BatchRequest(BaseModel):
     scan_options: ScanOptions = ScanOptions()
 
 
-@router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=documented(504))
-async def scan_image(request: Request, key: Submitting, service: Shared, feeds: Feeds) -> ImageScan:
+@router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
+async def scan_image(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
-    async with uploaded_image(request, service) as image:
-        with_message = boolean(image.fields, "extract_message", default=True)
-        boolean(image.fields, "include_metadata", default=True)
-        threshold = threshold_of(image.fields.get("confidence_threshold"))
+    async with open_image_form(request, service) as form:
+        with_message = read_boolean(form.fields, "extract_message", default=True)
+        read_boolean(form.fields, "include_metadata", default=True)
+        threshold = read_threshold(form.fields.get("confidence_threshold"))
+        image = await form.store(service)
     _, (verdict,) = await scan_now(service, feeds, key, [image.reference], threshold)
-    scanned(verdict)
+    check_scanned(verdict)
     return ImageScan(
         scan_result=ScanResult.of(verdict, with_message=with_message),
         image_info=ImageInfo.of(verdict, image.name),
-        **answer_fields(request, started),
+        **finish_answer(request, started),
     )
 
 
-@router.post("/scan/batch", responses=documented(504))
-async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, service: Shared, feeds: Feeds) -> Batch:
+@router.post("/scan/batch", responses=document_problems(504))
+async def scan_batch(
+    request: Request, wanted: BatchRequest, key: SubmittingImages, service: Shared, feeds: Feeds
+) -> Batch:
     """Scan up to 50 images, in Base64, while the caller waits."""
     started = perf_counter()
-    images = {number: _decoded(number, item) for number, item in enumerate(wanted.items) if item.type == "image"}
+    images = {number: _decode_item(number, item) for number, item in enumerate(wanted.items) if item.type == "image"}
     if not images:
-        raise wrong_field("items", "there is no image among them, and transactions cannot be resolved here")
+        raise reject_field("items", "there is no image among them, and transactions cannot be resolved here")
     limit = service.settings.max_image_bytes + 1
     digests = [await run_in_threadpool(service.blobs.put, data[:limit]) for data in images.values()]
     references = [f"blob://{digest}/{number}" for number, digest in zip(images, digests, strict=True)]
     submission, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
     by_item = dict(zip(images, verdicts, strict=True))
     results = [
-        _result(number, item.type, by_item.get(number), wanted.scan_options) for number, item in enumerate(wanted.items)
+        _report_item(number, item.type, by_item.get(number), wanted.scan_options)
+        for number, item in enumerate(wanted.items)
     ]
     return Batch(
         batch_id=str(submission.job_id),
@@ -89,26 +100,26 @@ async def scan_batch(request: Request, wanted: BatchRequest, key: Submitting, se
         processed_items=sum(result.status == "completed" for result in results),
         stego_detected=sum(result.scan_result is not None and result.scan_result.is_stego for result in results),
         results=results,
-        **answer_fields(request, started),
+        **finish_answer(request, started),
     )
 
 
-def _decoded(number: int, item: BatchItem) -> bytes:
+def _decode_item(number: int, item: BatchItem) -> bytes:
     try:
         return base64.b64decode(item.image_data.partition(";base64,")[2] or item.image_data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise wrong_field(f"items.{number}.image_data", f"is no Base64: {error}") from error
+        raise reject_field(f"items.{number}.image_data", f"is no Base64: {error}") from error
 
 
-def _result(number: int, kind: str, verdict: Record | None, options: ScanOptions) -> BatchResult:
-    error = "transactions cannot be resolved here: send their images" if verdict is None else failure(verdict)
+def _report_item(number: int, kind: str, verdict: Verdict | None, options: ScanOptions) -> BatchResult:
+    error = "transactions cannot be resolved here: send their images" if verdict is None else explain_failure(verdict)
     if verdict is None or error:
         return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
     result = ScanResult.of(verdict, with_message=options.extract_message)
     return BatchResult(index=number, type=kind, status="completed", scan_result=result, error="")
 
 
-@router.post("/scan/transaction", status_code=501, responses=documented(501))
+@router.post("/scan/transaction", status_code=501, responses=document_problems(501))
 def scan_transaction(key: Submitting) -> None:
     """Refuse: there is nothing here that finds the images of a transaction."""
     raise ProblemError(501, "transactions cannot be resolved here: send their images to /scan/image or /v1/jobs")

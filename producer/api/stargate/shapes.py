@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from storage.schema import METHODS
-from storage.verdicts import Record
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import METHODS, Outcome
 
 
 class ScanResult(BaseModel):
@@ -21,16 +21,16 @@ class ScanResult(BaseModel):
     extraction_error: str
 
     @classmethod
-    def of(cls, verdict: Record, *, with_message: bool = True) -> Self:
+    def of(cls, verdict: Verdict, *, with_message: bool = True) -> Self:
         """Return what a verdict that is no error says."""
-        method = verdict["stego_type"]
-        message = verdict["extracted_message"] if with_message else None
-        failed = with_message and verdict["is_stego"] and message is None
+        method = verdict.stego_type
+        message = verdict.extracted_message if with_message else None
+        failed = with_message and verdict.is_stego and message is None
         return cls(
-            is_stego=verdict["is_stego"],
-            stego_probability=verdict["stego_probability"],
-            confidence=verdict["confidence"],
-            prediction=verdict["prediction"],
+            is_stego=verdict.is_stego,
+            stego_probability=verdict.stego_probability,
+            confidence=verdict.confidence,
+            prediction=verdict.prediction,
             stego_type=method or "",
             method_id=METHODS.index(method) if method else None,
             extracted_message=message or "",
@@ -38,9 +38,9 @@ class ScanResult(BaseModel):
         )
 
 
-def failure(verdict: Record) -> str:
+def explain_failure(verdict: Verdict) -> str:
     """Return why an image could not be scanned, or nothing where it was."""
-    return f"{verdict['error_code']}: {verdict['error_detail']}" if verdict["outcome"] == "error" else ""
+    return f"{verdict.error_code}: {verdict.error_detail}" if verdict.outcome is Outcome.ERROR else ""
 
 
 class ImageInfo(BaseModel):
@@ -52,13 +52,13 @@ class ImageInfo(BaseModel):
     dimensions: str = Field(description="Width and height in pixels.", examples=["256x256"])
 
     @classmethod
-    def of(cls, verdict: Record, filename: str) -> Self:
+    def of(cls, verdict: Verdict, filename: str) -> Self:
         """Return what a verdict that is no error knows."""
         return cls(
             filename=filename,
-            size_bytes=verdict["size_bytes"],
-            format=verdict["format"],
-            dimensions=f"{verdict['width']}x{verdict['height']}",
+            size_bytes=verdict.size_bytes,
+            format=verdict.format,
+            dimensions=f"{verdict.width}x{verdict.height}",
         )
 
 

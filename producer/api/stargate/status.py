@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field
 
 from producer.api.service import Shared
 from producer.api.version import VERSION
-from storage.schema import METHODS
-from storage.workers import live_workers
+from starlight_vocabulary.formats import ImageFormat
+from starlight_vocabulary.words import METHODS
+from storage.workers import list_live_workers
 
 router = APIRouter()
 
-FORMATS = ("png", "jpeg", "gif", "webp", "bmp", "tiff")
 ENDPOINTS = {
     "scan_image": "/scan/image",
     "scan_batch": "/scan/batch",
@@ -56,7 +56,7 @@ class Info(BaseModel):
 @router.get("/health")
 def health(service: Shared) -> Health:
     """Say whether workers live, and with which model; needs no key."""
-    workers = live_workers(service.engine, service.settings.lease_s)
+    workers = list_live_workers(service.engine, service.settings.lease_s)
     scanner = Scanner(
         model_loaded=bool(workers),
         model_version=", ".join(sorted({worker.model for worker in workers})),
@@ -78,7 +78,7 @@ def info(service: Shared) -> Info:
         name="Starlight batch scanner",
         version=VERSION,
         description="Finds hidden messages in images, in bulk.",
-        supported_formats=list(FORMATS),
+        supported_formats=[each.lower() for each in ImageFormat],
         stego_methods=list(METHODS),
         max_image_size=service.settings.max_image_bytes,
         endpoints=ENDPOINTS,

@@ -4,40 +4,36 @@ from collections.abc import Sequence
 
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.access import check_waiting
 from producer.api.feeds import Hub
 from producer.api.problems import ProblemError
 from producer.api.service import Service
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Priority
 from storage.jobs import Submission, submit_job
 from storage.keys import ApiKey
-from storage.verdicts import Record, verdicts_between
+from storage.verdicts import list_between
 
 
 async def scan_now(
     service: Service, feeds: Hub, key: ApiKey, references: Sequence[str], threshold: float | None
-) -> tuple[Submission, list[Record]]:
+) -> tuple[Submission, list[Verdict]]:
     """Submit these references and return the job with its verdicts.
 
     Raises a problem (504) that names the job if they do not come within `interactive_wait_s`; the job goes on.
     """
-    submission = await run_in_threadpool(_submit, service, key, references, threshold)
+    options = JobOptions(priority=Priority.INTERACTIVE, threshold=threshold)
+    submission = await run_in_threadpool(
+        submit_job,
+        service.engine,
+        references,
+        options,
+        submitter=key.name,
+        chunk_size=service.settings.chunk_size,
+    )
     wait_s = service.settings.interactive_wait_s
-    if not await feeds.ended(submission.job_id, wait_s):
+    if not await feeds.wait_for_end(submission.job_id, wait_s):
         url = f"/v1/jobs/{submission.job_id}"
         detail = f"no verdict within {wait_s:g} s; the job goes on: {url}"
         raise ProblemError(504, detail, headers={"Location": url}, job=url)
-    return submission, await run_in_threadpool(
-        verdicts_between, service.engine, submission.job_id, 0, submission.total - 1
-    )
-
-
-def _submit(service: Service, key: ApiKey, references: Sequence[str], threshold: float | None) -> Submission:
-    check_waiting(service, key.name)
-    return submit_job(
-        service.engine,
-        references,
-        submitter=key.name,
-        priority="interactive",
-        threshold=threshold,
-        chunk_size=service.settings.chunk_size,
-    )
+    return submission, await run_in_threadpool(list_between, service.engine, submission.job_id, 0, submission.total - 1)

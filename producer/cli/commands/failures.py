@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.commands.jobs import JobId, existing
-from producer.cli.commands.verdicts import one_of, parse_time, write
+from producer.cli.commands.jobs import JobId, require_job
+from producer.cli.commands.verdicts import parse_time, parse_word, print_verdicts
 from producer.cli.output import Format, FormatOption, plural
 from producer.cli.session import parse_id, session
 from producer.cli.submitting import Name
-from storage.error_codes import FAILURES, ErrorCode
+from starlight_vocabulary.words import FAILURES, ErrorCode, Outcome
 from storage.failures import count_failures, retry_job
 from storage.verdicts import VerdictFilter, find_verdicts
 
@@ -21,7 +21,7 @@ Codes = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     for command in (failed, retry):
         app.command()(command)
 
@@ -35,10 +35,13 @@ def failed(
 ) -> None:
     """List the images that ended in an error, with the reasons, newest first, and count them by code."""
     wanted = VerdictFilter(
-        job_id=parse_id(job) if job else None, outcome="error", since=parse_time(since), error_codes=chosen(code)
+        job_id=parse_id(job) if job else None,
+        outcome=Outcome.ERROR,
+        since=parse_time(since),
+        error_codes=parse_codes(code),
     )
     with session() as current:
-        write(find_verdicts(current.engine, wanted, limit), format)
+        print_verdicts(find_verdicts(current.engine, wanted, limit), format)
         counts = count_failures(current.engine, wanted)
     counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     print(
@@ -52,11 +55,11 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
 
     The new job has the old one's submitter, priority and threshold.
     """
-    codes = chosen(code)
+    codes = parse_codes(code)
     with session() as current:
         submission = retry_job(
             current.engine,
-            existing(current, job_id).id,
+            require_job(current, job_id).id,
             codes=codes,
             name=name,
             chunk_size=current.settings.chunk_size,
@@ -65,9 +68,6 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
     print(plural(submission.total, "image"), file=sys.stderr)
 
 
-def chosen(codes: list[str] | None) -> tuple[str, ...]:
-    """Return the codes; raises UsageError where one is none."""
-    known = tuple(ErrorCode)
-    for code in codes or ():
-        one_of("error code", code, known)
-    return tuple(codes or FAILURES)
+def parse_codes(codes: list[str] | None) -> tuple[ErrorCode, ...]:
+    """Return the codes, those of all failures where none is named; raises UsageError where one is none."""
+    return tuple(parse_word(ErrorCode, "error code", code) for code in codes or FAILURES)

@@ -5,23 +5,23 @@ import json
 import sys
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
+from typing import Annotated
 
 import typer
 
-from producer.cli.output import plural, summary, visible
+from producer.cli.output import escape, plural, summarise_job
 from producer.cli.progress import job_progress
 from producer.cli.remote import Key, Server, remote
 from producer.cli.session import Session, UsageError, parse_id, session, warn_without_workers
-from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
+from producer.cli.submitting import Name, Null, Paths, PriorityOption, Threshold, check_options, submit_paths
 from producer.following import Follower
+from starlight_vocabulary.job import Job, JobOptions
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.words import Priority
+from storage.audits import audit_jobs
 from storage.failures import list_retries
-from storage.jobs import JobStatus, audit_jobs, cancel_job, get_job, job_record, list_jobs
+from storage.jobs import cancel_job, get_job, list_jobs
 from storage.webhooks import WebhookState, get_webhook
-
-if TYPE_CHECKING:
-    from producer.client.calls import Options
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -29,7 +29,7 @@ NOT_EXACT = 1
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     for command in (submit, job, jobs, cancel, audit):
         app.command()(command)
 
@@ -48,39 +48,27 @@ def submit(
     key: Key = None,
 ) -> None:
     """Submit images as one job and print its id; workers scan it when they run."""
+    options = check_options(
+        name=name, priority=priority, threshold=threshold, webhook=webhook, idempotency_key=idempotency_key
+    )
     if server:
-        options: Options = {"name": name, "priority": priority.value, "threshold": threshold, "webhook": webhook}
         with remote(server, key) as api:
-            taken = api.submit(paths, null=null, idempotency_key=idempotency_key, options=options)
+            taken = api.submit(paths, options, null=null)
         print(taken.id)
         print(plural(taken.total, "image"), file=sys.stderr)
         return
     with session() as current:
-        submission = submit_paths(
-            current,
-            paths,
-            name=name,
-            priority=priority,
-            threshold=threshold,
-            webhook=checked_webhook(current, webhook),
-            null=null,
-            idempotency_key=idempotency_key,
-        )
+        check_signing(current, options)
+        submission = submit_paths(current, paths, options, null=null)
     print(submission.job_id)
     known = "" if submission.created else ", submitted before under this idempotency key"
     print(f"{plural(submission.total, 'image')}{known}", file=sys.stderr)
 
 
-def checked_webhook(current: Session, url: str | None) -> str | None:
-    """Return the URL; raises UsageError where it is none, or where there is no secret to sign with."""
-    if url is None:
-        return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{url!r} is no http:// or https:// address for a webhook")
-    if current.settings.webhook_secret is None:
+def check_signing(current: Session, options: JobOptions) -> None:
+    """Raise UsageError where there is a webhook and no secret to sign it with."""
+    if options.webhook is not None and current.settings.webhook_secret is None:
         raise UsageError("webhooks are signed: set STARLIGHT_WEBHOOK_SECRET here and for the dispatcher (whsec_…)")
-    return url
 
 
 def job(
@@ -97,37 +85,37 @@ def job(
             if watch and not status.ended:
                 with job_progress(status.total) as progress:
                     status = api.wait(job_id, progress.show)
-        show(status, as_json, [], None)
+        show_job(status, as_json, [], None)
         return
     with session() as current:
-        status = existing(current, job_id)
+        status = require_job(current, job_id)
         if watch and not status.ended:
             warn_without_workers(current)
             with job_progress(status.total) as progress:
                 for update in Follower(current.engine, status.id).updates():
                     progress.show(update.job)
-            status = existing(current, job_id)
+            status = require_job(current, job_id)
         retries = list_retries(current.engine, status.id)
         webhook = get_webhook(current.engine, status.id)
-    show(status, as_json, retries, webhook)
+    show_job(status, as_json, retries, webhook)
 
 
-def show(status: JobStatus, as_json: bool, retries: Sequence[uuid.UUID], webhook: WebhookState | None) -> None:
+def show_job(status: Job, as_json: bool, retries: Sequence[uuid.UUID], webhook: WebhookState | None) -> None:
     """Print where a job stands, with the jobs that scan its failed images again."""
     if as_json:
-        print(as_line(status, retries=retries, webhook=webhook and webhook.summary))
+        print(format_line(status, retries=retries, webhook=webhook and webhook.summary))
         return
     for label, value in (
         ("job", status.id), ("name", status.name), ("submitter", status.submitter), ("priority", status.priority),
         ("threshold", status.threshold), ("state", status.state),
         ("progress", f"{status.finished:,} of {status.total:,}"),
-        ("verdicts", summary(status)),
+        ("verdicts", summarise_job(status)),
         ("created", status.created_at), ("started", status.started_at), ("finished at", status.finished_at),
         ("retry of", status.retry_of), *(("retried as", retry) for retry in retries),
         ("webhook", webhook and webhook.summary),
     ):  # fmt: skip
         if value is not None:
-            print(f"{label:<12} {visible(str(value))}")
+            print(f"{label:<12} {escape(str(value))}")
 
 
 def jobs(
@@ -145,12 +133,12 @@ def jobs(
             listed = list_jobs(current.engine, limit=limit)
     if as_json:
         for status in listed:
-            print(as_line(status))
+            print(format_line(status))
         return
     print(f"{'ID':<36}  {'STATE':<9}  {'DONE':>9}  {'IMAGES':>9}  {'STEGO':>7}  {'ERRORS':>7}  {'CREATED':<16}  NAME")
     for status in listed:
         counts = f"{status.finished:>9,}  {status.total:>9,}  {status.stego:>7,}  {status.error:>7,}"
-        name = visible(status.name or "")
+        name = escape(status.name or "")
         print(f"{status.id}  {status.state:<9}  {counts}  {status.created_at.astimezone():%Y-%m-%d %H:%M}  {name}")
 
 
@@ -161,7 +149,7 @@ def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:
             left: int | None = api.cancel(str(parse_id(job_id)))
     else:
         with session() as current:
-            left = cancel_job(current.engine, existing(current, job_id).id)
+            left = cancel_job(current.engine, require_job(current, job_id).id)
     print(f"{plural(left or 0, 'image')} will not be scanned")
 
 
@@ -175,7 +163,7 @@ def audit(
         raise UsageError("name one job id, or --all")
     exact = True
     with session() as current:
-        wanted = None if job_id is None else [existing(current, job_id).id]
+        wanted = None if job_id is None else [require_job(current, job_id).id]
         for audited in audit_jobs(current.engine, wanted):
             exact = exact and audited.exact
             if as_json:
@@ -190,7 +178,7 @@ def audit(
         raise typer.Exit(NOT_EXACT)
 
 
-def existing(current: Session, job_id: str) -> JobStatus:
+def require_job(current: Session, job_id: str) -> Job:
     """Return the job; raises UsageError where there is none."""
     status = get_job(current.engine, parse_id(job_id))
     if status is None:
@@ -198,6 +186,6 @@ def existing(current: Session, job_id: str) -> JobStatus:
     return status
 
 
-def as_line(status: JobStatus, **more: object) -> str:
+def format_line(status: Job, **more: object) -> str:
     """Return the job as one JSON object, with `more` keys, times in ISO 8601."""
-    return json.dumps({**job_record(status), **more}, default=str)
+    return json.dumps({**to_json(status), **more}, default=str)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import visible
+from producer.cli.output import escape
 from producer.cli.session import session
 from storage.keys import create_key, list_keys, revoke_key
 
@@ -14,7 +14,7 @@ KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; t
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     app.add_typer(keys, name="keys")
 
 
@@ -42,7 +42,7 @@ def listing() -> None:
         created, revoked = (
             f"{at.astimezone():%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at)
         )
-        print(f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  {visible(key.name)}")
+        print(f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  {escape(key.name)}")
 
 
 @keys.command("revoke")
@@ -50,4 +50,4 @@ def revoke(name: KeyName) -> None:
     """End a key, from its next request on; its jobs stay."""
     with session() as current:
         revoke_key(current.engine, name)
-    print(f"revoked the key {visible(name)}")
+    print(f"revoked the key {escape(name)}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import visible
+from producer.cli.output import escape
 from producer.cli.session import Session, UsageError, session
 from storage.blobs import Blobs
 from storage.models import add_model, list_models, model_in_use, roll_back, use_model
@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per li
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     group = typer.Typer(name="model", help="List, add, use and roll back models.", no_args_is_help=True)
     group.command("list")(listed)
     for command in (add, use, rollback):
@@ -46,7 +46,7 @@ def listed(as_json: Json = False) -> None:
         state = ", ".join(word for word, holds in (("in use", model.in_use), ("added", model.added)) if holds)
         seen = f"{model.first_seen_at.astimezone():%Y-%m-%d %H:%M}"
         print(
-            f"{visible(model.label):<28}  {model.threshold:>9.4f}  {model.sha256[:12]}  {model.workers:>7}  {seen}  "
+            f"{escape(model.label):<28}  {model.threshold:>9.4f}  {model.sha256[:12]}  {model.workers:>7}  {seen}  "
             f"{state or 'seen'}"
         )
 

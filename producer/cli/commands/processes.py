@@ -15,7 +15,7 @@ from worker.devices import Device, visible_devices
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     for command in (worker, dispatcher, api, exporter):
         app.command()(command)
 

@@ -6,22 +6,24 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import Format, FormatOption, plural, summary, writer
+from producer.cli.output import Format, FormatOption, open_writer, plural, summarise_job
 from producer.cli.progress import JobProgress, job_progress
 from producer.cli.running import StackRunner, running_stack
 from producer.cli.session import Session, session, warn_without_workers
-from producer.cli.submitting import Name, Null, Paths, Priority, PriorityOption, Threshold, submit_paths
+from producer.cli.submitting import Name, Null, Paths, PriorityOption, Threshold, check_options, submit_paths
 from producer.following import Follower
 from producer.stack import dispatcher, workers
 from producer.verdict_writers import VerdictWriter
-from storage.jobs import JobStatus, Submission, cancel_job, get_job
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.words import Priority
+from storage.jobs import Submission, cancel_job, get_job
 from worker.devices import visible_devices
 
 ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     app.command()(scan)
 
 
@@ -38,10 +40,11 @@ def scan(
 
     Exit code 0: all clean. 1: something hidden was found. 2: some images ended in an error, or wrong usage.
     """
+    options = check_options(name=name, priority=priority, threshold=threshold)
     with session() as current:
 
         def submit() -> Submission:
-            return submit_paths(current, paths, name=name, priority=priority, threshold=threshold, null=null)
+            return submit_paths(current, paths, options, null=null)
 
         if current.settings.database_url is not None:
             warn_without_workers(current)
@@ -50,7 +53,7 @@ def scan(
             programs = [dispatcher(), *workers(visible_devices())]
             with running_stack(current, programs, current.settings.data_dir / "logs") as runner:
                 job = scan_and_print(current, runner, submit, format, ordered)
-    print(f"{summary(job)}; job {job.id}", file=sys.stdout if format is Format.TABLE else sys.stderr)
+    print(f"{summarise_job(job)}; job {job.id}", file=sys.stdout if format is Format.TABLE else sys.stderr)
     if job.error:
         raise typer.Exit(SOME_ERRORS)
     raise typer.Exit(STEGO_FOUND if job.stego else ALL_CLEAN)
@@ -62,13 +65,13 @@ def scan_and_print(
     submit: Callable[[], Submission],
     format: Format,  # noqa: A002 - the name of the option
     ordered: bool,
-) -> JobStatus:
+) -> Job:
     """Submit one job, print its verdicts and return it ended; Ctrl-C cancels it, and so does closing the output."""
     submission = submit()
     follower = Follower(current.engine, submission.job_id, ordered=ordered)
     try:
         with job_progress(submission.total) as progress:
-            follow(follower, writer(format), progress, runner)
+            follow(follower, open_writer(format), progress, runner)
     except (KeyboardInterrupt, BrokenPipeError):
         cancel(current, submission)
         raise

@@ -22,7 +22,7 @@ database = typer.Typer(help="The database.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     app.command()(up)
     app.command()(down)
     app.add_typer(database, name="db")
@@ -105,6 +105,6 @@ def down() -> None:
 
 @database.command("upgrade")
 def upgrade_database() -> None:
-    """Bring the schema up to the newest migration; every command does so by itself."""
-    with session():
+    """Bring the schema up to the newest migration: on servers of your own, nothing else does."""
+    with session(upgrade=True):
         print("the schema is up to date")

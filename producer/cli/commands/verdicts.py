@@ -4,26 +4,29 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from producer.cli.output import Format, FormatOption, writer
+from producer.cli.output import Format, FormatOption, open_writer
 from producer.cli.remote import Key, Server, remote
 from producer.cli.session import UsageError, parse_id, session
-from storage.schema import METHODS, OUTCOMES
-from storage.verdicts import PAGE, Record, VerdictFilter, find_verdicts
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Method, Outcome, Word
+from storage.verdicts import PAGE, VerdictFilter, find_verdicts
+
+AnyWord = TypeVar("AnyWord", bound=Word)
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands."""
+    """Add these commands."""
     app.command()(verdicts)
 
 
 def verdicts(
     job: Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")] = None,
-    outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(OUTCOMES)}.")] = None,
-    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS)}.")] = None,
+    outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time, in ISO 8601.")] = None,
     sha256: Annotated[str | None, typer.Option(metavar="HEX", help="On a file with these bytes.")] = None,
@@ -35,39 +38,40 @@ def verdicts(
     """Print stored verdicts, newest first. Times without a zone are local."""
     wanted = VerdictFilter(
         job_id=parse_id(job) if job else None,
-        outcome=one_of("outcome", outcome, OUTCOMES),
-        method=one_of("method", method, METHODS),
+        outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
+        method=parse_word(Method, "method", method) if method else None,
         since=parse_time(since),
         until=parse_time(until),
         sha256=parse_digest(sha256),
     )
     if server:
         with remote(server, key) as api:
-            write(api.verdicts(wanted, limit), format)
+            print_verdicts(api.verdicts(wanted, limit), format)
         return
     with session() as current:
-        write(find_verdicts(current.engine, wanted, limit), format)
+        print_verdicts(find_verdicts(current.engine, wanted, limit), format)
 
 
-def write(found: Iterator[Record], format: Format) -> None:  # noqa: A002
+def print_verdicts(found: Iterator[Verdict], format: Format) -> None:  # noqa: A002
     """Print the verdicts."""
-    output = writer(format)
-    for page in pages(found):
+    output = open_writer(format)
+    for page in cut_pages(found):
         output.write(page)
     output.close()
 
 
-def pages(found: Iterator[Record]) -> Iterator[list[Record]]:
+def cut_pages(found: Iterator[Verdict]) -> Iterator[list[Verdict]]:
     """Yield the verdicts in lists of bounded length."""
     while page := list(islice(found, PAGE)):
         yield page
 
 
-def one_of(what: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
-    """Return the value; raises UsageError where it is none of those allowed."""
-    if value is not None and value not in allowed:
-        raise UsageError(f"{value!r} is no {what}: use one of {', '.join(allowed)}")
-    return value
+def parse_word(kind: type[AnyWord], what: str, text: str) -> AnyWord:
+    """Return the word; raises UsageError where it is none."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no {what}: use one of {', '.join(kind)}") from None
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from producer.client import AsyncStarlight, Job, RefusedError, Starlight, Verdict, calls
+from starlight_vocabulary.words import Outcome
 from storage.keys import create_key
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import finish_waiting_chunks
@@ -151,7 +152,7 @@ def test_waiting_tells_of_progress(starlight: Any, engine: Engine) -> None:
     def progress(job: Job) -> None:
         seen.append(job.finished)
         if job.finished == 0:
-            finish_waiting_chunks(engine, "error")
+            finish_waiting_chunks(engine, Outcome.ERROR)
 
     ended = starlight.wait(job.id, progress=progress)
 

@@ -5,8 +5,8 @@ import csv
 import io
 import itertools
 import json
-import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,11 +15,14 @@ from pyarrow import parquet
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from producer.api.negotiation import STREAMED, negotiated, streamed
+from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
 from producer.verdict_writers import ROW_GROUP
+from starlight_vocabulary.records import from_json, to_json
+from starlight_vocabulary.verdict import EXAMPLE, VERDICT_KEYS, Verdict
+from starlight_vocabulary.words import Outcome
 from storage.chunks import finish_chunk
 from storage.keys import create_key
-from storage.verdicts import PAGE, RECORD_KEYS, Record, VerdictFilter, find_verdicts
+from storage.verdicts import PAGE, VerdictFilter, find_verdicts
 from storage.workers import report_worker
 from tests.kit.api import Api, read_problem
 from tests.kit.events import list_ordinals, parse_events
@@ -34,7 +37,7 @@ from tests.kit.rows import (
 )
 
 
-def walked(client: httpx.Client, address: str, **parameters: Any) -> list[list[Record]]:
+def walked(client: httpx.Client, address: str, **parameters: Any) -> list[list[dict[str, Any]]]:
     """Return the pages from this one on."""
     pages = []
     answer = client.get(address, params=parameters)
@@ -53,15 +56,19 @@ def test_pages_hold_each_verdict_once_in_the_order_of_submission(engine: Engine,
     usual = walked(ann, f"/v1/jobs/{job_id}/verdicts")
 
     assert [len(page) for page in pages] == [4, 4, 2]
-    assert [*pages[0], *pages[1], *pages[2]] == usual[0] == list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
-    assert tuple(usual[0][0]) == RECORD_KEYS
+    assert (
+        [*pages[0], *pages[1], *pages[2]]
+        == usual[0]
+        == list(map(to_json, find_verdicts(engine, VerdictFilter(job_id=job_id))))
+    )
+    assert tuple(usual[0][0]) == VERDICT_KEYS
 
 
 def test_each_media_type_holds_what_the_pages_hold(engine: Engine, ann: TestClient) -> None:
     job_id = submit_job_of(engine, PAGE + 3, chunk_size=PAGE)
-    finish_waiting_chunks(engine, "error")
+    finish_waiting_chunks(engine, Outcome.ERROR)
     address = f"/v1/jobs/{job_id}/verdicts"
-    expected = list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
+    expected = list(map(to_json, find_verdicts(engine, VerdictFilter(job_id=job_id))))
 
     def fetched(kind: str) -> httpx.Response:
         answer = ann.get(address, headers={"Accept": kind})
@@ -78,21 +85,21 @@ def test_each_media_type_holds_what_the_pages_hold(engine: Engine, ann: TestClie
     assert rows == [{name: "" if value is None else str(value) for name, value in each.items()} for each in expected]
     assert [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in table] == expected
     assert [json.loads(line)["ordinal"] for line in few] == [0, 1]
-    assert none == ",".join(RECORD_KEYS) + "\n"
+    assert none == ",".join(VERDICT_KEYS) + "\n"
 
 
 @pytest.mark.parametrize("kind", STREAMED)
 def test_a_stream_reads_no_further_than_its_reader_and_holds_little(kind: str) -> None:
     read = []
-    verdict = dict.fromkeys(RECORD_KEYS) | {"job_id": str(uuid.uuid4()), "scanned_at": "2026-06-01T12:00:00+00:00"}
+    verdict = from_json(Verdict, EXAMPLE)
 
-    def found() -> Iterator[Record]:
+    def found() -> Iterator[Verdict]:
         for ordinal in range(3 * ROW_GROUP):
             read.append(ordinal)
-            yield {**verdict, "ordinal": ordinal}
+            yield replace(verdict, ordinal=ordinal)
 
     async def pieces() -> list[tuple[int, int]]:
-        return [(len(piece), len(read)) async for piece in streamed(found(), kind).body_iterator]
+        return [(len(piece), len(read)) async for piece in stream_verdicts(found(), kind).body_iterator]
 
     told = asyncio.run(pieces())
 
@@ -116,14 +123,14 @@ def test_a_stream_reads_no_further_than_its_reader_and_holds_little(kind: str) -
     ],
 )
 def test_the_media_type_that_is_preferred_is_chosen(accept: str, chosen: str) -> None:
-    assert negotiated(accept) == chosen
+    assert negotiate(accept) == chosen
 
 
 def test_filters_are_those_of_the_command(engine: Engine, ann: TestClient) -> None:
     clean, failed = submit_job_of(engine, 4), submit_job_of(engine, 4)
     first, second = claim_waiting_chunks(engine)
     finish_chunk(engine, first, make_verdicts(engine, first))
-    finish_chunk(engine, second, make_verdicts(engine, second, "error"))
+    finish_chunk(engine, second, make_verdicts(engine, second, Outcome.ERROR))
     execute(engine, f"UPDATE verdicts SET scanned_at = '2026-01-01T00:00Z' WHERE ordinal = 0 AND job_id = '{clean}'")
 
     def counted(**parameters: Any) -> int:
@@ -218,7 +225,7 @@ def blocks(stream: httpx.Response) -> Iterator[bytes]:
 
 def test_statistics_tell_what_was_done_what_waits_and_who_works(engine: Engine, ann: TestClient) -> None:
     submit_job_of(engine, 4, submitter="bob")
-    finish_waiting_chunks(engine, "error")
+    finish_waiting_chunks(engine, Outcome.ERROR)
     submit_job_of(engine, 8, submitter="bob")
     report_worker(engine, "cpu0@here", "cpu0", register_v4(engine))
 

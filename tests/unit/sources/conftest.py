@@ -7,7 +7,7 @@ import pytest
 from producer.sources.expansion import Sources
 from storage.blobs import Blobs
 from storage.settings import Settings
-from worker.scanning.loading import Loader
+from tests.kit.loading import BytesLoader
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def blobs(settings: Settings) -> Blobs:
 
 
 @pytest.fixture
-def loader(blobs: Blobs) -> Loader:
-    return Loader(blobs, 1000)
+def loader(blobs: Blobs) -> BytesLoader:
+    return BytesLoader(blobs, 1000)
 
 
 @pytest.fixture

@@ -10,15 +10,17 @@ import pytest
 
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import Sources, display_name
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
 from storage.settings import Settings
+from tests.kit.loading import BytesLoader
 from tests.kit.names import SECRET, expand, expect_refusal, write_files, zip_files
 from tests.kit.threads import start_thread
-from worker.scanning.loading import Loader
 
 
 @pytest.mark.parametrize("name", ["archive.zip", "ARCHIVE.ZIP", "ü \n.zip"])
-def test_members_of_an_archive_are_stored_and_named(folder: Path, sources: Sources, loader: Loader, name: str) -> None:
+def test_members_of_an_archive_are_stored_and_named(
+    folder: Path, sources: Sources, loader: BytesLoader, name: str
+) -> None:
     zip_files(folder / name, ["a.png", "folder/two\nlines.png"])
 
     found = expand(sources, name)
@@ -48,7 +50,7 @@ def test_a_folder_with_the_name_of_an_archive_is_a_folder(folder: Path, sources:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "//etc/passwd", "folder/../../../x"])
 def test_members_are_stored_under_their_content_whatever_their_name(
-    folder: Path, sources: Sources, loader: Loader, settings: Settings, name: str
+    folder: Path, sources: Sources, loader: BytesLoader, settings: Settings, name: str
 ) -> None:
     zip_files(folder / "archive.zip", [name])
 
@@ -61,7 +63,7 @@ def test_members_are_stored_under_their_content_whatever_their_name(
 
 
 def test_a_member_with_a_name_that_is_no_text_leads_to_its_bytes(
-    folder: Path, sources: Sources, loader: Loader
+    folder: Path, sources: Sources, loader: BytesLoader
 ) -> None:
     with tarfile.open(folder / "archive.tar", "w") as archive:
         entry = tarfile.TarInfo(os.fsdecode(b"\xff\xfe"))
@@ -74,7 +76,7 @@ def test_a_member_with_a_name_that_is_no_text_leads_to_its_bytes(
     assert loader.load(uri) == SECRET
 
 
-def test_a_damaged_member_is_a_reference_that_says_so(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_a_damaged_member_is_a_reference_that_says_so(folder: Path, sources: Sources, loader: BytesLoader) -> None:
     zip_files(folder / "archive.zip", ["a.png", "b c.png"])
     data = bytearray((folder / "archive.zip").read_bytes())
     data[data.rindex(SECRET)] ^= 0xFF
@@ -88,7 +90,7 @@ def test_a_damaged_member_is_a_reference_that_says_so(folder: Path, sources: Sou
 
 
 def test_a_file_that_only_is_called_an_archive_is_an_image_like_others(
-    folder: Path, sources: Sources, loader: Loader
+    folder: Path, sources: Sources, loader: BytesLoader
 ) -> None:
     expected = write_files(folder, "archive.zip")
 
@@ -97,7 +99,9 @@ def test_a_file_that_only_is_called_an_archive_is_an_image_like_others(
     assert loader.load(expected[0]) == SECRET
 
 
-def test_a_lost_link_with_the_name_of_an_archive_is_not_found(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_a_lost_link_with_the_name_of_an_archive_is_not_found(
+    folder: Path, sources: Sources, loader: BytesLoader
+) -> None:
     (folder / "lost.zip").symlink_to("nothing")
 
     for argument in ("lost.zip", "."):
@@ -106,7 +110,7 @@ def test_a_lost_link_with_the_name_of_an_archive_is_not_found(folder: Path, sour
 
 
 def test_a_pipe_with_the_name_of_an_archive_does_not_hold_things_up(
-    folder: Path, sources: Sources, loader: Loader
+    folder: Path, sources: Sources, loader: BytesLoader
 ) -> None:
     os.mkfifo(folder / "pipe.zip")
 
@@ -116,7 +120,7 @@ def test_a_pipe_with_the_name_of_an_archive_does_not_hold_things_up(
 
 
 def test_a_pipe_with_the_name_of_an_archive_below_a_folder_does_not_hold_things_up(
-    folder: Path, sources: Sources, loader: Loader
+    folder: Path, sources: Sources, loader: BytesLoader
 ) -> None:
     os.mkfifo(folder / "pipe.zip")
     found = start_thread(lambda: list(sources.from_arguments(["."], io.BytesIO())))
@@ -131,7 +135,9 @@ def test_a_pipe_with_the_name_of_an_archive_below_a_folder_does_not_hold_things_
     assert expect_refusal(loader, uri) == ErrorCode.NOT_A_FILE
 
 
-def test_a_member_beyond_the_limit_keeps_its_verdict_too_large(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_a_member_beyond_the_limit_keeps_its_verdict_too_large(
+    folder: Path, sources: Sources, loader: BytesLoader
+) -> None:
     with zipfile.ZipFile(folder / "archive.zip", "w") as archive:
         archive.writestr("fits", bytes(1000))
         archive.writestr("large", bytes(1001))

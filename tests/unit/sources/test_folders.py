@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from producer.sources.expansion import Sources
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
+from tests.kit.loading import BytesLoader
 from tests.kit.names import SECRET, expand, expect_refusal, refer_to, write_files
 from tests.kit.users import become_ordinary_user
-from worker.scanning.loading import Loader
 
 
 @pytest.mark.parametrize("target", [".", ".."])
 def test_a_directory_loop_is_one_reference_and_the_rest_is_found(
-    folder: Path, sources: Sources, loader: Loader, target: str
+    folder: Path, sources: Sources, loader: BytesLoader, target: str
 ) -> None:
     write_files(folder, "sub/a.png", "sub/z.png")
     (folder / "sub" / "loop").symlink_to(target)
@@ -28,7 +28,7 @@ def test_a_directory_loop_is_one_reference_and_the_rest_is_found(
     assert expect_refusal(loader, found[1]) == ErrorCode.DIRECTORY_LOOP
 
 
-def test_a_link_to_itself_harms_itself_alone(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_a_link_to_itself_harms_itself_alone(folder: Path, sources: Sources, loader: BytesLoader) -> None:
     write_files(folder, "a.png", "z.png")
     (folder / "link").symlink_to("link")
 
@@ -38,7 +38,7 @@ def test_a_link_to_itself_harms_itself_alone(folder: Path, sources: Sources, loa
     assert expect_refusal(loader, found[1]) == ErrorCode.NOT_READABLE
 
 
-def test_lost_links_and_odd_files_are_references(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_lost_links_and_odd_files_are_references(folder: Path, sources: Sources, loader: BytesLoader) -> None:
     (folder / "lost").symlink_to("nothing")
     os.mkfifo(folder / "pipe")
     (folder / "zero").symlink_to("/dev/zero")
@@ -53,7 +53,7 @@ def test_lost_links_and_odd_files_are_references(folder: Path, sources: Sources,
     ]
 
 
-def test_links_to_files_are_followed(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_links_to_files_are_followed(folder: Path, sources: Sources, loader: BytesLoader) -> None:
     write_files(folder, "a.png")
     (folder / "b.png").symlink_to("a.png")
 
@@ -81,7 +81,7 @@ def test_a_link_into_a_closed_folder_harms_itself_alone(folder: Path, sources: S
     assert found == refer_to(folder, "a.png", "closed", "link", "z.png")
 
 
-def test_a_folder_that_vanishes_meanwhile_is_one_reference(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_a_folder_that_vanishes_meanwhile_is_one_reference(folder: Path, sources: Sources, loader: BytesLoader) -> None:
     write_files(folder, "a/1.png", "b/2.png", "c/3.png")
     found = sources.from_arguments(["."], io.BytesIO())
 

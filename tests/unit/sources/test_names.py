@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli.output import visible
+from producer.cli.output import escape
 from producer.sources.expansion import SourceError, Sources, display_name, file_reference
-from storage.error_codes import ErrorCode
+from starlight_vocabulary.words import ErrorCode
+from tests.kit.loading import BytesLoader
 from tests.kit.names import SECRET, expand, expect_refusal, refer_to, write_files, zip_files
-from worker.scanning.loading import Loader
 
 ODD_NAMES = [
     b"plain.png",
@@ -33,7 +33,9 @@ ODD_NAMES = [
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_any_file_name_leads_back_to_its_bytes(folder: Path, sources: Sources, loader: Loader, name: bytes) -> None:
+def test_any_file_name_leads_back_to_its_bytes(
+    folder: Path, sources: Sources, loader: BytesLoader, name: bytes
+) -> None:
     path = os.fsencode(folder) + b"/" + name
     Path(os.fsdecode(path)).write_bytes(SECRET)
 
@@ -52,8 +54,8 @@ def test_any_file_name_is_a_reference_in_plain_ascii_and_is_shown_without_contro
     assert uri.isascii()
     assert uri.isprintable()
     assert " " not in uri
-    assert visible(display_name(uri)).isprintable()
-    visible(display_name(uri)).encode()
+    assert escape(display_name(uri)).isprintable()
+    escape(display_name(uri)).encode()
 
 
 @pytest.mark.parametrize("name", [name for name in ODD_NAMES if b"\xff" not in name])
@@ -178,14 +180,14 @@ def test_a_long_list_is_read_in_pieces_without_a_seam(folder: Path, sources: Sou
 
 
 def test_names_in_a_list_that_lead_nowhere_are_references_all_the_same(
-    folder: Path, sources: Sources, loader: Loader
+    folder: Path, sources: Sources, loader: BytesLoader
 ) -> None:
     found = expand(sources, "-", stdin=b"missing.png\n*.png\nwith\0nul\n" + b"n" * 5000)
 
     assert [expect_refusal(loader, uri) for uri in found] == [ErrorCode.NOT_FOUND] * 3 + [ErrorCode.NOT_READABLE]
 
 
-def test_a_list_may_name_folders_and_archives(folder: Path, sources: Sources, loader: Loader) -> None:
+def test_a_list_may_name_folders_and_archives(folder: Path, sources: Sources, loader: BytesLoader) -> None:
     expected = write_files(folder, "sub/a.png")
     zip_files(folder / "b.zip", ["c.png"])
 

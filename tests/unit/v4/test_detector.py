@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.card import CARD_FILE, DEFAULT_MODEL, ModelError, read_card
 from worker.v4.detector import Detector
-from worker.v4.methods import BIT_ORDERS, METHODS
 from worker.v4.network import Heads, soft_or
 from worker.v4.planes import Planes, extract_planes
 from worker.v4.streams import Streams

@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.card import CARD_FILE, ModelError
 from worker.v4.detector import Detector
-from worker.v4.methods import BIT_ORDERS, METHODS
 from worker.v4.planes import extract_planes
 from worker.v4.streams import input_contract
 

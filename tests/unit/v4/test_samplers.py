@@ -12,9 +12,9 @@ from research.stego.metadata import draw_comment, draw_exif, draw_trailing
 from research.stego.payloads import TEXT_NAMES, draw_binary, draw_text
 from research.stego.samples import SampleSource, make_pair
 from research.training.shards import CLEAN, UNKNOWN, make_shard
+from starlight_vocabulary.words import METHODS
 from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.extraction import payload_bytes
-from worker.v4.methods import METHODS
 from worker.v4.planes import MODES, extract_planes
 
 

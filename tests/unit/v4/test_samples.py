@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from research.stego.sample_set import make_samples
+from starlight_vocabulary.words import METHODS
 from tests.kit.pictures import decode
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 from worker.v4.extraction import as_text, extract_message
-from worker.v4.methods import METHODS
 from worker.v4.planes import extract_planes
 
 FOLDER = Path(__file__).parents[3] / "samples"

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from producer.sources.expansion import file_reference
+from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage.blobs import Blobs
-from storage.error_codes import ErrorCode
+from storage.new_verdict import NewVerdict
 from storage.settings import Settings
-from storage.verdicts import NewVerdict
 from tests.kit.pictures import FORMATS_AND_MODES, encode_blank_gif, encode_blank_png, encode_pattern, encode_truncated
 from tests.kit.threads import PATIENCE_S, start_thread
-from worker.scanning.pipeline import Scanner, storable
+from worker.scanning.chunk_scan import storable
+from worker.scanning.pipeline import Pipeline
 from worker.v4.detector import Score
 from worker.v4.planes import Planes
 
@@ -25,7 +26,7 @@ MODEL_ID = 7
 MAX_BYTES = 500_000
 FOR_EVER_MS = 3_600_000.0
 CLEAN = Score(False, 0.25, 0.75, None, None)
-STEGO = Score(True, 0.75, 0.75, "raw", "none")
+STEGO = Score(True, 0.75, 0.75, Method.RAW, BitOrder.NONE)
 
 
 @dataclass
@@ -72,10 +73,11 @@ def scorer() -> Widths:
 
 
 @pytest.fixture
-def scanner(scorer: Widths, settings: Settings) -> Iterator[Scanner]:
-    scanner = Scanner(scorer, MODEL_ID, settings)
-    yield scanner
-    scanner.close()
+def pipeline(scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
+    pipeline = Pipeline(scorer, MODEL_ID, settings)
+    pipeline.start()
+    yield pipeline
+    pipeline.stop()
 
 
 class Folder:
@@ -100,20 +102,20 @@ def of_width(width: int, trailing: bytes = b"") -> bytes:
     return encode_pattern("PNG", "L", (width, 1)) + trailing
 
 
-def scan(scanner: Scanner, uris: Sequence[str], first: int = 0) -> list[NewVerdict]:
-    return start_thread(scanner.scan, list(enumerate(uris, first))).result(PATIENCE_S)
+def scan(pipeline: Pipeline, uris: Sequence[str], first: int = 0) -> list[NewVerdict]:
+    return start_thread(pipeline.scan, list(enumerate(uris, first))).result(PATIENCE_S)
 
 
-def test_a_clean_image_gets_a_verdict_with_all_that_is_known(scanner: Scanner, folder: Folder) -> None:
+def test_a_clean_image_gets_a_verdict_with_all_that_is_known(pipeline: Pipeline, folder: Folder) -> None:
     data = encode_pattern("JPEG", size=(9, 5))
     uri = folder.put(data)
 
-    [verdict] = scan(scanner, [uri], first=41)
+    [verdict] = scan(pipeline, [uri], first=41)
 
     assert verdict == NewVerdict(
         ordinal=41,
         uri=uri,
-        outcome="clean",
+        outcome=Outcome.CLEAN,
         sha256=hashlib.sha256(data).digest(),
         stego_probability=0.25,
         model_id=MODEL_ID,
@@ -124,57 +126,84 @@ def test_a_clean_image_gets_a_verdict_with_all_that_is_known(scanner: Scanner, f
     )
 
 
-def test_a_stego_image_gets_its_method_and_message(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+def test_a_stego_image_gets_its_method_and_message(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores[3] = STEGO
 
-    [verdict] = scan(scanner, [folder.put(of_width(3, b"hello\0"))])
+    [verdict] = scan(pipeline, [folder.put(of_width(3, b"hello\0"))])
 
     assert (verdict.outcome, verdict.stego_probability) == ("stego", 0.75)
     assert (verdict.method, verdict.bit_order, verdict.extracted_message) == ("raw", "none", "hello")
     assert verdict.error_code is None
 
 
-def test_a_long_message_is_cut(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+def test_a_long_message_is_cut(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores[3] = STEGO
 
-    [verdict] = scan(scanner, [folder.put(of_width(3, b"m" * 1000))])
+    [verdict] = scan(pipeline, [folder.put(of_width(3, b"m" * 1000))])
 
     assert verdict.extracted_message == "m" * 10
 
 
 def test_a_stego_image_without_a_message_is_stego_all_the_same(
-    scanner: Scanner, folder: Folder, scorer: Widths
+    pipeline: Pipeline, folder: Folder, scorer: Widths
 ) -> None:
     scorer.scores[3] = STEGO
 
-    [verdict] = scan(scanner, [folder.put(of_width(3))])
+    [verdict] = scan(pipeline, [folder.put(of_width(3))])
 
     assert (verdict.outcome, verdict.extracted_message) == ("stego", None)
 
 
+@pytest.fixture
+def forgetful(scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
+    """A pipeline that keeps no bytes until they are judged."""
+    pipeline = Pipeline(scorer, MODEL_ID, settings.model_copy(update={"kept_images_bytes": 1}))
+    pipeline.start()
+    yield pipeline
+    pipeline.stop()
+
+
+def test_a_message_is_read_from_the_bytes_at_hand(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
+    uri = folder.put(of_width(3, b"hello\0"), "image")
+    scorer.scores[3] = STEGO
+    scorer.before = (folder.path / "image").unlink
+
+    [verdict] = scan(pipeline, [uri])
+
+    assert (verdict.outcome, verdict.extracted_message) == ("stego", "hello")
+
+
+def test_a_message_is_read_from_bytes_that_were_not_kept(forgetful: Pipeline, folder: Folder, scorer: Widths) -> None:
+    scorer.scores[3] = STEGO
+
+    [verdict] = scan(forgetful, [folder.put(of_width(3, b"hello\0"))])
+
+    assert (verdict.outcome, verdict.extracted_message) == ("stego", "hello")
+
+
 @pytest.mark.parametrize("becomes", [None, b"", b"no image", of_width(3, b"other\0")])
 def test_a_message_is_read_only_from_the_bytes_that_were_scored(
-    scanner: Scanner, folder: Folder, scorer: Widths, becomes: bytes | None
+    forgetful: Pipeline, folder: Folder, scorer: Widths, becomes: bytes | None
 ) -> None:
     uri = folder.put(of_width(3, b"hello\0"), "image")
     path = folder.path / "image"
     scorer.scores[3] = STEGO
     scorer.before = path.unlink if becomes is None else lambda: path.write_bytes(becomes)
 
-    [verdict] = scan(scanner, [uri])
+    [verdict] = scan(forgetful, [uri])
 
     assert (verdict.outcome, verdict.method, verdict.extracted_message) == ("stego", "raw", None)
 
 
 @pytest.mark.parametrize(("format", "mode"), FORMATS_AND_MODES)
-def test_pictures_of_every_kind_are_scored(scanner: Scanner, folder: Folder, format: str, mode: str) -> None:  # noqa: A002
+def test_pictures_of_every_kind_are_scored(pipeline: Pipeline, folder: Folder, format: str, mode: str) -> None:  # noqa: A002
     uris = [folder.put(encode_pattern(format, mode, size)) for size in ((1, 1), (40, 3))]
 
-    assert [verdict.outcome for verdict in scan(scanner, uris)] == ["clean", "clean"]
+    assert [verdict.outcome for verdict in scan(pipeline, uris)] == ["clean", "clean"]
 
 
 def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
-    scanner: Scanner, folder: Folder, scorer: Widths, settings: Settings
+    pipeline: Pipeline, folder: Folder, scorer: Widths, settings: Settings
 ) -> None:
     scorer.scores[13] = RuntimeError("poison \0 here")
     (folder.path / "subfolder").mkdir()
@@ -208,7 +237,7 @@ def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
     good = folder.put(of_width(5))
     uris = [uri for each in bad for uri in (good, each)] + [good]
 
-    verdicts = scan(scanner, uris, first=100)
+    verdicts = scan(pipeline, uris, first=100)
 
     assert [verdict.ordinal for verdict in verdicts] == list(range(100, 100 + len(uris)))
     assert [verdict.uri for verdict in verdicts] == uris
@@ -221,11 +250,11 @@ def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
         assert "\0" not in verdict.error_detail
 
 
-def test_what_is_known_of_a_bad_image_stands_in_its_verdict(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+def test_what_is_known_of_a_bad_image_stands_in_its_verdict(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores[13] = RuntimeError("poison")
     undecoded, unscored = b"no image", of_width(13)
 
-    first, second = scan(scanner, [folder.put(undecoded), folder.put(unscored)])
+    first, second = scan(pipeline, [folder.put(undecoded), folder.put(unscored)])
 
     assert (first.sha256, first.size_bytes) == (hashlib.sha256(undecoded).digest(), len(undecoded))
     assert (first.width, first.height, first.format, first.model_id) == (None, None, None, None)
@@ -235,22 +264,22 @@ def test_what_is_known_of_a_bad_image_stands_in_its_verdict(scanner: Scanner, fo
 
 
 @pytest.mark.parametrize("uri", ["http://[", "blob://../x", "blob:///x"])
-def test_a_reference_that_is_no_uri_harms_itself_alone(scanner: Scanner, folder: Folder, uri: str) -> None:
+def test_a_reference_that_is_no_uri_harms_itself_alone(pipeline: Pipeline, folder: Folder, uri: str) -> None:
     good = folder.put(of_width(5))
 
-    assert [verdict.outcome for verdict in scan(scanner, [good, uri, good])] == ["clean", "error", "clean"]
+    assert [verdict.outcome for verdict in scan(pipeline, [good, uri, good])] == ["clean", "error", "clean"]
 
 
-def test_an_animation_of_ten_thousand_frames_is_one_image(scanner: Scanner, folder: Folder) -> None:
-    [verdict] = scan(scanner, [folder.put(encode_blank_gif((1, 1), frames=10_000))])
+def test_an_animation_of_ten_thousand_frames_is_one_image(pipeline: Pipeline, folder: Folder) -> None:
+    [verdict] = scan(pipeline, [folder.put(encode_blank_gif((1, 1), frames=10_000))])
 
     assert (verdict.outcome, verdict.format, verdict.width, verdict.height) == ("clean", "GIF", 1, 1)
 
 
-def test_the_same_image_twice_gets_two_verdicts(scanner: Scanner, folder: Folder) -> None:
+def test_the_same_image_twice_gets_two_verdicts(pipeline: Pipeline, folder: Folder) -> None:
     uri = folder.put(of_width(5))
 
-    verdicts = scan(scanner, [uri, uri])
+    verdicts = scan(pipeline, [uri, uri])
 
     assert [(verdict.ordinal, verdict.outcome) for verdict in verdicts] == [(0, "clean"), (1, "clean")]
 
@@ -273,18 +302,21 @@ def memory() -> Memory:
 
 
 @pytest.fixture
-def recalling(scorer: Widths, settings: Settings, memory: Memory) -> Iterator[Scanner]:
-    scanner = Scanner(scorer, MODEL_ID, settings, memory.recall)
-    yield scanner
-    scanner.close()
+def recalling(scorer: Widths, settings: Settings, memory: Memory) -> Iterator[Pipeline]:
+    pipeline = Pipeline(scorer, MODEL_ID, settings, memory.recall)
+    pipeline.start()
+    yield pipeline
+    pipeline.stop()
 
 
 def test_bytes_that_the_model_has_judged_before_keep_their_verdict_and_v4_is_not_asked(
-    recalling: Scanner, folder: Folder, scorer: Widths, memory: Memory
+    recalling: Pipeline, folder: Folder, scorer: Widths, memory: Memory
 ) -> None:
     known, new = of_width(3), of_width(4)
     digest = hashlib.sha256(known).digest()
-    stored = NewVerdict(99, "file:///elsewhere", "stego", digest, 0.9, "raw", "none", "hello", model_id=MODEL_ID)
+    stored = NewVerdict(
+        99, "file:///elsewhere", Outcome.STEGO, digest, 0.9, Method.RAW, BitOrder.NONE, "hello", model_id=MODEL_ID
+    )
     memory.stored[digest] = stored
     uris = [folder.put(known), folder.put(new)]
 
@@ -297,7 +329,7 @@ def test_bytes_that_the_model_has_judged_before_keep_their_verdict_and_v4_is_not
 
 
 def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
-    recalling: Scanner, folder: Folder, scorer: Widths, memory: Memory
+    recalling: Pipeline, folder: Folder, scorer: Widths, memory: Memory
 ) -> None:
     scorer.scores[3] = STEGO
     same, other, broken = of_width(3, b"hello\0"), of_width(4), encode_truncated()
@@ -318,71 +350,75 @@ def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
     assert len(memory.asked) == 1
 
 
-def test_without_a_memory_the_same_bytes_are_scored_again(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+def test_without_a_memory_the_same_bytes_are_scored_again(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     uri = folder.put(of_width(3))
 
-    assert [verdict.reused for verdict in scan(scanner, [uri, uri])] == [False, False]
+    assert [verdict.reused for verdict in scan(pipeline, [uri, uri])] == [False, False]
     assert sum(scorer.sizes) == 2
 
 
 def test_large_images_are_held_one_at_a_time(settings: Settings, folder: Folder, memory: Memory) -> None:
     roomy = settings.model_copy(update={"max_image_bytes": 4 * 2**20})
-    scanner = Scanner(Widths(), MODEL_ID, roomy, memory.recall)
+    pipeline = Pipeline(Widths(), MODEL_ID, roomy, memory.recall)
+    pipeline.start()
     large = [of_width(width, bytes(2**20)) for width in (1, 2)]
     data = [of_width(5), large[0], of_width(6), large[1], bytes(4 * 2**20 + 1), of_width(7)]
 
-    verdicts = scan(scanner, [folder.put(each) for each in data])
+    verdicts = scan(pipeline, [folder.put(each) for each in data])
 
     assert [verdict.width for verdict in verdicts] == [5, 1, 6, 2, None, 7]
     assert verdicts[4].error_code == ErrorCode.TOO_LARGE
     for each in large:
         assert ({hashlib.sha256(each).digest()}, None) in memory.asked
-    scanner.close()
+    pipeline.stop()
 
 
-def test_nothing_to_scan_gives_no_verdicts(scanner: Scanner) -> None:
-    assert scan(scanner, []) == []
+def test_nothing_to_scan_gives_no_verdicts(pipeline: Pipeline) -> None:
+    assert scan(pipeline, []) == []
 
 
-def test_many_images_keep_their_order(scanner: Scanner, folder: Folder, scorer: Widths) -> None:
+def test_many_images_keep_their_order(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores = {width: Score(False, width / 1000, 1 - width / 1000, None, None) for width in range(1, 201)}
     uris = [folder.put(of_width(width)) for width in range(1, 201)]
 
-    verdicts = scan(scanner, uris)
+    verdicts = scan(pipeline, uris)
 
     assert [verdict.stego_probability for verdict in verdicts] == [width / 1000 for width in range(1, 201)]
     assert [verdict.width for verdict in verdicts] == list(range(1, 201))
 
 
 def test_images_of_several_chunks_join_one_batch(settings: Settings, folder: Folder, scorer: Widths) -> None:
-    patient = Scanner(scorer, MODEL_ID, settings.model_copy(update={"batch_wait_ms": FOR_EVER_MS}))
+    patient = Pipeline(scorer, MODEL_ID, settings.model_copy(update={"batch_wait_ms": FOR_EVER_MS}))
+    patient.start()
     uris = [folder.put(of_width(width)) for width in (1, 2, 3, 4)]
 
     chunks = [start_thread(patient.scan, list(enumerate(uris[part : part + 2]))) for part in (0, 2)]
 
     assert [[verdict.width for verdict in chunk.result(PATIENCE_S)] for chunk in chunks] == [[1, 2], [3, 4]]
     assert scorer.sizes == [4]
-    patient.close()
+    patient.stop()
 
 
 def test_images_larger_than_the_memory_budget_are_scanned_one_by_one(settings: Settings, folder: Folder) -> None:
-    scanner = Scanner(Widths(), MODEL_ID, settings.model_copy(update={"decode_budget_bytes": 1, "decode_threads": 4}))
+    pipeline = Pipeline(Widths(), MODEL_ID, settings.model_copy(update={"decode_budget_bytes": 1, "decode_threads": 4}))
+    pipeline.start()
     bad = folder.put(encode_truncated())
     uris = [folder.put(of_width(width)) if width % 3 else bad for width in range(1, 31)]
 
-    verdicts = scan(scanner, uris)
+    verdicts = scan(pipeline, uris)
 
     assert [verdict.outcome for verdict in verdicts] == ["clean" if width % 3 else "error" for width in range(1, 31)]
-    scanner.close()
+    pipeline.stop()
 
 
 def test_closing_ends_every_thread(settings: Settings, folder: Folder) -> None:
     before = threading.active_count()
-    scanner = Scanner(Widths(), MODEL_ID, settings)
-    scanner.scan([(width, folder.put(of_width(width))) for width in range(1, 9)])
+    pipeline = Pipeline(Widths(), MODEL_ID, settings)
+    pipeline.start()
+    pipeline.scan([(width, folder.put(of_width(width))) for width in range(1, 9)])
     assert threading.active_count() > before
 
-    scanner.close()
+    pipeline.stop()
 
     assert threading.active_count() == before
 

@@ -1,0 +1,141 @@
+"""Chunks as the dispatcher knows them: picked in fair shares, published again, and recovered where they were lost."""
+
+import uuid
+
+from sqlalchemy import Engine, text
+
+from starlight_vocabulary.words import Priority
+from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.verdicts import LOCK_JOB
+
+DISPATCH_LOCK = 0x44495350
+
+# Whether this transaction is the one that picks.
+LOCK_DISPATCH = text(f"SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK})")
+
+# Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be.
+PICK_CHUNKS = text("""
+    WITH in_flight AS (
+        SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched
+        FROM chunks WHERE state IN ('dispatched', 'running') AND priority = :priority GROUP BY submitter
+    ), room AS (
+        SELECT greatest(0, :window - coalesce(sum(dispatched), 0))::int AS chunks FROM in_flight
+    ), submitters AS (
+        SELECT DISTINCT submitter FROM jobs WHERE state IN ('pending', 'running') AND priority = :priority
+    ), candidates AS (
+        SELECT waiting.id, submitter,
+            coalesce(in_flight.chunks, 0) + row_number() OVER (PARTITION BY submitter ORDER BY place) AS share
+        FROM submitters LEFT JOIN in_flight USING (submitter), LATERAL (
+            SELECT id, row_number() OVER (ORDER BY job_id, first_ordinal) AS place FROM chunks
+            WHERE state = 'pending' AND priority = :priority AND chunks.submitter = submitters.submitter
+                AND (not_before IS NULL OR not_before <= now())
+            ORDER BY job_id, first_ordinal LIMIT (SELECT chunks FROM room)
+        ) AS waiting
+    ), picked AS (
+        SELECT id, row_number() OVER (ORDER BY share, submitter) AS place FROM candidates
+        ORDER BY share, submitter LIMIT (SELECT chunks FROM room)
+    ), marked AS (
+        UPDATE chunks SET state = 'dispatched', dispatched_at = now()
+        FROM picked WHERE chunks.id = picked.id AND chunks.state = 'pending' RETURNING chunks.id
+    )
+    SELECT id FROM marked JOIN picked USING (id) ORDER BY place
+""")
+
+
+def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[uuid.UUID]:
+    """Mark pending chunks as dispatched until `window` are, in equal shares for all submitters, and return their ids.
+
+    Chunks that are put off are left out. Within a submitter, older jobs go first. One dispatcher picks at a time;
+    others get an empty list.
+    """
+    with engine.begin() as connection:
+        if not connection.execute(LOCK_DISPATCH).scalar_one():
+            return []
+        return list(connection.execute(PICK_CHUNKS, {"priority": priority, "window": window}).scalars())
+
+
+# Chunks that have a message in Redis.
+COUNT_IN_FLIGHT = text("SELECT count(*) FROM chunks WHERE state IN ('dispatched', 'running')")
+
+
+def count_in_flight(engine: Engine) -> int:
+    """Return how many chunks are dispatched or running, each of which has a message in Redis."""
+    with connect_to_read(engine) as connection:
+        return int(connection.execute(COUNT_IN_FLIGHT).scalar_one())
+
+
+# Chunks whose message nobody took for long.
+REDATE_UNCLAIMED = text("""
+    UPDATE chunks SET dispatched_at = now()
+    WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => :age)
+    RETURNING id, priority
+""")
+
+
+def redate_unclaimed(engine: Engine, older_than_s: float) -> list[tuple[uuid.UUID, Priority]]:
+    """Return id and priority of dispatched chunks that nobody claimed for so long, and date them anew."""
+    with engine.begin() as connection:
+        rows = connection.execute(REDATE_UNCLAIMED, {"age": older_than_s})
+        return [(row.id, Priority.read(row.priority)) for row in rows]
+
+
+# One chunk whose lease ran out, while PostgreSQL was there for long enough to have it renewed.
+FIND_LOST_CHUNK = text("""
+    UPDATE chunks SET state = 'pending', losses = losses + 1, worker = NULL, lease_until = NULL
+    WHERE id = (SELECT id FROM chunks WHERE state = 'running' AND lease_until < now()
+                AND pg_postmaster_start_time() + make_interval(secs => :lease_s) < now()
+                LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING id, losses, cardinality(refs) AS images
+""")
+
+# The pieces start with one loss: a suspect is scanned alone in its process. Those with a verdict have ended.
+SPLIT_CHUNK = text("""
+    WITH whole AS (
+        DELETE FROM chunks WHERE id = :id RETURNING *
+    )
+    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, attempt, losses, tries, state)
+    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri], attempt, 1, tries,
+        CASE WHEN verdicts.ordinal IS NULL THEN 'pending' ELSE 'done' END
+    FROM whole CROSS JOIN unnest(refs) WITH ORDINALITY AS listed (uri, position)
+        LEFT JOIN verdicts ON verdicts.job_id = whole.job_id AND verdicts.ordinal = first_ordinal + position - 1
+""")
+
+# The verdict of a lone image that was lost too often, and the end of its chunk.
+CONVICT_IMAGE = text(f"""
+    WITH ended AS (
+        UPDATE chunks SET state = 'done' WHERE id = :id RETURNING job_id, first_ordinal, refs
+    ), locked AS (
+        {LOCK_JOB.format(job="(SELECT job_id FROM ended)")}
+    ), written AS (
+        INSERT INTO verdicts (job_id, landed, ordinal, uri, outcome, error_code, error_detail)
+        SELECT locked.*, first_ordinal, refs[1], 'error', 'worker_crash',
+            format('its scan ended the worker, or failed, again and again (%s losses)', CAST(:losses AS int))
+        FROM locked, ended
+        ON CONFLICT (job_id, ordinal) DO NOTHING RETURNING job_id
+    )
+    UPDATE jobs SET error = error + 1,
+        state = CASE WHEN clean + stego + error + 1 = total AND state <> 'cancelled' THEN 'done' ELSE state END,
+        finished_at = CASE WHEN clean + stego + error + 1 = total THEN now() ELSE finished_at END
+    FROM written WHERE id = written.job_id RETURNING pg_notify(:channel, id::text)
+""")
+
+
+def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> bool:
+    """Deal with one chunk whose lease ran out; return False where there is none.
+
+    After a start of PostgreSQL all have one more lease: nobody could renew while it was away.
+
+    A chunk lost once is published again. One lost twice is replaced by chunks of one image, each with one loss on its
+    account, so that a culprit stands alone. A lone image with `max_losses` on its account gets an `error` verdict with
+    code `worker_crash`.
+    """
+    with engine.begin() as connection:
+        lost = connection.execute(FIND_LOST_CHUNK, {"lease_s": lease_s}).one_or_none()
+        if lost is None:
+            return False
+        if lost.images > 1 and lost.losses >= 2:
+            connection.execute(SPLIT_CHUNK, {"id": lost.id})
+        elif lost.images == 1 and lost.losses >= max_losses:
+            connection.execute(CONVICT_IMAGE, {"id": lost.id, "losses": lost.losses, "channel": FINISHED})
+        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+        return True

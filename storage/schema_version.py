@@ -1,0 +1,104 @@
+"""Whether the schema of a database fits this code, and the migrations that make it fit.
+
+A schema is named by the revision of its newest migration; so is the code, which brings the migrations along. Code works
+on a newer schema as long as that says so in `schema_support`: old and new processes run side by side in an upgrade.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
+
+from storage.database import connect_to_read
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x53544152
+
+
+class SchemaError(RuntimeError):
+    """The schema of the database does not fit this code; the message says which is older and what to do."""
+
+
+def check_schema(engine: Engine) -> None:
+    """Raise SchemaError unless this code works on the schema as it is; nothing is changed."""
+    found, needed = read_revision(engine), newest_revision()
+    if found == needed:
+        return
+    if found is None:
+        raise SchemaError("the database has no schema yet: run `starlight db upgrade`")
+    if found < needed:
+        raise SchemaError(
+            f"the database's schema {found} is older than this code, which needs {needed}: run `starlight db upgrade`"
+        )
+    oldest = read_oldest_code(engine)
+    if needed < oldest:
+        raise SchemaError(
+            f"the database's schema {found} is newer than this code ({needed}) and needs code of {oldest} or newer: "
+            "install the release of Starlight that the other processes run"
+        )
+
+
+def upgrade_schema(engine: Engine) -> None:
+    """Bring the schema up to the newest migration; processes that do so at once wait for each other.
+
+    Raises SchemaError where the schema is too new for this code.
+    """
+    found, needed = read_revision(engine), newest_revision()
+    if found is not None and found >= needed:
+        check_schema(engine)
+        return
+    # Here, not above: next to no command has to upgrade, and Alembic takes longer to import than they run.
+    from alembic import command
+
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+        try:
+            command.upgrade(alembic_config(engine), "head")
+        finally:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
+
+
+def alembic_config(engine: Engine) -> "Config":
+    """Return Alembic's configuration for this database."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["engine"] = engine
+    return config
+
+
+def newest_revision() -> str:
+    """Return the revision of this code: files of migrations are named by ascending revisions."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+# The schema's revision, in the table that Alembic keeps.
+READ_REVISION = text("SELECT version_num FROM alembic_version")
+
+
+def read_revision(engine: Engine) -> str | None:
+    """Return the revision of the schema, None where there is no schema."""
+    with connect_to_read(engine) as connection:
+        try:
+            revision: str | None = connection.execute(READ_REVISION).scalar()
+        except ProgrammingError as error:
+            if not isinstance(error.orig, psycopg.errors.UndefinedTable):
+                raise
+            return None
+    return revision
+
+
+# The oldest revision whose code works on the schema.
+READ_OLDEST_CODE = text("SELECT oldest_code FROM schema_support")
+
+
+def read_oldest_code(engine: Engine) -> str:
+    """Return the oldest revision whose code works on the schema."""
+    with connect_to_read(engine) as connection:
+        return str(connection.execute(READ_OLDEST_CODE).scalar_one())

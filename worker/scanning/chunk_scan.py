@@ -1,0 +1,102 @@
+"""The images of one chunk while it is scanned: what is known of each, and the verdicts that there are so far."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from starlight_vocabulary.words import ErrorCode, Outcome
+from storage.new_verdict import NewVerdict
+from worker.scanning.content import LargeImageError
+from worker.scanning.image_error import ImageError
+
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of an image that has no verdict yet; `sha256` and `size_bytes` once it is loaded."""
+
+    ordinal: int
+    uri: str
+    sha256: bytes | None = None
+    size_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the bytes, which are loaded."""
+        assert self.sha256 is not None, "it is known once the image is loaded"
+        return self.sha256
+
+    def start_verdict(self, outcome: Outcome) -> NewVerdict:
+        """Return a verdict with what is known."""
+        return NewVerdict(
+            ordinal=self.ordinal,
+            uri=self.uri,
+            outcome=outcome,
+            sha256=self.sha256,
+            size_bytes=self.size_bytes,
+            width=self.width,
+            height=self.height,
+            format=self.format,
+        )
+
+
+class ChunkScan:
+    """Collects one verdict for each image of a chunk, in whatever order they are found."""
+
+    def __init__(self, images: Iterable[tuple[int, str]]) -> None:
+        self.images = [ImageFacts(ordinal, uri) for ordinal, uri in images]
+        self._verdicts: dict[int, NewVerdict] = {}
+        self._first_of: dict[bytes, int] = {}
+        self._repeats: list[tuple[ImageFacts, int]] = []
+
+    def settle(self, verdict: NewVerdict) -> None:
+        """Take the verdict of an image."""
+        self._verdicts[verdict.ordinal] = verdict
+
+    def attempt(self, image: ImageFacts, stage: Callable[[], Result], model_id: int | None = None) -> Result | None:
+        """Return what the stage returns, or None where it raises: then the image is settled with an `error` verdict.
+
+        With `model_id`, V4 was asked. Raises LargeImageError, and MemoryError, which is not this image's fault alone.
+        """
+        try:
+            return stage()
+        except (MemoryError, LargeImageError):
+            raise
+        except ImageError as error:
+            self._settle_error(image, error.code, error.detail, model_id)
+        except Exception as error:
+            log.exception("a stage of the scan failed on one image")
+            self._settle_error(image, ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}", model_id)
+        return None
+
+    def _settle_error(self, image: ImageFacts, code: ErrorCode, detail: str, model_id: int | None) -> None:
+        verdict = image.start_verdict(Outcome.ERROR)
+        self.settle(replace(verdict, error_code=code, error_detail=storable(detail), model_id=model_id))
+
+    def repeats_earlier(self, image: ImageFacts) -> bool:
+        """Whether an earlier image of the chunk has the same bytes; then this one shares its verdict."""
+        first = self._first_of.setdefault(image.digest, image.ordinal)
+        if first == image.ordinal:
+            return False
+        self._repeats.append((image, first))
+        return True
+
+    def list_verdicts(self) -> list[NewVerdict]:
+        """Return the verdicts in the order of the images, all of which are settled."""
+        for image, first in self._repeats:
+            earlier = self._verdicts[first]
+            reused = earlier.outcome is not Outcome.ERROR
+            self.settle(replace(earlier, ordinal=image.ordinal, uri=image.uri, reused=reused))
+        return [self._verdicts[image.ordinal] for image in self.images]
+
+
+def storable(text: str) -> str:
+    """Return the text without what PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "␀").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,77 @@
+"""The bytes of one image, read from wherever they come in one pass and within bounds."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from starlight_vocabulary.words import ErrorCode
+from worker.scanning.budget import Budget, Reservation
+from worker.scanning.image_error import ImageError
+
+SMALL_BYTES = 2**20
+"""Images up to this size are held by the group; larger ones are counted in a budget, one by one."""
+
+
+class LargeImageError(Exception):
+    """The image is larger than `SMALL_BYTES`, and nobody said where its bytes may be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of an image, and what a large one holds of the budget until `release`."""
+
+    data: bytes
+    reservation: Reservation | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the bytes are counted in the budget."""
+        return self.reservation is not None
+
+    def release(self) -> None:
+        """Say that the bytes are not held any more."""
+        if self.reservation is not None:
+            self.reservation.release()
+
+
+class ContentReader:
+    """Reads streams of up to `max_bytes` bytes. Large images wait, in the middle of their stream, for the budget."""
+
+    def __init__(self, max_bytes: int, large_images: Budget | None) -> None:
+        self.max_bytes = max_bytes
+        self._large_images = large_images
+
+    def read(self, pieces: Iterator[bytes], announced: int | None = None) -> Content:
+        """Return the stream's bytes; `announced` is its size where that is known beforehand.
+
+        Raises ImageError for an empty stream and one of more than `max_bytes`, and LargeImageError.
+        """
+        if announced is not None and announced > self.max_bytes:
+            raise self._too_large(f"{announced:,} bytes; the limit is {self.max_bytes:,}")
+        with ExitStack() as failing:
+            reservation = None
+            if announced is not None and announced > SMALL_BYTES:
+                reservation = self._reserve(announced, failing)
+            collected, size = [], 0
+            for piece in pieces:
+                collected.append(piece)
+                size += len(piece)
+                if size > self.max_bytes:
+                    raise self._too_large(f"more than the limit of {self.max_bytes:,} bytes")
+                if size > SMALL_BYTES and reservation is None:
+                    reservation = self._reserve(self.max_bytes, failing)
+            if size == 0:
+                raise ImageError(ErrorCode.EMPTY, "the file is empty")
+            failing.pop_all()
+        return Content(collected[0] if len(collected) == 1 else b"".join(collected), reservation)
+
+    def _reserve(self, size: int, failing: ExitStack) -> Reservation:
+        if self._large_images is None:
+            raise LargeImageError
+        reservation = self._large_images.reserve(size)
+        failing.callback(reservation.release)
+        return reservation
+
+    @staticmethod
+    def _too_large(detail: str) -> ImageError:
+        return ImageError(ErrorCode.TOO_LARGE, detail)
