@@ -2,14 +2,14 @@
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit.command import TIMEOUT_S, read_records, run_starlight
+from tests.kit.changes import wait_for_change
+from tests.kit.command import read_records, run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode
 from tests.kit.stack import RunningStack
@@ -34,9 +34,7 @@ def models(stack: RunningStack) -> dict[str, dict[str, Any]]:
 
 def wait_for_workers(stack: RunningStack, version: str) -> None:
     """Return once both workers score with this version."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while models(stack).get(version, {}).get("workers") != WORKERS:
-        assert time.monotonic() < deadline, f"the workers did not change to {version}"
+    wait_for_change(stack.engine, "workers", lambda: models(stack).get(version, {}).get("workers") == WORKERS)
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 import base64
 import json
 import socket
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +17,6 @@ from tests.kit.stack import RunningStack
 SAMPLES = Path(__file__).parents[2] / "samples"
 BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
 PREFIXES = ("", "/bitcoin/v1")
-START_S = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -46,14 +43,7 @@ def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
         head_of_answer, _, content = answer.partition(b"\r\n\r\n")
         return int(head_of_answer.split()[1]), json.loads(content)
 
-    def ready() -> bool:
-        with suppress(ConnectionRefusedError):
-            return bool(send("GET", "/health")[1]["scanner"]["device"] == "cpu0, cpu1")
-        return False
-
-    deadline = time.monotonic() + START_S
-    while not ready():
-        assert time.monotonic() < deadline, "the workers do not start"
+    stack.wait_until_ready()
     return send
 
 

@@ -14,7 +14,7 @@ import redis
 from producer.following import Follower
 from starlight_vocabulary.words import Outcome
 from storage.jobs import submit_job
-from tests.kit.command import run_starlight
+from tests.kit.command import TIMEOUT_S, run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode
 from tests.kit.stack import RunningStack, start_stack, stop_stack
@@ -134,19 +134,20 @@ def test_a_second_stack_on_the_same_data_is_refused(stack: RunningStack) -> None
 
 def test_one_ctrl_c_ends_everything_and_the_work_goes_on_later(data_dir: Path, tmp_path: Path) -> None:
     settings = {"data_dir": data_dir, "chunk_size": 16}
-    process, addresses = start_stack(settings, "cpu0")
+    first = start_stack(settings, "cpu0")
     references = os.fsencode("\n".join(pictures(tmp_path, 300)))
     job_id = run_starlight("submit", "-", settings=settings, stdin=references).stdout.strip()
 
-    assert stop_stack(process) == 0
+    assert stop_stack(first) == 0
 
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(addresses["PostgreSQL"])
+        psycopg.connect(first.addresses["PostgreSQL"])
     with pytest.raises(redis.ConnectionError):
-        redis.Redis.from_url(addresses["Redis"]).ping()
+        redis.Redis.from_url(first.addresses["Redis"]).ping()
 
-    process, addresses = start_stack(settings, "cpu0")
+    second = start_stack(settings, "cpu0")
     assert run_starlight("job", job_id, "--watch", settings=settings).returncode == 0
     assert run_starlight("audit", "--all", settings=settings).returncode == 0
     assert run_starlight("down", settings=settings).stdout == "stopped\n"
-    assert process.wait() == 0
+    assert second.process.wait(TIMEOUT_S) == 0
+    second.engine.dispose()

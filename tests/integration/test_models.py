@@ -19,11 +19,11 @@ from storage.models import (
     use_model,
 )
 from storage.settings import Settings
+from tests.kit.threads import PATIENCE_S
 from worker.model_watch import ModelLoader, ModelWatch
 from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
 from worker.v4.detector import Detector
 
-PATIENCE_S = 30
 CARD = dataclasses.asdict(read_card(DEFAULT_MODEL))
 
 

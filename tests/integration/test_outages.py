@@ -9,8 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from storage.database import connect, listen, wait_out_outages
 from storage.embedded.postgres import EmbeddedPostgres
-
-PATIENCE_S = 60
+from tests.kit.threads import PATIENCE_S
 
 
 def test_work_goes_on_when_postgres_is_back(data_dir: Path) -> None:

@@ -18,19 +18,26 @@ from storage.dispatch import pick_chunks, recover_lost_chunk
 from storage.jobs import get_job, submit_job
 from storage.settings import Settings
 from storage.workers import list_live_workers
+from tests.kit.changes import wait_for_change
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import execute, read_chunk_states
+from tests.kit.threads import PATIENCE_S, Waits
+from worker import gate
 from worker.process import NOTHING_TO_DO, WorkerProcess
 
 LEASE_S = 0.4
-PATIENCE_S = 30
-GLANCE_S = 0.2
 
 
 @pytest.fixture
 def detector() -> HeldDetector:
     return HeldDetector()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Whoever waits at the gate of a worker process that is made later."""
+    return Waits(monkeypatch, gate)
 
 
 @pytest.fixture
@@ -103,13 +110,15 @@ def test_leases_are_renewed_while_a_chunk_is_scanned(
 
     with ThreadPoolExecutor() as pool:
         scanned = pool.submit(process.scan_chunk, chunk)
-        renewals = set()
-        tick = threading.Event()
-        # The first lease and two renewals of it.
-        while len(renewals - {None}) < 3:
-            assert not scanned.done()
-            renewals.add(lease())
-            tick.wait(LEASE_S / 10)
+        leases = set()
+
+        def renewed_twice() -> bool:
+            leases.add(lease())
+            # The first lease, and two renewals of it.
+            return len(leases - {None}) == 3
+
+        wait_for_change(engine, "chunks", renewed_twice)
+        assert not scanned.done()
         assert not recover_lost_chunk(engine, 3, 0.0)
         detector.may_score.set()
         assert scanned.result(PATIENCE_S) == "2 images: 1 error"
@@ -190,7 +199,7 @@ def test_a_chunk_that_takes_too_long_ends_its_worker(
 
 
 def test_suspects_that_wait_their_turn_hold_no_lease(
-    engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
+    engine: Engine, waits: Waits, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
     submit_job(engine, references, submitter="ann", chunk_size=1)
     execute(engine, "UPDATE chunks SET losses = 1")
@@ -201,9 +210,7 @@ def test_suspects_that_wait_their_turn_hold_no_lease(
         first = pool.submit(process.scan_chunk, first_chunk)
         assert detector.asked.wait(PATIENCE_S)
         second = pool.submit(process.scan_chunk, second_chunk)
-        # However long it waits: the first one is inside, alone.
-        with pytest.raises(TimeoutError):
-            second.result(GLANCE_S)
+        waits.await_next()
         assert read_chunk_states(engine) == ["running", "dispatched"]
         detector.may_score.set()
         assert first.result(PATIENCE_S) == "1 image: all clean"

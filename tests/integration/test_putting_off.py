@@ -27,6 +27,7 @@ from tests.kit.rows import (
     read_chunk_states,
     submit_job_of,
 )
+from tests.kit.threads import PATIENCE_S
 from worker.process import WorkerProcess
 
 LONG_S = 3600.0
@@ -132,7 +133,7 @@ def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine
             more = len(verdicts) > 1
             finish_chunk(engine, claim, verdicts[1::2] if more else verdicts, LONG_S if more else None)
             let_time_pass(engine)
-        followed.result(60)
+        followed.result(PATIENCE_S)
 
     assert sorted(seen) == list(range(6))
     assert not ordered or seen == sorted(seen)

@@ -21,10 +21,10 @@ from storage.settings import Settings
 from tests.kit.command import STARLIGHT, make_environment
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.rows import execute, submit_job_of
+from tests.kit.threads import PATIENCE_S
 from worker.app import app
 from worker.process import WorkerProcess
 
-PATIENCE_S = 60
 # Disk full, out of memory, too many connections, starting up, and only to be read from, after a failover.
 REFUSALS = ("53100", "53200", "53300", "57P03", "25006")
 

@@ -18,6 +18,7 @@ from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_landed
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, register_v4, submit_job_of
+from tests.kit.threads import PATIENCE_S
 
 
 def test_a_verdict_without_its_model_or_with_an_unexplained_error_is_refused(engine: Engine) -> None:
@@ -106,7 +107,7 @@ def test_verdicts_that_are_stored_at_once_land_one_after_the_other(engine: Engin
         while observer.execute(waiting).scalar_one() < 2:
             observer.rollback()
         holder.rollback()
-        assert all(each.result(60) for each in finished)
+        assert all(each.result(PATIENCE_S) for each in finished)
     cancel_job(engine, job_id)
 
     places = [place for place, _ in list_landed(engine, job_id)]

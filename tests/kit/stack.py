@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,42 +10,55 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from storage.database import connect
 from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment
+from tests.kit.output import Output
 
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A stack with two workers on this machine's processor."""
+    """A running stack: what it was started with, the addresses that it printed, and its log."""
 
     process: "subprocess.Popen[str]"
     settings: Mapping[str, object]
+    devices: tuple[str, ...]
     addresses: Mapping[str, str]
+    log: Output
     engine: Engine
 
+    def wait_until_ready(self) -> None:
+        """Return once its workers take chunks and its API takes requests."""
+        self.log.wait_for("Uvicorn running", *(f" {device}@{socket.gethostname()} ready" for device in self.devices))
 
-def start_stack(settings: Mapping[str, object], *devices: str) -> tuple["subprocess.Popen[str]", dict[str, str]]:
-    """Start `starlight up`; return its process and the addresses that it prints."""
+
+def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
+    """Start `starlight up` with a worker on each device, and return when all its programs are started."""
     options = [option for device in devices for option in ("--device", device)]
     process = subprocess.Popen(
         [*STARLIGHT, "up", *options],
         env=make_environment(settings),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    log = Output(process.stderr)
     addresses = {}
     data_dir = Path(str(settings["data_dir"]))
-    assert process.stdout is not None
     for line in process.stdout:
         label, _, address = line.strip().partition(" ")
         addresses[label] = address.strip().replace("***", (data_dir / "password").read_text())
         if label == "Running":
-            return process, addresses
+            return RunningStack(process, settings, devices, addresses, log, connect(addresses["PostgreSQL"]))
     raise AssertionError(f"`starlight up` ended with {process.wait()}")
 
 
-def stop_stack(process: "subprocess.Popen[str]") -> int:
+def stop_stack(stack: RunningStack) -> int:
     """End it as Ctrl-C does; return its exit code."""
-    os.kill(process.pid, signal.SIGINT)
-    process.communicate(timeout=TIMEOUT_S)
-    return process.returncode
+    stack.engine.dispose()
+    os.kill(stack.process.pid, signal.SIGINT)
+    status = stack.process.wait(TIMEOUT_S)
+    assert stack.process.stdout is not None
+    stack.process.stdout.close()
+    return status

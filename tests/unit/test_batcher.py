@@ -201,6 +201,6 @@ def test_a_scorer_that_forgets_an_image_fails_its_batch_and_not_the_worker() -> 
     batcher.start()
     futures = submit(batcher, 1, 2)
 
-    done, _ = wait(futures, timeout=GLANCE_S)
+    done, _ = wait(futures, PATIENCE_S)
 
     assert done == set(futures)

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
+from tests.kit.threads import GLANCE_S, PATIENCE_S, Waits, start_thread
+from worker.scanning import budget as budget_module
 from worker.scanning.budget import Budget
 
 
@@ -48,12 +49,13 @@ def test_what_does_not_fit_waits_until_enough_is_free() -> None:
     third.let_go()
 
 
-def test_small_ones_do_not_slip_past_a_large_one_that_waits() -> None:
+def test_small_ones_do_not_slip_past_a_large_one_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = Waits(monkeypatch, budget_module)
     budget = Budget(10)
     holding = Holder(budget, 5)
     assert holding.inside.wait(PATIENCE_S)
     large = Holder(budget, 6)
-    assert not large.inside.wait(GLANCE_S)
+    waits.await_next()
 
     small = Holder(budget, 1)
     assert not small.inside.wait(GLANCE_S)

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
+from tests.kit.threads import GLANCE_S, PATIENCE_S, Waits, start_thread
+from worker import gate as gate_module
 from worker.gate import Gate
 
 
@@ -64,14 +65,16 @@ def test_the_gate_opens_again_after_an_error() -> None:
     entered(gate, alone=True).leave()
 
 
-def test_one_who_waits_to_be_alone_comes_before_those_who_arrive_later() -> None:
+def test_one_who_waits_to_be_alone_comes_before_those_who_arrive_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = Waits(monkeypatch, gate_module)
     gate = Gate()
     order: list[str] = []
     early = entered(gate, alone=False)
     suspect = start_thread(lambda: pass_as(gate, "suspect", order, alone=True))
-    wait_for_one_waiting(gate)
+    waits.await_next()
 
     late = start_thread(lambda: pass_as(gate, "late", order, alone=False))
+    waits.await_next()
     early.leave()
     suspect.result(PATIENCE_S)
     late.result(PATIENCE_S)
@@ -82,16 +85,6 @@ def test_one_who_waits_to_be_alone_comes_before_those_who_arrive_later() -> None
 def pass_as(gate: Gate, name: str, order: list[str], *, alone: bool) -> None:
     with gate.enter(alone=alone):
         order.append(name)
-
-
-def wait_for_one_waiting(gate: Gate) -> None:
-    """Return once somebody waits to be alone; seen from outside, nothing else tells."""
-    patience = threading.Event()
-    for _ in range(int(PATIENCE_S * 1000)):
-        if gate._waiting:
-            return
-        patience.wait(0.001)
-    pytest.fail("nobody waits")
 
 
 def test_many_threads_never_meet_one_who_is_alone() -> None:

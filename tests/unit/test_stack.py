@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,8 +64,13 @@ class Connection:
         return self._connected.recv(1)
 
     def wait_for_end(self) -> None:
+        """Return once the program has ended; where this process started it, the stack has yet to notice."""
         assert self._connected.recv(1) == b""
         self._connected.close()
+        with suppress(ProcessLookupError):
+            ended = os.pidfd_open(self.number)
+            assert select.select([ended], [], [], PATIENCE_S)[0]
+            os.close(ended)
 
 
 class Meeting:
@@ -73,17 +80,14 @@ class Meeting:
         self._listening = listening
         self.environment = {"TEST_PORT": str(listening.getsockname()[1])}
 
-    def arrival(self, patience_s: float = PATIENCE_S) -> Connection:
-        self._listening.settimeout(patience_s)
+    def arrival(self) -> Connection:
+        self._listening.settimeout(PATIENCE_S)
         return Connection(self._listening.accept()[0])
 
     def next_arrival(self, watched: Stack) -> Connection:
-        """Watch the stack until it has started a program."""
-        for _ in range(int(PATIENCE_S / GLANCE_S)):
-            watched.watch()
-            if select.select([self._listening], [], [], GLANCE_S)[0]:
-                return self.arrival()
-        pytest.fail("nothing was started")
+        """Have the stack start again what has ended."""
+        watched.watch()
+        return self.arrival()
 
     def nobody_arrives(self, watched: Stack) -> bool:
         watched.watch()
@@ -102,6 +106,20 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack, "RESTART_LONGEST_S", 0.0)
     monkeypatch.setattr(stack, "RESTART_FIRST_S", 0.0)
     monkeypatch.setattr(stack, "SETTLED_S", 0.0)
+
+
+@dataclass
+class Clock:
+    """The time of the stack, in seconds, which stands still unless it is moved."""
+
+    now: float = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    standing = Clock()
+    monkeypatch.setattr(stack, "time", SimpleNamespace(monotonic=lambda: standing.now))
+    return standing
 
 
 def program(name: str) -> Program:
@@ -160,42 +178,29 @@ def test_a_program_that_is_killed_is_started_again_and_its_neighbours_are_left_a
     neighbour.wait_for_end()
 
 
-def test_a_program_that_keeps_ending_is_started_again_after_growing_pauses(
-    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    pauses = []
-
+def test_a_program_that_keeps_ending_is_started_again_after_growing_pauses(meeting: Meeting, clock: Clock) -> None:
     with Stack([program("ending")], meeting.environment) as watched:
-        for _ in range(7):
+        for pause_s in (1, 2, 4, 8, 16, 30, 30):
             meeting.arrival().wait_for_end()
-            entry = watched._running[0]
-            entry.process.wait(PATIENCE_S)
             watched.watch()
-            assert entry.restart_at is not None
-            pauses.append(entry.restart_at - now)
-            now = entry.restart_at
+            clock.now += pause_s - 0.25
+            assert meeting.nobody_arrives(watched)
+            clock.now += 0.25
             watched.watch()
         meeting.arrival()
 
-    assert pauses == pytest.approx([1, 2, 4, 8, 16, 30, 30])
 
-
-def test_a_program_that_ran_for_long_is_started_again_soon(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-
+def test_a_program_that_ran_for_long_is_started_again_soon(meeting: Meeting, clock: Clock) -> None:
     with Stack([program("waiting")], meeting.environment) as watched:
-        entry = watched._running[0]
-        entry.pause_s = 30.0
-        now += 61
+        for ran_s, pause_s in ((0, 1), (0, 2), (61, 1)):
+            running = meeting.arrival()
+            clock.now += ran_s
+            os.kill(running.number, signal.SIGKILL)
+            running.wait_for_end()
+            watched.watch()
+            clock.now += pause_s
+            watched.watch()
         meeting.arrival()
-        entry.process.kill()
-        entry.process.wait(PATIENCE_S)
-        watched.watch()
-
-        assert entry.restart_at == now + 1
 
 
 def test_a_stubborn_program_is_killed(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,25 +2,26 @@
 
 import threading
 
-from tests.kit.threads import PATIENCE_S, start_thread
+import pytest
+
+from tests.kit.threads import PATIENCE_S, Waits, start_thread
+from worker.scanning import turns as turns_module
 from worker.scanning.turns import Turns
 
 
-def test_who_comes_back_at_once_waits_behind_those_that_wait() -> None:
-    turns, order, waiting = Turns(1), [], threading.Semaphore(0)
+def test_who_comes_back_at_once_waits_behind_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = Waits(monkeypatch, turns_module)
+    turns, order = Turns(1), []
 
     def come(name: str) -> None:
-        waiting.release()
         with turns:
             order.append(name)
 
     with turns:
         others = []
-        for number, name in enumerate("abc", 1):
+        for name in "abc":
             others.append(start_thread(come, name))
-            assert waiting.acquire(timeout=PATIENCE_S)
-            while len(turns._waiting) < number:
-                pass
+            waits.await_next()
     with turns:
         order.append("back")
     for other in others:
@@ -42,8 +43,12 @@ def test_no_more_threads_than_the_limit_are_inside_and_all_get_in() -> None:
                 with lock:
                     inside -= 1
 
+    def come_twice() -> None:
+        with turns, turns:
+            pass
+
     for thread in [start_thread(come) for _ in range(8)]:
         thread.result(PATIENCE_S)
 
     assert most <= 2
-    assert turns._free == 2
+    start_thread(come_twice).result(PATIENCE_S)

@@ -12,8 +12,8 @@ from storage.jobs import cancel_job
 from storage.verdicts import FIRST, Place
 from tests.kit.events import Event, list_ordinals, parse_events
 from tests.kit.rows import execute, finish_last_chunk, finish_waiting_chunks, submit_job_of
+from tests.kit.threads import PATIENCE_S
 
-TIMEOUT_S = 60
 CUT_LISTENER = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = 'starlight listener' AND datname = current_database()
@@ -24,7 +24,7 @@ def following(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]])
     """Return what `follow` does with a hub."""
 
     async def run() -> Any:
-        async with asyncio.timeout(TIMEOUT_S), Hub(engine) as hub:
+        async with asyncio.timeout(PATIENCE_S), Hub(engine) as hub:
             return await follow(hub)
 
     return asyncio.run(run())

@@ -14,7 +14,7 @@ from starlight_vocabulary.words import ErrorCode
 from storage.settings import Settings
 from tests.kit.loading import BytesLoader
 from tests.kit.names import SECRET, expand, expect_refusal, write_files, zip_files
-from tests.kit.threads import start_thread
+from tests.kit.threads import PATIENCE_S, start_thread
 
 
 @pytest.mark.parametrize("name", ["archive.zip", "ARCHIVE.ZIP", "ü \n.zip"])
@@ -126,7 +126,7 @@ def test_a_pipe_with_the_name_of_an_archive_below_a_folder_does_not_hold_things_
     found = start_thread(lambda: list(sources.from_arguments(["."], io.BytesIO())))
 
     try:
-        [uri] = found.result(1)
+        [uri] = found.result(PATIENCE_S)
     finally:
         if not found.done():
             # Free the thread that waits for somebody to write.
