@@ -1,9 +1,7 @@
 """Servers that answer and refuse: what waits goes on later, and what a person typed says so."""
 
-import logging
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from storage.jobs import get_job, list_jobs, submit_job
 from storage.settings import Settings
 from tests.kit.command import STARLIGHT, make_environment
 from tests.kit.detectors import CARD, HeldDetector
+from tests.kit.outages import OutageLog, record_outages
 from tests.kit.rows import execute, submit_job_of
 from tests.kit.threads import PATIENCE_S
 from worker.app import app
@@ -47,26 +46,10 @@ def relent(engine: Engine) -> None:
     execute(engine, "DROP FUNCTION refuse() CASCADE")
 
 
-class Log(logging.Handler):
-    """Notes that somebody waits for a server, and how many lines that took."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits = threading.Event()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-        self.waits.set()
-
-
 @pytest.fixture
-def log() -> Iterator[Log]:
-    handler = Log()
-    logger = logging.getLogger("storage.outages")
-    logger.addHandler(handler)
-    yield handler
-    logger.removeHandler(handler)
+def log() -> Iterator[OutageLog]:
+    with record_outages() as log:
+        yield log
 
 
 @pytest.fixture
@@ -80,7 +63,7 @@ def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
 @pytest.mark.parametrize("table", ["chunks", "verdicts"])
 @pytest.mark.parametrize("sqlstate", REFUSALS)
 def test_a_worker_waits_until_the_database_takes_what_it_has(
-    engine: Engine, process: WorkerProcess, log: Log, table: str, sqlstate: str
+    engine: Engine, process: WorkerProcess, log: OutageLog, table: str, sqlstate: str
 ) -> None:
     job_id = submit_job(engine, ["file:///nothing", "file:///nowhere"], submitter="ann").job_id
     (chunk,) = pick_chunks(engine, Priority.BULK, 10)
@@ -123,7 +106,7 @@ def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> D
 
 
 def test_the_dispatcher_waits_until_the_database_can_be_written(
-    engine: Engine, dispatcher: Dispatcher, broker: "redis.Redis", log: Log
+    engine: Engine, dispatcher: Dispatcher, broker: "redis.Redis", log: OutageLog
 ) -> None:
     submit_job_of(engine, 1)
     refuse(engine, "chunks", "53100")
@@ -154,7 +137,7 @@ def test_the_dispatcher_waits_until_redis_takes_messages(
     engine: Engine,
     dispatcher: Dispatcher,
     broker: "redis.Redis",
-    log: Log,
+    log: OutageLog,
     trouble: Callable[["redis.Redis"], Callable[[], object]],
 ) -> None:
     submit_job_of(engine, 1)

@@ -1,0 +1,30 @@
+"""What waits in Redis is counted."""
+
+import uuid
+
+import fakeredis
+import pytest
+import redis
+
+from storage.broker import QUEUES, UNACKNOWLEDGED, count_messages, queue_for
+
+
+def test_an_empty_redis_holds_nothing(broker: "redis.Redis") -> None:
+    assert count_messages(broker) == dict.fromkeys((*QUEUES, UNACKNOWLEDGED), 0)
+
+
+def test_each_queue_and_what_workers_have_is_counted_apart(broker: "redis.Redis") -> None:
+    for priority, count in (("interactive", 2), ("bulk", 3)):
+        for _ in range(count):
+            broker.lpush(queue_for(priority), str(uuid.uuid4()))
+    broker.hset(UNACKNOWLEDGED, "tag", "message")
+    broker.lpush("celery", "a message of somebody else")
+
+    assert count_messages(broker) == {"scan.interactive": 2, "scan.bulk": 3, UNACKNOWLEDGED: 1}
+
+
+def test_a_redis_that_is_away_is_not_an_empty_one(broker: "redis.Redis", redis_server: fakeredis.FakeServer) -> None:
+    redis_server.connected = False
+
+    with pytest.raises(redis.ConnectionError):
+        count_messages(broker)

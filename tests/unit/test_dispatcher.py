@@ -1,0 +1,172 @@
+"""The dispatcher while the broker is away: it waits, picks nothing, and publishes once the broker is back."""
+
+import itertools
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+from sqlalchemy import create_engine
+
+from producer.dispatching import dispatcher as dispatcher_module
+from producer.dispatching.dispatcher import Dispatcher
+from storage.broker import queue_for
+from storage.settings import Settings
+from tests.kit.outages import OutageLog, record_outages
+from tests.kit.threads import PATIENCE_S, start_thread
+
+REPUBLISH_AFTER_S = 5.0
+
+
+class EnoughError(Exception):
+    """Ends a dispatcher that would run for ever."""
+
+
+@dataclass
+class Backlog:
+    """Bulk chunks as PostgreSQL would hold them: those that wait, and those that were picked."""
+
+    pending: list[uuid.UUID] = field(default_factory=list)
+    dispatched: list[uuid.UUID] = field(default_factory=list)
+
+    def pick(self, _: object, priority: str, window: int) -> list[uuid.UUID]:
+        room = window - len(self.dispatched) if priority == "bulk" else 0
+        picked, self.pending = self.pending[:room], self.pending[room:]
+        self.dispatched += picked
+        return picked
+
+    def list_unclaimed(self, _: object, older_than_s: float) -> list[tuple[uuid.UUID, str]]:
+        return [(chunk, "bulk") for chunk in self.dispatched] if older_than_s == REPUBLISH_AFTER_S else []
+
+
+@pytest.fixture
+def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
+    """Two chunks that wait, in place of PostgreSQL."""
+    backlog = Backlog([uuid.uuid4(), uuid.uuid4()])
+    monkeypatch.setattr(dispatcher_module, "notifications", lambda *_: itertools.repeat(set()))
+    monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: False)
+    monkeypatch.setattr(dispatcher_module, "live_workers", lambda *_: [])
+    monkeypatch.setattr(dispatcher_module, "count_in_flight", lambda _: len(backlog.dispatched))
+    monkeypatch.setattr(dispatcher_module, "unclaimed_chunks", backlog.list_unclaimed)
+    monkeypatch.setattr(dispatcher_module, "pick_chunks", backlog.pick)
+    return backlog
+
+
+@pytest.fixture
+def outages() -> Iterator[OutageLog]:
+    with record_outages() as log:
+        yield log
+
+
+class Publisher:
+    """Pushes bare ids to the queue's list; the connection breaks after so many, and `run` ends after so many."""
+
+    def __init__(self, broker: "redis.Redis", server: fakeredis.FakeServer) -> None:
+        self._broker = broker
+        self._server = server
+        self.breaks_after: int | None = None
+        self.ends_after: int | None = None
+        self.published = 0
+
+    def publish(self, chunk_id: uuid.UUID, priority: str) -> None:
+        if self.published == self.breaks_after:
+            self._server.connected, self.breaks_after = False, None
+        self._broker.lpush(queue_for(priority), str(chunk_id))
+        self.published += 1
+        if self.published == self.ends_after:
+            raise EnoughError
+
+
+@pytest.fixture
+def publisher(broker: "redis.Redis", redis_server: fakeredis.FakeServer) -> Publisher:
+    return Publisher(broker, redis_server)
+
+
+@pytest.fixture
+def dispatcher(broker: "redis.Redis", publisher: Publisher, tmp_path: Path) -> Dispatcher:
+    settings = Settings(data_dir=tmp_path, dispatch_window=4, republish_after_s=REPUBLISH_AFTER_S)
+    return Dispatcher(create_engine("postgresql+psycopg://"), broker, settings, publisher.publish)
+
+
+def list_messages(broker: "redis.Redis") -> list[bytes | str]:
+    """Return what is in the queue, oldest first."""
+    return broker.lrange(queue_for("bulk"), 0, -1)[::-1]
+
+
+def write_messages(*chunks: uuid.UUID) -> list[bytes]:
+    """Return what is expected in the queue."""
+    return [str(chunk).encode() for chunk in chunks]
+
+
+def test_nothing_is_picked_while_the_broker_is_away(
+    dispatcher: Dispatcher, backlog: Backlog, redis_server: fakeredis.FakeServer
+) -> None:
+    redis_server.connected = False
+
+    with pytest.raises(redis.ConnectionError):
+        dispatcher.round()
+
+    assert (len(backlog.pending), backlog.dispatched) == (2, [])
+
+
+def test_a_chunk_whose_message_was_not_taken_is_published_in_the_next_round(
+    dispatcher: Dispatcher,
+    backlog: Backlog,
+    publisher: Publisher,
+    broker: "redis.Redis",
+    redis_server: fakeredis.FakeServer,
+) -> None:
+    publisher.breaks_after = 1
+    with pytest.raises(redis.ConnectionError):
+        dispatcher.round()
+
+    redis_server.connected = True
+    dispatcher.round()
+
+    # The first one twice: a claim takes it once.
+    first, second = backlog.dispatched
+    assert list_messages(broker) == write_messages(first, first, second)
+
+
+def test_what_is_lost_with_the_broker_s_memory_is_published_again(
+    dispatcher: Dispatcher, backlog: Backlog, broker: "redis.Redis"
+) -> None:
+    dispatcher.round()
+
+    broker.flushall()
+    dispatcher.round()
+
+    assert list_messages(broker) == write_messages(*backlog.dispatched)
+
+
+def test_messages_that_wait_are_not_published_again(
+    dispatcher: Dispatcher, backlog: Backlog, broker: "redis.Redis"
+) -> None:
+    for _ in range(3):
+        dispatcher.round()
+
+    assert list_messages(broker) == write_messages(*backlog.dispatched)
+
+
+def test_a_running_dispatcher_waits_for_the_broker_and_says_so_once(
+    dispatcher: Dispatcher,
+    backlog: Backlog,
+    publisher: Publisher,
+    broker: "redis.Redis",
+    redis_server: fakeredis.FakeServer,
+    outages: OutageLog,
+) -> None:
+    redis_server.connected, publisher.ends_after = False, 2
+
+    running = start_thread(dispatcher.run)
+    assert outages.waits.wait(PATIENCE_S)
+    redis_server.connected = True
+
+    assert isinstance(running.exception(PATIENCE_S), EnoughError)
+    assert list_messages(broker) == write_messages(*backlog.dispatched)
+    assert outages.lines[0].startswith("Redis does not do its work; waiting until it does: ")
+    assert outages.lines[1].startswith("Redis works again after ")
+    assert len(outages.lines) == 2

@@ -1,0 +1,112 @@
+"""How many requests a key may make, counted in Redis, and what happens without it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+from fastapi.security import HTTPAuthorizationCredentials
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from sqlalchemy import create_engine
+
+from producer.api import access
+from producer.api.problems import ProblemError
+from producer.api.service import Service
+from storage.blobs import Blobs
+from storage.keys import ApiKey
+from storage.settings import Settings
+
+LIMIT = 5
+
+Ask = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key is in use, under its own name."""
+
+    def find_key(_: object, key: str) -> ApiKey:
+        return ApiKey(key, key, ("read",), datetime.now(UTC), None)
+
+    monkeypatch.setattr(access, "find_key", find_key)
+
+
+@pytest.fixture
+def start_api(broker: "redis.Redis", tmp_path: Path) -> Callable[[], Ask]:
+    """Return what starts one more process of the API, which is asked with a key."""
+
+    def start() -> Ask:
+        settings = Settings(data_dir=tmp_path, rate_limit_per_minute=LIMIT)
+        counters = RedisStorage("redis://", connection_pool=broker.connection_pool)
+        service = Service(
+            create_engine("postgresql+psycopg://"),
+            Blobs(settings.blobs()),
+            settings,
+            SlidingWindowCounterRateLimiter(counters),
+        )
+        check = access.key_with("read")
+
+        def ask(key: str) -> None:
+            check(HTTPAuthorizationCredentials(scheme="Bearer", credentials=key), service)
+
+        return ask
+
+    return start
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(start_api: Callable[[], Ask]) -> None:
+    ask = start_api()
+    for _ in range(LIMIT):
+        ask("ann")
+
+    with pytest.raises(ProblemError, match="more than 5 requests a minute") as refused:
+        ask("ann")
+
+    assert refused.value.status == 429
+    assert refused.value.headers is not None
+    assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
+    ask("bob")
+
+
+def test_all_processes_of_the_api_count_together(start_api: Callable[[], Ask]) -> None:
+    first, second = start_api(), start_api()
+    for _ in range(LIMIT - 1):
+        first("ann")
+    second("ann")
+
+    for ask in (first, second):
+        with pytest.raises(ProblemError):
+            ask("ann")
+
+
+def test_without_redis_nobody_is_turned_away_and_the_log_says_so(
+    start_api: Callable[[], Ask], redis_server: fakeredis.FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask = start_api()
+    for _ in range(LIMIT):
+        ask("ann")
+
+    redis_server.connected = False
+    ask("ann")
+
+    assert "requests are not counted" in caplog.text
+    redis_server.connected = True
+    with pytest.raises(ProblemError):
+        ask("ann")
+
+
+def test_a_redis_that_was_started_again_counts_anew(start_api: Callable[[], Ask], broker: "redis.Redis") -> None:
+    ask = start_api()
+    for _ in range(LIMIT):
+        ask("ann")
+
+    broker.flushall()
+    broker.script_flush()
+
+    for _ in range(LIMIT):
+        ask("ann")
+    with pytest.raises(ProblemError):
+        ask("ann")
