@@ -18,7 +18,7 @@ from worker.v4.card import CARD_FILE, DEFAULT_MODEL, read_card
 WORKERS = 2
 
 
-def variant(folder: Path, **changes: object) -> Path:
+def copy_model(folder: Path, **changes: object) -> Path:
     """Copy the shipped model, with some of its card changed."""
     shutil.copytree(DEFAULT_MODEL, folder)
     card = json.loads((folder / CARD_FILE).read_text())
@@ -26,7 +26,7 @@ def variant(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def models(stack: RunningStack) -> dict[str, dict[str, Any]]:
+def list_models(stack: RunningStack) -> dict[str, dict[str, Any]]:
     """Return what `model list` says of each version."""
     run = run_starlight("model", "list", "--json", settings=stack.settings)
     return {each["version"]: each for each in read_records(run)}
@@ -34,7 +34,7 @@ def models(stack: RunningStack) -> dict[str, dict[str, Any]]:
 
 def wait_for_workers(stack: RunningStack, version: str) -> None:
     """Return once both workers score with this version."""
-    wait_for_change(stack.engine, "workers", lambda: models(stack).get(version, {}).get("workers") == WORKERS)
+    wait_for_change(stack.engine, "workers", lambda: list_models(stack).get(version, {}).get("workers") == WORKERS)
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_workers_change_to_the_model_in_use_and_back(stack: RunningStack, tmp_pa
         assert run.returncode == 1, run.stderr
         return {record["model"].partition("@")[0] for record in read_records(run)}
 
-    assert models(stack)[shipped_again]["in_use"]
-    added = run_starlight("model", "add", variant(tmp_path / "model", version="9.1"), settings=stack.settings)
+    assert list_models(stack)[shipped_again]["in_use"]
+    added = run_starlight("model", "add", copy_model(tmp_path / "model", version="9.1"), settings=stack.settings)
     assert (added.returncode, added.stderr) == (0, "")
     again = run_starlight("model", "add", tmp_path / "model", settings=stack.settings)
     assert "was added before" in again.stdout
@@ -66,7 +66,7 @@ def test_workers_change_to_the_model_in_use_and_back(stack: RunningStack, tmp_pa
     assert run_starlight("model", "use", "starlight-v4-9.1", settings=stack.settings).returncode == 0
     wait_for_workers(stack, "9.1")
     assert scanned_with() == {"starlight-v4-9.1"}
-    assert [version for version, each in models(stack).items() if each["in_use"]] == ["9.1"]
+    assert [version for version, each in list_models(stack).items() if each["in_use"]] == ["9.1"]
 
     assert "ships with the code" in run_starlight("model", "rollback", settings=stack.settings).stdout
     wait_for_workers(stack, shipped_again)
@@ -74,7 +74,7 @@ def test_workers_change_to_the_model_in_use_and_back(stack: RunningStack, tmp_pa
     assert "9.1" in run_starlight("model", "rollback", settings=stack.settings).stdout
 
 
-def refused(stack: RunningStack, *arguments: str | Path) -> str:
+def expect_refusal(stack: RunningStack, *arguments: str | Path) -> str:
     run = run_starlight("model", *arguments, settings=stack.settings)
     assert run.returncode == 2
     assert "Traceback" not in run.stderr
@@ -82,14 +82,14 @@ def refused(stack: RunningStack, *arguments: str | Path) -> str:
 
 
 def test_models_that_are_not_what_their_cards_say_are_refused(stack: RunningStack, tmp_path: Path) -> None:
-    damaged = variant(tmp_path / "damaged", version="9.2")
+    damaged = copy_model(tmp_path / "damaged", version="9.2")
     weights = damaged / read_card(damaged).weights
     weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
-    assert "SHA-256 is" in refused(stack, "add", damaged)
+    assert "SHA-256 is" in expect_refusal(stack, "add", damaged)
 
-    assert "card.json: cannot be read" in refused(stack, "add", tmp_path)
-    assert "no model 'unheard-of' was added" in refused(stack, "use", "unheard-of")
-    assert "9.2" not in models(stack)
+    assert "card.json: cannot be read" in expect_refusal(stack, "add", tmp_path)
+    assert "no model 'unheard-of' was added" in expect_refusal(stack, "use", "unheard-of")
+    assert "9.2" not in list_models(stack)
 
 
 def test_a_job_has_a_threshold_of_its_own(stack: RunningStack, tmp_path: Path) -> None:

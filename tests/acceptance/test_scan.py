@@ -143,6 +143,7 @@ def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Pa
         [*STARLIGHT, "scan", "-"], env=make_environment(settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )  # fmt: skip
+    assert scan.stdin and scan.stdout and scan.stderr  # noqa: PT018
     scan.stdin.write((os.fsencode(tmp_path / "none.png") + b"\n") * 50_000)
     scan.stdin.close()
     assert scan.stdout.readline().startswith(b"OUTCOME")

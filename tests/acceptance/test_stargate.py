@@ -47,7 +47,7 @@ def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
     return send
 
 
-def form(image: bytes, **fields: str) -> tuple[bytes, str]:
+def write_form(image: bytes, **fields: str) -> tuple[bytes, str]:
     """Return a form as Go's `multipart.Writer` writes it, and its content type."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="image.png"\r\n'
@@ -68,7 +68,7 @@ SCAN_RESULT = {
 }  # fmt: skip
 
 
-def decoded(value: dict[str, Any], shape: dict[str, type]) -> dict[str, Any]:
+def check_shape(value: dict[str, Any], shape: dict[str, type]) -> dict[str, Any]:
     """Return the object, whose members must have these types."""
     for name, kind in shape.items():
         assert isinstance(value[name], (int, float) if kind is float else kind), (name, value[name])
@@ -82,26 +82,28 @@ def test_the_client_finds_the_scanner_ready(call: Callable[..., tuple[int, Any]]
 
     assert status == 200
     assert health["scanner"]["model_loaded"] is True
-    decoded(health, {"status": str, "version": str, "timestamp": str})
-    scanner = decoded(health["scanner"], {"model_version": str, "model_path": str, "device": str})
+    check_shape(health, {"status": str, "version": str, "timestamp": str})
+    scanner = check_shape(health["scanner"], {"model_version": str, "model_path": str, "device": str})
     assert scanner["model_version"].startswith("starlight-v4-")
     assert scanner["device"] == "cpu0, cpu1"
     status, info = call("GET", f"{prefix}/info", key="")
     assert status == 200
     assert info["stego_methods"] == ["alpha", "palette", "lsb.rgb", "exif", "raw"]
-    decoded(info, {"name": str, "version": str, "supported_formats": list, "max_image_size": int, "endpoints": dict})
+    check_shape(
+        info, {"name": str, "version": str, "supported_formats": list, "max_image_size": int, "endpoints": dict}
+    )
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("sample", ["stego-raw-photo.jpg", "stego-lsb.rgb-msb-first-gradient.png", "clean-icon.png"])
 def test_an_image_is_scanned(call: Callable[..., tuple[int, Any]], prefix: str, sample: str) -> None:
     data = (SAMPLES / sample).read_bytes()
-    body, kind = form(data, extract_message="true", confidence_threshold="0.00", include_metadata="true")
+    body, kind = write_form(data, extract_message="true", confidence_threshold="0.00", include_metadata="true")
 
     status, answer = call("POST", f"{prefix}/scan/image", body, kind)
 
     assert status == 200, answer
-    result = decoded(answer["scan_result"], SCAN_RESULT)
+    result = check_shape(answer["scan_result"], SCAN_RESULT)
     stego = sample.startswith("stego")
     assert result["is_stego"] is stego
     assert result["prediction"] == ("stego" if stego else "clean")
@@ -109,11 +111,11 @@ def test_an_image_is_scanned(call: Callable[..., tuple[int, Any]], prefix: str, 
     assert (result["method_id"], result["stego_type"]) in ((4, "raw"), (2, "lsb.rgb"), (None, ""))
     assert answer["image_info"]["filename"] == "image.png"
     assert answer["image_info"]["size_bytes"] == len(data)
-    decoded(answer, {"processing_time_ms": float, "request_id": str})
+    check_shape(answer, {"processing_time_ms": float, "request_id": str})
 
 
 def test_the_message_is_left_out_where_it_is_not_wanted(call: Callable[..., tuple[int, Any]]) -> None:
-    body, kind = form((SAMPLES / "stego-raw-photo.jpg").read_bytes(), extract_message="false")
+    body, kind = write_form((SAMPLES / "stego-raw-photo.jpg").read_bytes(), extract_message="false")
 
     _, answer = call("POST", "/scan/image", body, kind)
 
@@ -135,7 +137,7 @@ def test_the_message_is_left_out_where_it_is_not_wanted(call: Callable[..., tupl
 def test_what_cannot_be_scanned_is_told_so(
     call: Callable[..., tuple[int, Any]], image: bytes, fields: dict[str, str], complaint: str
 ) -> None:
-    status, problem = call("POST", "/scan/image", *form(image, **fields))
+    status, problem = call("POST", "/scan/image", *write_form(image, **fields))
 
     assert status == 422
     assert complaint in problem["detail"]
@@ -157,12 +159,12 @@ def test_a_message_is_extracted(
 ) -> None:
     data = (SAMPLES / sample).read_bytes()
 
-    status, answer = call("POST", f"{prefix}/extract", *form(data, method=method))
+    status, answer = call("POST", f"{prefix}/extract", *write_form(data, method=method))
 
     assert status == 200, answer
     shape = {"message_found": bool, "message": str, "method_used": str, "method_confidence": float}
-    result = decoded(answer["extraction_result"], shape)
-    details = decoded(
+    result = check_shape(answer["extraction_result"], shape)
+    details = check_shape(
         result["extraction_details"], {"bits_extracted": int, "encoding": str, "corruption_detected": bool}
     )
     assert (result["message_found"], result["method_used"]) == (found, used)
@@ -176,7 +178,7 @@ def test_a_message_is_extracted(
 
 
 def test_a_method_that_is_none_is_refused(call: Callable[..., tuple[int, Any]]) -> None:
-    status, problem = call("POST", "/extract", *form(encode_pattern("PNG"), method="--help"))
+    status, problem = call("POST", "/extract", *write_form(encode_pattern("PNG"), method="--help"))
 
     assert status == 422
     assert problem["errors"][0]["field"] == "method"
@@ -191,10 +193,10 @@ def test_a_batch_is_scanned(call: Callable[..., tuple[int, Any]], prefix: str) -
     status, answer = call("POST", f"{prefix}/scan/batch", json.dumps({"items": items}).encode(), "application/json")
 
     assert status == 200, answer
-    decoded(answer, {"batch_id": str, "total_items": int, "processed_items": int, "stego_detected": int})
+    check_shape(answer, {"batch_id": str, "total_items": int, "processed_items": int, "stego_detected": int})
     assert (answer["total_items"], answer["processed_items"], answer["stego_detected"]) == (4, 2, 1)
     assert [result["status"] for result in answer["results"]] == ["completed", "failed", "completed", "failed"]
-    decoded(answer["results"][0]["scan_result"], SCAN_RESULT)
+    check_shape(answer["results"][0]["scan_result"], SCAN_RESULT)
     assert "unknown_format" in answer["results"][3]["error"]
 
 
@@ -229,7 +231,7 @@ def test_a_key_that_only_reads_scans_nothing(call: Callable[..., tuple[int, Any]
     reading = create_key(stack.engine, "reader", ["read"])
 
     assert find_key(stack.engine, reading) is not None
-    assert call("POST", "/scan/image", *form(encode_pattern("PNG")), key=reading)[0] == 403
+    assert call("POST", "/scan/image", *write_form(encode_pattern("PNG")), key=reading)[0] == 403
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -253,15 +255,15 @@ def test_a_block_is_scanned(call: Callable[..., tuple[int, Any]], stack: Running
     assert status == 200, answer
     shape = {"block_height": int, "timestamp": int, "total_inscriptions": int, "images_scanned": int,
              "stego_detected": int, "block_hash": str, "processing_time_ms": float, "request_id": str}  # fmt: skip
-    decoded(answer, shape)
+    check_shape(answer, shape)
     assert (answer["block_hash"], answer["timestamp"]) == ("00abcdef", 1_700_000_000)
     assert (answer["total_inscriptions"], answer["images_scanned"], answer["stego_detected"]) == (3, 2, 1)
     by_name = {each["file_name"]: each for each in answer["inscriptions"]}
     assert set(by_name) == {"stego-raw-photo.jpg", "clean-icon.png", "broken.png"}
-    found = decoded(by_name["stego-raw-photo.jpg"], {"tx_id": str, "input_index": int, "content_type": str,
+    found = check_shape(by_name["stego-raw-photo.jpg"], {"tx_id": str, "input_index": int, "content_type": str,
                                                      "content": str, "size_bytes": int, "file_path": str})  # fmt: skip
     assert (found["tx_id"], found["input_index"]) == ("ff" * 32, 2)
-    decoded(found["scan_result"], SCAN_RESULT)
+    check_shape(found["scan_result"], SCAN_RESULT)
     assert by_name["broken.png"]["scan_result"] is None
     assert "unknown_format" in by_name["broken.png"]["error"]
 

@@ -20,18 +20,18 @@ from tests.kit.pictures import draw_grained, encode
 from tests.kit.stack import RunningStack, start_stack, stop_stack
 
 
-def children(process_id: int) -> dict[str, int]:
+def list_children(process_id: int) -> dict[str, int]:
     """Return the process ids of a process's children by their command lines."""
     listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
     return {Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").strip(): int(child) for child in listed}
 
 
-def fetched(url: str) -> str:
+def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=30) as answer:
         return str(answer.read().decode())
 
 
-def pictures(folder: Path, copies: int) -> list[str]:
+def write_pictures(folder: Path, copies: int) -> list[str]:
     """Return references to a clean and a stego picture and one that is none, many times over."""
     (folder / "clean.png").write_bytes(encode(draw_grained()))
     (folder / "stego.jpg").write_bytes(make_stego_files()["raw.jpg"])
@@ -41,9 +41,9 @@ def pictures(folder: Path, copies: int) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_path: Path) -> None:
-    submission = submit_job(stack.engine, pictures(tmp_path, 1000), submitter="tester", chunk_size=16)
+    submission = submit_job(stack.engine, write_pictures(tmp_path, 1000), submitter="tester", chunk_size=16)
     follower = Follower(stack.engine, submission.job_id)
-    workers = [child for command, child in children(stack.process.pid).items() if "-m worker cpu0" in command]
+    workers = [child for command, child in list_children(stack.process.pid).items() if "-m worker cpu0" in command]
     found: list[tuple[int, str]] = []
 
     for update in follower.updates():
@@ -63,7 +63,7 @@ def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_p
 def test_only_workers_load_torch(stack: RunningStack) -> None:
     loaded = {
         command: "libtorch" in Path(f"/proc/{child}/maps").read_text()
-        for command, child in children(stack.process.pid).items()
+        for command, child in list_children(stack.process.pid).items()
     }
 
     assert sum(loaded.values()) == 2
@@ -72,7 +72,7 @@ def test_only_workers_load_torch(stack: RunningStack) -> None:
 
 def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: RunningStack, tmp_path: Path) -> None:
     broker = redis.Redis.from_url(stack.addresses["Redis"])
-    submission = submit_job(stack.engine, pictures(tmp_path, 300), submitter="tester", chunk_size=16)
+    submission = submit_job(stack.engine, write_pictures(tmp_path, 300), submitter="tester", chunk_size=16)
 
     broker.shutdown(nosave=True)
 
@@ -91,7 +91,7 @@ def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: Runn
     run_starlight("scan", tmp_path, settings=stack.settings)
     columns = "&".join(f"columns[{n}][data]={name}" for n, name in enumerate(("name", "state", "result", "worker")))
 
-    page = fetched(
+    page = fetch(
         f"{stack.addresses['Flower']}/tasks/datatable?draw=1&start=0&length=1000&search[value]=&order[0][column]=0"
         f"&order[0][dir]=desc&{columns}"
     )
@@ -106,11 +106,11 @@ def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: Runn
 
 def test_metrics_account_for_every_image(stack: RunningStack, tmp_path: Path) -> None:
     (tmp_path / "clean.png").write_bytes(encode(draw_grained()))
-    before = metrics(stack)
+    before = read_metrics(stack)
 
     run_starlight("scan", tmp_path, settings=stack.settings)
 
-    after = metrics(stack)
+    after = read_metrics(stack)
     clean = 'starlight_images_finished_total{outcome="clean"}'
     assert after[clean] == before[clean] + 1
     assert after["starlight_images_submitted_total"] == before["starlight_images_submitted_total"] + 1
@@ -120,8 +120,8 @@ def test_metrics_account_for_every_image(stack: RunningStack, tmp_path: Path) ->
     assert after["starlight_postgres_up"] == after["starlight_redis_up"] == 1
 
 
-def metrics(stack: RunningStack) -> dict[str, float]:
-    lines = fetched(stack.addresses["Metrics"]).splitlines()
+def read_metrics(stack: RunningStack) -> dict[str, float]:
+    lines = fetch(stack.addresses["Metrics"]).splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
@@ -135,7 +135,7 @@ def test_a_second_stack_on_the_same_data_is_refused(stack: RunningStack) -> None
 def test_one_ctrl_c_ends_everything_and_the_work_goes_on_later(data_dir: Path, tmp_path: Path) -> None:
     settings = {"data_dir": data_dir, "chunk_size": 16}
     first = start_stack(settings, "cpu0")
-    references = os.fsencode("\n".join(pictures(tmp_path, 300)))
+    references = os.fsencode("\n".join(write_pictures(tmp_path, 300)))
     job_id = run_starlight("submit", "-", settings=settings, stdin=references).stdout.strip()
 
     assert stop_stack(first) == 0

@@ -25,7 +25,9 @@ sys.stdin.read()
 
 def query(url: str) -> int:
     with psycopg.connect(url) as connection:
-        return int(connection.execute("SELECT current_setting('server_version_num')::int").fetchone()[0])
+        version = connection.execute("SELECT current_setting('server_version_num')::int").fetchone()
+    assert version is not None
+    return int(version[0])
 
 
 def test_fresh_servers_answer_with_a_password_and_refuse_without(data_dir: Path) -> None:
@@ -56,6 +58,7 @@ def test_servers_and_data_survive_the_death_of_the_process_that_started_them(dat
     parent = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(data_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert parent.stdout is not None
     database_url, redis_url = parent.stdout.readline().split()
     with psycopg.connect(database_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
@@ -75,19 +78,20 @@ def test_servers_and_data_survive_the_death_of_the_process_that_started_them(dat
 def test_restarted_servers_keep_their_addresses_and_their_data(data_dir: Path) -> None:
     servers_of_folder = EmbeddedServers(data_dir)
     before = servers_of_folder.attach()
-    redis.Redis.from_url(before[1]).set("kept", "yes")
+    redis.Redis.from_url(str(before[1])).set("kept", "yes")
     servers_of_folder.detach()
 
     after = servers_of_folder.attach()
 
     assert after == before
-    assert redis.Redis.from_url(after[1]).get("kept") == b"yes"
+    assert redis.Redis.from_url(str(after[1])).get("kept") == b"yes"
     servers_of_folder.detach()
 
 
 def test_servers_in_use_are_not_stopped(data_dir: Path) -> None:
     user = EmbeddedServers(data_dir)
     database_url, _ = user.attach()
+    assert database_url is not None
 
     assert not EmbeddedServers(data_dir).stop()
     assert query(database_url)

@@ -106,7 +106,8 @@ def test_leases_are_renewed_while_a_chunk_is_scanned(
 
     def lease() -> datetime | None:
         with engine.connect() as connection:
-            return connection.execute(text("SELECT lease_until FROM chunks")).scalar_one()
+            until: datetime | None = connection.execute(text("SELECT lease_until FROM chunks")).scalar_one()
+        return until
 
     with ThreadPoolExecutor() as pool:
         scanned = pool.submit(process.scan_chunk, chunk)

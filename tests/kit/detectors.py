@@ -5,17 +5,24 @@ from collections.abc import Sequence
 
 from tests.kit.threads import PATIENCE_S
 from worker.v4.card import ModelCard
-from worker.v4.detector import Score
+from worker.v4.detector import Detector, Score
+from worker.v4.network import Heads
 from worker.v4.planes import Planes
+from worker.v4.streams import Streams
 
 CARD = ModelCard("v4", "test", "model.safetensors", "0" * 64, 0.5)
 
 
-class HeldDetector:
+def compute_nothing(_: Streams) -> Heads:
+    """Stand where a network would, which nobody may ask."""
+    raise AssertionError("these detectors have no network")
+
+
+class HeldDetector(Detector):
     """Calls everything clean, once it is let."""
 
     def __init__(self) -> None:
-        self.model = CARD
+        super().__init__(compute_nothing, CARD)
         self.asked = threading.Event()
         self.may_score = threading.Event()
         self.may_score.set()

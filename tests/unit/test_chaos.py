@@ -1,6 +1,7 @@
 """What a chaos run does is decided by its seed, and its accounting of recoveries is right."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_jobs_have_all_images_and_each_deadly_one_once() -> None:
 
 def test_a_recovery_ends_with_the_next_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([10.0, 11.0, 14.0, 20.0])
-    monkeypatch.setattr(watching.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: next(now)))
     recoveries = Recoveries()
 
     recoveries.fault("first", finished=5)

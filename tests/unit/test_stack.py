@@ -80,14 +80,14 @@ class Meeting:
         self._listening = listening
         self.environment = {"TEST_PORT": str(listening.getsockname()[1])}
 
-    def arrival(self) -> Connection:
+    def await_arrival(self) -> Connection:
         self._listening.settimeout(PATIENCE_S)
         return Connection(self._listening.accept()[0])
 
-    def next_arrival(self, watched: Stack) -> Connection:
-        """Have the stack start again what has ended."""
+    def await_restart(self, watched: Stack) -> Connection:
+        """Have the stack start again what has ended, and return it."""
         watched.watch()
-        return self.arrival()
+        return self.await_arrival()
 
     def nobody_arrives(self, watched: Stack) -> bool:
         watched.watch()
@@ -122,13 +122,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return standing
 
 
-def program(name: str) -> Program:
+def make_program(name: str) -> Program:
     return Program(name, ("-c", PROGRAMS[name]))
 
 
 def test_programs_run_while_the_block_lasts(meeting: Meeting) -> None:
-    with Stack([program("waiting"), program("waiting")], meeting.environment):
-        running = [meeting.arrival(), meeting.arrival()]
+    with Stack([make_program("waiting"), make_program("waiting")], meeting.environment):
+        running = [meeting.await_arrival(), meeting.await_arrival()]
 
     for each in running:
         each.wait_for_end()
@@ -138,8 +138,8 @@ def test_programs_run_while_the_block_lasts(meeting: Meeting) -> None:
 
 def test_programs_end_with_a_block_that_fails(meeting: Meeting) -> None:
     def fail() -> None:
-        with Stack([program("waiting")], meeting.environment):
-            running.append(meeting.arrival())
+        with Stack([make_program("waiting")], meeting.environment):
+            running.append(meeting.await_arrival())
             raise ZeroDivisionError
 
     running: list[Connection] = []
@@ -152,12 +152,12 @@ def test_programs_end_with_a_block_that_fails(meeting: Meeting) -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_a_program_that_ends_is_started_again_and_again(meeting: Meeting) -> None:
-    with Stack([program("ending")], meeting.environment) as watched:
-        first = meeting.arrival()
+    with Stack([make_program("ending")], meeting.environment) as watched:
+        first = meeting.await_arrival()
         first.wait_for_end()
-        second = meeting.next_arrival(watched)
+        second = meeting.await_restart(watched)
         second.wait_for_end()
-        third = meeting.next_arrival(watched)
+        third = meeting.await_restart(watched)
         third.wait_for_end()
 
     assert len({first.number, second.number, third.number}) == 3
@@ -165,12 +165,12 @@ def test_a_program_that_ends_is_started_again_and_again(meeting: Meeting) -> Non
 
 @pytest.mark.usefixtures("at_once")
 def test_a_program_that_is_killed_is_started_again_and_its_neighbours_are_left_alone(meeting: Meeting) -> None:
-    with Stack([program("waiting"), program("waiting")], meeting.environment) as watched:
-        victim, neighbour = meeting.arrival(), meeting.arrival()
+    with Stack([make_program("waiting"), make_program("waiting")], meeting.environment) as watched:
+        victim, neighbour = meeting.await_arrival(), meeting.await_arrival()
         os.kill(victim.number, signal.SIGKILL)
         victim.wait_for_end()
 
-        again = meeting.next_arrival(watched)
+        again = meeting.await_restart(watched)
 
         assert meeting.nobody_arrives(watched)
         os.kill(neighbour.number, 0)
@@ -179,44 +179,44 @@ def test_a_program_that_is_killed_is_started_again_and_its_neighbours_are_left_a
 
 
 def test_a_program_that_keeps_ending_is_started_again_after_growing_pauses(meeting: Meeting, clock: Clock) -> None:
-    with Stack([program("ending")], meeting.environment) as watched:
+    with Stack([make_program("ending")], meeting.environment) as watched:
         for pause_s in (1, 2, 4, 8, 16, 30, 30):
-            meeting.arrival().wait_for_end()
+            meeting.await_arrival().wait_for_end()
             watched.watch()
             clock.now += pause_s - 0.25
             assert meeting.nobody_arrives(watched)
             clock.now += 0.25
             watched.watch()
-        meeting.arrival()
+        meeting.await_arrival()
 
 
 def test_a_program_that_ran_for_long_is_started_again_soon(meeting: Meeting, clock: Clock) -> None:
-    with Stack([program("waiting")], meeting.environment) as watched:
+    with Stack([make_program("waiting")], meeting.environment) as watched:
         for ran_s, pause_s in ((0, 1), (0, 2), (61, 1)):
-            running = meeting.arrival()
+            running = meeting.await_arrival()
             clock.now += ran_s
             os.kill(running.number, signal.SIGKILL)
             running.wait_for_end()
             watched.watch()
             clock.now += pause_s
             watched.watch()
-        meeting.arrival()
+        meeting.await_arrival()
 
 
 def test_a_stubborn_program_is_killed(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack, "STOP_GRACE_S", 0.1)
 
-    with Stack([program("stubborn"), program("waiting")], meeting.environment):
-        running = [meeting.arrival(), meeting.arrival()]
+    with Stack([make_program("stubborn"), make_program("waiting")], meeting.environment):
+        running = [meeting.await_arrival(), meeting.await_arrival()]
 
     for each in running:
         each.wait_for_end()
 
 
 def test_whoever_insists_has_programs_end_at_once_and_in_order(meeting: Meeting) -> None:
-    impatient = Stack([program("patient")], meeting.environment)
+    impatient = Stack([make_program("patient")], meeting.environment)
     impatient.start()
-    running = meeting.arrival()
+    running = meeting.await_arrival()
     heard: list[bytes] = []
 
     def insist() -> None:
@@ -234,9 +234,9 @@ def test_whoever_insists_has_programs_end_at_once_and_in_order(meeting: Meeting)
 
 
 def test_stopping_twice_and_stopping_what_has_ended_is_no_error(meeting: Meeting) -> None:
-    stopped = Stack([program("ending")], meeting.environment)
+    stopped = Stack([make_program("ending")], meeting.environment)
     stopped.start()
-    meeting.arrival().wait_for_end()
+    meeting.await_arrival().wait_for_end()
 
     stopped.stop()
     stopped.stop()
@@ -245,8 +245,8 @@ def test_stopping_twice_and_stopping_what_has_ended_is_no_error(meeting: Meeting
 
 
 def test_ctrl_c_reaches_the_parent_alone(meeting: Meeting) -> None:
-    with Stack([program("session")], meeting.environment):
-        session = meeting.arrival().number
+    with Stack([make_program("session")], meeting.environment):
+        session = meeting.await_arrival().number
 
         assert session != os.getsid(0)
 
@@ -255,7 +255,7 @@ def test_ctrl_c_reaches_the_parent_alone(meeting: Meeting) -> None:
 def test_programs_end_with_their_parent_however_it_dies(meeting: Meeting, deadly: signal.Signals) -> None:
     environment = {**os.environ, **meeting.environment, "CHILD": PROGRAMS["waiting"]}
     with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as parent:
-        child = meeting.arrival()
+        child = meeting.await_arrival()
 
         parent.send_signal(deadly)
         parent.wait(PATIENCE_S)
@@ -267,7 +267,7 @@ def test_output_goes_to_a_file_named_after_the_program(meeting: Meeting, tmp_pat
     named = Program("worker cpu0", ("-c", PROGRAMS["ending"]))
 
     with Stack([named], meeting.environment, log_to=tmp_path / "new" / "logs"):
-        meeting.arrival().wait_for_end()
+        meeting.await_arrival().wait_for_end()
 
     assert [path.name for path in (tmp_path / "new" / "logs").iterdir()] == ["worker-cpu0.log"]
     assert "last words" in (tmp_path / "new" / "logs" / "worker-cpu0.log").read_text()
@@ -275,8 +275,8 @@ def test_output_goes_to_a_file_named_after_the_program(meeting: Meeting, tmp_pat
 
 @pytest.mark.usefixtures("at_once")
 def test_what_an_ended_program_said_last_is_kept_when_it_is_started_again(meeting: Meeting, tmp_path: Path) -> None:
-    with Stack([program("ending")], meeting.environment, log_to=tmp_path) as watched:
-        meeting.arrival().wait_for_end()
-        meeting.next_arrival(watched).wait_for_end()
+    with Stack([make_program("ending")], meeting.environment, log_to=tmp_path) as watched:
+        meeting.await_arrival().wait_for_end()
+        meeting.await_restart(watched).wait_for_end()
 
     assert (tmp_path / "ending.log").read_text().count("last words") == 2

@@ -20,7 +20,7 @@ CUT_LISTENER = """
 """
 
 
-def following(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]]) -> Any:
+def run_with_hub(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]]) -> Any:
     """Return what `follow` does with a hub."""
 
     async def run() -> Any:
@@ -30,7 +30,7 @@ def following(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]])
     return asyncio.run(run())
 
 
-async def collected(hub: Hub, job_id: uuid.UUID, after: Place = FIRST) -> list[Event]:
+async def collect_events(hub: Hub, job_id: uuid.UUID, after: Place = FIRST) -> list[Event]:
     """Return the events of a stream to its end."""
     return [each async for data in hub.events(job_id, after) for each in parse_events(data)]
 
@@ -49,7 +49,7 @@ def test_events_come_in_the_order_of_landing_once_each_also_when_the_listener_is
                     await asyncio.to_thread(finish_last_chunk, engine)
         return seen
 
-    events = following(engine, follow)
+    events = run_with_hub(engine, follow)
 
     assert list_ordinals(events) == [first + place for first in (20, 16, 12, 8, 4, 0) for place in range(4)]
     finished = [data["finished"] for name, _, data in events if name == "progress"]
@@ -64,12 +64,12 @@ def test_a_stream_goes_on_behind_any_event_it_has_seen(engine: Engine) -> None:
     cancel_job(engine, job_id)
 
     async def follow(hub: Hub) -> tuple[list[Event], list[list[Event]]]:
-        whole = await collected(hub, job_id)
+        whole = await collect_events(hub, job_id)
         places = [Place(*map(int, event_id.split("-"))) for name, event_id, _ in whole if name == "verdict"]
         chosen = (0, PAGE - 1, PAGE, PAGE + 3, PAGE + 4, 2 * PAGE + 7)
-        return whole, [await collected(hub, job_id, places[index]) for index in chosen]
+        return whole, [await collect_events(hub, job_id, places[index]) for index in chosen]
 
-    whole, rests = following(engine, follow)
+    whole, rests = run_with_hub(engine, follow)
 
     assert len(list_ordinals(whole)) == len(set(list_ordinals(whole))) == 2 * PAGE + 8
     for index, rest in zip((0, PAGE - 1, PAGE, PAGE + 3, PAGE + 4, 2 * PAGE + 7), rests, strict=True):
@@ -90,10 +90,10 @@ def test_streams_end_when_the_server_is_to_stop_and_go_on_at_the_next(engine: En
                 await asyncio.to_thread(finish_last_chunk, engine)
         return seen
 
-    first = following(engine, until_closed)
+    first = run_with_hub(engine, until_closed)
     finish_last_chunk(engine)
     place = Place(*map(int, next(event_id for name, event_id, _ in reversed(first) if name == "verdict").split("-")))
-    second = following(engine, lambda hub: collected(hub, job_id, place))
+    second = run_with_hub(engine, lambda hub: collect_events(hub, job_id, place))
 
     assert list_ordinals(first) == [4, 5, 6, 7]
     assert list_ordinals(second) == [0, 1, 2, 3]
@@ -106,13 +106,13 @@ def test_a_thousand_streams_share_what_is_read(engine: Engine) -> None:
     queries = []
 
     async def follow(hub: Hub) -> list[list[Event]]:
-        streams = [asyncio.create_task(collected(hub, job_id)) for _ in range(900)]
-        streams += [asyncio.create_task(collected(hub, other)) for other in others]
+        streams = [asyncio.create_task(collect_events(hub, job_id)) for _ in range(900)]
+        streams += [asyncio.create_task(collect_events(hub, other)) for other in others]
         await asyncio.to_thread(finish_waiting_chunks, engine)
         return await asyncio.gather(*streams)
 
     event.listen(engine, "before_cursor_execute", lambda *arguments: queries.append(arguments[2]))
-    streams = following(engine, follow)
+    streams = run_with_hub(engine, follow)
 
     assert all(sorted(list_ordinals(events)) == list(range(8)) for events in streams[:900])
     assert all(list_ordinals(events) == [0] and events[-1][0] == "done" for events in streams[900:])

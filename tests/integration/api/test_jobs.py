@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.kit.pictures import encode_pattern
 PNG = encode_pattern("PNG")
 
 
-def stored_references(engine: Engine, job_id: str) -> list[str]:
+def read_references(engine: Engine, job_id: str) -> list[str]:
     """Return the references of a job, in order."""
     query = text("SELECT unnest(refs) FROM chunks WHERE job_id = :id ORDER BY first_ordinal")
     with engine.connect() as connection:
@@ -43,7 +43,7 @@ def test_references_become_a_job_before_anything_is_scanned(ann: TestClient, eng
     assert (job["name"], job["submitter"], job["priority"], job["threshold"]) == ("june", "ann", "interactive", 0.25)
     assert (job["state"], job["total"], job["finished"]) == ("pending", 3, 0)
     assert job["links"]["job"] == f"/v1/jobs/{job['id']}"
-    assert stored_references(engine, job["id"]) == references
+    assert read_references(engine, job["id"]) == references
     assert ann.get(job["links"]["job"]).json() == job
 
 
@@ -66,7 +66,7 @@ def test_a_form_of_images_is_stored_as_blobs(ann: TestClient, engine: Engine, ap
     assert response.status_code == 202, response.text
     assert response.headers["location"] == job["links"]["job"]
     assert (job["name"], job["threshold"], job["total"]) == ("form", 0.5, 2)
-    first, second = stored_references(engine, job["id"])
+    first, second = read_references(engine, job["id"])
     blobs = Blobs(api_settings.blobs())
     assert first.endswith("/%C3%A4%20b.png")
     assert [blobs.get(uri.split("/")[2], 10**6) for uri in (first, second)] == [PNG, PNG + b"2"]
@@ -89,7 +89,7 @@ def test_an_archive_is_unpacked(
 
     assert response.status_code == 202, response.text
     assert (response.json()["name"], response.json()["total"]) == ("many", 2)
-    names = [uri.rpartition("/")[2] for uri in stored_references(engine, response.json()["id"])]
+    names = [uri.rpartition("/")[2] for uri in read_references(engine, response.json()["id"])]
     assert names == ["one", "two"]
 
 
@@ -99,7 +99,7 @@ def test_a_damaged_archive_keeps_its_place_and_tells_no_path_of_this_machine(ann
     response = ann.post("/v1/jobs", content=body, headers={"Content-Type": "application/x-tar"})
 
     assert response.status_code == 202, response.text
-    references = stored_references(engine, response.json()["id"])
+    references = read_references(engine, response.json()["id"])
     assert all(uri.startswith(("blob://", "file:///upload.tar#")) for uri in references)
 
 
@@ -110,7 +110,7 @@ def test_lines_of_json_become_a_job(ann: TestClient, engine: Engine) -> None:
     response = ann.post("/v1/jobs", content="\n".join(lines) + "\n\n", headers={"Content-Type": "application/x-ndjson"})
 
     assert response.status_code == 202, response.text
-    assert stored_references(engine, response.json()["id"]) == uris
+    assert read_references(engine, response.json()["id"]) == uris
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_body_that_cannot_be_used_is_refused(ann: TestClient, kind: str, body:
 def test_a_body_of_unknown_length_is_cut_off_at_the_limit(ann: TestClient) -> None:
     read = 0
 
-    def endless():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def endless() -> Iterator[bytes]:
         nonlocal read
         while read < 10_000_000:
             read += 10_000

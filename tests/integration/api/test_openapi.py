@@ -1,6 +1,7 @@
 """The OpenAPI document against the application: what it allows and what it forbids is answered as it says."""
 
 import os
+from typing import Any
 
 import pytest
 import schemathesis
@@ -12,6 +13,7 @@ from schemathesis.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from schemathesis.core.result import Ok
 
 from storage.keys import create_key
 from storage.settings import Settings
@@ -20,6 +22,8 @@ from tests.kit.api import Api
 # Of each operation; more of them come in other orders: REQUESTS=1000.
 EXAMPLES = int(os.environ.get("REQUESTS", "30"))
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
+Case = schemathesis.Case[Any]
+Operation = schemathesis.APIOperation[Any, Any, Any, Any]
 # What Stargate's client is told where no worker lives, and of transactions.
 FORESEEN = {501, 504}
 
@@ -34,11 +38,12 @@ def test_every_request_is_answered_as_the_document_says(api: Api, subtests: pyte
     key = create_key(api.service.engine, "ann", ["admin"])
     document = schemathesis.openapi.from_asgi("/openapi.json", api.app)
     for found in document.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
 
         @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == 30, database=None)
-        @given(case=strategy_of(operation))
-        def answered(case: schemathesis.Case) -> None:
+        @given(case=describe_requests(operation))
+        def answered(case: Case) -> None:
             response = case.call(headers={"Authorization": f"Bearer {key}"})
             assert response.status_code < 500 or response.status_code in FORESEEN, response.text
             case.validate_response(response, checks=CHECKS)
@@ -47,7 +52,7 @@ def test_every_request_is_answered_as_the_document_says(api: Api, subtests: pyte
             answered()
 
 
-def strategy_of(operation: schemathesis.APIOperation) -> SearchStrategy[schemathesis.Case]:
+def describe_requests(operation: Operation) -> SearchStrategy[Case]:
     """Return requests of the operation, as it describes them and otherwise."""
     kinds = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     return one_of(*(operation.as_strategy(generation_mode=kind) for kind in kinds))

@@ -15,11 +15,11 @@ from worker.v4.planes import extract_planes
 from worker.v4.streams import FORMAT_FEATURES, SLOTS, Streams, compute, stack
 
 
-def streams_of(image: Image.Image, data: bytes = b"") -> Streams:
+def compute_streams(image: Image.Image, data: bytes = b"") -> Streams:
     return compute(stack([extract_planes(image, data)]))
 
 
-def image_of_bits(mode: str, bits: str, base: int) -> Image.Image:
+def draw_bits(mode: str, bits: str, base: int) -> Image.Image:
     """Return a one-row image whose samples are `base` plus one bit each; alpha is opaque, or the bits' own for `LA`."""
     samples = np.array([base + int(bit) for bit in bits], np.uint8)
     if mode == "RGB":
@@ -38,37 +38,37 @@ MSB_FIRST = "01000001" + "01000010"
 
 @pytest.mark.parametrize(("bits", "row"), [(LSB_FIRST, 0), (MSB_FIRST, 1)])
 def test_lsb_packs_interleaved_samples_in_both_orders(bits: str, row: int) -> None:
-    lsb = streams_of(image_of_bits("RGB", bits + "00", 100)).lsb[0]
+    lsb = compute_streams(draw_bits("RGB", bits + "00", 100)).lsb[0]
     assert lsb[row, :2].tolist() == [ord("A"), ord("B")]
     assert lsb[:, 2:].eq(PADDING).all()
 
 
 @pytest.mark.parametrize(("bits", "row"), [(LSB_FIRST, 0), (MSB_FIRST, 1)])
 def test_palette_lsb_packs_indices(bits: str, row: int) -> None:
-    streams = streams_of(image_of_bits("P", bits, 0))
+    streams = compute_streams(draw_bits("P", bits, 0))
     assert streams.palette_lsb[0, row, :2].tolist() == [ord("A"), ord("B")]
     assert streams.lsb.eq(PADDING).all()
 
 
 def test_palette_is_the_colour_table() -> None:
-    palette = streams_of(image_of_bits("P", LSB_FIRST, 0)).palette[0]
+    palette = compute_streams(draw_bits("P", LSB_FIRST, 0)).palette[0]
     assert torch.allclose(palette[:6], torch.tensor([10, 20, 30, 255, 0, 51]) / 255)
     assert not palette[6:].any()
 
 
 def test_alpha_packs_least_significant_bits_first() -> None:
-    assert streams_of(image_of_bits("LA", LSB_FIRST, 254)).alpha[0, 0, :3].tolist() == [65, 66, PADDING]
+    assert compute_streams(draw_bits("LA", LSB_FIRST, 254)).alpha[0, 0, :3].tolist() == [65, 66, PADDING]
 
 
 def test_pixel_is_the_crop_between_minus_one_and_one() -> None:
     image = Image.new("RGB", (32, 32), (0, 255, 51))
-    pixel = streams_of(image).pixel[0]
+    pixel = compute_streams(image).pixel[0]
     assert torch.allclose(pixel[:, 5, 7], torch.tensor([-1.0, 1.0, -0.6]))
 
 
 def test_meta_holds_the_trailing_bytes_from_both_ends() -> None:
     data = b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IEND" + bytes(4) + b"tail"
-    meta = streams_of(Image.new("L", (1, 1)), data).meta[0]
+    meta = compute_streams(Image.new("L", (1, 1)), data).meta[0]
     assert meta[:2].eq(PADDING).all()
     assert meta[2, :5].tolist() == [*b"tail", PADDING]
     assert meta[3, :5].tolist() == [*b"liat", PADDING]
@@ -77,7 +77,7 @@ def test_meta_holds_the_trailing_bytes_from_both_ends() -> None:
 def test_the_end_of_many_trailing_bytes_is_their_last_64_backwards() -> None:
     trailing = bytes(range(256)) * 16
     data = b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IEND" + bytes(4) + trailing
-    meta = streams_of(Image.new("L", (1, 1)), data).meta[0]
+    meta = compute_streams(Image.new("L", (1, 1)), data).meta[0]
     assert meta[3, :65].tolist() == [*range(255, 191, -1), PADDING]
 
 
@@ -85,24 +85,24 @@ def test_meta_holds_the_comment_and_its_text() -> None:
     comment = b"UNICODE\x00" + "żar".encode("utf-16-be")
     image, buffer = Image.new("L", (1, 1)), io.BytesIO()
     image.save(buffer, "JPEG", exif=exif_with_comment(comment))
-    meta = streams_of(image, buffer.getvalue()).meta[0]
+    meta = compute_streams(image, buffer.getvalue()).meta[0]
     assert meta[0, :15].tolist() == [*comment, PADDING]
     assert meta[1, :5].tolist() == [*"żar".encode(), PADDING]
 
 
 def test_format_states_mode_container_and_sizes() -> None:
-    one = streams_of(Image.new("L", (16, 9))).format[0]
-    other = streams_of(Image.new("RGBA", (16, 9))).format[0]
+    one = compute_streams(Image.new("L", (16, 9))).format[0]
+    other = compute_streams(Image.new("RGBA", (16, 9))).format[0]
     assert one.shape == (FORMAT_FEATURES,)
     assert not torch.equal(one, other)
     # Beyond 128 pixels the size says nothing about what is hidden.
-    large, larger = (streams_of(Image.new("RGB", size)).format for size in ((500, 400), (4000, 3000)))
+    large, larger = (compute_streams(Image.new("RGB", size)).format for size in ((500, 400), (4000, 3000)))
     assert torch.equal(large, larger)
 
 
 def test_content_counts_kinds_of_bytes() -> None:
     data = b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IEND" + bytes(4) + b"ab 1" + b"\x00\xff\x80\x80"
-    content = streams_of(Image.new("1", (1, 1)), data).content[0, SLOTS.index("raw")]
+    content = compute_streams(Image.new("1", (1, 1)), data).content[0, SLOTS.index("raw")]
     # Of the eight bytes: printable, letters, beyond ASCII, spaces, zeros, 255s.
     assert content.shape == (CONTENT_FEATURES,)
     assert (content[:6] * 8).tolist() == [4, 2, 3, 1, 1, 1]
@@ -140,7 +140,7 @@ def test_leading_text_counts_kinds_and_repetition() -> None:
 def test_pairs_tell_value_pairs_apart() -> None:
     # 10 to 11 stays within the pair (10, 11); 11 to 12 crosses pairs.
     image = Image.fromarray(np.array([[10, 11, 12, 12]], np.uint8), "L")
-    pairs = streams_of(image).pairs[0, 1]
+    pairs = compute_streams(image).pairs[0, 1]
     shares = pairs[:14].reshape(2, 7)
     assert pairs.shape == (PAIR_FEATURES,)
     # Rows are the parity of the first value, columns the difference -3 to 3.

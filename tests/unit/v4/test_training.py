@@ -25,13 +25,13 @@ def shards() -> list[Shard]:
     return [make_shard(source, seed=1, number=number, size=64) for number in range(3)]
 
 
-def loss_on(network: Network, shard: Shard) -> float:
+def compute_loss(network: Network, shard: Shard) -> float:
     with torch.inference_mode():
         heads = network(compute(stack(shard.planes)))
         return float(losses(heads, torch.from_numpy(shard.method), torch.from_numpy(shard.order)))
 
 
-def trained(shards: list[Shard], steps: int) -> Network:
+def train_network(shards: list[Shard], steps: int) -> Network:
     torch.manual_seed(1)
     schedule = Schedule(steps, batch=32, steps_per_shard=steps, pool=1000, peak_rate=0.01, average=0.5)
     return train(Network(SMALL), iter(shards[:1]), schedule, seed=1)
@@ -39,17 +39,17 @@ def trained(shards: list[Shard], steps: int) -> Network:
 
 def test_the_loss_falls(shards: list[Shard]) -> None:
     torch.manual_seed(1)
-    before = loss_on(Network(SMALL), shards[0])
-    assert loss_on(trained(shards, 30), shards[0]) < 0.85 * before
+    before = compute_loss(Network(SMALL), shards[0])
+    assert compute_loss(train_network(shards, 30), shards[0]) < 0.85 * before
 
 
 def test_the_same_seed_gives_the_same_weights(shards: list[Shard]) -> None:
-    one, two = (trained(shards, 4).state_dict() for _ in range(2))
+    one, two = (train_network(shards, 4).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_calibration_makes_probabilities_as_frequent_as_they_say(shards: list[Shard]) -> None:
-    network = trained(shards, 10)
+    network = train_network(shards, 10)
 
     def endless() -> Iterator[Shard]:
         yield from shards
