@@ -47,13 +47,14 @@ class Wire:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         while data := _received(client):
             if COMMIT in data and self._is_the_one():
+                # Counted before the client can notice.
+                self.broken += 1
                 if self.heard:
                     # The way back first: what the server answers now is for nobody.
                     client.shutdown(socket.SHUT_RDWR)
                     server.sendall(data)
                 client.close()
                 server.shutdown(socket.SHUT_WR)
-                self.broken += 1
                 return
             server.sendall(data)
         server.close()
