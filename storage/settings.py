@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     redis_url: Annotated[str | None, _url_of("redis", "rediss")] = Field(
         None, description="redis://… of the message broker"
     )
+    redis_server: Path | None = Field(
+        None,
+        description="program to run as the embedded Redis, such as /usr/bin/redis-server; unset: the wheel's Valkey",
+    )
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default_factory=default_data_dir, description="embedded servers and local blobs"
     )

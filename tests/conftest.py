@@ -30,7 +30,7 @@ def no_settings_from_outside() -> None:
 def session_servers() -> Iterator[tuple[str, str]]:
     """URLs of PostgreSQL, with an upgraded database to copy, and Redis."""
     with make_temporary_folder() as folder:
-        servers = EmbeddedServers(folder)
+        servers = EmbeddedServers(Settings(data_dir=folder))
         database_url, redis_url = servers.attach()
         assert database_url is not None
         assert redis_url is not None

@@ -15,6 +15,7 @@ from research.chaos.poison import poisoned_environment
 from storage.database import connect
 from storage.embedded.servers import EmbeddedServers, Servers
 from storage.schema_version import upgrade_schema
+from storage.settings import Settings
 
 LEASE_S = 3.0
 WORKERS = ("cpu0", "cpu1")
@@ -86,7 +87,7 @@ class Stage:
 @contextmanager
 def running_stage(folder: Path) -> Iterator[Stage]:
     """Yield a stack in `folder` with two workers and two dispatchers, and end it."""
-    embedded = EmbeddedServers(folder / "data")
+    embedded = EmbeddedServers(Settings(data_dir=folder / "data", database_url=None, redis_url=None))
     database_url, redis_url = embedded.attach()
     servers = Servers(database_url or "", redis_url or "", embedded)
     engine = connect(servers.database_url, application="chaos")

@@ -45,23 +45,25 @@ class Servers:
 
 
 class EmbeddedServers:
-    """PostgreSQL and Redis in one data folder.
+    """PostgreSQL and Redis in one data folder, in place of those for which the settings have no address.
 
     They are daemons of their own: killing the process that started them leaves them running, and the next
     start finds them. Users hold a shared lock; the last one to leave stops them.
     """
 
-    def __init__(self, data_dir: Path, *, postgres: bool = True, redis: bool = True) -> None:
-        self.data_dir = data_dir
-        make_data_dir(data_dir)
-        self._starting = FileLock(data_dir / "starting.lock")
-        self._users = FileLock(data_dir / "users.lock")
+    def __init__(self, settings: Settings) -> None:
+        self.data_dir = settings.data_dir
+        make_data_dir(self.data_dir)
+        self._starting = FileLock(self.data_dir / "starting.lock")
+        self._users = FileLock(self.data_dir / "users.lock")
         password = self._password()
-        self._postgres = EmbeddedPostgres(data_dir / "postgres", password) if postgres else None
-        self._redis = EmbeddedRedis(data_dir / "redis", password) if redis else None
+        self._postgres = None if settings.database_url else EmbeddedPostgres(self.data_dir / "postgres", password)
+        self._redis = (
+            None if settings.redis_url else EmbeddedRedis(self.data_dir / "redis", password, settings.redis_server)
+        )
 
     def attach(self) -> tuple[str | None, str | None]:
-        """Start what does not run; return the URLs of PostgreSQL and Redis, None for what was not asked for."""
+        """Start what does not run; return the URLs of PostgreSQL and Redis, None for what the settings have."""
         with self._starting.held():
             self._users.acquire(shared=True)
             return self._postgres.start() if self._postgres else None, self._redis.start() if self._redis else None
@@ -103,9 +105,7 @@ def servers(settings: Settings) -> Iterator[Servers]:
     if settings.database_url and settings.redis_url:
         yield Servers(settings.database_url, settings.redis_url)
         return
-    embedded = EmbeddedServers(
-        settings.data_dir, postgres=settings.database_url is None, redis=settings.redis_url is None
-    )
+    embedded = EmbeddedServers(settings)
     try:
         database_url, redis_url = embedded.attach()
         yield Servers(settings.database_url or database_url or "", settings.redis_url or redis_url or "", embedded)

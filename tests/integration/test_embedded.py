@@ -1,9 +1,11 @@
 """The embedded servers, as a machine without servers meets them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import psycopg
 import pytest
 import redis
 
+from storage.embedded.postgres import EmbeddedServerError
+from storage.embedded.redis import EmbeddedRedis, find_program
 from storage.embedded.servers import EmbeddedServers, servers
 from storage.settings import Settings
 
@@ -18,7 +22,8 @@ HOLD = """
 import sys
 from pathlib import Path
 from storage.embedded.servers import EmbeddedServers
-print(*EmbeddedServers(Path(sys.argv[1])).attach(), flush=True)
+from storage.settings import Settings
+print(*EmbeddedServers(Settings(data_dir=Path(sys.argv[1]))).attach(), flush=True)
 sys.stdin.read()
 """
 
@@ -42,7 +47,7 @@ def test_fresh_servers_answer_with_a_password_and_refuse_without(data_dir: Path)
 
 
 def test_two_starts_at_once_share_one_pair_of_servers(data_dir: Path) -> None:
-    first, second = EmbeddedServers(data_dir), EmbeddedServers(data_dir)
+    first, second = EmbeddedServers(Settings(data_dir=data_dir)), EmbeddedServers(Settings(data_dir=data_dir))
     with ThreadPoolExecutor() as pool:
         urls = list(pool.map(lambda each: each.attach(), [first, second]))
 
@@ -68,7 +73,7 @@ def test_servers_and_data_survive_the_death_of_the_process_that_started_them(dat
 
     assert query(database_url)
     assert redis.Redis.from_url(redis_url).ping()
-    after = EmbeddedServers(data_dir)
+    after = EmbeddedServers(Settings(data_dir=data_dir))
     assert after.attach() == (database_url, redis_url)
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
@@ -76,7 +81,7 @@ def test_servers_and_data_survive_the_death_of_the_process_that_started_them(dat
 
 
 def test_restarted_servers_keep_their_addresses_and_their_data(data_dir: Path) -> None:
-    servers_of_folder = EmbeddedServers(data_dir)
+    servers_of_folder = EmbeddedServers(Settings(data_dir=data_dir))
     before = servers_of_folder.attach()
     redis.Redis.from_url(str(before[1])).set("kept", "yes")
     servers_of_folder.detach()
@@ -89,12 +94,95 @@ def test_restarted_servers_keep_their_addresses_and_their_data(data_dir: Path) -
 
 
 def test_servers_in_use_are_not_stopped(data_dir: Path) -> None:
-    user = EmbeddedServers(data_dir)
+    user = EmbeddedServers(Settings(data_dir=data_dir))
     database_url, _ = user.attach()
     assert database_url is not None
 
-    assert not EmbeddedServers(data_dir).stop()
+    assert not EmbeddedServers(Settings(data_dir=data_dir)).stop()
     assert query(database_url)
 
     user.detach()
-    assert EmbeddedServers(data_dir).stop()
+    assert EmbeddedServers(Settings(data_dir=data_dir)).stop()
+
+
+@pytest.fixture
+def redis_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder for an embedded Redis, which is stopped in the end."""
+    yield tmp_path
+    EmbeddedRedis(tmp_path, "password").stop()
+
+
+def name_running_program(url: str) -> Path:
+    return Path(redis.Redis.from_url(url).info("server")["executable"])
+
+
+def test_a_redis_of_the_machine_is_not_used_by_itself(redis_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("redis-server", "valkey-server"):
+        (redis_folder / name).symlink_to(find_program(None))
+    monkeypatch.setenv("PATH", str(redis_folder), prepend=os.pathsep)
+
+    assert name_running_program(EmbeddedRedis(redis_folder, "password").start()) == find_program(None)
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_server_that_is_asked_for_runs(redis_folder: Path, monkeypatch: pytest.MonkeyPatch, by_path: bool) -> None:
+    program = redis_folder / "redis-server"
+    program.symlink_to(find_program(None))
+    monkeypatch.setenv("PATH", str(redis_folder), prepend=os.pathsep)
+    monkeypatch.setenv("STARLIGHT_REDIS_SERVER", str(program) if by_path else program.name)
+
+    embedded = EmbeddedRedis(redis_folder, "password", Settings().redis_server)
+
+    assert name_running_program(embedded.start()) == program
+
+
+def test_a_setting_of_the_server_reaches_it(data_dir: Path) -> None:
+    settings = Settings(data_dir=data_dir, redis_server=Path("no-such-server"))
+
+    with pytest.raises(EmbeddedServerError, match="STARLIGHT_REDIS_SERVER names no-such-server"), servers(settings):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        (None, None, "names .*server, which is no program here"),
+        ("no program", 0o600, "names .*server, which is no program here"),
+        ("no program", 0o700, "cannot run as the embedded Redis: Exec format error; .* STARLIGHT_REDIS_SERVER"),
+        ("#!/bin/sh\necho Missing library >&2; exit 3\n", 0o700, "server did not start.*Missing library"),
+    ],
+)
+def test_a_server_that_cannot_run_is_named(
+    redis_folder: Path, content: str | None, mode: int | None, message: str
+) -> None:
+    program = redis_folder / "server"
+    if content is not None and mode is not None:
+        program.write_text(content)
+        program.chmod(mode)
+
+    with pytest.raises(EmbeddedServerError, match=f"(?s){message}"):
+        EmbeddedRedis(redis_folder, "password", program).start()
+
+
+def test_the_file_of_an_older_server_is_read(redis_folder: Path) -> None:
+    # As Redis 6.2 writes it; 7.0 and later have a folder instead.
+    (redis_folder / "appendonly.aof").write_bytes(b"*3\r\n$3\r\nSET\r\n$4\r\nkept\r\n$3\r\nyes\r\n")
+
+    url = EmbeddedRedis(redis_folder, "password").start()
+
+    assert redis.Redis.from_url(url).get("kept") == b"yes"
+
+
+def test_the_file_of_a_newer_server_is_an_error_that_says_what_to_delete(redis_folder: Path) -> None:
+    embedded = EmbeddedRedis(redis_folder, "password")
+    embedded.start()
+    embedded.stop()
+    (base,) = (redis_folder / "appendonlydir").glob("*.base.rdb")
+    base.write_bytes(b"VALKEY999" + base.read_bytes()[9:])
+
+    with pytest.raises(EmbeddedServerError, match=f"delete {redis_folder}, nothing but time is lost") as raised:
+        embedded.start()
+
+    assert "Can't handle RDB format version 999" in str(raised.value)
+    shutil.rmtree(redis_folder)
+    assert redis.Redis.from_url(embedded.start()).ping()

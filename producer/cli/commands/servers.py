@@ -97,9 +97,7 @@ def down() -> None:
     if (configured.database_url and configured.redis_url) or not (configured.data_dir / "password").exists():
         print("no stack runs here any more")
         return
-    stopped = EmbeddedServers(
-        configured.data_dir, postgres=not configured.database_url, redis=not configured.redis_url
-    ).stop()
+    stopped = EmbeddedServers(configured).stop()
     print("stopped" if stopped else "the stack is stopped; other commands still use the embedded servers")
 
 
