@@ -66,34 +66,40 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True)
 
     database_url: Annotated[str | None, _url_of("postgresql")] = Field(
-        None, description="postgresql://… of PostgreSQL 18 or newer"
+        None, description="postgresql://… of PostgreSQL 18 or newer; unset: an embedded server"
     )
     redis_url: Annotated[str | None, _url_of("redis", "rediss")] = Field(
-        None, description="redis://… of the message broker"
+        None, description="redis://… or rediss://… of the message broker; unset: an embedded server"
     )
     redis_server: Path | None = Field(
         None,
         description="program to run as the embedded Redis, such as /usr/bin/redis-server; unset: the wheel's Valkey",
     )
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
-        default_factory=default_data_dir, description="embedded servers and local blobs"
+        default_factory=default_data_dir, description="folder of embedded servers, local blobs, logs and settings.env"
     )
     blob_url: Annotated[str | None, _url_of("file", "s3", "gs", "az")] = Field(
-        None, description="where blobs live, file:///… or s3://…; unset: in data_dir"
+        None, description="where blobs live: file:///…, s3://…, gs://… or az://…; unset: in the data folder"
     )
     submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
 
-    chunk_size: Annotated[int, Field(ge=1, le=4096)] = CHUNK_SIZE
-    dispatch_window: PositiveInt = Field(16, description="chunks published ahead, per live worker")
+    chunk_size: Annotated[int, Field(ge=1, le=4096)] = Field(
+        CHUNK_SIZE, description="references in one chunk, at most 4096"
+    )
+    dispatch_window: PositiveInt = Field(
+        16, description="chunks in Redis that nobody has claimed yet, per live worker and priority"
+    )
     dispatch_interval_s: PositiveFloat = Field(1.0, description="longest pause between two dispatcher rounds")
     republish_after_s: PositiveFloat = Field(5.0, description="age at which an unclaimed message may count as lost")
-    lease_s: PositiveFloat = Field(60.0, description="how long a silent worker keeps its chunks")
+    lease_s: PositiveFloat = Field(60.0, description="how long a worker that says nothing keeps its chunks")
     chunk_timeout_s: PositiveFloat = Field(600.0, description="a chunk that takes longer ends its worker")
     shutdown_grace_s: PositiveFloat = Field(20.0, description="how long running chunks may finish after SIGTERM")
     max_tries: PositiveInt = Field(6, description="scans after which an image that cannot be reached is given up")
     retry_first_s: PositiveFloat = Field(5.0, description="pause before the second try; it doubles with each")
     retry_longest_s: PositiveFloat = Field(300.0, description="longest pause between two tries")
-    max_losses: Annotated[int, Field(ge=2)] = Field(3, description="losses after which a lone image is given up")
+    max_losses: Annotated[int, Field(ge=2)] = Field(
+        3, description="losses after which a lone image ends as worker_crash"
+    )
 
     max_image_bytes: PositiveInt = Field(64 * 2**20, description="larger files are not read")
     max_image_pixels: PositiveInt = Field(50_000_000, description="larger pictures are not decoded")
@@ -104,18 +110,24 @@ class Settings(BaseSettings):
     kept_images_bytes: PositiveInt = Field(
         128 * 2**20, description="bytes of images kept until they are judged, so that messages are read from these"
     )
-    max_archive_members: PositiveInt = Field(200_000, description="files of one archive")
-    max_archive_bytes: PositiveInt = Field(16 * 2**30, description="unpacked bytes of one archive")
-    max_message_bytes: PositiveInt = Field(4096, description="stored bytes of an extracted message")
+    max_archive_members: PositiveInt = Field(200_000, description="entries that one archive may have")
+    max_archive_bytes: PositiveInt = Field(16 * 2**30, description="bytes that one archive may unpack to")
+    max_message_bytes: PositiveInt = Field(4096, description="bytes of an extracted message that are read and stored")
 
     cores: PositiveInt = Field(default_factory=usable_cores, description="cores that one worker process may keep busy")
-    decode_threads: PositiveInt = Field(default_factory=lambda values: values["cores"])
-    torch_threads: PositiveInt = Field(default_factory=lambda values: max(1, values["cores"] // 2))
+    decode_threads: PositiveInt = Field(
+        default_factory=lambda values: values["cores"], description="chunks of one worker process that decode at once"
+    )
+    torch_threads: PositiveInt = Field(
+        default_factory=lambda values: max(1, values["cores"] // 2), description="threads that V4 computes with"
+    )
     fetch_threads: PositiveInt = Field(16, description="references that are not files, fetched at once")
-    fetch_timeout_s: PositiveFloat = Field(30.0, description="for one image, with its redirects")
-    fetch_schemes: tuple[Literal["http", "https"], ...] = Field(("https",), description="of URLs, as JSON")
+    fetch_timeout_s: PositiveFloat = Field(30.0, description="longest time to fetch one image, with its redirects")
+    fetch_schemes: tuple[Literal["http", "https"], ...] = Field(
+        ("https",), description="schemes of the URLs that workers fetch, as JSON"
+    )
     fetch_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="networks that are asked though they are not public, as JSON"
+        (), description="networks that are reached though they are not public, as JSON"
     )
     chunks_in_flight: PositiveInt = Field(
         default_factory=lambda values: max(4, values["decode_threads"] + 2),
@@ -125,26 +137,30 @@ class Settings(BaseSettings):
     batch_size: PositiveInt = Field(128, description="images in one pass through V4")
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing_secret)] = Field(
-        None, description="whsec_… and 24 to 64 bytes in Base64: signs webhooks"
+        None, description="whsec_… and 24 to 64 bytes in Base64: signs webhooks; unset: none are taken"
     )
     webhook_attempts: PositiveInt = Field(12, description="tries at a webhook before it is given up: about two hours")
 
-    model_dir: Path | None = Field(None, description="model folder; unset: the one that ships with the code")
+    model_dir: Path | None = Field(
+        None, description="model folder that a worker keeps to, whatever is in use; unset: the model in use"
+    )
 
-    api_host: str = "127.0.0.1"
-    api_port: Port = 8080
+    api_host: str = Field("127.0.0.1", description="address that the API listens on")
+    api_port: Port = Field(8080, description="port of the API")
     api_roots: tuple[Path, ...] = Field((), description="folders that file:// references of the API may name, as JSON")
-    blocks_root: Path | None = Field(None, description="folder of Stargate's blocks: HEIGHT_…/images/")
-    max_upload_bytes: PositiveInt = Field(2 * 2**30, description="one request of the API")
-    max_waiting_images: PositiveInt = Field(50_000_000, description="images without a verdict, of all jobs together")
-    max_waiting_images_per_key: PositiveInt = Field(10_000_000, description="the same, of one API key")
-    rate_limit_per_minute: PositiveInt = Field(12_000, description="requests of one API key")
+    blocks_root: Path | None = Field(None, description="folder of Stargate's blocks, HEIGHT_…/images/; unset: none")
+    max_upload_bytes: PositiveInt = Field(2 * 2**30, description="largest body of a request to the API")
+    max_waiting_images: PositiveInt = Field(
+        50_000_000, description="images without a verdict, of all jobs, from which on the API refuses more"
+    )
+    max_waiting_images_per_key: PositiveInt = Field(10_000_000, description="the same, of the jobs of one API key")
+    rate_limit_per_minute: PositiveInt = Field(12_000, description="requests that one API key may make in a minute")
     interactive_wait_s: PositiveFloat = Field(25.0, description="how long the API waits for the verdict on one image")
 
-    flower_port: Port = 5555
-    exporter_port: Port = 9808
-    exporter_host: str = "127.0.0.1"
-    target_images_per_minute: PositiveInt = 1000
+    flower_port: Port = Field(5555, description="port of Flower, on the loopback interface")
+    exporter_port: Port = Field(9808, description="port of the metrics exporter")
+    exporter_host: str = Field("127.0.0.1", description="address that the metrics exporter listens on")
+    target_images_per_minute: PositiveInt = Field(1000, description="what metrics and figures show beside the rate")
 
     def blobs(self) -> str:
         """Return the URL of the blob store."""
