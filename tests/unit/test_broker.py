@@ -6,6 +6,7 @@ import fakeredis
 import pytest
 import redis
 
+from starlight_vocabulary.words import Priority
 from storage.broker import QUEUES, UNACKNOWLEDGED, count_messages, queue_for
 
 
@@ -14,7 +15,7 @@ def test_an_empty_redis_holds_nothing(broker: "redis.Redis") -> None:
 
 
 def test_each_queue_and_what_workers_have_is_counted_apart(broker: "redis.Redis") -> None:
-    for priority, count in (("interactive", 2), ("bulk", 3)):
+    for priority, count in ((Priority.INTERACTIVE, 2), (Priority.BULK, 3)):
         for _ in range(count):
             broker.lpush(queue_for(priority), str(uuid.uuid4()))
     broker.hset(UNACKNOWLEDGED, "tag", "message")

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine
 
 from producer.dispatching import dispatcher as dispatcher_module
 from producer.dispatching.dispatcher import Dispatcher
+from starlight_vocabulary.words import Priority
 from storage.broker import queue_for
 from storage.settings import Settings
 from tests.kit.outages import OutageLog, record_outages
@@ -32,25 +33,25 @@ class Backlog:
     pending: list[uuid.UUID] = field(default_factory=list)
     dispatched: list[uuid.UUID] = field(default_factory=list)
 
-    def pick(self, _: object, priority: str, window: int) -> list[uuid.UUID]:
-        room = window - len(self.dispatched) if priority == "bulk" else 0
+    def pick(self, _: object, priority: Priority, window: int) -> list[uuid.UUID]:
+        room = window - len(self.dispatched) if priority is Priority.BULK else 0
         picked, self.pending = self.pending[:room], self.pending[room:]
         self.dispatched += picked
         return picked
 
-    def list_unclaimed(self, _: object, older_than_s: float) -> list[tuple[uuid.UUID, str]]:
-        return [(chunk, "bulk") for chunk in self.dispatched] if older_than_s == REPUBLISH_AFTER_S else []
+    def list_unclaimed(self, _: object, older_than_s: float) -> list[tuple[uuid.UUID, Priority]]:
+        return [(chunk, Priority.BULK) for chunk in self.dispatched] if older_than_s == REPUBLISH_AFTER_S else []
 
 
 @pytest.fixture
 def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
     """Two chunks that wait, in place of PostgreSQL."""
     backlog = Backlog([uuid.uuid4(), uuid.uuid4()])
-    monkeypatch.setattr(dispatcher_module, "notifications", lambda *_: itertools.repeat(set()))
+    monkeypatch.setattr(dispatcher_module, "listen", lambda *_: itertools.repeat(set()))
     monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: False)
-    monkeypatch.setattr(dispatcher_module, "live_workers", lambda *_: [])
+    monkeypatch.setattr(dispatcher_module, "list_live_workers", lambda *_: [])
     monkeypatch.setattr(dispatcher_module, "count_in_flight", lambda _: len(backlog.dispatched))
-    monkeypatch.setattr(dispatcher_module, "unclaimed_chunks", backlog.list_unclaimed)
+    monkeypatch.setattr(dispatcher_module, "redate_unclaimed", backlog.list_unclaimed)
     monkeypatch.setattr(dispatcher_module, "pick_chunks", backlog.pick)
     return backlog
 
@@ -71,7 +72,7 @@ class Publisher:
         self.ends_after: int | None = None
         self.published = 0
 
-    def publish(self, chunk_id: uuid.UUID, priority: str) -> None:
+    def publish(self, chunk_id: uuid.UUID, priority: Priority) -> None:
         if self.published == self.breaks_after:
             self._server.connected, self.breaks_after = False, None
         self._broker.lpush(queue_for(priority), str(chunk_id))
@@ -93,7 +94,7 @@ def dispatcher(broker: "redis.Redis", publisher: Publisher, tmp_path: Path) -> D
 
 def list_messages(broker: "redis.Redis") -> list[bytes | str]:
     """Return what is in the queue, oldest first."""
-    return broker.lrange(queue_for("bulk"), 0, -1)[::-1]
+    return broker.lrange(queue_for(Priority.BULK), 0, -1)[::-1]
 
 
 def write_messages(*chunks: uuid.UUID) -> list[bytes]:
@@ -107,7 +108,7 @@ def test_nothing_is_picked_while_the_broker_is_away(
     redis_server.connected = False
 
     with pytest.raises(redis.ConnectionError):
-        dispatcher.round()
+        dispatcher.do_round()
 
     assert (len(backlog.pending), backlog.dispatched) == (2, [])
 
@@ -121,10 +122,10 @@ def test_a_chunk_whose_message_was_not_taken_is_published_in_the_next_round(
 ) -> None:
     publisher.breaks_after = 1
     with pytest.raises(redis.ConnectionError):
-        dispatcher.round()
+        dispatcher.do_round()
 
     redis_server.connected = True
-    dispatcher.round()
+    dispatcher.do_round()
 
     # The first one twice: a claim takes it once.
     first, second = backlog.dispatched
@@ -134,10 +135,10 @@ def test_a_chunk_whose_message_was_not_taken_is_published_in_the_next_round(
 def test_what_is_lost_with_the_broker_s_memory_is_published_again(
     dispatcher: Dispatcher, backlog: Backlog, broker: "redis.Redis"
 ) -> None:
-    dispatcher.round()
+    dispatcher.do_round()
 
     broker.flushall()
-    dispatcher.round()
+    dispatcher.do_round()
 
     assert list_messages(broker) == write_messages(*backlog.dispatched)
 
@@ -146,7 +147,7 @@ def test_messages_that_wait_are_not_published_again(
     dispatcher: Dispatcher, backlog: Backlog, broker: "redis.Redis"
 ) -> None:
     for _ in range(3):
-        dispatcher.round()
+        dispatcher.do_round()
 
     assert list_messages(broker) == write_messages(*backlog.dispatched)
 

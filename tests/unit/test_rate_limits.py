@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 from producer.api import access
 from producer.api.problems import ProblemError
 from producer.api.service import Service
+from starlight_vocabulary.words import Scope
 from storage.blobs import Blobs
 from storage.keys import ApiKey
 from storage.settings import Settings
@@ -47,7 +48,7 @@ def start_api(broker: "redis.Redis", tmp_path: Path) -> Callable[[], Ask]:
             settings,
             SlidingWindowCounterRateLimiter(counters),
         )
-        check = access.key_with("read")
+        check = access.require_key(Scope.READ)
 
         def ask(key: str) -> None:
             check(HTTPAuthorizationCredentials(scheme="Bearer", credentials=key), service)
