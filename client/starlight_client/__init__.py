@@ -1,1 +1,38 @@
-"""A client of the API, for programs."""
+"""A client of the Starlight API: `Starlight`, and `AsyncStarlight` with the same methods for programs on asyncio.
+
+>>> from starlight_client import JobOptions, Outcome, Starlight
+>>> with Starlight("http://127.0.0.1:8080", key) as starlight:
+...     job = starlight.submit(["s3://evidence/1.png", "https://forum.example/2.jpg"], JobOptions(name="june"))
+...     job = starlight.wait(job.id, progress=lambda job: print(job.finished, "of", job.total))
+...     for verdict in starlight.verdicts(job.id, outcome=Outcome.STEGO):
+...         print(verdict.uri, verdict.extracted_message)
+"""
+
+from starlight_client.asynchronous import AsyncStarlight
+from starlight_client.errors import RefusedError, UnreadableAnswerError
+from starlight_client.flows import VerdictSearch
+from starlight_client.synchronous import Starlight
+from starlight_vocabulary.answers import Cancellation, JobReport, LiveWorker, Statistics
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import BitOrder, ErrorCode, JobState, Method, Outcome, Priority
+
+__all__ = [
+    "AsyncStarlight",
+    "BitOrder",
+    "Cancellation",
+    "ErrorCode",
+    "JobOptions",
+    "JobReport",
+    "JobState",
+    "LiveWorker",
+    "Method",
+    "Outcome",
+    "Priority",
+    "RefusedError",
+    "Starlight",
+    "Statistics",
+    "UnreadableAnswerError",
+    "Verdict",
+    "VerdictSearch",
+]

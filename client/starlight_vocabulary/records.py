@@ -57,7 +57,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any annotation
     if kind is datetime:
         return datetime.fromisoformat
     if kind is uuid.UUID:
-        return uuid.UUID
+        return lambda text: uuid.UUID(str(text))
     if isinstance(kind, type) and issubclass(kind, Word):
         return kind.read
     if isinstance(kind, type) and is_dataclass(kind):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, cast
+from typing import IO, TYPE_CHECKING, Annotated
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import typer
@@ -22,8 +22,7 @@ from storage.settings import Settings, settings
 from storage.verdicts import VerdictFilter
 
 if TYPE_CHECKING:
-    from producer.client import Starlight
-    from producer.client.calls import Filters, Options
+    from starlight_client import Starlight, VerdictSearch
 
 Server = Annotated[
     str | None,
@@ -59,25 +58,19 @@ class Remote:
 
     def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Verdict]:
         """Yield what is found."""
-        # The command has checked them.
-        filters = cast(
-            "Filters",
-            {
-                "outcome": wanted.outcome,
-                "method": wanted.method,
-                "since": wanted.since,
-                "until": wanted.until,
-                "sha256": wanted.sha256,
-            },
-        )
-        found = self._client.verdicts(wanted.job_id, **filters) if wanted.job_id else self._client.find(**filters)
+        search: VerdictSearch = {
+            "outcome": wanted.outcome,
+            "method": wanted.method,
+            "since": wanted.since,
+            "until": wanted.until,
+            "sha256": wanted.sha256,
+        }
+        found = self._client.verdicts(wanted.job_id, **search) if wanted.job_id else self._client.find(**search)
         yield from islice(found, limit)
 
     def submit(self, paths: list[str], options: JobOptions, *, null: bool) -> Job:
         """Submit addresses, or the files that paths name; archives are unpacked here."""
         configured = settings()
-        sent = cast("Options", {name: getattr(options, name) for name in ("name", "priority", "threshold", "webhook")})
-        key = options.idempotency_key
         with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
             blobs = Blobs(Path(folder).as_uri())
             sources = Sources(blobs, configured)
@@ -87,10 +80,10 @@ class Remote:
                 raise UsageError("there is no image to scan")
             rest = _of_one_kind(first, references)
             if not _is_local(first):
-                return self._client.submit(rest, idempotency_key=key, **sent)
+                return self._client.submit(rest, options)
             with tempfile.TemporaryFile() as archive:
                 _pack(rest, blobs, configured, archive)
-                return self._client.upload_archive(archive, idempotency_key=key, **sent)
+                return self._client.upload_archive(archive, options)
 
 
 @contextmanager
@@ -99,7 +92,7 @@ def remote(server: str, key: str | None) -> Iterator[Remote]:
     # Here, not above: commands that ask no API start faster without it.
     import httpx
 
-    from producer.client import RefusedError, Starlight
+    from starlight_client import RefusedError, Starlight, UnreadableAnswerError
 
     if not key:
         raise UsageError("--server needs --key, or STARLIGHT_KEY in the environment: `starlight keys create` there")
@@ -110,7 +103,7 @@ def remote(server: str, key: str | None) -> Iterator[Remote]:
         raise OutputClosedError from error
     except RefusedError as error:
         raise UsageError(f"{server} refuses: {error}") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnreadableAnswerError) as error:
         raise UsageError(f"{server} cannot be asked: {error}") from error
 
 

@@ -77,6 +77,7 @@ def test_addresses_are_submitted_and_cancelled(elsewhere: Command) -> None:
         (["jobs", "--key", "wrong"], "refuses: 401"),
         (["job", "00000000-0000-7000-8000-000000000000"], "refuses: 404"),
         (["jobs", "--server", "nonsense"], "cannot be asked"),
+        (["jobs", "--key", "starlight_ü"], "must be printable ASCII"),
         (["submit", "missing.png"], "there is no file or folder"),
         (["submit", "https://starlight.invalid/1.png", __file__], "name one kind"),
     ],

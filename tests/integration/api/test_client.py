@@ -11,11 +11,24 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from producer.client import AsyncStarlight, Job, RefusedError, Starlight, Verdict, calls
-from starlight_vocabulary.words import Outcome
+from starlight_client import (
+    AsyncStarlight,
+    JobOptions,
+    JobReport,
+    Outcome,
+    Priority,
+    RefusedError,
+    Starlight,
+    UnreadableAnswerError,
+    Verdict,
+    exchanges,
+    flows,
+)
 from storage.keys import create_key
+from storage.verdicts import VerdictFilter, find_verdicts
+from storage.workers import list_live_workers, report_worker
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import finish_waiting_chunks
+from tests.kit.rows import finish_waiting_chunks, register_v4
 
 REFERENCES = [f"https://example.com/{number}.png" for number in range(5)]
 
@@ -73,7 +86,7 @@ class AsyncLossy(httpx.AsyncHTTPTransport):
 
 @pytest.fixture(params=[Lossy, AsyncLossy])
 def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lossy | AsyncLossy:
-    monkeypatch.setattr(calls, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(exchanges, "FIRST_PAUSE_S", 0.001)
     made: Lossy | AsyncLossy = request.param()
     return made
 
@@ -91,7 +104,7 @@ def starlight(address: str, engine: Engine, transport: Lossy | AsyncLossy) -> It
 
 
 def test_a_job_is_submitted_listed_looked_at_and_cancelled(starlight: Any) -> None:
-    job = starlight.submit(iter(REFERENCES), name="june", priority="interactive", threshold=0.25)
+    job = starlight.submit(iter(REFERENCES), JobOptions(name="june", priority=Priority.INTERACTIVE, threshold=0.25))
 
     assert (job.name, job.priority, job.threshold, job.total) == ("june", "interactive", 0.25, 5)
     assert starlight.job(str(job.id)) == job
@@ -105,7 +118,7 @@ def test_files_and_folders_are_uploaded(starlight: Any, tmp_path: Path) -> None:
     for name in ("one.png", "folder/two.png", "folder/inner/three.png"):
         (tmp_path / name).write_bytes(encode_pattern("PNG"))
 
-    job = starlight.upload([tmp_path / "one.png", str(tmp_path / "folder")], name="files")
+    job = starlight.upload([tmp_path / "one.png", str(tmp_path / "folder")], JobOptions(name="files"))
 
     assert (job.name, job.total) == ("files", 3)
     with pytest.raises(FileNotFoundError):
@@ -120,17 +133,28 @@ def test_an_answer_that_is_lost_stores_no_second_job(starlight: Any, transport: 
 
 
 def test_verdicts_come_page_by_page(starlight: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "PAGE", 2)
+    monkeypatch.setattr(flows, "PAGE", 2)
     job = starlight.submit(REFERENCES)
     finish_waiting_chunks(engine)
 
     verdicts = list(starlight.verdicts(job.id))
 
     assert [verdict.uri for verdict in verdicts] == REFERENCES
-    assert list(starlight.verdicts(job.id, outcome="stego")) == []
-    assert {verdict.ordinal for verdict in starlight.find(outcome="clean", since=job.created_at)} == set(range(5))
+    assert verdicts == list(find_verdicts(engine, VerdictFilter(job_id=job.id)))
+    assert list(starlight.verdicts(job.id, outcome=Outcome.STEGO)) == []
+    assert {verdict.ordinal for verdict in starlight.find(outcome=Outcome.CLEAN, since=job.created_at)} == set(range(5))
     assert len(list(starlight.image(verdicts[0].sha256))) == 5
-    assert starlight.stats().outcomes["clean"] == 5
+
+
+def test_statistics_are_those_of_the_server(starlight: Any, engine: Engine) -> None:
+    report_worker(engine, "cpu0@here", "cpu0", register_v4(engine))
+    starlight.submit(REFERENCES)
+    finish_waiting_chunks(engine)
+
+    statistics = starlight.statistics()
+
+    assert statistics.outcomes == {"clean": 5, "stego": 0, "error": 0}
+    assert statistics.workers == list_live_workers(engine, 60)
 
 
 def test_a_job_is_followed_to_its_end_over_a_lost_connection(starlight: Any, engine: Engine, transport: Lossy) -> None:
@@ -138,18 +162,18 @@ def test_a_job_is_followed_to_its_end_over_a_lost_connection(starlight: Any, eng
     finish_waiting_chunks(engine)
     transport.losses = 1
 
-    told = list(starlight.follow(job.id))
+    found = list(starlight.follow(job.id))
 
-    assert sorted(each.ordinal for each in told if isinstance(each, Verdict)) == [0, 1, 2, 3, 4]
-    assert isinstance(told[-1], Job)
-    assert told[-1].state == "done"
+    assert sorted(each.ordinal for each in found if isinstance(each, Verdict)) == [0, 1, 2, 3, 4]
+    assert isinstance(found[-1], JobReport)
+    assert found[-1].state == "done"
 
 
 def test_waiting_tells_of_progress(starlight: Any, engine: Engine) -> None:
     job = starlight.submit(REFERENCES)
     seen: list[int] = []
 
-    def progress(job: Job) -> None:
+    def progress(job: JobReport) -> None:
         seen.append(job.finished)
         if job.finished == 0:
             finish_waiting_chunks(engine, Outcome.ERROR)
@@ -169,24 +193,22 @@ def test_what_is_refused_says_why(starlight: Any) -> None:
 
 
 def test_a_server_that_cannot_be_reached_is_tried_and_given_up(starlight: Any, transport: Lossy) -> None:
-    transport.losses = calls.TRIES
+    transport.losses = exchanges.TRIES
 
     with pytest.raises(httpx.ReadError):
-        starlight.stats()
+        starlight.statistics()
     assert transport.losses == 0
-    assert starlight.stats().outcomes["clean"] == 0
+    assert starlight.statistics().outcomes["clean"] == 0
 
 
-@pytest.mark.parametrize(("status", "told", "tried", "least", "most"), [
-    (429, "7", 1, 7, 7), (503, "900", 1, 30, 30), (503, None, 1, 0.25, 0.5), (503, None, 4, 2, 4),
-    (429, "soon", 2, 0.5, 1),
-])  # fmt: skip
-def test_what_passes_is_waited_for(status: int, told: str | None, tried: int, least: float, most: float) -> None:
-    answer = httpx.Response(status, headers={"Retry-After": told} if told else {})
+def test_an_answer_of_something_else_says_what_it_is_not(starlight: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "_path_of", lambda _: "/openapi.json")
 
-    pause_s = calls.pause_after(answer, tried)
+    with pytest.raises(UnreadableAnswerError, match=r"/openapi.json answered is no JobReport \(KeyError: 'id'\)"):
+        starlight.job(uuid.UUID(int=1))
 
-    assert pause_s is not None
-    assert least <= pause_s <= most
-    assert calls.pause_after(answer, calls.TRIES) is None
-    assert calls.pause_after(httpx.Response(422), 1) is None
+
+@pytest.mark.parametrize("client", [Starlight, AsyncStarlight])
+def test_a_key_that_no_header_holds_is_refused_at_once(client: type[Starlight] | type[AsyncStarlight]) -> None:
+    with pytest.raises(httpx.LocalProtocolError, match="the key is sent in a header"):
+        client("http://127.0.0.1:1", "starlight_ü")

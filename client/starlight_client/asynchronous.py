@@ -1,0 +1,152 @@
+"""The client for programs on asyncio."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import IO, Self, TypeVar, Unpack
+
+import httpx
+from httpx_sse import ServerSentEvent, aconnect_sse
+
+from starlight_client import flows
+from starlight_client.exchanges import (
+    LOST,
+    Exchange,
+    Flow,
+    OpenEvents,
+    Pause,
+    ReadEvent,
+    Request,
+    Result,
+    connection_options,
+    find_answer,
+    resume,
+)
+from starlight_client.flows import DEFAULTS, JobId, VerdictSearch
+from starlight_client.packing import LocalPath, pack_files
+from starlight_vocabulary.answers import Cancellation, JobReport, Statistics
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.verdict import Verdict
+
+T = TypeVar("T")
+PIECE_BYTES = 2**18
+
+
+class AsyncStarlight:
+    """What `Starlight` is, with coroutines and asynchronous iterators."""
+
+    def __init__(self, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._http = httpx.AsyncClient(**connection_options(url, key), transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def submit(self, references: Iterable[str], options: JobOptions = DEFAULTS) -> JobReport:
+        """Submit a job of `https://`, `s3://` and `file://` references."""
+        return await self._ask(flows.submit_references(references, options))
+
+    async def upload(self, paths: Iterable[LocalPath], options: JobOptions = DEFAULTS) -> JobReport:
+        """Submit a job of local files, and of all that is below folders; raises OSError where one cannot be read."""
+        with await asyncio.to_thread(pack_files, paths) as archive:
+            return await self.upload_archive(archive, options)
+
+    async def upload_archive(self, archive: IO[bytes], options: JobOptions = DEFAULTS) -> JobReport:
+        """Submit a job of the files in a `.tar` archive, an open file that can be read more than once."""
+        return await self._ask(flows.submit_archive(archive, options))
+
+    async def job(self, job_id: JobId) -> JobReport:
+        """Return a job with its progress."""
+        return await self._ask(flows.get_job(job_id))
+
+    def jobs(self) -> AsyncIterator[JobReport]:
+        """Yield jobs, newest first."""
+        return self._run(flows.list_jobs())
+
+    async def cancel(self, job_id: JobId) -> Cancellation:
+        """Cancel a job; return it, and how many images had no verdict yet and got the error `cancelled`."""
+        return await self._ask(flows.cancel_job(job_id))
+
+    def verdicts(self, job_id: JobId, **search: Unpack[VerdictSearch]) -> AsyncIterator[Verdict]:
+        """Yield the verdicts of a job that there are so far, in the order of submission."""
+        return self._run(flows.list_verdicts(job_id, search))
+
+    def find(self, **search: Unpack[VerdictSearch]) -> AsyncIterator[Verdict]:
+        """Yield verdicts of all jobs, newest first."""
+        return self._run(flows.find_verdicts(search))
+
+    def image(self, sha256: str) -> AsyncIterator[Verdict]:
+        """Yield every verdict on a file with these bytes, newest first."""
+        return self._run(flows.find_verdicts_on(sha256))
+
+    async def statistics(self) -> Statistics:
+        """Return throughput, what waits, outcomes and workers."""
+        return await self._ask(flows.take_statistics())
+
+    def follow(self, job_id: JobId) -> AsyncIterator[JobReport | Verdict]:
+        """Yield verdicts as they land, each once, and the job whenever it changed, until it has ended."""
+        return self._run(flows.follow_job(job_id))
+
+    async def wait(self, job_id: JobId, *, progress: Callable[[JobReport], object] | None = None) -> JobReport:
+        """Return the job once it has ended; `progress` is called with it whenever it changed."""
+        async for job in self._run(flows.watch_job(job_id)):
+            if progress is not None:
+                progress(job)
+        return job
+
+    async def _ask(self, exchange: Exchange[T]) -> T:
+        (answer,) = [answer async for answer in self._run(find_answer(exchange))]
+        return answer
+
+    async def _run(self, flow: Flow[T]) -> AsyncIterator[T]:
+        """Yield what the flow finds, and do its steps in between."""
+        result: Result = None
+        events: AsyncIterator[ServerSentEvent]
+        async with AsyncExitStack() as stream:
+            while (step := resume(flow, result)) is not None:
+                result = None
+                try:
+                    match step:
+                        case Pause():
+                            await asyncio.sleep(step.seconds)
+                        case Request():
+                            result = await self._send(step)
+                        case OpenEvents():
+                            await stream.aclose()
+                            source = await stream.enter_async_context(
+                                aconnect_sse(self._http, "GET", step.url, headers=step.headers)
+                            )
+                            result, events = source.response, source.aiter_sse()
+                            if not result.is_success:
+                                await result.aread()
+                        case ReadEvent():
+                            result = await anext(events, None)
+                        case found:
+                            yield found
+                except LOST as error:
+                    result = error
+
+    async def _send(self, request: Request) -> httpx.Response:
+        content = request.content
+        return await self._http.request(
+            request.method,
+            request.url,
+            params=request.params,
+            headers=request.headers,
+            content=content if content is None or isinstance(content, bytes) else _read_pieces(content),
+        )
+
+
+async def _read_pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    await asyncio.to_thread(file.seek, 0)
+    while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+        yield piece

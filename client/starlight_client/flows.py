@@ -1,0 +1,167 @@
+"""What the API can be asked for, and how its answers are read, without any input or output."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any, Final, TypedDict, TypeVar
+from urllib.parse import quote
+
+import httpx
+from httpx_sse import ServerSentEvent
+
+from starlight_client.errors import UnreadableAnswerError
+from starlight_client.exchanges import Backoff, Exchange, Flow, OpenEvents, Pause, ReadEvent, Request, send, to_header
+from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Statistics, VerdictPage
+from starlight_vocabulary.formats import ArchiveFormat, ExportFormat
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.records import from_json
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import ErrorCode, Method, Outcome
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+JobId = uuid.UUID | str
+T = TypeVar("T")
+Page = TypeVar("Page", JobPage, VerdictPage)
+Record = TypeVar("Record", bound="DataclassInstance")
+
+DEFAULTS: Final = JobOptions()
+# The most that the API puts on a page.
+PAGE = 1000
+# Between two looks at a job: short at first, for jobs that end at once.
+FIRST_LOOK_S: Final = 0.05
+LONGEST_LOOK_S: Final = 2.0
+
+
+class VerdictSearch(TypedDict, total=False):
+    """Which verdicts to find; times without a zone are in UTC, `until` is exclusive, `sha256` in hex."""
+
+    outcome: Outcome | None
+    method: Method | None
+    since: datetime | None
+    until: datetime | None
+    sha256: str | None
+    error_code: Sequence[ErrorCode] | None
+
+
+def submit_references(references: Iterable[str], options: JobOptions) -> Exchange[JobReport]:
+    """Submit a job of references."""
+    lines = "".join(json.dumps(reference) + "\n" for reference in references)
+    return _submit(lines.encode("ascii"), ExportFormat.NDJSON.media_type, options)
+
+
+def submit_archive(archive: IO[bytes], options: JobOptions) -> Exchange[JobReport]:
+    """Submit a job of the files in a `.tar` archive."""
+    return _submit(archive, ArchiveFormat.TAR.media_type, options)
+
+
+def _submit(content: bytes | IO[bytes], media_type: str, options: JobOptions) -> Exchange[JobReport]:
+    params = asdict(options)
+    # With a key, a request whose answer was lost may be sent again.
+    key = to_header("idempotency key", params.pop("idempotency_key") or str(uuid.uuid4()))
+    headers = {"Content-Type": media_type, "Idempotency-Key": key}
+    return _ask(JobReport, Request("POST", "/v1/jobs", _to_params(params), headers, content))
+
+
+def get_job(job_id: JobId) -> Exchange[JobReport]:
+    """Ask for a job."""
+    return _ask(JobReport, Request("GET", _path_of(job_id)))
+
+
+def cancel_job(job_id: JobId) -> Exchange[Cancellation]:
+    """Cancel a job."""
+    return _ask(Cancellation, Request("DELETE", _path_of(job_id)))
+
+
+def take_statistics() -> Exchange[Statistics]:
+    """Ask for figures about the whole installation."""
+    return _ask(Statistics, Request("GET", "/v1/stats"))
+
+
+def list_jobs() -> Flow[JobReport]:
+    """Find all jobs."""
+    return _turn_pages("/v1/jobs", {}, JobPage, lambda page: page.jobs)
+
+
+def list_verdicts(job_id: JobId, search: VerdictSearch) -> Flow[Verdict]:
+    """Find verdicts of a job."""
+    return _turn_pages(f"{_path_of(job_id)}/verdicts", search, VerdictPage, lambda page: page.verdicts)
+
+
+def find_verdicts(search: VerdictSearch) -> Flow[Verdict]:
+    """Find verdicts of any job."""
+    return _turn_pages("/v1/verdicts", search, VerdictPage, lambda page: page.verdicts)
+
+
+def find_verdicts_on(sha256: str) -> Flow[Verdict]:
+    """Find verdicts on a file."""
+    return _turn_pages(f"/v1/images/{quote(sha256, safe='')}", {}, VerdictPage, lambda page: page.verdicts)
+
+
+def follow_job(job_id: JobId) -> Flow[JobReport | Verdict]:
+    """Find verdicts as they land and the job whenever it changed, going on behind the last event after a break."""
+    backoff, last_event_id = Backoff(), ""
+    url = f"{_path_of(job_id)}/events"
+    while True:
+        yield from send(OpenEvents(url, last_event_id), backoff)
+        while isinstance(event := (yield ReadEvent()), ServerSentEvent):
+            backoff.reset()
+            last_event_id = event.id or last_event_id
+            if event.event == "verdict":
+                yield _read(Verdict, event.data, url)
+            elif event.event in ("progress", "done"):
+                yield _read(JobReport, event.data, url)
+            if event.event == "done":
+                return
+        yield backoff.pause_after(event or httpx.RemoteProtocolError(f"{url} ended before the job"))
+
+
+def watch_job(job_id: JobId) -> Flow[JobReport]:
+    """Find the job whenever it changed, until it has ended."""
+    known, pause_s = None, FIRST_LOOK_S
+    while True:
+        job = yield from get_job(job_id)
+        # Not the whole of it: how long it may take changes with the clock.
+        if (stands := (job.state, job.finished)) != known:
+            yield job
+        if job.ended:
+            return
+        yield Pause(pause_s)
+        known, pause_s = stands, min(1.5 * pause_s, LONGEST_LOOK_S)
+
+
+def _ask(record: type[Record], request: Request) -> Exchange[Record]:
+    response = yield from send(request, Backoff())
+    return _read(record, response.content, request.url)
+
+
+def _turn_pages(url: str, search: Mapping[str, Any], kind: type[Page], items_of: Callable[[Page], list[T]]) -> Flow[T]:
+    request = Request("GET", url, {"limit": PAGE, **_to_params(search)})
+    while True:
+        page = yield from _ask(kind, request)
+        yield from items_of(page)
+        if page.next is None:
+            return
+        request = Request("GET", page.next)
+
+
+def _read(record: type[Record], data: bytes | str, url: str) -> Record:
+    try:
+        return from_json(record, json.loads(data))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableAnswerError(
+            f"what {url} answered is no {record.__name__} ({type(error).__name__}: {error}): "
+            "is this the address of a Starlight API, of a release that this client knows?"
+        ) from error
+
+
+def _path_of(job_id: JobId) -> str:
+    return f"/v1/jobs/{uuid.UUID(str(job_id))}"
+
+
+def _to_params(values: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in values.items() if value is not None}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}

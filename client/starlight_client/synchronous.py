@@ -1,0 +1,147 @@
+"""The client for programs without an event loop."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import IO, Self, TypeVar, Unpack
+
+import httpx
+from httpx_sse import ServerSentEvent, connect_sse
+
+from starlight_client import flows
+from starlight_client.exchanges import (
+    LOST,
+    Exchange,
+    Flow,
+    OpenEvents,
+    Pause,
+    ReadEvent,
+    Request,
+    Result,
+    connection_options,
+    find_answer,
+    resume,
+)
+from starlight_client.flows import DEFAULTS, JobId, VerdictSearch
+from starlight_client.packing import LocalPath, pack_files
+from starlight_vocabulary.answers import Cancellation, JobReport, Statistics
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.verdict import Verdict
+
+T = TypeVar("T")
+
+
+class Starlight:
+    """The API at an address, with a key of `starlight keys create`; closes its connections with the block.
+
+    What may pass is tried again, with growing pauses: lost connections, and the answers 408, 429, 502 and 503. A
+    submission is stored once all the same. Methods raise RefusedError for what the API refuses, UnreadableAnswerError
+    where something else answers, and httpx.TransportError where nothing does.
+    """
+
+    def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        self._http = httpx.Client(**connection_options(url, key), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def submit(self, references: Iterable[str], options: JobOptions = DEFAULTS) -> JobReport:
+        """Submit a job of `https://`, `s3://` and `file://` references."""
+        return self._ask(flows.submit_references(references, options))
+
+    def upload(self, paths: Iterable[LocalPath], options: JobOptions = DEFAULTS) -> JobReport:
+        """Submit a job of local files, and of all that is below folders; raises OSError where one cannot be read."""
+        with pack_files(paths) as archive:
+            return self.upload_archive(archive, options)
+
+    def upload_archive(self, archive: IO[bytes], options: JobOptions = DEFAULTS) -> JobReport:
+        """Submit a job of the files in a `.tar` archive, an open file that can be read more than once."""
+        return self._ask(flows.submit_archive(archive, options))
+
+    def job(self, job_id: JobId) -> JobReport:
+        """Return a job with its progress."""
+        return self._ask(flows.get_job(job_id))
+
+    def jobs(self) -> Iterator[JobReport]:
+        """Yield jobs, newest first."""
+        return self._run(flows.list_jobs())
+
+    def cancel(self, job_id: JobId) -> Cancellation:
+        """Cancel a job; return it, and how many images had no verdict yet and got the error `cancelled`."""
+        return self._ask(flows.cancel_job(job_id))
+
+    def verdicts(self, job_id: JobId, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
+        """Yield the verdicts of a job that there are so far, in the order of submission."""
+        return self._run(flows.list_verdicts(job_id, search))
+
+    def find(self, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
+        """Yield verdicts of all jobs, newest first."""
+        return self._run(flows.find_verdicts(search))
+
+    def image(self, sha256: str) -> Iterator[Verdict]:
+        """Yield every verdict on a file with these bytes, newest first."""
+        return self._run(flows.find_verdicts_on(sha256))
+
+    def statistics(self) -> Statistics:
+        """Return throughput, what waits, outcomes and workers."""
+        return self._ask(flows.take_statistics())
+
+    def follow(self, job_id: JobId) -> Iterator[JobReport | Verdict]:
+        """Yield verdicts as they land, each once, and the job whenever it changed, until it has ended."""
+        return self._run(flows.follow_job(job_id))
+
+    def wait(self, job_id: JobId, *, progress: Callable[[JobReport], object] | None = None) -> JobReport:
+        """Return the job once it has ended; `progress` is called with it whenever it changed."""
+        for job in self._run(flows.watch_job(job_id)):
+            if progress is not None:
+                progress(job)
+        return job
+
+    def _ask(self, exchange: Exchange[T]) -> T:
+        (answer,) = self._run(find_answer(exchange))
+        return answer
+
+    def _run(self, flow: Flow[T]) -> Iterator[T]:
+        """Yield what the flow finds, and do its steps in between."""
+        result: Result = None
+        events: Iterator[ServerSentEvent]
+        with ExitStack() as stream:
+            while (step := resume(flow, result)) is not None:
+                result = None
+                try:
+                    match step:
+                        case Pause():
+                            time.sleep(step.seconds)
+                        case Request():
+                            result = self._send(step)
+                        case OpenEvents():
+                            stream.close()
+                            source = stream.enter_context(
+                                connect_sse(self._http, "GET", step.url, headers=step.headers)
+                            )
+                            result, events = source.response, source.iter_sse()
+                            if not result.is_success:
+                                result.read()
+                        case ReadEvent():
+                            result = next(events, None)
+                        case found:
+                            yield found
+                except LOST as error:
+                    result = error
+
+    def _send(self, request: Request) -> httpx.Response:
+        if request.content is not None and not isinstance(request.content, bytes):
+            request.content.seek(0)
+        return self._http.request(
+            request.method, request.url, params=request.params, headers=request.headers, content=request.content
+        )
