@@ -1,0 +1,43 @@
+"""Reads what was found straight from PostgreSQL, for programs that join it with tables of their own.
+
+    pip install 'psycopg[binary]'
+    export STARLIGHT_DATABASE_URL=postgresql://user:password@host/database
+    python examples/read_verdicts.py 2026-06-01
+
+Prints a line for each image in which something is hidden, scanned from that time on (UTC where it has no zone), oldest
+first: when, the job, the reference, the method, the probability, and the hidden message in quotes. storage/schema.py
+describes the tables.
+"""
+
+import os
+import sys
+
+import psycopg
+
+FOUND = """
+    SELECT verdicts.scanned_at, coalesce(jobs.name, jobs.id::text), verdicts.uri, verdicts.method,
+        verdicts.stego_probability, verdicts.extracted_message
+    FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id
+    WHERE verdicts.outcome = 'stego' AND verdicts.scanned_at >= %s::timestamptz
+    ORDER BY verdicts.scanned_at, verdicts.job_id, verdicts.ordinal
+"""
+
+
+def main(since: str, database_url: str) -> None:
+    """Print what was found since then."""
+    with psycopg.connect(database_url, options="-c timezone=UTC") as connection:
+        connection.read_only = True
+        # With a name, the cursor stays on the server and sends rows as they are read: they may be millions.
+        with connection.cursor("found") as rows:
+            for scanned_at, job, uri, method, probability, message in rows.execute(FOUND, [since]):
+                # Quoted, for it is whatever a stranger hid.
+                print(scanned_at.isoformat(), job, uri, method, f"{probability:.3f}", repr(message), sep="\t")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], os.environ["STARLIGHT_DATABASE_URL"])
+    except LookupError:
+        sys.exit("usage: STARLIGHT_DATABASE_URL=postgresql://… read_verdicts.py 2026-06-01")
+    except psycopg.Error as error:
+        sys.exit(f"PostgreSQL: {str(error).splitlines()[0]}")
