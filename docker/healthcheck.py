@@ -26,10 +26,10 @@ def dispatcher() -> bool:
 
 def worker() -> bool:
     """Whether this container's worker reported lately, and since the container's last (re)start."""
-    from storage.settings import settings
+    from storage.settings import read_settings
 
     # Two leases of silence, as in `storage.workers`.
-    age_s = min(2 * settings().lease_s, container_age_s())
+    age_s = min(2 * read_settings().lease_s, container_age_s())
     return holds(
         """
         SELECT EXISTS (

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from monitoring.exporter import StarlightCollector
 from storage.database import connect, wait_out_outages
 from storage.schema_version import SchemaError, check_schema
-from storage.settings import settings
+from storage.settings import read_settings
 
 
 def end(_signal: int, _frame: FrameType | None) -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     """Serve `/metrics`."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     signal.signal(signal.SIGTERM, end)
-    configured = settings()
+    configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight exporter`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight exporter`"
     registry = CollectorRegistry()

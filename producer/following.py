@@ -34,7 +34,7 @@ class Follower:
         self._next = 0
         self._count = 0
 
-    def updates(self) -> Iterator[Update]:
+    def follow(self) -> Iterator[Update]:
         """Yield updates, some of them without verdicts, until every reference has its verdict.
 
         Notifications only wake it: what was stored is looked up, whether or not one was heard.

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from storage.settings import usable_cores
+from storage.settings import count_usable_cores
 from worker.devices import Device
 
 STOP_GRACE_S = 30.0
@@ -39,40 +39,40 @@ class Program:
     defaults: Mapping[str, str] = field(default_factory=dict)
 
 
-def dispatcher() -> Program:
+def make_dispatcher() -> Program:
     """Return the dispatcher."""
     return Program("dispatcher", ("-m", "producer.cli", "dispatcher"))
 
 
-def worker(device: Device) -> Program:
+def make_worker(device: Device) -> Program:
     """Return the worker of a device."""
     return Program(f"worker {device}", ("-m", "worker", str(device)))
 
 
-def workers(devices: Sequence[Device]) -> list[Program]:
+def make_workers(devices: Sequence[Device]) -> list[Program]:
     """Return the workers of all devices of this machine; those on the processor share its cores."""
-    return [replace(worker(device), defaults=share_of(device, devices)) for device in devices]
+    return [replace(make_worker(device), defaults=share_cores(device, devices)) for device in devices]
 
 
-def share_of(device: Device, devices: Sequence[Device]) -> dict[str, str]:
+def share_cores(device: Device, devices: Sequence[Device]) -> dict[str, str]:
     """Return the variable for this worker's share of the cores; those on GPUs may use all."""
     if device.kind == "gpu":
         return {}
     on_processor = sum(each.kind == "cpu" for each in devices)
-    return {"STARLIGHT_CORES": str(max(1, usable_cores() // max(1, on_processor)))}
+    return {"STARLIGHT_CORES": str(max(1, count_usable_cores() // max(1, on_processor)))}
 
 
-def api() -> Program:
+def make_api() -> Program:
     """Return the HTTP API."""
     return Program("api", ("-m", "producer.api"))
 
 
-def exporter() -> Program:
+def make_exporter() -> Program:
     """Return the metrics exporter."""
     return Program("exporter", ("-m", "monitoring"))
 
 
-def flower(port: int) -> Program:
+def make_flower(port: int) -> Program:
     """Return Flower, listening on the loopback interface."""
     configuration = Path(__file__).parent.parent / "monitoring" / "flowerconfig.py"
     options = (f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}")
@@ -148,22 +148,26 @@ class Stack:
 
         Interrupted meanwhile, ask them to end at once; interrupted again, kill them all.
         """
-        self._signal(signal.SIGTERM)
-        deadline, hurried = time.monotonic() + STOP_GRACE_S, False
-        for entry in self._running:
-            while entry.process.poll() is None:
-                try:
-                    entry.process.wait(max(0.0, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    log.warning("%s did not end in time and is killed", entry.program.name)
-                    entry.process.kill()
-                    entry.process.wait()
-                except KeyboardInterrupt:
-                    # Workers give their chunks back at this signal; whoever insists again kills them.
-                    deadline = 0.0 if hurried else time.monotonic() + HURRY_S
-                    hurried = True
-                    self._signal(signal.SIGINT)
+        # Workers give their chunks back at the second signal; whoever insists again has all killed.
+        for number, grace_s in ((signal.SIGTERM, STOP_GRACE_S), (signal.SIGINT, HURRY_S), (signal.SIGINT, 0.0)):
+            try:
+                self._signal(number)
+                self._wait(grace_s)
+                break
+            except KeyboardInterrupt:
+                continue
         self._running = []
+
+    def _wait(self, grace_s: float) -> None:
+        """Wait for the end of every process, and kill those that live on after so many seconds."""
+        deadline = time.monotonic() + grace_s
+        for entry in self._running:
+            try:
+                entry.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("%s did not end in time and is killed", entry.program.name)
+                entry.process.kill()
+                entry.process.wait()
 
     def _signal(self, signal_number: int) -> None:
         for entry in self._running:

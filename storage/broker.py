@@ -8,12 +8,12 @@ from starlight_vocabulary.words import Priority
 UNACKNOWLEDGED = "unacked"
 
 
-def queue_for(priority: Priority) -> str:
+def name_queue(priority: Priority) -> str:
     """Return the name of the queue for chunks of this priority."""
     return f"scan.{priority}"
 
 
-QUEUES = tuple(queue_for(priority) for priority in Priority)
+QUEUES = tuple(name_queue(priority) for priority in Priority)
 
 
 def count_messages(broker: "redis.Redis") -> dict[str, int]:

@@ -128,7 +128,7 @@ LIST_MODELS = text("""
 def list_models(engine: Engine, lease_s: float) -> list[ListedModel]:
     """Return all models, the newest first."""
     with connect_to_read(engine) as connection:
-        used = _newest_use(connection)
+        used = _read_newest_use(connection)
         rows = connection.execute(
             LIST_MODELS,
             {"age": SILENT_LEASES * lease_s},
@@ -192,10 +192,10 @@ def roll_back(engine: Engine, used_by: str) -> str:
         return str(before.label) if before and before.label else "the model that ships with the code"
 
 
-def model_in_use(engine: Engine) -> ModelUse | None:
+def get_model_in_use(engine: Engine) -> ModelUse | None:
     """Return the newest use, or None where no model was ever chosen."""
     with connect_to_read(engine) as connection:
-        return _newest_use(connection)
+        return _read_newest_use(connection)
 
 
 # What is to be used now.
@@ -205,7 +205,7 @@ NEWEST_USE = text("""
 """)
 
 
-def _newest_use(connection: Connection) -> ModelUse | None:
+def _read_newest_use(connection: Connection) -> ModelUse | None:
     row = connection.execute(NEWEST_USE).one_or_none()
     return ModelUse(*row) if row else None
 

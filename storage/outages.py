@@ -12,7 +12,7 @@ LONGEST_PAUSE_S = 15.0
 log = logging.getLogger(__name__)
 
 
-def backoff() -> Iterator[float]:
+def grow_pauses() -> Iterator[float]:
     """Yield the pauses between tries, in seconds: growing, up to a limit, without end."""
     pause = FIRST_PAUSE_S
     while True:
@@ -63,7 +63,7 @@ class Patience:
     def note_failure(self, error: BaseException) -> float:
         """Note that the server failed; return for how many seconds to leave it alone."""
         if self._pauses is None:
-            self._pauses = backoff()
+            self._pauses = grow_pauses()
             self._server.add_waiter(str(error).strip().partition("\n")[0])
         return next(self._pauses)
 

@@ -91,7 +91,7 @@ class PublicBackend(httpcore.NetworkBackend):
         return is_public(address) or any(address in network for network in self._allowed)
 
 
-def public_pool(
+def open_public_pool(
     allowed: Iterable[Network] = (), *, connections: int = 16, resolve: Resolve = resolve
 ) -> httpcore.ConnectionPool:
     """Return a pool of connections to public addresses, for HTTP and HTTPS; no proxy of the environment is asked."""

@@ -26,7 +26,7 @@ class SchemaError(RuntimeError):
 
 def check_schema(engine: Engine) -> None:
     """Raise SchemaError unless this code works on the schema as it is; nothing is changed."""
-    found, needed = read_revision(engine), newest_revision()
+    found, needed = read_revision(engine), find_newest_revision()
     if found == needed:
         return
     if found is None:
@@ -48,7 +48,7 @@ def upgrade_schema(engine: Engine) -> None:
 
     Raises SchemaError where the schema is too new for this code.
     """
-    found, needed = read_revision(engine), newest_revision()
+    found, needed = read_revision(engine), find_newest_revision()
     if found is not None and found >= needed:
         check_schema(engine)
         return
@@ -58,12 +58,12 @@ def upgrade_schema(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
         try:
-            command.upgrade(alembic_config(engine), "head")
+            command.upgrade(build_alembic_config(engine), "head")
         finally:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
 
 
-def alembic_config(engine: Engine) -> "Config":
+def build_alembic_config(engine: Engine) -> "Config":
     """Return Alembic's configuration for this database."""
     from alembic.config import Config
 
@@ -73,7 +73,7 @@ def alembic_config(engine: Engine) -> "Config":
     return config
 
 
-def newest_revision() -> str:
+def find_newest_revision() -> str:
     """Return the revision of this code: files of migrations are named by ascending revisions."""
     return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 

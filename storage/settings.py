@@ -20,7 +20,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "starlight"
 
 
-def usable_cores() -> int:
+def count_usable_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
@@ -114,7 +114,9 @@ class Settings(BaseSettings):
     max_archive_bytes: PositiveInt = Field(16 * 2**30, description="bytes that one archive may unpack to")
     max_message_bytes: PositiveInt = Field(4096, description="bytes of an extracted message that are read and stored")
 
-    cores: PositiveInt = Field(default_factory=usable_cores, description="cores that one worker process may keep busy")
+    cores: PositiveInt = Field(
+        default_factory=count_usable_cores, description="cores that one worker process may keep busy"
+    )
     decode_threads: PositiveInt = Field(
         default_factory=lambda values: values["cores"], description="chunks of one worker process that decode at once"
     )
@@ -167,12 +169,12 @@ class Settings(BaseSettings):
         return self.blob_url or (self.data_dir / "blobs").as_uri()
 
 
-def settings_file() -> Path:
+def find_settings_file() -> Path:
     """Return the file of settings that the environment does not set: `settings.env` in the data folder."""
     return Path(os.environ.get("STARLIGHT_DATA_DIR") or default_data_dir()).absolute() / "settings.env"
 
 
 @cache
-def settings() -> Settings:
+def read_settings() -> Settings:
     """Return this process's settings, read once."""
-    return Settings(_env_file=settings_file())
+    return Settings(_env_file=find_settings_file())

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, make_url
 from storage.database import connect
 from storage.embedded.servers import EmbeddedServers
 from storage.schema_version import upgrade_schema
-from storage.settings import Settings, settings
+from storage.settings import Settings, read_settings
 from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
 
@@ -23,7 +23,7 @@ def no_settings_from_outside() -> None:
     """The tests mean the same on every machine."""
     for name in [name for name in os.environ if name.startswith("STARLIGHT_")]:
         del os.environ[name]
-    settings.cache_clear()
+    read_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import socket
 import sys
 
 from storage.broker import QUEUES
-from storage.settings import settings
+from storage.settings import read_settings
 from worker.app import app
 from worker.devices import Device
 
@@ -22,7 +22,7 @@ def main(device_name: str) -> None:
         [
             "worker",
             "--pool=threads",
-            f"--concurrency={settings().chunks_in_flight}",
+            f"--concurrency={read_settings().chunks_in_flight}",
             f"--hostname={device}@{socket.gethostname()}",
             f"--queues={','.join(QUEUES)}",
             "--task-events",

@@ -4,14 +4,14 @@ from celery import Celery
 from kombu import Queue
 
 from storage.broker import QUEUES
-from storage.settings import settings
+from storage.settings import read_settings
 
 SCAN_CHUNK = "worker.scan_chunk"
 # Leases after which Redis hands a message out again that no worker acknowledged.
 VISIBILITY_LEASES = 2
 
 
-app = Celery("starlight", broker=settings().redis_url)
+app = Celery("starlight", broker=read_settings().redis_url)
 app.conf.update(
     accept_content=["json"],
     broker_connection_retry_on_startup=True,
@@ -20,7 +20,7 @@ app.conf.update(
         # Workers empty the first queue before they look at the second.
         "queue_order_strategy": "priority",
         # Only the second net: the lease in PostgreSQL decides when a chunk runs again.
-        "visibility_timeout": VISIBILITY_LEASES * settings().lease_s,
+        "visibility_timeout": VISIBILITY_LEASES * read_settings().lease_s,
         "health_check_interval": 10,
         "socket_timeout": 30,
         "socket_connect_timeout": 10,

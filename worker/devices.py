@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from itertools import takewhile
 
-from storage.settings import usable_cores
+from storage.settings import count_usable_cores
 
 # Python runs in one thread at a time: a process for each core scans about 1.4 times as fast as threads of one. Each
 # takes some 400 MB, so that many cores share fewer processes.
@@ -47,25 +47,25 @@ class Device:
         if self.kind == "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = ""
             return
-        visible = _named(environment.get("CUDA_VISIBLE_DEVICES", ""))
+        visible = _split_names(environment.get("CUDA_VISIBLE_DEVICES", ""))
         if visible and self.index >= len(visible):
             raise DeviceError(f"there is no {self}: CUDA_VISIBLE_DEVICES names {len(visible)} devices")
         environment["CUDA_VISIBLE_DEVICES"] = visible[self.index] if visible else str(self.index)
 
 
-def visible_devices() -> list[Device]:
+def find_devices() -> list[Device]:
     """Return every visible GPU or, where there is none, `cpu0`, `cpu1`, … for each core, up to `MAX_CPU_WORKERS`."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = _count_gpus() if listed is None else len(_named(listed))
-    return [Device("gpu", index) for index in range(count)] or cpu_devices()
+    count = _count_gpus() if listed is None else len(_split_names(listed))
+    return [Device("gpu", index) for index in range(count)] or list_cpu_devices()
 
 
-def cpu_devices() -> list[Device]:
+def list_cpu_devices() -> list[Device]:
     """Return `cpu0`, `cpu1`, … for each core, up to `MAX_CPU_WORKERS`."""
-    return [Device("cpu", index) for index in range(min(usable_cores(), MAX_CPU_WORKERS))]
+    return [Device("cpu", index) for index in range(min(count_usable_cores(), MAX_CPU_WORKERS))]
 
 
-def _named(listed: str) -> list[str]:
+def _split_names(listed: str) -> list[str]:
     """Return the entries of CUDA_VISIBLE_DEVICES; -1 ends the list, as it does for CUDA."""
     return [entry for entry in takewhile(lambda entry: entry.strip() != "-1", listed.split(",")) if entry]
 

@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from storage.background import BackgroundThread
 from storage.blobs import Blobs
-from storage.models import ModelUse, model_in_use
+from storage.models import ModelUse, get_model_in_use
 from storage.settings import Settings
-from worker.v4.card import DEFAULT_MODEL, ModelError, card_of
+from worker.v4.card import DEFAULT_MODEL, ModelError, check_card
 from worker.v4.detector import Detector
 
 # Far above any V4: a blob of this size is not read on.
@@ -32,13 +32,13 @@ class ModelLoader:
 
     def find_newest_use(self) -> ModelUse | None:
         """Return what is to be used; None where nothing was ever chosen or this worker is pinned."""
-        return None if self._pinned else model_in_use(self._engine)
+        return None if self._pinned else get_model_in_use(self._engine)
 
     def load(self, use: ModelUse | None) -> Detector:
         """Load the model of a use; raises ModelError where it cannot be read or is not what its card says."""
         if use is None or use.card is None:
             return Detector.load(self._pinned or DEFAULT_MODEL, self._device)
-        card = card_of(use.card, f"model {use.model_id}")
+        card = check_card(use.card, f"model {use.model_id}")
         try:
             weights = self._blobs.get(card.sha256, MAX_WEIGHTS_BYTES)
         except OSError as error:

@@ -24,7 +24,7 @@ from worker.leases import Leases
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
 from worker.scanning.pipeline import Pipeline
-from worker.time_limit import time_limit
+from worker.time_limit import limit_time
 from worker.v4.detector import Detector
 
 NOTHING_TO_DO = "nothing to do: claimed elsewhere, ended or replaced"
@@ -146,7 +146,7 @@ class WorkerProcess:
     def _scan(self, claim: Claim) -> str:
         try:
             with (
-                time_limit(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
+                limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
                 self._pipelines.use_newest() as pipeline,
             ):
                 scanned = pipeline.scan(claim.images, claim.threshold)

@@ -9,11 +9,11 @@ import sys
 from dataclasses import asdict, dataclass
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS
-from storage.settings import settings
+from storage.settings import read_settings
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.image_error import ImageError
-from worker.v4.extraction import as_text, describe, payload_bytes
+from worker.v4.extraction import decode_text, describe_payload, read_payload_bytes
 
 CPU_SECONDS = 20
 ADDRESS_SPACE_BYTES = 4 * 2**30
@@ -32,16 +32,16 @@ class ReadMessage:
 
 def read_message(data: bytes, method: str) -> ReadMessage:
     """Read the payload of a method; raises ImageError where the bytes are no image."""
-    configured = settings()
+    configured = read_settings()
     decoder = Decoder(configured.max_image_pixels, Budget(configured.decode_budget_bytes))
     with decoder.decode(data) as image:
         payloads = [
-            payload_bytes(image, data, method, order, configured.max_message_bytes)
+            read_payload_bytes(image, data, method, order, configured.max_message_bytes)
             for order in ORDERS.get(method, BIT_ORDERS[:1])
         ]
-    payload = next((each for each in payloads if as_text(each)), payloads[0])
-    text = as_text(payload) if payload else None
-    return ReadMessage(text or (describe(payload) if payload else ""), len(payload), text is not None)
+    payload = next((each for each in payloads if decode_text(each)), payloads[0])
+    text = decode_text(payload) if payload else None
+    return ReadMessage(text or (describe_payload(payload) if payload else ""), len(payload), text is not None)
 
 
 def main(method: str) -> int:

@@ -12,7 +12,7 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from storage.database import connect, wait_out_outages
 from storage.schema_version import SchemaError, check_schema
-from storage.settings import settings
+from storage.settings import read_settings
 from worker.app import SCAN_CHUNK, app
 from worker.devices import Device
 from worker.model_watch import ModelLoader, ModelWatch
@@ -54,7 +54,7 @@ def start_process(sender: Node, **_: object) -> None:
 
 def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
     """Return the process of the device that is named in the environment, and what keeps its model the one in use."""
-    configured = settings()
+    configured = read_settings()
     if configured.database_url is None:
         raise RuntimeError("STARLIGHT_DATABASE_URL is not set: use `starlight worker`")
     device = Device.parse(os.environ[DEVICE_VARIABLE])
@@ -87,7 +87,7 @@ def limit_shutdown(**_: object) -> None:
 
 def end_in_time(insisted: threading.Event) -> None:
     """End the process after the grace period, or at once when somebody insists."""
-    grace_s = settings().shutdown_grace_s
+    grace_s = read_settings().shutdown_grace_s
     log.warning("running chunks may finish within %.0f s; Ctrl-C gives them back now", grace_s)
     insisted.wait(grace_s)
     give_back_and_end()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def time_limit(seconds: float, overdue: Callable[[], None]) -> Iterator[None]:
+def limit_time(seconds: float, overdue: Callable[[], None]) -> Iterator[None]:
     """Call `overdue`, in a thread of its own, if the block takes longer; the block itself goes on."""
     timer = threading.Timer(seconds, overdue)
     timer.daemon = True

@@ -19,7 +19,7 @@ from PIL import Image
 
 from storage.embedded.servers import make_data_dir, write_whole
 from storage.new_verdict import NewVerdict
-from storage.settings import Settings, settings
+from storage.settings import Settings, read_settings
 from worker.devices import Device
 from worker.scanning.pipeline import Pipeline
 from worker.v4.card import DEFAULT_MODEL
@@ -51,7 +51,7 @@ def draw_pictures(folder: Path) -> list[str]:
     return uris
 
 
-def images_per_minute(detector: Detector, configured: Settings, uris: Sequence[str]) -> float:
+def measure_rate(detector: Detector, configured: Settings, uris: Sequence[str]) -> float:
     """Return how fast one worker's pipeline scans with these settings."""
     torch.set_num_threads(configured.torch_threads)
     pipeline = Pipeline(detector, 0, configured)
@@ -71,20 +71,22 @@ def scan_in_chunks(pipeline: Pipeline, configured: Settings, uris: Sequence[str]
         return [verdict for verdicts in pool.map(pipeline.scan, chunks) for verdict in verdicts]
 
 
-def measured(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> list[float]:
+def measure_rates(
+    detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]
+) -> list[float]:
     """Return the median rate of each choice, after a round that does not count."""
     rates: list[list[float]] = [[] for _ in choices]
     for number in range(ROUNDS + 1):
         for choice, into in zip(choices, rates, strict=True):
-            rate = images_per_minute(detector, configured.model_copy(update=choice), uris)
+            rate = measure_rate(detector, configured.model_copy(update=choice), uris)
             if number:
                 into.append(rate)
     return [statistics.median(into) for into in rates]
 
 
-def fastest(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> Choice:
+def find_fastest(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> Choice:
     """Return the fastest choice; the first, which is what is set now, unless another is noticeably faster."""
-    rates = measured(detector, configured, choices, uris)
+    rates = measure_rates(detector, configured, choices, uris)
     for choice, rate in zip(choices, rates, strict=True):
         told = ", ".join(f"{name} {value}" for name, value in choice.items())
         print(f"{rate:>10,.0f} images/min   {told}")
@@ -106,17 +108,17 @@ def tune(device: Device, configured: Settings) -> Choice:
             for score in sorted(scoring)
         ]
         now = {name: getattr(configured, name) for name in threads[0]}
-        chosen = fastest(detector, configured, [now, *(each for each in threads if each != now)], uris)
+        chosen = find_fastest(detector, configured, [now, *(each for each in threads if each != now)], uris)
         sizes = [configured.batch_size, *(size for size in BATCH_SIZES if size != configured.batch_size)]
         tuned = configured.model_copy(update=chosen)
-        return chosen | fastest(detector, tuned, [{"batch_size": size} for size in sizes], uris)
+        return chosen | find_fastest(detector, tuned, [{"batch_size": size} for size in sizes], uris)
 
 
 def main(device_name: str, file: str) -> None:
     """Tune and write the file, whole or not at all."""
     device = Device.parse(device_name)
     device.pin(os.environ)
-    configured = settings()
+    configured = read_settings()
     if device.kind == "cpu" and sys.platform == "linux":
         # The other cores belong to other workers.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: configured.cores])

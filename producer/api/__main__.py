@@ -15,7 +15,7 @@ from producer.api.service import Service
 from storage.blobs import Blobs
 from storage.database import connect, wait_out_outages
 from storage.schema_version import SchemaError, check_schema
-from storage.settings import settings
+from storage.settings import read_settings
 
 # Requests that use the database at once; others wait for them.
 CONNECTIONS = 16
@@ -23,7 +23,7 @@ CONNECTIONS = 16
 MAX_HEAD_BYTES = 64 * 2**10
 
 
-class Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
     """Ends streams of events when it is told to stop; it would wait for them otherwise."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve on the configured address."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    configured = settings()
+    configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
     engine = connect(configured.database_url, pool_size=CONNECTIONS, application="starlight api")
@@ -57,7 +57,7 @@ def main() -> None:
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_graceful_shutdown=10,
     )
-    server = Server(config)
+    server = ApiServer(config)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

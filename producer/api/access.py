@@ -95,8 +95,8 @@ def require_visible_job(service: Service, key: ApiKey, job_id: uuid.UUID) -> Job
     return job
 
 
-def _job_of_path(job_id: uuid.UUID, key: Reading, service: Shared) -> Job:
+def _require_job_of_path(job_id: uuid.UUID, key: Reading, service: Shared) -> Job:
     return require_visible_job(service, key, job_id)
 
 
-VisibleJob = Annotated[Job, Depends(_job_of_path)]
+VisibleJob = Annotated[Job, Depends(_require_job_of_path)]

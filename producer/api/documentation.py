@@ -25,9 +25,9 @@ def add_documentation(app: FastAPI) -> None:
     app.mount(ASSETS, StaticFiles(directory=Path(str(files("fastapi_offline"))) / "static"))
 
     @app.get("/docs", include_in_schema=False)
-    def page() -> HTMLResponse:
+    def serve_page() -> HTMLResponse:
         return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
 
     @app.get("/docs/start.js", include_in_schema=False)
-    def start() -> HTMLResponse:
+    def serve_script() -> HTMLResponse:
         return HTMLResponse(START, media_type="text/javascript")

@@ -63,7 +63,7 @@ class Moment:
         self._job: asyncio.Task[Job | None] | None = None
         self._pages: dict[Place, asyncio.Task[Page | None]] = {}
 
-    async def job(self) -> Job | None:
+    async def get_job(self) -> Job | None:
         """Return the job, or None where it is gone."""
         if self._job is None:
             self._job = self._reader.start(lambda engine: get_job(engine, self._job_id))
@@ -71,7 +71,7 @@ class Moment:
         self.finished = job.finished if job else None
         return job
 
-    async def page(self, after: Place) -> Page | None:
+    async def get_page(self, after: Place) -> Page | None:
         """Return the verdicts behind this place that landed next, or None where there is none yet."""
         if after not in self._pages:
             while len(self._pages) >= PAGES_KEPT:
@@ -153,15 +153,15 @@ class Hub:
         for job_id in self._feeds:
             self._end_moment(job_id)
 
-    async def events(self, job_id: uuid.UUID, after: Place) -> AsyncIterator[bytes]:
+    async def stream_events(self, job_id: uuid.UUID, after: Place) -> AsyncIterator[bytes]:
         """Yield the verdicts of a job behind this place as they land, its progress where it changed, and its end."""
         with self._follow(job_id) as feed:
             sent = None
             while not self._closed:
                 moment = feed.moment
                 # The job before its verdicts: once it has ended, none lands behind those that are read then.
-                job = await moment.job()
-                while page := await moment.page(after):
+                job = await moment.get_job()
+                while page := await moment.get_page(after):
                     after = page.end
                     yield page.events
                 if job is None:
@@ -182,7 +182,7 @@ class Hub:
                 async with asyncio.timeout(timeout_s):
                     while True:
                         moment = feed.moment
-                        job = await moment.job()
+                        job = await moment.get_job()
                         if job is None or job.ended:
                             return True
                         await moment.over.wait()

@@ -42,13 +42,13 @@ class Sink(io.RawIOBase):
         return taken
 
 
-def _text(sink: Sink) -> io.TextIOWrapper:
+def _open_text(sink: Sink) -> io.TextIOWrapper:
     return io.TextIOWrapper(cast(BinaryIO, sink), encoding="utf-8", newline="", write_through=True)
 
 
 WRITERS: dict[ExportFormat, Callable[[Sink], VerdictWriter]] = {
-    ExportFormat.NDJSON: lambda sink: NdjsonWriter(_text(sink)),
-    ExportFormat.CSV: lambda sink: CsvWriter(_text(sink)),
+    ExportFormat.NDJSON: lambda sink: NdjsonWriter(_open_text(sink)),
+    ExportFormat.CSV: lambda sink: CsvWriter(_open_text(sink)),
     ExportFormat.PARQUET: lambda sink: ParquetWriter(cast(BinaryIO, sink)),
 }
 STREAMED = {chosen.media_type: chosen for chosen in ExportFormat}
@@ -57,14 +57,14 @@ OFFERED = (JSON, *STREAMED)
 
 def negotiate(accept: str) -> str:
     """Return the media type for an Accept header, JSON where it prefers none; raises ProblemError 406."""
-    weights = {kind: _weight(kind, accept) for kind in OFFERED}
+    weights = {kind: _find_weight(kind, accept) for kind in OFFERED}
     best = max(OFFERED, key=lambda kind: weights[kind])
     if not weights[best]:
         raise ProblemError(406, f"verdicts come as {', '.join(OFFERED)}, not as {accept}")
     return best
 
 
-def _weight(kind: str, accept: str) -> float:
+def _find_weight(kind: str, accept: str) -> float:
     """Return the `q` of the most specific range that the media type is in, 0 where it is in none."""
     weights: dict[str, float] = {}
     for listed in accept.lower().split(","):

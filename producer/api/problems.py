@@ -84,24 +84,24 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Have every error of this application answered with a problem document, and these described."""
     describe = app.openapi
 
-    def with_problems() -> dict[str, Any]:
+    def describe_problems() -> dict[str, Any]:
         document = describe()
         problem = Problem.model_json_schema(ref_template=SCHEMAS + "{model}")
         document["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
         return document
 
-    app.openapi = with_problems  # type: ignore[method-assign]
+    app.openapi = describe_problems  # type: ignore[method-assign]
 
     @app.exception_handler(ProblemError)
-    def refused(request: Request, error: ProblemError) -> JSONResponse:
+    def answer_refusal(request: Request, error: ProblemError) -> JSONResponse:
         return answer_problem(request, error.status, error.detail, error.headers, **error.more)
 
     @app.exception_handler(HTTPException)
-    def unknown(request: Request, error: HTTPException) -> JSONResponse:
+    def answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
         return answer_problem(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    def answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         wrong = [
             {"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
             for each in error.errors()
@@ -110,7 +110,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         return answer_problem(request, 422, detail, errors=wrong)
 
     @app.exception_handler(DBAPIError)
-    def without_database(request: Request, error: DBAPIError) -> JSONResponse:
+    def answer_outage(request: Request, error: DBAPIError) -> JSONResponse:
         if not may_succeed_later(error):
             raise error
         log.warning("request %s: the database does not answer: %s", request.state.request_id, error.orig)

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from producer.api.problems import reject_field
-from producer.sources.expansion import file_reference
+from producer.sources.expansion import refer_to_file
 
 # As in the URLs of browsers; a longer reference is a mistake.
 MAX_LENGTH = 4096
@@ -47,4 +47,4 @@ def _resolve_file(field: str, path: bytes, host: str, roots: Sequence[bytes]) ->
     real = os.path.realpath(path)
     if not any(real.startswith(root.rstrip(b"/") + b"/") for root in roots):
         raise reject_field(field, "lies outside the folders that STARLIGHT_API_ROOTS names")
-    return file_reference(real)
+    return refer_to_file(real)

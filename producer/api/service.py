@@ -21,9 +21,10 @@ class Service:
     limiter: SlidingWindowCounterRateLimiter
 
 
-def _service(request: Request) -> Service:
+def get_service(request: Request) -> Service:
+    """Return what requests of this process share."""
     service: Service = request.app.state.service
     return service
 
 
-Shared = Annotated[Service, Depends(_service)]
+Shared = Annotated[Service, Depends(get_service)]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from producer.cli.session import UsageError
-from producer.sources.expansion import display_name
+from producer.sources.expansion import format_reference
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
@@ -85,7 +85,7 @@ class TableWriter:
                 "" if probability is None else f"{probability:.4f}",
                 verdict.stego_type or "",
                 verdict.bit_order or "",
-                shorten(escape(display_name(verdict.uri).removeprefix(self._here)), NAME_WIDTH),
+                shorten(escape(format_reference(verdict.uri).removeprefix(self._here)), NAME_WIDTH),
                 escape(reason),
                 style=STYLES[outcome],
             )
@@ -116,13 +116,14 @@ def shorten(name: str, width: int) -> str:
 
 def summarise_job(job: Job) -> str:
     """Return the job in one line: images, stego, errors and images a minute."""
-    counts = f"{plural(job.finished, 'image')}: {job.clean} clean, {job.stego} stego, {plural(job.error, 'error')}"
+    images, errors = format_count(job.finished, "image"), format_count(job.error, "error")
+    counts = f"{images}: {job.clean} clean, {job.stego} stego, {errors}"
     if not (job.started_at and job.finished_at) or job.finished_at <= job.started_at:
         return counts
     seconds = (job.finished_at - job.started_at).total_seconds()
     return f"{counts}; {seconds:.1f} s, {60 * job.finished / seconds:,.0f} images/min"
 
 
-def plural(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Return the count with its noun: `1 image`, `1,000 images`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -34,7 +34,7 @@ class JobProgress:
 
 
 @contextmanager
-def job_progress(total: int) -> Iterator[JobProgress]:
+def show_progress(total: int) -> Iterator[JobProgress]:
     """Show a bar while the block lasts, on standard output or else standard error, whichever is a terminal.
 
     What the block prints to `sys.stdout` appears above the bar.

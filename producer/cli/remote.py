@@ -18,7 +18,7 @@ from producer.sources.expansion import Sources
 from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.verdict import Verdict
 from storage.blobs import Blobs
-from storage.settings import Settings, settings
+from storage.settings import Settings, read_settings
 from storage.verdicts import VerdictFilter
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Remote:
 
     def submit(self, paths: list[str], options: JobOptions, *, null: bool) -> Job:
         """Submit addresses, or the files that paths name; archives are unpacked here."""
-        configured = settings()
+        configured = read_settings()
         with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
             blobs = Blobs(Path(folder).as_uri())
             sources = Sources(blobs, configured)
@@ -78,7 +78,7 @@ class Remote:
             first = next(references, None)
             if first is None:
                 raise UsageError("there is no image to scan")
-            rest = _of_one_kind(first, references)
+            rest = _require_one_kind(first, references)
             if not _is_local(first):
                 return self._client.submit(rest, options)
             with tempfile.TemporaryFile() as archive:
@@ -87,7 +87,7 @@ class Remote:
 
 
 @contextmanager
-def remote(server: str, key: str | None) -> Iterator[Remote]:
+def open_remote(server: str, key: str | None) -> Iterator[Remote]:
     """Yield the API at this address; what it refuses, and that it does not answer, becomes a UsageError."""
     # Here, not above: commands that ask no API start faster without it.
     import httpx
@@ -111,7 +111,7 @@ def _is_local(reference: str) -> bool:
     return reference.startswith(("file://", "blob://"))
 
 
-def _of_one_kind(first: str, references: Iterator[str]) -> Iterator[str]:
+def _require_one_kind(first: str, references: Iterator[str]) -> Iterator[str]:
     yield first
     for reference in references:
         if _is_local(reference) != _is_local(first):

@@ -19,7 +19,7 @@ REVIVE_INTERVAL_S = 3.0
 log = logging.getLogger(__name__)
 
 
-def stack_lock(data_dir: Path) -> FileLock:
+def open_stack_lock(data_dir: Path) -> FileLock:
     """Return the lock that whoever runs this data folder's stack holds; the file has the holder's process id."""
     make_data_dir(data_dir)
     return FileLock(data_dir / LOCK_NAME)
@@ -29,7 +29,7 @@ class StackRunner:
     """Runs the stack if nobody else does, and takes it over when they stop."""
 
     def __init__(self, current: Session, programs: Sequence[Program], log_to: Path | None) -> None:
-        self._lock = stack_lock(current.settings.data_dir)
+        self._lock = open_stack_lock(current.settings.data_dir)
         self._stack = Stack(programs, current.servers.environment(), log_to)
         self._servers = current.servers
         # Not at once: the session has just started them.
@@ -61,7 +61,7 @@ class StackRunner:
 
 
 @contextmanager
-def running_stack(current: Session, programs: Sequence[Program], log_to: Path | None) -> Iterator[StackRunner]:
+def run_stack(current: Session, programs: Sequence[Program], log_to: Path | None) -> Iterator[StackRunner]:
     """Yield a runner that has started the stack, unless another process of this data folder runs one."""
     runner = StackRunner(current, programs, log_to)
     try:

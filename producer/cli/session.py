@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from storage.database import connect
-from storage.embedded.servers import Servers, servers
+from storage.embedded.servers import Servers, provide_servers
 from storage.schema_version import check_schema, upgrade_schema
-from storage.settings import Settings, settings
+from storage.settings import Settings, read_settings
 from storage.workers import list_live_workers
 
 
@@ -33,14 +33,14 @@ class Session:
 
 
 @contextmanager
-def session(*, upgrade: bool = False) -> Iterator[Session]:
+def open_session(*, upgrade: bool = False) -> Iterator[Session]:
     """Yield a session on the configured servers, or on embedded ones, which stop with their last user.
 
     Embedded servers are ours: their schema is brought up to date. Others' is left as it is unless `upgrade` is asked
     for. Raises SchemaError where it does not fit this code.
     """
-    configured = settings()
-    with servers(configured) as addresses:
+    configured = read_settings()
+    with provide_servers(configured) as addresses:
         engine = connect(addresses.database_url, application="starlight command")
         try:
             if upgrade or configured.database_url is None:

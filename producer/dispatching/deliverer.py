@@ -20,7 +20,7 @@ from storage.background import BackgroundThread
 from storage.database import may_succeed_later
 from storage.jobs import get_job
 from storage.outages import POSTGRESQL, Patience
-from storage.public_network import CONNECTION_ERRORS, limit_steps, public_pool
+from storage.public_network import CONNECTION_ERRORS, limit_steps, open_public_pool
 from storage.settings import Settings
 from storage.webhooks import Delivery, claim_webhook, record_delivered, record_failed
 
@@ -43,7 +43,7 @@ class Deliverer(BackgroundThread):
         self._engine = engine
         self._secret = settings.webhook_secret
         self._max_attempts = settings.webhook_attempts
-        self._pool = public_pool(settings.fetch_allowed_networks, connections=1)
+        self._pool = open_public_pool(settings.fetch_allowed_networks, connections=1)
 
     def run(self) -> None:
         """Deliver until stopped, waiting out a lost database."""

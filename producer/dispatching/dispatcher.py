@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from starlight_vocabulary.words import Priority
-from storage.broker import count_messages, queue_for
+from storage.broker import count_messages, name_queue
 from storage.database import FINISHED, SUBMITTED, listen, may_succeed_later
 from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.outages import POSTGRESQL, REDIS, Patience
@@ -33,7 +33,7 @@ Publish = Callable[[uuid.UUID, Priority], None]
 
 def publish(chunk_id: uuid.UUID, priority: Priority) -> None:
     """Send the chunk's id to the workers, as a Celery task."""
-    app.send_task(SCAN_CHUNK, args=[str(chunk_id)], queue=queue_for(priority), retry=False)
+    app.send_task(SCAN_CHUNK, args=[str(chunk_id)], queue=name_queue(priority), retry=False)
 
 
 class Dispatcher:

@@ -35,7 +35,7 @@ class ArchiveTooLargeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ArchiveMember:
     """One file of an archive; `data` is None where it cannot be read, `name` where the archive itself cannot."""
 
     name: str | None
@@ -47,7 +47,7 @@ def is_archive(name: bytes) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def unpack(path: bytes, *, max_members: int, max_bytes: int, max_member_bytes: int) -> Iterator[Member]:
+def unpack(path: bytes, *, max_members: int, max_bytes: int, max_member_bytes: int) -> Iterator[ArchiveMember]:
     """Yield the files of an archive, each up to `max_member_bytes`, one in memory at a time.
 
     Archives inside are files like others. Raises ArchiveTooLargeError beyond `max_members` or `max_bytes`.
@@ -93,7 +93,7 @@ class BoundedReads:
         return data
 
 
-def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
+def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[ArchiveMember]:
     try:
         # pathlib cannot hold bytes
         with (
@@ -106,12 +106,12 @@ def _unzip(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
                 bounds.count(min(entry.file_size, limit))
             for entry in archive.infolist():
                 if not entry.is_dir():
-                    yield Member(entry.filename, _read(partial(archive.open, entry), limit))
+                    yield ArchiveMember(entry.filename, _read(partial(archive.open, entry), limit))
     except READ_ERRORS:
-        yield Member(None, None)
+        yield ArchiveMember(None, None)
 
 
-def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
+def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[ArchiveMember]:
     try:
         with (
             open(path, "rb") as file,  # noqa: PTH123
@@ -127,13 +127,13 @@ def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[Member]:
                 bounds.count(archive.offset - unpacked if compressed else min(entry.size, limit))
                 unpacked = archive.offset
                 if not entry.isdir():
-                    yield Member(entry.name, _read(partial(archive.extractfile, entry), limit))
+                    yield ArchiveMember(entry.name, _read(partial(archive.extractfile, entry), limit))
             # tarfile takes any header that it cannot read for the end, which is a block of zeros.
             stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                yield Member(None, None)
+                yield ArchiveMember(None, None)
     except READ_ERRORS:
-        yield Member(None, None)
+        yield ArchiveMember(None, None)
 
 
 def _decompress(file: IO[bytes]) -> IO[bytes]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
 from producer.sources.archives import is_archive, unpack
-from producer.sources.folders import files_below
+from producer.sources.folders import walk_files
 from storage.blobs import Blobs
 from storage.settings import Settings
 
@@ -27,7 +27,7 @@ class SourceError(Exception):
     """A source that names nothing, or too much; the message is for the person who named it."""
 
 
-def file_reference(path: bytes) -> str:
+def refer_to_file(path: bytes) -> str:
     """Return the reference of a file; the path becomes absolute."""
     return "file://" + quote_from_bytes(os.path.abspath(path))  # noqa: PTH100 - pathlib cannot hold bytes
 
@@ -80,21 +80,21 @@ class Sources:
         if not os.path.isdir(path):  # noqa: PTH112 - pathlib cannot hold bytes
             yield from self._from_file(path)
             return
-        for below in files_below(path):
+        for below in walk_files(path):
             yield from self._from_file(below)
 
     def _from_file(self, path: bytes) -> Iterator[str]:
         if is_archive(path) and os.path.isfile(path):  # noqa: PTH113
             yield from self.from_archive(path)
         else:
-            yield file_reference(path)
+            yield refer_to_file(path)
 
     def from_archive(self, path: bytes, archive: str | None = None) -> Iterator[str]:
         """Yield the references of an archive's members; `archive` stands for the file itself in those of damaged ones.
 
         Raises ArchiveTooLargeError.
         """
-        archive = archive or file_reference(path)
+        archive = archive or refer_to_file(path)
         label = quote_from_bytes(os.path.basename(path))  # noqa: PTH119
         members = unpack(
             path,
@@ -126,7 +126,7 @@ def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
     yield rest
 
 
-def display_name(uri: str) -> str:
+def format_reference(uri: str) -> str:
     """Return the reference as people know it: a path as it stands in the file system, other URIs unchanged."""
     try:
         parts = urlsplit(uri)

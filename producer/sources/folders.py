@@ -16,7 +16,7 @@ class Open:
     entries: Iterator[tuple[bytes, bool]]
 
 
-def files_below(top: bytes) -> Iterator[bytes]:
+def walk_files(top: bytes) -> Iterator[bytes]:
     """Yield the path of everything below a folder that is no folder itself, in the order of names.
 
     Links to folders are followed, but each real folder is walked once. A folder that cannot be entered is yielded

@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import numpy as np
 
-from producer.stack import Stack, api
+from producer.stack import Stack, make_api
 from research.benchmark.stage import POLL_S, Stage
 from starlight_vocabulary.words import Outcome
 from storage.database import FINISHED, listen
-from storage.embedded.ports import free_port
+from storage.embedded.ports import find_free_port
 from storage.figures import take_figures
 from storage.jobs import cancel_job
 from storage.keys import create_key
@@ -54,7 +54,7 @@ def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], po
 def _serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
     """Run the API within the block; yield its address and a key for it."""
     key = create_key(stage.engine, "bench", ["submit", "read"])
-    port = free_port()
+    port = find_free_port()
     environment = {
         **stage.environment,
         "STARLIGHT_API_PORT": str(port),
@@ -62,7 +62,7 @@ def _serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
         "STARLIGHT_RATE_LIMIT_PER_MINUTE": str(10**6),
     }
     url = f"http://127.0.0.1:{port}"
-    with Stack([api()], environment, stage.settings.data_dir / "logs"):
+    with Stack([make_api()], environment, stage.settings.data_dir / "logs"):
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:

@@ -22,8 +22,8 @@ from research.benchmark.processes import measure_memory, measure_starts
 from research.benchmark.stage import Stage, stage
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
-from storage.settings import usable_cores
-from worker.devices import Device, cpu_devices, visible_devices
+from storage.settings import count_usable_cores
+from worker.devices import Device, find_devices, list_cpu_devices
 
 REPEATS = (0, 30, 90)
 # What the project aims at, on two cores without a GPU: at least, or at most.
@@ -90,9 +90,9 @@ def main() -> None:
 def devices_of(name: str) -> list[Device]:
     """Return the devices that a name stands for; raises DeviceError."""
     if name == "cpu":
-        return cpu_devices()
+        return list_cpu_devices()
     if name == "cuda":
-        return [device for device in visible_devices() if device.kind == "gpu"] or [Device("gpu", 0)]
+        return [device for device in find_devices() if device.kind == "gpu"] or [Device("gpu", 0)]
     return [Device.parse(name)]
 
 
@@ -126,7 +126,7 @@ def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
         "rounds": amounts.rounds,
         "devices": [str(device) for device in devices],
         "hardware": torch.cuda.get_device_name() if devices[0].kind == "gpu" else platform.machine(),
-        "cores": usable_cores(),
+        "cores": count_usable_cores(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

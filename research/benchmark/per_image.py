@@ -15,11 +15,11 @@ from sqlalchemy import Engine, text
 from research.benchmark.file_by_file import FileByFile
 from research.benchmark.stage import POLL_S, WORKER_START_S, Stage
 from storage.database import connect
-from storage.settings import settings, usable_cores
+from storage.settings import count_usable_cores, read_settings
 from worker.devices import Device
 
 QUEUE = "per-image"
-app = Celery("per_image", broker=settings().redis_url)
+app = Celery("per_image", broker=read_settings().redis_url)
 app.conf.update(
     task_default_queue=QUEUE, task_ignore_result=True, task_acks_late=True, broker_connection_retry_on_startup=True
 )
@@ -28,13 +28,13 @@ app.conf.update(
 @cache
 def database() -> Engine:
     """Return this process's connection."""
-    return connect(settings().database_url or "", pool_size=1)
+    return connect(read_settings().database_url or "", pool_size=1)
 
 
 @cache
 def files() -> FileByFile:
     """Return this process's V4."""
-    return FileByFile(settings(), Device.parse(os.environ["STARLIGHT_DEVICE"]).torch_name)
+    return FileByFile(read_settings(), Device.parse(os.environ["STARLIGHT_DEVICE"]).torch_name)
 
 
 @app.task(name="per_image.scan")
@@ -55,7 +55,7 @@ def celery_per_image(stage: Stage, device: Device) -> Iterator[Callable[[Sequenc
         connection.execute(text("CREATE TABLE per_image (uri text, probability real)"))
     app.conf.update(broker_url=stage.addresses.redis_url)
     command = [sys.executable, "-m", "celery", "--app", "research.benchmark.per_image", "worker", "--pool=prefork"]
-    options = [f"--concurrency={usable_cores()}", f"--queues={QUEUE}", "--without-gossip", "--without-mingle"]
+    options = [f"--concurrency={count_usable_cores()}", f"--queues={QUEUE}", "--without-gossip", "--without-mingle"]
     environment = {**os.environ, **stage.environment, "STARLIGHT_DEVICE": str(device)}
     with (stage.settings.data_dir / "logs" / "per-image.log").open("wb") as log:
         process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from producer.stack import Stack, dispatcher, workers
+from producer.stack import Stack, make_dispatcher, make_workers
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.database import FINISHED, connect, listen
-from storage.embedded.servers import Servers, servers
+from storage.embedded.servers import Servers, provide_servers
 from storage.jobs import get_job, submit_job
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings
@@ -42,7 +42,7 @@ class Stage:
     def workers(self, devices: Sequence[Device], *, reuse: bool = False) -> Iterator[None]:
         """Run a dispatcher and a worker for each device within the block."""
         environment = {**self.environment, "STARLIGHT_REUSE": str(reuse)}
-        with Stack([dispatcher(), *workers(devices)], environment, self.settings.data_dir / "logs"):
+        with Stack([make_dispatcher(), *make_workers(devices)], environment, self.settings.data_dir / "logs"):
             deadline = time.monotonic() + WORKER_START_S
             while len(list_live_workers(self.engine, self.settings.lease_s)) < len(devices):
                 if time.monotonic() > deadline:
@@ -80,7 +80,7 @@ class Stage:
 def stage(folder: Path) -> Iterator[Stage]:
     """Run embedded servers with their data in `folder` within the block."""
     settings = Settings(data_dir=folder / "data", database_url=None, redis_url=None)
-    with servers(settings) as addresses:
+    with provide_servers(settings) as addresses:
         engine = connect(addresses.database_url)
         upgrade_schema(engine)
         try:

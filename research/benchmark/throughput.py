@@ -20,7 +20,7 @@ import torch
 from research.benchmark.file_by_file import FileByFile
 from research.benchmark.per_image import celery_per_image
 from research.benchmark.stage import Stage
-from storage.settings import Settings, usable_cores
+from storage.settings import Settings, count_usable_cores
 from worker.devices import Device
 from worker.scanning.pipeline import Pipeline
 from worker.tuning import scan_in_chunks
@@ -100,14 +100,14 @@ def in_process(settings: Settings, device: Device) -> Iterator[Way]:
 @contextmanager
 def decode_only(settings: Settings) -> Iterator[Way]:
     """Yield the ceiling: reading and decoding, in a process for each core, and nothing else."""
-    with ProcessPoolExecutor(usable_cores(), SPAWN, _prepare, (settings.data_dir,)) as pool:
+    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir,)) as pool:
         yield lambda uris: _exhaust(pool, _decode, uris)
 
 
 @contextmanager
 def process_pool(settings: Settings, device: Device) -> Iterator[Way]:
     """Yield the usual script: a pool of processes that scan file by file with the same V4."""
-    with ProcessPoolExecutor(usable_cores(), SPAWN, _prepare, (settings.data_dir, device.torch_name)) as pool:
+    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir, device.torch_name)) as pool:
         yield lambda uris: _exhaust(pool, _scan, uris)
 
 

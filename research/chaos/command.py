@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from research.chaos.faults import FAULTS, PAUSE_S, schedule
 from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
-from research.chaos.stage import Member, Stage, running_stage
+from research.chaos.stage import ChaosStage, Member, running_stage
 from research.chaos.watching import Recoveries, finished_images
 from storage.audits import audit_jobs
 from storage.embedded.postgres import EmbeddedServerError
@@ -60,7 +60,7 @@ class Run:
     """One run: submits all jobs, breaks the stack on schedule, and waits until every image has its verdict."""
 
     def __init__(
-        self, stage: Stage, jobs: list[PlannedJob], names: list[str], duration_s: float, rng: np.random.Generator
+        self, stage: ChaosStage, jobs: list[PlannedJob], names: list[str], duration_s: float, rng: np.random.Generator
     ) -> None:
         self._stage = stage
         self._jobs = jobs

@@ -9,7 +9,7 @@ import numpy as np
 import redis
 from sqlalchemy import text
 
-from research.chaos.stage import LEASE_S, Member, Stage
+from research.chaos.stage import LEASE_S, ChaosStage, Member
 
 Rng = np.random.Generator
 
@@ -17,33 +17,33 @@ PAUSE_S = 2.5 * LEASE_S
 """How long a process is paused: long enough for its leases to run out and its chunks to run elsewhere."""
 
 
-def kill_worker(stage: Stage, rng: Rng) -> bool:
+def kill_worker(stage: ChaosStage, rng: Rng) -> bool:
     """Kill a worker; return whether there was one."""
     return _kill(stage.group("worker"), rng)
 
 
-def kill_dispatcher(stage: Stage, rng: Rng) -> bool:
+def kill_dispatcher(stage: ChaosStage, rng: Rng) -> bool:
     """Kill a dispatcher; return whether there was one."""
     return _kill(stage.group("dispatcher"), rng)
 
 
-def pause_worker(stage: Stage, rng: Rng) -> bool:
+def pause_worker(stage: ChaosStage, rng: Rng) -> bool:
     """Stop a worker in its tracks; the caller has it wake up after `PAUSE_S`, as a zombie."""
     return _pause(stage.group("worker"), rng)
 
 
-def pause_dispatcher(stage: Stage, rng: Rng) -> bool:
+def pause_dispatcher(stage: ChaosStage, rng: Rng) -> bool:
     """Stop a dispatcher in its tracks."""
     return _pause(stage.group("dispatcher"), rng)
 
 
-def kill_redis(stage: Stage, rng: Rng) -> bool:
+def kill_redis(stage: ChaosStage, rng: Rng) -> bool:
     """Kill Redis; it comes back with what its file has."""
     del rng
     return _kill_redis(stage)
 
 
-def kill_redis_and_its_data(stage: Stage, rng: Rng) -> bool:
+def kill_redis_and_its_data(stage: ChaosStage, rng: Rng) -> bool:
     """Kill Redis and take its data away."""
     del rng
     killed = _kill_redis(stage)
@@ -52,7 +52,7 @@ def kill_redis_and_its_data(stage: Stage, rng: Rng) -> bool:
     return killed
 
 
-def empty_redis(stage: Stage, rng: Rng) -> bool:
+def empty_redis(stage: ChaosStage, rng: Rng) -> bool:
     """Take everything out of a Redis that goes on."""
     del rng
     with redis.Redis.from_url(stage.servers.redis_url) as client:
@@ -60,19 +60,19 @@ def empty_redis(stage: Stage, rng: Rng) -> bool:
     return True
 
 
-def stop_postgres_immediately(stage: Stage, rng: Rng) -> bool:
+def stop_postgres_immediately(stage: ChaosStage, rng: Rng) -> bool:
     """Stop PostgreSQL without a checkpoint, as `pg_ctl stop -m immediate` does."""
     del rng
     return _signal_postmaster(stage, signal.SIGQUIT)
 
 
-def kill_postgres(stage: Stage, rng: Rng) -> bool:
+def kill_postgres(stage: ChaosStage, rng: Rng) -> bool:
     """Kill PostgreSQL's first process."""
     del rng
     return _signal_postmaster(stage, signal.SIGKILL)
 
 
-def cut_connections(stage: Stage, rng: Rng) -> bool:
+def cut_connections(stage: ChaosStage, rng: Rng) -> bool:
     """End every connection to PostgreSQL and Redis; both go on."""
     del rng
     with stage.engine.connect() as connection:
@@ -87,7 +87,7 @@ def cut_connections(stage: Stage, rng: Rng) -> bool:
     return True
 
 
-Fault = Callable[[Stage, Rng], bool]
+Fault = Callable[[ChaosStage, Rng], bool]
 
 FAULTS: dict[str, Fault] = {
     "worker killed": kill_worker,
@@ -123,13 +123,13 @@ def _pause(members: list[Member], rng: Rng) -> bool:
     return bool(members)
 
 
-def _kill_redis(stage: Stage) -> bool:
+def _kill_redis(stage: ChaosStage) -> bool:
     with redis.Redis.from_url(stage.servers.redis_url) as client:
         process_id = int(client.info("server")["process_id"])
     return _sent(process_id, signal.SIGKILL)
 
 
-def _signal_postmaster(stage: Stage, signal_number: int) -> bool:
+def _signal_postmaster(stage: ChaosStage, signal_number: int) -> bool:
     pid_file = stage.folder / "data" / "postgres" / "data" / "postmaster.pid"
     return pid_file.exists() and _sent(_first_number(pid_file), signal_number)
 

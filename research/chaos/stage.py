@@ -61,7 +61,7 @@ class Member:
 
 
 @dataclass
-class Stage:
+class ChaosStage:
     """Servers and processes; `keep_running` plays the service manager."""
 
     folder: Path
@@ -85,14 +85,14 @@ class Stage:
 
 
 @contextmanager
-def running_stage(folder: Path) -> Iterator[Stage]:
+def running_stage(folder: Path) -> Iterator[ChaosStage]:
     """Yield a stack in `folder` with two workers and two dispatchers, and end it."""
     embedded = EmbeddedServers(Settings(data_dir=folder / "data", database_url=None, redis_url=None))
     database_url, redis_url = embedded.attach()
     servers = Servers(database_url or "", redis_url or "", embedded)
     engine = connect(servers.database_url, application="chaos")
     upgrade_schema(engine)
-    stage = Stage(folder, embedded, servers, engine)
+    stage = ChaosStage(folder, embedded, servers, engine)
     environment = {
         **os.environ,
         **servers.environment(),

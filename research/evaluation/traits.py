@@ -3,7 +3,7 @@
 from PIL import Image
 
 from worker.v4.containers import survey
-from worker.v4.exif import comment_text
+from worker.v4.exif import read_comment_text
 
 _EXIF_IFD = 0x8769
 _MAKER_NOTE = 0x927C
@@ -14,7 +14,7 @@ def hard_traits(image: Image.Image, data: bytes) -> tuple[str, ...]:
     """Return the names of the traits that an opened image and its file have."""
     layout = survey(data)
     block = memoryview(data)[layout.exif_start : layout.exif_end]
-    comment = comment_text(block, 1024).strip(b"\x00 ")
+    comment = read_comment_text(block, 1024).strip(b"\x00 ")
     trailing = data[layout.end :]
     text = [value for key, value in image.info.items() if isinstance(value, str) and key != "dpi"]
     found = {

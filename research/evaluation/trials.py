@@ -19,7 +19,7 @@ from research.stego.payloads import draw_binary, draw_text
 from research.stego.samples import Sample, draw_negative, make_pair
 from starlight_vocabulary.words import METHODS
 from worker.v4.detector import Detector, Score
-from worker.v4.extraction import payload_bytes
+from worker.v4.extraction import read_payload_bytes
 from worker.v4.planes import Planes, extract_planes
 
 Rng = np.random.Generator
@@ -144,4 +144,4 @@ def _extracts(sample: Sample, score: Score) -> bool:
     if score.method is None:
         return False
     image = open_image(sample.data)
-    return payload_bytes(image, sample.data, score.method, score.bit_order, len(sample.payload)) == sample.payload
+    return read_payload_bytes(image, sample.data, score.method, score.bit_order, len(sample.payload)) == sample.payload

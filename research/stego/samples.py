@@ -23,7 +23,7 @@ from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossle
 from research.stego.metadata import draw_exif, draw_tags, draw_trailing
 from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
 from starlight_vocabulary.words import METHODS
-from worker.v4.containers import trailing
+from worker.v4.containers import find_trailing
 
 Rng = np.random.Generator
 
@@ -85,7 +85,7 @@ class SampleSource:
         if self._corpus is None:
             return None
         data = self._corpus.draw(rng).read_bytes()
-        return None if len(trailing(data)) or data.startswith((b"II*", b"MM\x00*")) else data
+        return None if len(find_trailing(data)) or data.startswith((b"II*", b"MM\x00*")) else data
 
 
 def make_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary: bool) -> Iterator[Sample]:

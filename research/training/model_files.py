@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 
 from worker.v4.card import CARD_FILE, ModelCard, read_card
 from worker.v4.network import Network
-from worker.v4.streams import input_contract
+from worker.v4.streams import describe_inputs
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -22,7 +22,7 @@ def write_model(folder: Path, network: Network, name: str, version: str, thresho
     blob = save({key: value.contiguous() for key, value in network.state_dict().items()})
     (folder / WEIGHTS_FILE).write_bytes(blob)
     digest = hashlib.sha256(blob).hexdigest()
-    card = ModelCard(name, version, WEIGHTS_FILE, digest, threshold, inputs=input_contract())
+    card = ModelCard(name, version, WEIGHTS_FILE, digest, threshold, inputs=describe_inputs())
     write_card(folder, card)
     return card
 

@@ -33,7 +33,7 @@ class FileLock:
             self._descriptor = None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Hold the lock exclusively, waiting for it."""
         self.acquire()
         try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a port that nothing listens on at the moment; a start that loses the race must be tried again."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -13,23 +13,23 @@ def free_port() -> int:
         return port
 
 
-def candidate_ports(remembered: Path, tries: int) -> Iterator[int]:
+def try_ports(remembered: Path, tries: int) -> Iterator[int]:
     """Yield the port in the file `remembered` first, so that clients find a restarted server again, then free ones.
 
     The file is written with each port that is handed out: after a successful start it holds the server's.
     """
     for attempt in range(tries):
-        port = int(remembered.read_text()) if attempt == 0 and remembered.exists() else free_port()
+        port = int(remembered.read_text()) if attempt == 0 and remembered.exists() else find_free_port()
         remembered.write_text(str(port))
         yield port
 
 
-def usable_port(preferred: int) -> int:
+def find_usable_port(preferred: int) -> int:
     """Return the preferred port, or a free one where something listens on that already."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", preferred))
         except OSError:
-            return free_port()
+            return find_free_port()
     return preferred

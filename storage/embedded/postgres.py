@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from storage.embedded.ports import candidate_ports
+from storage.embedded.ports import try_ports
 
 USER = "starlight"
 DATABASE = "starlight"
@@ -117,7 +117,7 @@ class EmbeddedPostgres:
     def _launch(self) -> None:
         self.log.touch(mode=0o600)
         self._hand_over(self.log)
-        for port in candidate_ports(self.folder / "port", START_TRIES):
+        for port in try_ports(self.folder / "port", START_TRIES):
             options = (
                 f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
                 "-c max_connections=200 -c shared_buffers=128MB -c jit=off"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from storage.embedded.ports import candidate_ports
+from storage.embedded.ports import try_ports
 from storage.embedded.postgres import EmbeddedServerError
 
 START_TRIES = 5
@@ -59,7 +59,7 @@ class EmbeddedRedis:
         if url := self._running_url():
             return url
         program = find_program(self.program)
-        for port in candidate_ports(self._port_file, START_TRIES):
+        for port in try_ports(self._port_file, START_TRIES):
             server = self._launch(program, port)
             if self._answers(server, port):
                 return self._url(port)

@@ -64,13 +64,13 @@ class EmbeddedServers:
 
     def attach(self) -> tuple[str | None, str | None]:
         """Start what does not run; return the URLs of PostgreSQL and Redis, None for what the settings have."""
-        with self._starting.held():
+        with self._starting.hold():
             self._users.acquire(shared=True)
             return self._postgres.start() if self._postgres else None, self._redis.start() if self._redis else None
 
     def detach(self) -> None:
         """Leave; the last user stops the servers."""
-        with self._starting.held():
+        with self._starting.hold():
             self._users.release()
             if self._users.acquire(wait=False):
                 self._stop()
@@ -78,7 +78,7 @@ class EmbeddedServers:
 
     def stop(self) -> bool:
         """Stop the servers unless somebody uses them; return whether they are stopped."""
-        with self._starting.held():
+        with self._starting.hold():
             if not self._users.acquire(wait=False):
                 return False
             self._stop()
@@ -93,14 +93,14 @@ class EmbeddedServers:
 
     def _password(self) -> str:
         path = self.data_dir / "password"
-        with self._starting.held():
+        with self._starting.hold():
             if not path.exists():
                 write_whole(path, secrets.token_urlsafe(24))
         return path.read_text()
 
 
 @contextmanager
-def servers(settings: Settings) -> Iterator[Servers]:
+def provide_servers(settings: Settings) -> Iterator[Servers]:
     """Yield the addresses of the configured servers, with embedded ones in place of those not configured."""
     if settings.database_url and settings.redis_url:
         yield Servers(settings.database_url, settings.redis_url)

@@ -4,7 +4,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine
 
-from storage.schema_version import alembic_config, newest_revision, read_revision
+from storage.schema_version import build_alembic_config, find_newest_revision, read_revision
 from tests.kit.command import run_starlight
 from tests.kit.rows import execute
 
@@ -15,7 +15,7 @@ COMMANDS = (["jobs"], ["worker"], ["dispatcher"], ["api"], ["exporter"])
 def test_nothing_but_the_upgrade_touches_an_older_schema(
     arguments: list[str], engine: Engine, database_url: str, redis_url: str
 ) -> None:
-    command.downgrade(alembic_config(engine), "0006")
+    command.downgrade(build_alembic_config(engine), "0006")
 
     refused = run_starlight(*arguments, settings={"database_url": database_url, "redis_url": redis_url})
 
@@ -26,12 +26,12 @@ def test_nothing_but_the_upgrade_touches_an_older_schema(
 
 
 def test_the_upgrade_is_a_command(engine: Engine, database_url: str, redis_url: str) -> None:
-    command.downgrade(alembic_config(engine), "0006")
+    command.downgrade(build_alembic_config(engine), "0006")
 
     upgraded = run_starlight("db", "upgrade", settings={"database_url": database_url, "redis_url": redis_url})
 
     assert (upgraded.returncode, upgraded.stdout) == (0, "the schema is up to date\n")
-    assert read_revision(engine) == newest_revision()
+    assert read_revision(engine) == find_newest_revision()
 
 
 def test_who_is_too_old_for_a_schema_is_told_so(engine: Engine, database_url: str, redis_url: str) -> None:

@@ -46,7 +46,7 @@ def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_p
     workers = [child for command, child in list_children(stack.process.pid).items() if "-m worker cpu0" in command]
     found: list[tuple[int, str]] = []
 
-    for update in follower.updates():
+    for update in follower.follow():
         found.extend((verdict.ordinal, verdict.outcome) for verdict in update.verdicts)
         if found and workers:
             os.kill(workers.pop(), signal.SIGKILL)
@@ -76,7 +76,7 @@ def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: Runnin
 
     broker.shutdown(nosave=True)
 
-    for update in Follower(stack.engine, submission.job_id).updates():
+    for update in Follower(stack.engine, submission.job_id).follow():
         last = update.job
     assert (last.clean, last.stego, last.error) == (300, 300, 300)
     assert broker.ping()

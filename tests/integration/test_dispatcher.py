@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from producer.dispatching.dispatcher import Dispatcher
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
-from storage.broker import count_messages, queue_for
+from storage.broker import count_messages, name_queue
 from storage.chunks import claim_chunk, finish_chunk
 from storage.dispatch import pick_chunks
 from storage.jobs import get_job
@@ -44,19 +44,19 @@ def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> D
 
 def pushing_to(broker: "redis.Redis") -> Callable[[uuid.UUID, str], None]:
     def push(chunk_id: uuid.UUID, priority: str) -> None:
-        broker.lpush(queue_for(priority), str(chunk_id))
+        broker.lpush(name_queue(priority), str(chunk_id))
 
     return push
 
 
 def waiting(broker: "redis.Redis", priority: str = "bulk") -> list[uuid.UUID]:
     """Return the chunk ids in the queue, oldest first."""
-    return [uuid.UUID(each.decode()) for each in reversed(broker.lrange(queue_for(priority), 0, -1))]
+    return [uuid.UUID(each.decode()) for each in reversed(broker.lrange(name_queue(priority), 0, -1))]
 
 
 def finish_next(engine: Engine, broker: "redis.Redis", priority: str = "bulk") -> str:
     """Take the oldest message, claim and finish its chunk; return the first reference."""
-    chunk_id = uuid.UUID(broker.rpop(queue_for(priority)).decode())
+    chunk_id = uuid.UUID(broker.rpop(name_queue(priority)).decode())
     claim = claim_chunk(engine, chunk_id, "cpu0", LEASE_S)
     finish_chunk(engine, claim, make_verdicts(engine, claim))
     return claim.refs[0]
@@ -90,7 +90,7 @@ def test_what_is_finished_makes_room_until_the_job_is_done(
     job_id = submit_job_of(engine, 50)
 
     dispatcher.do_round()
-    while broker.llen(queue_for("bulk")):
+    while broker.llen(name_queue("bulk")):
         finish_next(engine, broker)
         dispatcher.do_round()
 

@@ -15,7 +15,7 @@ import redis
 
 from storage.embedded.postgres import EmbeddedServerError
 from storage.embedded.redis import EmbeddedRedis, find_program
-from storage.embedded.servers import EmbeddedServers, servers
+from storage.embedded.servers import EmbeddedServers, provide_servers
 from storage.settings import Settings
 
 HOLD = """
@@ -36,7 +36,7 @@ def query(url: str) -> int:
 
 
 def test_fresh_servers_answer_with_a_password_and_refuse_without(data_dir: Path) -> None:
-    with servers(Settings(data_dir=data_dir)) as addresses:
+    with provide_servers(Settings(data_dir=data_dir)) as addresses:
         assert query(addresses.database_url) >= 180000
         assert redis.Redis.from_url(addresses.redis_url).ping()
 
@@ -139,7 +139,10 @@ def test_a_server_that_is_asked_for_runs(redis_folder: Path, monkeypatch: pytest
 def test_a_setting_of_the_server_reaches_it(data_dir: Path) -> None:
     settings = Settings(data_dir=data_dir, redis_server=Path("no-such-server"))
 
-    with pytest.raises(EmbeddedServerError, match="STARLIGHT_REDIS_SERVER names no-such-server"), servers(settings):
+    with (
+        pytest.raises(EmbeddedServerError, match="STARLIGHT_REDIS_SERVER names no-such-server"),
+        provide_servers(settings),
+    ):
         pass
 
 

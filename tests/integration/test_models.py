@@ -12,8 +12,8 @@ from storage.models import (
     SHIPPED,
     ModelChoiceError,
     add_model,
+    get_model_in_use,
     list_models,
-    model_in_use,
     register_model,
     roll_back,
     use_model,
@@ -32,7 +32,7 @@ def card(version: str, **changes: object) -> dict[str, object]:
 
 
 def in_use(engine: Engine) -> str | None:
-    use = model_in_use(engine)
+    use = get_model_in_use(engine)
     return use.card["version"] if use and use.card else None
 
 

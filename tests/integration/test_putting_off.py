@@ -117,7 +117,7 @@ def test_a_half_finished_chunk_can_be_given_back(engine: Engine) -> None:
 def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine: Engine, ordered: bool) -> None:
     job_id = submit_job_of(engine, 6, chunk_size=6)
     follower = Follower(engine, job_id, ordered=ordered)
-    updates = follower.updates()
+    updates = follower.follow()
     seen: list[int] = []
 
     def follow() -> None:

@@ -6,9 +6,9 @@ from sqlalchemy import Engine
 
 from storage.schema_version import (
     SchemaError,
-    alembic_config,
+    build_alembic_config,
     check_schema,
-    newest_revision,
+    find_newest_revision,
     read_revision,
     upgrade_schema,
 )
@@ -24,11 +24,11 @@ def make_newer(engine: Engine, oldest_code: str) -> None:
 def test_the_schema_of_this_code_fits(engine: Engine) -> None:
     check_schema(engine)
 
-    assert read_revision(engine) == newest_revision()
+    assert read_revision(engine) == find_newest_revision()
 
 
 def test_a_database_without_schema_is_told_apart(engine: Engine) -> None:
-    command.downgrade(alembic_config(engine), "base")
+    command.downgrade(build_alembic_config(engine), "base")
     execute(engine, "DROP TABLE alembic_version")
 
     with pytest.raises(SchemaError, match="no schema yet: run `starlight db upgrade`"):
@@ -36,7 +36,7 @@ def test_a_database_without_schema_is_told_apart(engine: Engine) -> None:
 
 
 def test_an_older_schema_is_refused_and_left_as_it_is(engine: Engine) -> None:
-    command.downgrade(alembic_config(engine), "0006")
+    command.downgrade(build_alembic_config(engine), "0006")
 
     with pytest.raises(SchemaError, match=r"schema 0006 is older than this code, which needs .*starlight db upgrade"):
         check_schema(engine)

@@ -83,7 +83,7 @@ def test_a_follower_yields_each_verdict_once_also_those_stored_before_and_out_of
     left = [first, *others[1:]]
     seen = []
 
-    for update in Follower(engine, job_id, ordered=ordered).updates():
+    for update in Follower(engine, job_id, ordered=ordered).follow():
         seen.extend(verdict.ordinal for verdict in update.verdicts)
         if left:
             claim = left.pop()

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from producer.sources.archives import MAX_HEADER_BYTES, ArchiveTooLargeError, Member, is_archive, unpack
+from producer.sources.archives import MAX_HEADER_BYTES, ArchiveMember, ArchiveTooLargeError, is_archive, unpack
 from tests.kit.archives import describe_entry, write_tar, write_zip
 
 MAX_MEMBERS = 10
 MAX_BYTES = 100_000
 MAX_MEMBER_BYTES = 50_000
-WHOLE_ARCHIVE = Member(None, None)
+WHOLE_ARCHIVE = ArchiveMember(None, None)
 
 MEMBERS = {
     "a.png": b"first",
@@ -29,7 +29,7 @@ MEMBERS = {
 }
 
 
-def members(path: Path) -> list[Member]:
+def members(path: Path) -> list[ArchiveMember]:
     found = unpack(os.fsencode(path), max_members=MAX_MEMBERS, max_bytes=MAX_BYTES, max_member_bytes=MAX_MEMBER_BYTES)
     return list(found)
 
@@ -62,7 +62,7 @@ def test_other_names_are_no_archives(name: bytes) -> None:
 def test_members_of_a_zip_come_in_order_with_their_names(tmp_path: Path, compression: int) -> None:
     path = write_zip(tmp_path / "archive.zip", MEMBERS, compression)
 
-    assert members(path) == [Member(name, data) for name, data in MEMBERS.items()]
+    assert members(path) == [ArchiveMember(name, data) for name, data in MEMBERS.items()]
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ def test_members_of_a_zip_come_in_order_with_their_names(tmp_path: Path, compres
 def test_members_of_a_tar_come_in_order_with_their_names(tmp_path: Path, suffix: str, mode: str) -> None:
     path = write_tar(tmp_path / f"archive{suffix}", MEMBERS, mode=mode)
 
-    assert members(path) == [Member(name, data) for name, data in MEMBERS.items()]
+    assert members(path) == [ArchiveMember(name, data) for name, data in MEMBERS.items()]
 
 
 def test_folders_are_no_members(tmp_path: Path) -> None:
     zipped = write_zip(tmp_path / "archive.zip", {"folder/": b"", "folder/a": b"a"})
     tarred = write_tar(tmp_path / "archive.tar", {"a": b"a"}, [describe_entry("folder", kind=tarfile.DIRTYPE)])
 
-    assert members(zipped) == [Member("folder/a", b"a")]
-    assert members(tarred) == [Member("a", b"a")]
+    assert members(zipped) == [ArchiveMember("folder/a", b"a")]
+    assert members(tarred) == [ArchiveMember("a", b"a")]
 
 
 def test_an_archive_in_an_archive_is_a_file_like_others(tmp_path: Path) -> None:
     inner = write_zip(tmp_path / "inner.zip", {"a": b"a"}).read_bytes()
 
-    assert members(write_zip(tmp_path / "archive.zip", {"inner.zip": inner})) == [Member("inner.zip", inner)]
+    assert members(write_zip(tmp_path / "archive.zip", {"inner.zip": inner})) == [ArchiveMember("inner.zip", inner)]
 
 
 @pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
@@ -126,14 +126,14 @@ def test_an_encrypted_member_is_unreadable_alone(tmp_path: Path) -> None:
     flipped(path, data.index(b"PK\3\4", 4) + 6, 1)
     flipped(path, data.index(b"PK\1\2", data.index(b"PK\1\2") + 4) + 8, 1)
 
-    assert members(path) == [Member("a", b"first"), Member("b", None), Member("c", b"third")]
+    assert members(path) == [ArchiveMember("a", b"first"), ArchiveMember("b", None), ArchiveMember("c", b"third")]
 
 
 def test_a_member_with_a_wrong_checksum_is_unreadable_alone(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "archive.zip", {"a": b"first", "b": b"second", "c": b"third"}, zipfile.ZIP_STORED)
     flipped(path, path.read_bytes().index(b"second"))
 
-    assert members(path) == [Member("a", b"first"), Member("b", None), Member("c", b"third")]
+    assert members(path) == [ArchiveMember("a", b"first"), ArchiveMember("b", None), ArchiveMember("c", b"third")]
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -144,7 +144,7 @@ def test_a_member_with_damaged_bytes_is_unreadable_alone(tmp_path: Path, compres
     for offset in range(40, 60):
         flipped(path, second + offset)
 
-    assert members(path) == [Member("a", files["a"]), Member("b", None), Member("c", files["c"])]
+    assert members(path) == [ArchiveMember("a", files["a"]), ArchiveMember("b", None), ArchiveMember("c", files["c"])]
 
 
 def test_a_member_of_an_unknown_compression_is_unreadable_alone(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_member_of_an_unknown_compression_is_unreadable_alone(tmp_path: Path) 
     flipped(path, data.index(b"PK\3\4") + 8, 0x55)
     flipped(path, data.index(b"PK\1\2") + 10, 0x55)
 
-    assert members(path) == [Member("a", None), Member("b", b"second")]
+    assert members(path) == [ArchiveMember("a", None), ArchiveMember("b", b"second")]
 
 
 def test_a_zip_without_its_end_is_one_unreadable_whole(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_tar_that_ends_within_a_member_says_so(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "archive.tar", {"a": b"first", "b": bytes(5000), "c": b"third"})
     path.write_bytes(path.read_bytes()[:3000])
 
-    assert members(path) == [Member("a", b"first"), Member("b", None), WHOLE_ARCHIVE]
+    assert members(path) == [ArchiveMember("a", b"first"), ArchiveMember("b", None), WHOLE_ARCHIVE]
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
@@ -198,7 +198,11 @@ def test_hard_and_symbolic_links_are_what_they_lead_to(tmp_path: Path) -> None:
     ]
     path = write_tar(tmp_path / "archive.tar", {"folder/a": b"first"}, links)
 
-    assert members(path) == [Member("folder/a", b"first"), Member("hard", b"first"), Member("folder/soft", b"first")]
+    assert members(path) == [
+        ArchiveMember("folder/a", b"first"),
+        ArchiveMember("hard", b"first"),
+        ArchiveMember("folder/soft", b"first"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +226,7 @@ def test_links_out_of_the_archive_and_devices_are_unreadable_alone(tmp_path: Pat
         archive.addfile(entry)
         archive.addfile(describe_entry("a", 5), io.BytesIO(b"first"))
 
-    assert members(tmp_path / "archive.tar") == [Member("odd", None), Member("a", b"first")]
+    assert members(tmp_path / "archive.tar") == [ArchiveMember("odd", None), ArchiveMember("a", b"first")]
 
 
 def test_links_in_a_circle_are_unreadable(tmp_path: Path) -> None:
@@ -231,7 +235,10 @@ def test_links_in_a_circle_are_unreadable(tmp_path: Path) -> None:
         describe_entry("two", kind=tarfile.SYMTYPE, target="one"),
     ]
 
-    assert members(write_tar(tmp_path / "archive.tar", {}, links)) == [Member("one", None), Member("two", None)]
+    assert members(write_tar(tmp_path / "archive.tar", {}, links)) == [
+        ArchiveMember("one", None),
+        ArchiveMember("two", None),
+    ]
 
 
 def test_a_name_that_is_no_text_keeps_its_bytes(tmp_path: Path) -> None:
@@ -253,7 +260,7 @@ def test_a_zip_bomb_costs_no_more_than_the_limit(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "archive.zip", {"bomb": bytes(50_000_000)})
     assert path.stat().st_size < 100_000
 
-    assert members(path) == [Member("bomb", bytes(MAX_MEMBER_BYTES))]
+    assert members(path) == [ArchiveMember("bomb", bytes(MAX_MEMBER_BYTES))]
 
 
 @pytest.mark.parametrize("name", ["archive.zip", "archive.tar"])
@@ -287,7 +294,7 @@ def test_a_sparse_member_of_a_vast_size_costs_no_more_than_the_limit(tmp_path: P
     with tarfile.open(tmp_path / "archive.tar", "w", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(entry, io.BytesIO(b"first"))
 
-    assert members(tmp_path / "archive.tar") == [Member("sparse", bytes(MAX_MEMBER_BYTES))]
+    assert members(tmp_path / "archive.tar") == [ArchiveMember("sparse", bytes(MAX_MEMBER_BYTES))]
 
 
 def test_what_is_skipped_of_a_compressed_tar_counts_as_unpacked(tmp_path: Path) -> None:
@@ -324,7 +331,7 @@ def test_a_zip_whose_directory_takes_more_than_its_entries_may_is_not_read(tmp_p
             entry.comment = b"a" * 2**15
             archive.writestr(entry, b"")
 
-    assert members(path) == [Member(None, None)]
+    assert members(path) == [ArchiveMember(None, None)]
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])

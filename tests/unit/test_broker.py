@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from starlight_vocabulary.words import Priority
-from storage.broker import QUEUES, UNACKNOWLEDGED, count_messages, queue_for
+from storage.broker import QUEUES, UNACKNOWLEDGED, count_messages, name_queue
 
 
 def test_an_empty_redis_holds_nothing(broker: "redis.Redis") -> None:
@@ -17,7 +17,7 @@ def test_an_empty_redis_holds_nothing(broker: "redis.Redis") -> None:
 def test_each_queue_and_what_workers_have_is_counted_apart(broker: "redis.Redis") -> None:
     for priority, count in ((Priority.INTERACTIVE, 2), (Priority.BULK, 3)):
         for _ in range(count):
-            broker.lpush(queue_for(priority), str(uuid.uuid4()))
+            broker.lpush(name_queue(priority), str(uuid.uuid4()))
     broker.hset(UNACKNOWLEDGED, "tag", "message")
     broker.lpush("celery", "a message of somebody else")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.devices import MAX_CPU_WORKERS, Device, DeviceError, visible_devices
+from worker.devices import MAX_CPU_WORKERS, Device, DeviceError, find_devices
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 TWO_GPUS = """#!/bin/sh
@@ -104,16 +104,16 @@ def test_a_gpu_that_is_not_visible_cannot_be_pinned() -> None:
 def test_the_visible_gpus_are_used_or_else_each_core(
     monkeypatch: pytest.MonkeyPatch, visible: str, devices: list[str]
 ) -> None:
-    monkeypatch.setattr("worker.devices.usable_cores", lambda: 3)
+    monkeypatch.setattr("worker.devices.count_usable_cores", lambda: 3)
     monkeypatch.setenv(VISIBLE, visible)
 
-    assert [str(device) for device in visible_devices()] == devices
+    assert [str(device) for device in find_devices()] == devices
 
 
 def test_gpus_are_counted_by_the_driver_where_nothing_says_which_to_use(programs: Path) -> None:
     install(programs, TWO_GPUS)
 
-    assert [str(device) for device in visible_devices()] == ["gpu0", "gpu1"]
+    assert [str(device) for device in find_devices()] == ["gpu0", "gpu1"]
 
 
 @pytest.mark.parametrize(
@@ -129,14 +129,14 @@ def test_without_a_working_driver_the_processor_is_used(programs: Path, script: 
     if script is not None:
         install(programs, script)
 
-    assert {device.kind for device in visible_devices()} == {"cpu"}
+    assert {device.kind for device in find_devices()} == {"cpu"}
 
 
 def test_many_cores_share_a_bounded_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.devices.usable_cores", lambda: 100)
+    monkeypatch.setattr("worker.devices.count_usable_cores", lambda: 100)
     monkeypatch.setenv(VISIBLE, "")
 
-    assert len(visible_devices()) == MAX_CPU_WORKERS
+    assert len(find_devices()) == MAX_CPU_WORKERS
 
 
 def test_what_the_driver_says_of_all_gpus_does_not_matter_where_some_are_named(
@@ -145,4 +145,4 @@ def test_what_the_driver_says_of_all_gpus_does_not_matter_where_some_are_named(
     install(programs, TWO_GPUS)
     monkeypatch.setenv(VISIBLE, "7")
 
-    assert visible_devices() == [Device("gpu", 0)]
+    assert find_devices() == [Device("gpu", 0)]

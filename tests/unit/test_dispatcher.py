@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from producer.dispatching import dispatcher as dispatcher_module
 from producer.dispatching.dispatcher import Dispatcher
 from starlight_vocabulary.words import Priority
-from storage.broker import queue_for
+from storage.broker import name_queue
 from storage.settings import Settings
 from tests.kit.outages import OutageLog, record_outages
 from tests.kit.threads import PATIENCE_S, start_thread
@@ -75,7 +75,7 @@ class Publisher:
     def publish(self, chunk_id: uuid.UUID, priority: Priority) -> None:
         if self.published == self.breaks_after:
             self._server.connected, self.breaks_after = False, None
-        self._broker.lpush(queue_for(priority), str(chunk_id))
+        self._broker.lpush(name_queue(priority), str(chunk_id))
         self.published += 1
         if self.published == self.ends_after:
             raise EnoughError
@@ -94,7 +94,7 @@ def dispatcher(broker: "redis.Redis", publisher: Publisher, tmp_path: Path) -> D
 
 def list_messages(broker: "redis.Redis") -> list[bytes | str]:
     """Return what is in the queue, oldest first."""
-    return broker.lrange(queue_for(Priority.BULK), 0, -1)[::-1]
+    return broker.lrange(name_queue(Priority.BULK), 0, -1)[::-1]
 
 
 def write_messages(*chunks: uuid.UUID) -> list[bytes]:

@@ -213,8 +213,8 @@ def test_a_name_that_changes_its_address_is_checked_each_time(open_settings: Set
 def test_plain_http_is_not_spoken_unless_allowed(tmp_path: Path, stranger: Stranger) -> None:
     fetcher = Fetcher(Settings(data_dir=tmp_path, fetch_allowed_networks=(LOOPBACK,)))
 
-    assert not fetcher.takes("http")
-    assert fetcher.takes("https")
+    assert not fetcher.can_fetch("http")
+    assert fetcher.can_fetch("https")
     assert refused(lambda: fetcher.fetch(stranger.url("/image.png"), READER)) == ErrorCode.UNSUPPORTED_URI
 
 

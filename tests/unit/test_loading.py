@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.sources.expansion import file_reference
+from producer.sources.expansion import refer_to_file
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
 from tests.kit.loading import BytesLoader
@@ -30,7 +30,7 @@ def loader(blobs: Blobs) -> BytesLoader:
 
 
 def reference(path: Path | str) -> str:
-    return file_reference(os.fsencode(path))
+    return refer_to_file(os.fsencode(path))
 
 
 def refused(loader: BytesLoader, uri: str) -> ImageError:

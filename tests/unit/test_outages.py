@@ -5,11 +5,11 @@ from itertools import islice
 
 import pytest
 
-from storage.outages import LONGEST_PAUSE_S, Patience, Server, backoff
+from storage.outages import LONGEST_PAUSE_S, Patience, Server, grow_pauses
 
 
 def test_pauses_grow_up_to_a_limit() -> None:
-    pauses = list(islice(backoff(), 20))
+    pauses = list(islice(grow_pauses(), 20))
 
     assert pauses == sorted(pauses)
     assert pauses[0] < 1

@@ -16,8 +16,8 @@ from producer.cli.output import (
     TableWriter,
     check_printable,
     escape,
+    format_count,
     open_writer,
-    plural,
     shorten,
     summarise_job,
 )
@@ -289,4 +289,4 @@ def test_a_job_is_summed_up_in_a_line(changes: dict[str, Any], line: str) -> Non
     ("count", "text"), [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1_234_567, "1,234,567 images")]
 )
 def test_counts_have_their_noun(count: int, text: str) -> None:
-    assert plural(count, "image") == text
+    assert format_count(count, "image") == text

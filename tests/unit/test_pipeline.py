@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producer.sources.expansion import file_reference
+from producer.sources.expansion import refer_to_file
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage.blobs import Blobs
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 from tests.kit.pictures import FORMATS_AND_MODES, encode_blank_gif, encode_blank_png, encode_pattern, encode_truncated
 from tests.kit.threads import PATIENCE_S, start_thread
-from worker.scanning.chunk_scan import storable
+from worker.scanning.chunk_scan import make_storable
 from worker.scanning.pipeline import Pipeline
 from worker.v4.detector import Score
 from worker.v4.planes import Planes
@@ -90,7 +90,7 @@ class Folder:
     def put(self, data: bytes, name: str | None = None) -> str:
         path = self.path / (name or str(len(list(self.path.iterdir()))))
         path.write_bytes(data)
-        return file_reference(os.fsencode(path))
+        return refer_to_file(os.fsencode(path))
 
 
 @pytest.fixture
@@ -436,5 +436,5 @@ def test_closing_ends_every_thread(settings: Settings, folder: Folder) -> None:
     ],
 )
 def test_text_loses_only_what_postgresql_cannot_hold(text: str, stored: str) -> None:
-    assert storable(text) == stored
-    storable(text).encode()
+    assert make_storable(text) == stored
+    make_storable(text).encode()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from storage.blobs import Blobs
-from storage.settings import Settings, default_data_dir, default_submitter, settings
+from storage.settings import Settings, default_data_dir, default_submitter, read_settings
 
 
 def test_without_an_environment_everything_has_a_value() -> None:
@@ -72,15 +72,15 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_setting(
 
 def test_settings_are_read_once_and_cannot_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARLIGHT_CHUNK_SIZE", "7")
-    settings.cache_clear()
-    first = settings()
+    read_settings.cache_clear()
+    first = read_settings()
     monkeypatch.setenv("STARLIGHT_CHUNK_SIZE", "8")
 
-    assert settings() is first
+    assert read_settings() is first
     assert first.chunk_size == 7
     with pytest.raises(ValidationError):
         first.chunk_size = 9  # type: ignore[misc]
-    settings.cache_clear()
+    read_settings.cache_clear()
 
 
 def test_data_of_root_belongs_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.settings import Settings, settings, settings_file
+from storage.settings import Settings, find_settings_file, read_settings
 from worker import tuning
 from worker.v4.detector import Detector
 
@@ -14,7 +14,7 @@ from worker.v4.detector import Detector
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder whose settings file the process reads."""
     monkeypatch.setenv("STARLIGHT_DATA_DIR", str(tmp_path))
-    settings.cache_clear()
+    read_settings.cache_clear()
     return tmp_path
 
 
@@ -27,28 +27,28 @@ def test_tuning_writes_a_file_that_every_command_reads_and_the_environment_overr
     monkeypatch.setenv("STARLIGHT_CORES", "1")
     cores = os.sched_getaffinity(0)
 
-    tuning.main("cpu0", str(settings_file()))
+    tuning.main("cpu0", str(find_settings_file()))
 
     os.sched_setaffinity(0, cores)
-    settings.cache_clear()
+    read_settings.cache_clear()
     written = (home / "settings.env").read_text()
-    chosen = settings()
+    chosen = read_settings()
     for name in ("batch_size", "decode_threads", "torch_threads", "chunks_in_flight"):
         assert f"STARLIGHT_{name.upper()}={getattr(chosen, name)}\n" in written
     told = capsys.readouterr().out
     assert all(f"batch_size {size}" in told for size in tuning.BATCH_SIZES)
     monkeypatch.setenv("STARLIGHT_BATCH_SIZE", "7")
-    settings.cache_clear()
-    assert settings().batch_size == 7
+    read_settings.cache_clear()
+    assert read_settings().batch_size == 7
 
 
 @pytest.mark.parametrize(("rates", "chosen"), [([100, 101, 90], 1), ([100, 120, 110], 2), ([100, 100, 130], 3)])
 def test_what_is_set_stays_unless_something_is_noticeably_faster(
     monkeypatch: pytest.MonkeyPatch, rates: list[float], chosen: int
 ) -> None:
-    monkeypatch.setattr(tuning, "measured", lambda *_: rates)
+    monkeypatch.setattr(tuning, "measure_rates", lambda *_: rates)
     detector = Detector(lambda _: None, None)  # type: ignore[arg-type, return-value]
 
-    found = tuning.fastest(detector, Settings(), [{"batch_size": size} for size in (1, 2, 3)], [])
+    found = tuning.find_fastest(detector, Settings(), [{"batch_size": size} for size in (1, 2, 3)], [])
 
     assert found == {"batch_size": chosen}

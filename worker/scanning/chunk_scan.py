@@ -78,7 +78,7 @@ class ChunkScan:
 
     def _settle_error(self, image: ImageFacts, code: ErrorCode, detail: str, model_id: int | None) -> None:
         verdict = image.start_verdict(Outcome.ERROR)
-        self.settle(replace(verdict, error_code=code, error_detail=storable(detail), model_id=model_id))
+        self.settle(replace(verdict, error_code=code, error_detail=make_storable(detail), model_id=model_id))
 
     def repeats_earlier(self, image: ImageFacts) -> bool:
         """Whether an earlier image of the chunk has the same bytes; then this one shares its verdict."""
@@ -97,6 +97,6 @@ class ChunkScan:
         return [self._verdicts[image.ordinal] for image in self.images]
 
 
-def storable(text: str) -> str:
+def make_storable(text: str) -> str:
     """Return the text without what PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
     return text.replace("\0", "␀").encode("utf-8", "replace").decode("utf-8")

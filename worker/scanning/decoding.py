@@ -57,7 +57,7 @@ class Decoder:
             if has_known_signature(data):
                 raise explain_refusal(data, "the decoder does not recognise what follows the signature") from error
             raise ImageError(
-                ErrorCode.UNKNOWN_FORMAT, f"not an image of a supported format: {describe(data)}"
+                ErrorCode.UNKNOWN_FORMAT, f"not an image of a supported format: {describe_start(data)}"
             ) from error
         except Exception as error:  # decoders raise whatever their input provokes
             raise self._explain(error, data) from error
@@ -83,7 +83,7 @@ def explain_refusal(data: bytes, reason: str) -> ImageError:
     return ImageError(ErrorCode.TRUNCATED if truncated else ErrorCode.CORRUPT, reason)
 
 
-def describe(data: bytes) -> str:
+def describe_start(data: bytes) -> str:
     """Return the first bytes for a person to recognise, as text where they are text, else in hex."""
     start = data[:16]
     if start.isascii() and start.decode("ascii").isprintable():

@@ -8,7 +8,14 @@ from urllib.parse import urljoin, urlsplit
 import httpcore
 
 from starlight_vocabulary.words import ErrorCode
-from storage.public_network import CONNECTION_ERRORS, ForbiddenAddressError, Resolve, limit_steps, public_pool, resolve
+from storage.public_network import (
+    CONNECTION_ERRORS,
+    ForbiddenAddressError,
+    Resolve,
+    limit_steps,
+    open_public_pool,
+    resolve,
+)
 from storage.settings import Settings
 from worker.scanning.content import Content, ContentReader
 from worker.scanning.image_error import ImageError
@@ -45,9 +52,11 @@ class Fetcher:
     def __init__(self, settings: Settings, resolve: Resolve = resolve) -> None:
         self._schemes = settings.fetch_schemes
         self._timeout_s = settings.fetch_timeout_s
-        self._pool = public_pool(settings.fetch_allowed_networks, connections=settings.fetch_threads, resolve=resolve)
+        self._pool = open_public_pool(
+            settings.fetch_allowed_networks, connections=settings.fetch_threads, resolve=resolve
+        )
 
-    def takes(self, scheme: str) -> bool:
+    def can_fetch(self, scheme: str) -> bool:
         """Whether references of this scheme are fetched."""
         return scheme in self._schemes
 
@@ -93,7 +102,7 @@ class Fetcher:
                     raise ImageError(ErrorCode.NOT_READABLE, f"the server answered {answer.status} without a target")
                 return location.decode("ascii")
             if answer.status != 200:
-                raise ImageError(code_of(answer.status), f"the server answered {answer.status}")
+                raise ImageError(choose_code(answer.status), f"the server answered {answer.status}")
             announced = find_header(answer, b"content-length")
             pieces = count_waiting(answer.iter_stream(), deadline)
             return reader.read(pieces, int(announced) if announced.isdigit() else None)
@@ -114,7 +123,7 @@ def find_header(answer: httpcore.Response, name: bytes) -> bytes:
     return next((value for header, value in answer.headers if header.lower() == name), b"")
 
 
-def code_of(status: int) -> ErrorCode:
+def choose_code(status: int) -> ErrorCode:
     """Return the error code for an answer that is neither the image nor a redirect."""
     if status in GONE:
         return ErrorCode.NOT_FOUND

@@ -53,7 +53,7 @@ class Loader:
             with store_errors_explained("the bucket", "there is no such object in the bucket"):
                 stored = open_from_bucket(uri)
                 return reader.read(stored.pieces, stored.size)
-        if self._fetcher is not None and self._fetcher.takes(parts.scheme):
+        if self._fetcher is not None and self._fetcher.can_fetch(parts.scheme):
             return self._fetcher.fetch(uri, reader)
         raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
 

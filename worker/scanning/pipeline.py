@@ -17,7 +17,7 @@ from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 from worker.scanning.batcher import Batcher, Scorer
 from worker.scanning.budget import Budget, Reservation
-from worker.scanning.chunk_scan import ChunkScan, ImageFacts, storable
+from worker.scanning.chunk_scan import ChunkScan, ImageFacts, make_storable
 from worker.scanning.content import Content, ContentReader, LargeImageError
 from worker.scanning.decoding import Decoder
 from worker.scanning.fetching import Fetcher
@@ -217,7 +217,7 @@ class Pipeline:
         if not score.is_stego:
             return verdict
         message = self._read_message(image, score)
-        return replace(verdict, extracted_message=None if message is None else storable(message))
+        return replace(verdict, extracted_message=None if message is None else make_storable(message))
 
     def _read_message(self, image: Scoring, score: Score) -> str | None:
         """Return the hidden message, as evidence; None where there is none, or the bytes are not to be had again."""

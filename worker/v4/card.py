@@ -34,7 +34,7 @@ class ModelCard:
 
     `sha256` is the hex digest of the file `weights`; `threshold` the stego probability from which on an image counts
     as stego. `format` is the kind of that file, one of `FORMATS`; `inputs` states type and shape of each stream that
-    the model was made for, as `streams.input_contract` does, or nothing. `figures` are the measurements that the card
+    the model was made for, as `streams.describe_inputs` does, or nothing. `figures` are the measurements that the card
     states, as `scripts/validate_v4` wrote them.
     """
 
@@ -64,10 +64,10 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise ModelError(f"{path}: is not JSON ({error})") from error
-    return card_of(raw, str(path))
+    return check_card(raw, str(path))
 
 
-def card_of(raw: object, where: str) -> ModelCard:
+def check_card(raw: object, where: str) -> ModelCard:
     """Check a card that was read from `where`. Raises `ModelError` if it can't be used with this code."""
     if not isinstance(raw, dict):
         raise ModelError(f"{where}: is not a JSON object")

@@ -54,7 +54,7 @@ def survey(data: bytes) -> Layout:
     return Layout("other", len(data))
 
 
-def trailing(data: bytes) -> memoryview:
+def find_trailing(data: bytes) -> memoryview:
     """Return the bytes after the picture's end; empty where there are none or the end is unknown."""
     return memoryview(data)[survey(data).end :]
 

@@ -14,7 +14,7 @@ from worker.v4.card import ModelCard, ModelError, read_card
 from worker.v4.network import Heads, Network
 from worker.v4.onnx_network import OnnxNetwork
 from worker.v4.planes import Planes
-from worker.v4.streams import Streams, compute, input_contract, stack
+from worker.v4.streams import Streams, compute, describe_inputs, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Detector:
         digest = hashlib.sha256(weights).hexdigest()
         if digest != card.sha256:
             raise ModelError(f"{where}: SHA-256 is {digest}, the card says {card.sha256}")
-        if card.inputs and card.inputs != input_contract():
-            raise ModelError(f"{where}: made for the inputs {card.inputs}, but this code computes {input_contract()}")
+        if card.inputs and card.inputs != describe_inputs():
+            raise ModelError(f"{where}: made for the inputs {card.inputs}, but this code computes {describe_inputs()}")
         if card.format == "onnx":
             return cls(OnnxNetwork(weights, where, device), card, device)
         network = Network()

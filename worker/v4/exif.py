@@ -14,7 +14,7 @@ CHARSETS: Final = (b"ASCII\x00\x00\x00", b"UNICODE\x00", b"JIS\x00\x00\x00\x00\x
 """The 8-byte headers that may stand before a UserComment's text."""
 
 
-def user_comment(block: memoryview) -> memoryview:
+def find_user_comment(block: memoryview) -> memoryview:
     """Return the raw UserComment, charset header included, as a view of `block`; empty without one or if malformed.
 
     Looks in the Exif directory and, as some writers put it there, in the main one. Never raises.
@@ -35,12 +35,12 @@ def user_comment(block: memoryview) -> memoryview:
     return found
 
 
-def comment_text(block: memoryview, limit: int) -> bytes:
+def read_comment_text(block: memoryview, limit: int) -> bytes:
     """Return the UserComment's text as UTF-8, without its charset header; what is not UTF-16 is left as it is.
 
     At most `limit` bytes, or UTF-16 units, of the comment are read.
     """
-    comment = user_comment(block)
+    comment = find_user_comment(block)
     header = bytes(comment[:8])
     if header not in CHARSETS:
         return bytes(comment[:limit])

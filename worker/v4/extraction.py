@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from worker.v4.containers import survey
-from worker.v4.exif import comment_text
-from worker.v4.planes import leading_pixels
+from worker.v4.exif import read_comment_text
+from worker.v4.planes import take_leading_pixels
 
 MESSAGE_BYTES: Final = 4096
 """Default limit of the payload that is read, in bytes."""
@@ -27,44 +27,44 @@ def extract_message(
     Returns its text, at most `limit` bytes of it, or a description of the bytes if they are no text; None if there is
     nothing to read. The text is data: control characters are kept. Never raises on account of the image.
     """
-    payload = payload_bytes(image, data, method, bit_order, limit)
+    payload = read_payload_bytes(image, data, method, bit_order, limit)
     if not payload:
         return None
-    return as_text(payload) or describe(payload)
+    return decode_text(payload) or describe_payload(payload)
 
 
-def payload_bytes(image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int) -> bytes:
+def read_payload_bytes(image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int) -> bytes:
     """Return the payload up to its terminating zero byte or to `limit` bytes, without prefix and charset."""
     if method == "exif":
         layout = survey(data)
         exif = memoryview(data)[layout.exif_start : layout.exif_end]
-        return comment_text(exif, limit).split(b"\x00", 1)[0][:limit]
+        return read_comment_text(exif, limit).split(b"\x00", 1)[0][:limit]
     if method == "raw":
         return bytes(memoryview(data)[survey(data).end :][:limit]).split(b"\x00", 1)[0]
     # One byte more than the limit and the prefix: the terminator of a payload of exactly `limit` bytes.
-    hidden = hidden_bytes(image, method, bit_order, limit + len(ALPHA_PREFIX) + 1)
+    hidden = read_hidden_bytes(image, method, bit_order, limit + len(ALPHA_PREFIX) + 1)
     if method == "alpha":
         hidden = hidden.removeprefix(ALPHA_PREFIX)
     return hidden.split(b"\x00", 1)[0][:limit]
 
 
-def hidden_bytes(image: Image.Image, method: str, bit_order: str | None, count: int) -> bytes:
+def read_hidden_bytes(image: Image.Image, method: str, bit_order: str | None, count: int) -> bytes:
     """Return the first `count` bytes in the least significant bits of the carrier of a pixel method."""
     channels = _CHANNELS.get(image.mode, 0)
     has_alpha = channels in (2, 4) and image.mode != "RGBX"
     if method == "lsb.rgb" and channels >= 3:
-        samples = leading_pixels(image, -(-count * 8 // 3), channels)[:, :3].reshape(-1)
+        samples = take_leading_pixels(image, -(-count * 8 // 3), channels)[:, :3].reshape(-1)
     elif method == "alpha" and has_alpha:
-        samples = leading_pixels(image, count * 8, channels)[:, -1]
+        samples = take_leading_pixels(image, count * 8, channels)[:, -1]
     elif method == "palette" and channels in (1, 2):
-        samples = leading_pixels(image, count * 8, channels)[:, 0]
+        samples = take_leading_pixels(image, count * 8, channels)[:, 0]
     else:
         return b""
     bits = samples[: min(count, samples.size // 8) * 8] & 1
     return np.packbits(bits, bitorder="big" if bit_order == "msb-first" else "little").tobytes()
 
 
-def as_text(payload: bytes) -> str | None:
+def decode_text(payload: bytes) -> str | None:
     """Return the payload as text, or None if it is none: not UTF-8, or more than a tenth of it control characters."""
     text = _decoded(payload)
     if not text:
@@ -73,7 +73,7 @@ def as_text(payload: bytes) -> str | None:
     return text if control * 10 <= len(text) else None
 
 
-def describe(payload: bytes) -> str:
+def describe_payload(payload: bytes) -> str:
     """State size, entropy and first bytes of a payload that is no text."""
     counts = np.bincount(np.frombuffer(payload, np.uint8))
     shares = counts[counts > 0] / len(payload)

@@ -15,7 +15,7 @@ from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.card import ModelError
 from worker.v4.network import Heads
 from worker.v4.planes import extract_planes
-from worker.v4.streams import INPUTS, Streams, compute, input_contract, stack
+from worker.v4.streams import INPUTS, Streams, compute, describe_inputs, stack
 
 OUTPUTS: Final = ("stego", "method", "order")
 _TYPES: Final = {"tensor(float)": "float32", "tensor(int32)": "int32"}
@@ -47,8 +47,8 @@ class OnnxNetwork:
         found = {
             each.name: f"{_TYPES.get(each.type, each.type)} {each.shape[1:]}" for each in self._session.get_inputs()
         }
-        if found != input_contract():
-            raise ModelError(f"{where}: its inputs are {found}, not {input_contract()}")
+        if found != describe_inputs():
+            raise ModelError(f"{where}: its inputs are {found}, not {describe_inputs()}")
         outputs = tuple(each.name for each in self._session.get_outputs())
         if set(outputs) != set(OUTPUTS):
             raise ModelError(f"{where}: its outputs are {outputs}, not {OUTPUTS}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.v4.containers import CONTAINERS, survey
-from worker.v4.exif import comment_text, user_comment
+from worker.v4.exif import find_user_comment, read_comment_text
 
 Bytes = NDArray[np.uint8]
 
@@ -75,8 +75,8 @@ def extract_planes(image: Image.Image, data: bytes) -> Planes:
     layout = survey(data)
     view = memoryview(data)
     exif = view[layout.exif_start : layout.exif_end]
-    comment = user_comment(exif)
-    text = comment_text(exif, TEXT_BYTES)
+    comment = find_user_comment(exif)
+    text = read_comment_text(exif, TEXT_BYTES)
     tail = view[layout.end :]
     rgb, alpha, index = _carriers(image)
     palette = _palette(image)
@@ -115,7 +115,7 @@ _SINGLE_MODES: Final = {"L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2}
 _ALPHA_MODES: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 
 
-def leading_pixels(image: Image.Image, count: int, channels: int) -> Bytes:
+def take_leading_pixels(image: Image.Image, count: int, channels: int) -> Bytes:
     """Return the first `count` pixels (fewer if the image has fewer), row by row, as (pixels, channels) of uint8.
 
     `image` has 8 bits a channel and `channels` of them; at most one row more than needed is copied.
@@ -132,12 +132,12 @@ def _carriers(image: Image.Image) -> tuple[Bytes, Bytes, Bytes]:
     """Return the R, G, B samples, the alpha samples and the single-channel samples of the first pixels."""
     rgb = alpha = index = _EMPTY
     if image.mode in _RGB_MODES:
-        head = leading_pixels(
+        head = take_leading_pixels(
             image, SAMPLES if image.mode in _ALPHA_MODES else SAMPLES // 3 + 1, _RGB_MODES[image.mode]
         )
         rgb = head[: SAMPLES // 3 + 1, :3].reshape(-1)
     elif image.mode in _SINGLE_MODES:
-        head = leading_pixels(image, SAMPLES, _SINGLE_MODES[image.mode])
+        head = take_leading_pixels(image, SAMPLES, _SINGLE_MODES[image.mode])
         index = head[:, 0]
     if image.mode in _ALPHA_MODES:
         alpha = head[:, -1]

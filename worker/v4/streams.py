@@ -127,7 +127,7 @@ def compute(batch: PlaneBatch) -> Streams:
 
 
 @cache
-def input_contract() -> dict[str, str]:
+def describe_inputs() -> dict[str, str]:
     """Return type and shape, but for the batch, of each of `INPUTS`: what a model card states, `int32 [2, 1024]`."""
     streams = compute(stack([extract_planes(Image.new("L", (1, 1)), b"")]))
     tensors = {name: getattr(streams, name) for name in INPUTS}

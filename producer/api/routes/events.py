@@ -30,7 +30,7 @@ data: {"id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "state": "running", "total"
         204: {"description": "The last event was `done`: nothing follows, do not come again."},
     },
 )
-async def events(
+async def follow_job(
     job: VisibleJob,
     feeds: Feeds,
     last_event_id: Annotated[
@@ -47,4 +47,4 @@ async def events(
     after = Place(*map(int, last_event_id.split("-"))) if last_event_id else FIRST
     # Proxies are not to collect events before they pass them on.
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(feeds.events(job.id, after), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(feeds.stream_events(job.id, after), media_type="text/event-stream", headers=headers)

@@ -113,7 +113,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/jobs/{job_id}/verdicts", response_model=VerdictPage, responses=ANSWERS)
-def verdicts_of_job(
+def list_job_verdicts(
     job: VisibleJob, service: Shared, request: Request, search: Annotated[JobSearch, Query()], accept: Accept = "*/*"
 ) -> Response:
     """Return the verdicts of a job that there are so far, in the order of submission.
@@ -124,7 +124,7 @@ def verdicts_of_job(
 
 
 @router.get("/verdicts", response_model=VerdictPage, responses=ANSWERS)
-def verdicts(
+def list_verdicts(
     key: Reading, service: Shared, request: Request, search: Annotated[Search, Query()], accept: Accept = "*/*"
 ) -> Response:
     """Return verdicts, newest first; those of one job in the order of submission. Admins see those of all jobs."""
@@ -133,7 +133,7 @@ def verdicts(
 
 
 @router.get("/images/{sha256}", response_model=VerdictPage, responses=ANSWERS)
-def verdicts_on_image(
+def list_image_verdicts(
     key: Reading,
     service: Shared,
     request: Request,

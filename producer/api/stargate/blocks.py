@@ -18,7 +18,7 @@ from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
 from producer.api.stargate.shapes import Block, Inscription, ScanResult, explain_failure
 from producer.api.stargate.waiting import scan_now
-from producer.sources.expansion import file_reference
+from producer.sources.expansion import refer_to_file
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.verdict import Verdict
 
@@ -45,7 +45,7 @@ async def scan_block(
     images = await run_in_threadpool(list_images, folder)
     verdicts: list[Verdict] = []
     if images:
-        references = [file_reference(os.fsencode(path)) for path in images]
+        references = [refer_to_file(os.fsencode(path)) for path in images]
         _, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
     block, known = (
         await run_in_threadpool(_read_json, folder, "block.json"),

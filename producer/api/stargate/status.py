@@ -54,7 +54,7 @@ class Info(BaseModel):
 
 
 @router.get("/health")
-def health(service: Shared) -> Health:
+def report_health(service: Shared) -> Health:
     """Say whether workers live, and with which model; needs no key."""
     workers = list_live_workers(service.engine, service.settings.lease_s)
     scanner = Scanner(
@@ -72,7 +72,7 @@ def health(service: Shared) -> Health:
 
 
 @router.get("/info")
-def info(service: Shared) -> Info:
+def report_info(service: Shared) -> Info:
     """Say what is scanned and for what; needs no key."""
     return Info(
         name="Starlight batch scanner",

@@ -7,8 +7,8 @@ import typer
 
 from producer.cli.commands.jobs import JobId, require_job
 from producer.cli.commands.verdicts import parse_time, parse_word, print_verdicts
-from producer.cli.output import Format, FormatOption, plural
-from producer.cli.session import parse_id, session
+from producer.cli.output import Format, FormatOption, format_count
+from producer.cli.session import open_session, parse_id
 from producer.cli.submitting import Name
 from starlight_vocabulary.words import FAILURES, ErrorCode, Outcome
 from storage.failures import count_failures, retry_job
@@ -40,12 +40,12 @@ def failed(
         since=parse_time(since),
         error_codes=parse_codes(code),
     )
-    with session() as current:
+    with open_session() as current:
         print_verdicts(find_verdicts(current.engine, wanted, limit), format)
         counts = count_failures(current.engine, wanted)
     counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     print(
-        f"{plural(sum(counts.values()), 'image')} failed{': ' if counted else ''}{counted}",
+        f"{format_count(sum(counts.values()), 'image')} failed{': ' if counted else ''}{counted}",
         file=sys.stdout if format is Format.TABLE else sys.stderr,
     )
 
@@ -56,7 +56,7 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
     The new job has the old one's submitter, priority and threshold.
     """
     codes = parse_codes(code)
-    with session() as current:
+    with open_session() as current:
         submission = retry_job(
             current.engine,
             require_job(current, job_id).id,
@@ -65,7 +65,7 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
             chunk_size=current.settings.chunk_size,
         )
     print(submission.job_id)
-    print(plural(submission.total, "image"), file=sys.stderr)
+    print(format_count(submission.total, "image"), file=sys.stderr)
 
 
 def parse_codes(codes: list[str] | None) -> tuple[ErrorCode, ...]:

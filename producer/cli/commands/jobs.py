@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import escape, plural, summarise_job
-from producer.cli.progress import job_progress
-from producer.cli.remote import Key, Server, remote
-from producer.cli.session import Session, UsageError, parse_id, session, warn_without_workers
+from producer.cli.output import escape, format_count, summarise_job
+from producer.cli.progress import show_progress
+from producer.cli.remote import Key, Server, open_remote
+from producer.cli.session import Session, UsageError, open_session, parse_id, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, PriorityOption, Threshold, check_options, submit_paths
 from producer.following import Follower
 from starlight_vocabulary.job import Job, JobOptions
@@ -52,17 +52,17 @@ def submit(
         name=name, priority=priority, threshold=threshold, webhook=webhook, idempotency_key=idempotency_key
     )
     if server:
-        with remote(server, key) as api:
+        with open_remote(server, key) as api:
             taken = api.submit(paths, options, null=null)
         print(taken.id)
-        print(plural(taken.total, "image"), file=sys.stderr)
+        print(format_count(taken.total, "image"), file=sys.stderr)
         return
-    with session() as current:
+    with open_session() as current:
         check_signing(current, options)
         submission = submit_paths(current, paths, options, null=null)
     print(submission.job_id)
     known = "" if submission.created else ", submitted before under this idempotency key"
-    print(f"{plural(submission.total, 'image')}{known}", file=sys.stderr)
+    print(f"{format_count(submission.total, 'image')}{known}", file=sys.stderr)
 
 
 def check_signing(current: Session, options: JobOptions) -> None:
@@ -80,19 +80,19 @@ def job(
 ) -> None:
     """Show where a job stands."""
     if server:
-        with remote(server, key) as api:
+        with open_remote(server, key) as api:
             status = api.job(str(parse_id(job_id)))
             if watch and not status.ended:
-                with job_progress(status.total) as progress:
+                with show_progress(status.total) as progress:
                     status = api.wait(job_id, progress.show)
         show_job(status, as_json, [], None)
         return
-    with session() as current:
+    with open_session() as current:
         status = require_job(current, job_id)
         if watch and not status.ended:
             warn_without_workers(current)
-            with job_progress(status.total) as progress:
-                for update in Follower(current.engine, status.id).updates():
+            with show_progress(status.total) as progress:
+                for update in Follower(current.engine, status.id).follow():
                     progress.show(update.job)
             status = require_job(current, job_id)
         retries = list_retries(current.engine, status.id)
@@ -126,10 +126,10 @@ def jobs(
 ) -> None:
     """List the newest jobs."""
     if server:
-        with remote(server, key) as api:
+        with open_remote(server, key) as api:
             listed = api.jobs(limit)
     else:
-        with session() as current:
+        with open_session() as current:
             listed = list_jobs(current.engine, limit=limit)
     if as_json:
         for status in listed:
@@ -145,12 +145,12 @@ def jobs(
 def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:
     """Cancel a job: its images without a verdict get an error verdict with the code `cancelled`."""
     if server:
-        with remote(server, key) as api:
+        with open_remote(server, key) as api:
             left: int | None = api.cancel(str(parse_id(job_id)))
     else:
-        with session() as current:
+        with open_session() as current:
             left = cancel_job(current.engine, require_job(current, job_id).id)
-    print(f"{plural(left or 0, 'image')} will not be scanned")
+    print(f"{format_count(left or 0, 'image')} will not be scanned")
 
 
 def audit(
@@ -162,7 +162,7 @@ def audit(
     if (job_id is None) != every:
         raise UsageError("name one job id, or --all")
     exact = True
-    with session() as current:
+    with open_session() as current:
         wanted = None if job_id is None else [require_job(current, job_id).id]
         for audited in audit_jobs(current.engine, wanted):
             exact = exact and audited.exact

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.output import escape
-from producer.cli.session import session
+from producer.cli.session import open_session
 from storage.keys import create_key, list_keys, revoke_key
 
 keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
@@ -26,16 +26,16 @@ def create(
     ),
 ) -> None:
     """Create a key and print it, alone; it cannot be shown again."""
-    with session() as current:
+    with open_session() as current:
         key = create_key(current.engine, name, [each.strip() for each in scope.split(",") if each.strip()])
     print(key)
     print("keep it: it cannot be shown again", file=sys.stderr)
 
 
 @keys.command("list")
-def listing() -> None:
+def show_keys() -> None:
     """List all keys, by the part of them that may be shown."""
-    with session() as current:
+    with open_session() as current:
         listed = list_keys(current.engine)
     print(f"{'PREFIX':<12}  {'SCOPES':<17}  {'CREATED':<16}  {'REVOKED':<16}  NAME")
     for key in listed:
@@ -48,6 +48,6 @@ def listing() -> None:
 @keys.command("revoke")
 def revoke(name: KeyName) -> None:
     """End a key, from its next request on; its jobs stay."""
-    with session() as current:
+    with open_session() as current:
         revoke_key(current.engine, name)
     print(f"revoked the key {escape(name)}")

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from producer.cli.output import escape
-from producer.cli.session import Session, UsageError, session
+from producer.cli.session import Session, UsageError, open_session
 from storage.blobs import Blobs
-from storage.models import add_model, list_models, model_in_use, roll_back, use_model
+from storage.models import add_model, get_model_in_use, list_models, roll_back, use_model
 from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -21,16 +21,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per li
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(name="model", help="List, add, use and roll back models.", no_args_is_help=True)
-    group.command("list")(listed)
+    group.command("list")(show_models)
     for command in (add, use, rollback):
         group.command()(command)
     app.add_typer(group)
 
 
-def listed(as_json: Json = False) -> None:
+def show_models(as_json: Json = False) -> None:
     """List the models that were added or that workers scored with, and which one is in use."""
-    with session() as current:
-        used = model_in_use(current.engine)
+    with open_session() as current:
+        used = get_model_in_use(current.engine)
         # Where none was chosen, workers score with the folder's.
         default = None if used and used.model_id else read_card(current.settings.model_dir or DEFAULT_MODEL).sha256
         models = [
@@ -62,27 +62,28 @@ def add(
     )
     if checked.returncode != 0:
         raise UsageError(checked.stderr.strip() or f"{folder}: the model ended the process that tried it")
-    with session() as current:
+    with open_session() as current:
         weights = (folder / card.weights).read_bytes()
         stored = Blobs(current.settings.blobs()).put(weights)
         if stored != card.sha256:
             raise ModelError(f"{folder / card.weights}: changed while it was read")
         _, is_new = add_model(current.engine, dataclasses.asdict(card))
-    print(f"{_named(card)} {'added' if is_new else 'was added before'}; `starlight model use {card.label}` chooses it")
+    known = "added" if is_new else "was added before"
+    print(f"{_name_model(card)} {known}; `starlight model use {card.label}` chooses it")
 
 
 def use(
     model: Annotated[str, typer.Argument(help="NAME-VERSION, NAME, the start of its SHA-256, or `shipped`.")],
 ) -> None:
     """Have all workers score with a model: those that run change within seconds, between two chunks."""
-    with session() as current:
+    with open_session() as current:
         chosen = use_model(current.engine, model, current.settings.submitter)
         _explain(current, chosen)
 
 
 def rollback() -> None:
     """Have all workers score with the model that was in use before the present one."""
-    with session() as current:
+    with open_session() as current:
         chosen = roll_back(current.engine, current.settings.submitter)
         _explain(current, chosen)
 
@@ -93,5 +94,5 @@ def _explain(current: Session, chosen: str) -> None:
         print("STARLIGHT_MODEL_DIR is set: workers with this setting keep to that folder", file=sys.stderr)
 
 
-def _named(card: ModelCard) -> str:
+def _name_model(card: ModelCard) -> str:
     return f"{card.label} (sha256 {card.sha256[:12]}…)"

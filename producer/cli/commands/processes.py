@@ -9,9 +9,9 @@ import redis
 import typer
 
 from producer import stack
-from producer.cli.session import session
-from storage.settings import settings, settings_file
-from worker.devices import Device, visible_devices
+from producer.cli.session import open_session
+from storage.settings import find_settings_file, read_settings
+from worker.devices import Device, find_devices
 
 
 def register(app: typer.Typer) -> None:
@@ -33,21 +33,21 @@ def worker(
     """
     wanted = Device.parse(device)
     if not tune:
-        run(stack.worker(wanted))
+        run(stack.make_worker(wanted))
         return
-    share = stack.share_of(wanted, visible_devices())
-    command = [sys.executable, "-m", "worker.tuning", str(wanted), str(settings_file())]
+    share = stack.share_cores(wanted, find_devices())
+    command = [sys.executable, "-m", "worker.tuning", str(wanted), str(find_settings_file())]
     raise typer.Exit(subprocess.run(command, env={**share, **os.environ}, check=False).returncode)
 
 
 def api() -> None:
     """Serve the HTTP API."""
-    run(stack.api())
+    run(stack.make_api())
 
 
 def exporter() -> None:
     """Serve metrics for Prometheus."""
-    run(stack.exporter())
+    run(stack.make_exporter())
 
 
 def dispatcher() -> None:
@@ -57,7 +57,7 @@ def dispatcher() -> None:
     from producer.dispatching.dispatcher import Dispatcher
     from worker.app import app as celery_app
 
-    with session() as current:
+    with open_session() as current:
         celery_app.conf.update(broker_url=current.servers.redis_url)
         broker = redis.Redis.from_url(current.servers.redis_url)
         Deliverer(current.engine, current.settings).start()
@@ -69,9 +69,9 @@ def run(program: stack.Program) -> None:
 
     On configured servers it takes this process's place. Embedded ones must outlive it: there it is a child.
     """
-    if settings().database_url and settings().redis_url:
-        with session():
+    if read_settings().database_url and read_settings().redis_url:
+        with open_session():
             pass
         os.execv(sys.executable, [sys.executable, *program.arguments])  # noqa: S606 - no shell is wanted
-    with session() as current, stack.Stack([program], current.servers.environment()) as running:
+    with open_session() as current, stack.Stack([program], current.servers.environment()) as running:
         running.watch_until_interrupted()

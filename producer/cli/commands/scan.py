@@ -6,18 +6,18 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import Format, FormatOption, open_writer, plural, summarise_job
-from producer.cli.progress import JobProgress, job_progress
-from producer.cli.running import StackRunner, running_stack
-from producer.cli.session import Session, session, warn_without_workers
+from producer.cli.output import Format, FormatOption, format_count, open_writer, summarise_job
+from producer.cli.progress import JobProgress, show_progress
+from producer.cli.running import StackRunner, run_stack
+from producer.cli.session import Session, open_session, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, PriorityOption, Threshold, check_options, submit_paths
 from producer.following import Follower
-from producer.stack import dispatcher, workers
+from producer.stack import make_dispatcher, make_workers
 from producer.verdict_writers import VerdictWriter
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.words import Priority
 from storage.jobs import Submission, cancel_job, get_job
-from worker.devices import visible_devices
+from worker.devices import find_devices
 
 ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2
 
@@ -41,7 +41,7 @@ def scan(
     Exit code 0: all clean. 1: something hidden was found. 2: some images ended in an error, or wrong usage.
     """
     options = check_options(name=name, priority=priority, threshold=threshold)
-    with session() as current:
+    with open_session() as current:
 
         def submit() -> Submission:
             return submit_paths(current, paths, options, null=null)
@@ -50,8 +50,8 @@ def scan(
             warn_without_workers(current)
             job = scan_and_print(current, None, submit, format, ordered)
         else:
-            programs = [dispatcher(), *workers(visible_devices())]
-            with running_stack(current, programs, current.settings.data_dir / "logs") as runner:
+            programs = [make_dispatcher(), *make_workers(find_devices())]
+            with run_stack(current, programs, current.settings.data_dir / "logs") as runner:
                 job = scan_and_print(current, runner, submit, format, ordered)
     print(f"{summarise_job(job)}; job {job.id}", file=sys.stdout if format is Format.TABLE else sys.stderr)
     if job.error:
@@ -70,7 +70,7 @@ def scan_and_print(
     submission = submit()
     follower = Follower(current.engine, submission.job_id, ordered=ordered)
     try:
-        with job_progress(submission.total) as progress:
+        with show_progress(submission.total) as progress:
             follow(follower, open_writer(format), progress, runner)
     except (KeyboardInterrupt, BrokenPipeError):
         cancel(current, submission)
@@ -82,7 +82,7 @@ def scan_and_print(
 
 def follow(follower: Follower, output: VerdictWriter, progress: JobProgress, runner: StackRunner | None) -> None:
     """Print verdicts until the job has ended, keeping the stack running meanwhile."""
-    for update in follower.updates():
+    for update in follower.follow():
         output.write(update.verdicts)
         progress.show(update.job)
         if runner is not None:
@@ -93,4 +93,4 @@ def follow(follower: Follower, output: VerdictWriter, progress: JobProgress, run
 def cancel(current: Session, submission: Submission) -> None:
     """End the job that nobody waits for any more."""
     left = cancel_job(current.engine, submission.job_id) or 0
-    print(f"cancelled job {submission.job_id}; {plural(left, 'image')} not scanned", file=sys.stderr)
+    print(f"cancelled job {submission.job_id}; {format_count(left, 'image')} not scanned", file=sys.stderr)

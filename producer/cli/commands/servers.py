@@ -10,13 +10,22 @@ from typing import Annotated
 import typer
 from sqlalchemy import make_url
 
-from producer.cli.running import running_stack, stack_lock
-from producer.cli.session import Session, UsageError, session
-from producer.stack import STOP_GRACE_S, WATCH_INTERVAL_S, Program, api, dispatcher, exporter, flower, workers
-from storage.embedded.ports import usable_port
+from producer.cli.running import open_stack_lock, run_stack
+from producer.cli.session import Session, UsageError, open_session
+from producer.stack import (
+    STOP_GRACE_S,
+    WATCH_INTERVAL_S,
+    Program,
+    make_api,
+    make_dispatcher,
+    make_exporter,
+    make_flower,
+    make_workers,
+)
+from storage.embedded.ports import find_usable_port
 from storage.embedded.servers import EmbeddedServers
-from storage.settings import settings
-from worker.devices import Device, visible_devices
+from storage.settings import read_settings
+from worker.devices import Device, find_devices
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 
@@ -35,16 +44,16 @@ def up(
     ] = None,
 ) -> None:
     """Run the whole stack in the foreground until Ctrl-C: servers, dispatcher, workers, API, exporter and Flower."""
-    devices = [Device.parse(name) for name in device] if device else visible_devices()
-    configured = settings()
-    flower_port, exporter_port = usable_port(configured.flower_port), usable_port(configured.exporter_port)
-    api_port = usable_port(configured.api_port)
+    devices = [Device.parse(name) for name in device] if device else find_devices()
+    configured = read_settings()
+    flower_port, exporter_port = find_usable_port(configured.flower_port), find_usable_port(configured.exporter_port)
+    api_port = find_usable_port(configured.api_port)
     os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
     os.environ["STARLIGHT_API_PORT"] = str(api_port)
-    programs = [dispatcher(), *workers(devices), api(), exporter(), flower(flower_port)]
-    with session() as current, running_stack(current, programs, log_to=None) as runner:
+    programs = [make_dispatcher(), *make_workers(devices), make_api(), make_exporter(), make_flower(flower_port)]
+    with open_session() as current, run_stack(current, programs, log_to=None) as runner:
         if not runner.running:
-            holder = stack_lock(configured.data_dir).read()
+            holder = open_stack_lock(configured.data_dir).read()
             raise UsageError(
                 f"a stack already runs on {configured.data_dir} (process {holder}); `starlight down` ends it"
             )
@@ -60,8 +69,8 @@ def up(
 def announce(current: Session, programs: list[Program], api_port: int, flower_port: int, exporter_port: int) -> None:
     """Say where everything is."""
     for label, address in (
-        ("PostgreSQL", masked(current.servers.database_url)),
-        ("Redis", masked(current.servers.redis_url)),
+        ("PostgreSQL", mask_password(current.servers.database_url)),
+        ("Redis", mask_password(current.servers.redis_url)),
         ("API", f"http://{current.settings.api_host}:{api_port}/docs"),
         ("Flower", f"http://127.0.0.1:{flower_port}"),
         ("Metrics", f"http://{current.settings.exporter_host}:{exporter_port}/metrics"),
@@ -70,18 +79,18 @@ def announce(current: Session, programs: list[Program], api_port: int, flower_po
         print(f"{label:<11} {address}", flush=True)
 
 
-def masked(url: str) -> str:
+def mask_password(url: str) -> str:
     """Return the URL without its password; that of the embedded servers is in the data folder's file `password`."""
     return make_url(url).render_as_string(hide_password=True)
 
 
 def down() -> None:
     """Stop the stack and the embedded servers of this data folder."""
-    configured = settings()
+    configured = read_settings()
     if not configured.data_dir.exists():
         print("nothing runs here")
         return
-    lock = stack_lock(configured.data_dir)
+    lock = open_stack_lock(configured.data_dir)
     deadline = time.monotonic() + 2 * STOP_GRACE_S
     signalled = None
     while not lock.acquire(wait=False):
@@ -104,5 +113,5 @@ def down() -> None:
 @database.command("upgrade")
 def upgrade_database() -> None:
     """Bring the schema up to the newest migration: on servers of your own, nothing else does."""
-    with session(upgrade=True):
+    with open_session(upgrade=True):
         print("the schema is up to date")

@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from producer.cli.output import Format, FormatOption, open_writer
-from producer.cli.remote import Key, Server, remote
-from producer.cli.session import UsageError, parse_id, session
+from producer.cli.remote import Key, Server, open_remote
+from producer.cli.session import UsageError, open_session, parse_id
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Word
 from storage.verdicts import PAGE, VerdictFilter, find_verdicts
@@ -45,10 +45,10 @@ def verdicts(
         sha256=parse_digest(sha256),
     )
     if server:
-        with remote(server, key) as api:
+        with open_remote(server, key) as api:
             print_verdicts(api.verdicts(wanted, limit), format)
         return
-    with session() as current:
+    with open_session() as current:
         print_verdicts(find_verdicts(current.engine, wanted, limit), format)
 
 

@@ -32,7 +32,7 @@ def run_with_hub(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any
 
 async def collect_events(hub: Hub, job_id: uuid.UUID, after: Place = FIRST) -> list[Event]:
     """Return the events of a stream to its end."""
-    return [each async for data in hub.events(job_id, after) for each in parse_events(data)]
+    return [each async for data in hub.stream_events(job_id, after) for each in parse_events(data)]
 
 
 def test_events_come_in_the_order_of_landing_once_each_also_when_the_listener_is_cut(engine: Engine) -> None:
@@ -40,7 +40,7 @@ def test_events_come_in_the_order_of_landing_once_each_also_when_the_listener_is
 
     async def follow(hub: Hub) -> list[Event]:
         seen = []
-        async for data in hub.events(job_id, FIRST):
+        async for data in hub.stream_events(job_id, FIRST):
             for each in parse_events(data):
                 seen.append(each)
                 if each[0] == "progress" and each[2]["finished"] < each[2]["total"]:
@@ -82,7 +82,7 @@ def test_streams_end_when_the_server_is_to_stop_and_go_on_at_the_next(engine: En
 
     async def until_closed(hub: Hub) -> list[Event]:
         seen = []
-        async for data in hub.events(job_id, FIRST):
+        async for data in hub.stream_events(job_id, FIRST):
             seen += parse_events(data)
             if list_ordinals(seen):
                 hub.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from producer.sources.archives import ArchiveTooLargeError
-from producer.sources.expansion import Sources, display_name
+from producer.sources.expansion import Sources, format_reference
 from starlight_vocabulary.words import ErrorCode
 from storage.settings import Settings
 from tests.kit.loading import BytesLoader
@@ -26,7 +26,7 @@ def test_members_of_an_archive_are_stored_and_named(
     found = expand(sources, name)
 
     assert [loader.load(uri) for uri in found] == [SECRET, SECRET]
-    assert [display_name(uri) for uri in found] == [f"{name}/a.png", f"{name}/folder/two\nlines.png"]
+    assert [format_reference(uri) for uri in found] == [f"{name}/a.png", f"{name}/folder/two\nlines.png"]
     assert all(uri.isascii() and uri.isprintable() for uri in found)
 
 
@@ -34,7 +34,7 @@ def test_archives_in_folders_are_opened(folder: Path, sources: Sources) -> None:
     zip_files(folder / "sub" / "b.zip", ["x.png"])
     write_files(folder, "sub/a.png", "sub/c.png")
 
-    assert [display_name(uri) for uri in expand(sources, ".")] == [
+    assert [format_reference(uri) for uri in expand(sources, ".")] == [
         str(folder / "sub/a.png"),
         "b.zip/x.png",
         str(folder / "sub/c.png"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from producer.cli.output import escape
-from producer.sources.expansion import SourceError, Sources, display_name, file_reference
+from producer.sources.expansion import SourceError, Sources, format_reference, refer_to_file
 from starlight_vocabulary.words import ErrorCode
 from tests.kit.loading import BytesLoader
 from tests.kit.names import SECRET, expand, expect_refusal, refer_to, write_files, zip_files
@@ -43,24 +43,24 @@ def test_any_file_name_leads_back_to_its_bytes(
     listed = expand(sources, "-", stdin=name, separator=b"\0")
     below = expand(sources, str(folder))
 
-    assert found == listed == below == [file_reference(path)]
+    assert found == listed == below == [refer_to_file(path)]
     assert loader.load(found[0]) == SECRET
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_any_file_name_is_a_reference_in_plain_ascii_and_is_shown_without_control_characters(name: bytes) -> None:
-    uri = file_reference(b"/folder/" + name)
+    uri = refer_to_file(b"/folder/" + name)
 
     assert uri.isascii()
     assert uri.isprintable()
     assert " " not in uri
-    assert escape(display_name(uri)).isprintable()
-    escape(display_name(uri)).encode()
+    assert escape(format_reference(uri)).isprintable()
+    escape(format_reference(uri)).encode()
 
 
 @pytest.mark.parametrize("name", [name for name in ODD_NAMES if b"\xff" not in name])
 def test_a_file_is_shown_as_it_stands_in_the_file_system(name: bytes) -> None:
-    assert display_name(file_reference(b"/folder/" + name)) == f"/folder/{name.decode()}"
+    assert format_reference(refer_to_file(b"/folder/" + name)) == f"/folder/{name.decode()}"
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_a_file_is_shown_as_it_stands_in_the_file_system(name: bytes) -> None:
     ],
 )
 def test_references_are_shown_as_people_know_them(uri: str, shown: str) -> None:
-    assert display_name(uri) == shown
+    assert format_reference(uri) == shown
 
 
 def test_a_reference_that_is_no_uri_is_shown_as_it_is() -> None:
-    assert display_name("http://[") == "http://["
+    assert format_reference("http://[") == "http://["
 
 
 def test_relative_paths_become_absolute(folder: Path, sources: Sources) -> None:
@@ -176,7 +176,7 @@ def test_a_long_list_is_read_in_pieces_without_a_seam(folder: Path, sources: Sou
 
     found = expand(sources, "-", stdin=separator.join(names), separator=separator)
 
-    assert found == [file_reference(name) for name in names]
+    assert found == [refer_to_file(name) for name in names]
 
 
 def test_names_in_a_list_that_lead_nowhere_are_references_all_the_same(
@@ -194,7 +194,7 @@ def test_a_list_may_name_folders_and_archives(folder: Path, sources: Sources, lo
     first, second = expand(sources, "-", stdin=b"sub\nb.zip\n")
 
     assert [first] == expected
-    assert display_name(second) == "b.zip/c.png"
+    assert format_reference(second) == "b.zip/c.png"
 
 
 @pytest.mark.parametrize(

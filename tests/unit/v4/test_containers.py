@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from tests.kit.pictures import draw_noise, encode
-from worker.v4.containers import survey, trailing
-from worker.v4.exif import user_comment
+from worker.v4.containers import find_trailing, survey
+from worker.v4.exif import find_user_comment
 
 FILES = {
     "jpeg": encode(draw_noise("RGB"), "JPEG", quality=97),
@@ -28,13 +28,13 @@ FILES = {
 def test_nothing_trails_a_whole_file(name: str) -> None:
     assert survey(FILES[name]).container == name.split(",")[0]
     assert survey(FILES[name]).end == len(FILES[name])
-    assert trailing(FILES[name]).nbytes == 0
+    assert find_trailing(FILES[name]).nbytes == 0
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("tail", [b"hidden text\x00", b"\xff\xd8\xff\xd9", b"\x00", b"\xff\xd9", FILES["jpeg"]])
 def test_what_trails_is_found(name: str, tail: bytes) -> None:
-    assert bytes(trailing(FILES[name] + tail)) == tail
+    assert bytes(find_trailing(FILES[name] + tail)) == tail
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -94,7 +94,7 @@ def test_the_user_comment_is_found_in_every_container(container: str, in_main: b
         exif.get_ifd(0x8769)[0x9286] = b"a comment"
     data = encode(draw_noise("RGB"), container, exif=exif.tobytes())
     layout = survey(data)
-    assert bytes(user_comment(memoryview(data)[layout.exif_start : layout.exif_end])) == b"a comment"
+    assert bytes(find_user_comment(memoryview(data)[layout.exif_start : layout.exif_end])) == b"a comment"
 
 
 def test_malformed_exif_is_survived() -> None:
@@ -102,9 +102,9 @@ def test_malformed_exif_is_survived() -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9286] = b"a comment"
     block = bytearray(exif.tobytes()[6:])
-    assert bytes(user_comment(memoryview(block))) == b"a comment"
+    assert bytes(find_user_comment(memoryview(block))) == b"a comment"
     for _ in range(3000):
         broken = bytearray(block)
         for position in rng.integers(0, len(broken), 3):
             broken[position] = rng.integers(256)
-        user_comment(memoryview(broken[: rng.integers(len(broken) + 1)]))
+        find_user_comment(memoryview(broken[: rng.integers(len(broken) + 1)]))

@@ -15,7 +15,7 @@ from research.stego.embed import (
     exif_with_comment,
 )
 from tests.kit.pictures import decode, draw_noise, encode
-from worker.v4.extraction import as_text, extract_message
+from worker.v4.extraction import decode_text, extract_message
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=60)
 
@@ -100,6 +100,6 @@ def test_nothing_to_read_is_none() -> None:
 
 
 def test_control_characters_make_no_text() -> None:
-    assert as_text(b"\x01\x02\x03\x04text") is None
-    assert as_text(b"a line\nand a tab\t") == "a line\nand a tab\t"
-    assert as_text("cut Ж".encode()[:-1]) == "cut "
+    assert decode_text(b"\x01\x02\x03\x04text") is None
+    assert decode_text(b"a line\nand a tab\t") == "a line\nand a tab\t"
+    assert decode_text("cut Ж".encode()[:-1]) == "cut "

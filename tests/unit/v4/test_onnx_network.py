@@ -14,7 +14,7 @@ from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.card import CARD_FILE, ModelError
 from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes
-from worker.v4.streams import input_contract
+from worker.v4.streams import describe_inputs
 
 TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 
@@ -58,7 +58,7 @@ def folder(path: Path, weights: bytes) -> Path:
 
 
 def test_an_onnx_model_scores_a_batch(tmp_path: Path) -> None:
-    detector = Detector.load(folder(tmp_path, model(input_contract())))
+    detector = Detector.load(folder(tmp_path, model(describe_inputs())))
 
     black, white = detector.score(
         [extract_planes(Image.new("RGB", (32, 32), colour), b"") for colour in ("black", "white")]
@@ -70,7 +70,7 @@ def test_an_onnx_model_scores_a_batch(tmp_path: Path) -> None:
 
 def test_other_inputs_are_refused_and_named(tmp_path: Path) -> None:
     # The name stands in the list of inputs and in the node that reads it.
-    weights = model(input_contract()).replace(b"pixel", b"image")
+    weights = model(describe_inputs()).replace(b"pixel", b"image")
 
     with pytest.raises(ModelError, match=r"its inputs are .*'image'"):
         Detector.load(folder(tmp_path, weights))
@@ -78,7 +78,7 @@ def test_other_inputs_are_refused_and_named(tmp_path: Path) -> None:
 
 def changed(constant: str, values: np.ndarray) -> bytes:
     """Return the model with other values in one of its constants."""
-    made = onnx.load_from_string(model(input_contract()))
+    made = onnx.load_from_string(model(describe_inputs()))
     for each in made.graph.initializer:
         if each.name == constant:
             each.CopyFrom(numpy_helper.from_array(values, constant))
@@ -88,7 +88,7 @@ def changed(constant: str, values: np.ndarray) -> bytes:
 
 
 def test_a_batch_of_fixed_size_is_refused(tmp_path: Path) -> None:
-    made = onnx.load_from_string(model(input_contract()))
+    made = onnx.load_from_string(model(describe_inputs()))
     for each in (*made.graph.input, *made.graph.output):
         each.type.tensor_type.shape.dim[0].dim_value = 1
 
@@ -113,7 +113,7 @@ def test_logits_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["inputs", "figures", "methods", "bit_orders"])
 @pytest.mark.parametrize("value", [3, "x"])
 def test_a_card_of_other_types_is_refused(tmp_path: Path, key: str, value: int | str) -> None:
-    path = folder(tmp_path, model(input_contract()))
+    path = folder(tmp_path, model(describe_inputs()))
     card = json.loads((path / CARD_FILE).read_text())
     (path / CARD_FILE).write_text(json.dumps({**card, key: value}))
 
@@ -127,7 +127,7 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_card_for_other_streams_is_refused(tmp_path: Path) -> None:
-    path = folder(tmp_path, model(input_contract()))
+    path = folder(tmp_path, model(describe_inputs()))
     card = json.loads((path / CARD_FILE).read_text())
     (path / CARD_FILE).write_text(json.dumps({**card, "inputs": {"pixel": "float32 [3, 256, 256]"}}))
 

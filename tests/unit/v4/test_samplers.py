@@ -14,7 +14,7 @@ from research.stego.samples import SampleSource, make_pair
 from research.training.shards import CLEAN, UNKNOWN, make_shard
 from starlight_vocabulary.words import METHODS
 from tests.kit.pictures import decode, draw_noise, encode
-from worker.v4.extraction import payload_bytes
+from worker.v4.extraction import read_payload_bytes
 from worker.v4.planes import MODES, extract_planes
 
 
@@ -51,7 +51,7 @@ def test_a_pair_differs_by_its_payload_alone(method: str) -> None:
         assert (stego.method, twin.method) == (method, None)
         image, other = open_image(stego.data), open_image(twin.data)
         assert (image.format, image.mode, image.size) == (other.format, other.mode, other.size)
-        assert payload_bytes(image, stego.data, method, stego.bit_order, 100) == b"the payload"
+        assert read_payload_bytes(image, stego.data, method, stego.bit_order, 100) == b"the payload"
         if method in ("exif", "raw"):
             assert image.tobytes() == other.tobytes()
         else:
