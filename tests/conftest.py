@@ -1,19 +1,18 @@
 """Real servers for the tests: one PostgreSQL and one Redis for the run, a database of its own for each test."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 import redis
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from storage.database import connect
 from storage.embedded.servers import EmbeddedServers
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings, read_settings
+from tests.kit.databases import copy_database
 from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
 
@@ -51,13 +50,8 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture
 def database_url(session_servers: tuple[str, str]) -> Iterator[str]:
     """A database of its own, at the newest schema."""
-    template = make_url(session_servers[0])
-    name = f"test_{uuid.uuid4().hex}"
-    admin = template.set(database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}"')
-        yield template.set(database=name).render_as_string(hide_password=False)
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with copy_database(session_servers[0]) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,262 @@
+"""What runs all day reads by its indexes, however many rows there are: the plans of the very statements that run.
+
+The database is filled as that of a busy installation is, nearly all of it with what has ended, and analysed, so that
+the planner chooses as it would there. What a function stores here is taken back instead of committed.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from psycopg import Cursor
+from sqlalchemy import Connection, Engine, event, text
+
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Outcome, Priority
+from storage.audits import audit_jobs
+from storage.chunks import Claim, claim_chunk, count_losses, finish_chunk, lose_chunk, release_chunks, renew_leases
+from storage.database import connect
+from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.failures import count_failures, list_retries, retry_job
+from storage.figures import take_figures
+from storage.jobs import cancel_job, count_finished, count_waiting, get_job, list_jobs, submit_job
+from storage.keys import find_key, revoke_key
+from storage.new_verdict import NewVerdict
+from storage.reuse import recall_verdicts
+from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed
+from storage.webhooks import claim_webhook, get_webhook
+from storage.workers import list_live_workers
+from tests.kit.databases import copy_database
+from tests.kit.rows import LEASE_S, execute, register_v4
+
+JOBS, OPEN_JOBS, CHUNKS_PER_JOB, IMAGES_PER_CHUNK = 10_000, 30, 2, 10
+IMAGES_PER_JOB = CHUNKS_PER_JOB * IMAGES_PER_CHUNK
+STEGO_ORDINAL, ERROR_ORDINAL = 7, 13
+SUBMITTERS = 20
+
+# A job a minute. Of the last ones, which are open, the first chunk runs, has a message or waits, and the second waits.
+FILL = f"""
+    INSERT INTO api_keys (prefix, name, sha256, scopes, revoked_at)
+    SELECT lpad(number::text, 12, '0'), 'submitter ' || number, sha256(number::text::bytea), ARRAY['read'],
+        CASE WHEN number > {SUBMITTERS} THEN now() END
+    FROM generate_series(1, {JOBS}) AS number;
+
+    INSERT INTO jobs (id, submitter, idempotency_key, priority, state, total, clean, stego, error, created_at,
+        started_at, finished_at)
+    SELECT uuidv7(age), 'submitter ' || 1 + number % {SUBMITTERS}, CASE WHEN number % 4 = 0 THEN 'key ' || number END,
+        CASE WHEN number % 5 = 0 THEN 'interactive' ELSE 'bulk' END, CASE WHEN ended THEN 'done' ELSE 'running' END,
+        {IMAGES_PER_JOB}, CASE WHEN ended THEN {IMAGES_PER_JOB - 2} ELSE 0 END, ended::int, ended::int, now() + age,
+        now() + age, CASE WHEN ended THEN now() + age END
+    FROM (
+        SELECT number, number <= {JOBS - OPEN_JOBS} AS ended, make_interval(mins => number - {JOBS}) AS age
+        FROM generate_series(1, {JOBS}) AS number
+    ) AS numbered;
+
+    INSERT INTO webhooks (job_id, url, attempts, delivered_at)
+    SELECT id, 'https://example.org/', 1, CASE WHEN state = 'done' THEN now() END FROM jobs;
+
+    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, state, attempt, losses, tries, worker,
+        dispatched_at, lease_until)
+    SELECT id, submitter, priority, place * {IMAGES_PER_CHUNK},
+        ARRAY(SELECT format('file:///images/%s/%s.png', id, place * {IMAGES_PER_CHUNK} + image)
+              FROM generate_series(0, {IMAGES_PER_CHUNK - 1}) AS image),
+        CASE WHEN state = 'done' THEN 'done' WHEN place > 0 OR turn = 0 THEN 'pending'
+            WHEN turn = 1 THEN 'dispatched' ELSE 'running' END,
+        1, 1, CASE WHEN place > 0 THEN 1 ELSE 0 END, 'cpu0', created_at, created_at
+    FROM (SELECT *, row_number() OVER (ORDER BY id) % 3 AS turn FROM jobs) AS jobs,
+        generate_series(0, {CHUNKS_PER_JOB - 1}) AS place
+    ORDER BY id, place;
+
+    INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, sha256, stego_probability, method, bit_order,
+        error_code, model_id, scanned_at)
+    SELECT job_id, ordinal, first_ordinal, uri,
+        CASE ordinal WHEN {STEGO_ORDINAL} THEN 'stego' WHEN {ERROR_ORDINAL} THEN 'error' ELSE 'clean' END,
+        CASE WHEN ordinal <> {ERROR_ORDINAL} THEN sha256(uri::bytea) END,
+        CASE ordinal WHEN {STEGO_ORDINAL} THEN 0.9 WHEN {ERROR_ORDINAL} THEN NULL ELSE 0.1 END,
+        CASE ordinal WHEN {STEGO_ORDINAL} THEN 'raw' END, CASE ordinal WHEN {STEGO_ORDINAL} THEN 'none' END,
+        CASE ordinal WHEN {ERROR_ORDINAL} THEN 'unavailable' END,
+        CASE WHEN ordinal <> {ERROR_ORDINAL} THEN models.id END, dispatched_at
+    FROM models, (
+        SELECT *, (first_ordinal + position - 1)::int AS ordinal
+        FROM chunks, unnest(refs) WITH ORDINALITY AS listed (uri, position)
+        WHERE state = 'done' ORDER BY job_id, first_ordinal, position
+    ) AS scanned;
+
+    ANALYZE
+"""
+# What grows with the images that are scanned, and never shrinks by itself. The other tables stay small.
+LARGE = frozenset({"jobs", "chunks", "verdicts", "webhooks", "api_keys"})
+SUBMITTER = "submitter 7"
+KEY = f"starlight_{7:012}_secret"
+# However long PostgreSQL has been up, leases may have run out.
+NO_LEASE = 0.0
+AGAIN = JobOptions(idempotency_key="key 20")
+FROM_JOBS = "SELECT id FROM jobs WHERE state = '{state}' ORDER BY id OFFSET 10 LIMIT 1"
+
+
+class Filled:
+    """The filled database, and some of what is in it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.model_id = register_v4(engine)
+        execute(engine, FILL)
+        with engine.connect() as connection:
+            self.ended_job = connection.execute(text(FROM_JOBS.format(state="done"))).scalar_one()
+            self.open_job = connection.execute(text(FROM_JOBS.format(state="running"))).scalar_one()
+            waiting = "SELECT id FROM chunks WHERE state = 'pending' LIMIT 1"
+            self.waiting_chunk = connection.execute(text(waiting)).scalar_one()
+            found = "SELECT scanned_at, job_id, ordinal, sha256 FROM verdicts WHERE ordinal = 0 OFFSET 5000 LIMIT 1"
+            *position, self.digest = connection.execute(text(found)).one()
+            self.position = Position(*position)
+            running = connection.execute(text("SELECT * FROM chunks WHERE state = 'running' LIMIT 1")).one()
+        self.claim = Claim(
+            running.id, running.job_id, running.attempt, running.losses, Priority.BULK, running.first_ordinal,
+            running.refs, running.tries, [], None,
+        )  # fmt: skip
+
+    def find(self, after: Position | None = None, **wanted: Any) -> list[Verdict]:
+        """Return a page of verdicts."""
+        return list(find_verdicts(self.engine, VerdictFilter(**wanted), PAGE, after))
+
+    def finish(self) -> bool:
+        """Finish the running chunk with one verdict."""
+        verdict = NewVerdict(0, "file:///0", Outcome.CLEAN, self.digest, 0.1, model_id=self.model_id)
+        return finish_chunk(self.engine, self.claim, [verdict])
+
+
+# Each function that asks, and indexes that its plans must use.
+QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
+    "pick": (
+        lambda filled: pick_chunks(filled.engine, Priority.BULK, 16),
+        {"ix_jobs_open", "ix_chunks_pending", "ix_chunks_in_flight", "pk_chunks"},
+    ),
+    "count losses": (lambda filled: count_losses(filled.engine, filled.waiting_chunk), {"pk_chunks"}),
+    "claim": (
+        lambda filled: claim_chunk(filled.engine, filled.waiting_chunk, "cpu0", LEASE_S),
+        {"pk_chunks", "pk_jobs", "pk_verdicts"},
+    ),
+    "renew": (lambda filled: renew_leases(filled.engine, [filled.claim], LEASE_S), {"pk_chunks"}),
+    "finish": (lambda filled: filled.finish(), {"pk_chunks", "pk_jobs"}),
+    "lose": (lambda filled: lose_chunk(filled.engine, filled.claim), {"pk_chunks"}),
+    "release": (lambda filled: release_chunks(filled.engine, [filled.claim]), {"pk_chunks"}),
+    "recover": (
+        lambda filled: recover_lost_chunk(filled.engine, 3, NO_LEASE),
+        {"ix_chunks_in_flight", "pk_chunks", "pk_verdicts"},
+    ),
+    "redate": (lambda filled: redate_unclaimed(filled.engine, 0), {"ix_chunks_in_flight"}),
+    "in flight": (lambda filled: count_in_flight(filled.engine), {"ix_chunks_in_flight"}),
+    "landed": (lambda filled: list_landed(filled.engine, filled.ended_job), {"ix_verdicts_landed", "pk_jobs"}),
+    "between": (lambda filled: list_between(filled.engine, filled.ended_job, 5, 8), {"pk_verdicts", "pk_jobs"}),
+    "verdicts of a job": (lambda filled: filled.find(job_id=filled.ended_job), {"pk_verdicts"}),
+    "newest verdicts": (lambda filled: filled.find(), {"ix_verdicts_scanned_at", "pk_jobs"}),
+    "second page": (lambda filled: filled.find(filled.position), {"ix_verdicts_scanned_at", "pk_jobs"}),
+    "verdicts since": (
+        lambda filled: filled.find(since=filled.position.scanned_at),
+        {"ix_verdicts_scanned_at", "pk_jobs"},
+    ),
+    "verdicts by bytes": (lambda filled: filled.find(sha256=filled.digest.hex()), {"ix_verdicts_bytes"}),
+    "verdicts by submitter": (lambda filled: filled.find(submitter=SUBMITTER), {"ix_verdicts_scanned_at", "pk_jobs"}),
+    "recall": (
+        lambda filled: recall_verdicts(filled.engine, filled.model_id, [filled.digest] * 64, None),
+        {"ix_verdicts_bytes"},
+    ),
+    "failures": (lambda filled: count_failures(filled.engine, VerdictFilter()), {"ix_verdicts_found"}),
+    "figures": (
+        lambda filled: take_figures(filled.engine),
+        {"ix_chunks_pending", "ix_chunks_in_flight", "pk_verdicts", "ix_verdicts_scanned_at"},
+    ),
+    "submit again": (
+        lambda filled: submit_job(filled.engine, [], AGAIN, submitter="submitter 1"),
+        {"uq_jobs_submitter_idempotency_key"},
+    ),
+    "retry": (lambda filled: retry_job(filled.engine, filled.ended_job), {"pk_jobs"}),
+    "retries": (lambda filled: list_retries(filled.engine, filled.ended_job), {"ix_jobs_retry_of"}),
+    "cancel": (
+        lambda filled: cancel_job(filled.engine, filled.open_job),
+        {"uq_chunks_job_id_first_ordinal", "pk_jobs"},
+    ),
+    "audit": (
+        lambda filled: list(audit_jobs(filled.engine, [filled.ended_job])),
+        {"uq_chunks_job_id_first_ordinal", "pk_verdicts", "pk_jobs"},
+    ),
+    "job": (lambda filled: get_job(filled.engine, filled.ended_job), {"pk_jobs"}),
+    "progress": (lambda filled: count_finished(filled.engine, [filled.ended_job]), {"pk_jobs"}),
+    "newest jobs": (lambda filled: list_jobs(filled.engine), {"pk_jobs"}),
+    "jobs of a submitter": (lambda filled: list_jobs(filled.engine, submitter=SUBMITTER), {"pk_jobs"}),
+    "quota": (lambda filled: count_waiting(filled.engine, SUBMITTER), {"ix_jobs_open"}),
+    "claim a webhook": (
+        lambda filled: claim_webhook(filled.engine, 60),
+        {"ix_webhooks_open", "pk_jobs", "pk_webhooks"},
+    ),
+    "webhook": (lambda filled: get_webhook(filled.engine, filled.ended_job), {"pk_webhooks"}),
+    "key": (lambda filled: find_key(filled.engine, KEY), {"pk_api_keys"}),
+    "revoke": (lambda filled: revoke_key(filled.engine, SUBMITTER), {"uq_api_keys_name"}),
+    # Its tables are small: workers that ended are forgotten.
+    "live workers": (lambda filled: list_live_workers(filled.engine, LEASE_S), set()),
+}
+# Figures add up the counters of all jobs: a row for each job, not for each image.
+READ_WHOLE = {"figures": {"jobs"}}
+
+
+@pytest.fixture(scope="module")
+def filled(session_servers: tuple[str, str]) -> Iterator[Filled]:
+    with copy_database(session_servers[0]) as url:
+        engine = connect(url)
+        filled = Filled(engine)
+        event.listen(engine, "commit", take_back)
+        yield filled
+        engine.dispose()
+
+
+def take_back(connection: Connection) -> None:
+    """Leave nothing to commit."""
+    connection.connection.rollback()
+
+
+def explain_queries(engine: Engine, run: Callable[[], object]) -> list[dict[str, Any]]:
+    """Return the nodes of the plans of all statements that the call runs, explained with their own parameters."""
+    nodes: list[dict[str, Any]] = []
+
+    def explain(_: Connection, cursor: "Cursor[Any]", statement: str, parameters: Any, *_more: object) -> None:
+        if not statement.startswith("NOTIFY"):
+            ((plans,),) = cursor.connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+            nodes.extend(list_nodes(plans[0]["Plan"]))
+
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        run()
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)
+    return nodes
+
+
+def list_nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what the plan consists of, each node without those below it."""
+    yield {key: value for key, value in plan.items() if key != "Plans"}
+    for below in plan.get("Plans", ()):
+        yield from list_nodes(below)
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_stays_on_its_indexes(filled: Filled, name: str) -> None:
+    ask, indexes = QUERIES[name]
+
+    nodes = explain_queries(filled.engine, lambda: ask(filled))
+
+    assert nodes, f"{name}: no statement was seen"
+    for node in nodes:
+        if node["Node Type"] == "Seq Scan":
+            assert node["Relation Name"] not in LARGE - READ_WHOLE.get(name, set()), f"{name} reads all of it: {node}"
+    used = {node["Index Name"] for node in nodes if "Index Name" in node}
+    reading = [node for node in nodes if {"Relation Name", "Index Name"} & node.keys()]
+    assert indexes <= used, f"{name} leaves {indexes - used}: {reading}"
+
+
+def test_every_index_of_a_large_table_serves_a_query(filled: Filled) -> None:
+    with filled.engine.connect() as connection:
+        listed = text("SELECT indexname FROM pg_indexes WHERE tablename = ANY(:tables)")
+        there = set(connection.execute(listed, {"tables": list(LARGE)}).scalars())
+
+    assert there == set.union(*(indexes for _, indexes in QUERIES.values()))
