@@ -90,11 +90,12 @@ class VerdictFilter:
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """Return the WHERE clause and its parameters."""
+        # What is not stego has no method: said here, the index on both is of use without an outcome, too.
         narrowed: dict[str, dict[str, Any]] = {
             "verdicts.job_id = :job_id": {"job_id": self.job_id},
             "verdicts.job_id IN (SELECT id FROM jobs WHERE submitter = :submitter)": {"submitter": self.submitter},
             "outcome = :outcome": {"outcome": self.outcome},
-            "method = :method": {"method": self.method},
+            "outcome = 'stego' AND method = :method": {"method": self.method},
             "scanned_at >= :since": {"since": self.since},
             "scanned_at < :until": {"until": self.until},
             "error_code = ANY(:error_codes)": {"error_codes": list(self.error_codes) if self.error_codes else None},

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import Outcome, Priority
+from starlight_vocabulary.words import Method, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.chunks import Claim, claim_chunk, count_losses, finish_chunk, lose_chunk, release_chunks, renew_leases
 from storage.database import connect
@@ -158,6 +158,13 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "verdicts by bytes": (lambda filled: filled.find(sha256=filled.digest.hex()), {"ix_verdicts_bytes"}),
     "verdicts by submitter": (lambda filled: filled.find(submitter=SUBMITTER), {"ix_verdicts_scanned_at", "pk_jobs"}),
+    # One image in twenty is stego: a page of them is soonest found among the newest verdicts.
+    "newest stego": (lambda filled: filled.find(outcome=Outcome.STEGO), {"ix_verdicts_scanned_at", "pk_jobs"}),
+    "second page of stego": (
+        lambda filled: filled.find(filled.position, outcome=Outcome.STEGO),
+        {"ix_verdicts_scanned_at", "pk_jobs"},
+    ),
+    "rare method": (lambda filled: filled.find(method=Method.EXIF), {"ix_verdicts_found", "pk_jobs"}),
     "recall": (
         lambda filled: recall_verdicts(filled.engine, filled.model_id, [filled.digest] * 64, None),
         {"ix_verdicts_bytes"},
