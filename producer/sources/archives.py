@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -13,6 +14,14 @@ from functools import partial
 from typing import IO, cast
 
 from starlight_vocabulary.formats import ArchiveFormat
+
+if sys.version_info >= (3, 14):
+    # zipfile decompresses Zstandard from then on, and lets its errors through.
+    from compression.zstd import ZstdError
+
+    DECOMPRESSION_ERRORS: tuple[type[Exception], ...] = (zlib.error, lzma.LZMAError, ZstdError)
+else:
+    DECOMPRESSION_ERRORS = (zlib.error, lzma.LZMAError)
 
 ZIP_SUFFIXES = tuple(suffix.encode() for suffix in ArchiveFormat.ZIP.suffixes)
 SUFFIXES = tuple(suffix.encode() for each in ArchiveFormat for suffix in each.suffixes)
@@ -26,7 +35,7 @@ MAX_HEADER_BYTES = 2**20
 ENTRY_BYTES = 128
 READ_ERRORS = (
     OSError, EOFError, RuntimeError, NotImplementedError, ValueError,
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+    zipfile.BadZipFile, tarfile.TarError, *DECOMPRESSION_ERRORS,
 )  # fmt: skip
 
 
@@ -76,19 +85,30 @@ class Bounds:
 
 
 class BoundedReads:
-    """A stream of which at most `most` bytes are read at once: headers that announce more are not read into memory."""
+    """A stream of which at most `most` bytes are read in a row: headers that announce more are not read into memory.
+
+    In a row, since tarfile may read one header in pieces. A seek begins a new row, and so does `begin_row`.
+    """
 
     def __init__(self, stream: IO[bytes], most: int) -> None:
         self._stream = stream
-        self._most = most
-        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
+        self._most = self._left = most
+        self.tell, self.seekable = stream.tell, stream.seekable
+
+    def begin_row(self) -> None:
+        """Begin a new row where the stream stands."""
+        self._left = self._most
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place in the stream, and return it."""
+        self.begin_row()
+        return self._stream.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes, or the rest; raises ReadError where that is more than one may."""
-        if 0 <= size <= self._most:
-            return self._stream.read(size)
-        data = self._stream.read(self._most + 1)
-        if len(data) > self._most:
+        data = self._stream.read(size if 0 <= size <= self._left else self._left + 1)
+        self._left -= len(data)
+        if self._left < 0:
             raise tarfile.ReadError(f"a header of more than {self._most:,} bytes")
         return data
 
@@ -117,7 +137,7 @@ def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[ArchiveMember]:
             open(path, "rb") as file,  # noqa: PTH123
             _decompress(file) as stream,
             tarfile.open(
-                fileobj=cast(IO[bytes], BoundedReads(stream, max(limit, MAX_HEADER_BYTES))), mode="r:"
+                fileobj=cast(IO[bytes], reads := BoundedReads(stream, max(limit, MAX_HEADER_BYTES))), mode="r:"
             ) as archive,
         ):
             compressed = stream is not file
@@ -128,6 +148,8 @@ def _untar(path: bytes, limit: int, bounds: Bounds) -> Iterator[ArchiveMember]:
                 unpacked = archive.offset
                 if not entry.isdir():
                     yield ArchiveMember(entry.name, _read(partial(archive.extractfile, entry), limit))
+                # Between members without content there is no seek.
+                reads.begin_row()
             # tarfile takes any header that it cannot read for the end, which is a block of zeros.
             stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from producer.sources.archives import MAX_HEADER_BYTES, ArchiveMember, ArchiveTooLargeError, is_archive, unpack
+from producer.sources.archives import (
+    MAX_HEADER_BYTES,
+    ArchiveMember,
+    ArchiveTooLargeError,
+    BoundedReads,
+    is_archive,
+    unpack,
+)
 from tests.kit.archives import describe_entry, write_tar, write_zip
 
 MAX_MEMBERS = 10
@@ -147,11 +154,12 @@ def test_a_member_with_damaged_bytes_is_unreadable_alone(tmp_path: Path, compres
     assert members(path) == [ArchiveMember("a", files["a"]), ArchiveMember("b", None), ArchiveMember("c", files["c"])]
 
 
-def test_a_member_of_an_unknown_compression_is_unreadable_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", [0x55, 0x5A], ids=["Zstandard, which Pythons from 3.14 on know", "none"])
+def test_a_member_of_another_compression_than_it_says_is_unreadable_alone(tmp_path: Path, bits: int) -> None:
     path = write_zip(tmp_path / "archive.zip", {"a": b"first", "b": b"second"})
     data = path.read_bytes()
-    flipped(path, data.index(b"PK\3\4") + 8, 0x55)
-    flipped(path, data.index(b"PK\1\2") + 10, 0x55)
+    flipped(path, data.index(b"PK\3\4") + 8, bits)
+    flipped(path, data.index(b"PK\1\2") + 10, bits)
 
     assert members(path) == [ArchiveMember("a", None), ArchiveMember("b", b"second")]
 
@@ -321,6 +329,25 @@ def test_a_tar_header_that_takes_more_than_a_header_may_is_not_read(tmp_path: Pa
         archive.addfile(entry)
 
     assert [member.name for member in members(path)] == ["first", None]
+
+
+def test_a_header_that_is_read_in_pieces_is_bounded_as_a_whole() -> None:
+    reads = BoundedReads(io.BytesIO(bytes(100)), 50)
+
+    assert len(reads.read(30)) == 30
+    with pytest.raises(tarfile.ReadError):
+        reads.read(30)
+    reads.seek(50)
+    assert len(reads.read()) == 50
+
+
+def test_a_tar_of_many_members_without_content_is_read(tmp_path: Path) -> None:
+    count = MAX_HEADER_BYTES // tarfile.BLOCKSIZE + 1
+    path = write_tar(tmp_path / "archive.tar", dict.fromkeys(map(str, range(count)), b""))
+
+    found = unpack(os.fsencode(path), max_members=count, max_bytes=MAX_BYTES, max_member_bytes=MAX_MEMBER_BYTES)
+
+    assert [member.data for member in found] == [b""] * count
 
 
 def test_a_zip_whose_directory_takes_more_than_its_entries_may_is_not_read(tmp_path: Path) -> None:
