@@ -11,9 +11,10 @@ from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.database import connect
 from storage.dispatch import pick_chunks
-from storage.jobs import get_job, list_jobs, submit_job
+from storage.jobs import list_jobs, submit_job
 from storage.settings import Settings
 from tests.kit.detectors import CARD, HeldDetector
+from tests.kit.rows import read_job
 from tests.kit.wire import Wire, open_wire_to
 from worker.process import WorkerProcess
 
@@ -46,7 +47,7 @@ def test_a_scan_whose_commit_is_cut_stores_each_verdict_once_and_loses_nothing(
     process.scan_chunk(chunk)
 
     assert wire.broken == 1
-    assert get_job(engine, job_id).state == "done"
+    assert read_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact
     with engine.connect() as connection:
         assert connection.execute(text("SELECT losses FROM chunks")).scalar_one() == 0

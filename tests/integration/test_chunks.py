@@ -13,7 +13,7 @@ from starlight_vocabulary.words import Outcome, Priority
 from storage.audits import audit_jobs
 from storage.chunks import claim_chunk, finish_chunk, lose_chunk, renew_leases
 from storage.dispatch import pick_chunks, recover_lost_chunk, redate_unclaimed
-from storage.jobs import cancel_job, get_job
+from storage.jobs import cancel_job
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.rows import (
     LEASE_S,
@@ -22,6 +22,7 @@ from tests.kit.rows import (
     expire_leases,
     make_verdicts,
     read_chunk_states,
+    read_job,
     submit_job_of,
 )
 
@@ -63,7 +64,7 @@ def test_a_worker_that_only_seemed_dead_stores_nothing(engine: Engine) -> None:
     assert finish_chunk(engine, claim, make_verdicts(engine, claim))
     assert not finish_chunk(engine, zombie, make_verdicts(engine, zombie, Outcome.STEGO))
 
-    job = get_job(engine, job_id)
+    job = read_job(engine, job_id)
     assert (job.clean, job.stego) == (4, 0)
     assert next(audit_jobs(engine, [job_id])).exact
 
@@ -77,7 +78,7 @@ def test_verdicts_and_the_end_of_the_chunk_are_stored_together_or_not_at_all(eng
     with pytest.raises(DBAPIError):
         finish_chunk(engine, claim, verdicts)
 
-    assert get_job(engine, job_id).finished == 0
+    assert read_job(engine, job_id).finished == 0
     assert read_chunk_states(engine) == ["running"]
 
 
@@ -114,6 +115,8 @@ def test_a_claim_that_is_made_again_by_the_same_claimant_holds_and_no_other(engi
     again = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
 
     assert claim_chunk(engine, chunk, "cpu0 b", LEASE_S) is None
+    assert first is not None
+    assert again is not None
     assert not finish_chunk(engine, first, make_verdicts(engine, first))
     assert finish_chunk(engine, again, make_verdicts(engine, again))
     assert claim_chunk(engine, chunk, "cpu0 a", LEASE_S) is None
@@ -158,7 +161,7 @@ def test_a_chunk_lost_twice_is_split_and_the_culprit_convicted_alone(engine: Eng
     verdicts = list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
     assert [verdict.error_code for verdict in verdicts] == [None, None, "worker_crash", None]
     assert deaths == 4
-    assert get_job(engine, job_id).state == "done"
+    assert read_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact
 
 

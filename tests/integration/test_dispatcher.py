@@ -15,7 +15,6 @@ from storage.audits import audit_jobs
 from storage.broker import count_messages, name_queue
 from storage.chunks import claim_chunk, finish_chunk
 from storage.dispatch import pick_chunks
-from storage.jobs import get_job
 from storage.settings import Settings
 from storage.workers import report_worker
 from tests.kit.rows import (
@@ -24,6 +23,7 @@ from tests.kit.rows import (
     execute,
     expire_leases,
     make_verdicts,
+    read_job,
     register_v4,
     submit_job_of,
 )
@@ -42,22 +42,27 @@ def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> D
     return Dispatcher(engine, broker, configured.model_copy(update={"dispatch_window": WINDOW}), pushing_to(broker))
 
 
-def pushing_to(broker: "redis.Redis") -> Callable[[uuid.UUID, str], None]:
-    def push(chunk_id: uuid.UUID, priority: str) -> None:
+def pushing_to(broker: "redis.Redis") -> Callable[[uuid.UUID, Priority], None]:
+    def push(chunk_id: uuid.UUID, priority: Priority) -> None:
         broker.lpush(name_queue(priority), str(chunk_id))
 
     return push
 
 
-def waiting(broker: "redis.Redis", priority: str = "bulk") -> list[uuid.UUID]:
+def waiting(broker: "redis.Redis", priority: Priority = Priority.BULK) -> list[uuid.UUID]:
     """Return the chunk ids in the queue, oldest first."""
-    return [uuid.UUID(each.decode()) for each in reversed(broker.lrange(name_queue(priority), 0, -1))]
+    return [read_id(each) for each in reversed(broker.lrange(name_queue(priority), 0, -1))]
 
 
-def finish_next(engine: Engine, broker: "redis.Redis", priority: str = "bulk") -> str:
+def read_id(message: object) -> uuid.UUID:
+    assert isinstance(message, bytes)
+    return uuid.UUID(message.decode())
+
+
+def finish_next(engine: Engine, broker: "redis.Redis", priority: Priority = Priority.BULK) -> str:
     """Take the oldest message, claim and finish its chunk; return the first reference."""
-    chunk_id = uuid.UUID(broker.rpop(name_queue(priority)).decode())
-    claim = claim_chunk(engine, chunk_id, "cpu0", LEASE_S)
+    claim = claim_chunk(engine, read_id(broker.rpop(name_queue(priority))), "cpu0", LEASE_S)
+    assert claim is not None
     finish_chunk(engine, claim, make_verdicts(engine, claim))
     return claim.refs[0]
 
@@ -90,11 +95,11 @@ def test_what_is_finished_makes_room_until_the_job_is_done(
     job_id = submit_job_of(engine, 50)
 
     dispatcher.do_round()
-    while broker.llen(name_queue("bulk")):
+    while broker.llen(name_queue(Priority.BULK)):
         finish_next(engine, broker)
         dispatcher.do_round()
 
-    assert get_job(engine, job_id).state == "done"
+    assert read_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact
 
 
@@ -109,8 +114,8 @@ def test_two_submitters_get_equal_shares_although_one_came_first_with_far_more(
         finish_next(engine, broker)
         dispatcher.do_round()
 
-    assert get_job(engine, second).finished == 40
-    assert get_job(engine, first).finished == 40
+    assert read_job(engine, second).finished == 40
+    assert read_job(engine, first).finished == 40
 
 
 def test_older_jobs_of_one_submitter_go_first(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
@@ -135,7 +140,7 @@ def test_interactive_chunks_have_a_window_of_their_own(
 
     dispatcher.do_round()
 
-    assert (len(waiting(broker)), len(waiting(broker, "interactive"))) == (WINDOW, 1)
+    assert (len(waiting(broker)), len(waiting(broker, Priority.INTERACTIVE))) == (WINDOW, 1)
 
 
 def test_an_emptied_redis_is_filled_again(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:

@@ -10,13 +10,13 @@ from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.chunks import finish_chunk
 from storage.failures import RetryError, count_failures, list_retries, retry_job
-from storage.jobs import cancel_job, get_job, list_jobs, submit_job
+from storage.jobs import cancel_job, list_jobs, submit_job
 from storage.new_verdict import NewVerdict
 from storage.verdicts import VerdictFilter, find_verdicts
-from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, submit_job_of
+from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, read_job, submit_job_of
 
 # Ordinals of the job below by how they failed; the others are clean.
-FAILED = {1: "not_found", 4: "unavailable", 5: "not_found", 9: "corrupt"}
+FAILED = {1: ErrorCode.NOT_FOUND, 4: ErrorCode.UNAVAILABLE, 5: ErrorCode.NOT_FOUND, 9: ErrorCode.CORRUPT}
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def job_id(engine: Engine) -> uuid.UUID:
     execute(engine, "UPDATE jobs SET threshold = 0.75")
     for claim in claim_waiting_chunks(engine, priority=Priority.INTERACTIVE):
         verdicts = [
-            NewVerdict(clean.ordinal, clean.uri, "error", error_code=FAILED[clean.ordinal], error_detail="why")
+            NewVerdict(clean.ordinal, clean.uri, Outcome.ERROR, error_code=FAILED[clean.ordinal], error_detail="why")
             if clean.ordinal in FAILED
             else clean
             for clean in make_verdicts(engine, claim)
@@ -44,8 +44,9 @@ def test_failures_are_counted_by_code(engine: Engine, job_id: uuid.UUID) -> None
     finish_chunk(engine, other, make_verdicts(engine, other, Outcome.ERROR))
 
     assert count_failures(engine, VerdictFilter()) == {"empty": 3, "not_found": 2, "corrupt": 1, "unavailable": 1}
-    assert count_failures(engine, VerdictFilter(job_id=job_id, error_codes=("corrupt", "empty"))) == {"corrupt": 1}
-    assert count_failures(engine, VerdictFilter(error_codes=("cancelled",))) == {}
+    chosen = VerdictFilter(job_id=job_id, error_codes=(ErrorCode.CORRUPT, ErrorCode.EMPTY))
+    assert count_failures(engine, chosen) == {"corrupt": 1}
+    assert count_failures(engine, VerdictFilter(error_codes=(ErrorCode.CANCELLED,))) == {}
 
 
 def test_failures_are_found_by_code(engine: Engine, job_id: uuid.UUID) -> None:
@@ -59,7 +60,7 @@ def test_failures_are_found_by_code(engine: Engine, job_id: uuid.UUID) -> None:
 def test_a_retry_is_a_job_like_the_first_of_its_failed_images_in_order(engine: Engine, job_id: uuid.UUID) -> None:
     retry = retry_job(engine, job_id, chunk_size=3)
 
-    job = get_job(engine, retry.job_id)
+    job = read_job(engine, retry.job_id)
     assert (job.retry_of, job.total, job.state) == (job_id, 4, "pending")
     assert (job.name, job.submitter, job.priority) == ("june", "ann", "interactive")
     with engine.connect() as connection:
@@ -71,14 +72,14 @@ def test_a_retry_is_a_job_like_the_first_of_its_failed_images_in_order(engine: E
     for claim in claims:
         assert finish_chunk(engine, claim, make_verdicts(engine, claim))
     assert all(audit.exact for audit in audit_jobs(engine))
-    assert get_job(engine, job_id).error == 4
+    assert read_job(engine, job_id).error == 4
     assert list_retries(engine, job_id) == [retry.job_id]
 
 
 def test_a_retry_may_be_of_some_codes_and_have_a_name_of_its_own(engine: Engine, job_id: uuid.UUID) -> None:
-    retry = retry_job(engine, job_id, codes=("not_found",), name="again")
+    retry = retry_job(engine, job_id, codes=(ErrorCode.NOT_FOUND,), name="again")
 
-    assert (retry.total, get_job(engine, retry.job_id).name) == (2, "again")
+    assert (retry.total, read_job(engine, retry.job_id).name) == (2, "again")
 
 
 def test_cancelled_images_are_retried_only_when_asked_for(engine: Engine) -> None:
@@ -88,7 +89,7 @@ def test_cancelled_images_are_retried_only_when_asked_for(engine: Engine) -> Non
     with pytest.raises(RetryError, match="no image of job"):
         retry_job(engine, job_id)
 
-    assert retry_job(engine, job_id, codes=("cancelled",)).total == 4
+    assert retry_job(engine, job_id, codes=(ErrorCode.CANCELLED,)).total == 4
 
 
 def test_a_job_that_has_not_ended_is_not_retried(engine: Engine) -> None:
@@ -102,7 +103,7 @@ def test_a_job_that_has_not_ended_is_not_retried(engine: Engine) -> None:
 
 def test_what_cannot_be_retried_leaves_nothing(engine: Engine, job_id: uuid.UUID) -> None:
     with pytest.raises(RetryError, match="with one of the codes truncated"):
-        retry_job(engine, job_id, codes=("truncated",))
+        retry_job(engine, job_id, codes=(ErrorCode.TRUNCATED,))
     with pytest.raises(RetryError, match="there is no job"):
         retry_job(engine, uuid.uuid4())
 

@@ -9,13 +9,13 @@ from sqlalchemy import Engine
 
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome
-from storage.audits import audit_jobs
+from storage.audits import Audit, audit_jobs
 from storage.chunks import finish_chunk
-from storage.jobs import EmptyJobError, cancel_job, get_job, list_jobs, submit_job
-from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, submit_job_of
+from storage.jobs import EmptyJobError, cancel_job, list_jobs, submit_job
+from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, read_job, submit_job_of
 
 
-def audit(engine: Engine, job_id: uuid.UUID):  # noqa: ANN201
+def audit(engine: Engine, job_id: uuid.UUID) -> Audit:
     return next(audit_jobs(engine, [job_id]))
 
 
@@ -76,17 +76,19 @@ def test_a_job_without_images_is_refused(engine: Engine) -> None:
 
 def test_a_job_goes_from_pending_through_running_to_done(engine: Engine) -> None:
     job_id = submit_job_of(engine, 6)
-    assert get_job(engine, job_id).state == "pending"
+    assert read_job(engine, job_id).state == "pending"
 
     first, second = claim_waiting_chunks(engine)
-    assert get_job(engine, job_id).state == "running"
+    assert read_job(engine, job_id).state == "running"
 
     assert finish_chunk(engine, first, make_verdicts(engine, first, Outcome.STEGO))
-    assert get_job(engine, job_id).state == "running"
+    assert read_job(engine, job_id).state == "running"
     assert finish_chunk(engine, second, make_verdicts(engine, second, Outcome.ERROR))
 
-    job = get_job(engine, job_id)
+    job = read_job(engine, job_id)
     assert (job.state, job.clean, job.stego, job.error, job.ended) == ("done", 0, 4, 2, True)
+    assert job.started_at is not None
+    assert job.finished_at is not None
     assert job.created_at <= job.started_at <= job.finished_at
 
 
@@ -97,7 +99,7 @@ def test_cancelling_gives_every_image_left_its_verdict(engine: Engine) -> None:
 
     assert cancel_job(engine, job_id) == 8
 
-    job = get_job(engine, job_id)
+    job = read_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("cancelled", 4, 8)
     assert not finish_chunk(engine, running, make_verdicts(engine, running))
     assert audit(engine, job_id).exact
@@ -109,11 +111,11 @@ def test_cancelling_an_ended_job_changes_nothing(engine: Engine) -> None:
     job_id = submit_job_of(engine, 4)
     (claim,) = claim_waiting_chunks(engine)
     finish_chunk(engine, claim, make_verdicts(engine, claim))
-    before = get_job(engine, job_id)
+    before = read_job(engine, job_id)
 
     assert cancel_job(engine, job_id) == 0
 
-    assert get_job(engine, job_id) == before
+    assert read_job(engine, job_id) == before
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import Engine, text
 
+from starlight_vocabulary.words import Scope
 from storage.keys import KeyNameError, create_key, find_key, list_keys, revoke_key
 
 
@@ -14,8 +15,8 @@ def test_a_key_is_found_by_itself_alone_and_stored_as_a_hash(engine: Engine) -> 
 
     assert found is not None
     assert (found.name, found.scopes) == ("ann", ("read", "submit"))
-    assert found.allows("submit")
-    assert not found.allows("admin")
+    assert found.allows(Scope.SUBMIT)
+    assert not found.allows(Scope.ADMIN)
     with engine.connect() as connection:
         stored = str(connection.execute(text("SELECT api_keys::text FROM api_keys")).scalars().all())
     assert key.split("_")[2] not in stored

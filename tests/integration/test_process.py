@@ -15,13 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.dispatch import pick_chunks, recover_lost_chunk
-from storage.jobs import get_job, submit_job
+from storage.jobs import submit_job
 from storage.settings import Settings
 from storage.workers import list_live_workers
 from tests.kit.changes import wait_for_change
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import execute, read_chunk_states
+from tests.kit.rows import execute, read_chunk_states, read_job
 from tests.kit.threads import PATIENCE_S, Waits
 from worker import gate
 from worker.process import NOTHING_TO_DO, WorkerProcess
@@ -65,7 +65,7 @@ def test_a_chunk_is_scanned_once_however_often_its_message_comes(
     assert process.scan_chunk(chunk) == "2 images: 1 error"
     assert process.scan_chunk(chunk) == NOTHING_TO_DO
 
-    job = get_job(engine, job_id)
+    job = read_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("done", 1, 1)
     assert next(audit_jobs(engine, [job_id])).exact
 
@@ -174,7 +174,7 @@ def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
         assert scanned.result(PATIENCE_S).startswith("nothing stored")
 
     assert read_chunk_states(engine) == ["pending"]
-    assert get_job(engine, job_id).finished == 0
+    assert read_job(engine, job_id).finished == 0
     assert not recover_lost_chunk(engine, 3, 0.0)
     pick_chunks(engine, Priority.BULK, 10)
     assert process.scan_chunk(chunk) == "2 images: 1 error"

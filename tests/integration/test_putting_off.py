@@ -1,5 +1,6 @@
 """Failures that pass: put off image by image, tried again when their time has come, given up after a limit."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from storage.audits import audit_jobs
 from storage.blobs import Blobs
 from storage.chunks import claim_chunk, finish_chunk, release_chunks
 from storage.dispatch import pick_chunks, recover_lost_chunk
-from storage.jobs import cancel_job, get_job, submit_job
+from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import CARD, HeldDetector
@@ -25,6 +26,7 @@ from tests.kit.rows import (
     expire_leases,
     make_verdicts,
     read_chunk_states,
+    read_job,
     submit_job_of,
 )
 from tests.kit.threads import PATIENCE_S
@@ -46,7 +48,7 @@ def test_what_is_put_off_waits_for_its_time_and_then_only_the_rest_is_scanned(en
 
     assert finish_chunk(engine, claim, [verdicts[0], verdicts[2], verdicts[5]], LONG_S)
 
-    assert get_job(engine, job_id).clean == 3
+    assert read_job(engine, job_id).clean == 3
     assert pick_chunks(engine, Priority.BULK, 1000) == []
     assert claim_chunk(engine, claim.chunk_id, "cpu0", LEASE_S) is None
     let_time_pass(engine)
@@ -54,7 +56,7 @@ def test_what_is_put_off_waits_for_its_time_and_then_only_the_rest_is_scanned(en
     assert again.images == [(ordinal, f"file:///image-{ordinal}") for ordinal in (1, 3, 4)]
     assert (again.tries, again.losses) == (1, 0)
     assert finish_chunk(engine, again, make_verdicts(engine, again, Outcome.ERROR))
-    job = get_job(engine, job_id)
+    job = read_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("done", 3, 3)
     assert next(audit_jobs(engine, [job_id])).exact
 
@@ -66,7 +68,7 @@ def test_others_go_on_while_one_chunk_is_put_off(engine: Engine) -> None:
     finish_chunk(engine, first, [], LONG_S)
     finish_chunk(engine, second, make_verdicts(engine, second))
 
-    assert (get_job(engine, job_id).state, read_chunk_states(engine)) == ("running", ["pending", "done"])
+    assert (read_job(engine, job_id).state, read_chunk_states(engine)) == ("running", ["pending", "done"])
 
 
 def test_a_job_with_images_put_off_can_be_cancelled(engine: Engine) -> None:
@@ -76,7 +78,7 @@ def test_a_job_with_images_put_off_can_be_cancelled(engine: Engine) -> None:
 
     assert cancel_job(engine, job_id) == 1
 
-    job = get_job(engine, job_id)
+    job = read_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("cancelled", 3, 1)
     assert next(audit_jobs(engine, [job_id])).exact
 
@@ -96,7 +98,7 @@ def test_a_half_finished_chunk_that_kills_workers_is_split_without_what_has_its_
     assert [piece.images for piece in pieces] == [[(2, "file:///image-2")], [(3, "file:///image-3")]]
     for piece in pieces:
         assert finish_chunk(engine, piece, make_verdicts(engine, piece))
-    assert get_job(engine, job_id).state == "done"
+    assert read_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact
 
 
@@ -127,7 +129,7 @@ def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine
     with ThreadPoolExecutor() as pool:
         next(updates)
         followed = pool.submit(follow)
-        while not get_job(engine, job_id).ended:
+        while not read_job(engine, job_id).ended:
             (claim,) = claim_waiting_chunks(engine)
             verdicts = make_verdicts(engine, claim)
             more = len(verdicts) > 1
@@ -149,7 +151,7 @@ def images(tmp_path: Path, configured: Settings, object_store: ObjectStore) -> l
 
 
 @pytest.fixture
-def process(engine: Engine, configured: Settings, object_store: ObjectStore):  # noqa: ANN201
+def process(engine: Engine, configured: Settings, object_store: ObjectStore) -> Iterator[WorkerProcess]:
     settings = configured.model_copy(
         update={"blob_url": object_store.url, "max_tries": 3, "retry_first_s": LONG_S, "retry_longest_s": 1.5 * LONG_S}
     )
@@ -181,7 +183,7 @@ def test_an_object_store_that_is_away_for_a_while_costs_time_alone(
     object_store.answers = True
     let_time_pass(engine)
     assert scan_what_is_due(engine, process) == ["1 image: all clean"]
-    job = get_job(engine, job_id)
+    job = read_job(engine, job_id)
     assert (job.state, job.clean, job.error) == ("done", 2, 1)
     assert next(audit_jobs(engine, [job_id])).exact
 
@@ -200,7 +202,7 @@ def test_an_image_that_stays_away_ends_with_its_last_reason(
 
     _, verdict, _ = find_verdicts(engine, VerdictFilter(job_id=job_id))
     assert verdict.error_code == "unavailable"
-    assert "503" in verdict.error_detail
-    assert verdict.error_detail.endswith("(tried 3 times)")
-    assert get_job(engine, job_id).state == "done"
+    assert "503" in str(verdict.error_detail)
+    assert str(verdict.error_detail).endswith("(tried 3 times)")
+    assert read_job(engine, job_id).state == "done"
     assert next(audit_jobs(engine, [job_id])).exact

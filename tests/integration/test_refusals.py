@@ -14,12 +14,12 @@ from producer.dispatching.dispatcher import Dispatcher, publish
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.dispatch import pick_chunks
-from storage.jobs import get_job, list_jobs, submit_job
+from storage.jobs import list_jobs, submit_job
 from storage.settings import Settings
 from tests.kit.command import STARLIGHT, make_environment
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.outages import OutageLog, record_outages
-from tests.kit.rows import execute, submit_job_of
+from tests.kit.rows import execute, read_job, submit_job_of
 from tests.kit.threads import PATIENCE_S
 from worker.app import app
 from worker.process import WorkerProcess
@@ -72,7 +72,7 @@ def test_a_worker_waits_until_the_database_takes_what_it_has(
     with ThreadPoolExecutor() as pool:
         scanned = pool.submit(process.scan_chunk, chunk)
         assert log.waits.wait(PATIENCE_S)
-        assert get_job(engine, job_id).finished == 0
+        assert read_job(engine, job_id).finished == 0
         relent(engine)
         assert scanned.result(PATIENCE_S) == "2 images: 2 error"
 
@@ -87,7 +87,7 @@ class EnoughError(Exception):
     """Ends a dispatcher that would run for ever."""
 
 
-def publish_once(chunk_id: uuid.UUID, priority: str) -> None:
+def publish_once(chunk_id: uuid.UUID, priority: Priority) -> None:
     publish(chunk_id, priority)
     raise EnoughError
 
@@ -122,7 +122,7 @@ def test_the_dispatcher_waits_until_the_database_can_be_written(
 
 
 def out_of_memory(broker: "redis.Redis") -> Callable[[], object]:
-    before = broker.config_get("maxmemory")["maxmemory"]
+    before = str(broker.config_get("maxmemory")["maxmemory"])
     broker.config_set("maxmemory", 1)
     return lambda: broker.config_set("maxmemory", before)
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import Priority
+from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.chunks import finish_chunk
 from storage.dispatch import pick_chunks
 from storage.jobs import submit_job
@@ -24,17 +24,17 @@ from worker.process import WorkerProcess
 DIGEST = hashlib.sha256(b"image").digest()
 
 
-def stored(engine: Engine, *verdicts: tuple[str, float]) -> None:
+def stored(engine: Engine, *verdicts: tuple[Outcome, float]) -> None:
     """Store verdicts of these outcomes and probabilities on the same bytes."""
     submit_job_of(engine, len(verdicts), chunk_size=len(verdicts))
     (claim,) = claim_waiting_chunks(engine)
-    method = {"stego": "raw"}
+    method = {Outcome.STEGO: Method.RAW}
     finish_chunk(
         engine,
         claim,
         [
             NewVerdict(ordinal, uri, outcome, DIGEST, probability, method.get(outcome), model_id=register_v4(engine),
-                       error_code="scan_failed" if outcome == "error" else None)
+                       error_code=ErrorCode.SCAN_FAILED if outcome is Outcome.ERROR else None)
             for (ordinal, uri), (outcome, probability) in zip(claim.images, verdicts, strict=True)
         ],
     )  # fmt: skip
@@ -43,18 +43,18 @@ def stored(engine: Engine, *verdicts: tuple[str, float]) -> None:
 @pytest.mark.parametrize(
     ("outcome", "probability", "threshold", "found"),
     [
-        ("clean", 0.25, None, True),
-        ("stego", 0.75, None, True),
-        ("clean", 0.25, 0.9, True),
-        ("stego", 0.75, 0.6, True),
+        (Outcome.CLEAN, 0.25, None, True),
+        (Outcome.STEGO, 0.75, None, True),
+        (Outcome.CLEAN, 0.25, 0.9, True),
+        (Outcome.STEGO, 0.75, 0.6, True),
         # A method was not stored where the threshold was not reached, and the other way round.
-        ("clean", 0.25, 0.2, False),
-        ("stego", 0.75, 0.8, False),
-        ("error", 0.75, None, False),
+        (Outcome.CLEAN, 0.25, 0.2, False),
+        (Outcome.STEGO, 0.75, 0.8, False),
+        (Outcome.ERROR, 0.75, None, False),
     ],
 )
 def test_a_verdict_is_recalled_where_the_threshold_makes_the_same_of_it(
-    engine: Engine, outcome: str, probability: float, threshold: float | None, found: bool
+    engine: Engine, outcome: Outcome, probability: float, threshold: float | None, found: bool
 ) -> None:
     stored(engine, (outcome, probability))
 
@@ -66,14 +66,14 @@ def test_a_verdict_is_recalled_where_the_threshold_makes_the_same_of_it(
 
 
 def test_of_many_verdicts_on_the_same_bytes_the_one_that_fits_is_recalled(engine: Engine) -> None:
-    stored(engine, ("error", 0.5), ("clean", 0.7), ("stego", 0.7))
+    stored(engine, (Outcome.ERROR, 0.5), (Outcome.CLEAN, 0.7), (Outcome.STEGO, 0.7))
 
     assert recall_verdicts(engine, register_v4(engine), [DIGEST], None)[DIGEST].outcome == "stego"
     assert recall_verdicts(engine, register_v4(engine), [DIGEST], 0.8)[DIGEST].outcome == "clean"
 
 
 def test_another_model_is_asked_anew(engine: Engine) -> None:
-    stored(engine, ("clean", 0.25))
+    stored(engine, (Outcome.CLEAN, 0.25))
     other = register_model(engine, name="v4", version="1", sha256="1" * 64, threshold=0.5)
 
     assert recall_verdicts(engine, other, [DIGEST], None) == {}

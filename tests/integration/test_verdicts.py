@@ -2,6 +2,8 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import cast
 
 import pytest
 from sqlalchemy import Engine, text
@@ -10,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from producer.following import Follower
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import VERDICT_KEYS
-from starlight_vocabulary.words import Outcome
+from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage.chunks import finish_chunk
 from storage.figures import take_figures
 from storage.jobs import cancel_job
@@ -24,19 +26,20 @@ from tests.kit.threads import PATIENCE_S
 def test_a_verdict_without_its_model_or_with_an_unexplained_error_is_refused(engine: Engine) -> None:
     submit_job_of(engine, 1)
     (claim,) = claim_waiting_chunks(engine)
-    scored = {"ordinal": 0, "uri": claim.refs[0], "sha256": b"\0" * 32, "stego_probability": 0.5}
+    model_id = register_v4(engine)
+    scored = NewVerdict(0, claim.refs[0], Outcome.CLEAN, sha256=b"\0" * 32, stego_probability=0.5, model_id=model_id)
 
     for wrong in (
-        NewVerdict(**scored, outcome="clean"),
-        NewVerdict(**scored, outcome="odd", model_id=register_v4(engine)),
-        NewVerdict(**scored, outcome="stego", model_id=register_v4(engine), method="f5"),
-        NewVerdict(0, claim.refs[0], "error"),
-        NewVerdict(**scored, outcome="clean", model_id=register_v4(engine), error_code="empty"),
+        replace(scored, model_id=None),
+        replace(scored, outcome=cast(Outcome, "odd")),
+        replace(scored, outcome=Outcome.STEGO, method=cast(Method, "f5")),
+        NewVerdict(0, claim.refs[0], Outcome.ERROR),
+        replace(scored, error_code=ErrorCode.EMPTY),
     ):
         with pytest.raises(DBAPIError):
             finish_chunk(engine, claim, [wrong])
 
-    assert finish_chunk(engine, claim, [NewVerdict(**scored, outcome="clean", model_id=register_v4(engine))])
+    assert finish_chunk(engine, claim, [scored])
 
 
 def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(engine: Engine) -> None:
@@ -44,9 +47,10 @@ def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(en
     (claim,) = claim_waiting_chunks(engine)
     model_id = register_model(engine, name="v4", version="7", sha256="ab" * 32, threshold=0.75)
     found = NewVerdict(
-        0, claim.refs[0], "stego", b"\x01" * 32, 0.875, "raw", "none", "psst", None, None, model_id, 3, 2, "PNG", 99
-    )
-    failed = NewVerdict(1, claim.refs[1], "error", error_code="empty", error_detail="the file is empty")
+        0, claim.refs[0], Outcome.STEGO, b"\x01" * 32, 0.875, Method.RAW, BitOrder.NONE, "psst",
+        model_id=model_id, width=3, height=2, format="PNG", size_bytes=99,
+    )  # fmt: skip
+    failed = NewVerdict(1, claim.refs[1], Outcome.ERROR, error_code=ErrorCode.EMPTY, error_detail="the file is empty")
     finish_chunk(engine, claim, [found, failed])
 
     first, second = find_verdicts(engine, VerdictFilter(job_id=job_id))
@@ -60,7 +64,7 @@ def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(en
         "model": f"v4-7@sha256:{'ab' * 32}", "threshold": 0.75, "width": 3, "height": 2, "format": "PNG",
         "size_bytes": 99, "reused": False,
     }  # fmt: skip
-    assert second.is_stego is second.confidence is second.prediction is second.model is None
+    assert (second.is_stego, second.confidence, second.prediction, second.model) == (None, None, None, None)
     assert (second.error_code, second.error_detail) == ("empty", "the file is empty")
 
 
@@ -81,7 +85,7 @@ def test_a_follower_yields_each_verdict_once_also_those_stored_before_and_out_of
     first, *others = claim_waiting_chunks(engine)
     finish_chunk(engine, others[0], make_verdicts(engine, others[0]))
     left = [first, *others[1:]]
-    seen = []
+    seen: list[int] = []
 
     for update in Follower(engine, job_id, ordered=ordered).follow():
         seen.extend(verdict.ordinal for verdict in update.verdicts)

@@ -18,8 +18,8 @@ from producer.dispatching.deliverer import Deliverer
 from starlight_vocabulary.job import JobOptions
 from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
-from storage.webhooks import claim_webhook, get_webhook
-from tests.kit.rows import execute, finish_waiting_chunks
+from storage.webhooks import claim_webhook
+from tests.kit.rows import execute, finish_waiting_chunks, read_webhook
 from tests.kit.servers import serve
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -91,7 +91,7 @@ def test_a_job_that_has_ended_is_told_once_and_signed(engine: Engine, deliverer:
     assert message["type"] == "job.finished"
     assert (message["data"]["id"], message["data"]["state"]) == (str(job_id), "done")
     assert (message["data"]["total"], message["data"]["clean"]) == (2, 2)
-    assert get_webhook(engine, job_id).summary == "delivered after 1 attempt"
+    assert read_webhook(engine, job_id).summary == "delivered after 1 attempt"
 
 
 def test_a_cancelled_job_is_told_too(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
@@ -111,12 +111,12 @@ def test_what_is_not_taken_comes_again_with_the_same_id_after_a_pause(
 
     assert deliverer.deliver_next()
     assert not deliverer.deliver_next()
-    assert get_webhook(engine, job_id).summary == "not delivered yet, 1 attempt: the receiver answered 500"
+    assert read_webhook(engine, job_id).summary == "not delivered yet, 1 attempt: the receiver answered 500"
     for _ in range(2):
         make_due(engine)
         assert deliverer.deliver_next()
 
-    assert get_webhook(engine, job_id).summary == "delivered after 3 attempts"
+    assert read_webhook(engine, job_id).summary == "delivered after 3 attempts"
     assert len({headers["webhook-id"] for headers, _ in receiver.messages}) == 1
 
 
@@ -128,14 +128,14 @@ def test_it_is_given_up_in_the_end(
     job_id = submit_job_with_webhook(engine, receiver.url)
     finish_waiting_chunks(engine)
 
-    while get_webhook(engine, job_id).given_up_at is None:
+    while read_webhook(engine, job_id).given_up_at is None:
         make_due(engine)
         assert deliverer.deliver_next()
 
     make_due(engine)
     assert not deliverer.deliver_next()
     assert len(receiver.messages) == attempts
-    assert "given up" in get_webhook(engine, job_id).summary
+    assert "given up" in read_webhook(engine, job_id).summary
 
 
 def test_a_deliverer_that_dies_loses_nothing(engine: Engine, deliverer: Deliverer, receiver: Receiver) -> None:
@@ -147,7 +147,7 @@ def test_a_deliverer_that_dies_loses_nothing(engine: Engine, deliverer: Delivere
     make_due(engine)
 
     assert deliverer.deliver_next()
-    assert get_webhook(engine, job_id).delivered_at is not None
+    assert read_webhook(engine, job_id).delivered_at is not None
 
 
 def test_an_address_where_nobody_listens_is_a_reason_and_no_traceback(engine: Engine, deliverer: Deliverer) -> None:
@@ -156,7 +156,7 @@ def test_an_address_where_nobody_listens_is_a_reason_and_no_traceback(engine: En
 
     assert deliverer.deliver_next()
 
-    assert get_webhook(engine, job_id).last_error.startswith("ConnectError")
+    assert str(read_webhook(engine, job_id).last_error).startswith("ConnectError")
 
 
 def test_a_receiver_at_a_private_address_is_not_told(engine: Engine, configured: Settings, receiver: Receiver) -> None:
@@ -167,4 +167,4 @@ def test_a_receiver_at_a_private_address_is_not_told(engine: Engine, configured:
     assert strict.deliver_next()
 
     assert receiver.messages == []
-    assert get_webhook(engine, job_id).last_error == "ForbiddenAddressError: 127.0.0.1 has no public address"
+    assert read_webhook(engine, job_id).last_error == "ForbiddenAddressError: 127.0.0.1 has no public address"

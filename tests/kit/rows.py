@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, text
 
-from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.chunks import Claim, claim_chunk, finish_chunk
 from storage.dispatch import pick_chunks
-from storage.jobs import submit_job
+from storage.jobs import get_job, submit_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
+from storage.webhooks import WebhookState, get_webhook
 
 LEASE_S = 60.0
 
@@ -24,6 +25,20 @@ def submit_job_of(
     return submit_job(
         engine, references, JobOptions(priority=priority), submitter=submitter, chunk_size=chunk_size
     ).job_id
+
+
+def read_job(engine: Engine, job_id: uuid.UUID) -> Job:
+    """Return a job that must be there."""
+    job = get_job(engine, job_id)
+    assert job is not None, f"there is no job {job_id}"
+    return job
+
+
+def read_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState:
+    """Return the state of a job's webhook, which must be there."""
+    state = get_webhook(engine, job_id)
+    assert state is not None, f"job {job_id} names no webhook"
+    return state
 
 
 def claim_waiting_chunks(engine: Engine, worker: str = "cpu0@here", priority: Priority = Priority.BULK) -> list[Claim]:

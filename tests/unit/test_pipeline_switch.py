@@ -3,10 +3,11 @@
 import pytest
 
 from worker.pipeline_switch import PipelineSwitch
+from worker.scanning.pipeline import Pipeline
 
 
-class CountedPipeline:
-    """Stands for a pipeline: knows how often it was started and stopped."""
+class CountedPipeline(Pipeline):
+    """Scans nothing, but knows how often it was started and stopped."""
 
     def __init__(self) -> None:
         self.started = self.stopped = 0

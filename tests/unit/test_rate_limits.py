@@ -30,7 +30,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every key is in use, under its own name."""
 
     def find_key(_: object, key: str) -> ApiKey:
-        return ApiKey(key, key, ("read",), datetime.now(UTC), None)
+        return ApiKey(key, key, (Scope.READ,), datetime.now(UTC), None)
 
     monkeypatch.setattr(access, "find_key", find_key)
 

@@ -43,7 +43,7 @@ class Blocking:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             called = getattr(self._client, name)(*arguments, **options)
-            return self._runner.run(called if inspect.isawaitable(called) else collected(called))
+            return self._runner.run(called if inspect.iscoroutine(called) else collected(called))
 
         return call
 

@@ -11,11 +11,11 @@ from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
 from storage.blobs import Blobs
-from storage.jobs import get_job
 from storage.settings import Settings
 from tests.kit.api import Api, read_problem
 from tests.kit.archives import pack_tar, pack_zip
 from tests.kit.pictures import encode_pattern
+from tests.kit.rows import read_job
 
 PNG = encode_pattern("PNG")
 
@@ -201,7 +201,7 @@ def test_a_cancelled_job_is_cancelled(ann: TestClient, engine: Engine) -> None:
     answer = ann.delete(job["links"]["job"]).json()
 
     assert (answer["cancelled"], answer["job"]["state"], answer["job"]["error"]) == (2, "cancelled", 2)
-    stored = get_job(engine, uuid.UUID(job["id"]))
+    stored = read_job(engine, uuid.UUID(job["id"]))
     assert stored is not None
     assert stored.state == "cancelled"
 

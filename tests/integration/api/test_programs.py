@@ -23,9 +23,8 @@ from storage.database import SUBMITTED, listen
 from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.settings import Settings
-from storage.webhooks import get_webhook
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import execute, finish_waiting_chunks
+from tests.kit.rows import execute, finish_waiting_chunks, read_webhook
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -126,10 +125,10 @@ def test_a_webhook_is_received_once_and_only_signed(
     finish_waiting_chunks(engine, Outcome.STEGO)
 
     assert deliverer.deliver_next()
-    assert get_webhook(engine, job_id).summary == "delivered after 1 attempt"
+    assert read_webhook(engine, job_id).summary == "delivered after 1 attempt"
     execute(engine, "UPDATE webhooks SET delivered_at = NULL, next_attempt_at = now()")
     assert deliverer.deliver_next()
-    assert get_webhook(engine, job_id).summary == "delivered after 2 attempts"
+    assert read_webhook(engine, job_id).summary == "delivered after 2 attempts"
     assert httpx.post(url, json={"data": {"id": "forged"}}).status_code == 400
     receiver.send_signal(signal.SIGINT)
     printed, _ = receiver.communicate(timeout=TIMEOUT_S)

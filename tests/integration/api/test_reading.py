@@ -71,7 +71,7 @@ def test_each_media_type_holds_what_the_pages_hold(engine: Engine, ann: TestClie
     expected = list(map(to_json, find_verdicts(engine, VerdictFilter(job_id=job_id))))
 
     def fetched(kind: str) -> httpx.Response:
-        answer = ann.get(address, headers={"Accept": kind})
+        answer: httpx.Response = ann.get(address, headers={"Accept": kind})
         assert answer.headers["content-type"].partition(";")[0] == kind
         return answer
 

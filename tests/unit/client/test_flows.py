@@ -11,8 +11,9 @@ from httpx_sse import ServerSentEvent
 from starlight_client import JobReport, RefusedError, UnreadableAnswerError, Verdict, exchanges, flows
 from starlight_client.exchanges import Backoff, OpenEvents, Pause, ReadEvent, Request, resume
 from starlight_vocabulary.verdict import EXAMPLE
+from starlight_vocabulary.words import Outcome
 
-JOB_ID = uuid.UUID(EXAMPLE["job_id"])
+JOB_ID = uuid.UUID(str(EXAMPLE["job_id"]))
 JOB = {
     "id": str(JOB_ID), "name": None, "submitter": "ann", "priority": "bulk", "threshold": None, "state": "running",
     "total": 2, "finished": 1, "clean": 0, "stego": 1, "error": 0, "created_at": "2026-06-01T12:00:00+00:00",
@@ -78,13 +79,13 @@ def test_an_event_shows_that_the_server_is_well_again() -> None:
 
 def test_a_request_is_sent_again_as_it_was() -> None:
     exchange = flows.submit_references(["https://example.com/1.png"], flows.DEFAULTS)
-    first = resume(exchange, None)
+    first = exchange.send(None)
     assert isinstance(first, Request)
     assert first.headers["Idempotency-Key"]
 
     for failure in (LOST, httpx.Response(503), httpx.Response(429, headers={"Retry-After": "7"})):
-        assert isinstance(resume(exchange, failure), Pause)
-        assert resume(exchange, None) is first
+        assert isinstance(exchange.send(failure), Pause)
+        assert exchange.send(None) is first
 
     with pytest.raises(StopIteration) as ended:
         exchange.send(make_answer(JOB))
@@ -92,7 +93,7 @@ def test_a_request_is_sent_again_as_it_was() -> None:
 
 
 def test_pages_are_followed_to_the_last() -> None:
-    flow = flows.find_verdicts({"outcome": flows.Outcome.STEGO, "method": None})
+    flow = flows.find_verdicts({"outcome": Outcome.STEGO, "method": None})
 
     first = resume(flow, None)
     assert isinstance(first, Request)
@@ -167,15 +168,15 @@ def test_a_refusal_is_a_problem_document_where_there_is_one() -> None:
 ])  # fmt: skip
 def test_an_answer_that_is_no_record_says_so(answer: bytes) -> None:
     exchange = flows.get_job(JOB_ID)
-    resume(exchange, None)
+    exchange.send(None)
 
     with pytest.raises(UnreadableAnswerError, match=f"what /v1/jobs/{JOB_ID} answered is no JobReport"):
-        resume(exchange, httpx.Response(200, content=answer))
+        exchange.send(httpx.Response(200, content=answer))
 
 
 def test_words_and_keys_of_a_later_release_are_no_reason_to_fail() -> None:
     exchange = flows.get_job(JOB_ID)
-    resume(exchange, None)
+    exchange.send(None)
 
     with pytest.raises(StopIteration) as ended:
         exchange.send(make_answer({**JOB, "state": "paused", "colour": "blue"}))

@@ -55,7 +55,7 @@ def test_thresholds_decide_and_method_is_named_for_stego_alone(detector: Detecto
         assert stego.method in METHODS
         assert stego.bit_order in BIT_ORDERS
         assert not clean.is_stego
-        assert clean.method is clean.bit_order is None
+        assert (clean.method, clean.bit_order) == (None, None)
         assert clean.stego_probability == stego.stego_probability
         assert clean.confidence == max(clean.stego_probability, 1 - clean.stego_probability)
 

@@ -14,7 +14,7 @@ def picture(full: float) -> NDArray[np.uint8]:
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:256, :256]
     waves = 128 + 50 * np.sin(x / 23) * np.cos(y / 31) + rng.normal(0, 2, (256, 256))
-    samples = waves.round().clip(0, 255).astype(np.uint8)
+    samples: NDArray[np.uint8] = waves.round().clip(0, 255).astype(np.uint8)
     rows = int(256 * full)
     samples[:rows] = samples[:rows] & 0xFE | rng.integers(0, 2, (rows, 256), dtype=np.uint8)
     return samples
