@@ -5,6 +5,7 @@ from concurrent.futures import Future
 import pytest
 from PIL import Image
 
+from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.words import ErrorCode
 from tests.kit.pictures import (
     FORMATS_AND_MODES,
@@ -21,6 +22,8 @@ from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.image_error import ImageError
+from worker.scanning.truncation import ends_early, has_known_signature
+from worker.v4.containers import survey
 from worker.v4.planes import extract_planes
 
 MAX_PIXELS = 2_500
@@ -277,3 +280,16 @@ def test_memory_is_given_back_when_the_user_of_the_picture_fails(decoder: Decode
 def test_a_picture_larger_than_the_whole_budget_is_decoded_alone() -> None:
     with Decoder(MAX_PIXELS, Budget(1)).decode(encode_pattern()) as image:
         assert image.size == (8, 8)
+
+
+def test_every_supported_format_is_among_the_pictures_of_the_tests() -> None:
+    assert set(MODES) == set(ImageFormat)
+
+
+@pytest.mark.parametrize("image_format", list(ImageFormat))
+def test_the_structure_of_every_supported_format_is_known(image_format: ImageFormat) -> None:
+    whole = encode_pattern(image_format, choose_mode_for(image_format))
+
+    assert has_known_signature(whole)
+    assert not ends_early(whole)
+    assert survey(whole).container == image_format.lower()

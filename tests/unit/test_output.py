@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from producer.cli.output import (
 )
 from producer.cli.session import UsageError
 from producer.verdict_writers import ROW_GROUP, CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
@@ -30,6 +33,7 @@ from storage.verdicts import read_verdict
 
 JOB = uuid.UUID("01890000-0000-7000-8000-000000000001")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+README = Path(__file__).parents[2] / "README.md"
 HOSTILE = 'a,"b"\r\n\x1b[31mred\x07 \u202eleft\u2028 ü世🌍 =1+1 [bold]'
 
 
@@ -98,6 +102,13 @@ def test_a_record_has_the_names_of_the_interface_in_their_order() -> None:
 
     for each in (CLEAN, STEGO, FAILED):
         assert tuple(to_json(each)) == VERDICT_KEYS == tuple(promised.split(", "))
+
+
+def test_the_readme_explains_every_key() -> None:
+    table = README.read_text(encoding="utf-8").partition("| key | meaning |")[2].partition("\n\n")[0]
+    keys = " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE))
+
+    assert sorted(re.findall(r"`(\w+)`", keys)) == sorted(VERDICT_KEYS)
 
 
 def test_a_score_is_told_in_all_its_forms() -> None:
@@ -225,6 +236,10 @@ def test_of_a_long_name_the_table_shows_the_end() -> None:
 
     assert "…" in text
     assert "folder/image.png" in text
+
+
+def test_the_command_prints_every_format_of_an_export() -> None:
+    assert [each.value for each in Format] == ["table", *ExportFormat]
 
 
 @pytest.mark.parametrize("chosen", list(Format))

@@ -38,6 +38,19 @@ def test_without_a_key_nothing_is_told(api: Api, authorization: str | None, meth
     assert refused.headers["www-authenticate"] == "Bearer"
 
 
+def test_every_request_but_the_open_ones_needs_a_key(api: Api) -> None:
+    ids = {"job_id": uuid.UUID(int=1), "sha256": "ab" * 32}
+
+    open_ones = {
+        path
+        for path, operations in api.app.openapi()["paths"].items()
+        for method in operations
+        if api.connect().request(method, path.format(**ids)).status_code != 401
+    }
+
+    assert open_ones == {"/health", "/info"}
+
+
 def test_a_revoked_key_ends_with_the_next_request(api: Api) -> None:
     client = api.connect(create_key(api.service.engine, "ann", ["read"]))
     assert client.get("/v1/jobs").status_code == 200

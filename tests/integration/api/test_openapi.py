@@ -1,6 +1,8 @@
 """The OpenAPI document against the application: what it allows and what it forbids is answered as it says."""
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from storage.keys import create_key
 from storage.settings import Settings
 from tests.kit.api import Api
 
+PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 # Of each operation; more of them come in other orders: REQUESTS=1000.
 EXAMPLES = int(os.environ.get("REQUESTS", "30"))
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -50,6 +53,12 @@ def test_every_request_is_answered_as_the_document_says(api: Api, subtests: pyte
 
         with subtests.test(operation.label):
             answered()
+
+
+def test_the_page_names_every_request(api: Api) -> None:
+    paths = {re.sub(r"{\w+_id}", "{id}", path) for path in api.app.openapi()["paths"]}
+
+    assert {path for path in paths if f"{path}`" not in PAGE.read_text(encoding="utf-8")} == set()
 
 
 def describe_requests(operation: Operation) -> SearchStrategy[Case]:
