@@ -103,11 +103,14 @@ class WorkerProcess:
         """Scan the chunk if it is to be had, and return in words what became of it.
 
         What goes wrong here and is not answered with a verdict is the fault of the schema, the configuration or this
-        code, never of an image: all running chunks go back, and the process ends.
+        code, never of an image: all running chunks go back, and the process ends. A chunk that takes more memory than
+        there is counts as lost.
         """
         try:
             return self._claim_and_scan(chunk_id)
         except MemoryError:
+            log.critical("there is not enough memory, so all other chunks go back and this process ends", exc_info=True)
+            self._leave()
             raise
         except DBAPIError as error:
             # Its first line alone: the others quote the row, with what was hidden in the image.
@@ -153,7 +156,6 @@ class WorkerProcess:
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
             stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except MemoryError:
-            log.exception("chunk %s takes more memory than there is; it counts as lost", claim.chunk_id)
             lose_chunk(self._engine, claim)
             raise
         except Exception:

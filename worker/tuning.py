@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from starlight_vocabulary.formats import ImageFormat
 from storage.embedded.servers import make_data_dir, write_whole
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings, read_settings
@@ -28,7 +29,7 @@ from worker.v4.detector import Detector
 ROUNDS = 3
 PICTURES = 768
 SIDE = 256
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+FORMATS = (ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.GIF, ImageFormat.WEBP, ImageFormat.BMP)
 BATCH_SIZES = (32, 64, 128, 256, 512)
 # What is slower by less than this is left as it was: measurements differ by as much.
 NOTICEABLE = 1.02

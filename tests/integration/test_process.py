@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime
 from itertools import islice
@@ -25,6 +25,8 @@ from tests.kit.rows import execute, read_chunk_states, read_job
 from tests.kit.threads import PATIENCE_S, Waits
 from worker import gate
 from worker.process import NOTHING_TO_DO, WorkerProcess
+from worker.v4.detector import Score
+from worker.v4.planes import Planes
 
 LEASE_S = 0.4
 
@@ -157,6 +159,32 @@ def test_a_schema_that_the_worker_does_not_know_costs_no_chunk(
     assert new.scan_chunk(chunk) == "2 images: 1 error"
     new.stop()
     assert next(audit_jobs(engine, [job_id])).exact
+
+
+class GreedyDetector(HeldDetector):
+    """Takes more memory than there is."""
+
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+        raise MemoryError
+
+
+def test_a_chunk_that_takes_more_memory_than_there_is_counts_as_lost(
+    engine: Engine, configured: Settings, references: list[str]
+) -> None:
+    ended = threading.Event()
+    process = WorkerProcess(
+        engine, configured, name="cpu0@here", device="cpu0", detector=GreedyDetector(), end=ended.set
+    )
+    process.start()
+    submit_job(engine, references, submitter="ann")
+    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+
+    with pytest.raises(MemoryError):
+        process.scan_chunk(chunk)
+
+    assert ended.is_set()
+    assert recover_lost_chunk(engine, 3, 0.0)
+    process.stop()
 
 
 def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
