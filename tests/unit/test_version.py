@@ -1,0 +1,22 @@
+"""The version stands in the code; what is installed, and the client, are of the same release."""
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+from producer.api.version import VERSION
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_what_is_installed_is_of_the_version_in_the_code() -> None:
+    assert version("starlight-batch-scanner") == VERSION
+
+
+def test_the_client_and_the_changelog_are_of_this_version() -> None:
+    client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["version"]
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+    assert client == VERSION
+    assert f"starlight-client=={VERSION}" in required
+    assert f"## [{VERSION}]" in (ROOT / "CHANGELOG.md").read_text()
