@@ -53,7 +53,8 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Run the command; ends the process with its exit code."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for quiet in ("alembic", "httpx"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
     # SIGINT too: a shell that starts this in the background has it ignored.
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, interrupt)
