@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
@@ -27,27 +27,34 @@ bearer = HTTPBearer(auto_error=False, description="A key of `starlight keys crea
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
-def require_key(scope: Scope) -> Callable[..., ApiKey]:
-    """Return the dependency that lets keys of this scope pass, at most so often a minute."""
+def authenticate(service: Service, authorization: str) -> ApiKey:
+    """Return the key of an Authorization header, which may make so many requests a minute; raises a problem."""
+    scheme, _, token = authorization.partition(" ")
+    key = find_key(service.engine, token.strip()) if scheme.lower() == "bearer" else None
+    if key is None:
+        raise ProblemError(
+            401,
+            "this needs a key that is in use: send `Authorization: Bearer KEY`, see `starlight keys create`",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    _count_request(service, key)
+    return key
 
-    def check(credentials: Credentials, service: Shared) -> ApiKey:
-        key = find_key(service.engine, credentials.credentials) if credentials else None
-        if key is None:
-            raise ProblemError(
-                401,
-                "this needs a key that is in use: send `Authorization: Bearer KEY`, see `starlight keys create`",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+
+def require_scope(scope: Scope) -> Callable[..., ApiKey]:
+    """Return the dependency that lets keys of this scope pass; the entrance has found the key."""
+
+    def check(request: Request, _documented: Credentials) -> ApiKey:
+        key: ApiKey = request.state.key
         if not key.allows(scope):
             raise ProblemError(403, f"the key {key.prefix} lacks the scope {scope.value!r}")
-        _count_request(service, key)
         return key
 
     return check
 
 
-Submitting = Annotated[ApiKey, Depends(require_key(Scope.SUBMIT))]
-Reading = Annotated[ApiKey, Depends(require_key(Scope.READ))]
+Submitting = Annotated[ApiKey, Depends(require_scope(Scope.SUBMIT))]
+Reading = Annotated[ApiKey, Depends(require_scope(Scope.READ))]
 
 
 def _count_request(service: Service, key: ApiKey) -> None:

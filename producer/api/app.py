@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from producer.api import stargate
 from producer.api.documentation import add_documentation
+from producer.api.entrance import Entrance
 from producer.api.feeds import Hub
 from producer.api.problems import add_problem_handlers, document_problems
 from producer.api.routes import events, jobs, statistics, verdicts
@@ -43,5 +44,6 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(routes.router)
     add_documentation(app)
     add_problem_handlers(app)
+    app.add_middleware(Entrance, service=service)
     app.add_middleware(SecurityHeaders)
     return app

@@ -80,6 +80,15 @@ def answer_problem(
     return JSONResponse(document, status, dict(headers or {}), MEDIA_TYPE)
 
 
+def answer_outage(request: Request, error: DBAPIError) -> JSONResponse:
+    """Return the response to a request that found no database; raises the error where it is of another kind."""
+    if not may_succeed_later(error):
+        raise error
+    log.warning("request %s: the database does not answer: %s", request.state.request_id, error.orig)
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return answer_problem(request, 503, "the database does not answer; try again later", headers)
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Have every error of this application answered with a problem document, and these described."""
     describe = app.openapi
@@ -109,10 +118,4 @@ def add_problem_handlers(app: FastAPI) -> None:
         detail = "; ".join(f"{each['field']}: {each['message']}" for each in wrong)
         return answer_problem(request, 422, detail, errors=wrong)
 
-    @app.exception_handler(DBAPIError)
-    def answer_outage(request: Request, error: DBAPIError) -> JSONResponse:
-        if not may_succeed_later(error):
-            raise error
-        log.warning("request %s: the database does not answer: %s", request.state.request_id, error.orig)
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-        return answer_problem(request, 503, "the database does not answer; try again later", headers)
+    app.exception_handler(DBAPIError)(answer_outage)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,29 +44,12 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-async def read_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """Yield the body piece by piece; raises a problem (413) as soon as it is larger than the limit."""
-    size = 0
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
-        raise _too_large(limit)
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limit:
-            raise _too_large(limit)
-        yield piece
-
-
-def _too_large(limit: int) -> ProblemError:
-    return ProblemError(413, f"the request is larger than {limit:,} bytes (STARLIGHT_MAX_UPLOAD_BYTES)")
-
-
 @asynccontextmanager
-async def open_form(request: Request, limit: int) -> AsyncIterator[Form]:
+async def open_form(request: Request) -> AsyncIterator[Form]:
     """Yield the form that a request carries; its files are gone after the block."""
     parser = FormParser(
         request.headers,
-        read_limited(request, limit),
+        request.stream(),
         max_files=MAX_PARTS,
         max_fields=MAX_PARTS,
         max_part_size=MAX_FIELD_BYTES,
@@ -89,12 +72,12 @@ async def open_form(request: Request, limit: int) -> AsyncIterator[Form]:
 
 
 @asynccontextmanager
-async def save_body(request: Request, limit: int, suffix: str) -> AsyncIterator[Path]:
+async def save_body(request: Request, suffix: str) -> AsyncIterator[Path]:
     """Yield a file that holds the body; it is gone after the block."""
     with tempfile.TemporaryDirectory(prefix="starlight-upload-") as folder:
         path = Path(folder) / f"upload{suffix}"
         with path.open("wb") as file:
-            async for piece in read_limited(request, limit):
+            async for piece in request.stream():
                 file.write(piece)
         yield path
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import fakeredis
 import pytest
 import redis
-from fastapi.security import HTTPAuthorizationCredentials
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import create_engine
@@ -48,10 +47,9 @@ def start_api(broker: "redis.Redis", tmp_path: Path) -> Callable[[], Ask]:
             settings,
             SlidingWindowCounterRateLimiter(counters),
         )
-        check = access.require_key(Scope.READ)
 
         def ask(key: str) -> None:
-            check(HTTPAuthorizationCredentials(scheme="Bearer", credentials=key), service)
+            access.authenticate(service, f"Bearer {key}")
 
         return ask
 

@@ -3,11 +3,10 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import FailFast, Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import (
@@ -18,7 +17,9 @@ from producer.api.access import (
     require_visible_job,
     visible_submitter,
 )
-from producer.api.problems import SCHEMAS, ProblemError, reject_field
+from producer.api.bodies import describe_body, validate
+from producer.api.entrance import read_media_type
+from producer.api.problems import ProblemError, reject_field
 from producer.api.references import check_references
 from producer.api.reports import report_job
 from producer.api.service import Service, Shared
@@ -26,7 +27,6 @@ from producer.api.uploads import (
     ARCHIVE_SUFFIXES,
     MULTIPART,
     open_form,
-    read_limited,
     read_references,
     save_body,
     store_image,
@@ -39,12 +39,9 @@ from starlight_vocabulary.job import SHORT_TEXT, Job, JobOptions
 from storage.jobs import EmptyJobError, cancel_job, get_job, list_jobs, submit_job
 from storage.keys import ApiKey
 
-Options = TypeVar("Options", bound=JobOptions)
 NDJSON = ExportFormat.NDJSON.media_type
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-MAX_JSON_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +52,7 @@ class JobRequest(JobOptions):
 
     references: Annotated[
         list[str],
+        FailFast(),
         Field(min_length=1, max_length=100_000, examples=[["https://example.com/1.png", "s3://bucket/2.png"]]),
     ]
     """https://…, s3://…, or file:///… under the folders of STARLIGHT_API_ROOTS. More: send NDJSON."""
@@ -64,18 +62,11 @@ REQUEST = TypeAdapter(JobRequest)
 OPTIONS = TypeAdapter(JobOptions)
 
 
-def describe(adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    """Return the JSON schema for the OpenAPI document, which has the schemas of the words already."""
-    schema = adapter.json_schema(ref_template=SCHEMAS + "{model}")
-    schema.pop("$defs", None)
-    return schema
-
-
 IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="The same key again answers the earlier job.", **SHORT_TEXT),
 ]
-REQUEST_SCHEMA, OPTIONS_SCHEMA = describe(REQUEST), describe(OPTIONS)
+REQUEST_SCHEMA, OPTIONS_SCHEMA = describe_body(REQUEST), describe_body(OPTIONS)
 BODY = {
     "required": True,
     "content": {
@@ -123,8 +114,7 @@ async def submit(
 
     Options stand in the JSON document or form, for other bodies in the query. Answers before anything is scanned.
     """
-    limit = service.settings.max_upload_bytes
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = read_media_type(request)
 
     async def store(references: Iterable[str], options: JobOptions) -> Job:
         if idempotency_key is not None:
@@ -132,36 +122,24 @@ async def submit(
         return await run_in_threadpool(_store, service, key, references, options)
 
     if kind == JSON:
-        body = b"".join([piece async for piece in read_limited(request, min(limit, MAX_JSON_BYTES))])
-        wanted = validate(REQUEST, body, "body")
+        wanted = await run_in_threadpool(validate, REQUEST, await request.body(), "body")
         job = await store(check_references(wanted.references, service.settings.api_roots), wanted)
     elif kind == MULTIPART:
-        async with open_form(request, limit) as form:
+        async with open_form(request) as form:
             options = validate(OPTIONS, form.fields, "body")
             images = (store_image(service.blobs, service.settings, name, file) for name, file in form.images)
             job = await store(images, options)
     elif kind == NDJSON:
-        async with save_body(request, limit, ".ndjson") as path:
+        async with save_body(request, ".ndjson") as path:
             job = await store(check_references(read_references(path), service.settings.api_roots), options)
     elif kind in ARCHIVE_SUFFIXES:
-        async with save_body(request, limit, ARCHIVE_SUFFIXES[kind]) as path:
+        async with save_body(request, ARCHIVE_SUFFIXES[kind]) as path:
             job = await store(unpack_upload(service.blobs, service.settings, path), options)
     else:
         known = ", ".join([JSON, MULTIPART, NDJSON, *ARCHIVE_SUFFIXES])
         raise ProblemError(415, f"the Content-Type {kind!r} is none of {known}")
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return report_job(job)
-
-
-def validate(adapter: TypeAdapter[Options], value: bytes | dict[str, str], where: str) -> Options:
-    """Return what the adapter makes of JSON or fields; raises RequestValidationError."""
-    try:
-        return adapter.validate_json(value) if isinstance(value, bytes) else adapter.validate_python(value)
-    except ValidationError as error:
-        wrong = [
-            {**each, "loc": (where, *each["loc"])} for each in error.errors(include_url=False, include_input=False)
-        ]
-        raise RequestValidationError(wrong) from error
 
 
 def _store(service: Service, key: ApiKey, references: Iterable[str], options: JobOptions) -> Job:

@@ -35,7 +35,7 @@ NOTHING = ExtractionDetails(bits_extracted=0, encoding="none", corruption_detect
 async def extract(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> Extraction:
     """Read what a method hides in an image; without `method`, what the one that V4 names does."""
     started = perf_counter()
-    async with open_image_form(request, service) as form:
+    async with open_image_form(request) as form:
         asked = form.fields.get("method", "").strip()
         if asked and asked not in METHODS:
             raise reject_field("method", f"must be one of {', '.join(METHODS)}, or empty")

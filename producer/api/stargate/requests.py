@@ -16,8 +16,6 @@ from producer.api.stargate.shapes import explain_failure
 from producer.api.uploads import open_form, store_image
 from starlight_vocabulary.verdict import Verdict
 
-# Of a form around one image.
-FORM_BYTES = 64 * 2**10
 IMAGE_FORM = {
     "required": True,
     "content": {
@@ -66,9 +64,9 @@ class ImageForm:
 
 
 @asynccontextmanager
-async def open_image_form(request: Request, service: Service) -> AsyncIterator[ImageForm]:
+async def open_image_form(request: Request) -> AsyncIterator[ImageForm]:
     """Yield the form; raises a problem where it has not one image, or is too large."""
-    async with open_form(request, service.settings.max_image_bytes + FORM_BYTES) as form:
+    async with open_form(request) as form:
         if len(form.images) != 1:
             raise reject_field("image", "the form must carry one image")
         ((name, file),) = form.images

@@ -6,10 +6,11 @@ from time import perf_counter
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, FailFast, Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Submitting, SubmittingImages
+from producer.api.bodies import describe_body, validate
 from producer.api.feeds import Feeds
 from producer.api.problems import ProblemError, document_problems, reject_field
 from producer.api.service import Shared
@@ -23,6 +24,7 @@ from producer.api.stargate.requests import (
 )
 from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, explain_failure
 from producer.api.stargate.waiting import scan_now
+from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.verdict import Verdict
 
 router = APIRouter()
@@ -54,15 +56,19 @@ class BatchItem(BaseModel):
 class BatchRequest(BaseModel):
     """Up to 50 images."""
 
-    items: Annotated[list[BatchItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    items: Annotated[list[BatchItem], FailFast(), Field(min_length=1, max_length=MAX_ITEMS)]
     scan_options: ScanOptions = ScanOptions()
+
+
+BATCH = TypeAdapter(BatchRequest)
+BATCH_BODY = {"required": True, "content": {JSON: {"schema": describe_body(BATCH)}}}
 
 
 @router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
 async def scan_image(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
-    async with open_image_form(request, service) as form:
+    async with open_image_form(request) as form:
         with_message = read_boolean(form.fields, "extract_message", default=True)
         read_boolean(form.fields, "include_metadata", default=True)
         threshold = read_threshold(form.fields.get("confidence_threshold"))
@@ -76,12 +82,11 @@ async def scan_image(request: Request, key: SubmittingImages, service: Shared, f
     )
 
 
-@router.post("/scan/batch", responses=document_problems(504))
-async def scan_batch(
-    request: Request, wanted: BatchRequest, key: SubmittingImages, service: Shared, feeds: Feeds
-) -> Batch:
+@router.post("/scan/batch", openapi_extra={"requestBody": BATCH_BODY}, responses=document_problems(504))
+async def scan_batch(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> Batch:
     """Scan up to 50 images, in Base64, while the caller waits."""
     started = perf_counter()
+    wanted = await run_in_threadpool(validate, BATCH, await request.body(), "body")
     images = {number: _decode_item(number, item) for number, item in enumerate(wanted.items) if item.type == "image"}
     if not images:
         raise reject_field("items", "there is no image among them, and transactions cannot be resolved here")

@@ -1,0 +1,104 @@
+"""The entrance of the API: a key before the first byte of a body, and a bound on every body.
+
+It stands in front of all routes, so that none can forget it. What a route has not named here gets the smallest bound.
+"""
+
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from producer.api.access import authenticate
+from producer.api.problems import ProblemError, answer_outage, answer_problem
+from producer.api.service import Service
+from starlight_vocabulary.formats import JSON
+from storage.settings import Settings
+
+# What everybody may ask for; nothing of it takes a body.
+OPEN_PATHS: Final = ("/health", "/info", "/docs", "/openapi.json")
+STARGATE_PREFIX: Final = "/bitcoin/v1"
+# A body that is parsed as a whole: its values take many times its size while they are looked at.
+JSON_BYTES: Final = 64 * 2**10
+JOB_JSON_BYTES: Final = 4 * 2**20
+BATCH_JSON_BYTES: Final = 16 * 2**20
+# Of a form around one image.
+FORM_BYTES: Final = 64 * 2**10
+
+
+def is_open(path: str) -> bool:
+    """Whether a path can be asked for without a key."""
+    return path in OPEN_PATHS or path.startswith("/docs/")
+
+
+def find_limit(settings: Settings, path: str, media_type: str) -> int:
+    """Return how many bytes the body of a request may have."""
+    route = path.removeprefix(STARGATE_PREFIX)
+    if route == "/v1/jobs":
+        limit = JOB_JSON_BYTES if media_type == JSON else settings.max_upload_bytes
+    elif route in ("/scan/image", "/extract"):
+        limit = settings.max_image_bytes + FORM_BYTES
+    else:
+        limit = BATCH_JSON_BYTES if route == "/scan/batch" else JSON_BYTES
+    return min(limit, settings.max_upload_bytes)
+
+
+class Entrance:
+    """ASGI middleware: finds the key of a request, for `request.state.key`, and counts the bytes of its body."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, or answer with a problem: 401, 413 or 429."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        limit = find_limit(self._service.settings, request.url.path, read_media_type(request))
+        try:
+            await run_in_threadpool(self._check, request, limit)
+        except ProblemError as error:
+            answer = answer_problem(request, error.status, error.detail, error.headers, **error.more)
+        except DBAPIError as error:
+            answer = answer_outage(request, error)
+        else:
+            await self._app(scope, limit_body(receive, limit), send)
+            return
+        await answer(scope, receive, send)
+
+    def _check(self, request: Request, limit: int) -> None:
+        request.state.key = None
+        if not is_open(request.url.path):
+            request.state.key = authenticate(self._service, request.headers.get("authorization", ""))
+        announced = request.headers.get("content-length", "0")
+        if announced.isdecimal() and int(announced) > limit:
+            raise ProblemError(413, explain_limit(limit))
+
+
+def limit_body(receive: Receive, limit: int) -> Receive:
+    """Return what receives the same body, and raises HTTPException (413) as soon as it is larger than the limit."""
+    size = 0
+
+    async def receive_within() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise HTTPException(413, explain_limit(limit))
+        return message
+
+    return receive_within
+
+
+def explain_limit(limit: int) -> str:
+    """Return what to say of a body that is too large."""
+    return f"the request is larger than {limit:,} bytes, which is the most that is taken here"
+
+
+def read_media_type(request: Request) -> str:
+    """Return the media type of the body, without parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
