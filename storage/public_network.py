@@ -18,6 +18,8 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 # Addresses that carry another one within: NAT64 (RFC 6052), whose last 32 bits are an IPv4 address.
 NAT64 = ip_network("64:ff9b::/96")
+# Protocol assignments (RFC 6890), some of which count as global, and site-local addresses (RFC 3879).
+NOT_PUBLIC = (ip_network("192.0.0.0/24"), ip_network("fec0::/10"))
 
 
 # What a connection may end with, beside ForbiddenAddressError and ValueError for what is no URL.
@@ -41,6 +43,8 @@ def is_public(address: Address) -> bool:
             inner = IPv4Address(address.packed[-4:])
         if inner is not None:
             return is_public(inner)
+    if any(address in network for network in NOT_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -51,7 +51,10 @@ class Loader:
             return self._read_blob(parts.netloc, reader)
         if parts.scheme == "s3":
             with store_errors_explained("the bucket", "there is no such object in the bucket"):
-                stored = open_from_bucket(uri)
+                try:
+                    stored = open_from_bucket(uri)
+                except ValueError as error:
+                    raise ImageError(ErrorCode.UNSUPPORTED_URI, f"no object can have this name: {error}") from error
                 return reader.read(stored.pieces, stored.size)
         if self._fetcher is not None and self._fetcher.can_fetch(parts.scheme):
             return self._fetcher.fetch(uri, reader)
