@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 
-# Short: whoever loads an image has other images to load meanwhile, and tries again later. Plain HTTP is used only with
-# an endpoint of one's own that says so.
-CLIENT: "ClientConfig" = {"allow_http": True, "connect_timeout": "5s", "timeout": "30s"}
+# Short: whoever loads an image has other images to load meanwhile, and tries again later. A read that takes 30 s is too
+# long, and the whole only where it is hopeless: what we wait for memory in the middle of an object counts in it. Plain
+# HTTP is used only with an endpoint of one's own that says so.
+CLIENT: "ClientConfig" = {"allow_http": True, "connect_timeout": "5s", "read_timeout": "30s", "timeout": "300s"}
 PIECE_BYTES = 2**20
 RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
 

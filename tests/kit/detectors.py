@@ -1,8 +1,10 @@
 """Detectors that tests control."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+from starlight_vocabulary.words import BitOrder, Method
 from tests.kit.threads import PATIENCE_S
 from worker.v4.card import ModelCard
 from worker.v4.detector import Detector, Score
@@ -11,6 +13,8 @@ from worker.v4.planes import Planes
 from worker.v4.streams import Streams
 
 CARD = ModelCard("v4", "test", "model.safetensors", "0" * 64, 0.5)
+CLEAN = Score(False, 0.25, 0.75, None, None)
+STEGO = Score(True, 0.75, 0.75, Method.RAW, BitOrder.NONE)
 
 
 def compute_nothing(_: Streams) -> Heads:
@@ -31,4 +35,23 @@ class HeldDetector(Detector):
         """Return a clean score for each image, when it may."""
         self.asked.set()
         assert self.may_score.wait(PATIENCE_S)
-        return [Score(False, 0.25, 0.75, None, None) for _ in batch]
+        return [CLEAN for _ in batch]
+
+
+@dataclass
+class Widths:
+    """Scores an image by its width; widths that have no score of their own are clean."""
+
+    scores: dict[int, Score | Exception] = field(default_factory=dict)
+    before: Callable[[], object] = lambda: None
+    sizes: list[int] = field(default_factory=list)
+
+    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+        """Return the scores, or raise the first of them that is an error."""
+        self.before()
+        self.sizes.append(len(batch))
+        scores = [self.scores.get(planes.width, CLEAN) for planes in batch]
+        for score in scores:
+            if isinstance(score, Exception):
+                raise score
+        return [score for score in scores if isinstance(score, Score)]

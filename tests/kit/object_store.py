@@ -9,7 +9,7 @@ from tests.kit.servers import serve
 
 
 class ObjectStore(ThreadingHTTPServer):
-    """Objects by path, over as much of S3's protocol as blobs need.
+    """Objects by path, over as much of S3's protocol as blobs need; `reads` has the path of each request for one.
 
     Answers 503 while `answers` is false; what is read waits until it `may_answer`.
     """
@@ -19,6 +19,7 @@ class ObjectStore(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.objects: dict[str, bytes] = {}
+        self.reads: list[str] = []
         self.answers = True
         self.asked = threading.Event()
         self.may_answer = threading.Event()
@@ -52,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        self.server.reads.append(self.path)
         self.server.asked.set()
         self.server.may_answer.wait()
         if self.server.answers and self.path not in self.server.objects:

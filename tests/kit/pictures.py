@@ -71,6 +71,11 @@ def encode_pattern(format: str = "PNG", mode: str = "RGB", size: tuple[int, int]
     return encode(draw_pattern(mode, size), format, **options)
 
 
+def encode_strip(width: int, trailing: bytes = b"") -> bytes:
+    """Return a picture of this width and one row, with bytes behind its end."""
+    return encode_pattern("PNG", "L", (width, 1)) + trailing
+
+
 def encode_animation(format: str, frames: int) -> bytes:  # noqa: A002
     """Return a picture of several different frames, or of several pictures for `MPO` and `TIFF`."""
     first, *others = [draw_pattern("RGB", (8, 8)).rotate(90 * number) for number in range(frames)]

@@ -1,8 +1,15 @@
-"""A Redis within the tests' own process, which goes away when a test wants it to."""
+"""What stands for the world around: Pillow's limit as it was, and a Redis within the tests' own process."""
 
 import fakeredis
 import pytest
 import redis
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders set Pillow's limit for the whole process: put it back after each test."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from concurrent.futures import Future
 
 import pytest
-from PIL import Image
 
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.words import ErrorCode
@@ -29,12 +28,6 @@ from worker.v4.planes import extract_planes
 MAX_PIXELS = 2_500
 MEMORY = 1_000_000
 LOSSLESS = [(name, mode) for name, mode in FORMATS_AND_MODES if name not in ("JPEG", "WEBP")]
-
-
-@pytest.fixture(autouse=True)
-def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decoders set Pillow's limit for the whole process: put it back after each test."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
 @pytest.fixture

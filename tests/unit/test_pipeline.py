@@ -3,54 +3,34 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from producer.sources.expansion import refer_to_file
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage.blobs import Blobs
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
-from tests.kit.pictures import FORMATS_AND_MODES, encode_blank_gif, encode_blank_png, encode_pattern, encode_truncated
+from tests.kit.detectors import STEGO, Widths
+from tests.kit.pictures import (
+    FORMATS_AND_MODES,
+    encode_blank_gif,
+    encode_blank_png,
+    encode_pattern,
+    encode_strip,
+    encode_truncated,
+)
 from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.chunk_scan import make_storable
 from worker.scanning.pipeline import Pipeline
 from worker.v4.detector import Score
-from worker.v4.planes import Planes
 
 MODEL_ID = 7
 MAX_BYTES = 500_000
 FOR_EVER_MS = 3_600_000.0
-CLEAN = Score(False, 0.25, 0.75, None, None)
-STEGO = Score(True, 0.75, 0.75, Method.RAW, BitOrder.NONE)
-
-
-@dataclass
-class Widths:
-    """Scores an image by its width; widths that have no score of their own are clean."""
-
-    scores: dict[int, Score | Exception] = field(default_factory=dict)
-    before: Callable[[], object] = lambda: None
-    sizes: list[int] = field(default_factory=list)
-
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
-        self.before()
-        self.sizes.append(len(batch))
-        scores = [self.scores.get(planes.width, CLEAN) for planes in batch]
-        for score in scores:
-            if isinstance(score, Exception):
-                raise score
-        return [score for score in scores if isinstance(score, Score)]
-
-
-@pytest.fixture(autouse=True)
-def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decoders set Pillow's limit for the whole process: put it back after each test."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
 @pytest.fixture
@@ -98,10 +78,6 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "folder")
 
 
-def of_width(width: int, trailing: bytes = b"") -> bytes:
-    return encode_pattern("PNG", "L", (width, 1)) + trailing
-
-
 def scan(pipeline: Pipeline, uris: Sequence[str], first: int = 0) -> list[NewVerdict]:
     return start_thread(pipeline.scan, list(enumerate(uris, first))).result(PATIENCE_S)
 
@@ -129,7 +105,7 @@ def test_a_clean_image_gets_a_verdict_with_all_that_is_known(pipeline: Pipeline,
 def test_a_stego_image_gets_its_method_and_message(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores[3] = STEGO
 
-    [verdict] = scan(pipeline, [folder.put(of_width(3, b"hello\0"))])
+    [verdict] = scan(pipeline, [folder.put(encode_strip(3, b"hello\0"))])
 
     assert (verdict.outcome, verdict.stego_probability) == ("stego", 0.75)
     assert (verdict.method, verdict.bit_order, verdict.extracted_message) == ("raw", "none", "hello")
@@ -139,7 +115,7 @@ def test_a_stego_image_gets_its_method_and_message(pipeline: Pipeline, folder: F
 def test_a_long_message_is_cut(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores[3] = STEGO
 
-    [verdict] = scan(pipeline, [folder.put(of_width(3, b"m" * 1000))])
+    [verdict] = scan(pipeline, [folder.put(encode_strip(3, b"m" * 1000))])
 
     assert verdict.extracted_message == "m" * 10
 
@@ -149,7 +125,7 @@ def test_a_stego_image_without_a_message_is_stego_all_the_same(
 ) -> None:
     scorer.scores[3] = STEGO
 
-    [verdict] = scan(pipeline, [folder.put(of_width(3))])
+    [verdict] = scan(pipeline, [folder.put(encode_strip(3))])
 
     assert (verdict.outcome, verdict.extracted_message) == ("stego", None)
 
@@ -164,7 +140,7 @@ def forgetful(scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
 
 
 def test_a_message_is_read_from_the_bytes_at_hand(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
-    uri = folder.put(of_width(3, b"hello\0"), "image")
+    uri = folder.put(encode_strip(3, b"hello\0"), "image")
     scorer.scores[3] = STEGO
     scorer.before = (folder.path / "image").unlink
 
@@ -176,16 +152,16 @@ def test_a_message_is_read_from_the_bytes_at_hand(pipeline: Pipeline, folder: Fo
 def test_a_message_is_read_from_bytes_that_were_not_kept(forgetful: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores[3] = STEGO
 
-    [verdict] = scan(forgetful, [folder.put(of_width(3, b"hello\0"))])
+    [verdict] = scan(forgetful, [folder.put(encode_strip(3, b"hello\0"))])
 
     assert (verdict.outcome, verdict.extracted_message) == ("stego", "hello")
 
 
-@pytest.mark.parametrize("becomes", [None, b"", b"no image", of_width(3, b"other\0")])
+@pytest.mark.parametrize("becomes", [None, b"", b"no image", encode_strip(3, b"other\0")])
 def test_a_message_is_read_only_from_the_bytes_that_were_scored(
     forgetful: Pipeline, folder: Folder, scorer: Widths, becomes: bytes | None
 ) -> None:
-    uri = folder.put(of_width(3, b"hello\0"), "image")
+    uri = folder.put(encode_strip(3, b"hello\0"), "image")
     path = folder.path / "image"
     scorer.scores[3] = STEGO
     scorer.before = path.unlink if becomes is None else lambda: path.write_bytes(becomes)
@@ -232,9 +208,9 @@ def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
         folder.put(encode_blank_gif((1, 1), (60_000, 60_000))): ErrorCode.TOO_MANY_PIXELS,
         folder.put(encode_truncated()): ErrorCode.TRUNCATED,
         folder.put(bytes(corrupt)): ErrorCode.CORRUPT,
-        folder.put(of_width(13)): ErrorCode.SCAN_FAILED,
+        folder.put(encode_strip(13)): ErrorCode.SCAN_FAILED,
     }
-    good = folder.put(of_width(5))
+    good = folder.put(encode_strip(5))
     uris = [uri for each in bad for uri in (good, each)] + [good]
 
     verdicts = scan(pipeline, uris, first=100)
@@ -252,7 +228,7 @@ def test_each_bad_image_gets_its_code_and_its_neighbours_are_scanned(
 
 def test_what_is_known_of_a_bad_image_stands_in_its_verdict(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores[13] = RuntimeError("poison")
-    undecoded, unscored = b"no image", of_width(13)
+    undecoded, unscored = b"no image", encode_strip(13)
 
     first, second = scan(pipeline, [folder.put(undecoded), folder.put(unscored)])
 
@@ -265,7 +241,7 @@ def test_what_is_known_of_a_bad_image_stands_in_its_verdict(pipeline: Pipeline, 
 
 @pytest.mark.parametrize("uri", ["http://[", "blob://../x", "blob:///x"])
 def test_a_reference_that_is_no_uri_harms_itself_alone(pipeline: Pipeline, folder: Folder, uri: str) -> None:
-    good = folder.put(of_width(5))
+    good = folder.put(encode_strip(5))
 
     assert [verdict.outcome for verdict in scan(pipeline, [good, uri, good])] == ["clean", "error", "clean"]
 
@@ -277,7 +253,7 @@ def test_an_animation_of_ten_thousand_frames_is_one_image(pipeline: Pipeline, fo
 
 
 def test_the_same_image_twice_gets_two_verdicts(pipeline: Pipeline, folder: Folder) -> None:
-    uri = folder.put(of_width(5))
+    uri = folder.put(encode_strip(5))
 
     verdicts = scan(pipeline, [uri, uri])
 
@@ -312,7 +288,7 @@ def recalling(scorer: Widths, settings: Settings, memory: Memory) -> Iterator[Pi
 def test_bytes_that_the_model_has_judged_before_keep_their_verdict_and_v4_is_not_asked(
     recalling: Pipeline, folder: Folder, scorer: Widths, memory: Memory
 ) -> None:
-    known, new = of_width(3), of_width(4)
+    known, new = encode_strip(3), encode_strip(4)
     digest = hashlib.sha256(known).digest()
     stored = NewVerdict(
         99, "file:///elsewhere", Outcome.STEGO, digest, 0.9, Method.RAW, BitOrder.NONE, "hello", model_id=MODEL_ID
@@ -332,7 +308,7 @@ def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
     recalling: Pipeline, folder: Folder, scorer: Widths, memory: Memory
 ) -> None:
     scorer.scores[3] = STEGO
-    same, other, broken = of_width(3, b"hello\0"), of_width(4), encode_truncated()
+    same, other, broken = encode_strip(3, b"hello\0"), encode_strip(4), encode_truncated()
     # More than are held at once, so that groups meet bytes of earlier ones.
     uris = [folder.put(data) for data in [same, other, broken] + 200 * [same, broken]]
 
@@ -351,7 +327,7 @@ def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
 
 
 def test_without_a_memory_the_same_bytes_are_scored_again(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
-    uri = folder.put(of_width(3))
+    uri = folder.put(encode_strip(3))
 
     assert [verdict.reused for verdict in scan(pipeline, [uri, uri])] == [False, False]
     assert sum(scorer.sizes) == 2
@@ -361,8 +337,8 @@ def test_large_images_are_held_one_at_a_time(settings: Settings, folder: Folder,
     roomy = settings.model_copy(update={"max_image_bytes": 4 * 2**20})
     pipeline = Pipeline(Widths(), MODEL_ID, roomy, memory.recall)
     pipeline.start()
-    large = [of_width(width, bytes(2**20)) for width in (1, 2)]
-    data = [of_width(5), large[0], of_width(6), large[1], bytes(4 * 2**20 + 1), of_width(7)]
+    large = [encode_strip(width, bytes(2**20)) for width in (1, 2)]
+    data = [encode_strip(5), large[0], encode_strip(6), large[1], bytes(4 * 2**20 + 1), encode_strip(7)]
 
     verdicts = scan(pipeline, [folder.put(each) for each in data])
 
@@ -379,7 +355,7 @@ def test_nothing_to_scan_gives_no_verdicts(pipeline: Pipeline) -> None:
 
 def test_many_images_keep_their_order(pipeline: Pipeline, folder: Folder, scorer: Widths) -> None:
     scorer.scores = {width: Score(False, width / 1000, 1 - width / 1000, None, None) for width in range(1, 201)}
-    uris = [folder.put(of_width(width)) for width in range(1, 201)]
+    uris = [folder.put(encode_strip(width)) for width in range(1, 201)]
 
     verdicts = scan(pipeline, uris)
 
@@ -390,7 +366,7 @@ def test_many_images_keep_their_order(pipeline: Pipeline, folder: Folder, scorer
 def test_images_of_several_chunks_join_one_batch(settings: Settings, folder: Folder, scorer: Widths) -> None:
     patient = Pipeline(scorer, MODEL_ID, settings.model_copy(update={"batch_wait_ms": FOR_EVER_MS}))
     patient.start()
-    uris = [folder.put(of_width(width)) for width in (1, 2, 3, 4)]
+    uris = [folder.put(encode_strip(width)) for width in (1, 2, 3, 4)]
 
     chunks = [start_thread(patient.scan, list(enumerate(uris[part : part + 2]))) for part in (0, 2)]
 
@@ -403,7 +379,7 @@ def test_images_larger_than_the_memory_budget_are_scanned_one_by_one(settings: S
     pipeline = Pipeline(Widths(), MODEL_ID, settings.model_copy(update={"decode_budget_bytes": 1, "decode_threads": 4}))
     pipeline.start()
     bad = folder.put(encode_truncated())
-    uris = [folder.put(of_width(width)) if width % 3 else bad for width in range(1, 31)]
+    uris = [folder.put(encode_strip(width)) if width % 3 else bad for width in range(1, 31)]
 
     verdicts = scan(pipeline, uris)
 
@@ -415,7 +391,7 @@ def test_closing_ends_every_thread(settings: Settings, folder: Folder) -> None:
     before = threading.active_count()
     pipeline = Pipeline(Widths(), MODEL_ID, settings)
     pipeline.start()
-    pipeline.scan([(width, folder.put(of_width(width))) for width in range(1, 9)])
+    pipeline.scan([(width, folder.put(encode_strip(width))) for width in range(1, 9)])
     assert threading.active_count() > before
 
     pipeline.stop()
