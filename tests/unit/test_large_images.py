@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.kit.pictures import encode_strip
 from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.buckets import open_bucket
 from worker.scanning.content import SMALL_BYTES
+from worker.scanning.decoding import Decoder
 from worker.scanning.pipeline import Pipeline, Recall
 
 SOURCES = ("web", "chunked", "s3", "blob")
@@ -201,3 +203,34 @@ def test_waiting_for_memory_is_not_held_against_the_server(
     assert list_outcomes(holding) == ["clean"]
     assert list_outcomes(scanning) == ["clean"] * len(uris)
     assert images.count_reads(uris) == {1}
+
+
+def fail_first(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the call, which takes more memory than there is the first time."""
+    first = iter([True])
+
+    def run(*arguments: Any) -> Any:
+        if next(first, False):
+            raise MemoryError
+        return call(*arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("stage", ["recall", "decode", "score"])
+def test_a_scan_that_fails_gives_back_what_it_held(
+    images: Images, open_pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    recall = fail_first(lambda *_: {}) if stage == "recall" else None
+    if stage == "decode":
+        monkeypatch.setattr(Decoder, "decode", fail_first(Decoder.decode))
+    pipeline = open_pipeline(recall, large_images_bytes=FOR_ONE, kept_images_bytes=SMALL_BYTES + 2**16)
+    poison = [images.put("web", POISON_WIDTH)] if stage == "score" else []
+    others = [images.put(source, width) for width, source in enumerate(("file", *SOURCES), 1)]
+    with pytest.raises(MemoryError):
+        start_scan(pipeline, poison or others).result(PATIENCE_S)
+
+    uri = images.put("web", STEGO_WIDTH)
+
+    assert list_outcomes(start_scan(pipeline, [uri])) == ["stego"]
+    assert images.count_reads([uri]) == {1}

@@ -6,8 +6,9 @@ known: load (`Loaded`), recall, decode (`Decoded`), submit to V4 (`Scoring`), ju
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -58,7 +59,7 @@ class Decoded:
 
     facts: ImageFacts
     planes: Planes
-    kept: Kept | None
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ class Scoring:
     facts: ImageFacts
     score: Future[Score]
     kept: Kept | None
+
+    def release(self) -> None:
+        """Say that the bytes are not held any more."""
+        if self.kept is not None:
+            self.kept.reservation.release()
 
 
 class Pipeline:
@@ -108,33 +114,45 @@ class Pipeline:
         """
         chunk = ChunkScan(images)
         scoring: list[Scoring] = []
-        for loaded in self._load(chunk):
-            unknown = self._recall_known(loaded, threshold, chunk)
-            decoded = self._decode(unknown, chunk)
-            scoring += self._submit(decoded, threshold)
-        self._judge(scoring, chunk)
+        try:
+            with closing(self._load(chunk)) as groups:
+                for loaded in groups:
+                    unknown = self._recall_known(loaded, threshold, chunk)
+                    decoded = self._decode(unknown, chunk)
+                    scoring += self._submit(decoded, threshold)
+            self._judge(scoring, chunk)
+        finally:
+            for image in scoring:
+                image.release()
         return chunk.list_verdicts()
 
-    def _load(self, chunk: ChunkScan) -> Iterator[list[Loaded]]:
+    def _load(self, chunk: ChunkScan) -> Generator[list[Loaded], None, None]:
         """Yield the images that can be loaded, in groups that may be held at once: small ones, or one large one.
 
-        A large image holds bytes that others wait for: each is passed on before anything else is waited for.
+        A large image holds bytes that others wait for: each is passed on before anything else is waited for. They are
+        given back when the next group is asked for, or the scan ends, however it does.
         """
         for start in range(0, len(chunk.images), GROUP):
             group = chunk.images[start : start + GROUP]
             remote = [image for image in group if not image.uri.startswith("file:")]
             fetched = {self._fetching.submit(self._load_image, image, self._reader): image for image in remote}
-            small, large = self._load_small_files([image for image in group if image.uri.startswith("file:")], chunk)
-            for future in as_completed(fetched):
-                loaded = chunk.attempt(fetched[future], future.result)
-                if loaded and loaded.content.is_large:
-                    yield [loaded]
-                elif loaded:
-                    small.append(loaded)
-            for image in large:
-                if loaded := chunk.attempt(image, partial(self._load_image, image, self._reader)):
-                    yield [loaded]
-            yield sorted(small, key=lambda loaded: loaded.facts.ordinal)
+            try:
+                files = [image for image in group if image.uri.startswith("file:")]
+                small, large = self._load_small_files(files, chunk)
+                for future in as_completed(fetched):
+                    loaded = chunk.attempt(fetched[future], future.result)
+                    if loaded and loaded.content.is_large:
+                        yield from hand_out(loaded)
+                    elif loaded:
+                        small.append(loaded)
+                for image in large:
+                    if loaded := chunk.attempt(image, partial(self._load_image, image, self._reader)):
+                        yield from hand_out(loaded)
+                yield sorted(small, key=lambda loaded: loaded.facts.ordinal)
+            finally:
+                # Where the scan has failed, some are still to come, for nobody.
+                for future in fetched:
+                    future.add_done_callback(release_fetched)
 
     def _load_small_files(self, files: Sequence[ImageFacts], chunk: ChunkScan) -> tuple[list[Loaded], list[ImageFacts]]:
         """Return the small files, loaded, and the large ones, which were not read."""
@@ -159,51 +177,45 @@ class Pipeline:
         """Return the images that V4 is to be asked about; the others have been judged before, or are being judged."""
         if self._recall is None:
             return list(loaded)
-        new = []
-        for image in loaded:
-            if chunk.repeats_earlier(image.facts):
-                image.content.release()
-            else:
-                new.append(image)
+        new = [image for image in loaded if not chunk.repeats_earlier(image.facts)]
         recalled = self._recall([image.facts.digest for image in new], threshold) if new else {}
         unknown = []
         for image in new:
             if stored := recalled.get(image.facts.digest):
                 chunk.settle(replace(stored, ordinal=image.facts.ordinal, uri=image.facts.uri, reused=True))
-                image.content.release()
             else:
                 unknown.append(image)
         return unknown
 
     def _decode(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Decoded]:
         """Return the images that can be decoded."""
-        decoded = []
         with self._decoding:
-            for image in loaded:
-                if seen := chunk.attempt(image.facts, partial(self._decode_image, image)):
-                    decoded.append(seen)
-                image.content.release()
-        return decoded
+            decoded = [chunk.attempt(image.facts, partial(self._decode_image, image)) for image in loaded]
+        return [image for image in decoded if image]
 
     def _decode_image(self, image: Loaded) -> Decoded:
         data = image.content.data
         with self._decoder.decode(data) as picture:
             planes = extract_planes(picture, data)
             facts = replace(image.facts, width=picture.width, height=picture.height, format=picture.format)
-        reservation = self._kept_bytes.reserve_if_free(len(data))
-        return Decoded(facts, planes, Kept(data, reservation) if reservation else None)
+        return Decoded(facts, planes, data)
 
     def _submit(self, decoded: Sequence[Decoded], threshold: float | None) -> list[Scoring]:
         scores = self._batcher.submit([image.planes for image in decoded], threshold)
-        return [Scoring(image.facts, score, image.kept) for image, score in zip(decoded, scores, strict=True)]
+        return [
+            Scoring(image.facts, score, self._keep(image.data)) for image, score in zip(decoded, scores, strict=True)
+        ]
+
+    def _keep(self, data: bytes) -> Kept | None:
+        reservation = self._kept_bytes.reserve_if_free(len(data))
+        return Kept(data, reservation) if reservation else None
 
     def _judge(self, scoring: Sequence[Scoring], chunk: ChunkScan) -> None:
         """Settle what V4 has scored."""
         for image in scoring:
             if verdict := chunk.attempt(image.facts, partial(self._judge_image, image), self._model_id):
                 chunk.settle(verdict)
-            if image.kept is not None:
-                image.kept.reservation.release()
+            image.release()
 
     def _judge_image(self, image: Scoring) -> NewVerdict:
         score = image.score.result()
@@ -247,3 +259,17 @@ class Pipeline:
             return content
         content.release()
         return None
+
+
+def hand_out(loaded: Loaded) -> Iterator[list[Loaded]]:
+    """Yield a large image, alone; what it holds of the budget is given back afterwards."""
+    try:
+        yield [loaded]
+    finally:
+        loaded.content.release()
+
+
+def release_fetched(fetched: Future[Loaded]) -> None:
+    """Say that the bytes that were fetched, if any, are not held any more."""
+    if fetched.exception() is None:
+        fetched.result().content.release()
