@@ -30,7 +30,7 @@ FORM_BYTES: Final = 64 * 2**10
 
 def is_open(path: str) -> bool:
     """Whether a path can be asked for without a key."""
-    return path in OPEN_PATHS or path.startswith("/docs/")
+    return path.removeprefix(STARGATE_PREFIX) in OPEN_PATHS or path.startswith("/docs/")
 
 
 def find_limit(settings: Settings, path: str, media_type: str) -> int:
