@@ -1,0 +1,168 @@
+"""Every command that the README shows does what it is shown for, typed into a shell beside a running stack."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine
+
+from storage.keys import create_key
+from storage.schema_version import build_alembic_config
+from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment, read_records, run_starlight
+from tests.kit.inputs import make_stego_files
+from tests.kit.output import Output
+from tests.kit.pictures import draw_grained, encode
+from tests.kit.rows import execute
+from tests.kit.stack import RunningStack
+from worker.v4.card import DEFAULT_MODEL, read_card
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# What is not run here, because it starts or stops what this needs, and the test that runs it.
+ELSEWHERE = {
+    "starlight up": "tests/acceptance/test_up.py::test_one_ctrl_c_ends_everything_and_the_work_goes_on_later",
+    "starlight down": "tests/acceptance/test_up.py::test_one_ctrl_c_ends_everything_and_the_work_goes_on_later",
+    "starlight worker --tune": (
+        "tests/unit/test_tuning.py::test_tuning_writes_a_file_that_every_command_reads_and_the_environment_overrules"
+    ),
+}
+# What installs this checkout and runs its checks, these among them, or measures it.
+SCRIPTS = {"scripts/quickstart", "scripts/test", "scripts/check", "scripts/bench.py"}
+
+
+def list_blocks() -> list[list[str]]:
+    """Return the lines of each block of commands, without their comments."""
+    blocks = re.findall(r"(?:^    \S.*\n)+", README, re.MULTILINE)
+    lines = [[re.split(r"\s+#", line)[0].strip() for line in block.splitlines()] for block in blocks]
+    return [block for block in lines if block[0].startswith(("starlight ", "scripts/", "export "))]
+
+
+def list_commands() -> list[str]:
+    """Return each command once: those of the blocks, and those within sentences that say more than a name."""
+    shown = [line for block in list_blocks() if block != SERVERS for line in block]
+    told = re.findall(r"`((?:starlight |scripts/)[^`\n]+)`", README)
+    return list(dict.fromkeys(shown + [each for each in told if not any(line.startswith(each) for line in shown)]))
+
+
+(SERVERS,) = [block for block in list_blocks() if block[0].startswith("export ")]
+COMMANDS = [each for each in list_commands() if each not in ELSEWHERE and each not in SCRIPTS]
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of a shell that knows the command by its name."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "starlight").write_text(f'#!/bin/sh\nexec {shlex.join(STARLIGHT)} "$@"\n')
+    (folder / "starlight").chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of images for each outcome."""
+    files = {"clean": encode(draw_grained()), "stego": make_stego_files()["raw.jpg"], "error": b"none"}
+    folders = {outcome: tmp_path_factory.mktemp(outcome) for outcome in files}
+    for outcome, data in files.items():
+        (folders[outcome] / "image").write_bytes(data)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def meanings(stack: RunningStack, folders: Mapping[str, Path]) -> Iterator[dict[str, str]]:
+    """What the words in capitals stand for; the job of ID has ended, and its image could not be reached."""
+    stack.wait_until_ready()
+    scanned = run_starlight("scan", folders["error"], "--format", "ndjson", settings=stack.settings)
+    job_id = read_records(scanned)[0]["job_id"]
+    execute(stack.engine, f"UPDATE verdicts SET error_code = 'unavailable' WHERE job_id = '{job_id}'")
+    # So that there is a model to use, and something to go back to.
+    for words in (["add", DEFAULT_MODEL], ["use", "shipped"]):
+        assert run_starlight("model", *words, settings=stack.settings).returncode == 0
+    api = urlsplit(stack.addresses["API"])
+    yield {
+        "--webhook URL": "--webhook https://example.org/",
+        "--server URL": f"--server {api.scheme}://{api.netloc}",
+        "KEY": create_key(stack.engine, "reader of the README", ["submit", "read"]),
+        "PATH…": shlex.quote(str(folders["clean"])),
+        "FOLDER": shlex.quote(str(DEFAULT_MODEL)),
+        "NAME-VERSION": read_card(DEFAULT_MODEL).label,
+        "NAME": "june",
+        "ID": job_id,
+    }
+    run_starlight("model", "use", "shipped", settings=stack.settings)
+
+
+def type_in(line: str, meanings: Mapping[str, str], settings: Mapping[str, object], shell: Mapping[str, str]) -> int:
+    """Run a command of the README and return its exit code."""
+    for word, meaning in meanings.items():
+        line = re.sub(rf"(?<!\S){word}(?!\S)", meaning, line)
+    environment = {**make_environment(settings), **shell, "STARLIGHT_WEBHOOK_SECRET": f"whsec_{'A' * 32}"}
+    ran = subprocess.run(
+        ["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout, ran.stderr
+    return ran.returncode
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_does_what_it_is_shown_for(
+    stack: RunningStack, meanings: Mapping[str, str], shell: Mapping[str, str], line: str
+) -> None:
+    assert type_in(line, meanings, stack.settings, shell) == 0
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("clean", 0), ("stego", 1), ("error", 2)])
+def test_a_scan_says_by_its_exit_code_what_was_found(
+    stack: RunningStack, folders: Mapping[str, Path], shell: Mapping[str, str], outcome: str, status: int
+) -> None:
+    meanings = {"PATH…": shlex.quote(str(folders[outcome]))}
+
+    assert type_in("starlight scan PATH…", meanings, stack.settings, shell) == status
+
+
+def test_servers_of_ones_own_are_used_as_shown(
+    engine: Engine, database_url: str, redis_url: str, folders: Mapping[str, Path], shell: Mapping[str, str],
+    data_dir: Path,
+) -> None:  # fmt: skip
+    command.downgrade(build_alembic_config(engine), "base")
+    script = "\n".join(SERVERS).replace("gpu", "cpu")
+    for shown, real in (
+        ("postgresql://user:password@host/database", database_url), ("redis://:password@host:6379/0", redis_url),
+    ):  # fmt: skip
+        assert shown in script
+        script = script.replace(shown, shlex.quote(real))
+    settings = {"database_url": database_url, "redis_url": redis_url, "data_dir": data_dir}
+
+    # The shell outlives the signal, and waits for all that it has started.
+    running = subprocess.Popen(
+        ["bash", "-c", f"{script}\ntrap : TERM\nwait\nwait"],
+        env={**make_environment({"data_dir": data_dir}), **shell},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert running.stderr is not None
+        Output(running.stderr).wait_for(*(f"{device}@{socket.gethostname()} ready" for device in ("cpu0", "cpu1")))
+        job_id = run_starlight("submit", folders["clean"], settings=settings).stdout.strip()
+        assert "1 image: 1 clean" in run_starlight("job", job_id, "--watch", settings=settings).stdout
+    finally:
+        os.killpg(running.pid, signal.SIGTERM)
+        running.wait(TIMEOUT_S)
+
+
+def test_what_is_run_elsewhere_is_shown_and_run_there() -> None:
+    assert ELSEWHERE.keys() | SCRIPTS <= set(list_commands())
+    for where in ELSEWHERE.values():
+        path, _, name = where.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text()
+    for script in SCRIPTS:
+        assert os.access(ROOT / script, os.X_OK), script
