@@ -25,6 +25,7 @@ class Claim:
     job_id: uuid.UUID
     attempt: int
     losses: int
+    submitter: str
     priority: Priority
     first_ordinal: int
     refs: list[str]
@@ -55,7 +56,7 @@ CLAIM_CHUNK = text("""
             lease_until = now() + make_interval(secs => :lease_s)
         WHERE id = :id AND (state IN ('pending', 'dispatched') OR state = 'running' AND worker = :claimant)
             AND losses = coalesce(:losses, losses) AND (not_before IS NULL OR not_before <= now())
-        RETURNING id, job_id, attempt, losses, priority, first_ordinal, refs, tries
+        RETURNING id, job_id, attempt, losses, submitter, priority, first_ordinal, refs, tries
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
         WHERE id = (SELECT job_id FROM claimed) AND state = 'pending'

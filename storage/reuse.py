@@ -15,8 +15,10 @@ RECALL_VERDICTS = text(f"""
     SELECT {", ".join(f"found.{name}" for name in VERDICT_COLUMNS)}
     FROM unnest(CAST(:digests AS bytea[])) AS wanted(sha256)
     CROSS JOIN LATERAL (
-        SELECT verdicts.* FROM verdicts JOIN models ON models.id = verdicts.model_id
+        SELECT verdicts.*
+        FROM verdicts JOIN models ON models.id = verdicts.model_id JOIN jobs ON jobs.id = verdicts.job_id
         WHERE verdicts.sha256 = wanted.sha256 AND verdicts.model_id = :model_id
+            AND jobs.submitter = coalesce(:submitter, jobs.submitter)
             AND outcome = CASE WHEN stego_probability >= coalesce(:threshold, models.threshold)
                 THEN 'stego' ELSE 'clean' END
         LIMIT 1
@@ -25,10 +27,13 @@ RECALL_VERDICTS = text(f"""
 
 
 def recall_verdicts(
-    engine: Engine, model_id: int, digests: Sequence[bytes], threshold: float | None
+    engine: Engine, model_id: int, digests: Sequence[bytes], threshold: float | None, submitter: str | None = None
 ) -> dict[bytes, NewVerdict]:
-    """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, without one, the model's."""
-    parameters = {"digests": list(digests), "model_id": model_id, "threshold": threshold}
+    """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, without one, the model's.
+
+    With a submitter, from his own jobs alone.
+    """
+    parameters = {"digests": list(digests), "model_id": model_id, "threshold": threshold, "submitter": submitter}
     with connect_to_read(engine) as connection:
         rows = connection.execute(RECALL_VERDICTS, parameters).mappings()
         recalled = [_read_row(dict(row)) for row in rows]

@@ -135,6 +135,9 @@ class Settings(BaseSettings):
         default_factory=lambda values: max(4, values["decode_threads"] + 2),
         description="chunks one worker process scans at once",
     )
+    reuse_across_submitters: bool = Field(
+        False, description="also of other submitters, who can tell by it what others had scanned"
+    )
     reuse: bool = Field(True, description="bytes that the same model judged before keep that verdict")
     batch_size: PositiveInt = Field(128, description="images in one pass through V4")
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")

@@ -86,8 +86,9 @@ class WorkerProcess:
         wait_out_outages(self.report)
 
     def _build_pipeline(self, detector: Detector, model_id: int) -> Pipeline:
-        def recall(digests: Sequence[bytes], threshold: float | None) -> Mapping[bytes, NewVerdict]:
-            return wait_out_outages(lambda: recall_verdicts(self._engine, model_id, digests, threshold))
+        def recall(digests: Sequence[bytes], threshold: float | None, submitter: str) -> Mapping[bytes, NewVerdict]:
+            whose = None if self._settings.reuse_across_submitters else submitter
+            return wait_out_outages(lambda: recall_verdicts(self._engine, model_id, digests, threshold, whose))
 
         return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None)
 
@@ -152,7 +153,7 @@ class WorkerProcess:
                 limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
                 self._pipelines.use_newest() as pipeline,
             ):
-                scanned = pipeline.scan(claim.images, claim.threshold)
+                scanned = pipeline.scan(claim.images, claim.threshold, claim.submitter)
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
             stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except MemoryError:

@@ -112,8 +112,8 @@ class Filled:
             self.position = Position(*position)
             running = connection.execute(text("SELECT * FROM chunks WHERE state = 'running' LIMIT 1")).one()
         self.claim = Claim(
-            running.id, running.job_id, running.attempt, running.losses, Priority.BULK, running.first_ordinal,
-            running.refs, running.tries, [], None,
+            running.id, running.job_id, running.attempt, running.losses, running.submitter, Priority.BULK,
+            running.first_ordinal, running.refs, running.tries, [], None,
         )  # fmt: skip
 
     def find(self, after: Position | None = None, **wanted: Any) -> list[Verdict]:
@@ -166,7 +166,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "rare method": (lambda filled: filled.find(method=Method.EXIF), {"ix_verdicts_found", "pk_jobs"}),
     "recall": (
-        lambda filled: recall_verdicts(filled.engine, filled.model_id, [filled.digest] * 64, None),
+        lambda filled: recall_verdicts(filled.engine, filled.model_id, [filled.digest] * 64, None, SUBMITTER),
         {"ix_verdicts_bytes"},
     ),
     "failures": (lambda filled: count_failures(filled.engine, VerdictFilter()), {"ix_verdicts_found"}),

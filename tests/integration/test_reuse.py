@@ -79,6 +79,35 @@ def test_another_model_is_asked_anew(engine: Engine) -> None:
     assert recall_verdicts(engine, other, [DIGEST], None) == {}
 
 
+def test_a_submitter_is_told_nothing_of_others(engine: Engine) -> None:
+    stored(engine, (Outcome.CLEAN, 0.25))
+    model_id = register_v4(engine)
+
+    assert recall_verdicts(engine, model_id, [DIGEST], None, "bob") == {}
+    assert set(recall_verdicts(engine, model_id, [DIGEST], None, "ann")) == {DIGEST}
+    assert set(recall_verdicts(engine, model_id, [DIGEST], None)) == {DIGEST}
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_a_worker_reuses_across_submitters_only_where_that_is_switched_on(
+    engine: Engine, configured: Settings, tmp_path: Path, across: bool
+) -> None:
+    settings = configured.model_copy(update={"reuse_across_submitters": across})
+    process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=HeldDetector())
+    process.start()
+    (tmp_path / "image.png").write_bytes(encode_pattern("PNG"))
+    reused = []
+
+    for submitter in ("ann", "bob", "ann"):
+        job_id = submit_job(engine, [(tmp_path / "image.png").as_uri()], submitter=submitter).job_id
+        (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+        process.scan_chunk(chunk)
+        reused += [verdict.reused for verdict in find_verdicts(engine, VerdictFilter(job_id=job_id))]
+
+    process.stop()
+    assert reused == [False, across, True]
+
+
 @pytest.mark.parametrize("reuse", [True, False])
 def test_a_worker_reuses_verdicts_across_jobs_and_says_so_unless_that_is_switched_off(
     engine: Engine, configured: Settings, tmp_path: Path, reuse: bool

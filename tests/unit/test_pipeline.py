@@ -267,7 +267,7 @@ class Memory:
     stored: dict[bytes, NewVerdict] = field(default_factory=dict)
     asked: list[tuple[set[bytes], float | None]] = field(default_factory=list)
 
-    def recall(self, digests: Sequence[bytes], threshold: float | None) -> dict[bytes, NewVerdict]:
+    def recall(self, digests: Sequence[bytes], threshold: float | None, submitter: str) -> dict[bytes, NewVerdict]:
         self.asked.append((set(digests), threshold))
         return {digest: self.stored[digest] for digest in digests if digest in self.stored}
 

@@ -48,9 +48,14 @@ class ImageFacts:
 
 
 class ChunkScan:
-    """Collects one verdict for each image of a chunk, in whatever order they are found."""
+    """Collects one verdict for each image of a chunk, in whatever order they are found.
 
-    def __init__(self, images: Iterable[tuple[int, str]]) -> None:
+    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is.
+    """
+
+    def __init__(self, images: Iterable[tuple[int, str]], threshold: float | None, submitter: str) -> None:
+        self.threshold = threshold
+        self.submitter = submitter
         self.images = [ImageFacts(ordinal, uri) for ordinal, uri in images]
         self._verdicts: dict[int, NewVerdict] = {}
         self._first_of: dict[bytes, int] = {}

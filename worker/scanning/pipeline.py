@@ -34,7 +34,7 @@ GROUP = 64
 
 log = logging.getLogger(__name__)
 
-Recall = Callable[[Sequence[bytes], float | None], Mapping[bytes, NewVerdict]]
+Recall = Callable[[Sequence[bytes], float | None, str], Mapping[bytes, NewVerdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Pipeline:
     """Scans references for many chunks at once, each in its own thread; all share one batcher.
 
     At most `decode_threads` of these threads decode at a time. With `recall`, no bytes are scored twice: it returns the
-    stored verdicts of this model, by a job's threshold, on bytes of given SHA-256s.
+    stored verdicts of this model, by a job's threshold and for its submitter, on bytes of given SHA-256s.
     """
 
     def __init__(self, scorer: Scorer, model_id: int, settings: Settings, recall: Recall | None = None) -> None:
@@ -107,19 +107,21 @@ class Pipeline:
         self._fetcher.close()
         self._batcher.stop()
 
-    def scan(self, images: Iterable[tuple[int, str]], threshold: float | None = None) -> list[NewVerdict]:
+    def scan(
+        self, images: Iterable[tuple[int, str]], threshold: float | None = None, submitter: str = ""
+    ) -> list[NewVerdict]:
         """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
 
-        Without a threshold, the model's own decides what counts as stego.
+        Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is.
         """
-        chunk = ChunkScan(images)
+        chunk = ChunkScan(images, threshold, submitter)
         scoring: list[Scoring] = []
         try:
             with closing(self._load(chunk)) as groups:
                 for loaded in groups:
-                    unknown = self._recall_known(loaded, threshold, chunk)
+                    unknown = self._recall_known(loaded, chunk)
                     decoded = self._decode(unknown, chunk)
-                    scoring += self._submit(decoded, threshold)
+                    scoring += self._submit(decoded, chunk)
             self._judge(scoring, chunk)
         finally:
             for image in scoring:
@@ -173,12 +175,13 @@ class Pipeline:
         digest = hashlib.sha256(content.data).digest()
         return Loaded(replace(image, sha256=digest, size_bytes=len(content.data)), content)
 
-    def _recall_known(self, loaded: Sequence[Loaded], threshold: float | None, chunk: ChunkScan) -> list[Loaded]:
+    def _recall_known(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Loaded]:
         """Return the images that V4 is to be asked about; the others have been judged before, or are being judged."""
         if self._recall is None:
             return list(loaded)
         new = [image for image in loaded if not chunk.repeats_earlier(image.facts)]
-        recalled = self._recall([image.facts.digest for image in new], threshold) if new else {}
+        digests = [image.facts.digest for image in new]
+        recalled = self._recall(digests, chunk.threshold, chunk.submitter) if new else {}
         unknown = []
         for image in new:
             if stored := recalled.get(image.facts.digest):
@@ -200,8 +203,8 @@ class Pipeline:
             facts = replace(image.facts, width=picture.width, height=picture.height, format=picture.format)
         return Decoded(facts, planes, data)
 
-    def _submit(self, decoded: Sequence[Decoded], threshold: float | None) -> list[Scoring]:
-        scores = self._batcher.submit([image.planes for image in decoded], threshold)
+    def _submit(self, decoded: Sequence[Decoded], chunk: ChunkScan) -> list[Scoring]:
+        scores = self._batcher.submit([image.planes for image in decoded], chunk.threshold)
         return [
             Scoring(image.facts, score, self._keep(image.data)) for image, score in zip(decoded, scores, strict=True)
         ]
