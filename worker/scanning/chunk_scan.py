@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlight_vocabulary.words import ErrorCode, Outcome
 from storage.new_verdict import NewVerdict
@@ -33,8 +33,8 @@ class ImageFacts:
         assert self.sha256 is not None, "it is known once the image is loaded"
         return self.sha256
 
-    def start_verdict(self, outcome: Outcome) -> NewVerdict:
-        """Return a verdict with what is known."""
+    def make_verdict(self, outcome: Outcome, **more: Any) -> NewVerdict:  # noqa: ANN401 - of the other fields
+        """Return a verdict with what is known, and more of its fields."""
         return NewVerdict(
             ordinal=self.ordinal,
             uri=self.uri,
@@ -44,6 +44,7 @@ class ImageFacts:
             width=self.width,
             height=self.height,
             format=self.format,
+            **more,
         )
 
 
@@ -82,8 +83,9 @@ class ChunkScan:
         return None
 
     def _settle_error(self, image: ImageFacts, code: ErrorCode, detail: str, model_id: int | None) -> None:
-        verdict = image.start_verdict(Outcome.ERROR)
-        self.settle(replace(verdict, error_code=code, error_detail=make_storable(detail), model_id=model_id))
+        self.settle(
+            image.make_verdict(Outcome.ERROR, error_code=code, error_detail=make_storable(detail), model_id=model_id)
+        )
 
     def repeats_earlier(self, image: ImageFacts) -> bool:
         """Whether an earlier image of the chunk has the same bytes; then this one shares its verdict."""

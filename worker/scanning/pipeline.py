@@ -173,7 +173,7 @@ class Pipeline:
     def _load_image(self, image: ImageFacts, reader: ContentReader) -> Loaded:
         content = self._loader.load(image.uri, reader)
         digest = hashlib.sha256(content.data).digest()
-        return Loaded(replace(image, sha256=digest, size_bytes=len(content.data)), content)
+        return Loaded(ImageFacts(image.ordinal, image.uri, digest, len(content.data)), content)
 
     def _recall_known(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Loaded]:
         """Return the images that V4 is to be asked about; the others have been judged before, or are being judged."""
@@ -200,7 +200,10 @@ class Pipeline:
         data = image.content.data
         with self._decoder.decode(data) as picture:
             planes = extract_planes(picture, data)
-            facts = replace(image.facts, width=picture.width, height=picture.height, format=picture.format)
+            known = image.facts
+            facts = ImageFacts(
+                known.ordinal, known.uri, known.sha256, known.size_bytes, picture.width, picture.height, picture.format
+            )
         return Decoded(facts, planes, data)
 
     def _submit(self, decoded: Sequence[Decoded], chunk: ChunkScan) -> list[Scoring]:
@@ -222,8 +225,8 @@ class Pipeline:
 
     def _judge_image(self, image: Scoring) -> NewVerdict:
         score = image.score.result()
-        verdict = replace(
-            image.facts.start_verdict(Outcome.STEGO if score.is_stego else Outcome.CLEAN),
+        verdict = image.facts.make_verdict(
+            Outcome.STEGO if score.is_stego else Outcome.CLEAN,
             model_id=self._model_id,
             stego_probability=score.stego_probability,
             method=score.method,
