@@ -60,10 +60,13 @@ class Blobs:
 
     def get(self, digest: str, limit: int) -> bytes:
         """Return the first `limit` bytes of a blob; raises FileNotFoundError where there is none of this digest."""
-        data, pieces = b"", self.open(digest).pieces
-        while len(data) < limit and (piece := next(pieces, None)):
-            data += piece
-        return data[:limit]
+        pieces, size = [], 0
+        for piece in self.open(digest).pieces:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= limit:
+                break
+        return b"".join(pieces)[:limit]
 
     @staticmethod
     def _path(digest: str) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from starlight_vocabulary.words import FAILURES, ErrorCode
 from storage.database import SUBMITTED, connect_to_read
-from storage.jobs import Submission
+from storage.jobs import COMPLETE_JOB, Submission
 from storage.settings import CHUNK_SIZE
 from storage.verdicts import VerdictFilter
 
@@ -55,9 +55,6 @@ COPY_FAILED = text("""
     SELECT coalesce(sum(images), 0) FROM stored
 """)
 
-# How many images the new job has.
-COMPLETE_RETRY = text("UPDATE jobs SET total = :total WHERE id = :id")
-
 
 def retry_job(
     engine: Engine,
@@ -91,8 +88,7 @@ def retry_job(
         total = int(connection.execute(COPY_FAILED, parameters).scalar_one())
         if total == 0:
             raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
-        connection.execute(COMPLETE_RETRY, {"total": total, "id": retry_id})
-        connection.execute(text(f"NOTIFY {SUBMITTED}"))
+        connection.execute(COMPLETE_JOB, {"total": total, "id": retry_id, "channel": SUBMITTED})
     return Submission(retry_id, total, created=True)
 
 

@@ -29,7 +29,8 @@ def _list_files(top: str) -> Iterator[str]:
     paths = [top]
     while paths:
         path = paths.pop()
-        if not os.path.isdir(path):  # noqa: PTH112 - text, as archives take it
+        # Text throughout, as archives take it; pathlib would normalise the names that people gave.
+        if not os.path.isdir(path):  # noqa: PTH112
             yield path
             continue
         status = os.stat(path)  # noqa: PTH116

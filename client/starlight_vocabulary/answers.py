@@ -21,8 +21,6 @@ class JobLinks:
 class JobReport(Job):
     """A job as the API answers it: also how fast it goes, how long it may take, and where to go on."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
-
     images_per_minute: float | None
     """Since the job's start; null before."""
     seconds_left: float | None

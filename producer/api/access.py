@@ -85,7 +85,7 @@ def _check_quota(key: Submitting, service: Shared) -> ApiKey:
     return key
 
 
-# A key that may submit, while fewer images wait than may: of its own, and of all. Asked before a body is read.
+# A key that may submit, while fewer images wait than may: of its own, and of all. Asked before anything is stored.
 SubmittingImages = Annotated[ApiKey, Depends(_check_quota)]
 
 

@@ -99,6 +99,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         document["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
         return document
 
+    # What FastAPI documents for changing its document.
     app.openapi = describe_problems  # type: ignore[method-assign]
 
     @app.exception_handler(ProblemError)

@@ -17,7 +17,7 @@ from storage.blobs import Blobs
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 from worker.scanning.batcher import Batcher, Scorer
-from worker.scanning.budget import Budget, Reservation
+from worker.scanning.budget import Budget
 from worker.scanning.chunk_scan import ChunkScan, ImageFacts, make_storable
 from worker.scanning.content import Content, ContentReader, LargeImageError
 from worker.scanning.decoding import Decoder
@@ -46,14 +46,6 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The bytes of an image that are kept until it is judged, and what they hold of the budget."""
-
-    data: bytes
-    reservation: Reservation
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
     """An image with what V4 sees of it."""
 
@@ -64,16 +56,16 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """An image that V4 has, and its score to come."""
+    """An image that V4 has, its score to come, and its bytes where they are kept until it is judged."""
 
     facts: ImageFacts
     score: Future[Score]
-    kept: Kept | None
+    kept: Content | None
 
     def release(self) -> None:
         """Say that the bytes are not held any more."""
         if self.kept is not None:
-            self.kept.reservation.release()
+            self.kept.release()
 
 
 class Pipeline:
@@ -212,9 +204,9 @@ class Pipeline:
             Scoring(image.facts, score, self._keep(image.data)) for image, score in zip(decoded, scores, strict=True)
         ]
 
-    def _keep(self, data: bytes) -> Kept | None:
+    def _keep(self, data: bytes) -> Content | None:
         reservation = self._kept_bytes.reserve_if_free(len(data))
-        return Kept(data, reservation) if reservation else None
+        return Content(data, reservation) if reservation else None
 
     def _judge(self, scoring: Sequence[Scoring], chunk: ChunkScan) -> None:
         """Settle what V4 has scored."""
@@ -241,7 +233,7 @@ class Pipeline:
         """Return the hidden message, as evidence; None where there is none, or the bytes are not to be had again."""
         assert score.method is not None
         try:
-            content = Content(image.kept.data) if image.kept else self._load_again(image.facts)
+            content = image.kept or self._load_again(image.facts)
             if content is None:
                 return None
             try:

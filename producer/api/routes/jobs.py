@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import FailFast, Field, TypeAdapter
@@ -47,8 +47,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest(JobOptions):
     """A job of references."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = JobOptions.__pydantic_config__
 
     references: Annotated[
         list[str],

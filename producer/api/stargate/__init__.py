@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
+from producer.api.entrance import STARGATE_PREFIX
 from producer.api.stargate import blocks, extraction, scanning, status
 
-PREFIXES = ("", "/bitcoin/v1")
+PREFIXES = ("", STARGATE_PREFIX)
 
 router = APIRouter(tags=["Stargate"])
 for prefix in PREFIXES:
