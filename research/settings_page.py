@@ -38,9 +38,9 @@ WORKED_OUT = {
     "data_dir": "`$XDG_DATA_HOME/starlight`, else `~/.local/share/starlight`; for root `/var/lib/starlight`",
     "submitter": "the login name",
     "cores": "all that the process may use; under `starlight up` its share of them",
-    "decode_threads": "`STARLIGHT_CORES`",
+    "decode_processes": "`STARLIGHT_CORES`",
     "torch_threads": "half of `STARLIGHT_CORES`, at least 1",
-    "chunks_in_flight": "`STARLIGHT_DECODE_THREADS` and 2 more, at least 4",
+    "chunks_in_flight": "`STARLIGHT_DECODE_PROCESSES` and 2 more, at least 4",
 }
 UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 

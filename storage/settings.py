@@ -103,6 +103,8 @@ class Settings(BaseSettings):
 
     max_image_bytes: PositiveInt = Field(64 * 2**20, description="larger files are not read")
     max_image_pixels: PositiveInt = Field(50_000_000, description="larger pictures are not decoded")
+    max_decode_seconds: PositiveFloat = Field(10.0, description="processor time that decoding one image may take")
+    max_decode_bytes: PositiveInt = Field(2**30, description="memory that decoding one image may take")
     decode_budget_bytes: PositiveInt = Field(384 * 2**20, description="file and pixel bytes held while decoding")
     large_images_bytes: PositiveInt = Field(
         128 * 2**20, description="bytes of images over 1 MiB that are loaded and not decoded yet"
@@ -117,8 +119,8 @@ class Settings(BaseSettings):
     cores: PositiveInt = Field(
         default_factory=count_usable_cores, description="cores that one worker process may keep busy"
     )
-    decode_threads: PositiveInt = Field(
-        default_factory=lambda values: values["cores"], description="chunks of one worker process that decode at once"
+    decode_processes: PositiveInt = Field(
+        default_factory=lambda values: values["cores"], description="processes that decode for one worker process"
     )
     torch_threads: PositiveInt = Field(
         default_factory=lambda values: max(1, values["cores"] // 2), description="threads that V4 computes with"
@@ -132,7 +134,7 @@ class Settings(BaseSettings):
         (), description="networks that are reached though they are not public, as JSON"
     )
     chunks_in_flight: PositiveInt = Field(
-        default_factory=lambda values: max(4, values["decode_threads"] + 2),
+        default_factory=lambda values: max(4, values["decode_processes"] + 2),
         description="chunks one worker process scans at once",
     )
     reuse_across_submitters: bool = Field(

@@ -101,10 +101,10 @@ def tune(device: Device, configured: Settings) -> Choice:
     with tempfile.TemporaryDirectory(prefix="starlight-tuning-") as folder:
         uris = draw_pictures(Path(folder))
         cores = configured.cores
-        decoding = {configured.decode_threads, max(1, cores // 2), cores, cores + 1}
+        decoding = {configured.decode_processes, max(1, cores // 2), cores, cores + 1}
         scoring = {configured.torch_threads, 1, max(1, cores // 2), cores}
         threads = [
-            {"decode_threads": decode, "torch_threads": score, "chunks_in_flight": max(4, decode + 2)}
+            {"decode_processes": decode, "torch_threads": score, "chunks_in_flight": max(4, decode + 2)}
             for decode in sorted(decoding)
             for score in sorted(scoring)
         ]

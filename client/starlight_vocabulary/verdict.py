@@ -55,7 +55,7 @@ class Verdict:
     error_code: ErrorCode | None
     """Why there is no score."""
     error_detail: str | None
-    """The reason in words."""
+    """The reason in words; of an image that is damaged and stego all the same, what is damaged."""
     model: str | None
     """Name, version and SHA-256 of the weights that decided."""
     threshold: float | None

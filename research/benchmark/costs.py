@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from research.benchmark.processes import Process, processes
@@ -18,7 +19,7 @@ from worker.scanning.decoding import Decoder
 from worker.scanning.loading import Loader
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
-from worker.v4.planes import Planes, extract_planes
+from worker.v4.planes import extract_planes
 from worker.v4.streams import compute, stack
 
 BATCH = 64
@@ -51,7 +52,7 @@ def _stages(stage: Stage, device: Device, uris: Sequence[str], rounds: int) -> d
     spent: dict[str, list[float]] = {}
     for _ in range(rounds):
         clock = Clock()
-        planes: list[Planes] = []
+        planes: list[np.void] = []
         for uri in uris:
             with clock.counting("load"):
                 content = loader.load(uri, reader)

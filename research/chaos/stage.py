@@ -100,7 +100,7 @@ def running_stage(folder: Path) -> Iterator[ChaosStage]:
         "STARLIGHT_LEASE_S": str(LEASE_S),
         "STARLIGHT_REPUBLISH_AFTER_S": "2",
         "STARLIGHT_TORCH_THREADS": "1",
-        "STARLIGHT_DECODE_THREADS": "1",
+        "STARLIGHT_DECODE_PROCESSES": "1",
     }
     for device in WORKERS:
         stage.members.append(

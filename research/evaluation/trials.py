@@ -20,7 +20,7 @@ from research.stego.samples import Sample, draw_negative, make_pair
 from starlight_vocabulary.words import METHODS
 from worker.v4.detector import Detector, Score
 from worker.v4.extraction import read_payload_bytes
-from worker.v4.planes import Planes, extract_planes
+from worker.v4.planes import extract_planes
 
 Rng = np.random.Generator
 
@@ -91,7 +91,7 @@ class Case:
     name: str
     sample: Sample
     traits: tuple[str, ...]
-    planes: Planes
+    planes: np.void
 
 
 def make_cases(corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator[Case]:

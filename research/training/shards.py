@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from research.stego.corpus import Corpus, find_images, open_image
 from research.stego.samples import Sample, SampleSource
 from starlight_vocabulary.words import BIT_ORDERS, METHODS
-from worker.v4.planes import Planes, extract_planes
+from worker.v4.planes import extract_planes
 
 CLEAN: Final = -1
 """Class id of a clean image's method."""
@@ -26,7 +26,7 @@ UNKNOWN: Final = -100
 class Shard:
     """N examples: their planes, and (N,) int64 class ids of method (or `CLEAN`) and bit order (or `UNKNOWN`)."""
 
-    planes: list[Planes]
+    planes: list[np.void]
     method: NDArray[np.int64]
     order: NDArray[np.int64]
 
@@ -34,7 +34,7 @@ class Shard:
 def make_shard(source: SampleSource, seed: int, number: int, size: int) -> Shard:
     """Make the shard `number` of a seed, whatever shards were made before."""
     rng = np.random.default_rng([seed, number])
-    planes: list[Planes] = []
+    planes: list[np.void] = []
     labels: list[tuple[int, int]] = []
     while len(planes) < size:
         for sample in source.draw(rng):

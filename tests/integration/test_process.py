@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +27,7 @@ from tests.kit.threads import PATIENCE_S, Waits
 from worker import gate
 from worker.process import NOTHING_TO_DO, WorkerProcess
 from worker.v4.detector import Score
-from worker.v4.planes import Planes
+from worker.v4.planes import PlaneArray
 
 LEASE_S = 0.4
 
@@ -164,7 +165,9 @@ def test_a_schema_that_the_worker_does_not_know_costs_no_chunk(
 class GreedyDetector(HeldDetector):
     """Takes more memory than there is."""
 
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+    def score(
+        self, batch: Sequence[np.void] | PlaneArray, thresholds: Sequence[float | None] | None = None
+    ) -> list[Score]:
         raise MemoryError
 
 

@@ -4,12 +4,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from starlight_vocabulary.words import BitOrder, Method
 from tests.kit.threads import PATIENCE_S
 from worker.v4.card import ModelCard
 from worker.v4.detector import Detector, Score
 from worker.v4.network import Heads
-from worker.v4.planes import Planes
+from worker.v4.planes import NUMBERS, PlaneArray
 from worker.v4.streams import Streams
 
 CARD = ModelCard("v4", "test", "model.safetensors", "0" * 64, 0.5)
@@ -31,11 +33,19 @@ class HeldDetector(Detector):
         self.may_score = threading.Event()
         self.may_score.set()
 
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+    def score(
+        self, batch: Sequence[np.void] | PlaneArray, thresholds: Sequence[float | None] | None = None
+    ) -> list[Score]:
         """Return a clean score for each image, when it may."""
         self.asked.set()
         assert self.may_score.wait(PATIENCE_S)
         return [CLEAN for _ in batch]
+
+
+def list_widths(batch: PlaneArray) -> list[int]:
+    """Return the widths of the images in a batch."""
+    widths: list[int] = batch["numbers"][:, NUMBERS.index("width")].tolist()
+    return widths
 
 
 @dataclass
@@ -46,11 +56,11 @@ class Widths:
     before: Callable[[], object] = lambda: None
     sizes: list[int] = field(default_factory=list)
 
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+    def score(self, batch: PlaneArray, thresholds: Sequence[float | None] | None = None) -> list[Score]:
         """Return the scores, or raise the first of them that is an error."""
         self.before()
         self.sizes.append(len(batch))
-        scores = [self.scores.get(planes.width, CLEAN) for planes in batch]
+        scores = [self.scores.get(width, CLEAN) for width in list_widths(batch)]
         for score in scores:
             if isinstance(score, Exception):
                 raise score

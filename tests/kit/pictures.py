@@ -119,3 +119,25 @@ def encode_blank_gif(screen: tuple[int, int], frame: tuple[int, int] = (1, 1), f
     pixels = b"\x02\x02\x44\x01\x00"
     picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, *frame, 0) + pixels
     return header + (control + picture) * frames + b"\x3b"
+
+
+def encode_scans(side: int, scans: int) -> bytes:
+    """Return a black progressive JPEG whose last scan comes again, until there are so many: each costs as much."""
+    whole = encode(Image.new("RGB", (side, side)), "JPEG", progressive=True)
+    end = whole.rindex(b"\xff\xd9")
+    last = whole[whole.rindex(b"\xff\xda") : end]
+    return whole[:end] + last * (scans - whole.count(b"\xff\xda")) + whole[end:]
+
+
+def encode_segments(marker: int, start: bytes, count: int) -> bytes:
+    """Return a small JPEG with so many segments of this marker, as large as they can be."""
+    whole = encode(Image.new("RGB", (8, 8)), "JPEG")
+    segment = b"\xff" + bytes([marker]) + b"\xff\xff" + start.ljust(65533, b"A")
+    return whole[:2] + count * segment + whole[2:]
+
+
+def encode_png_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a small PNG with one more chunk in front of its pixels."""
+    whole = encode(draw_pattern())
+    at = whole.index(b"IDAT") - 4
+    return whole[:at] + _chunk(kind, data) + whole[at:]

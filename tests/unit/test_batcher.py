@@ -5,21 +5,26 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
+from tests.kit.detectors import list_widths
 from tests.kit.pictures import draw_pattern, encode_pattern
 from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.scanning.batcher import Batcher, Scorer
 from worker.v4.detector import Score
-from worker.v4.planes import Planes, extract_planes
+from worker.v4.planes import PLANES, PlaneArray, extract_planes
 
 FOR_EVER_S = 3600.0
 POISON = 13
 
 
-def image(width: int) -> Planes:
-    """Return the planes of an image that is known by its width."""
-    return extract_planes(draw_pattern("L", (width, 1)), encode_pattern("PNG", "L", (width, 1)))
+def draw(*widths: int) -> PlaneArray:
+    """Return the planes of images that are known by their widths."""
+    return np.array(
+        [extract_planes(draw_pattern("L", (width, 1)), encode_pattern("PNG", "L", (width, 1))) for width in widths],
+        PLANES,
+    )
 
 
 @dataclass
@@ -28,8 +33,8 @@ class Widths:
 
     batches: list[list[int]] = field(default_factory=list)
 
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
-        widths = [planes.width for planes in batch]
+    def score(self, batch: PlaneArray, thresholds: Sequence[float | None] | None = None) -> list[Score]:
+        widths = list_widths(batch)
         self.batches.append(widths)
         if POISON in widths:
             raise RuntimeError("poison")
@@ -44,7 +49,7 @@ class Held:
         self.go_on = threading.Event()
         self._scorer = scorer
 
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+    def score(self, batch: PlaneArray, thresholds: Sequence[float | None] | None = None) -> list[Score]:
         self.reached.set()
         assert self.go_on.wait(PATIENCE_S)
         return self._scorer.score(batch)
@@ -62,14 +67,22 @@ def held(widths: Widths) -> Iterator[Held]:
     scorer.go_on.set()
 
 
-def submit(batcher: Batcher, *widths: int) -> list[Future[Score]]:
+Scores = Future[list[Score | Exception]]
+
+
+def submit(batcher: Batcher, *widths: int) -> list[Scores]:
     """Submit images one by one."""
-    return [future for width in widths for future in batcher.submit([image(width)])]
+    return [batcher.submit(draw(width)) for width in widths]
 
 
-def scored(futures: Sequence[Future[Score]]) -> list[int]:
-    """Return the widths that the scores stand for, in the order of the futures."""
-    return [round(future.result(PATIENCE_S).stego_probability * 1000) for future in futures]
+def scored(futures: Sequence[Scores]) -> list[int]:
+    """Return the widths that the scores stand for, in the order of the futures; raises what V4 raised."""
+    widths = []
+    for score in (score for future in futures for score in future.result(PATIENCE_S)):
+        if isinstance(score, Exception):
+            raise score
+        widths.append(round(score.stego_probability * 1000))
+    return widths
 
 
 def test_a_full_batch_does_not_wait(widths: Widths) -> None:
@@ -108,23 +121,24 @@ def test_many_images_at_once_are_scored_in_full_batches_and_the_rest_does_not_wa
     batcher = Batcher(widths, batch_size=3, wait_s=0.001)
     batcher.start()
 
-    assert scored(batcher.submit([image(width) for width in range(1, 9)])) == list(range(1, 9))
+    assert scored([batcher.submit(draw(*range(1, 9)))]) == list(range(1, 9))
     assert widths.batches == [[1, 2, 3], [4, 5, 6], [7, 8]]
 
 
 def test_images_of_many_threads_each_get_their_own_score(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=5, wait_s=0.001)
     batcher.start()
-    images = {width: image(width) for width in range(1, 101) if width != POISON}
+    everybody = [width for width in range(1, 101) if width != POISON]
+    images = {width: draw(width) for width in everybody}
 
     def submit(numbers: Sequence[int]) -> list[int]:
-        return scored(batcher.submit([images[width] for width in numbers]))
+        return scored([batcher.submit(np.concatenate([images[width] for width in numbers]))])
 
-    chunks = [[width for width in images if width % 4 == part] for part in range(4)]
+    chunks = [[width for width in everybody if width % 4 == part] for part in range(4)]
     threads = [start_thread(submit, chunk) for chunk in chunks]
 
     assert [thread.result(PATIENCE_S) for thread in threads] == chunks
-    assert sorted(width for batch in widths.batches for width in batch) == sorted(images)
+    assert sorted(width for batch in widths.batches for width in batch) == everybody
     assert max(map(len, widths.batches)) <= 5
 
 
@@ -139,7 +153,22 @@ def test_a_poisoned_image_fails_alone(widths: Widths, position: int) -> None:
 
     assert scored(futures) == healthy
     with pytest.raises(RuntimeError, match="poison"):
-        poisoned.result(PATIENCE_S)
+        scored([poisoned])
+
+
+def test_a_poisoned_image_fails_alone_in_its_group(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=2, wait_s=0.001)
+    batcher.start()
+
+    scores = batcher.submit(draw(1, 2, POISON, 3, 4)).result(PATIENCE_S)
+
+    assert [isinstance(score, RuntimeError) for score in scores] == [False, False, True, False, False]
+
+
+def test_nothing_is_scored_at_once(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=2, wait_s=FOR_EVER_S)
+
+    assert batcher.submit(draw()).result(GLANCE_S) == []
 
 
 def test_batches_after_a_poisoned_one_are_scored(widths: Widths) -> None:
@@ -194,7 +223,7 @@ def test_closing_ends_the_thread(widths: Widths) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_scorer_that_forgets_an_image_fails_its_batch_and_not_the_worker() -> None:
     class Forgetful:
-        def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+        def score(self, batch: PlaneArray, thresholds: Sequence[float | None] | None = None) -> list[Score]:
             return []
 
     batcher = Batcher(Forgetful(), batch_size=2, wait_s=FOR_EVER_S)

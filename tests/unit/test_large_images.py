@@ -21,7 +21,7 @@ from tests.kit.pictures import encode_strip
 from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.buckets import open_bucket
 from worker.scanning.content import SMALL_BYTES
-from worker.scanning.decoding import Decoder
+from worker.scanning.decoding_pool import DecodingPool
 from worker.scanning.pipeline import Pipeline, Recall
 
 SOURCES = ("web", "chunked", "s3", "blob")
@@ -87,7 +87,7 @@ def open_pipeline(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
                 fetch_schemes=("http",),
                 fetch_allowed_networks=(ip_network("127.0.0.0/8"),),
                 fetch_threads=2,
-                decode_threads=1,
+                decode_processes=1,
             ).model_copy(update=limits)
             scorer = Widths({STEGO_WIDTH: STEGO, POISON_WIDTH: MemoryError()})
             pipeline = Pipeline(scorer, MODEL_ID, settings, recall)
@@ -223,7 +223,7 @@ def test_a_scan_that_fails_gives_back_what_it_held(
 ) -> None:
     recall = fail_first(lambda *_: {}) if stage == "recall" else None
     if stage == "decode":
-        monkeypatch.setattr(Decoder, "decode", fail_first(Decoder.decode))
+        monkeypatch.setattr(DecodingPool, "decode", fail_first(DecodingPool.decode))
     pipeline = open_pipeline(recall, large_images_bytes=FOR_ONE, kept_images_bytes=SMALL_BYTES + 2**16)
     poison = [images.put("web", POISON_WIDTH)] if stage == "score" else []
     others = [images.put(source, width) for width, source in enumerate(("file", *SOURCES), 1)]

@@ -40,7 +40,7 @@ def settings(tmp_path: Path) -> Settings:
         max_image_bytes=MAX_BYTES,
         max_image_pixels=10_000,
         decode_budget_bytes=100_000,
-        decode_threads=2,
+        decode_processes=2,
         batch_size=4,
         batch_wait_ms=1,
         max_message_bytes=10,
@@ -319,7 +319,7 @@ def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
     assert [verdict.outcome for verdict in verdicts] == ["stego", "clean", "error"] + 200 * ["stego", "error"]
     assert [verdict.reused for verdict in verdicts] == [False, False, False] + 200 * [True, False]
     assert {verdict.extracted_message for verdict in verdicts if verdict.outcome == "stego"} == {"hello"}
-    assert sum(scorer.sizes) == 2
+    assert sum(scorer.sizes) == 3
     assert set.union(*(digests for digests, _ in memory.asked)) == {
         hashlib.sha256(data).digest() for data in (same, other, broken)
     }
@@ -376,7 +376,8 @@ def test_images_of_several_chunks_join_one_batch(settings: Settings, folder: Fol
 
 
 def test_images_larger_than_the_memory_budget_are_scanned_one_by_one(settings: Settings, folder: Folder) -> None:
-    pipeline = Pipeline(Widths(), MODEL_ID, settings.model_copy(update={"decode_budget_bytes": 1, "decode_threads": 4}))
+    limits = {"decode_budget_bytes": 1, "decode_processes": 4}
+    pipeline = Pipeline(Widths(), MODEL_ID, settings.model_copy(update=limits))
     pipeline.start()
     bad = folder.put(encode_truncated())
     uris = [folder.put(encode_strip(width)) if width % 3 else bad for width in range(1, 31)]

@@ -26,7 +26,7 @@ def test_threads_follow_the_cores_of_the_worker(monkeypatch: pytest.MonkeyPatch)
 
     configured = Settings()
 
-    assert (configured.decode_threads, configured.torch_threads, configured.chunks_in_flight) == (6, 1, 8)
+    assert (configured.decode_processes, configured.torch_threads, configured.chunks_in_flight) == (6, 1, 8)
 
 
 def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_every_setting_is_read_from_a_variable_of_its_name(monkeypatch: pytest.M
         ("MAX_IMAGE_BYTES", "0"),
         ("MAX_IMAGE_PIXELS", "-1"),
         ("DECODE_BUDGET_BYTES", "1.5"),
-        ("DECODE_THREADS", "0"),
+        ("DECODE_PROCESSES", "0"),
         ("BATCH_SIZE", "0"),
         ("BATCH_WAIT_MS", "0"),
         ("LEASE_S", "-1"),

@@ -33,7 +33,7 @@ def test_tuning_writes_a_file_that_every_command_reads_and_the_environment_overr
     read_settings.cache_clear()
     written = (home / "settings.env").read_text()
     chosen = read_settings()
-    for name in ("batch_size", "decode_threads", "torch_threads", "chunks_in_flight"):
+    for name in ("batch_size", "decode_processes", "torch_threads", "chunks_in_flight"):
         assert f"STARLIGHT_{name.upper()}={getattr(chosen, name)}\n" in written
     told = capsys.readouterr().out
     assert all(f"batch_size {size}" in told for size in tuning.BATCH_SIZES)

@@ -3,17 +3,19 @@
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from threading import Condition
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from storage.background import BackgroundThread
 from worker.v4.detector import Score
-from worker.v4.planes import Planes
+from worker.v4.planes import PlaneArray
 
 log = logging.getLogger(__name__)
 
@@ -21,17 +23,27 @@ log = logging.getLogger(__name__)
 class Scorer(Protocol):
     """What the batcher needs of a detector."""
 
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+    def score(self, batch: PlaneArray, thresholds: Sequence[float | None] | None = None) -> list[Score]:
         """Return one score for each image, in order; a threshold of None means the model's own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """An image that waits for its score, to be judged by its job's threshold or the model's own."""
+class Group:
+    """Images that were submitted together, to be judged by their job's threshold or the model's own.
 
-    planes: Planes
+    The first `len(scores)` of them have been scored, each with its score or with what V4 raised on it alone.
+    """
+
+    planes: PlaneArray
     threshold: float | None
-    score: Future[Score]
+    scores: list[Score | Exception] = field(default_factory=list)
+    scored: Future[list[Score | Exception]] = field(default_factory=Future)
+
+    def add(self, scores: Iterable[Score | Exception]) -> None:
+        """Take the scores of the next images."""
+        self.scores.extend(scores)
+        if len(self.scores) == len(self.planes):
+            self.scored.set_result(self.scores)
 
 
 class Batcher(BackgroundThread):
@@ -45,17 +57,23 @@ class Batcher(BackgroundThread):
         self._scorer = scorer
         self._batch_size = batch_size
         self._wait_s = wait_s
-        self._waiting: deque[Waiting] = deque()
+        # What waits of each group.
+        self._waiting: deque[tuple[Group, PlaneArray]] = deque()
+        self._images = 0
         self._changed = Condition()
 
-    def submit(self, images: Sequence[Planes], threshold: float | None = None) -> list[Future[Score]]:
-        """Return a future for each image's score; it raises what V4 raised on this image alone."""
-        submitted = [Waiting(planes, threshold, Future()) for planes in images]
+    def submit(self, planes: PlaneArray, threshold: float | None = None) -> Future[list[Score | Exception]]:
+        """Return the future of the images' scores, in order; an image that V4 fails on has what it raised instead."""
+        group = Group(planes, threshold)
+        if len(planes) == 0:
+            group.add([])
+            return group.scored
         with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) < 2 * self._batch_size)
-            self._waiting.extend(submitted)
+            self._changed.wait_for(lambda: self._images < 2 * self._batch_size)
+            self._waiting.append((group, planes))
+            self._images += len(planes)
             self._changed.notify_all()
-        return [image.score for image in submitted]
+        return group.scored
 
     def wake(self) -> None:
         """Have the thread score what is waiting, and end."""
@@ -65,34 +83,46 @@ class Batcher(BackgroundThread):
     def run(self) -> None:
         """Score until the batcher is stopped and nothing waits any more."""
         while batch := self._next_batch():
-            self._score(batch)
+            scores = iter(self._score([part for _, part in batch], [group.threshold for group, _ in batch]))
+            for group, part in batch:
+                group.add(islice(scores, len(part)))
 
-    def _next_batch(self) -> list[Waiting]:
-        """Return what is to be scored next; nothing once all is scored and the batcher stopped."""
+    def _next_batch(self) -> list[tuple[Group, PlaneArray]]:
+        """Return what is to be scored next, in parts of groups; nothing once all is scored and the batcher stopped."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self.stopping.is_set())
-            self._changed.wait_for(
-                lambda: len(self._waiting) >= self._batch_size or self.stopping.is_set(), self._wait_s
-            )
-            batch = [self._waiting.popleft() for _ in range(min(self._batch_size, len(self._waiting)))]
+            self._changed.wait_for(lambda: self._images or self.stopping.is_set())
+            self._changed.wait_for(lambda: self._images >= self._batch_size or self.stopping.is_set(), self._wait_s)
+            batch = []
+            free = self._batch_size
+            while self._waiting and free:
+                group, planes = self._waiting.popleft()
+                batch.append((group, planes[:free]))
+                if len(planes) > free:
+                    self._waiting.appendleft((group, planes[free:]))
+                free -= len(batch[-1][1])
+            self._images -= self._batch_size - free
             self._changed.notify_all()
         return batch
 
-    def _score(self, batch: list[Waiting]) -> None:
+    def _score(self, parts: Sequence[PlaneArray], thresholds: Sequence[float | None]) -> list[Score | Exception]:
+        planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        limits = [threshold for part, threshold in zip(parts, thresholds, strict=True) for _ in part]
+        return self._score_or_split(planes, limits)
+
+    def _score_or_split(self, planes: PlaneArray, thresholds: Sequence[float | None]) -> list[Score | Exception]:
         try:
-            scores = self._scorer.score([image.planes for image in batch], [image.threshold for image in batch])
-            answered = list(zip(batch, scores, strict=True))
+            scored = zip(planes, self._scorer.score(planes, thresholds), strict=True)
+            return [score for _, score in scored]
         except torch.AcceleratorError:
             # After such an error the device answers nothing in this process any more. Its chunks' leases run out, and
             # whoever watches the process starts it again.
             log.critical("the device failed; this process ends", exc_info=True)
             os._exit(os.EX_SOFTWARE)
         except Exception as error:
-            if len(batch) == 1:
-                batch[0].score.set_exception(error)
-                return
-            for image in batch:
-                self._score([image])
-            return
-        for image, score in answered:
-            image.score.set_result(score)
+            if len(planes) == 1:
+                return [error]
+            return [
+                score
+                for one in range(len(planes))
+                for score in self._score_or_split(planes[one : one + 1], thresholds[one : one + 1])
+            ]

@@ -33,6 +33,10 @@ class ImageFacts:
         assert self.sha256 is not None, "it is known once the image is loaded"
         return self.sha256
 
+    def with_picture(self, width: int, height: int, kind: str) -> "ImageFacts":
+        """Return the facts of the image, once it is decoded."""
+        return ImageFacts(self.ordinal, self.uri, self.sha256, self.size_bytes, width, height, kind)
+
     def make_verdict(self, outcome: Outcome, **more: Any) -> NewVerdict:  # noqa: ANN401 - of the other fields
         """Return a verdict with what is known, and more of its fields."""
         return NewVerdict(
@@ -66,26 +70,34 @@ class ChunkScan:
         """Take the verdict of an image."""
         self._verdicts[verdict.ordinal] = verdict
 
-    def attempt(self, image: ImageFacts, stage: Callable[[], Result], model_id: int | None = None) -> Result | None:
+    def attempt(self, image: ImageFacts, stage: Callable[[], Result]) -> Result | None:
         """Return what the stage returns, or None where it raises: then the image is settled with an `error` verdict.
 
-        With `model_id`, V4 was asked. Raises LargeImageError, and MemoryError, which is not this image's fault alone.
+        Raises LargeImageError, and MemoryError, which is not this image's fault alone.
         """
         try:
             return stage()
         except (MemoryError, LargeImageError):
             raise
         except ImageError as error:
-            self._settle_error(image, error.code, error.detail, model_id)
+            self.settle_error(image, error)
         except Exception as error:
-            log.exception("a stage of the scan failed on one image")
-            self._settle_error(image, ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}", model_id)
+            self.settle_failure(image, error)
         return None
 
-    def _settle_error(self, image: ImageFacts, code: ErrorCode, detail: str, model_id: int | None) -> None:
-        self.settle(
-            image.make_verdict(Outcome.ERROR, error_code=code, error_detail=make_storable(detail), model_id=model_id)
-        )
+    def settle_error(self, image: ImageFacts, error: ImageError, model_id: int | None = None) -> None:
+        """Settle an image that cannot be scanned; with `model_id`, V4 was asked."""
+        detail = make_storable(error.detail)
+        self.settle(image.make_verdict(Outcome.ERROR, error_code=error.code, error_detail=detail, model_id=model_id))
+
+    def settle_failure(self, image: ImageFacts, error: Exception, model_id: int | None = None) -> None:
+        """Settle an image on which this code has failed."""
+        log.error("a stage of the scan failed on one image", exc_info=error)
+        self.settle_error(image, ImageError(ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}"), model_id)
+
+    def add_message(self, image: ImageFacts, message: str | None) -> None:
+        """Add the message that was read to the verdict of an image."""
+        self.settle(replace(self._verdicts[image.ordinal], extracted_message=message))
 
     def repeats_earlier(self, image: ImageFacts) -> bool:
         """Whether an earlier image of the chunk has the same bytes; then this one shares its verdict."""

@@ -5,7 +5,6 @@ known: load (`Loaded`), recall, decode (`Decoded`), submit to V4 (`Scoring`), ju
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
@@ -18,21 +17,20 @@ from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 from worker.scanning.batcher import Batcher, Scorer
 from worker.scanning.budget import Budget
-from worker.scanning.chunk_scan import ChunkScan, ImageFacts, make_storable
-from worker.scanning.content import Content, ContentReader, LargeImageError
-from worker.scanning.decoding import Decoder
+from worker.scanning.chunk_scan import ChunkScan, ImageFacts
+from worker.scanning.content import SMALL_BYTES, Content, ContentReader, LargeImageError
+from worker.scanning.decoding_memory import GROUP
+from worker.scanning.decoding_pool import DecodingPool
+from worker.scanning.decoding_process import Limits
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
 from worker.scanning.loading import Loader
+from worker.scanning.messages import Found, MessageReader
 from worker.scanning.turns import Turns
 from worker.v4.detector import Score
-from worker.v4.extraction import extract_message
-from worker.v4.planes import Planes, extract_planes
+from worker.v4.planes import NUMBERS, PlaneArray
 
-# Small images of one chunk that are held at once: 64 MB at most.
-GROUP = 64
-
-log = logging.getLogger(__name__)
+SIZE_NUMBERS = [NUMBERS.index("width"), NUMBERS.index("height")]
 
 Recall = Callable[[Sequence[bytes], float | None, str], Mapping[bytes, NewVerdict]]
 
@@ -47,45 +45,63 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An image with what V4 sees of it."""
+    """An image of which V4 sees something, its bytes, and what is wrong with it where it is damaged."""
 
     facts: ImageFacts
-    planes: Planes
     data: bytes
+    damage: ImageError | None
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """An image that V4 has, its score to come, and its bytes where they are kept until it is judged."""
+    """An image that V4 has, and its bytes where they are kept until it is judged."""
 
     facts: ImageFacts
-    score: Future[Score]
+    damage: ImageError | None
     kept: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringGroup:
+    """Images that V4 has, and their scores to come."""
+
+    images: list[Scoring]
+    scores: Future[list[Score | Exception]]
 
     def release(self) -> None:
         """Say that the bytes are not held any more."""
-        if self.kept is not None:
-            self.kept.release()
+        for image in self.images:
+            if image.kept is not None:
+                image.kept.release()
 
 
 class Pipeline:
     """Scans references for many chunks at once, each in its own thread; all share one batcher.
 
-    At most `decode_threads` of these threads decode at a time. With `recall`, no bytes are scored twice: it returns the
-    stored verdicts of this model, by a job's threshold and for its submitter, on bytes of given SHA-256s.
+    Up to `decode_processes` processes decode for them. With `recall`, no bytes are scored twice: it returns the stored
+    verdicts of this model, by a job's threshold and for its submitter, on bytes of given SHA-256s.
     """
 
     def __init__(self, scorer: Scorer, model_id: int, settings: Settings, recall: Recall | None = None) -> None:
         self._model_id = model_id
         self._recall = recall
-        self._max_message_bytes = settings.max_message_bytes
         self._fetcher = Fetcher(settings)
         self._loader = Loader(Blobs(settings.blobs()), self._fetcher)
         self._small_reader = ContentReader(settings.max_image_bytes, None)
         self._reader = ContentReader(settings.max_image_bytes, Budget(settings.large_images_bytes))
         self._kept_bytes = Budget(settings.kept_images_bytes)
-        self._decoder = Decoder(settings.max_image_pixels, Budget(settings.decode_budget_bytes))
-        self._decoding = Turns(settings.decode_threads)
+        limits = Limits(
+            max_pixels=settings.max_image_pixels,
+            max_seconds=settings.max_decode_seconds,
+            max_bytes=settings.max_decode_bytes,
+            max_message_bytes=settings.max_message_bytes,
+        )
+        group_bytes = max(GROUP * SMALL_BYTES, settings.max_image_bytes)
+        self._decoding = DecodingPool(
+            settings.decode_processes, limits, group_bytes, Budget(settings.decode_budget_bytes)
+        )
+        self._messages = MessageReader(self._decoding, self._loader, self._reader, group_bytes)
+        self._reading = Turns(settings.decode_processes)
         self._fetching = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 
@@ -98,6 +114,7 @@ class Pipeline:
         self._fetching.shutdown()
         self._fetcher.close()
         self._batcher.stop()
+        self._decoding.stop()
 
     def scan(
         self, images: Iterable[tuple[int, str]], threshold: float | None = None, submitter: str = ""
@@ -107,17 +124,18 @@ class Pipeline:
         Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is.
         """
         chunk = ChunkScan(images, threshold, submitter)
-        scoring: list[Scoring] = []
+        scoring: list[ScoringGroup] = []
         try:
             with closing(self._load(chunk)) as groups:
                 for loaded in groups:
                     unknown = self._recall_known(loaded, chunk)
-                    decoded = self._decode(unknown, chunk)
-                    scoring += self._submit(decoded, chunk)
-            self._judge(scoring, chunk)
+                    decoded, planes = self._decode(unknown, chunk)
+                    scoring.append(self._submit(decoded, planes, chunk))
+            for group in scoring:
+                self._judge(group, chunk)
         finally:
-            for image in scoring:
-                image.release()
+            for group in scoring:
+                group.release()
         return chunk.list_verdicts()
 
     def _load(self, chunk: ChunkScan) -> Generator[list[Loaded], None, None]:
@@ -151,7 +169,7 @@ class Pipeline:
     def _load_small_files(self, files: Sequence[ImageFacts], chunk: ChunkScan) -> tuple[list[Loaded], list[ImageFacts]]:
         """Return the small files, loaded, and the large ones, which were not read."""
         small, large = [], []
-        with self._decoding:
+        with self._reading:
             for image in files:
                 try:
                     loaded = chunk.attempt(image, partial(self._load_image, image, self._small_reader))
@@ -182,81 +200,58 @@ class Pipeline:
                 unknown.append(image)
         return unknown
 
-    def _decode(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Decoded]:
-        """Return the images that can be decoded."""
-        with self._decoding:
-            decoded = [chunk.attempt(image.facts, partial(self._decode_image, image)) for image in loaded]
-        return [image for image in decoded if image]
+    def _decode(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> tuple[list[Decoded], PlaneArray]:
+        """Return the images of which something can be seen, and their planes."""
+        found = self._decoding.decode([image.content.data for image in loaded])
+        decoded = []
+        sizes = found.planes["numbers"][:, SIZE_NUMBERS].tolist()
+        for image, has_planes, (width, height), kind, error in zip(
+            loaded, found.has_planes, sizes, found.formats, found.errors, strict=True
+        ):
+            if has_planes:
+                facts = image.facts.with_picture(width, height, kind)
+                decoded.append(Decoded(facts, image.content.data, error))
+            else:
+                assert error is not None, "what cannot be seen has a reason"
+                chunk.settle_error(image.facts, error)
+        return decoded, found.planes if len(decoded) == len(loaded) else found.planes[found.has_planes]
 
-    def _decode_image(self, image: Loaded) -> Decoded:
-        data = image.content.data
-        with self._decoder.decode(data) as picture:
-            planes = extract_planes(picture, data)
-            known = image.facts
-            facts = ImageFacts(
-                known.ordinal, known.uri, known.sha256, known.size_bytes, picture.width, picture.height, picture.format
-            )
-        return Decoded(facts, planes, data)
-
-    def _submit(self, decoded: Sequence[Decoded], chunk: ChunkScan) -> list[Scoring]:
-        scores = self._batcher.submit([image.planes for image in decoded], chunk.threshold)
-        return [
-            Scoring(image.facts, score, self._keep(image.data)) for image, score in zip(decoded, scores, strict=True)
-        ]
+    def _submit(self, decoded: Sequence[Decoded], planes: PlaneArray, chunk: ChunkScan) -> ScoringGroup:
+        scores = self._batcher.submit(planes, chunk.threshold)
+        return ScoringGroup([Scoring(image.facts, image.damage, self._keep(image.data)) for image in decoded], scores)
 
     def _keep(self, data: bytes) -> Content | None:
         reservation = self._kept_bytes.reserve_if_free(len(data))
         return Content(data, reservation) if reservation else None
 
-    def _judge(self, scoring: Sequence[Scoring], chunk: ChunkScan) -> None:
+    def _judge(self, group: ScoringGroup, chunk: ChunkScan) -> None:
         """Settle what V4 has scored."""
-        for image in scoring:
-            if verdict := chunk.attempt(image.facts, partial(self._judge_image, image), self._model_id):
-                chunk.settle(verdict)
-            image.release()
+        found = []
+        for image, score in zip(group.images, group.scores.result(), strict=True):
+            if isinstance(score, MemoryError):
+                # Not the fault of this image alone.
+                raise score
+            if isinstance(score, Exception):
+                chunk.settle_failure(image.facts, score, self._model_id)
+            elif image.damage and not score.is_stego:
+                chunk.settle_error(image.facts, image.damage)
+            else:
+                chunk.settle(self._make_verdict(image, score))
+                if score.method:
+                    found.append(Found(image.facts, score.method, score.bit_order, image.kept))
+        for facts, message in self._messages.read(found):
+            chunk.add_message(facts, message)
+        group.release()
 
-    def _judge_image(self, image: Scoring) -> NewVerdict:
-        score = image.score.result()
-        verdict = image.facts.make_verdict(
+    def _make_verdict(self, image: Scoring, score: Score) -> NewVerdict:
+        return image.facts.make_verdict(
             Outcome.STEGO if score.is_stego else Outcome.CLEAN,
             model_id=self._model_id,
             stego_probability=score.stego_probability,
             method=score.method,
             bit_order=score.bit_order,
+            error_detail=f"the image is damaged: {image.damage.detail}" if image.damage else None,
         )
-        if not score.is_stego:
-            return verdict
-        message = self._read_message(image, score)
-        return replace(verdict, extracted_message=None if message is None else make_storable(message))
-
-    def _read_message(self, image: Scoring, score: Score) -> str | None:
-        """Return the hidden message, as evidence; None where there is none, or the bytes are not to be had again."""
-        assert score.method is not None
-        try:
-            content = image.kept or self._load_again(image.facts)
-            if content is None:
-                return None
-            try:
-                with self._decoding, self._decoder.decode(content.data) as picture:
-                    return extract_message(
-                        picture, content.data, score.method, score.bit_order, self._max_message_bytes
-                    )
-            finally:
-                content.release()
-        except ImageError:
-            return None
-        except Exception:
-            # The verdict stands; a message is evidence beside it.
-            log.exception("the message of an image could not be read")
-            return None
-
-    def _load_again(self, facts: ImageFacts) -> Content | None:
-        """Return the bytes that were scored, None where the reference leads to others by now."""
-        content = self._loader.load(facts.uri, self._reader)
-        if hashlib.sha256(content.data).digest() == facts.sha256:
-            return content
-        content.release()
-        return None
 
 
 def hand_out(loaded: Loaded) -> Iterator[list[Loaded]]:

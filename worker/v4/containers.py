@@ -28,13 +28,14 @@ class Layout:
 
     `container` is one of `CONTAINERS`. `end` is the offset of the first byte after the picture (the file's size where
     that is unknown). `exif_start` and `exif_end` bound the TIFF structure that holds the EXIF data; both are 0
-    without one.
+    without one. `scans` is how many times a JPEG goes over its picture.
     """
 
     container: str
     end: int
     exif_start: int = 0
     exif_end: int = 0
+    scans: int = 0
 
 
 def survey(data: bytes) -> Layout:
@@ -61,17 +62,17 @@ def find_trailing(data: bytes) -> memoryview:
 
 def _jpeg(data: bytes) -> Layout:
     size = len(data)
-    position, exif = 2, (0, 0)
+    position, exif, scans = 2, (0, 0), 0
     for _ in range(MAX_STEPS):
         while position + 1 < size and data[position] == 0xFF and data[position + 1] == 0xFF:
             position += 1
         if position + 4 > size or data[position] != 0xFF:
             if position + 2 <= size and data[position : position + 2] == b"\xff\xd9":
-                return Layout("jpeg", position + 2, *exif)
+                return Layout("jpeg", position + 2, *exif, scans)
             break
         marker = data[position + 1]
         if marker == 0xD9:
-            return Layout("jpeg", position + 2, *exif)
+            return Layout("jpeg", position + 2, *exif, scans)
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:
             position += 2
             continue
@@ -83,11 +84,12 @@ def _jpeg(data: bytes) -> Layout:
             exif = (position + 10, min(segment_end, size))
         position = segment_end
         if marker == 0xDA:
+            scans += 1
             found = _SCAN_END.search(data, position)
             if found is None:
                 break
             position = found.start()
-    return Layout("jpeg", size, *exif)
+    return Layout("jpeg", size, *exif, scans)
 
 
 def _png(data: bytes) -> Layout:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 
@@ -13,7 +14,7 @@ from starlight_vocabulary.words import BitOrder, Method
 from worker.v4.card import ModelCard, ModelError, read_card
 from worker.v4.network import Heads, Network
 from worker.v4.onnx_network import OnnxNetwork
-from worker.v4.planes import Planes
+from worker.v4.planes import PlaneArray
 from worker.v4.streams import Streams, compute, describe_inputs, stack
 
 
@@ -67,12 +68,14 @@ class Detector:
             raise ModelError(f"{where}: does not hold this network's weights ({error})") from error
         return cls(network.to(device).eval(), card, device)
 
-    def score(self, batch: Sequence[Planes], thresholds: Sequence[float | None] | None = None) -> list[Score]:
+    def score(
+        self, batch: Sequence[np.void] | PlaneArray, thresholds: Sequence[float | None] | None = None
+    ) -> list[Score]:
         """Score images together. A threshold of None, or no thresholds, means the model's own.
 
         Raises ArithmeticError where the network answers with something that is not a number.
         """
-        if not batch:
+        if len(batch) == 0:
             return []
         with torch.inference_mode():
             heads = self.network(compute(stack(batch, self.device)))

@@ -6,8 +6,7 @@ small one does.
 """
 
 import contextlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,52 +25,51 @@ TAIL_BYTES: Final = 64
 """Of these, bytes from the very end where there are more than can be kept: a payload ends in zero, cut files do not."""
 CROP: Final = 32
 """Side of the RGB crop, in pixels."""
+PALETTE_BYTES: Final = 768
+"""Bytes of a colour table: R, G, B of up to 256 colours."""
 
 MODES: Final = (
     "other", "1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I;16", "I", "F", "HSV", "LAB",
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Planes:
-    """One image, about 30 KB whatever its size. All arrays are uint8; what the image lacks is 0.
+NUMBERS: Final = (
+    "rgb_count", "alpha_count", "index_count", "palette_colours", "user_comment_size", "trailing_size",
+    "exif_size", "comment_text_size", "width", "height", "mode", "container",
+)  # fmt: skip
 
-    `pixel` is the RGB crop from the centre, (32, 32, 3). `rgb` holds the first samples R, G, B, R, … row by row,
-    `alpha` those of the alpha channel, `index` those of the single channel of a palette or grey image, (8192,) each;
-    `palette` is the colour table, (768,). `user_comment`, `comment_text` and `trailing` are the first bytes, (1024,),
-    of the EXIF UserComment, of its text as UTF-8 and of what follows the picture's end. The counts say how many leading
-    entries are real; `user_comment_size`, `trailing_size` and `exif_size` are sizes in the file, in bytes. `mode` and
-    `container` are positions in `MODES` and `CONTAINERS`.
-    """
+PLANES: Final = np.dtype([
+    ("pixel", np.uint8, (CROP, CROP, 3)),
+    ("rgb", np.uint8, SAMPLES),
+    ("alpha", np.uint8, SAMPLES),
+    ("index", np.uint8, SAMPLES),
+    ("palette", np.uint8, PALETTE_BYTES),
+    ("user_comment", np.uint8, TEXT_BYTES),
+    ("comment_text", np.uint8, TEXT_BYTES),
+    ("trailing", np.uint8, TEXT_BYTES),
+    ("numbers", np.int64, len(NUMBERS)),
+])  # fmt: skip
+"""The planes of one image, about 31 KB whatever its size; of several, an array of these. What an image lacks is 0.
 
-    pixel: Bytes
-    rgb: Bytes
-    alpha: Bytes
-    index: Bytes
-    palette: Bytes
-    user_comment: Bytes
-    comment_text: Bytes
-    trailing: Bytes
-    rgb_count: int
-    alpha_count: int
-    index_count: int
-    palette_colours: int
-    user_comment_size: int
-    trailing_size: int
-    exif_size: int
-    comment_text_size: int
-    width: int
-    height: int
-    mode: int
-    container: int
+`pixel` is the RGB crop from the centre. `rgb` holds the first samples R, G, B, R, … row by row, `alpha` those of the
+alpha channel, `index` those of the single channel of a palette or grey image; `palette` is the colour table.
+`user_comment`, `comment_text` and `trailing` are the first bytes of the EXIF UserComment, of its text as UTF-8 and of
+what follows the picture's end. `numbers` are those of `NUMBERS`: the counts say how many leading entries are real;
+`user_comment_size`, `trailing_size` and `exif_size` are sizes in the file, in bytes; `mode` and `container` are
+positions in `MODES` and `CONTAINERS`.
+"""
+
+PlaneArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
+"""Planes of several images: (N,) of `PLANES`."""
 
 
-def extract_planes(image: Image.Image, data: bytes) -> Planes:
-    """Take the planes of a decoded image.
+def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None) -> np.void:
+    """Take the planes of a decoded image, into an element of a `PlaneArray` where one is given.
 
     `image` is the first frame in its native mode, loaded and not converted or resized; `data` the whole file. Never
     raises on account of the mode, the size or malformed metadata.
     """
+    planes: np.void = np.empty(1, PLANES)[0] if into is None else into
     layout = survey(data)
     view = memoryview(data)
     exif = view[layout.exif_start : layout.exif_end]
@@ -80,39 +78,42 @@ def extract_planes(image: Image.Image, data: bytes) -> Planes:
     tail = view[layout.end :]
     rgb, alpha, index = _carriers(image)
     palette = _palette(image)
-    return Planes(
-        pixel=_centre_crop(image),
-        rgb=_fixed(rgb, SAMPLES),
-        alpha=_fixed(alpha, SAMPLES),
-        index=_fixed(index, SAMPLES),
-        palette=_fixed(palette, 768),
-        user_comment=_fixed(np.frombuffer(comment[:TEXT_BYTES], np.uint8), TEXT_BYTES),
-        comment_text=_fixed(np.frombuffer(text[:TEXT_BYTES], np.uint8), TEXT_BYTES),
-        trailing=_fixed(np.frombuffer(_head_and_tail(tail), np.uint8), TEXT_BYTES),
-        rgb_count=min(rgb.size, SAMPLES),
-        alpha_count=min(alpha.size, SAMPLES),
-        index_count=min(index.size, SAMPLES),
-        palette_colours=palette.size // 3,
-        user_comment_size=len(comment),
-        trailing_size=len(tail),
-        exif_size=len(exif),
-        comment_text_size=min(len(text), TEXT_BYTES),
-        width=image.width,
-        height=image.height,
-        mode=MODES.index(image.mode) if image.mode in MODES else 0,
-        container=CONTAINERS.index(layout.container),
+    planes["pixel"] = _centre_crop(image)
+    _fill(planes["rgb"], rgb)
+    _fill(planes["alpha"], alpha)
+    _fill(planes["index"], index)
+    _fill(planes["palette"], palette)
+    _fill(planes["user_comment"], np.frombuffer(comment[:TEXT_BYTES], np.uint8))
+    _fill(planes["comment_text"], np.frombuffer(text[:TEXT_BYTES], np.uint8))
+    _fill(planes["trailing"], np.frombuffer(_head_and_tail(tail), np.uint8))
+    planes["numbers"] = (
+        min(rgb.size, SAMPLES),
+        min(alpha.size, SAMPLES),
+        min(index.size, SAMPLES),
+        palette.size // 3,
+        len(comment),
+        len(tail),
+        len(exif),
+        min(len(text), TEXT_BYTES),
+        image.width,
+        image.height,
+        MODES.index(image.mode) if image.mode in MODES else 0,
+        CONTAINERS.index(layout.container),
     )
+    return planes
 
 
 _EMPTY: Final[Bytes] = np.zeros(0, np.uint8)
-# What most images lack of most planes; shared, as nothing writes into planes.
-_ABSENT: Final[Bytes] = np.zeros(SAMPLES, np.uint8)
-_ABSENT.flags.writeable = False
 
 # Channels of a mode that are carriers: how many belong to the colour, and which is alpha.
 _RGB_MODES: Final = {"RGB": 3, "RGBX": 4, "RGBA": 4, "RGBa": 4}
 _SINGLE_MODES: Final = {"L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2}
 _ALPHA_MODES: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+
+
+def read_number(planes: np.void, name: str) -> int:
+    """Return one of `NUMBERS`."""
+    return int(planes["numbers"][NUMBERS.index(name)])
 
 
 def take_leading_pixels(image: Image.Image, count: int, channels: int) -> Bytes:
@@ -148,7 +149,7 @@ def _palette(image: Image.Image) -> Bytes:
     if image.mode not in ("P", "PA"):
         return _EMPTY
     table = image.getpalette("RGB") or []
-    return np.array(table[:768], np.uint8)
+    return np.array(table[:PALETTE_BYTES], np.uint8)
 
 
 def _centre_crop(image: Image.Image) -> Bytes:
@@ -168,9 +169,7 @@ def _head_and_tail(tail: memoryview) -> bytes | memoryview:
     return bytes(tail[: TEXT_BYTES - TAIL_BYTES]) + bytes(tail[-TAIL_BYTES:])
 
 
-def _fixed(values: Bytes, size: int) -> Bytes:
-    if values.size == 0:
-        return _ABSENT[:size]
-    whole = np.zeros(size, np.uint8)
-    whole[: min(size, values.size)] = values[:size]
-    return whole
+def _fill(plane: Bytes, values: Bytes) -> None:
+    size = min(values.size, plane.size)
+    plane[:size] = values[:size]
+    plane[size:] = 0

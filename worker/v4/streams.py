@@ -18,7 +18,7 @@ from torch.nn import functional
 from worker.v4.byte_statistics import PADDING, byte_statistics
 from worker.v4.containers import CONTAINERS
 from worker.v4.pair_statistics import pair_statistics
-from worker.v4.planes import MODES, SAMPLES, TAIL_BYTES, TEXT_BYTES, Planes, extract_planes
+from worker.v4.planes import MODES, NUMBERS, PLANES, SAMPLES, TAIL_BYTES, TEXT_BYTES, PlaneArray, extract_planes
 
 SLOTS: Final = (
     "exif",
@@ -37,10 +37,6 @@ INPUTS: Final = ("pixel", "meta", "alpha", "lsb", "palette", "palette_lsb", "for
 """The names of the eight streams, which are the inputs of a model."""
 
 _ARRAYS: Final = ("pixel", "rgb", "alpha", "index", "palette", "user_comment", "comment_text", "trailing")
-_NUMBERS: Final = (
-    "rgb_count", "alpha_count", "index_count", "palette_colours", "user_comment_size", "trailing_size",
-    "exif_size", "comment_text_size", "width", "height", "mode", "container",
-)  # fmt: skip
 # Sizes beyond these are alike: a payload takes no notice of how large the picture or its camera's records are.
 _LARGEST: Final = {
     "rgb_count": SAMPLES,
@@ -84,23 +80,32 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class PlaneBatch:
-    """The planes of B images stacked: uint8 arrays by name, and `numbers` (B, 12) int64."""
+    """The planes of B images by name: uint8 arrays (B, …), and `numbers` (B, 12) int64."""
 
     arrays: dict[str, Tensor]
     numbers: Tensor
 
 
-def stack(planes: Sequence[Planes], device: torch.device | str = "cpu") -> PlaneBatch:
-    """Stack planes and move them to the device."""
-    arrays = {name: torch.from_numpy(np.stack([getattr(item, name) for item in planes])).to(device) for name in _ARRAYS}
-    numbers = np.array([[getattr(item, name) for name in _NUMBERS] for item in planes], np.int64)
-    return PlaneBatch(arrays, torch.from_numpy(numbers).to(device))
+def stack(planes: Sequence[np.void] | PlaneArray, device: torch.device | str = "cpu") -> PlaneBatch:
+    """Move planes to the device, in one piece."""
+    batch = np.asarray(planes, PLANES)
+    raw = torch.from_numpy(batch.view(np.uint8).reshape(len(batch), PLANES.itemsize)).to(device)
+    arrays = {name: _take(raw, name).reshape(len(batch), *PLANES[name].shape) for name in _ARRAYS}
+    return PlaneBatch(arrays, _take(raw, "numbers").contiguous().view(torch.int64))
+
+
+def _take(raw: Tensor, name: str) -> Tensor:
+    """Return the bytes of one field, (B, n), as a view."""
+    fields = PLANES.fields
+    assert fields is not None
+    kind, offset = fields[name][:2]
+    return raw[:, offset : offset + kind.itemsize]
 
 
 def compute(batch: PlaneBatch) -> Streams:
     """Compute the eight streams of a batch."""
     arrays = batch.arrays
-    count = dict(zip(_NUMBERS, batch.numbers.unbind(1), strict=True))
+    count = dict(zip(NUMBERS, batch.numbers.unbind(1), strict=True))
     alpha = _pack(arrays["alpha"], count["alpha_count"])
     lsb = _pack(arrays["rgb"], count["rgb_count"])
     palette_lsb = _pack(arrays["index"], count["index_count"])

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.card import CARD_FILE, DEFAULT_MODEL, ModelError, read_card
 from worker.v4.detector import Detector
 from worker.v4.network import Heads, soft_or
-from worker.v4.planes import Planes, extract_planes
+from worker.v4.planes import extract_planes
 from worker.v4.streams import Streams
 
 
@@ -27,14 +28,14 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def planes() -> list[Planes]:
+def planes() -> list[np.void]:
     modes = ("RGB", "P", "RGBA", "LA", "1", "L", "CMYK")
     images = [draw_noise(mode, 8 + 11 * seed, 9 + 7 * seed, seed) for seed, mode in enumerate(modes * 6)]
     data = encode(draw_noise("RGB"), "PNG") + b"and more\x00"
     return [*(extract_planes(image, b"") for image in images), extract_planes(decode(data), data)]
 
 
-def test_a_score_does_not_depend_on_the_batch(detector: Detector, planes: list[Planes]) -> None:
+def test_a_score_does_not_depend_on_the_batch(detector: Detector, planes: list[np.void]) -> None:
     together = detector.score(planes)
     reversed_batch = detector.score(planes[::-1])[::-1]
     for position, alone in enumerate(planes):
@@ -47,7 +48,7 @@ def test_an_empty_batch_has_no_scores(detector: Detector) -> None:
     assert detector.score([]) == []
 
 
-def test_thresholds_decide_and_method_is_named_for_stego_alone(detector: Detector, planes: list[Planes]) -> None:
+def test_thresholds_decide_and_method_is_named_for_stego_alone(detector: Detector, planes: list[np.void]) -> None:
     always, never, own = (detector.score(planes, [limit] * len(planes)) for limit in (0.0, 1.1, None))
     assert own == detector.score(planes)
     for stego, clean in zip(always, never, strict=True):

@@ -80,8 +80,8 @@ def test_a_shard_comes_from_its_seed_and_number_alone() -> None:
     make_shard(used, seed=1, number=2, size=10)
     again, other = (make_shard(used, seed=1, number=number, size=40) for number in (3, 4))
     assert (first.method == again.method).all()
-    assert all((a.rgb == b.rgb).all() for a, b in zip(first.planes, again.planes, strict=True))
-    assert not all((a.rgb == b.rgb).all() for a, b in zip(first.planes, other.planes, strict=True))
+    assert all((a["rgb"] == b["rgb"]).all() for a, b in zip(first.planes, again.planes, strict=True))
+    assert not all((a["rgb"] == b["rgb"]).all() for a, b in zip(first.planes, other.planes, strict=True))
     assert (first.order[first.method == CLEAN] == UNKNOWN).all()
 
 

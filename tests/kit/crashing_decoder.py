@@ -1,0 +1,41 @@
+"""A decoding process that images of some widths end: `python -m tests.kit.crashing_decoder`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from worker.scanning import decoding_process
+from worker.scanning.decoding import Decoder
+
+ALWAYS = 13
+ONCE = 14
+# A file that is there until an image has ended the process once.
+ONCE_VARIABLE = "CRASH_ONCE"
+# Nothing is decoded at all, where this is set.
+NEVER_STARTS_VARIABLE = "CRASH_AT_START"
+
+
+class CrashingDecoder(Decoder):
+    """Ends its process where a picture has one of these widths."""
+
+    @contextmanager
+    def decode(self, data: bytes) -> Iterator[Image.Image]:
+        """Yield what a decoder yields, if it comes to that."""
+        with super().decode(data) as image:
+            if image.width == ALWAYS:
+                os.abort()
+            if image.width == ONCE and (once := Path(os.environ[ONCE_VARIABLE])).exists():
+                once.unlink()
+                os.abort()
+            yield image
+
+
+if __name__ == "__main__":
+    if NEVER_STARTS_VARIABLE in os.environ:
+        sys.exit(3)
+    decoding_process.Decoder = CrashingDecoder  # type: ignore[attr-defined]
+    decoding_process.main(*sys.argv[1:])

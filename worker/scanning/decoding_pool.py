@@ -1,0 +1,244 @@
+"""Decoding in processes of their own: an image that ends its decoder, or takes too much of it, harms itself alone.
+
+Each process has a core and an interpreter of its own, and memory that it shares with this one.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, ErrorCode, Method
+from worker.scanning import decoding_process
+from worker.scanning.budget import Budget
+from worker.scanning.decoding_memory import SharedMemory, read_error
+from worker.scanning.decoding_process import DECODE, DONE, NEEDS_MEMORY, READ_MESSAGES, Limits
+from worker.scanning.image_error import ImageError
+from worker.scanning.turns import Turns
+from worker.v4.planes import PLANES, PlaneArray
+
+# Ends of a process in a row, before it had looked at an image, after which it is not the images' fault.
+MAX_FAILED_STARTS = 3
+# What a process that decodes strangers' bytes has no use for.
+WITHHELD = ("STARLIGHT_", "AWS_")
+EXIT_S = 5.0
+# Memory of the last picture is kept for the next one; glibc would give it back and have it mapped anew, for 85 us.
+MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnded:
+    """How a decoding process ended: the images before `current` are done; -1 where it had not begun any."""
+
+    current: int
+    status: int
+
+    @property
+    def was_slow(self) -> bool:
+        """Whether an image took all its processor time."""
+        return self.status == -signal.SIGPROF
+
+    @property
+    def reason(self) -> str:
+        """Return what ended it."""
+        return signal.Signals(-self.status).name if self.status < 0 else f"status {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImages:
+    """What became of N images, in order: their planes and formats, and what is wrong with them, if anything.
+
+    A damaged image may have both planes and an error. The planes of an image without them mean nothing.
+    """
+
+    planes: PlaneArray
+    has_planes: list[bool]
+    formats: list[str]
+    errors: list[ImageError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenMessage:
+    """Bytes of an image, and how V4 says that a message is hidden in them."""
+
+    data: bytes
+    method: Method
+    bit_order: BitOrder | None
+
+
+class DecodingPool:
+    """Up to `size` decoding processes, started when they are needed, which threads take in turn.
+
+    `max_bytes` is how much the images of one group may have together; `budget` is what large pictures share.
+    """
+
+    def __init__(
+        self, size: int, limits: Limits, max_bytes: int, budget: Budget, module: str = decoding_process.__name__
+    ) -> None:
+        self._module = module
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._budget = budget
+        self._turns = Turns(size)
+        self._idle: deque[DecodingClient] = deque()
+
+    def stop(self) -> None:
+        """End the processes; nobody may be using one."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def decode(self, images: Sequence[bytes]) -> DecodedImages:
+        """Return what up to `GROUP` images show; raises RuntimeError where no decoding process can be started."""
+        count = len(images)
+        found = DecodedImages(np.empty(count, PLANES), [False] * count, [""] * count, [None] * count)
+
+        def take(answers: SharedMemory, done: slice) -> None:
+            rows = answers.decoded[: done.stop - done.start]
+            found.planes[done] = rows["planes"]
+            found.has_planes[done] = rows["has_planes"].tolist()
+            found.formats[done] = [name.decode("ascii", "replace") for name in rows["format"].tolist()]
+            # Most have none, and a look at each costs as much as all of the rest.
+            for number in np.flatnonzero(rows["code"]).tolist():
+                found.errors[done.start + number] = read_error(rows[number])
+
+        def refuse(number: int, error: ImageError) -> None:
+            found.errors[number] = error
+
+        self._have_done(DECODE, images, take, refuse)
+        return found
+
+    def read_messages(self, hidden: Sequence[HiddenMessage]) -> list[str | None]:
+        """Return the messages in up to `GROUP` images, None where there is none; raises as `decode` does."""
+        messages: list[str | None] = [None] * len(hidden)
+
+        def take(answers: SharedMemory, done: slice) -> None:
+            messages[done] = answers.read_messages(done.stop - done.start)
+
+        self._have_done(READ_MESSAGES, [each.data for each in hidden], take, lambda *_: None, hidden)
+        return messages
+
+    def _have_done(
+        self,
+        asked: bytes,
+        images: Sequence[bytes],
+        take: Callable[[SharedMemory, slice], None],
+        refuse: Callable[[int, ImageError], None],
+        hidden: Sequence[HiddenMessage] = (),
+    ) -> None:
+        """Have all images done: `take` the answers of those that are, and `refuse` those that end their decoder."""
+        start, suspect, failed_starts = 0, -1, 0
+        while start < len(images):
+            # Whatever ended its decoder once may have had nothing to do with it: it is tried again, alone.
+            stop = start + 1 if start == suspect else len(images)
+            with self._lend() as process:
+                ended = process.work(asked, images[start:stop], hidden[start:stop], self._budget)
+                done = slice(start, stop if ended is None else start + max(0, ended.current))
+                take(process.memory, done)
+            start = done.stop
+            if ended is None:
+                continue
+            if ended.current < 0:
+                failed_starts += 1
+                if failed_starts == MAX_FAILED_STARTS:
+                    raise RuntimeError(f"decoding processes end before they have begun: {ended.reason}")
+            elif ended.was_slow:
+                limit_s = self._limits.max_seconds
+                refuse(start, ImageError(ErrorCode.TOO_SLOW, f"decoding takes more than {limit_s:g} s"))
+                start += 1
+            elif start == suspect:
+                refuse(start, ImageError(ErrorCode.DECODER_CRASH, f"its decoder ended twice: {ended.reason}"))
+                start += 1
+            else:
+                suspect = start
+
+    @contextmanager
+    def _lend(self) -> Iterator["DecodingClient"]:
+        with self._turns:
+            process = self._idle.pop() if self._idle else DecodingClient(self._module, self._limits, self._max_bytes)
+            try:
+                yield process
+            except BaseException:
+                process.close()
+                raise
+            if process.is_alive():
+                self._idle.append(process)
+            else:
+                process.close()
+
+
+class DecodingClient:
+    """A decoding process, as a worker sees it. Not for use by two threads at once."""
+
+    def __init__(self, module: str, limits: Limits, max_bytes: int) -> None:
+        size = SharedMemory.count_bytes(max_bytes, limits.max_message_bytes)
+        descriptor = os.memfd_create("starlight-decoding")
+        self._control, theirs = socket.socketpair()
+        try:
+            os.ftruncate(descriptor, size)
+            self.memory = SharedMemory(descriptor, size, limits.max_message_bytes)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, str(descriptor), str(size), json.dumps(asdict(limits))],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                pass_fds=[descriptor],
+                # Ctrl-C at the terminal is the worker's business.
+                process_group=0,
+                env=make_environment(),
+            )
+        finally:
+            theirs.close()
+            os.close(descriptor)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def work(
+        self, asked: bytes, images: Sequence[bytes], hidden: Sequence[HiddenMessage], budget: Budget
+    ) -> ProcessEnded | None:
+        """Have these images done; return how the process ended, None where it did not: then all are done."""
+        self.memory.write_images(images)
+        for number, each in enumerate(hidden):
+            self.memory.request["methods"][number] = METHODS.index(each.method)
+            self.memory.request["orders"][number] = BIT_ORDERS.index(each.bit_order or BitOrder.NONE)
+        if self._ask(asked, budget):
+            self.memory.forget_images()
+            return None
+        return ProcessEnded(int(self.memory.request["current"]), self._process.wait(EXIT_S))
+
+    def _ask(self, asked: bytes, budget: Budget) -> bool:
+        """Whether the process answers that it has done what it was asked."""
+        with ExitStack() as lent, suppress(OSError):
+            self._control.sendall(asked)
+            while (answer := self._control.recv(1)) == NEEDS_MEMORY:
+                # One image at a time: what the last one needed is free.
+                lent.close()
+                lent.enter_context(budget.hold(max(0, int(self.memory.request["wanted"]))))
+                self._control.sendall(NEEDS_MEMORY)
+            return answer == DONE
+        return False
+
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        self._control.close()
+        self.memory.close()
+
+
+def make_environment() -> dict[str, str]:
+    """Return the environment of a decoding process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(WITHHELD)} | MEMORY_KEPT

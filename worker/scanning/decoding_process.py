@@ -1,0 +1,137 @@
+"""`python -m worker.scanning.decoding_process`: decode images for a worker, in a process that may be killed.
+
+Standard input is a socket: a byte asks for work, a byte answers that it is done. Images and answers lie in the shared
+memory. Each image has so much processor time, after which the system ends this process, and so much memory.
+"""
+
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from starlight_vocabulary.words import BIT_ORDERS, METHODS, ErrorCode
+from worker.scanning.decoding import Decoder
+from worker.scanning.decoding_memory import SharedMemory, write_error
+from worker.scanning.image_error import ImageError
+from worker.v4.extraction import extract_message
+from worker.v4.planes import extract_planes
+
+# What the worker asks for, and what it is answered.
+DECODE: Final = b"d"
+READ_MESSAGES: Final = b"m"
+NEEDS_MEMORY: Final = b"?"
+DONE: Final = b"."
+
+# Smaller pictures are not worth asking for.
+ALWAYS_FREE_BYTES: Final = 16 * 2**20
+MAX_OPEN_FILES: Final = 16
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one image may be and cost: its pixels, seconds of processor time, bytes of memory, bytes of message."""
+
+    max_pixels: int
+    max_seconds: float
+    max_bytes: int
+    max_message_bytes: int
+
+
+class DecodingProcess:
+    """Does what the worker asks for, until it asks no more."""
+
+    def __init__(self, control: socket.socket, memory: SharedMemory, limits: Limits) -> None:
+        self._control = control
+        self._memory = memory
+        self._limits = limits
+        self._decoder = Decoder(limits.max_pixels, self)
+
+    def run(self) -> None:
+        """Serve until the worker closes its end."""
+        works = {DECODE: self._decode, READ_MESSAGES: self._read_message}
+        while asked := self._control.recv(1):
+            self._do_each(works[asked])
+            self._control.sendall(DONE)
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold so many bytes of the worker's budget, waiting until they are free; it takes them back by itself."""
+        if size > ALWAYS_FREE_BYTES:
+            self._memory.request["wanted"] = size
+            self._control.sendall(NEEDS_MEMORY)
+            if not self._control.recv(1):
+                sys.exit()
+        yield
+
+    def _do_each(self, work: Callable[[int, bytes], None]) -> None:
+        for number, data in enumerate(self._memory.read_images()):
+            self._memory.request["current"] = number
+            # Its signal is not handled: the process ends.
+            signal.setitimer(signal.ITIMER_PROF, self._limits.max_seconds)
+            work(number, data)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def _decode(self, number: int, data: bytes) -> None:
+        answer = self._memory.decoded[number]
+        answer["has_planes"], answer["code"] = False, 0
+        try:
+            with self._decoder.decode_damaged(data) as (picture, damage):
+                extract_planes(picture, data, answer["planes"])
+                answer["format"] = (picture.format or "").encode()
+                answer["has_planes"] = True
+                if damage:
+                    write_error(answer, damage)
+        except ImageError as error:
+            write_error(answer, error)
+        except MemoryError:
+            detail = f"decoding takes more than {self._limits.max_bytes:,} bytes"
+            write_error(answer, ImageError(ErrorCode.TOO_MUCH_MEMORY, detail))
+        except Exception as error:
+            log.exception("an image could not be decoded")
+            write_error(answer, ImageError(ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}"))
+
+    def _read_message(self, number: int, data: bytes) -> None:
+        request, message = self._memory.request, None
+        method = METHODS[request["methods"][number]]
+        order = BIT_ORDERS[request["orders"][number]]
+        with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
+            message = extract_message(picture, data, method, order, self._limits.max_message_bytes)
+        self._memory.write_message(number, message)
+
+
+def limit_resources(limits: Limits) -> None:
+    """Have the system refuse this process more memory, and everything else that decoding does not need."""
+    mapped_pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = mapped_pages * resource.getpagesize() + limits.max_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def keep_libraries_quiet() -> None:
+    """Let what C libraries have to say about images go nowhere, while this process's own log goes on."""
+    logging.basicConfig(stream=os.fdopen(os.dup(sys.stderr.fileno()), "w"))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def main(descriptor: str, size: str, limits: str) -> None:
+    """Serve a worker: the shared memory's descriptor and size in bytes, and the limits as JSON."""
+    configured = Limits(**json.loads(limits))
+    memory = SharedMemory(int(descriptor), int(size), configured.max_message_bytes)
+    keep_libraries_quiet()
+    limit_resources(configured)
+    DecodingProcess(socket.socket(fileno=sys.stdin.fileno()), memory, configured).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

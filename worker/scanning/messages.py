@@ -1,0 +1,74 @@
+"""The hidden messages of images that V4 calls stego: evidence beside their verdicts."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from starlight_vocabulary.words import BitOrder, Method
+from worker.scanning.chunk_scan import ImageFacts, make_storable
+from worker.scanning.content import Content, ContentReader
+from worker.scanning.decoding_memory import GROUP
+from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
+from worker.scanning.image_error import ImageError
+from worker.scanning.loading import Loader
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image in which V4 has found something, and its bytes where they are kept."""
+
+    facts: ImageFacts
+    method: Method
+    bit_order: BitOrder | None
+    kept: Content | None
+
+    def hidden_in(self, data: bytes) -> HiddenMessage:
+        """Return where to read."""
+        return HiddenMessage(data, self.method, self.bit_order)
+
+
+class MessageReader:
+    """Reads the messages of images, from the bytes that were judged: those that are kept, else loaded once more.
+
+    `max_bytes` is how much the images of one group may have together.
+    """
+
+    def __init__(self, decoding: DecodingPool, loader: Loader, reader: ContentReader, max_bytes: int) -> None:
+        self._decoding = decoding
+        self._loader = loader
+        self._reader = reader
+        self._max_bytes = max_bytes
+
+    def read(self, images: Iterable[Found]) -> Iterator[tuple[ImageFacts, str | None]]:
+        """Yield each image with its message, None where there is none, or the bytes are not to be had again."""
+        group: list[tuple[Found, bytes]] = []
+        size = 0
+        for image in images:
+            if image.kept is None:
+                yield image.facts, self._read_again(image)
+                continue
+            if len(group) == GROUP or size + len(image.kept.data) > self._max_bytes:
+                yield from self._read_group(group)
+                group, size = [], 0
+            group.append((image, image.kept.data))
+            size += len(image.kept.data)
+        yield from self._read_group(group)
+
+    def _read_group(self, group: list[tuple[Found, bytes]]) -> Iterator[tuple[ImageFacts, str | None]]:
+        messages = self._decoding.read_messages([image.hidden_in(data) for image, data in group])
+        for (image, _), message in zip(group, messages, strict=True):
+            yield image.facts, None if message is None else make_storable(message)
+
+    def _read_again(self, image: Found) -> str | None:
+        try:
+            content = self._loader.load(image.facts.uri, self._reader)
+        except ImageError:
+            return None
+        try:
+            # By now the reference may lead to other bytes.
+            if hashlib.sha256(content.data).digest() != image.facts.sha256:
+                return None
+            ((_, message),) = self._read_group([(image, content.data)])
+            return message
+        finally:
+            content.release()
