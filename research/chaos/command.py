@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from research.chaos.faults import FAULTS, PAUSE_S, schedule
+from research.chaos.hostile import HOSTILE
 from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
 from research.chaos.stage import ChaosStage, Member, running_stage
 from research.chaos.watching import Recoveries, finished_images
+from starlight_vocabulary.words import ErrorCode
 from storage.audits import audit_jobs
 from storage.embedded.postgres import EmbeddedServerError
 
@@ -36,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=3.0, help="the faults are spread over so long (%(default)s)")
     parser.add_argument("--faults", type=int, help="how many; unset: twelve a minute")
-    parser.add_argument("--poison", type=int, help="images that kill their worker; unset: one in 4,000, one at least")
+    parser.add_argument(
+        "--hostile", type=int, help="images that crash, stall or starve their decoder, or are none; unset: one in 1,000"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     rng = np.random.default_rng(options.seed)
@@ -44,16 +49,25 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         # The account that runs PostgreSQL for root must be able to enter.
         Path(folder).chmod(0o711)
-        harmless, deadly = draw_pictures(
-            Path(folder) / "pictures", rng, options.poison or max(1, options.images // 4000)
-        )
-        jobs = list(plan_jobs(harmless, deadly, options.images, rng))
+        count = max(len(HOSTILE), options.images // 1000) if options.hostile is None else options.hostile
+        harmless, hostile = draw_pictures(Path(folder) / "pictures", rng, count)
+        jobs = list(plan_jobs(harmless, hostile, options.images, rng))
         with running_stage(Path(folder)) as stage:
             run = Run(stage, jobs, names, 60 * options.minutes, rng)
             run.play()
-            result = run.result(deadly)
+            result = run.result(hostile)
     print(json.dumps(result))
-    return 0 if result["lost"] == result["doubled"] == 0 and result["verdicts"] == result["submitted"] else 1
+    return 0 if is_sound(result) else 1
+
+
+def is_sound(result: dict[str, Any]) -> bool:
+    """Whether every image has one verdict, and the hostile ones, and nobody else, ended as they should."""
+    images = result["hostile"]
+    return bool(
+        result["lost"] == result["doubled"] == images["errors_of_others"] == 0
+        and result["verdicts"] == result["submitted"]
+        and images["as_expected"] == images["fed"]
+    )
 
 
 class Run:
@@ -99,13 +113,12 @@ class Run:
             self._care(time.monotonic())
             time.sleep(LOOK_EVERY_S)
 
-    def result(self, deadly: list[str]) -> dict[str, Any]:
+    def result(self, hostile: Mapping[str, ErrorCode]) -> dict[str, Any]:
         """Return the accounting."""
         audits = list(audit_jobs(self._stage.engine))
         with self._stage.engine.connect() as connection:
-            convicted = set(
-                connection.execute(text("SELECT uri FROM verdicts WHERE error_code = 'worker_crash'")).scalars()
-            )
+            failed = connection.execute(text("SELECT uri, error_code FROM verdicts WHERE outcome = 'error'")).all()
+        errors = {row.uri: row.error_code for row in failed}
         return {
             "submitted": self._images,
             "verdicts": sum(audit.verdicts for audit in audits),
@@ -114,10 +127,10 @@ class Run:
             "faults": dict(sorted(self._done.items())),
             "longest_recovery_s": round(self._recoveries.longest_s, 1),
             "longest_recovery_after": self._recoveries.longest_after,
-            "poison": {
-                "fed": len(deadly),
-                "convicted": len(convicted & set(deadly)),
-                "convicted_without_guilt": len(convicted - set(deadly)),
+            "hostile": {
+                "fed": len(hostile),
+                "as_expected": sum(errors.get(uri) == code for uri, code in hostile.items()),
+                "errors_of_others": len(errors.keys() - hostile.keys()),
             },
             "jobs": len(audits),
             "starts": {member.name: member.starts for member in self._stage.members},

@@ -10,6 +10,7 @@ import redis
 from sqlalchemy import text
 
 from research.chaos.stage import LEASE_S, ChaosStage, Member
+from storage.broker import QUEUES
 
 Rng = np.random.Generator
 
@@ -20,6 +21,18 @@ PAUSE_S = 2.5 * LEASE_S
 def kill_worker(stage: ChaosStage, rng: Rng) -> bool:
     """Kill a worker; return whether there was one."""
     return _kill(stage.group("worker"), rng)
+
+
+def kill_decoder(stage: ChaosStage, rng: Rng) -> bool:
+    """Kill a process that decodes for a worker."""
+    decoders = [
+        int(process_id)
+        for member in stage.group("worker")
+        if member.process is not None
+        for listed in Path(f"/proc/{member.process.pid}/task").glob("*/children")
+        for process_id in listed.read_text().split()
+    ]
+    return bool(decoders) and _sent(decoders[rng.integers(len(decoders))], signal.SIGKILL)
 
 
 def kill_dispatcher(stage: ChaosStage, rng: Rng) -> bool:
@@ -60,6 +73,14 @@ def empty_redis(stage: ChaosStage, rng: Rng) -> bool:
     return True
 
 
+def put_foreign_messages(stage: ChaosStage, rng: Rng) -> bool:
+    """Put into the queues what is no message of ours."""
+    with redis.Redis.from_url(stage.servers.redis_url) as client:
+        for queue in QUEUES:
+            client.lpush(queue, rng.bytes(100), b"{}", b"\x80\x04.", b'{"body": "", "headers": {}, "properties": 1}')
+    return True
+
+
 def stop_postgres_immediately(stage: ChaosStage, rng: Rng) -> bool:
     """Stop PostgreSQL without a checkpoint, as `pg_ctl stop -m immediate` does."""
     del rng
@@ -92,11 +113,13 @@ Fault = Callable[[ChaosStage, Rng], bool]
 FAULTS: dict[str, Fault] = {
     "worker killed": kill_worker,
     "worker paused": pause_worker,
+    "decoder killed": kill_decoder,
     "dispatcher killed": kill_dispatcher,
     "dispatcher paused": pause_dispatcher,
     "redis killed": kill_redis,
     "redis killed, its data lost": kill_redis_and_its_data,
     "redis emptied": empty_redis,
+    "foreign messages": put_foreign_messages,
     "postgres stopped immediately": stop_postgres_immediately,
     "postgres killed": kill_postgres,
     "connections cut": cut_connections,

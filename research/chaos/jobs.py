@@ -1,17 +1,18 @@
-"""The jobs of a chaos run: a few hundred pictures, referred to again and again, and the deadly ones among them."""
+"""The jobs of a chaos run: a few hundred pictures, referred to again and again, and the hostile ones among them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine
 
-from research.chaos.poison import poison
+from research.chaos.hostile import HOSTILE
 from research.stego.drawn import draw_picture
 from starlight_vocabulary.job import JobOptions
-from starlight_vocabulary.words import Priority
+from starlight_vocabulary.words import ErrorCode, Priority
 from storage.database import wait_out_outages
 from storage.jobs import submit_job
 
@@ -43,25 +44,32 @@ class PlannedJob:
         )
 
 
-def draw_pictures(folder: Path, rng: Rng, poisonous: int) -> tuple[list[str], list[str]]:
-    """Draw pictures into the folder; return references to harmless and to deadly ones."""
+def draw_pictures(folder: Path, rng: Rng, hostile: int) -> tuple[list[str], dict[str, ErrorCode]]:
+    """Draw pictures into the folder; return references to harmless ones, and to hostile ones with their errors."""
     folder.mkdir()
-    harmless: list[str] = []
-    deadly: list[str] = []
-    for number in range(PICTURES + poisonous):
-        buffer = BytesIO()
-        draw_picture(rng).save(buffer, "PNG")
-        is_deadly = number >= PICTURES
-        path = folder / f"{number}.png"
-        path.write_bytes(poison(buffer.getvalue()) if is_deadly else buffer.getvalue())
-        (deadly if is_deadly else harmless).append(path.as_uri())
-    return harmless, deadly
+    harmless = [_write(folder / f"{number}.png", _draw(rng)) for number in range(PICTURES)]
+    kinds = list(islice(cycle(HOSTILE.items()), hostile))
+    expected = {
+        _write(folder / f"hostile-{number}", make(_draw(rng))): code for number, (make, code) in enumerate(kinds)
+    }
+    return harmless, expected
 
 
-def plan_jobs(harmless: list[str], deadly: list[str], images: int, rng: Rng) -> Iterator[PlannedJob]:
-    """Yield jobs of mixed sizes until there are so many images; the deadly ones are spread over them."""
-    places = set(rng.choice(images, size=len(deadly), replace=False).tolist())
-    left = iter(deadly)
+def _draw(rng: Rng) -> bytes:
+    buffer = BytesIO()
+    draw_picture(rng).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _write(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return path.as_uri()
+
+
+def plan_jobs(harmless: list[str], hostile: Collection[str], images: int, rng: Rng) -> Iterator[PlannedJob]:
+    """Yield jobs of mixed sizes until there are so many images; the hostile ones are spread over them."""
+    places = set(rng.choice(images, size=len(hostile), replace=False).tolist())
+    left = iter(hostile)
     planned = 0
     while planned < images:
         size = min(int(rng.choice(SIZES)), images - planned)

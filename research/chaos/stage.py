@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from research.chaos.poison import poisoned_environment
+from research.chaos.hostile import LIMITS, make_environment_deadly
 from storage.database import connect
 from storage.embedded.servers import EmbeddedServers, Servers
 from storage.schema_version import upgrade_schema
@@ -101,13 +101,14 @@ def running_stage(folder: Path) -> Iterator[ChaosStage]:
         "STARLIGHT_REPUBLISH_AFTER_S": "2",
         "STARLIGHT_TORCH_THREADS": "1",
         "STARLIGHT_DECODE_PROCESSES": "1",
+        **LIMITS,
     }
     for device in WORKERS:
         stage.members.append(
             Member(
                 f"worker {device}",
                 ("-m", "worker", device),
-                poisoned_environment(environment, folder),
+                make_environment_deadly(environment, folder),
                 folder / f"worker-{device}.log",
             )
         )

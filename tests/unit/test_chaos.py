@@ -22,14 +22,14 @@ def test_the_seed_decides_the_faults_and_every_kind_comes_as_often_as_every_othe
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_jobs_have_all_images_and_each_deadly_one_once() -> None:
-    deadly = [f"file:///deadly-{number}" for number in range(5)]
+def test_jobs_have_all_images_and_each_hostile_one_once() -> None:
+    hostile = [f"file:///hostile-{number}" for number in range(5)]
 
-    jobs = list(plan_jobs(["file:///harmless"], deadly, 5000, np.random.default_rng(1)))
+    jobs = list(plan_jobs(["file:///harmless"], hostile, 5000, np.random.default_rng(1)))
 
     references = [reference for job in jobs for reference in job.references]
     assert len(references) == 5000
-    assert sorted(reference for reference in references if "deadly" in reference) == deadly
+    assert sorted(reference for reference in references if "hostile" in reference) == hostile
     assert len({job.key for job in jobs}) == len(jobs)
     assert {job.priority for job in jobs} == {"interactive", "bulk"}
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from PIL import Image
+
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, ErrorCode
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import SharedMemory, write_error
@@ -119,7 +121,8 @@ def limit_resources(limits: Limits) -> None:
 
 
 def keep_libraries_quiet() -> None:
-    """Let what C libraries have to say about images go nowhere, while this process's own log goes on."""
+    """Let what libraries have to say about images go nowhere, while this process's own log goes on."""
+    logging.getLogger(Image.__package__).setLevel(logging.CRITICAL + 1)
     logging.basicConfig(stream=os.fdopen(os.dup(sys.stderr.fileno()), "w"))
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
