@@ -1,16 +1,21 @@
-"""Connections to addresses that strangers name: to public ones alone, whatever their names resolve to.
+"""Connections to addresses that strangers name: to public ones alone, whatever their names resolve to, and in time.
 
 The address that is checked is the one that is connected to, so that a name which resolves differently the second time
-gains nothing; each redirect is a connection of its own.
+gains nothing; each redirect is a connection of its own. Everything happens within the `Deadline` of the calling thread.
 """
 
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 import certifi
 import httpcore
+
+from storage.deadline import CURRENT
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -21,6 +26,10 @@ NAT64 = ip_network("64:ff9b::/96")
 # Protocol assignments (RFC 6890), some of which count as global, and site-local addresses (RFC 3879).
 NOT_PUBLIC = (ip_network("192.0.0.0/24"), ip_network("fec0::/10"))
 
+# Names that are looked up at once. The system may take minutes for one, longer than anybody waits for it.
+LOOKUPS_AT_ONCE = 128
+# How long a read goes on after it was given up.
+GLANCE_S = 0.5
 
 # What a connection may end with, beside ForbiddenAddressError and ValueError for what is no URL.
 CONNECTION_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
@@ -48,12 +57,47 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
+class PunctualStream(httpcore.NetworkStream):
+    """A connection that keeps to the deadline of whoever uses it; time limits of single steps are not looked at."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return what comes first; raises DeadlineError, and what `httpcore` raises."""
+        deadline = CURRENT.get()
+        while True:
+            with suppress(httpcore.ReadTimeout):
+                data = self._stream.read(max_bytes, min(deadline.left_s(), GLANCE_S))
+                deadline.count(len(data))
+                return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send the bytes."""
+        self._stream.write(buffer, CURRENT.get().left_s())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """Return the connection with TLS on it."""
+        return PunctualStream(self._stream.start_tls(ssl_context, server_hostname, CURRENT.get().left_s()))
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - whatever `httpcore` has
+        """Return what is known of the connection."""
+        return self._stream.get_extra_info(info)
+
+
 class PublicBackend(httpcore.NetworkBackend):
     """Connects `httpcore` to public addresses, and to those in `allowed`."""
 
     def __init__(self, allowed: Iterable[Network] = (), resolve: Resolve = resolve) -> None:
         self._allowed = tuple(allowed)
         self._resolve = resolve
+        self._lookups = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="lookup")
         self._backend = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -65,21 +109,30 @@ class PublicBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect to the first address of the host that may be and can be; raises ForbiddenAddressError."""
-        try:
-            found = [ip_address(each.partition("%")[0]) for each in self._resolve(host, port)]
-        except socket.gaierror as error:
-            raise httpcore.ConnectError(f"the name {host} cannot be resolved: {error.strerror}") from error
-        permitted = [address for address in found if self._is_permitted(address)]
+        permitted = [address for address in self._look_up(host, port) if self._is_permitted(address)]
         if not permitted:
             raise ForbiddenAddressError(f"{host} has no public address")
         failed: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
-        for address in permitted:
+        for place, address in enumerate(permitted):
+            # None may take the time of those behind it.
+            share = CURRENT.get().left_s() / (len(permitted) - place)
             try:
-                return self._backend.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                stream = self._backend.connect_tcp(str(address), port, share, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
+            else:
+                return PunctualStream(stream)
         assert failed is not None
         raise failed
+
+    def _look_up(self, host: str, port: int) -> list[Address]:
+        try:
+            found = self._lookups.submit(self._resolve, host, port).result(CURRENT.get().left_s())
+        except socket.gaierror as error:
+            raise httpcore.ConnectError(f"the name {host} cannot be resolved: {error.strerror}") from error
+        except TimeoutError as error:
+            raise httpcore.ConnectError(f"the name {host} is not resolved in time") from error
+        return [ip_address(each.partition("%")[0]) for each in found]
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None
@@ -98,15 +151,14 @@ class PublicBackend(httpcore.NetworkBackend):
 def open_public_pool(
     allowed: Iterable[Network] = (), *, connections: int = 16, resolve: Resolve = resolve
 ) -> httpcore.ConnectionPool:
-    """Return a pool of connections to public addresses, for HTTP and HTTPS; no proxy of the environment is asked."""
+    """Return a pool of connections to public addresses, for HTTP and HTTPS; no proxy of the environment is asked.
+
+    `connections` stay open while nobody uses them; whoever needs another gets one at once.
+    """
     return httpcore.ConnectionPool(
         ssl_context=ssl.create_default_context(cafile=certifi.where()),
-        max_connections=connections,
+        max_connections=None,
+        max_keepalive_connections=connections,
         keepalive_expiry=30.0,
         network_backend=PublicBackend(allowed, resolve),
     )
-
-
-def limit_steps(seconds: float) -> dict[str, dict[str, float]]:
-    """Return the extension of a request whose every step is to take no longer than this."""
-    return {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds)}

@@ -107,7 +107,8 @@ class Settings(BaseSettings):
     max_decode_bytes: PositiveInt = Field(2**30, description="memory that decoding one image may take")
     decode_budget_bytes: PositiveInt = Field(384 * 2**20, description="file and pixel bytes held while decoding")
     large_images_bytes: PositiveInt = Field(
-        128 * 2**20, description="bytes of images over 1 MiB that are loaded and not decoded yet"
+        128 * 2**20,
+        description="bytes of images over 1 MiB that are loaded and not decoded yet, half of it for fetched ones",
     )
     kept_images_bytes: PositiveInt = Field(
         128 * 2**20, description="bytes of images kept until they are judged, so that messages are read from these"
@@ -125,8 +126,12 @@ class Settings(BaseSettings):
     torch_threads: PositiveInt = Field(
         default_factory=lambda values: max(1, values["cores"] // 2), description="threads that V4 computes with"
     )
-    fetch_threads: PositiveInt = Field(16, description="references that are not files, fetched at once")
-    fetch_timeout_s: PositiveFloat = Field(30.0, description="longest time to fetch one image, with its redirects")
+    fetch_threads: PositiveInt = Field(
+        32, description="references fetched at once; a submitter alone has half, so that others find some free"
+    )
+    fetch_timeout_s: PositiveFloat = Field(
+        30.0, description="how long a server may take for one image, redirects and all"
+    )
     fetch_schemes: tuple[Literal["http", "https"], ...] = Field(
         ("https",), description="schemes of the URLs that workers fetch, as JSON"
     )

@@ -5,6 +5,7 @@ PostgreSQL's.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,12 @@ class Delivery:
     job_id: uuid.UUID
     url: str
     attempt: int
+    submitter: str
+
+    @property
+    def receiver(self) -> str:
+        """Host and port of the URL, as they stand there."""
+        return self.url.partition("://")[2].partition("/")[0].lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +53,28 @@ class WebhookState:
 # The webhook of an ended job that has been due for longest, for whoever asks first.
 CLAIM_WEBHOOK = text("""
     UPDATE webhooks SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => :hold_s)
-    WHERE job_id = (
-        SELECT job_id FROM webhooks JOIN jobs ON jobs.id = job_id
+    FROM (
+        SELECT job_id, submitter FROM webhooks JOIN jobs ON jobs.id = job_id
         WHERE delivered_at IS NULL AND given_up_at IS NULL AND next_attempt_at <= now()
             AND clean + stego + error = total AND finished_at IS NOT NULL
+            AND submitter <> ALL(:busy_submitters) AND lower(split_part(url, '/', 3)) <> ALL(:busy_receivers)
         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF webhooks SKIP LOCKED
-    )
-    RETURNING job_id, url, attempts
+    ) AS due
+    WHERE webhooks.job_id = due.job_id
+    RETURNING webhooks.job_id, url, attempts, submitter
 """)
 
 
-def claim_webhook(engine: Engine, hold_s: float) -> Delivery | None:
-    """Take a webhook that is due, or return None; unless settled within `hold_s` seconds, it is due again then."""
+def claim_webhook(
+    engine: Engine, hold_s: float, busy_submitters: Sequence[str] = (), busy_receivers: Sequence[str] = ()
+) -> Delivery | None:
+    """Take a webhook that is due, or return None; unless settled within `hold_s` seconds, it is due again then.
+
+    Those of busy submitters, and for busy receivers, are left out.
+    """
+    busy = {"busy_submitters": list(busy_submitters), "busy_receivers": list(busy_receivers)}
     with engine.begin() as connection:
-        row = connection.execute(
-            CLAIM_WEBHOOK,
-            {"hold_s": hold_s},
-        ).one_or_none()
+        row = connection.execute(CLAIM_WEBHOOK, {"hold_s": hold_s, **busy}).one_or_none()
     return Delivery(*row) if row else None
 
 

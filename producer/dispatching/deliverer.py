@@ -6,6 +6,8 @@ receiver knows one that comes again. 2xx delivers it; 410 gives it up; everythin
 
 import json
 import logging
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -18,14 +20,18 @@ from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
 from storage.background import BackgroundThread
 from storage.database import may_succeed_later
+from storage.deadline import Deadline
 from storage.jobs import get_job
 from storage.outages import POSTGRESQL, Patience
-from storage.public_network import CONNECTION_ERRORS, limit_steps, open_public_pool
+from storage.public_network import CONNECTION_ERRORS, open_public_pool
 from storage.settings import Settings
 from storage.webhooks import Delivery, claim_webhook, record_delivered, record_failed
 
 LOOK_EVERY_S = 1.0
 TIMEOUT_S = 15.0
+# One at a time goes to a receiver, and no more than half of all are one submitter's: who keeps us waiting delays others
+# no more than that.
+AT_ONCE = 4
 # Longer than an attempt can take: a deliverer that dies costs one such pause.
 HOLD_S = 60.0
 FIRST_PAUSE_S = 5.0
@@ -35,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Deliverer(BackgroundThread):
-    """Delivers what is due, one after the other, beside the dispatcher."""
+    """Delivers what is due, some at once, beside the dispatcher."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         """Take the secret from the settings; without one, nothing can be signed and nothing is delivered."""
@@ -43,42 +49,67 @@ class Deliverer(BackgroundThread):
         self._engine = engine
         self._secret = settings.webhook_secret
         self._max_attempts = settings.webhook_attempts
-        self._pool = open_public_pool(settings.fetch_allowed_networks, connections=1)
+        self._pool = open_public_pool(settings.fetch_allowed_networks, connections=AT_ONCE)
+        self._delivering: dict[Future[None], Delivery] = {}
 
     def run(self) -> None:
         """Deliver until stopped, waiting out a lost database."""
-        with Patience(POSTGRESQL) as database:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as threads, Patience(POSTGRESQL) as database:
             while not self.stopping.is_set():
                 try:
-                    delivered = self.deliver_next()
+                    self._forget_ended()
+                    delivery = self._claim_next()
                 except DBAPIError as error:
                     if not may_succeed_later(error):
                         raise
                     self.stopping.wait(database.note_failure(error.orig or error))
                     continue
                 database.note_success()
-                if not delivered:
+                if delivery is not None:
+                    self._delivering[threads.submit(self._deliver, delivery)] = delivery
+                elif self._delivering:
+                    wait(self._delivering, LOOK_EVERY_S, FIRST_COMPLETED)
+                else:
                     self.stopping.wait(LOOK_EVERY_S)
 
     def deliver_next(self) -> bool:
         """Try one webhook that is due; return whether there was one."""
-        if self._secret is None:
-            return False
-        delivery = claim_webhook(self._engine, HOLD_S)
+        delivery = self._claim_next()
         if delivery is None:
             return False
+        self._deliver(delivery)
+        return True
+
+    def _forget_ended(self) -> None:
+        """Make way for others; raises what a delivery raised."""
+        for ended in [future for future in self._delivering if future.done()]:
+            del self._delivering[ended]
+            ended.result()
+
+    def _claim_next(self) -> Delivery | None:
+        if self._secret is None or len(self._delivering) == AT_ONCE:
+            return None
+        counted = Counter(delivery.submitter for delivery in self._delivering.values())
+        return claim_webhook(
+            self._engine,
+            HOLD_S,
+            [submitter for submitter, number in counted.items() if number >= AT_ONCE // 2],
+            [delivery.receiver for delivery in self._delivering.values()],
+        )
+
+    def _deliver(self, delivery: Delivery) -> None:
         job = get_job(self._engine, delivery.job_id)
         if job is None:
-            return True
+            return
+        assert self._secret is not None, "nothing is claimed without one"
         reason, is_final = self._post(delivery, job, self._secret.get_secret_value())
         if reason is None:
             record_delivered(self._engine, delivery)
-            return True
+            return
         log.warning("the webhook of job %s was not delivered in attempt %d: %s", job.id, delivery.attempt, reason)
         is_last = is_final or delivery.attempt >= self._max_attempts
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (delivery.attempt - 1))
         record_failed(self._engine, delivery, reason, None if is_last else pause_s)
-        return True
 
     def _post(self, delivery: Delivery, job: Job, secret: str) -> tuple[str | None, bool]:
         """Return why it was not taken, None where it was, and whether the receiver wants no more."""
@@ -91,15 +122,14 @@ class Deliverer(BackgroundThread):
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": Webhook(secret).sign(message_id, now, body),
         }
+        deadline = Deadline(TIMEOUT_S)
         try:
             # Streamed and left unread: how much a receiver answers is not our concern.
-            with self._pool.stream(
-                "POST",
-                delivery.url,
-                content=body.encode(),
-                headers=list(headers.items()),
-                extensions=limit_steps(TIMEOUT_S),
-            ) as answer:
+            with (
+                deadline,
+                deadline.awaiting_head(),
+                self._pool.stream("POST", delivery.url, content=body.encode(), headers=list(headers.items())) as answer,
+            ):
                 status = answer.status
         except (*CONNECTION_ERRORS, httpcore.UnsupportedProtocol, ValueError) as error:
             return f"{type(error).__name__}: {error}", False

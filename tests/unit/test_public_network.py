@@ -6,7 +6,9 @@ from ipaddress import ip_address, ip_network
 import httpcore
 import pytest
 
+from storage.deadline import Deadline
 from storage.public_network import ForbiddenAddressError, PublicBackend, is_public, resolve
+from tests.kit.threads import PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -32,25 +34,25 @@ def test_no_form_of_a_private_address_is_public(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost", "::1", "0"])
 def test_odd_spellings_of_this_machine_are_refused(host: str) -> None:
-    with pytest.raises((ForbiddenAddressError, httpcore.ConnectError)):
+    with Deadline(PATIENCE_S), pytest.raises((ForbiddenAddressError, httpcore.ConnectError)):
         PublicBackend().connect_tcp(host, 80)
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_connected_to() -> None:
     answers = iter([["127.0.0.1"], ["1.1.1.1"]])
 
-    with pytest.raises(ForbiddenAddressError, match=r"rebinding\.example has no public address"):
+    with Deadline(PATIENCE_S), pytest.raises(ForbiddenAddressError, match=r"rebinding\.example has no public address"):
         PublicBackend(resolve=lambda *_: next(answers)).connect_tcp("rebinding.example", 80)
 
     assert list(answers) == [["1.1.1.1"]]
 
 
 def test_of_several_addresses_only_those_that_may_be_are_tried() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with Deadline(PATIENCE_S), socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         backend = PublicBackend([ip_network("127.0.0.0/8")], lambda *_: ["10.0.0.1", "127.0.0.1"])
 
-        stream = backend.connect_tcp("mixed.example", port, timeout=5)
+        stream = backend.connect_tcp("mixed.example", port)
 
         assert stream.get_extra_info("server_addr")[0] == "127.0.0.1"
         stream.close()

@@ -1,40 +1,73 @@
 """A bound on the memory that images take."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 
 
 class Reservation:
     """Bytes of a budget that somebody holds until `release`; releasing twice changes nothing."""
 
-    def __init__(self, budget: "Budget", size: int) -> None:
+    def __init__(self, budget: "Budget", size: int, holder: str = "") -> None:
         self._budget = budget
         self._size = size
+        self._holder = holder
 
     def release(self) -> None:
         """Give the bytes back."""
         size, self._size = self._size, 0
-        self._budget.give_back(size)
+        self._budget.give_back(size, self._holder)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """Somebody who waits for bytes, and when he came."""
+
+    holder: str
+    size: int
+    number: int
 
 
 class Budget:
-    """Bytes shared by threads; whoever asks for more than there is waits, and more than all of it means all of it."""
+    """Bytes shared by threads; whoever asks for more than there is waits, and more than all of it means all of it.
+
+    One at a time is next, and nobody slips past: a large image would never see enough free while small ones do. That
+    is who holds least, then who was served longest ago, then who came first.
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._free = total
+        self._held: Counter[str] = Counter()
+        self._served: Counter[str] = Counter()
+        self._numbers = count(1)
+        self._waiting: list[Request] = []
         self._changed = threading.Condition()
-        self._next = threading.Lock()
 
-    def reserve(self, size: int) -> Reservation:
-        """Reserve `size` bytes, waiting until they are free."""
-        size = min(size, self._total)
-        # One waits at a time: a large image would never see enough free while small ones slip past it.
-        with self._next, self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
-        return Reservation(self, size)
+    def reserve(self, size: int, holder: str = "", timeout_s: float | None = None) -> Reservation:
+        """Reserve `size` bytes, waiting until they are free; raises TimeoutError where that takes longer."""
+        with self._changed:
+            request = Request(holder, min(size, self._total), next(self._numbers))
+            self._waiting.append(request)
+            try:
+                if not self._changed.wait_for(lambda: self._may_have(request), timeout_s):
+                    raise TimeoutError
+                self._free -= request.size
+                self._held[holder] += request.size
+                self._served[holder] = next(self._numbers)
+            finally:
+                self._waiting.remove(request)
+                self._changed.notify_all()
+        return Reservation(self, request.size, holder)
+
+    def _may_have(self, request: Request) -> bool:
+        following = min(
+            self._waiting, key=lambda each: (self._held[each.holder], self._served[each.holder], each.number)
+        )
+        return request is following and request.size <= self._free
 
     def reserve_if_free(self, size: int) -> Reservation | None:
         """Reserve `size` bytes if they are free now, else return None."""
@@ -42,6 +75,7 @@ class Budget:
             if self._free < size:
                 return None
             self._free -= size
+            self._held[""] += size
         return Reservation(self, size)
 
     @contextmanager
@@ -53,8 +87,9 @@ class Budget:
         finally:
             reservation.release()
 
-    def give_back(self, size: int) -> None:
+    def give_back(self, size: int, holder: str) -> None:
         """Free bytes that were reserved; `Reservation.release` calls this."""
         with self._changed:
             self._free += size
+            self._held[holder] -= size
             self._changed.notify_all()

@@ -1,9 +1,11 @@
 """The images of one chunk while it is scanned: what is known of each, and the verdicts that there are so far."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from starlight_vocabulary.words import ErrorCode, Outcome
 from storage.new_verdict import NewVerdict
@@ -52,19 +54,46 @@ class ImageFacts:
         )
 
 
+class GivenUpError(Exception):
+    """Nobody wants the verdicts of this chunk any more."""
+
+
 class ChunkScan:
     """Collects one verdict for each image of a chunk, in whatever order they are found.
 
-    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is.
+    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is. `loading_s` seconds
+    from now on, nothing more is waited for from elsewhere. `given_up` is done once nobody wants the verdicts any more.
     """
 
-    def __init__(self, images: Iterable[tuple[int, str]], threshold: float | None, submitter: str) -> None:
+    def __init__(
+        self,
+        images: Iterable[tuple[int, str]],
+        threshold: float | None,
+        submitter: str,
+        loading_s: float,
+        given_up: "Future[None] | None",
+    ) -> None:
         self.threshold = threshold
         self.submitter = submitter
+        self.given_up: Future[None] = given_up or Future()
+        self.loading_s = loading_s
+        self._loading_ends = time.monotonic() + loading_s
         self.images = [ImageFacts(ordinal, uri) for ordinal, uri in images]
         self._verdicts: dict[int, NewVerdict] = {}
         self._first_of: dict[bytes, int] = {}
         self._repeats: list[tuple[ImageFacts, int]] = []
+
+    def loading_left_s(self) -> float:
+        """Return how many seconds there are to wait for images from elsewhere."""
+        return max(0.0, self._loading_ends - time.monotonic())
+
+    def is_late(self) -> bool:
+        """Whether nothing more is waited for."""
+        return not self.loading_left_s()
+
+    def refuse_late(self) -> Never:
+        """Raise what becomes of an image that has not come in time."""
+        raise ImageError(ErrorCode.UNAVAILABLE, f"the images of this chunk did not come within {self.loading_s:g} s")
 
     def settle(self, verdict: NewVerdict) -> None:
         """Take the verdict of an image."""

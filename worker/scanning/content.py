@@ -34,17 +34,23 @@ class Content:
             self.reservation.release()
 
 
+@dataclass(frozen=True, slots=True)
 class ContentReader:
-    """Reads streams of up to `max_bytes` bytes. Large images wait, in the middle of their stream, for the budget."""
+    """Reads streams of up to `max_bytes` bytes, of images of one submitter.
 
-    def __init__(self, max_bytes: int, large_images: Budget | None) -> None:
-        self.max_bytes = max_bytes
-        self._large_images = large_images
+    Large images wait, in the middle of their stream, for the budget, `patience_s` seconds at most where that is given.
+    """
+
+    max_bytes: int
+    large_images: Budget | None
+    submitter: str = ""
+    patience_s: float | None = None
 
     def read(self, pieces: Iterator[bytes], announced: int | None = None) -> Content:
         """Return the stream's bytes; `announced` is its size where that is known beforehand.
 
-        Raises ImageError for an empty stream and one of more than `max_bytes`, and LargeImageError.
+        Raises ImageError for an empty stream, one of more than `max_bytes` and where memory is not to be had, and
+        LargeImageError.
         """
         if announced is not None and announced > self.max_bytes:
             raise self._too_large(f"{announced:,} bytes; the limit is {self.max_bytes:,}")
@@ -66,9 +72,14 @@ class ContentReader:
         return Content(collected[0] if len(collected) == 1 else b"".join(collected), reservation)
 
     def _reserve(self, size: int, failing: ExitStack) -> Reservation:
-        if self._large_images is None:
+        if self.large_images is None:
             raise LargeImageError
-        reservation = self._large_images.reserve(size)
+        try:
+            reservation = self.large_images.reserve(size, self.submitter, self.patience_s)
+        except TimeoutError as error:
+            raise ImageError(
+                ErrorCode.UNAVAILABLE, f"no memory for {size:,} bytes within {self.patience_s:g} s"
+            ) from error
         failing.callback(reservation.release)
         return reservation
 

@@ -1,18 +1,17 @@
 """Images behind URLs of strangers: from public addresses alone, within limits of size, time and redirects."""
 
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
 
 from starlight_vocabulary.words import ErrorCode
+from storage.deadline import Deadline
 from storage.public_network import (
     CONNECTION_ERRORS,
     ForbiddenAddressError,
     Resolve,
-    limit_steps,
     open_public_pool,
     resolve,
 )
@@ -27,23 +26,6 @@ GONE = (404, 410)
 BUSY = (408, 425, 429)
 # Identity: what a server packs, nobody unpacks, so that nothing can be larger than what was sent.
 HEADERS = [(b"User-Agent", b"starlight"), (b"Accept", b"image/*, */*;q=0.1"), (b"Accept-Encoding", b"identity")]
-
-
-class Deadline:
-    """Seconds that a server may keep us waiting, over several requests; what we do in between does not count."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.left_s = seconds
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count the time of the block; raises ReadTimeout where nothing is left afterwards."""
-        started = time.monotonic()
-        yield
-        self.left_s -= time.monotonic() - started
-        if self.left_s < 0:
-            raise httpcore.ReadTimeout(f"more than {self.seconds:g} s")
 
 
 class Fetcher:
@@ -64,9 +46,9 @@ class Fetcher:
         """Close the connections."""
         self._pool.close()
 
-    def fetch(self, url: str, reader: ContentReader) -> Content:
+    def fetch(self, url: str, reader: ContentReader, is_given_up: Callable[[], bool] = lambda: False) -> Content:
         """Return what the reader makes of the body; raises what it raises, and ImageError."""
-        deadline = Deadline(self._timeout_s)
+        deadline = Deadline(self._timeout_s, is_given_up)
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 answer = self._request(url, reader, deadline)
@@ -77,6 +59,10 @@ class Fetcher:
             raise ImageError(ErrorCode.FORBIDDEN_ADDRESS, str(error)) from error
         except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError, ValueError) as error:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"not a URL that can be fetched: {error}") from error
+        except httpcore.TimeoutException as error:
+            raise ImageError(
+                ErrorCode.UNAVAILABLE, f"the server kept us waiting for more than {self._timeout_s:g} s"
+            ) from error
         except CONNECTION_ERRORS as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ImageError(ErrorCode.NOT_READABLE, f"the server's certificate is not valid: {error}") from error
@@ -90,12 +76,9 @@ class Fetcher:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot fetch from {parts.scheme or 'no scheme'}://")
         if parts.username is not None or parts.password is not None:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, "URLs must not carry a user name or password")
-        limits = limit_steps(max(0.001, deadline.left_s))
         with ExitStack() as stack:
-            with deadline.running():
-                answer = stack.enter_context(
-                    self._pool.stream("GET", url.partition("#")[0], headers=HEADERS, extensions=limits)
-                )
+            with deadline, deadline.awaiting_head():
+                answer = stack.enter_context(self._pool.stream("GET", url.partition("#")[0], headers=HEADERS))
             if answer.status in REDIRECTS:
                 location = find_header(answer, b"location")
                 if not location:
@@ -104,14 +87,14 @@ class Fetcher:
             if answer.status != 200:
                 raise ImageError(choose_code(answer.status), f"the server answered {answer.status}")
             announced = find_header(answer, b"content-length")
-            pieces = count_waiting(answer.iter_stream(), deadline)
+            pieces = read_within(deadline, answer.iter_stream())
             return reader.read(pieces, int(announced) if announced.isdigit() else None)
 
 
-def count_waiting(pieces: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
-    """Yield the pieces, each within the deadline."""
+def read_within(deadline: Deadline, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces; what is done in between does not count against the server."""
     while True:
-        with deadline.running():
+        with deadline:
             piece = next(pieces, None)
         if piece is None:
             return

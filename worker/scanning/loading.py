@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
@@ -35,8 +35,11 @@ class Loader:
         self._blobs = blobs
         self._fetcher = fetcher
 
-    def load(self, uri: str, reader: ContentReader) -> Content:
-        """Return what the reader makes of the bytes behind the reference; raises what it raises, and ImageError."""
+    def load(self, uri: str, reader: ContentReader, is_given_up: Callable[[], bool] = lambda: False) -> Content:
+        """Return what the reader makes of the bytes behind the reference; raises what it raises, and ImageError.
+
+        A fetch that is given up ends within a moment, with an ImageError for nobody.
+        """
         try:
             parts = urlsplit(uri)
         except ValueError as error:
@@ -57,7 +60,7 @@ class Loader:
                     raise ImageError(ErrorCode.UNSUPPORTED_URI, f"no object can have this name: {error}") from error
                 return reader.read(stored.pieces, stored.size)
         if self._fetcher is not None and self._fetcher.can_fetch(parts.scheme):
-            return self._fetcher.fetch(uri, reader)
+            return self._fetcher.fetch(uri, reader, is_given_up)
         raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
 
     def _read_file(self, path: bytes, reader: ContentReader) -> Content:

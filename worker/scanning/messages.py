@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from starlight_vocabulary.words import BitOrder, Method
-from worker.scanning.chunk_scan import ImageFacts, make_storable
-from worker.scanning.content import Content, ContentReader
+from worker.scanning.chunk_loading import ChunkLoader
+from worker.scanning.chunk_scan import ChunkScan, ImageFacts, make_storable
+from worker.scanning.content import Content
 from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
 from worker.scanning.image_error import ImageError
-from worker.scanning.loading import Loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,18 @@ class MessageReader:
     `max_bytes` is how much the images of one group may have together.
     """
 
-    def __init__(self, decoding: DecodingPool, loader: Loader, reader: ContentReader, max_bytes: int) -> None:
+    def __init__(self, decoding: DecodingPool, loading: ChunkLoader, max_bytes: int) -> None:
         self._decoding = decoding
-        self._loader = loader
-        self._reader = reader
+        self._loading = loading
         self._max_bytes = max_bytes
 
-    def read(self, images: Iterable[Found]) -> Iterator[tuple[ImageFacts, str | None]]:
+    def read(self, images: Iterable[Found], chunk: ChunkScan) -> Iterator[tuple[ImageFacts, str | None]]:
         """Yield each image with its message, None where there is none, or the bytes are not to be had again."""
         group: list[tuple[Found, bytes]] = []
         size = 0
         for image in images:
             if image.kept is None:
-                yield image.facts, self._read_again(image)
+                yield image.facts, self._read_again(image, chunk)
                 continue
             if len(group) == GROUP or size + len(image.kept.data) > self._max_bytes:
                 yield from self._read_group(group)
@@ -59,9 +58,9 @@ class MessageReader:
         for (image, _), message in zip(group, messages, strict=True):
             yield image.facts, None if message is None else make_storable(message)
 
-    def _read_again(self, image: Found) -> str | None:
+    def _read_again(self, image: Found, chunk: ChunkScan) -> str | None:
         try:
-            content = self._loader.load(image.facts.uri, self._reader)
+            content = self._loading.load_again(image.facts, chunk)
         except ImageError:
             return None
         try:

@@ -4,43 +4,32 @@ Each image goes through the stages in this order, in the shape that stands behin
 known: load (`Loaded`), recall, decode (`Decoded`), submit to V4 (`Scoring`), judge.
 """
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 
 from starlight_vocabulary.words import Outcome
-from storage.blobs import Blobs
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 from worker.scanning.batcher import Batcher, Scorer
 from worker.scanning.budget import Budget
+from worker.scanning.chunk_loading import ChunkLoader, Loaded
 from worker.scanning.chunk_scan import ChunkScan, ImageFacts
-from worker.scanning.content import SMALL_BYTES, Content, ContentReader, LargeImageError
+from worker.scanning.content import SMALL_BYTES, Content
 from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import DecodingPool
 from worker.scanning.decoding_process import Limits
-from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
-from worker.scanning.loading import Loader
 from worker.scanning.messages import Found, MessageReader
-from worker.scanning.turns import Turns
 from worker.v4.detector import Score
 from worker.v4.planes import NUMBERS, PlaneArray
 
+# The part of a chunk's time in which its images must have come; the others are tried again later.
+LOADING_SHARE = 0.5
 SIZE_NUMBERS = [NUMBERS.index("width"), NUMBERS.index("height")]
 
 Recall = Callable[[Sequence[bytes], float | None, str], Mapping[bytes, NewVerdict]]
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """An image with its bytes."""
-
-    facts: ImageFacts
-    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +74,8 @@ class Pipeline:
     def __init__(self, scorer: Scorer, model_id: int, settings: Settings, recall: Recall | None = None) -> None:
         self._model_id = model_id
         self._recall = recall
-        self._fetcher = Fetcher(settings)
-        self._loader = Loader(Blobs(settings.blobs()), self._fetcher)
-        self._small_reader = ContentReader(settings.max_image_bytes, None)
-        self._reader = ContentReader(settings.max_image_bytes, Budget(settings.large_images_bytes))
+        self._loading = ChunkLoader(settings)
+        self._loading_s = settings.chunk_timeout_s * LOADING_SHARE
         self._kept_bytes = Budget(settings.kept_images_bytes)
         limits = Limits(
             max_pixels=settings.max_image_pixels,
@@ -100,9 +87,7 @@ class Pipeline:
         self._decoding = DecodingPool(
             settings.decode_processes, limits, group_bytes, Budget(settings.decode_budget_bytes)
         )
-        self._messages = MessageReader(self._decoding, self._loader, self._reader, group_bytes)
-        self._reading = Turns(settings.decode_processes)
-        self._fetching = ThreadPoolExecutor(settings.fetch_threads, thread_name_prefix="fetch")
+        self._messages = MessageReader(self._decoding, self._loading, group_bytes)
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 
     def start(self) -> None:
@@ -111,22 +96,26 @@ class Pipeline:
 
     def stop(self) -> None:
         """End the threads; no scan may be running."""
-        self._fetching.shutdown()
-        self._fetcher.close()
+        self._loading.stop()
         self._batcher.stop()
         self._decoding.stop()
 
     def scan(
-        self, images: Iterable[tuple[int, str]], threshold: float | None = None, submitter: str = ""
+        self,
+        images: Iterable[tuple[int, str]],
+        threshold: float | None = None,
+        submitter: str = "",
+        given_up: "Future[None] | None" = None,
     ) -> list[NewVerdict]:
         """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
 
-        Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is.
+        Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is. Raises
+        GivenUpError soon after `given_up` is done: then nobody wants the verdicts any more.
         """
-        chunk = ChunkScan(images, threshold, submitter)
+        chunk = ChunkScan(images, threshold, submitter, self._loading_s, given_up)
         scoring: list[ScoringGroup] = []
         try:
-            with closing(self._load(chunk)) as groups:
+            with closing(self._loading.load(chunk)) as groups:
                 for loaded in groups:
                     unknown = self._recall_known(loaded, chunk)
                     decoded, planes = self._decode(unknown, chunk)
@@ -137,53 +126,6 @@ class Pipeline:
             for group in scoring:
                 group.release()
         return chunk.list_verdicts()
-
-    def _load(self, chunk: ChunkScan) -> Generator[list[Loaded], None, None]:
-        """Yield the images that can be loaded, in groups that may be held at once: small ones, or one large one.
-
-        A large image holds bytes that others wait for: each is passed on before anything else is waited for. They are
-        given back when the next group is asked for, or the scan ends, however it does.
-        """
-        for start in range(0, len(chunk.images), GROUP):
-            group = chunk.images[start : start + GROUP]
-            remote = [image for image in group if not image.uri.startswith("file:")]
-            fetched = {self._fetching.submit(self._load_image, image, self._reader): image for image in remote}
-            try:
-                files = [image for image in group if image.uri.startswith("file:")]
-                small, large = self._load_small_files(files, chunk)
-                for future in as_completed(fetched):
-                    loaded = chunk.attempt(fetched[future], future.result)
-                    if loaded and loaded.content.is_large:
-                        yield from hand_out(loaded)
-                    elif loaded:
-                        small.append(loaded)
-                for image in large:
-                    if loaded := chunk.attempt(image, partial(self._load_image, image, self._reader)):
-                        yield from hand_out(loaded)
-                yield sorted(small, key=lambda loaded: loaded.facts.ordinal)
-            finally:
-                # Where the scan has failed, some are still to come, for nobody.
-                for future in fetched:
-                    future.add_done_callback(release_fetched)
-
-    def _load_small_files(self, files: Sequence[ImageFacts], chunk: ChunkScan) -> tuple[list[Loaded], list[ImageFacts]]:
-        """Return the small files, loaded, and the large ones, which were not read."""
-        small, large = [], []
-        with self._reading:
-            for image in files:
-                try:
-                    loaded = chunk.attempt(image, partial(self._load_image, image, self._small_reader))
-                except LargeImageError:
-                    large.append(image)
-                    continue
-                if loaded:
-                    small.append(loaded)
-        return small, large
-
-    def _load_image(self, image: ImageFacts, reader: ContentReader) -> Loaded:
-        content = self._loader.load(image.uri, reader)
-        digest = hashlib.sha256(content.data).digest()
-        return Loaded(ImageFacts(image.ordinal, image.uri, digest, len(content.data)), content)
 
     def _recall_known(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Loaded]:
         """Return the images that V4 is to be asked about; the others have been judged before, or are being judged."""
@@ -239,7 +181,7 @@ class Pipeline:
                 chunk.settle(self._make_verdict(image, score))
                 if score.method:
                     found.append(Found(image.facts, score.method, score.bit_order, image.kept))
-        for facts, message in self._messages.read(found):
+        for facts, message in self._messages.read(found, chunk):
             chunk.add_message(facts, message)
         group.release()
 
@@ -252,17 +194,3 @@ class Pipeline:
             bit_order=score.bit_order,
             error_detail=f"the image is damaged: {image.damage.detail}" if image.damage else None,
         )
-
-
-def hand_out(loaded: Loaded) -> Iterator[list[Loaded]]:
-    """Yield a large image, alone; what it holds of the budget is given back afterwards."""
-    try:
-        yield [loaded]
-    finally:
-        loaded.content.release()
-
-
-def release_fetched(fetched: Future[Loaded]) -> None:
-    """Say that the bytes that were fetched, if any, are not held any more."""
-    if fetched.exception() is None:
-        fetched.result().content.release()

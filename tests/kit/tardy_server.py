@@ -1,0 +1,109 @@
+"""A server on the loopback interface that keeps whoever asks it waiting, in the ways that a time limit may overlook."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain, repeat
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from urllib.parse import quote, unquote
+
+from tests.kit.servers import serve
+from tests.kit.threads import PATIENCE_S
+
+# Often enough that no limit on a single read is reached, seldom enough that no limit on bytes is.
+PAUSE_S = 0.02
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# What a TLS record of a handshake begins with.
+TLS = b"\x16"
+# By the first part of the path: what is sent at once, and what again and again.
+MANNERS = {
+    "silent": (b"", b""),
+    "head": (HEAD, b"x"),
+    "headers": (HEAD, b"X-Header: value\r\n"),
+    "continue": (CONTINUE, CONTINUE),
+    "body": (HEAD + b"Content-Length: 1000000\r\n\r\n", b"x"),
+    "large": (HEAD + b"Content-Length: 2000000\r\n\r\n", b"x"),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "chunk extension": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    "trailer": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"X-Trailer: value\r\n"),
+    "flood": (CONTINUE, 10_000 * CONTINUE),
+    "handshake": (TLS + b"\x03\x03\x40\x00", b"\x02"),
+    "redirect": (b"HTTP/1.1 302 Found\r\nLocation: /silent\r\nContent-Length: 0\r\n\r\n", b""),
+}
+
+
+class TardyServer(ThreadingTCPServer):
+    """Answers in the manner that the path names: `/silent`, `/head/anything`; with TLS, it never ends the handshake.
+
+    `asked` and `left` count the connections that were made, and that were closed by the other side.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 1024
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked = threading.Semaphore(0)
+        self.left = threading.Semaphore(0)
+        self.ending = threading.Event()
+
+    def refer_to(self, manner: str, scheme: str = "http") -> str:
+        """Return a URL that is answered in this manner."""
+        return f"{scheme}://127.0.0.1:{self.server_address[1]}/{quote(manner)}"
+
+    def await_asked(self, times: int = 1) -> None:
+        """Return once so many more connections were made."""
+        for _ in range(times):
+            assert self.asked.acquire(timeout=PATIENCE_S), "nobody asks"
+
+    def await_left(self, times: int = 1) -> None:
+        """Return once so many more connections were left."""
+        for _ in range(times):
+            assert self.left.acquire(timeout=PATIENCE_S), "nobody leaves"
+
+
+class Handler(StreamRequestHandler):
+    """One connection."""
+
+    server: TardyServer
+
+    def handle(self) -> None:
+        """Answer in the manner of the path, until whoever asks has left."""
+        self.server.asked.release()
+        first, again = MANNERS[self._read_manner()]
+        with suppress(OSError):
+            self.connection.settimeout(PAUSE_S)
+            for piece in chain([first], repeat(again)):
+                self.connection.sendall(piece)
+                if self.server.ending.is_set() or self._has_been_left():
+                    break
+        self.server.left.release()
+
+    def _read_manner(self) -> str:
+        if self.connection.recv(1, socket.MSG_PEEK) == TLS:
+            return "handshake"
+        path = self.rfile.readline().split(b" ")[1].decode("ascii")
+        return unquote(path).strip("/").partition("/")[0]
+
+    def _has_been_left(self) -> bool:
+        """Whether the other side has closed the connection; waits a moment for it."""
+        try:
+            while self.connection.recv(4096):
+                pass
+        except TimeoutError:
+            return False
+        return True
+
+
+@contextmanager
+def serve_tardily() -> Iterator[TardyServer]:
+    """Yield a server that answers, if so, while the block lasts."""
+    server = TardyServer()
+    with serve(server):
+        try:
+            yield server
+        finally:
+            server.ending.set()

@@ -1,0 +1,80 @@
+"""Threads that several submitters share, so that nobody's calls keep everybody else's from running."""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that waits for a thread, and what becomes of it."""
+
+    call: Callable[[], Any]
+    outcome: "Future[Any]"
+
+    def run(self) -> None:
+        """Make the call, unless it was cancelled."""
+        if not self.outcome.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.call()
+        except BaseException as error:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(result)
+
+
+class FairThreads:
+    """Runs calls in threads. A submitter may take one more while he has fewer than are free.
+
+    So one alone has half of them, and whoever comes finds one free at once.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._free = threads
+        self._taken: Counter[str] = Counter()
+        self._waiting: dict[str, deque[Call]] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, submitter: str, call: Callable[[], Result]) -> "Future[Result]":
+        """Have the call made as soon as the submitter may take a thread."""
+        outcome: Future[Result] = Future()
+        with self._lock:
+            self._waiting.setdefault(submitter, deque()).append(Call(call, outcome))
+            self._start_next()
+        return outcome
+
+    def stop(self) -> None:
+        """End the threads; nobody may wait for a call any more."""
+        with self._lock:
+            self._waiting.clear()
+        self._executor.shutdown()
+
+    def _start_next(self) -> None:
+        while self._waiting:
+            # Who has least goes first.
+            submitter = min(self._waiting, key=self._taken.__getitem__)
+            if self._taken[submitter] >= self._free:
+                return
+            calls = self._waiting[submitter]
+            next_call = calls.popleft()
+            if not calls:
+                del self._waiting[submitter]
+            self._free -= 1
+            self._taken[submitter] += 1
+            self._executor.submit(self._run, submitter, next_call)
+
+    def _run(self, submitter: str, call: Call) -> None:
+        try:
+            call.run()
+        finally:
+            with self._lock:
+                self._free += 1
+                self._taken[submitter] -= 1
+                self._start_next()
