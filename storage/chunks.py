@@ -39,14 +39,56 @@ class Claim:
         return [image for image in enumerate(self.refs, self.first_ordinal) if image[0] not in self.judged]
 
 
-# How often a chunk that may be claimed was lost.
-COUNT_LOSSES = text("SELECT losses FROM chunks WHERE id = :id AND state IN ('pending', 'dispatched')")
+@dataclass(frozen=True, slots=True)
+class WaitingChunk:
+    """A chunk that may be claimed: how often it was lost, and whose it is."""
+
+    losses: int
+    submitter: str
 
 
-def count_losses(engine: Engine, chunk_id: uuid.UUID) -> int | None:
-    """Return how often the chunk was lost, or None where it cannot be claimed."""
+# A chunk that may be claimed.
+FIND_WAITING = text("SELECT losses, submitter FROM chunks WHERE id = :id AND state IN ('pending', 'dispatched')")
+
+
+def find_waiting_chunk(engine: Engine, chunk_id: uuid.UUID) -> WaitingChunk | None:
+    """Return what must be known of the chunk before it is claimed, or None where it cannot be."""
     with connect_to_read(engine) as connection:
-        return connection.execute(COUNT_LOSSES, {"id": chunk_id}).scalar()
+        row = connection.execute(FIND_WAITING, {"id": chunk_id}).one_or_none()
+    return WaitingChunk(*row) if row else None
+
+
+# Whether a chunk of somebody waits of whom fewer run.
+IS_AHEAD = text("""
+    WITH submitters AS (
+        SELECT submitter, count(*) FILTER (WHERE state = 'running') AS running,
+            count(*) FILTER (WHERE state = 'dispatched') AS dispatched
+        FROM chunks WHERE state IN ('dispatched', 'running') GROUP BY submitter
+    )
+    SELECT EXISTS (
+        SELECT FROM submitters WHERE dispatched > 0 AND submitter <> :submitter
+            AND running < (SELECT running FROM submitters WHERE submitter = :submitter)
+    )
+""")
+
+
+def is_ahead(engine: Engine, submitter: str) -> bool:
+    """Whether more chunks of this submitter run than of another one, who has some that wait to be claimed."""
+    with connect_to_read(engine) as connection:
+        return bool(connection.execute(IS_AHEAD, {"submitter": submitter}).scalar_one())
+
+
+# A chunk that waits, for later.
+POSTPONE_CHUNK = text("""
+    UPDATE chunks SET state = 'pending', not_before = now() + make_interval(secs => :pause_s)
+    WHERE id = :id AND state = 'dispatched'
+""")
+
+
+def postpone_chunk(engine: Engine, chunk_id: uuid.UUID, pause_s: float) -> None:
+    """Have a chunk that nobody has claimed dispatched again, so many seconds from now."""
+    with engine.begin() as connection:
+        connection.execute(POSTPONE_CHUNK, {"id": chunk_id, "pause_s": pause_s})
 
 
 # A claim, and the start of the job with its first one.
@@ -174,13 +216,14 @@ RENEW_LEASES = text("""
     UPDATE chunks SET lease_until = now() + make_interval(secs => :lease_s)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int4[])) AS held (id, attempt)
     WHERE chunks.id = held.id AND chunks.attempt = held.attempt AND state = 'running'
+    RETURNING chunks.id, chunks.attempt
 """)
 
 
-def renew_leases(engine: Engine, claims: Sequence[Claim], lease_s: float) -> None:
-    """Extend the leases that still hold; chunks that were taken away stay away."""
+def renew_leases(engine: Engine, claims: Sequence[Claim], lease_s: float) -> list[Claim]:
+    """Extend the leases that still hold; return the claims that do not: what was taken away stays away."""
     with engine.begin() as connection:
-        connection.execute(
+        rows = connection.execute(
             RENEW_LEASES,
             {
                 "ids": [claim.chunk_id for claim in claims],
@@ -188,3 +231,5 @@ def renew_leases(engine: Engine, claims: Sequence[Claim], lease_s: float) -> Non
                 "lease_s": lease_s,
             },
         )
+        held = {(row.id, row.attempt) for row in rows}
+    return [claim for claim in claims if (claim.chunk_id, claim.attempt) not in held]

@@ -11,8 +11,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from storage.outages import POSTGRESQL, Patience
 
 # Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts of the job are stored whose id is the payload.
+# CANCELLED: chunks that may be running were cancelled, no payload.
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
+CANCELLED = "starlight_cancelled"
 
 T = TypeVar("T")
 

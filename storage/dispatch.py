@@ -13,23 +13,25 @@ DISPATCH_LOCK = 0x44495350
 # Whether this transaction is the one that picks.
 LOCK_DISPATCH = text(f"SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK})")
 
-# Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be.
+# Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be. Nobody
+# takes more of the window than he leaves to others.
 PICK_CHUNKS = text("""
     WITH in_flight AS (
         SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched
         FROM chunks WHERE state IN ('dispatched', 'running') AND priority = :priority GROUP BY submitter
     ), room AS (
-        SELECT greatest(0, :window - coalesce(sum(dispatched), 0))::int AS chunks FROM in_flight
+        SELECT greatest(0, 2 * :window - coalesce(sum(dispatched), 0))::int AS chunks FROM in_flight
     ), submitters AS (
         SELECT DISTINCT submitter FROM jobs WHERE state IN ('pending', 'running') AND priority = :priority
     ), candidates AS (
         SELECT waiting.id, submitter,
             coalesce(in_flight.chunks, 0) + row_number() OVER (PARTITION BY submitter ORDER BY place) AS share
-        FROM submitters LEFT JOIN in_flight USING (submitter), LATERAL (
+        FROM submitters LEFT JOIN in_flight USING (submitter) CROSS JOIN room, LATERAL (
             SELECT id, row_number() OVER (ORDER BY job_id, first_ordinal) AS place FROM chunks
             WHERE state = 'pending' AND priority = :priority AND chunks.submitter = submitters.submitter
                 AND (not_before IS NULL OR not_before <= now())
-            ORDER BY job_id, first_ordinal LIMIT (SELECT chunks FROM room)
+            ORDER BY job_id, first_ordinal
+            LIMIT greatest(0, (room.chunks - coalesce(in_flight.dispatched, 0) + 1) / 2)
         ) AS waiting
     ), picked AS (
         SELECT id, row_number() OVER (ORDER BY share, submitter) AS place FROM candidates
@@ -43,10 +45,10 @@ PICK_CHUNKS = text("""
 
 
 def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[uuid.UUID]:
-    """Mark pending chunks as dispatched until `window` are, in equal shares for all submitters, and return their ids.
+    """Mark pending chunks as dispatched, and return their ids, until `window` are of each submitter.
 
-    Chunks that are put off are left out. Within a submitter, older jobs go first. One dispatcher picks at a time;
-    others get an empty list.
+    Twice as many are of all together at most, in equal shares; who comes finds some of it free. Chunks that are put off
+    are left out. Within a submitter, older jobs go first. One dispatcher picks at a time; others get an empty list.
     """
     with engine.begin() as connection:
         if not connection.execute(LOCK_DISPATCH).scalar_one():

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, RowMapping, text
 
 from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.words import JobState, Priority
-from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.database import CANCELLED, FINISHED, SUBMITTED, connect_to_read
 from storage.settings import CHUNK_SIZE
 from storage.verdicts import LOCK_JOB
 
@@ -228,4 +228,5 @@ def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
         while connection.execute(HAS_OPEN_CHUNKS, {"id": job_id}).scalar_one():
             connection.execute(CANCEL_CHUNKS, {"id": job_id})
         cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).scalar()
+        connection.execute(text(f"NOTIFY {CANCELLED}"))
     return None if cancelled is None else int(cancelled)

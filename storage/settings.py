@@ -87,7 +87,8 @@ class Settings(BaseSettings):
         CHUNK_SIZE, description="references in one chunk, at most 4096"
     )
     dispatch_window: PositiveInt = Field(
-        16, description="chunks in Redis that nobody has claimed yet, per live worker and priority"
+        16,
+        description="unclaimed chunks of one submitter in Redis, per live worker and priority; of all, twice as many",
     )
     dispatch_interval_s: PositiveFloat = Field(1.0, description="longest pause between two dispatcher rounds")
     republish_after_s: PositiveFloat = Field(5.0, description="age at which an unclaimed message may count as lost")
@@ -140,7 +141,7 @@ class Settings(BaseSettings):
     )
     chunks_in_flight: PositiveInt = Field(
         default_factory=lambda values: max(4, values["decode_processes"] + 2),
-        description="chunks one worker process scans at once",
+        description="chunks of one submitter that a worker process scans at once; there is a thread more for others",
     )
     reuse_across_submitters: bool = Field(
         False, description="also of other submitters, who can tell by it what others had scanned"

@@ -8,6 +8,7 @@ from storage.broker import QUEUES
 from storage.settings import read_settings
 from worker.app import app
 from worker.devices import Device
+from worker.slots import SPARE_THREADS
 
 
 def main(device_name: str) -> None:
@@ -22,7 +23,7 @@ def main(device_name: str) -> None:
         [
             "worker",
             "--pool=threads",
-            f"--concurrency={read_settings().chunks_in_flight}",
+            f"--concurrency={read_settings().chunks_in_flight + SPARE_THREADS}",
             f"--hostname={device}@{socket.gethostname()}",
             f"--queues={','.join(QUEUES)}",
             "--task-events",

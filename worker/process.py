@@ -6,13 +6,23 @@ import secrets
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from starlight_vocabulary.words import Outcome
-from storage.chunks import Claim, claim_chunk, count_losses, finish_chunk, lose_chunk, release_chunks
+from storage.chunks import (
+    Claim,
+    claim_chunk,
+    find_waiting_chunk,
+    finish_chunk,
+    is_ahead,
+    lose_chunk,
+    postpone_chunk,
+    release_chunks,
+)
 from storage.database import wait_out_outages
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
@@ -20,14 +30,20 @@ from storage.reuse import recall_verdicts
 from storage.settings import Settings
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
-from worker.leases import Leases
+from worker.leases import Cancellations, Leases
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
+from worker.scanning.chunk_scan import GivenUpError
 from worker.scanning.pipeline import Pipeline
+from worker.slots import Slots
 from worker.time_limit import limit_time
 from worker.v4.detector import Detector
 
 NOTHING_TO_DO = "nothing to do: claimed elsewhere, ended or replaced"
+LEFT_TO_OTHERS = "left for later: another submitter's chunk goes first"
+NOTHING_STORED = "nothing stored: it was before, another worker had the chunk by then, or the job was cancelled"
+# How long a chunk is left for later: others that have a message by then have gone first.
+POSTPONED_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +75,20 @@ class WorkerProcess:
         self._pipelines = PipelineSwitch(self._build_pipeline(detector, self._model_id))
         self._retries = Retries(settings)
         self._gate = Gate()
+        self._slots = Slots(settings.chunks_in_flight, self._must_give_way)
         self._leases = Leases(engine, settings.lease_s, self.report)
+        self._cancellations = Cancellations(engine, self._leases)
 
     def start(self) -> None:
         """Appear among the live workers, and start the threads."""
         wait_out_outages(self.report)
         self._pipelines.start()
         self._leases.start()
+        self._cancellations.start()
 
     def stop(self) -> None:
         """End the threads and the entry among the live workers; no chunk may be running."""
+        self._cancellations.stop()
         self._leases.stop()
         self._pipelines.stop()
         remove_worker(self._engine, self._name)
@@ -130,32 +150,44 @@ class WorkerProcess:
         finally:
             self._end()
 
-    def _claim_and_scan(self, chunk_id: uuid.UUID) -> str:
-        losses = wait_out_outages(lambda: count_losses(self._engine, chunk_id))
-        if losses is None:
-            return NOTHING_TO_DO
-        # A chunk that was lost before may be the one that kills workers: it must not take others with it. And it is
-        # claimed behind the gate, or the suspects that wait there would count as lost with the one inside.
-        with self._gate.enter(alone=losses > 0):
-            # A claimant of its own for each claim: one that is made again, because the answer to the first was lost,
-            # gets the chunk, and a second message for the same chunk does not.
-            claimant = f"{self._name} {secrets.token_hex(4)}"
-            lease_s = self._settings.lease_s
-            claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
-            if claim is None:
-                return NOTHING_TO_DO
-            with self._leases.keep(claim):
-                return self._scan(claim)
+    def _must_give_way(self, submitter: str) -> bool:
+        return wait_out_outages(lambda: is_ahead(self._engine, submitter))
 
-    def _scan(self, claim: Claim) -> str:
+    def _claim_and_scan(self, chunk_id: uuid.UUID) -> str:
+        waiting = wait_out_outages(lambda: find_waiting_chunk(self._engine, chunk_id))
+        if waiting is None:
+            return NOTHING_TO_DO
+        with self._slots.take(waiting.submitter) as taken:
+            if not taken:
+                wait_out_outages(lambda: postpone_chunk(self._engine, chunk_id, POSTPONED_S))
+                return LEFT_TO_OTHERS
+            # A chunk that was lost before may be the one that kills workers: it must not take others with it. And it
+            # is claimed behind the gate, or the suspects that wait there would count as lost with the one inside.
+            with self._gate.enter(alone=waiting.losses > 0):
+                return self._claim_and_scan_now(chunk_id, waiting.losses)
+
+    def _claim_and_scan_now(self, chunk_id: uuid.UUID, losses: int) -> str:
+        # A claimant of its own for each claim: one that is made again, because the answer to the first was lost,
+        # gets the chunk, and a second message for the same chunk does not.
+        claimant = f"{self._name} {secrets.token_hex(4)}"
+        lease_s = self._settings.lease_s
+        claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
+        if claim is None:
+            return NOTHING_TO_DO
+        with self._leases.keep(claim) as lost:
+            return self._scan(claim, lost)
+
+    def _scan(self, claim: Claim, lost: "Future[None]") -> str:
         try:
             with (
                 limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
                 self._pipelines.use_newest() as pipeline,
             ):
-                scanned = pipeline.scan(claim.images, claim.threshold, claim.submitter)
+                scanned = pipeline.scan(claim.images, claim.threshold, claim.submitter, lost)
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
             stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
+        except GivenUpError:
+            return NOTHING_STORED
         except MemoryError:
             lose_chunk(self._engine, claim)
             raise
@@ -163,7 +195,7 @@ class WorkerProcess:
             release_chunks(self._engine, [claim])
             raise
         if not stored:
-            return "nothing stored: it was before, another worker had the chunk by then, or the job was cancelled"
+            return NOTHING_STORED
         result = summarise(Counter(verdict.outcome for verdict in verdicts))
         left = len(scanned) - len(verdicts)
         return f"{result}; {left} put off for {put_off_s:.0f} s" if left else result

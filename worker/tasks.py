@@ -17,6 +17,7 @@ from worker.app import SCAN_CHUNK, app
 from worker.devices import Device
 from worker.model_watch import ModelLoader, ModelWatch
 from worker.process import WorkerProcess, end_now
+from worker.slots import SPARE_THREADS
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
     torch.set_num_threads(configured.torch_threads)
     engine = connect(
         configured.database_url,
-        pool_size=configured.chunks_in_flight + SPARE_CONNECTIONS,
+        pool_size=configured.chunks_in_flight + SPARE_THREADS + SPARE_CONNECTIONS,
         application=f"starlight {name}",
     )
     wait_out_outages(lambda: check_schema(engine))

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from starlight_vocabulary.words import Outcome, Priority
 from storage.audits import audit_jobs
-from storage.chunks import claim_chunk, finish_chunk, lose_chunk, renew_leases
+from storage.chunks import claim_chunk, finish_chunk, is_ahead, lose_chunk, postpone_chunk, renew_leases
 from storage.dispatch import pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.jobs import cancel_job
 from storage.verdicts import VerdictFilter, find_verdicts
@@ -207,3 +207,33 @@ def test_only_old_unclaimed_chunks_are_published_again_and_not_twice_in_a_row(en
 
     assert redate_unclaimed(engine, 60) == [(picked[1], "bulk")]
     assert redate_unclaimed(engine, 60) == []
+
+
+def test_a_submitter_is_ahead_of_one_of_whom_less_runs_and_something_waits(engine: Engine) -> None:
+    submit_job_of(engine, 12, submitter="mallory")
+    for chunk in pick_chunks(engine, Priority.BULK, 16)[:2]:
+        assert claim_chunk(engine, chunk, "cpu0", LEASE_S) is not None
+    assert not is_ahead(engine, "mallory")
+
+    submit_job_of(engine, 4, submitter="ann")
+    assert not is_ahead(engine, "mallory")
+    (theirs,) = pick_chunks(engine, Priority.BULK, 16)
+
+    assert is_ahead(engine, "mallory")
+    assert not is_ahead(engine, "ann")
+    assert claim_chunk(engine, theirs, "cpu0", LEASE_S) is not None
+    assert not is_ahead(engine, "mallory")
+
+
+def test_a_chunk_that_is_postponed_is_dispatched_again_in_its_time(engine: Engine) -> None:
+    submit_job_of(engine, 4)
+    (chunk,) = pick_chunks(engine, Priority.BULK, 16)
+
+    postpone_chunk(engine, chunk, 3600.0)
+    assert pick_chunks(engine, Priority.BULK, 16) == []
+    execute(engine, "UPDATE chunks SET not_before = now()")
+
+    assert pick_chunks(engine, Priority.BULK, 16) == [chunk]
+    assert claim_chunk(engine, chunk, "cpu0", LEASE_S) is not None
+    postpone_chunk(engine, chunk, 3600.0)
+    assert read_chunk_states(engine) == ["running"]

@@ -202,3 +202,13 @@ def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", 
     Dispatcher(engine, broker, short_lease, pushing_to(broker)).do_round()
 
     assert waiting(broker) == [claim.chunk_id]
+
+
+def test_who_comes_finds_some_of_the_window_free(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:
+    submit_job_of(engine, 400, submitter="mallory")
+    dispatcher.do_round()
+
+    submit_job_of(engine, 4, submitter="ann")
+    dispatcher.do_round()
+
+    assert len(waiting(broker)) == WINDOW + 1

@@ -15,7 +15,17 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Priority
 from storage.audits import audit_jobs
-from storage.chunks import Claim, claim_chunk, count_losses, finish_chunk, lose_chunk, release_chunks, renew_leases
+from storage.chunks import (
+    Claim,
+    claim_chunk,
+    find_waiting_chunk,
+    finish_chunk,
+    is_ahead,
+    lose_chunk,
+    postpone_chunk,
+    release_chunks,
+    renew_leases,
+)
 from storage.database import connect
 from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.failures import count_failures, list_retries, retry_job
@@ -132,7 +142,9 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: pick_chunks(filled.engine, Priority.BULK, 16),
         {"ix_jobs_open", "ix_chunks_pending", "ix_chunks_in_flight", "pk_chunks"},
     ),
-    "count losses": (lambda filled: count_losses(filled.engine, filled.waiting_chunk), {"pk_chunks"}),
+    "find waiting": (lambda filled: find_waiting_chunk(filled.engine, filled.waiting_chunk), {"pk_chunks"}),
+    "ahead": (lambda filled: is_ahead(filled.engine, SUBMITTER), {"ix_chunks_in_flight"}),
+    "postpone": (lambda filled: postpone_chunk(filled.engine, filled.waiting_chunk, 1.0), {"pk_chunks"}),
     "claim": (
         lambda filled: claim_chunk(filled.engine, filled.waiting_chunk, "cpu0", LEASE_S),
         {"pk_chunks", "pk_jobs", "pk_verdicts"},

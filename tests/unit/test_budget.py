@@ -118,3 +118,49 @@ def test_many_threads_never_hold_more_than_there_is() -> None:
     assert 0 < most <= 10
     with budget.hold(10):
         pass
+
+
+def test_who_holds_least_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = Waits(monkeypatch, budget_module)
+    budget = Budget(10)
+    theirs = [budget.reserve(5, "mallory") for _ in range(2)]
+    queued = [start_thread(budget.reserve, 5, "mallory") for _ in range(3)]
+    for _ in queued:
+        waits.await_next()
+    mine = start_thread(budget.reserve, 5, "ann")
+    waits.await_next()
+
+    theirs[0].release()
+
+    mine.result(PATIENCE_S).release()
+    theirs[1].release()
+    for each in queued:
+        each.result(PATIENCE_S).release()
+
+
+def test_of_two_who_hold_nothing_the_one_who_was_served_longest_ago_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = Waits(monkeypatch, budget_module)
+    budget = Budget(10)
+    held = budget.reserve(10, "mallory")
+    theirs = start_thread(budget.reserve, 10, "mallory")
+    waits.await_next()
+    mine = start_thread(budget.reserve, 10, "ann")
+    waits.await_next()
+
+    held.release()
+
+    reservation = mine.result(PATIENCE_S)
+    assert not theirs.done()
+    reservation.release()
+    theirs.result(PATIENCE_S).release()
+
+
+def test_a_wait_that_is_too_long_ends_and_holds_nothing() -> None:
+    budget = Budget(10)
+    held = budget.reserve(1)
+
+    with pytest.raises(TimeoutError):
+        budget.reserve(10, timeout_s=GLANCE_S)
+
+    held.release()
+    budget.reserve(10, timeout_s=PATIENCE_S).release()
