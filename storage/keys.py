@@ -6,11 +6,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import IntegrityError
 
 from starlight_vocabulary.words import Scope
+from storage.buckets import Location, read_location
 from storage.database import connect_to_read
 
 PREFIX_BYTES = 6
@@ -32,6 +34,12 @@ class ApiKey:
     scopes: tuple[Scope, ...]
     created_at: datetime
     revoked_at: datetime | None
+    buckets: tuple[Location, ...] | None = None
+    """What its `s3://` references must lie in; None: any bucket, of keys that are older than this rule."""
+
+    def may_name(self, location: Location) -> bool:
+        """Whether the key's references may lie there; an admin's may lie anywhere."""
+        return self.buckets is None or self.allows(Scope.ADMIN) or location.lies_in(self.buckets)
 
     def allows(self, scope: Scope) -> bool:
         """Whether the key gives this right; `admin` gives all."""
@@ -39,24 +47,38 @@ class ApiKey:
 
 
 # A new key; its name is taken where another of this name is in use.
-INSERT_KEY = text("INSERT INTO api_keys (prefix, name, sha256, scopes) VALUES (:prefix, :name, :sha256, :scopes)")
+INSERT_KEY = text("""
+    INSERT INTO api_keys (prefix, name, sha256, scopes, buckets) VALUES (:prefix, :name, :sha256, :scopes, :buckets)
+""")
 
 
-def create_key(engine: Engine, name: str, scopes: Sequence[str]) -> str:
+def create_key(engine: Engine, name: str, scopes: Sequence[str], buckets: Sequence[str] = ()) -> str:
     """Store a new key and return it, the only time that it can be read.
 
-    Raises KeyNameError for an empty name, an unknown scope or none, and where a key of this name is in use.
+    `buckets` are `s3://BUCKET` or `s3://BUCKET/PREFIX`; without any, the key can name no object. Raises KeyNameError
+    for an empty name, an unknown scope or none, what is no bucket, and where a key of this name is in use.
     """
     if not name.strip():
         raise KeyNameError("a key needs a name")
     if not scopes or set(scopes) - set(Scope):
         raise KeyNameError(f"scopes are some of {', '.join(Scope)}, not {', '.join(scopes) or 'none'}")
+    try:
+        locations = [str(read_location(bucket)) for bucket in buckets]
+    except ValueError as error:
+        raise KeyNameError(f"buckets are s3://BUCKET or s3://BUCKET/PREFIX: {error}") from error
     prefix, secret = secrets.token_hex(PREFIX_BYTES), secrets.token_hex(SECRET_BYTES)
     key = f"starlight_{prefix}_{secret}"
     try:
         with engine.begin() as connection:
             connection.execute(
-                INSERT_KEY, {"prefix": prefix, "name": name, "sha256": _hash(key), "scopes": sorted(set(scopes))}
+                INSERT_KEY,
+                {
+                    "prefix": prefix,
+                    "name": name,
+                    "sha256": _hash(key),
+                    "scopes": sorted(set(scopes)),
+                    "buckets": sorted(set(locations)),
+                },
             )
     except IntegrityError as error:
         raise KeyNameError(f"there is a key {name!r} already: revoke it first, or take another name") from error
@@ -64,14 +86,16 @@ def create_key(engine: Engine, name: str, scopes: Sequence[str]) -> str:
 
 
 # All keys, oldest first.
-LIST_KEYS = text("SELECT name, prefix, scopes, created_at, revoked_at FROM api_keys ORDER BY created_at, prefix")
+LIST_KEYS = text("""
+    SELECT name, prefix, scopes, created_at, revoked_at, buckets FROM api_keys ORDER BY created_at, prefix
+""")
 
 
 def list_keys(engine: Engine) -> list[ApiKey]:
     """Return all keys, those that were revoked too, oldest first."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_KEYS)
-        return [ApiKey(row.name, row.prefix, _read_scopes(row.scopes), row.created_at, row.revoked_at) for row in rows]
+        return [_read_key(row) for row in rows]
 
 
 # The end of the key of this name that is in use.
@@ -88,7 +112,8 @@ def revoke_key(engine: Engine, name: str) -> None:
 
 # The key in use with this prefix.
 FIND_KEY = text("""
-    SELECT name, prefix, sha256, scopes, created_at FROM api_keys WHERE prefix = :prefix AND revoked_at IS NULL
+    SELECT name, prefix, sha256, scopes, created_at, revoked_at, buckets FROM api_keys
+    WHERE prefix = :prefix AND revoked_at IS NULL
 """)
 
 
@@ -99,11 +124,13 @@ def find_key(engine: Engine, key: str) -> ApiKey | None:
         row = connection.execute(FIND_KEY, {"prefix": prefix}).one_or_none()
     if not hmac.compare_digest(row.sha256 if row else NO_HASH, _hash(key)) or row is None:
         return None
-    return ApiKey(row.name, row.prefix, _read_scopes(row.scopes), row.created_at, None)
+    return _read_key(row)
 
 
-def _read_scopes(scopes: Sequence[str]) -> tuple[Scope, ...]:
-    return tuple(Scope.read(scope) for scope in scopes)
+def _read_key(row: Row[Any]) -> ApiKey:
+    scopes = tuple(Scope.read(scope) for scope in row.scopes)
+    buckets = None if row.buckets is None else tuple(read_location(bucket) for bucket in row.buckets)
+    return ApiKey(row.name, row.prefix, scopes, row.created_at, row.revoked_at, buckets)
 
 
 def _hash(key: str) -> bytes:

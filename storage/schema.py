@@ -205,13 +205,15 @@ webhooks = Table(
     ),
 )  # fmt: skip
 
-# Who may use the API: the SHA-256 of a key, found by its prefix. Its name is the submitter of its jobs.
+# Who may use the API: the SHA-256 of a key, found by its prefix. Its name is the submitter of its jobs. `buckets` are
+# what its `s3://` references must lie in; null, of keys that are older than this column, means all.
 api_keys = Table(
     "api_keys", METADATA,
     required("prefix", TEXT, primary_key=True),
     required("name", TEXT),
     required("sha256", BYTEA),
     required("scopes", ARRAY(TEXT)),
+    optional("buckets", ARRAY(TEXT)),
     required("created_at", TIME, server_default=func.now()),
     optional("revoked_at", TIME),
     CheckConstraint(f"scopes <@ ARRAY[{', '.join(repr(scope.value) for scope in Scope)}]", name="scopes"),

@@ -1,22 +1,26 @@
 """References in requests: which of them the API takes, and as what."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from producer.api.problems import reject_field
 from producer.sources.expansion import refer_to_file
+from storage.buckets import Location, read_location
 
 # As in the URLs of browsers; a longer reference is a mistake.
 MAX_LENGTH = 4096
 REMOTE = ("https", "s3")
 
 
-def check_references(references: Iterator[str] | Sequence[str], roots: Sequence[Path]) -> Iterator[str]:
+def check_references(
+    references: Iterator[str] | Sequence[str], roots: Sequence[Path], may_name: Callable[[Location], bool]
+) -> Iterator[str]:
     """Yield the references as they are stored; raises a problem (422) that names the first that is not taken.
 
     `file://` references must lie under one of `roots`, after their links are resolved; they are stored resolved.
+    `s3://` references must be ones that whoever submits `may_name`.
     """
     real_roots = [os.fsencode(root.resolve()) for root in roots]
     for number, reference in enumerate(references):
@@ -33,9 +37,20 @@ def check_references(references: Iterator[str] | Sequence[str], roots: Sequence[
         elif parts.scheme in REMOTE and hostname:
             if parts.username is not None or parts.password is not None:
                 raise reject_field(field, "must not carry a user name or password")
+            if parts.scheme == "s3":
+                _check_object(field, reference, may_name)
             yield reference
         else:
             raise reject_field(field, f"must be one of {', '.join(f'{scheme}://…' for scheme in (*REMOTE, 'file'))}")
+
+
+def _check_object(field: str, reference: str, may_name: Callable[[Location], bool]) -> None:
+    try:
+        location = read_location(reference)
+    except ValueError as error:
+        raise reject_field(field, str(error)) from error
+    if not may_name(location):
+        raise reject_field(field, "lies outside the buckets of this key, which `starlight keys create --bucket` names")
 
 
 def _resolve_file(field: str, path: bytes, host: str, roots: Sequence[bytes]) -> str:

@@ -19,7 +19,7 @@ Command = Callable[..., "CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def key(stack: RunningStack) -> str:
-    return run_starlight("keys", "create", "remote", settings=stack.settings).stdout.strip()
+    return run_starlight("keys", "create", "remote", "--bucket", "s3://none", settings=stack.settings).stdout.strip()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The API's application, called in this process."""
 
+from collections.abc import Sequence
+
 import httpx
 from starlette.testclient import TestClient
 
@@ -20,9 +22,9 @@ class Api:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return TestClient(self.app, headers=headers, raise_server_exceptions=False)
 
-    def connect_as(self, name: str, *scopes: str) -> TestClient:
+    def connect_as(self, name: str, *scopes: str, buckets: Sequence[str] = ()) -> TestClient:
         """Return the client of a new key."""
-        return self.connect(create_key(self.service.engine, name, scopes or ("submit", "read")))
+        return self.connect(create_key(self.service.engine, name, scopes or ("submit", "read"), buckets))
 
 
 def read_problem(response: httpx.Response, status: int) -> dict[str, object]:

@@ -1,28 +1,24 @@
 """Images in buckets: `s3://BUCKET/KEY`, with the credentials and endpoint of the environment, else without any."""
 
 import os
-import re
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit
 
 from obstore.store import S3Store
 
 from storage.blobs import CLIENT, RETRIES, StoredObject, open_object
+from storage.buckets import read_location
 
 # Where credentials may come from; without any of these, asking a cloud's metadata service for them takes minutes.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
-BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # Stores that stay open; each has connections of its own.
 BUCKETS_KEPT = 64
 
 
 def open_from_bucket(uri: str) -> StoredObject:
     """Return the object of a reference; raises ValueError where none can have this name, and what `obstore` raises."""
-    parts = urlsplit(uri)
-    if not BUCKET_NAME.fullmatch(parts.netloc):
-        raise ValueError(f"no bucket can be called {parts.netloc!r}")
-    return open_object(open_bucket(parts.netloc), unquote(parts.path.lstrip("/")))
+    location = read_location(uri)
+    return open_object(open_bucket(location.bucket), location.path)
 
 
 @lru_cache(maxsize=BUCKETS_KEPT)

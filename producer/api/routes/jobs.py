@@ -1,7 +1,7 @@
 """`/v1/jobs`: submitting, listing, looking at and cancelling jobs."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -53,7 +53,7 @@ class JobRequest(JobOptions):
         FailFast(),
         Field(min_length=1, max_length=100_000, examples=[["https://example.com/1.png", "s3://bucket/2.png"]]),
     ]
-    """https://…, s3://…, or file:///… under the folders of STARLIGHT_API_ROOTS. More: send NDJSON."""
+    """https://…, s3://… in a bucket of the key, file:///… in a folder of STARLIGHT_API_ROOTS. More: send NDJSON."""
 
 
 REQUEST = TypeAdapter(JobRequest)
@@ -119,9 +119,12 @@ async def submit(
             options = replace(options, idempotency_key=idempotency_key)
         return await run_in_threadpool(_store, service, key, references, options)
 
+    def check(references: Iterator[str] | Sequence[str]) -> Iterator[str]:
+        return check_references(references, service.settings.api_roots, key.may_name)
+
     if kind == JSON:
         wanted = await run_in_threadpool(validate, REQUEST, await request.body(), "body")
-        job = await store(check_references(wanted.references, service.settings.api_roots), wanted)
+        job = await store(check(wanted.references), wanted)
     elif kind == MULTIPART:
         async with open_form(request) as form:
             options = validate(OPTIONS, form.fields, "body")
@@ -129,7 +132,7 @@ async def submit(
             job = await store(images, options)
     elif kind == NDJSON:
         async with save_body(request, ".ndjson") as path:
-            job = await store(check_references(read_references(path), service.settings.api_roots), options)
+            job = await store(check(read_references(path)), options)
     elif kind in ARCHIVE_SUFFIXES:
         async with save_body(request, ARCHIVE_SUFFIXES[kind]) as path:
             job = await store(unpack_upload(service.blobs, service.settings, path), options)

@@ -7,7 +7,8 @@ import typer
 
 from producer.cli.output import escape
 from producer.cli.session import open_session
-from storage.keys import create_key, list_keys, revoke_key
+from starlight_vocabulary.words import Scope
+from storage.keys import ApiKey, create_key, list_keys, revoke_key
 
 keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; the submitter of its jobs.")]
@@ -24,10 +25,15 @@ def create(
     scope: Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")] = (
         "submit,read"
     ),
+    bucket: Annotated[
+        list[str] | None,
+        typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX that its references may name; may be repeated."),
+    ] = None,
 ) -> None:
     """Create a key and print it, alone; it cannot be shown again."""
     with open_session() as current:
-        key = create_key(current.engine, name, [each.strip() for each in scope.split(",") if each.strip()])
+        scopes = [each.strip() for each in scope.split(",") if each.strip()]
+        key = create_key(current.engine, name, scopes, bucket or ())
     print(key)
     print("keep it: it cannot be shown again", file=sys.stderr)
 
@@ -37,12 +43,22 @@ def show_keys() -> None:
     """List all keys, by the part of them that may be shown."""
     with open_session() as current:
         listed = list_keys(current.engine)
-    print(f"{'PREFIX':<12}  {'SCOPES':<17}  {'CREATED':<16}  {'REVOKED':<16}  NAME")
+    print(f"{'PREFIX':<12}  {'SCOPES':<17}  {'CREATED':<16}  {'REVOKED':<16}  NAME, BUCKETS")
     for key in listed:
         created, revoked = (
             f"{at.astimezone():%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at)
         )
-        print(f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  {escape(key.name)}")
+        print(
+            f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  {escape(key.name)}, "
+            f"{describe_buckets(key)}"
+        )
+
+
+def describe_buckets(key: ApiKey) -> str:
+    """Return in words which buckets the key may name."""
+    if key.buckets is None or key.allows(Scope.ADMIN):
+        return "all buckets"
+    return " ".join(map(str, key.buckets)) or "no bucket"
 
 
 @keys.command("revoke")

@@ -53,7 +53,7 @@ def api(engine: Engine, api_settings: Settings) -> Api:
 @pytest.fixture
 def ann(api: Api) -> TestClient:
     """A client that may submit and read."""
-    return api.connect_as("ann")
+    return api.connect_as("ann", buckets=["s3://bucket"])
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def judge(engine: Engine) -> Iterator[None]:
 @pytest.fixture
 def environment(address: str, engine: Engine, judge: None) -> dict[str, str]:
     """The API and a key, as its programs are told."""
-    key = create_key(engine, "ann", ["submit", "read"])
+    key = create_key(engine, "ann", ["submit", "read"], ["s3://evidence"])
     return {**os.environ, "PYTHONPATH": str(ROOT / "client"), "STARLIGHT_SERVER": address, "STARLIGHT_KEY": key}
 
 
