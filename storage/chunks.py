@@ -18,7 +18,8 @@ class Claim:
     """The right to scan a chunk: holds while the chunk is running and `attempt` is still its newest.
 
     `refs` are all of the chunk, `judged` the ordinals of those that have their verdict from one of its earlier `tries`.
-    `threshold` is the job's own, or None where the model's decides.
+    `threshold` is the job's own, or None where the model's decides. Unless it may `follow_links`, no link may stand in
+    the path of a file.
     """
 
     chunk_id: uuid.UUID
@@ -32,6 +33,7 @@ class Claim:
     tries: int
     judged: list[int]
     threshold: float | None
+    follow_links: bool
 
     @property
     def images(self) -> list[tuple[int, str]]:
@@ -103,11 +105,11 @@ CLAIM_CHUNK = text("""
         UPDATE jobs SET state = 'running', started_at = now()
         WHERE id = (SELECT job_id FROM claimed) AND state = 'pending'
     )
-    SELECT claimed.*, CASE WHEN tries = 0 THEN '{}' ELSE ARRAY(
+    SELECT claimed.*, jobs.threshold, jobs.follow_links, CASE WHEN tries = 0 THEN '{}' ELSE ARRAY(
         SELECT ordinal FROM verdicts WHERE verdicts.job_id = claimed.job_id
             AND ordinal BETWEEN first_ordinal AND first_ordinal + cardinality(refs) - 1
-    ) END AS judged, (SELECT threshold FROM jobs WHERE jobs.id = claimed.job_id) AS threshold
-    FROM claimed
+    ) END AS judged
+    FROM claimed JOIN jobs ON jobs.id = claimed.job_id
 """)
 
 

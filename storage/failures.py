@@ -36,8 +36,8 @@ FIND_ENDED_JOB = text("SELECT submitter, priority, clean + stego + error = total
 
 # The new job, which takes after the old one.
 INSERT_RETRY = text("""
-    INSERT INTO jobs (name, submitter, priority, threshold, retry_of, total)
-    SELECT coalesce(:name, name), submitter, priority, threshold, id, 0 FROM jobs WHERE id = :id
+    INSERT INTO jobs (name, submitter, priority, threshold, follow_links, retry_of, total)
+    SELECT coalesce(:name, name), submitter, priority, threshold, follow_links, id, 0 FROM jobs WHERE id = :id
     RETURNING id
 """)
 

@@ -33,8 +33,8 @@ NO_OPTIONS = JobOptions()
 
 # A new job, nothing where the submitter used the idempotency key before.
 INSERT_JOB = text("""
-    INSERT INTO jobs (name, submitter, idempotency_key, priority, threshold, total)
-    VALUES (:name, :submitter, :idempotency_key, :priority, :threshold, 0)
+    INSERT INTO jobs (name, submitter, idempotency_key, priority, threshold, follow_links, total)
+    VALUES (:name, :submitter, :idempotency_key, :priority, :threshold, :follow_links, 0)
     ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
 """)
 
@@ -55,10 +55,12 @@ def submit_job(
     *,
     submitter: str,
     chunk_size: int = CHUNK_SIZE,
+    follow_links: bool = True,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
 
-    With an idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
+    Unless it may `follow_links`, `file://` references whose path has links in it when it is read are not read. With an
+    idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
     Raises EmptyJobError where there is no reference; then nothing is stored.
     """
     with engine.begin() as connection:
@@ -70,6 +72,7 @@ def submit_job(
                 "idempotency_key": options.idempotency_key,
                 "priority": options.priority,
                 "threshold": options.threshold,
+                "follow_links": follow_links,
             },
         ).scalar()
         if job_id is None:

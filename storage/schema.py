@@ -22,6 +22,7 @@ from sqlalchemy import (
     false,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import (
     ARRAY,
@@ -59,7 +60,8 @@ def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
 
 
 # One submission: `total` references and how many of them have which outcome. `threshold` is null where the model's own
-# decides; `retry_of` is the job whose failed images this one scans again.
+# decides; `retry_of` is the job whose failed images this one scans again. `follow_links` is false where `file://`
+# references were resolved when they were submitted, so that a link on the way can only have been put there since.
 jobs = Table(
     "jobs", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -68,6 +70,7 @@ jobs = Table(
     optional("idempotency_key", TEXT),
     required("priority", TEXT),
     optional("threshold", DOUBLE_PRECISION),
+    required("follow_links", BOOLEAN, server_default=true()),
     optional("retry_of", UUID, ForeignKey("jobs.id", ondelete="SET NULL")),
     required("state", TEXT, server_default=JobState.PENDING),
     required("total", Integer),

@@ -183,7 +183,9 @@ class WorkerProcess:
                 limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
                 self._pipelines.use_newest() as pipeline,
             ):
-                scanned = pipeline.scan(claim.images, claim.threshold, claim.submitter, lost)
+                scanned = pipeline.scan(
+                    claim.images, claim.threshold, claim.submitter, follow_links=claim.follow_links, given_up=lost
+                )
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
             stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except GivenUpError:

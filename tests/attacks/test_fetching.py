@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_answers_before_the_answer_are_bounded_in_bytes(tardy: TardyServer, sett
 def start_scan(
     pipeline: Pipeline, uris: Sequence[str], submitter: str, given_up: "Future[None] | None" = None
 ) -> "Future[list[NewVerdict]]":
-    return start_thread(pipeline.scan, list(enumerate(uris)), None, submitter, given_up)
+    return start_thread(partial(pipeline.scan, list(enumerate(uris)), submitter=submitter, given_up=given_up))
 
 
 def list_outcomes(scanning: "Future[list[NewVerdict]]") -> list[str]:

@@ -123,7 +123,7 @@ class Filled:
             running = connection.execute(text("SELECT * FROM chunks WHERE state = 'running' LIMIT 1")).one()
         self.claim = Claim(
             running.id, running.job_id, running.attempt, running.losses, running.submitter, Priority.BULK,
-            running.first_ordinal, running.refs, running.tries, [], None,
+            running.first_ordinal, running.refs, running.tries, [], None, True,
         )  # fmt: skip
 
     def find(self, after: Position | None = None, **wanted: Any) -> list[Verdict]:

@@ -73,7 +73,9 @@ class ChunkLoader:
                     elif loaded:
                         small.append(loaded)
                 for image in large:
-                    if loaded := chunk.attempt(image, partial(self._load, image, self._make_reader(image, chunk))):
+                    if loaded := chunk.attempt(
+                        image, partial(self._load, image, self._make_reader(image, chunk), chunk)
+                    ):
                         yield from hand_out(loaded)
                 yield sorted(small, key=lambda loaded: loaded.facts.ordinal)
             finally:
@@ -88,10 +90,12 @@ class ChunkLoader:
 
         Fetches end with the chunk's time for loading.
         """
-        return self._loader.load(image.uri, self._make_reader(image, chunk), chunk.is_late)
+        return self._loader.load(
+            image.uri, self._make_reader(image, chunk), follow_links=chunk.follow_links, is_given_up=chunk.is_late
+        )
 
     def _start(self, image: ImageFacts, chunk: ChunkScan, is_given_up: Callable[[], bool]) -> "Future[Loaded]":
-        call = partial(self._load, image, self._make_reader(image, chunk), is_given_up)
+        call = partial(self._load, image, self._make_reader(image, chunk), chunk, is_given_up)
         if image.uri.startswith(AT_HAND):
             return self._opening.submit(call)
         return self._fetching.submit(chunk.submitter, call)
@@ -106,7 +110,7 @@ class ChunkLoader:
         with self._reading:
             for image in files:
                 try:
-                    loaded = chunk.attempt(image, partial(self._load, image, self._small_reader))
+                    loaded = chunk.attempt(image, partial(self._load, image, self._small_reader, chunk))
                 except LargeImageError:
                     large.append(image)
                     continue
@@ -115,9 +119,13 @@ class ChunkLoader:
         return small, large
 
     def _load(
-        self, image: ImageFacts, reader: ContentReader, is_given_up: Callable[[], bool] = lambda: False
+        self,
+        image: ImageFacts,
+        reader: ContentReader,
+        chunk: ChunkScan,
+        is_given_up: Callable[[], bool] = lambda: False,
     ) -> Loaded:
-        content = self._loader.load(image.uri, reader, is_given_up)
+        content = self._loader.load(image.uri, reader, follow_links=chunk.follow_links, is_given_up=is_given_up)
         digest = hashlib.sha256(content.data).digest()
         return Loaded(ImageFacts(image.ordinal, image.uri, digest, len(content.data)), content)
 

@@ -61,7 +61,8 @@ class GivenUpError(Exception):
 class ChunkScan:
     """Collects one verdict for each image of a chunk, in whatever order they are found.
 
-    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is. `loading_s` seconds
+    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is, and
+    `follow_links` whether its files may be behind links. `loading_s` seconds
     from now on, nothing more is waited for from elsewhere. `given_up` is done once nobody wants the verdicts any more.
     """
 
@@ -70,11 +71,14 @@ class ChunkScan:
         images: Iterable[tuple[int, str]],
         threshold: float | None,
         submitter: str,
+        *,
+        follow_links: bool,
         loading_s: float,
         given_up: "Future[None] | None",
     ) -> None:
         self.threshold = threshold
         self.submitter = submitter
+        self.follow_links = follow_links
         self.given_up: Future[None] = given_up or Future()
         self.loading_s = loading_s
         self._loading_ends = time.monotonic() + loading_s

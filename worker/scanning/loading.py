@@ -19,6 +19,9 @@ from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
 
 MIN_READ = 64 * 2**10
+# Not blocking: opening a pipe would wait for somebody to write into it.
+OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # What an operation on a file may fail with today and not tomorrow: the disk, the network under it, or this process's
 # and this machine's limits.
 PASSING = {
@@ -35,10 +38,18 @@ class Loader:
         self._blobs = blobs
         self._fetcher = fetcher
 
-    def load(self, uri: str, reader: ContentReader, is_given_up: Callable[[], bool] = lambda: False) -> Content:
+    def load(
+        self,
+        uri: str,
+        reader: ContentReader,
+        *,
+        follow_links: bool = True,
+        is_given_up: Callable[[], bool] = lambda: False,
+    ) -> Content:
         """Return what the reader makes of the bytes behind the reference; raises what it raises, and ImageError.
 
-        A fetch that is given up ends within a moment, with an ImageError for nobody.
+        Unless it may `follow_links`, a file is not read whose path has links in it. A fetch that is given up ends
+        within a moment, with an ImageError for nobody.
         """
         try:
             parts = urlsplit(uri)
@@ -49,7 +60,7 @@ class Loader:
                 raise ImageError(
                     ErrorCode.BAD_ARCHIVE_MEMBER, f"could not be read from the archive: {unquote(parts.fragment)}"
                 )
-            return self._read_file(unquote_to_bytes(parts.path), reader)
+            return self._read_file(unquote_to_bytes(parts.path), reader, follow_links)
         if parts.scheme == "blob":
             return self._read_blob(parts.netloc, reader)
         if parts.scheme == "s3":
@@ -63,10 +74,9 @@ class Loader:
             return self._fetcher.fetch(uri, reader, is_given_up)
         raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
 
-    def _read_file(self, path: bytes, reader: ContentReader) -> Content:
+    def _read_file(self, path: bytes, reader: ContentReader, follow_links: bool) -> Content:
         try:
-            # Not blocking: opening a pipe would wait for somebody to write into it.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            descriptor = os.open(path, OPENING) if follow_links else open_without_links(path)
         except ValueError as error:
             raise ImageError(ErrorCode.NOT_FOUND, f"no file can have this name: {error}") from error
         except OSError as error:
@@ -109,6 +119,22 @@ class Loader:
         if os.path.islink(path) and inside.startswith(os.path.realpath(path).rstrip(b"/") + b"/"):  # noqa: PTH114
             return ImageError(ErrorCode.DIRECTORY_LOOP, "a link to a folder that contains it")
         return ImageError(ErrorCode.NOT_A_FILE, "a folder")
+
+
+def open_without_links(path: bytes) -> int:
+    """Open a file by its whole path, component by component; raises OSError where one of them is a link."""
+    *folders, name = path.split(b"/")[1:]
+    inside = os.open(b"/", FOLDER)
+    for folder in folders:
+        outside = inside
+        try:
+            inside = os.open(folder, FOLDER, dir_fd=outside)
+        finally:
+            os.close(outside)
+    try:
+        return os.open(name, OPENING | os.O_NOFOLLOW, dir_fd=inside)
+    finally:
+        os.close(inside)
 
 
 def read_pieces(descriptor: int, size: int) -> Iterator[bytes]:

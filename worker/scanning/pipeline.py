@@ -105,14 +105,19 @@ class Pipeline:
         images: Iterable[tuple[int, str]],
         threshold: float | None = None,
         submitter: str = "",
+        *,
+        follow_links: bool = True,
         given_up: "Future[None] | None" = None,
     ) -> list[NewVerdict]:
         """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
 
-        Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is. Raises
-        GivenUpError soon after `given_up` is done: then nobody wants the verdicts any more.
+        Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is. Unless
+        it may `follow_links`, files behind links are not read. Raises GivenUpError soon after `given_up` is done: then
+        nobody wants the verdicts any more.
         """
-        chunk = ChunkScan(images, threshold, submitter, self._loading_s, given_up)
+        chunk = ChunkScan(
+            images, threshold, submitter, follow_links=follow_links, loading_s=self._loading_s, given_up=given_up
+        )
         scoring: list[ScoringGroup] = []
         try:
             with closing(self._loading.load(chunk)) as groups:

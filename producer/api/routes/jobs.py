@@ -148,7 +148,12 @@ def _store(service: Service, key: ApiKey, references: Iterable[str], options: Jo
         raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
     try:
         submission = submit_job(
-            service.engine, references, options, submitter=key.name, chunk_size=service.settings.chunk_size
+            service.engine,
+            references,
+            options,
+            submitter=key.name,
+            chunk_size=service.settings.chunk_size,
+            follow_links=False,
         )
     except EmptyJobError as error:
         raise reject_field("body", str(error)) from error

@@ -45,7 +45,7 @@ async def scan_block(
     images = await run_in_threadpool(list_images, folder)
     verdicts: list[Verdict] = []
     if images:
-        references = [refer_to_file(os.fsencode(path)) for path in images]
+        references = [refer_to_file(os.fsencode(real)) for real in images.values()]
         _, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
     block, known = (
         await run_in_threadpool(_read_json, folder, "block.json"),
@@ -80,13 +80,13 @@ def find_block_folder(root: Path | None, height: int) -> Path:
     return found[0]
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files of a block by name; links that lead out of its folder are left out."""
-    return sorted(
-        path
-        for path in (folder / "images").glob("*")
-        if ImageFormat.of_suffix(path.suffix) and path.is_file() and _is_inside(path, folder)
-    )
+def list_images(folder: Path) -> dict[Path, Path]:
+    """Return the image files of a block by name, and where each really is; links out of its folder are left out."""
+    inside = folder.resolve()
+    found = {
+        path: path.resolve() for path in sorted((folder / "images").glob("*")) if ImageFormat.of_suffix(path.suffix)
+    }
+    return {path: real for path, real in found.items() if real.is_relative_to(inside) and real.is_file()}
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

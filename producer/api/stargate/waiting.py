@@ -30,6 +30,7 @@ async def scan_now(
         options,
         submitter=key.name,
         chunk_size=service.settings.chunk_size,
+        follow_links=False,
     )
     wait_s = service.settings.interactive_wait_s
     if not await feeds.wait_for_end(submission.job_id, wait_s):
