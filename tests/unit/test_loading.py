@@ -1,6 +1,5 @@
 """From references to bytes: what is read, and what each reference without bytes is refused for."""
 
-import gc
 import os
 import resource
 import socket
@@ -245,14 +244,14 @@ def test_refused_files_do_not_stay_open(loader: BytesLoader, tmp_path: Path) -> 
         "/dev/null",
         "/proc/self/mem",
     ]
-    # What earlier tests left open must not be closed in between.
-    gc.collect()
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a snapshot
 
-    for path in paths:
-        refused(loader, reference(path))
+    for _ in range(20):
+        for path in paths:
+            refused(loader, reference(path))
 
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    # Fewer where connections of earlier tests were closed in between.
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
 @pytest.mark.parametrize("size", [1, LIMIT - 1, LIMIT])
