@@ -9,6 +9,7 @@ from storage.settings import read_settings
 from worker.app import app
 from worker.devices import Device
 from worker.slots import SPARE_THREADS
+from worker.task_messages import TRANSPORT
 
 
 def main(device_name: str) -> None:
@@ -18,6 +19,7 @@ def main(device_name: str) -> None:
     os.environ["STARLIGHT_DEVICE"] = str(device)
     # Here, not in the application: the dispatcher and Flower use it too, and must not import torch.
     app.conf.imports = ("worker.tasks",)
+    app.conf.broker_transport = TRANSPORT
     # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
     app.worker_main(
         [

@@ -24,6 +24,19 @@ class Output:
             self._changed.wait_for(lambda: self._ended or self._holds(texts), PATIENCE_S)
             assert self._holds(texts), f"{texts} was not written, but: {''.join(self._lines[-TOLD_LINES:])}"
 
+    def count(self, text: str) -> int:
+        """Return how many lines so far hold this text."""
+        with self._changed:
+            return sum(text in line for line in self._lines)
+
+    def wait_for_count(self, text: str, count: int) -> None:
+        """Return once so many lines hold this text."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self.count(text) >= count, PATIENCE_S)
+            assert self.count(text) >= count, (
+                f"{text} was not written {count} times: {''.join(self._lines[-TOLD_LINES:])}"
+            )
+
     def _holds(self, texts: tuple[str, ...]) -> bool:
         return all(any(text in line for line in self._lines) for text in texts)
 
