@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from storage.data_folder import check_ownership
+
 
 def default_data_dir() -> Path:
     """Return the folder for servers' data and blobs: the system's for root, else the user's own."""
@@ -187,5 +189,8 @@ def find_settings_file() -> Path:
 
 @cache
 def read_settings() -> Settings:
-    """Return this process's settings, read once."""
-    return Settings(_env_file=find_settings_file())
+    """Return this process's settings, read once; raises DataFolderError where others may have written the file."""
+    file = find_settings_file()
+    for path in (file.parent, file):
+        check_ownership(path)
+    return Settings(_env_file=file)

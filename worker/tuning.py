@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from starlight_vocabulary.formats import ImageFormat
-from storage.embedded.servers import make_data_dir, write_whole
+from storage.data_folder import make_data_folder
+from storage.embedded.servers import write_whole
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings, read_settings
 from worker.devices import Device
@@ -126,7 +127,7 @@ def main(device_name: str, file: str) -> None:
     chosen = tune(device, configured)
     lines = [f"STARLIGHT_{name.upper()}={value}\n" for name, value in chosen.items()]
     path = Path(file)
-    make_data_dir(path.parent)
+    make_data_folder(path.parent)
     found = f"# Found by `starlight worker --tune` for {device}, {configured.cores} cores.\n"
     write_whole(path, found + "".join(lines))
     print(f"written to {path}:\n{''.join(lines)}", end="")

@@ -20,6 +20,7 @@ from producer.cli.commands import failures, jobs, keys, models, processes, scan,
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
+from storage.data_folder import DataFolderError
 from storage.embedded.postgres import EmbeddedServerError
 from storage.failures import RetryError
 from storage.jobs import EmptyJobError
@@ -41,7 +42,7 @@ for subject in (servers, scan, jobs, verdicts, failures, models, keys, processes
 
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, EmbeddedServerError, DeviceError,
-    ModelError, ModelChoiceError, KeyNameError, SchemaError,
+    ModelError, ModelChoiceError, KeyNameError, SchemaError, DataFolderError,
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from producer.cli.session import Session
 from producer.stack import Program, Stack
+from storage.data_folder import make_data_folder
 from storage.embedded.locks import FileLock
 from storage.embedded.postgres import EmbeddedServerError
-from storage.embedded.servers import make_data_dir
 
 LOCK_NAME = "stack.lock"
 REVIVE_INTERVAL_S = 3.0
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def open_stack_lock(data_dir: Path) -> FileLock:
     """Return the lock that whoever runs this data folder's stack holds; the file has the holder's process id."""
-    make_data_dir(data_dir)
+    make_data_folder(data_dir)
     return FileLock(data_dir / LOCK_NAME)
 
 

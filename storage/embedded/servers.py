@@ -7,15 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.data_folder import check_ownership, make_data_folder
 from storage.embedded.locks import FileLock
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.redis import EmbeddedRedis
 from storage.settings import Settings
-
-
-def make_data_dir(data_dir: Path) -> None:
-    """Make the data folder; what root makes can be entered by the account that runs PostgreSQL for it."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -53,7 +49,7 @@ class EmbeddedServers:
 
     def __init__(self, settings: Settings) -> None:
         self.data_dir = settings.data_dir
-        make_data_dir(self.data_dir)
+        make_data_folder(self.data_dir)
         self._starting = FileLock(self.data_dir / "starting.lock")
         self._users = FileLock(self.data_dir / "users.lock")
         password = self._password()
@@ -96,6 +92,7 @@ class EmbeddedServers:
         with self._starting.hold():
             if not path.exists():
                 write_whole(path, secrets.token_urlsafe(24))
+        check_ownership(path)
         return path.read_text()
 
 
