@@ -1,6 +1,5 @@
 """`python -m monitoring`: serve the metrics until told to stop."""
 
-import logging
 import signal
 import sys
 from types import FrameType
@@ -10,6 +9,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from monitoring.exporter import StarlightCollector
 from storage.database import connect, wait_out_outages
+from storage.logs import set_up_logging
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
 
@@ -21,7 +21,7 @@ def end(_signal: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Serve `/metrics`."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    set_up_logging()
     signal.signal(signal.SIGTERM, end)
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight exporter`"

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, get_args, get_type_hints
 
@@ -43,16 +43,21 @@ class NdjsonWriter:
 
 
 class CsvWriter:
-    """Comma-separated values under a header; what was hidden stands in them as it is, quoted."""
+    """Comma-separated values under a header; what was hidden stands in them as it is, or as `write_text` returns it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, write_text: Callable[[str], str] = str) -> None:
         self._stream = stream
+        self._write_text = write_text
         self._rows = csv.DictWriter(stream, VERDICT_KEYS, lineterminator="\n")
         self._rows.writeheader()
 
     def write(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts now."""
-        self._rows.writerows(map(to_json, verdicts))
+        for verdict in verdicts:
+            cells = to_json(verdict)
+            self._rows.writerow(
+                {key: self._write_text(cell) if isinstance(cell, str) else cell for key, cell in cells.items()}
+            )
         self._stream.flush()
 
     def close(self) -> None:

@@ -4,12 +4,21 @@ import os
 import socket
 import sys
 
+from celery.signals import setup_logging
+
 from storage.broker import QUEUES
+from storage.logs import set_up_logging
 from storage.settings import read_settings
 from worker.app import app
 from worker.devices import Device
 from worker.slots import SPARE_THREADS
 from worker.task_messages import TRANSPORT
+
+
+@setup_logging.connect
+def log_as_others_do(**_: object) -> None:
+    """Keep Celery's own handlers and formats out."""
+    set_up_logging()
 
 
 def main(device_name: str) -> None:

@@ -1,6 +1,5 @@
 """`python -m producer.api`: serve the API until told to stop."""
 
-import logging
 import socket
 import sys
 from contextlib import suppress
@@ -14,6 +13,7 @@ from producer.api.app import create_app
 from producer.api.service import Service
 from storage.blobs import Blobs
 from storage.database import connect, wait_out_outages
+from storage.logs import set_up_logging
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
 
@@ -36,7 +36,7 @@ class ApiServer(uvicorn.Server):
 
 def main() -> None:
     """Serve on the configured address."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    set_up_logging()
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from producer.api.problems import ProblemError
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from starlight_vocabulary.escaping import disarm
 from starlight_vocabulary.formats import JSON, ExportFormat
 from starlight_vocabulary.verdict import Verdict
 from storage.verdicts import PAGE
@@ -46,6 +47,10 @@ def _open_text(sink: Sink) -> io.TextIOWrapper:
     return io.TextIOWrapper(cast(BinaryIO, sink), encoding="utf-8", newline="", write_through=True)
 
 
+def _open_disarmed(sink: Sink) -> VerdictWriter:
+    return CsvWriter(_open_text(sink), disarm)
+
+
 WRITERS: dict[ExportFormat, Callable[[Sink], VerdictWriter]] = {
     ExportFormat.NDJSON: lambda sink: NdjsonWriter(_open_text(sink)),
     ExportFormat.CSV: lambda sink: CsvWriter(_open_text(sink)),
@@ -78,18 +83,20 @@ def _find_weight(kind: str, accept: str) -> float:
     return next((weights[accepted] for accepted in ranges if accepted in weights), 0.0)
 
 
-def stream_verdicts(found: Iterator[Verdict], kind: str) -> StreamingResponse:
-    """Return a response that reads verdicts as fast as its reader takes them."""
-    pieces = _write_pieces(found, kind)
+def stream_verdicts(found: Iterator[Verdict], kind: str, *, spreadsheet: bool = False) -> StreamingResponse:
+    """Return a response that reads verdicts as fast as its reader takes them; CSV may be for a `spreadsheet`."""
+    chosen = STREAMED[kind]
+    open_writer = _open_disarmed if spreadsheet and chosen is ExportFormat.CSV else WRITERS[chosen]
+    pieces = _write_pieces(found, open_writer)
     # What fails at once can still be told; later, the response just breaks off.
     first = next(pieces)
-    disposition = f'attachment; filename="verdicts{STREAMED[kind].suffixes[0]}"'
+    disposition = f'attachment; filename="verdicts{chosen.suffixes[0]}"'
     return StreamingResponse(chain((first,), pieces), media_type=kind, headers={"Content-Disposition": disposition})
 
 
-def _write_pieces(found: Iterator[Verdict], kind: str) -> Iterator[bytes]:
+def _write_pieces(found: Iterator[Verdict], open_writer: Callable[[Sink], VerdictWriter]) -> Iterator[bytes]:
     sink = Sink()
-    writer = WRITERS[STREAMED[kind]](sink)
+    writer = open_writer(sink)
     while page := list(islice(found, PAGE)):
         writer.write(page)
         if piece := sink.take():

@@ -20,11 +20,13 @@ from producer.cli.commands import failures, jobs, keys, models, processes, scan,
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
+from starlight_vocabulary.escaping import escape_lines
 from storage.data_folder import DataFolderError
 from storage.embedded.postgres import EmbeddedServerError
 from storage.failures import RetryError
 from storage.jobs import EmptyJobError
 from storage.keys import KeyNameError
+from storage.logs import set_up_logging
 from storage.models import ModelChoiceError
 from storage.schema_version import SchemaError
 from worker.devices import DeviceError
@@ -53,7 +55,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Run the command; ends the process with its exit code."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    set_up_logging()
     for quiet in ("alembic", "httpx"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
     # SIGINT too: a shell that starts this in the background has it ignored.
@@ -102,5 +104,5 @@ def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def fail(message: str) -> NoReturn:
     """End the process with a message and the exit code for usage and other errors."""
-    sys.stderr.write(f"starlight: {message}\n")
+    sys.stderr.write(f"starlight: {escape_lines(message)}\n")
     sys.exit(USAGE)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from producer.cli.session import UsageError
 from producer.sources.expansion import format_reference
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from starlight_vocabulary.escaping import disarm, escape
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.verdict import Verdict
@@ -29,6 +31,7 @@ class Format(StrEnum):
     NDJSON = ExportFormat.NDJSON.value
     CSV = ExportFormat.CSV.value
     PARQUET = ExportFormat.PARQUET.value
+    SPREADSHEET = "spreadsheet"
 
 
 def check_printable(chosen: Format) -> Format:
@@ -47,10 +50,13 @@ def open_writer(chosen: Format) -> VerdictWriter:
     """Return the writer of this format, on what is standard output at the moment."""
     if chosen is Format.PARQUET:
         return ParquetWriter(sys.stdout.buffer)
+    # What a terminal shows, nobody reads as CSV.
+    cell = escape if sys.stdout.isatty() else str
     writers: dict[Format, Callable[[TextIO], VerdictWriter]] = {
         Format.TABLE: TableWriter,
         Format.NDJSON: NdjsonWriter,
-        Format.CSV: CsvWriter,
+        Format.CSV: partial(CsvWriter, write_text=cell),
+        Format.SPREADSHEET: partial(CsvWriter, write_text=lambda text: cell(disarm(text))),
     }
     return writers[chosen](sys.stdout)
 
@@ -86,27 +92,19 @@ class TableWriter:
                 verdict.stego_type or "",
                 verdict.bit_order or "",
                 shorten(escape(format_reference(verdict.uri).removeprefix(self._here)), NAME_WIDTH),
-                escape(reason),
-                style=STYLES[outcome],
+                reason,
+                style=STYLES.get(outcome, ""),
             )
 
     def close(self) -> None:
         """Print nothing: there is no last line."""
 
     def _row(self, outcome: str, probability: str, method: str, order: str, name: str, rest: str, style: str) -> None:
-        line = Text().append(f"{outcome:<9}", style=style)
-        line.append(f"{probability:<9} {method:<8} {order:<10} {name:<{NAME_WIDTH}}  {rest}".rstrip())
+        line = Text().append(escape(f"{outcome:<9}"), style=style)
+        line.append(escape(f"{probability:<9} {method:<8} {order:<10} {name:<{NAME_WIDTH}}  {rest}".rstrip()))
         if self._wide is not None:
             line.truncate(self._wide, overflow="ellipsis")
         self._console.print(line)
-
-
-def escape(text: str) -> str:
-    """Return the text with control characters, odd spaces and broken surrogates as escapes, on one line."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
 
 
 def shorten(name: str, width: int) -> str:

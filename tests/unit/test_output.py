@@ -17,7 +17,6 @@ from producer.cli.output import (
     Format,
     TableWriter,
     check_printable,
-    escape,
     format_count,
     open_writer,
     shorten,
@@ -25,6 +24,7 @@ from producer.cli.output import (
 )
 from producer.cli.session import UsageError
 from producer.verdict_writers import ROW_GROUP, CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from starlight_vocabulary.escaping import FORMULA_STARTS
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
@@ -159,6 +159,47 @@ def test_csv_keeps_what_was_hidden() -> None:
     assert [row["extracted_message"] for row in rows] == [HOSTILE, ""]
 
 
+@pytest.mark.parametrize("chosen", [Format.CSV, Format.SPREADSHEET])
+def test_csv_on_a_terminal_steers_nothing(
+    chosen: Format, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    open_writer(chosen).write([verdict(extracted_message=HOSTILE)])
+
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) == 2
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("start", FORMULA_STARTS)
+def test_no_cell_for_a_spreadsheet_is_a_formula(start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    formula = f'{start}HYPERLINK("https://evil.example")'
+
+    open_writer(Format.SPREADSHEET).write([verdict(extracted_message=formula, uri=formula), CLEAN])
+
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert first["extracted_message"] == first["uri"] == f"'{formula}"
+    assert first["stego_probability"] == second["stego_probability"] == "0.25"
+    assert second["uri"] == CLEAN.uri
+
+
+def test_numbers_below_zero_stay_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    open_writer(Format.SPREADSHEET).write([replace(CLEAN, threshold=-0.5)])
+
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["threshold"] == "-0.5"
+
+
+def test_words_of_a_server_that_this_code_does_not_know_steer_no_terminal() -> None:
+    unknown = replace(STEGO, outcome=HOSTILE, stego_type=HOSTILE, bit_order=HOSTILE)  # type: ignore[arg-type]
+
+    text = printed(TableWriter, unknown)
+
+    assert len(text.splitlines()) == 2
+    assert all(line.isprintable() for line in text.splitlines())
+
+
 def test_csv_without_verdicts_is_its_header() -> None:
     assert printed(CsvWriter) == ",".join(VERDICT_KEYS) + "\n"
 
@@ -239,7 +280,7 @@ def test_of_a_long_name_the_table_shows_the_end() -> None:
 
 
 def test_the_command_prints_every_format_of_an_export() -> None:
-    assert [each.value for each in Format] == ["table", *ExportFormat]
+    assert [each.value for each in Format] == ["table", *ExportFormat, "spreadsheet"]
 
 
 @pytest.mark.parametrize("chosen", list(Format))
@@ -254,25 +295,8 @@ def test_each_format_has_its_writer(chosen: Format, capfdbinary: pytest.CaptureF
         "ndjson": last.startswith(b"{"),
         "csv": last.startswith(f"{JOB},3,".encode()),
         "parquet": last.endswith(b"PAR1"),
+        "spreadsheet": last.startswith(f"{JOB},3,".encode()),
     }[chosen]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain ü 世界 🌍", "plain ü 世界 🌍"),
-        ("a\nb\rc\td", "a\\nb\\rc\\td"),
-        ("\x1b[31m\x07\x7f\x00", "\\x1b[31m\\x07\\x7f\\x00"),
-        ("\x9b31m", "\\x9b31m"),
-        ("\u202e\u2066\u200b\ufeff", "\\u202e\\u2066\\u200b\\ufeff"),
-        ("\u2028\u2029\xa0\u3000", "\\u2028\\u2029\\xa0\\u3000"),
-        ("\udcff\ud800", "\\udcff\\ud800"),
-        ("\U000e0041", "\\U000e0041"),
-        ("", ""),
-    ],
-)
-def test_what_is_not_printable_is_shown_escaped(text: str, shown: str) -> None:
-    assert escape(text) == shown
 
 
 @pytest.mark.parametrize(

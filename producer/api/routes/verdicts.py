@@ -67,6 +67,8 @@ class Paging(BaseModel):
     limit: int | None = Field(None, ge=1, description=f"At most so many; a page of JSON has {USUAL}, at most {MOST}.")
     cursor: Annotated[str, AfterValidator(check_cursor)] | None = Field(None, description="From the `next` of a page.")
 
+    spreadsheet: bool = Field(False, description="Whether CSV is for a spreadsheet, which is to calculate nothing.")
+
     @property
     def after(self) -> Position | None:
         """The verdict behind which to go on."""
@@ -151,7 +153,8 @@ def answer_verdicts(engine: Engine, request: Request, wanted: VerdictFilter, pag
     """Return a page, or everything in another type."""
     kind = negotiate(accept)
     if kind != JSON:
-        return stream_verdicts(find_verdicts(engine, wanted, paging.limit, paging.after), kind)
+        every = find_verdicts(engine, wanted, paging.limit, paging.after)
+        return stream_verdicts(every, kind, spreadsheet=paging.spreadsheet)
     limit = min(paging.limit or USUAL, MOST)
     found = list(find_verdicts(engine, wanted, limit + 1, paging.after))
     page, following = found[:limit], None

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import escape, format_count, summarise_job
+from producer.cli.output import format_count, summarise_job
 from producer.cli.progress import show_progress
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import Session, UsageError, open_session, parse_id, warn_without_workers
 from producer.cli.submitting import Name, Null, Paths, PriorityOption, Threshold, check_options, submit_paths
 from producer.following import Follower
+from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.words import Priority
@@ -138,8 +139,8 @@ def jobs(
     print(f"{'ID':<36}  {'STATE':<9}  {'DONE':>9}  {'IMAGES':>9}  {'STEGO':>7}  {'ERRORS':>7}  {'CREATED':<16}  NAME")
     for status in listed:
         counts = f"{status.finished:>9,}  {status.total:>9,}  {status.stego:>7,}  {status.error:>7,}"
-        name = escape(status.name or "")
-        print(f"{status.id}  {status.state:<9}  {counts}  {status.created_at.astimezone():%Y-%m-%d %H:%M}  {name}")
+        created = f"{status.created_at.astimezone():%Y-%m-%d %H:%M}"
+        print(escape(f"{status.id}  {status.state:<9}  {counts}  {created}  {status.name or ''}"))
 
 
 def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:

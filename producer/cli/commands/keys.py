@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import escape
 from producer.cli.session import open_session
+from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import Scope
 from storage.keys import ApiKey, create_key, list_keys, revoke_key
 

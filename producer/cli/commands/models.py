@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import escape
 from producer.cli.session import Session, UsageError, open_session
+from starlight_vocabulary.escaping import escape
 from storage.blobs import Blobs
 from storage.models import add_model, get_model_in_use, list_models, roll_back, use_model
 from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card

@@ -21,6 +21,7 @@ from starlight_vocabulary.records import from_json, to_json
 from starlight_vocabulary.verdict import EXAMPLE, VERDICT_KEYS, Verdict
 from starlight_vocabulary.words import Outcome
 from storage.chunks import finish_chunk
+from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.verdicts import PAGE, VerdictFilter, find_verdicts
 from storage.workers import report_worker
@@ -86,6 +87,18 @@ def test_each_media_type_holds_what_the_pages_hold(engine: Engine, ann: TestClie
     assert [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in table] == expected
     assert [json.loads(line)["ordinal"] for line in few] == [0, 1]
     assert none == ",".join(VERDICT_KEYS) + "\n"
+
+
+def test_csv_for_spreadsheets_has_no_formula(engine: Engine, ann: TestClient) -> None:
+    submit_job(engine, ["=1+1", "plain"], submitter="ann")
+    finish_waiting_chunks(engine)
+
+    def read_uris(**parameters: Any) -> list[str]:
+        answer = ann.get("/v1/verdicts", params=parameters, headers={"Accept": "text/csv"})
+        return sorted(row["uri"] for row in csv.DictReader(io.StringIO(answer.text, newline="")))
+
+    assert read_uris() == ["=1+1", "plain"]
+    assert read_uris(spreadsheet=True) == ["'=1+1", "plain"]
 
 
 @pytest.mark.parametrize("kind", STREAMED)

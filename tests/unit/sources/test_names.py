@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli.output import escape
 from producer.sources.expansion import SourceError, Sources, format_reference, refer_to_file
+from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import ErrorCode
 from tests.kit.loading import BytesLoader
 from tests.kit.names import SECRET, expand, expect_refusal, refer_to, write_files, zip_files
