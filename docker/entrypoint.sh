@@ -16,6 +16,10 @@ if [ -z "${STARLIGHT_REDIS_URL:-}" ] && [ -e /run/secrets/redis_password ]; then
     password=$(secret redis_password)
     export STARLIGHT_REDIS_URL="redis://:$password@redis:6379/0"
 fi
+if [ -z "${STARLIGHT_FLOWER_BASIC_AUTH:-}" ] && [ -e /run/secrets/flower_password ]; then
+    password=$(cat /run/secrets/flower_password)
+    export STARLIGHT_FLOWER_BASIC_AUTH="starlight:$password"
+fi
 unset password
 
 exec "$@"

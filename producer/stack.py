@@ -72,11 +72,9 @@ def make_exporter() -> Program:
     return Program("exporter", ("-m", "monitoring"))
 
 
-def make_flower(port: int) -> Program:
-    """Return Flower, listening on the loopback interface."""
-    configuration = Path(__file__).parent.parent / "monitoring" / "flowerconfig.py"
-    options = (f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}")
-    return Program("flower", ("-m", "celery", "--app=worker.app", "flower", *options))
+def make_flower() -> Program:
+    """Return Flower."""
+    return Program("flower", ("-m", "monitoring.flower"))
 
 
 @dataclass(slots=True)

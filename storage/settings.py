@@ -9,10 +9,11 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.data_folder import check_ownership
+from storage.hosts import is_loopback
 
 
 def default_data_dir() -> Path:
@@ -58,6 +59,20 @@ def _signing_secret(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+def _flower_basic_auth(credentials: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    given = credentials.get_secret_value() if credentials else ""
+    if given:
+        name, _, password = given.partition(":")
+        if not name or not password:
+            raise ValueError("must be name:password")
+        return credentials
+    if "flower_host" in info.data and not is_loopback(info.data["flower_host"]):
+        raise ValueError(
+            f"must be name:password, because Flower, which can stop workers, listens on {info.data['flower_host']}"
+        )
+    return None
+
+
 CHUNK_SIZE = 256
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -65,7 +80,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Settings(BaseSettings):
     """Settings of one process; unset server addresses mean the embedded servers."""
 
-    model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True, hide_input_in_errors=True)
 
     database_url: Annotated[str | None, _url_of("postgresql")] = Field(
         None, description="postgresql://… of PostgreSQL 18 or newer; unset: an embedded server"
@@ -164,6 +179,11 @@ class Settings(BaseSettings):
     api_port: Port = Field(8080, description="port of the API")
     api_roots: tuple[Path, ...] = Field((), description="folders that file:// references of the API may name, as JSON")
     blocks_root: Path | None = Field(None, description="folder of Stargate's blocks, HEIGHT_…/images/; unset: none")
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="names, as JSON, by which API, exporter and Flower may be asked besides loopback's and their "
+        "address; unset, API and exporter on every interface may be asked by any",
+    )
     max_upload_bytes: PositiveInt = Field(2 * 2**30, description="largest body of a request to the API")
     max_waiting_images: PositiveInt = Field(
         50_000_000, description="images without a verdict, of all jobs, from which on the API refuses more"
@@ -172,7 +192,11 @@ class Settings(BaseSettings):
     rate_limit_per_minute: PositiveInt = Field(12_000, description="requests that one API key may make in a minute")
     interactive_wait_s: PositiveFloat = Field(25.0, description="how long the API waits for the verdict on one image")
 
-    flower_port: Port = Field(5555, description="port of Flower, on the loopback interface")
+    flower_port: Port = Field(5555, description="port of Flower")
+    flower_host: str = Field("127.0.0.1", description="address that Flower listens on")
+    flower_basic_auth: Annotated[SecretStr | None, AfterValidator(_flower_basic_auth)] = Field(
+        None, description="name:password that Flower asks for, which it must beyond the loopback interface"
+    )
     exporter_port: Port = Field(9808, description="port of the metrics exporter")
     exporter_host: str = Field("127.0.0.1", description="address that the metrics exporter listens on")
     target_images_per_minute: PositiveInt = Field(1000, description="what metrics and figures show beside the rate")

@@ -1,4 +1,4 @@
-"""The entrance of the API: a key before the first byte of a body, and a bound on every body.
+"""The entrance of the API: its name and a key before the first byte of a body, and a bound on every body.
 
 It stands in front of all routes, so that none can forget it. What a route has not named here gets the smallest bound.
 """
@@ -15,6 +15,7 @@ from producer.api.access import authenticate
 from producer.api.problems import ProblemError, answer_outage, answer_problem
 from producer.api.service import Service
 from starlight_vocabulary.formats import JSON
+from storage.hosts import is_asked_by_name, list_names_if_known
 from storage.settings import Settings
 
 # What everybody may ask for; nothing of it takes a body.
@@ -46,14 +47,18 @@ def find_limit(settings: Settings, path: str, media_type: str) -> int:
 
 
 class Entrance:
-    """ASGI middleware: finds the key of a request, for `request.state.key`, and counts the bytes of its body."""
+    """ASGI middleware: finds the key of a request, for `request.state.key`, and counts the bytes of its body.
+
+    A request by a name that is not ours is refused before.
+    """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
+        self._names = list_names_if_known(service.settings.api_host, service.settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request in, or answer with a problem: 401, 413 or 429."""
+        """Let the request in, or answer with a problem: 401, 413, 421 or 429."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -71,6 +76,8 @@ class Entrance:
         await answer(scope, receive, send)
 
     def _check(self, request: Request, limit: int) -> None:
+        if not is_asked_by_name(request.headers.get("host"), self._names):
+            raise ProblemError(421, "this is not the name of this server: STARLIGHT_ALLOWED_HOSTS may allow it")
         request.state.key = None
         if not is_open(request.url.path):
             request.state.key = authenticate(self._service, request.headers.get("authorization", ""))

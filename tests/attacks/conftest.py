@@ -1,7 +1,6 @@
 """The API as a process of its own, on the real database and Redis."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,16 @@ from sqlalchemy import Engine
 
 from storage.embedded.ports import find_free_port
 from storage.keys import create_key
-from tests.kit.command import make_environment
 from tests.kit.output import Output
-from tests.kit.threads import PATIENCE_S
+from tests.kit.programs import run_program
 
 
 @dataclass(frozen=True)
 class ServedApi:
-    """The API's process, its port on the loopback interface, and a key that may submit and read."""
+    """The API's process, its log, its port on the loopback interface, and a key that may submit and read."""
 
     process: "subprocess.Popen[str]"
+    log: Output
     port: int
     key: str
 
@@ -39,17 +38,5 @@ def served(engine: Engine, database_url: str, redis_url: str, tmp_path: Path) ->
         pytest.skip("memory is measured in /proc, which is not here")
     port = find_free_port()
     settings = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "producer.api"],
-        env=make_environment(settings),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None
-        Output(process.stderr).wait_for(f"running on http://127.0.0.1:{port}")
-        yield ServedApi(process, port, create_key(engine, "ann", ["submit", "read"]))
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
+    with run_program("-m", "producer.api", settings=settings, until=f"running on http://127.0.0.1:{port}") as api:
+        yield ServedApi(api.process, api.log, port, create_key(engine, "ann", ["submit", "read"]))

@@ -69,14 +69,14 @@ def test_a_body_costs_no_more_than_its_bound(served: ServedApi, attack: Attack) 
 def ask(served: ServedApi, method: str, path: str) -> int:
     """Return the status of a request without a body."""
     with socket.create_connection(("127.0.0.1", served.port), PATIENCE_S) as connection:
-        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return read_status(connection)
 
 
 def send(served: ServedApi, attack: Attack) -> int:
     """Return the status of the answer, which may come before all is sent."""
     authorization = f"Authorization: Bearer {served.key}\r\n" if attack.with_key else ""
-    head = f"POST {attack.route} HTTP/1.1\r\nHost: x\r\n{authorization}Content-Type: {attack.media_type}\r\n"
+    head = f"POST {attack.route} HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Type: {attack.media_type}\r\n"
     with socket.create_connection(("127.0.0.1", served.port), PATIENCE_S) as connection:
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         try:

@@ -4,7 +4,6 @@ import base64
 import json
 import pickle
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ from storage.database import connect
 from storage.dispatch import pick_chunks
 from storage.jobs import submit_job
 from tests.kit.changes import wait_for_change
-from tests.kit.command import make_environment
 from tests.kit.databases import copy_database
 from tests.kit.output import Output
+from tests.kit.programs import run_program
 from tests.kit.rows import read_job
 from tests.kit.threads import PATIENCE_S
 from worker.app import SCAN_CHUNK, app
@@ -51,20 +50,11 @@ def worker(session_servers: tuple[str, str]) -> Iterator[AttackedWorker]:
     database, redis_url = session_servers
     with copy_database(database) as database_url, redis.Redis.from_url(redis_url) as broker:
         broker.flushall()
-        environment = make_environment({"database_url": database_url, "redis_url": redis_url, "reuse": False})
-        process = subprocess.Popen(
-            [sys.executable, "-m", "worker", "cpu0"], env=environment, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            assert process.stderr is not None
-            log = Output(process.stderr)
-            log.wait_for(" ready.")
+        settings = {"database_url": database_url, "redis_url": redis_url, "reuse": False}
+        with run_program("-m", "worker", "cpu0", settings=settings, until=" ready.") as running:
             engine = connect(database_url)
-            yield AttackedWorker(process, log, engine, broker)
+            yield AttackedWorker(running.process, running.log, engine, broker)
             engine.dispose()
-        finally:
-            process.terminate()
-            process.wait(PATIENCE_S)
         assert sum(count_messages(broker).values()) == 0
 
 

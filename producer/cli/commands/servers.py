@@ -50,7 +50,8 @@ def up(
     api_port = find_usable_port(configured.api_port)
     os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
     os.environ["STARLIGHT_API_PORT"] = str(api_port)
-    programs = [make_dispatcher(), *make_workers(devices), make_api(), make_exporter(), make_flower(flower_port)]
+    os.environ["STARLIGHT_FLOWER_PORT"] = str(flower_port)
+    programs = [make_dispatcher(), *make_workers(devices), make_api(), make_exporter(), make_flower()]
     with open_session() as current, run_stack(current, programs, log_to=None) as runner:
         if not runner.running:
             holder = open_stack_lock(configured.data_dir).read()
@@ -72,7 +73,7 @@ def announce(current: Session, programs: list[Program], api_port: int, flower_po
         ("PostgreSQL", mask_password(current.servers.database_url)),
         ("Redis", mask_password(current.servers.redis_url)),
         ("API", f"http://{current.settings.api_host}:{api_port}/docs"),
-        ("Flower", f"http://127.0.0.1:{flower_port}"),
+        ("Flower", f"http://{current.settings.flower_host}:{flower_port}"),
         ("Metrics", f"http://{current.settings.exporter_host}:{exporter_port}/metrics"),
         ("Running", ", ".join(program.name for program in programs)),
     ):

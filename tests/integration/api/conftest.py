@@ -37,6 +37,8 @@ def api_settings(configured: Settings, root: Path) -> Settings:
             "max_archive_members": 50,
             "max_image_bytes": 50_000,
             "rate_limit_per_minute": 1000,
+            # What clients within this process call it.
+            "allowed_hosts": ("testserver",),
         }
     )
 

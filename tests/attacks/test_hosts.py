@@ -1,0 +1,121 @@
+"""Pages of strangers that lead a browser here by a name of theirs (DNS rebinding), and Flower without a password."""
+
+import base64
+import http.client
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from storage.embedded.ports import find_free_port
+from storage.hosts import is_asked_by_name, is_loopback, list_names, list_names_if_known
+from tests.attacks.conftest import ServedApi
+from tests.kit.command import run_starlight
+from tests.kit.programs import run_program
+
+FOREIGN = ("evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", "[", "")
+OURS = ("localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8080")
+CREDENTIALS = "ann:secret"
+
+
+def ask(port: int, path: str, host: str | None, **headers: str) -> int:
+    """Return the status of the answer to who asks by this name, or by none."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.putrequest("GET", path, skip_host=True)
+    for name, value in {**({} if host is None else {"Host": host}), **headers}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+@pytest.fixture
+def servers(database_url: str, redis_url: str, tmp_path: Any) -> Mapping[str, object]:
+    """Settings of programs on the test's own servers."""
+    return {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path}
+
+
+@pytest.fixture
+def exporter(servers: Mapping[str, object]) -> Iterator[int]:
+    """The port of a running exporter."""
+    port = find_free_port()
+    with run_program("-m", "monitoring", settings={**servers, "exporter_port": port}, until="metrics are served"):
+        yield port
+
+
+@pytest.fixture
+def flower(servers: Mapping[str, object]) -> Iterator[int]:
+    """The port of a running Flower, which is reached from everywhere and has a name of its own."""
+    port = find_free_port()
+    settings = {
+        **servers, "flower_port": port, "flower_host": "0.0.0.0", "flower_basic_auth": CREDENTIALS,
+        "allowed_hosts": '["flower.example"]',
+    }  # fmt: skip
+    with run_program("-m", "monitoring.flower", settings=settings, until="Flower listens on"):
+        yield port
+
+
+def test_the_api_answers_to_its_own_names_alone(served: ServedApi) -> None:
+    for path in ("/health", "/docs", "/v1/jobs", "/nothing"):
+        assert {ask(served.port, path, name) for name in FOREIGN} <= {400, 421}
+        assert ask(served.port, path, "evil.example") == 421
+    assert {ask(served.port, "/docs", name) for name in OURS} == {200}
+
+
+def test_the_exporter_answers_to_its_own_names_alone(exporter: int) -> None:
+    assert {ask(exporter, "/metrics", name) for name in FOREIGN} == {421}
+    assert {ask(exporter, "/metrics", name) for name in (*OURS, None)} == {200}
+
+
+def test_flower_answers_to_its_own_names_alone_and_asks_for_the_password(flower: int) -> None:
+    basic = f"Basic {base64.b64encode(CREDENTIALS.encode()).decode()}"
+
+    for path in ("/workers", "/api/workers", "/static/js/flower.js", "/healthcheck"):
+        assert {ask(flower, path, name, Authorization=basic) for name in FOREIGN} <= {400, 421}
+        assert ask(flower, path, "evil.example", Authorization=basic) == 421
+    assert {ask(flower, "/workers", name, Authorization=basic) for name in (*OURS, "flower.example")} == {200}
+    assert ask(flower, "/workers", "localhost") == 401
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", ""])
+@pytest.mark.parametrize("credentials", [None, "", "ann", "ann:", ":secret"])
+def test_flower_without_a_password_is_refused_beyond_loopback(host: str, credentials: str | None) -> None:
+    given = {} if credentials is None else {"flower_basic_auth": credentials}
+
+    run = run_starlight("up", settings={"flower_host": host, **given})
+
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("starlight: a setting is wrong: STARLIGHT_FLOWER_BASIC_AUTH: ")
+    assert "must be name:password" in line
+
+
+@pytest.mark.parametrize(
+    ("address", "inside"),
+    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
+     ("10.0.0.1", False), ("example.org", False), ("", False)],
+)  # fmt: skip
+def test_loopback_is_what_this_machine_alone_reaches(address: str, inside: bool) -> None:
+    assert is_loopback(address) == inside
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "host", "known"),
+    [
+        ("127.0.0.1", [], "scan.example", False), ("127.0.0.1", ["scan.example"], "Scan.Example:443", True),
+        ("127.0.0.1", ["*.example"], "a.example", True), ("127.0.0.1", ["*.example"], "a.example.evil", False),
+        ("192.0.2.1", [], "192.0.2.1:80", True), ("192.0.2.1", [], "evil.example", False),
+        ("0.0.0.0", [], "evil.example", True), ("::", [], "evil.example", True), ("", [], "evil.example", True),
+        ("0.0.0.0", ["scan.example"], "evil.example", False), ("0.0.0.0", ["scan.example"], "scan.example", True),
+    ],
+)  # fmt: skip
+def test_on_every_interface_any_name_is_ours_unless_one_is_set(
+    address: str, allowed: list[str], host: str, known: bool
+) -> None:
+    assert is_asked_by_name(host, list_names_if_known(address, allowed)) == known
+
+
+def test_flower_knows_its_names_on_every_interface_too() -> None:
+    assert not is_asked_by_name("evil.example", list_names("0.0.0.0", []))
+    assert is_asked_by_name(None, list_names("0.0.0.0", []))

@@ -1,0 +1,39 @@
+"""Running the programs of the stack as processes of their own."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.kit.command import make_environment
+from tests.kit.output import Output
+from tests.kit.threads import PATIENCE_S
+
+
+@dataclass(frozen=True)
+class Program:
+    """A process and what it logs."""
+
+    process: "subprocess.Popen[str]"
+    log: Output
+
+
+@contextmanager
+def run_program(*arguments: str, settings: Mapping[str, object], until: str) -> Iterator[Program]:
+    """Run this Python with these arguments while the block lasts, which begins once the log holds a text."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        env=make_environment(settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        log = Output(process.stderr)
+        log.wait_for(until)
+        yield Program(process, log)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
