@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_serve
 from monitoring.exporter import StarlightCollector
 from monitoring.serving import check_name
 from storage.database import connect, wait_out_outages
+from storage.descriptors import raise_descriptor_limit
 from storage.hosts import list_names_if_known
 from storage.logs import set_up_logging
 from storage.schema_version import SchemaError, check_schema
@@ -28,6 +29,7 @@ def main() -> None:
     """Serve `/metrics`."""
     set_up_logging()
     signal.signal(signal.SIGTERM, end)
+    raise_descriptor_limit()
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight exporter`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight exporter`"

@@ -184,6 +184,15 @@ class Settings(BaseSettings):
         description="names, as JSON, by which API, exporter and Flower may be asked besides loopback's and their "
         "address; unset, API and exporter on every interface may be asked by any",
     )
+    head_timeout_s: PositiveFloat = Field(
+        10.0, description="how long a connection to the API may be open without the whole head of a request"
+    )
+    max_connections: PositiveInt = Field(
+        4096, description="connections to the API, of which there are at most half as many as descriptors"
+    )
+    max_connections_per_address: PositiveInt = Field(
+        512, description="the same, from one address, or one /64 of IPv6; behind a proxy all come from its address"
+    )
     max_upload_bytes: PositiveInt = Field(2 * 2**30, description="largest body of a request to the API")
     max_waiting_images: PositiveInt = Field(
         50_000_000, description="images without a verdict, of all jobs, from which on the API refuses more"

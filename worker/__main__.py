@@ -7,6 +7,7 @@ import sys
 from celery.signals import setup_logging
 
 from storage.broker import QUEUES
+from storage.descriptors import raise_descriptor_limit
 from storage.logs import set_up_logging
 from storage.settings import read_settings
 from worker.app import app
@@ -25,6 +26,7 @@ def main(device_name: str) -> None:
     """Run a Celery worker in this process until it is told to stop."""
     device = Device.parse(device_name)
     device.pin(os.environ)
+    raise_descriptor_limit()
     os.environ["STARLIGHT_DEVICE"] = str(device)
     # Here, not in the application: the dispatcher and Flower use it too, and must not import torch.
     app.conf.imports = ("worker.tasks",)

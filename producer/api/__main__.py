@@ -3,6 +3,7 @@
 import socket
 import sys
 from contextlib import suppress
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
@@ -10,10 +11,12 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from producer.api.app import create_app
+from producer.api.connections import BoundedProtocol, Connections
 from producer.api.service import Service
 from storage.blobs import Blobs
 from storage.database import connect, wait_out_outages
-from storage.logs import set_up_logging
+from storage.descriptors import raise_descriptor_limit
+from storage.logs import hold_back_repeats, set_up_logging
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
 
@@ -21,6 +24,7 @@ from storage.settings import read_settings
 CONNECTIONS = 16
 # Of one request, in bytes: a longer head is refused.
 MAX_HEAD_BYTES = 64 * 2**10
+MOST_BACKLOG = 2048
 
 
 class ApiServer(uvicorn.Server):
@@ -37,6 +41,7 @@ class ApiServer(uvicorn.Server):
 def main() -> None:
     """Serve on the configured address."""
     set_up_logging()
+    hold_back_repeats("asyncio", "uvicorn.error", "producer.api.connections")
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
@@ -47,6 +52,8 @@ def main() -> None:
         sys.exit(f"starlight api: {error}")
     limiter = SlidingWindowCounterRateLimiter(RedisStorage(configured.redis_url))
     service = Service(engine, Blobs(configured.blobs()), configured, limiter)
+    descriptors = raise_descriptor_limit()
+    connections = Connections(min(configured.max_connections, descriptors // 2), configured.max_connections_per_address)
     config = uvicorn.Config(
         create_app(service),
         host=configured.api_host,
@@ -54,6 +61,9 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=partial(BoundedProtocol, connections=connections, head_s=configured.head_timeout_s),  # type: ignore[arg-type]
+        # As many are accepted at once, before any is counted.
+        backlog=min(MOST_BACKLOG, descriptors // 8),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_graceful_shutdown=10,
     )

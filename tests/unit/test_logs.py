@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from storage.logs import EscapingFormatter
+from storage.logs import MINUTE_S, MOST_MESSAGES, EscapingFormatter, OncePerMinute
 
 FORGED = "all is well\n2026-11-25 12:00:00,000 INFO storage: \x1b[2Jnothing happened\r\u202e"
 
@@ -35,3 +35,30 @@ def test_no_line_of_a_traceback_looks_like_a_record() -> None:
     assert (first, second) == ("failed", "Traceback (most recent call last):")
     assert len(more) > 2
     assert all(line.startswith("    ") and line.isprintable() for line in more)
+
+
+def test_a_message_comes_once_a_minute_and_then_says_how_many_were_held_back() -> None:
+    now = 0.0
+    once = OncePerMinute(lambda: now)
+
+    def write(message: str, *arguments: object) -> str | None:
+        record = make_record(message, *arguments)
+        return record.getMessage() if once.filter(record) else None
+
+    assert write("closed %s", "a") == "closed a"
+    assert [write("closed %s", name) for name in "bcd"] == [None, None, None]
+    assert write("refused") == "refused"
+    now = MINUTE_S
+    assert write("closed %s", "e") == "closed e (3 more since the last such line)"
+    now = 2 * MINUTE_S
+    assert write("closed %s", "f") == "closed f"
+
+
+def test_what_is_remembered_of_messages_is_bounded() -> None:
+    once = OncePerMinute(lambda: 0.0)
+
+    for number in range(10 * MOST_MESSAGES):
+        assert once.filter(make_record(f"new {number}"))
+
+    assert not once.filter(make_record(f"new {number}"))
+    assert once.filter(make_record("new 0"))

@@ -1,0 +1,156 @@
+"""Connections to the API: how many there may be, and how long one may be open without the whole head of a request."""
+
+import asyncio
+import ipaddress
+import logging
+from collections import Counter
+from typing import Any, Final, Protocol
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Of IPv6, in bits: what one customer of a provider has.
+NETWORK_BITS: Final = 64
+REASON: Final = b"there are too many connections; try again later\n"
+BUSY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(REASON), REASON)
+)
+
+log = logging.getLogger(__name__)
+
+
+class Closable(Protocol):
+    """A connection that can make room for another."""
+
+    def end(self) -> None:
+        """Close it now."""
+
+
+class Connections:
+    """The open connections: at most `most` in all, and `most_of_one` of one origin.
+
+    Where there are as many, the one that has waited longest for the head of its request makes room: who sends his head
+    at once never waits long. Those whose request is being answered stay.
+    """
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._most = most
+        self._most_of_one = most_of_one
+        self._origins: dict[Closable, str] = {}
+        self._counts: Counter[str] = Counter()
+        # In the order in which they began to wait.
+        self._waiting: dict[Closable, None] = {}
+
+    def admit(self, connection: Closable, origin: str) -> bool:
+        """Count a new connection, which waits; False where nothing makes room for it."""
+        if self._counts[origin] >= self._most_of_one and not self._make_room(origin):
+            log.warning("a connection is refused: its address has %d, as many as one may have", self._most_of_one)
+            return False
+        if len(self._origins) >= self._most and not self._make_room():
+            log.warning("a connection is refused: there are %d, as many as there may be", self._most)
+            return False
+        self._origins[connection] = origin
+        self._counts[origin] += 1
+        self.note_waiting(connection)
+        return True
+
+    def note_waiting(self, connection: Closable) -> None:
+        """Say that a connection waits for the head of a request, from now on."""
+        if connection in self._origins:
+            self._waiting[connection] = None
+
+    def note_answering(self, connection: Closable) -> None:
+        """Say that a connection's request is being answered."""
+        self._waiting.pop(connection, None)
+
+    def forget(self, connection: Closable) -> None:
+        """Count a connection no more; nothing happens where it is not counted."""
+        self._waiting.pop(connection, None)
+        origin = self._origins.pop(connection, None)
+        if origin is not None:
+            self._counts[origin] -= 1
+            if not self._counts[origin]:
+                del self._counts[origin]
+
+    def _make_room(self, origin: str | None = None) -> bool:
+        first = next((each for each in self._waiting if origin in (None, self._origins[each])), None)
+        if first is None:
+            return False
+        log.warning("a connection that waits for a request is closed for another: there are as many as there may be")
+        self.forget(first)
+        first.end()
+        return True
+
+
+class BoundedProtocol(H11Protocol):
+    """Uvicorn's protocol for one connection, which is counted, and has `head_s` seconds for each head of a request.
+
+    They begin with the connection, and again with the end of an answer: what is left of a body then counts as well.
+    """
+
+    def __init__(self, *arguments: Any, connections: Connections, head_s: float, **more: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **more)
+        self._counted = connections
+        self._head_s = head_s
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, or say that there is no room."""
+        super().connection_made(transport)
+        if self._counted.admit(self, find_origin(self.client[0] if self.client else "")):
+            self._head_timer = self.loop.call_later(self._head_s, self._end_slow)
+        else:
+            transport.write(BUSY)
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        super().data_received(data)
+        self._note_turn()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or answer it if it is there."""
+        super().on_response_complete()
+        self._note_turn()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room."""
+        self._counted.forget(self)
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def end(self) -> None:
+        """Close the connection now, whatever is still to be sent."""
+        self.transport.abort()
+
+    def _note_turn(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._counted.note_answering(self)
+            self._stop_timer()
+        elif self._head_timer is None and not self.transport.is_closing():
+            self._counted.note_waiting(self)
+            self._head_timer = self.loop.call_later(self._head_s, self._end_slow)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end_slow(self) -> None:
+        # Browsers open connections that they may never use.
+        if self.conn.trailing_data[0]:
+            log.warning("a connection is closed: in %.0f s it sent no whole head of a request", self._head_s)
+        self.end()
+
+
+def find_origin(host: str) -> str:
+    """Return what an address counts as: itself, or its network where it is of IPv6; other text as it is."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), NETWORK_BITS), strict=False))

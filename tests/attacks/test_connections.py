@@ -1,0 +1,176 @@
+"""Very many connections, and requests that never end: others get in all the same, and the log stays short."""
+
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from storage.embedded.ports import find_free_port
+from storage.keys import create_key
+from tests.attacks.conftest import ServedApi
+from tests.kit.pictures import encode_pattern
+from tests.kit.programs import run_program
+from tests.kit.rows import submit_job_of
+from tests.kit.threads import PATIENCE_S
+
+Serve = Callable[..., AbstractContextManager[ServedApi]]
+
+DESCRIPTORS = 1024
+SLOW_HEADS = 1200
+# Of a log, in which each of these would have had one or more.
+FEW_LINES = 50
+# With this few descriptors, which nothing raises.
+CONFINED = f"""
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
+runpy.run_module("producer.api", run_name="__main__")
+"""
+HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+END = b"Connection: close\r\n\r\n"
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Let the tests' own process have more connections than the one that is attacked."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * DESCRIPTORS
+    if before[1] < wanted:
+        pytest.skip(f"no {wanted} descriptors are to be had here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], wanted), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture
+def serve_api(engine: Engine, database_url: str, redis_url: str, tmp_path: Path) -> Serve:
+    """Serves the API with few descriptors, and with further settings, while a block lasts."""
+
+    @contextmanager
+    def serve(**settings: object) -> Iterator[ServedApi]:
+        port = find_free_port()
+        servers = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port}
+        until = f"running on http://127.0.0.1:{port}"
+        with run_program("-c", CONFINED, settings={**servers, **settings}, until=until) as api:
+            yield ServedApi(api.process, api.log, port, create_key(engine, "ann", ["submit", "read"]))
+
+    return serve
+
+
+def connect(served: ServedApi) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", served.port), PATIENCE_S)
+
+
+def ask(served: ServedApi) -> bytes:
+    """Return the status line of an answer to who comes by a connection of its own."""
+    with connect(served) as connection:
+        connection.sendall(HEAD + END)
+        return connection.recv(65536).partition(b"\r\n")[0]
+
+
+@pytest.mark.usefixtures("many_descriptors")
+def test_a_thousand_slow_heads_keep_nobody_out(serve_api: Serve) -> None:
+    with serve_api() as served, ExitStack() as slow:
+        for _ in range(SLOW_HEADS):
+            slow.enter_context(connect(served)).sendall(HEAD)
+
+        answers = {ask(served) for _ in range(20)}
+
+        assert answers == {b"HTTP/1.1 200 OK"}
+        assert len(list(Path(f"/proc/{served.process.pid}/fd").iterdir())) < DESCRIPTORS
+        assert served.log.count("") < FEW_LINES
+
+
+def trickle(connection: socket.socket, piece: bytes) -> bytes:
+    """Send a piece again and again until the other side closes; return what came meanwhile."""
+    received = b""
+    connection.settimeout(0.02)
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            connection.sendall(piece)
+            data = connection.recv(65536)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return received
+        if not data:
+            return received
+        received += data
+    raise AssertionError("it is still open")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "piece", "answer"),
+    [
+        (b"", b"G", b""),
+        (b"GET /health HTTP/1.1\r\n", b"X: y\r\n", b""),
+        (HEAD + b"\r\n", b"X", b"HTTP/1.1 200 OK"),
+        # Of a body that nobody wants: it was answered before, for want of a key.
+        (
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n",
+            b"x",
+            b"HTTP/1.1 401 Unauthorized",
+        ),
+    ],
+    ids=["a method", "headers", "a second head", "a body after its answer"],
+)
+def test_what_is_sent_byte_by_byte_is_closed(serve_api: Serve, beginning: bytes, piece: bytes, answer: bytes) -> None:
+    with serve_api(head_timeout_s=1.0) as served, connect(served) as connection:
+        connection.sendall(beginning)
+
+        assert trickle(connection, piece).partition(b"\r\n")[0] == answer
+
+
+def test_an_answer_may_take_longer_than_a_head(serve_api: Serve) -> None:
+    image = encode_pattern("PNG")
+    form = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' + image + b"\r\n--x--\r\n"
+    with serve_api(head_timeout_s=1.0, interactive_wait_s=2.5) as served, connect(served) as connection:
+        connection.sendall(
+            b"POST /scan/image HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            + f"Authorization: Bearer {served.key}\r\nContent-Length: {len(form)}\r\n\r\n".encode()
+        )
+        connection.sendall(form)
+
+        # No worker runs.
+        assert connection.recv(65536).startswith(b"HTTP/1.1 504 ")
+
+
+def test_requests_follow_each_other_on_one_connection(serve_api: Serve) -> None:
+    with serve_api() as served, connect(served) as connection:
+        connection.sendall(3 * (HEAD + b"\r\n") + HEAD + END)
+
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+
+        assert answers.count(b"HTTP/1.1 200 OK") == 4
+
+
+def test_who_is_being_answered_makes_no_room(engine: Engine, serve_api: Serve) -> None:
+    with serve_api(max_connections_per_address=2) as served, ExitStack() as streams:
+        job = submit_job_of(engine, 1)
+        for _ in range(2):
+            stream = streams.enter_context(connect(served))
+            stream.sendall(
+                f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n"
+                f"Authorization: Bearer {served.key}\r\n\r\n".encode()
+            )
+            assert stream.recv(15) == b"HTTP/1.1 200 OK"
+
+        assert ask(served) == b"HTTP/1.1 503 Service Unavailable"
+
+        streams.close()
+
+
+def test_nonsense_fills_no_log(serve_api: Serve) -> None:
+    with serve_api() as served:
+        for _ in range(200):
+            with connect(served) as connection:
+                connection.sendall(b"nonsense\r\n\r\n")
+                assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+        assert ask(served) == b"HTTP/1.1 200 OK"
+        assert served.log.count("Invalid HTTP request") == 1
