@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TextIO
 
 from starlight_vocabulary.escaping import escape, escape_lines
 
@@ -58,8 +59,8 @@ def hold_back_repeats(*names: str) -> None:
         logging.getLogger(name).addFilter(held)
 
 
-def set_up_logging() -> None:
-    """Log to standard error from now on."""
-    handler = logging.StreamHandler()
+def set_up_logging(stream: TextIO | None = None) -> None:
+    """Log to this stream from now on, standard error unless told otherwise."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.INFO)

@@ -20,6 +20,7 @@ from typing import Final
 from PIL import Image
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, ErrorCode
+from storage.logs import set_up_logging
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import SharedMemory, write_error
 from worker.scanning.image_error import ImageError
@@ -123,7 +124,7 @@ def limit_resources(limits: Limits) -> None:
 def keep_libraries_quiet() -> None:
     """Let what libraries have to say about images go nowhere, while this process's own log goes on."""
     logging.getLogger(Image.__package__).setLevel(logging.CRITICAL + 1)
-    logging.basicConfig(stream=os.fdopen(os.dup(sys.stderr.fileno()), "w"))
+    set_up_logging(os.fdopen(os.dup(sys.stderr.fileno()), "w"))
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 

@@ -49,8 +49,8 @@ def show_keys() -> None:
             f"{at.astimezone():%Y-%m-%d %H:%M}" if at else "" for at in (key.created_at, key.revoked_at)
         )
         print(
-            f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  {escape(key.name)}, "
-            f"{describe_buckets(key)}"
+            f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  "
+            f"{escape(f'{key.name}, {describe_buckets(key)}')}"
         )
 
 
