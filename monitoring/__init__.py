@@ -1,1 +1,1 @@
-"""What operators see: the metrics exporter and Flower's configuration. It reads, and never writes."""
+"""What operators see: the metrics exporter and Flower. It reads, and never writes."""
