@@ -39,6 +39,13 @@ class ForbiddenAddressError(OSError):
     """A host that has no public address."""
 
 
+def explain_failure(error: Exception) -> str:
+    """Return why a connection failed, without what the other side has sent."""
+    reason = str(error) or type(error).__name__
+    # What `h11` refuses, it quotes behind a colon.
+    return reason.partition(":")[0] if isinstance(error, httpcore.RemoteProtocolError) else reason
+
+
 def resolve(host: str, port: int) -> list[str]:
     """Return the numeric addresses of a host; raises `socket.gaierror`."""
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]

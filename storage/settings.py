@@ -4,10 +4,12 @@ import base64
 import getpass
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,12 +38,26 @@ def default_submitter() -> str:
         return f"uid-{os.geteuid()}"
 
 
-def _url_of(*schemes: str) -> AfterValidator:
+def _read_port(url: str) -> int | None:
+    return urlsplit(url).port
+
+
+def _read_behind_password(url: str) -> int | None:
+    # SQLAlchemy takes a slash in a password as it stands.
+    return urlsplit(f"//{url.rpartition('@')[2]}").port
+
+
+def _url_of(*schemes: str, read: Callable[[str], object] = _read_port) -> AfterValidator:
     def check(url: str | None) -> str | None:
         if not url:
             return None
         if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        try:
+            read(url)
+        except ValueError:
+            # What is wrong with it may stand in its password.
+            raise ValueError("cannot be read: write special characters of names and passwords as %XX") from None
         return url
 
     return AfterValidator(check)
@@ -82,11 +98,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True, hide_input_in_errors=True)
 
-    database_url: Annotated[str | None, _url_of("postgresql")] = Field(
-        None, description="postgresql://… of PostgreSQL 18 or newer; unset: an embedded server"
+    database_url: Annotated[str | None, _url_of("postgresql", read=_read_behind_password)] = Field(
+        None, repr=False, description="postgresql://… of PostgreSQL 18 or newer; unset: an embedded server"
     )
     redis_url: Annotated[str | None, _url_of("redis", "rediss")] = Field(
-        None, description="redis://… or rediss://… of the message broker; unset: an embedded server"
+        None, repr=False, description="redis://… or rediss://… of the message broker; unset: an embedded server"
     )
     redis_server: Path | None = Field(
         None,

@@ -23,7 +23,7 @@ from storage.database import may_succeed_later
 from storage.deadline import Deadline
 from storage.jobs import get_job
 from storage.outages import POSTGRESQL, Patience
-from storage.public_network import CONNECTION_ERRORS, open_public_pool
+from storage.public_network import CONNECTION_ERRORS, explain_failure, open_public_pool
 from storage.settings import Settings
 from storage.webhooks import Delivery, claim_webhook, record_delivered, record_failed
 
@@ -132,7 +132,7 @@ class Deliverer(BackgroundThread):
             ):
                 status = answer.status
         except (*CONNECTION_ERRORS, httpcore.UnsupportedProtocol, ValueError) as error:
-            return f"{type(error).__name__}: {error}", False
+            return f"{type(error).__name__}: {explain_failure(error)}", False
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return None, False
         return f"the receiver answered {status}", status == HTTPStatus.GONE

@@ -12,6 +12,7 @@ from storage.public_network import (
     CONNECTION_ERRORS,
     ForbiddenAddressError,
     Resolve,
+    explain_failure,
     open_public_pool,
     resolve,
 )
@@ -66,7 +67,7 @@ class Fetcher:
         except CONNECTION_ERRORS as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ImageError(ErrorCode.NOT_READABLE, f"the server's certificate is not valid: {error}") from error
-            raise ImageError(ErrorCode.UNAVAILABLE, str(error) or type(error).__name__) from error
+            raise ImageError(ErrorCode.UNAVAILABLE, explain_failure(error)) from error
         raise ImageError(ErrorCode.NOT_READABLE, f"more than {MAX_REDIRECTS} redirects")
 
     def _request(self, url: str, reader: ContentReader, deadline: Deadline) -> Content | str:

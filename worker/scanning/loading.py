@@ -22,6 +22,8 @@ MIN_READ = 64 * 2**10
 # Not blocking: opening a pipe would wait for somebody to write into it.
 OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# The status of an answer, the system's reason, or why there was no answer, in messages of `obstore`.
+REFUSAL = re.compile(r"status code: (\d{3} [\w' -]*\w)|: ([\w ]+) \(os error \d+\)|HTTP error: ([a-z ]+)")
 # What an operation on a file may fail with today and not tomorrow: the disk, the network under it, or this process's
 # and this machine's limits.
 PASSING = {
@@ -156,8 +158,12 @@ def store_errors_explained(store: str, missing: str) -> Iterator[None]:
     except (GenericError, JoinError) as error:
         # GenericError is what obstore makes of every answer and non-answer that has no class of its own, after tries
         # of its own.
-        reason = str(error).partition("\n")[0]
-        raise ImageError(ErrorCode.UNAVAILABLE, f"{store} does not answer: {reason}") from error
+        raise ImageError(ErrorCode.UNAVAILABLE, f"{store} does not answer: {explain_refusal(error)}") from error
     except (StoreError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ImageError(ErrorCode.NOT_READABLE, f"{store} refuses: {reason}") from error
+        raise ImageError(ErrorCode.NOT_READABLE, f"{store} refuses: {explain_refusal(error)}") from error
+
+
+def explain_refusal(error: Exception) -> str:
+    """Return what is behind an error of an object store, without its address, our paths, and what it sent."""
+    found = REFUSAL.search(str(error).partition("\n")[0])
+    return next(filter(None, found.groups())) if found else type(error).__name__
