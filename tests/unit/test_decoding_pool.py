@@ -21,6 +21,7 @@ from tests.kit.pictures import (
     encode_truncated,
 )
 from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
+from worker.scanning import decoding_pool
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
@@ -178,6 +179,18 @@ def test_messages_are_read_from_whole_and_damaged_images(open_pool: OpenPool) ->
     assert (text, nothing) == ("hello", None)
     assert str(described).startswith("64 bytes, entropy")
     assert damaged is not None
+
+
+def test_what_fails_while_answers_are_taken_is_what_is_told(
+    open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: np.void) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decoding_pool, "read_error", fail)
+
+    with pytest.raises(MemoryError):
+        open_pool().decode([b"no image"])
 
 
 def test_groups_of_every_size_follow_each_other(open_pool: OpenPool) -> None:

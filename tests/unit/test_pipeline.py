@@ -24,6 +24,7 @@ from tests.kit.pictures import (
     encode_truncated,
 )
 from tests.kit.threads import PATIENCE_S, start_thread
+from worker.scanning.chunk_loading import ChunkLoader
 from worker.scanning.chunk_scan import make_storable
 from worker.scanning.pipeline import Pipeline
 from worker.v4.detector import Score
@@ -167,6 +168,20 @@ def test_a_message_is_read_only_from_the_bytes_that_were_scored(
     scorer.before = path.unlink if becomes is None else lambda: path.write_bytes(becomes)
 
     [verdict] = scan(forgetful, [uri])
+
+    assert (verdict.outcome, verdict.method, verdict.extracted_message) == ("stego", "raw", None)
+
+
+def test_a_verdict_stands_where_reading_its_message_fails(
+    forgetful: Pipeline, folder: Folder, scorer: Widths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    scorer.scores[3] = STEGO
+    monkeypatch.setattr(ChunkLoader, "load_again", fail)
+
+    [verdict] = scan(forgetful, [folder.put(encode_strip(3, b"hello\0"))])
 
     assert (verdict.outcome, verdict.method, verdict.extracted_message) == ("stego", "raw", None)
 

@@ -5,6 +5,7 @@ Whoever decodes strangers' bytes is not trusted: nothing here is more than bytes
 
 import mmap
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -66,9 +67,10 @@ class SharedMemory:
         return align(REQUEST.itemsize) + align(GROUP * answer) + align(max_bytes)
 
     def close(self) -> None:
-        """Unmap the file; nothing of it may be in use any more."""
+        """Unmap the file, at once unless somebody still looks at an answer: the traceback of an error does."""
         del self.request, self.decoded, self.messages
-        self._map.close()
+        with suppress(BufferError):
+            self._map.close()
 
     def write_images(self, images: Sequence[bytes]) -> None:
         """Lay the bytes of images, one behind the other."""

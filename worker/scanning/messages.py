@@ -1,6 +1,7 @@
 """The hidden messages of images that V4 calls stego: evidence beside their verdicts."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from worker.scanning.content import Content
 from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
 from worker.scanning.image_error import ImageError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,12 @@ class MessageReader:
         try:
             content = self._loading.load_again(image.facts, chunk)
         except ImageError:
+            return None
+        except MemoryError:
+            raise
+        except Exception:
+            # The verdict stands; a message is evidence beside it.
+            log.exception("an image could not be loaded again for its message")
             return None
         try:
             # By now the reference may lead to other bytes.
