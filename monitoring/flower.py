@@ -28,6 +28,7 @@ OPTIONS = {
 log = logging.getLogger(__name__)
 
 
+# Flower has no types.
 class NamedFlower(Flower):  # type: ignore[misc]
     """Flower for those who ask for one of these names."""
 

@@ -61,6 +61,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Uvicorn calls it, and says that it takes a class.
         http=partial(BoundedProtocol, connections=connections, head_s=configured.head_timeout_s),  # type: ignore[arg-type]
         # As many are accepted at once, before any is counted.
         backlog=min(MOST_BACKLOG, descriptors // 8),

@@ -88,12 +88,14 @@ class BoundedProtocol(H11Protocol):
     They begin with the connection, and again with the end of an answer: what is left of a body then counts as well.
     """
 
+    # What uvicorn gives to its own protocol is passed on as it comes.
     def __init__(self, *arguments: Any, connections: Connections, head_s: float, **more: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, **more)
         self._counted = connections
         self._head_s = head_s
         self._head_timer: asyncio.TimerHandle | None = None
 
+    # Uvicorn's has the narrower type too, and the same exception.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or say that there is no room."""
         super().connection_made(transport)

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from storage.embedded.ports import find_free_port
 from storage.keys import create_key
 from tests.kit.output import Output
-from tests.kit.programs import run_program
+from tests.kit.programs import read_peak_bytes, run_program
+from tests.kit.tardy_server import TardyServer, serve_tardily
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,14 @@ class ServedApi:
 
     def read_peak_bytes(self) -> int:
         """Return the most memory that the process has had."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-        raise AssertionError("the system does not tell a process's peak of memory")
+        return read_peak_bytes(self.process.pid)
+
+
+@pytest.fixture
+def tardy() -> Iterator[TardyServer]:
+    """A server that keeps whoever asks it waiting."""
+    with serve_tardily() as server:
+        yield server
 
 
 @pytest.fixture

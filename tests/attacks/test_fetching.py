@@ -18,7 +18,7 @@ from storage.settings import Settings
 from tests.kit.detectors import Widths
 from tests.kit.image_server import ImageServer, serve_images
 from tests.kit.pictures import encode_strip
-from tests.kit.tardy_server import TardyServer, serve_tardily
+from tests.kit.tardy_server import TardyServer
 from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.chunk_scan import GivenUpError
 from worker.scanning.content import SMALL_BYTES, ContentReader
@@ -31,12 +31,6 @@ READER = ContentReader(10_000_000, None)
 FOR_EVER_S = 3600.0
 THREADS = 8
 MODEL_ID = 7
-
-
-@pytest.fixture
-def tardy() -> Iterator[TardyServer]:
-    with serve_tardily() as server:
-        yield server
 
 
 @pytest.fixture

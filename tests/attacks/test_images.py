@@ -3,13 +3,13 @@
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 
 from starlight_vocabulary.words import ErrorCode
 from tests.kit.pictures import encode_blank_png, encode_pattern, encode_png_chunk, encode_scans, encode_segments
+from tests.kit.programs import read_peak_bytes
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_pool import DecodingPool
 from worker.scanning.decoding_process import Limits
@@ -26,8 +26,7 @@ class MeasuredPool(DecodingPool):
 
     def read_peak_bytes(self) -> int:
         """Return the most memory that the process has had, nothing where it has ended."""
-        peaks = [Path(f"/proc/{process.pid}/status").read_text().partition("VmHWM:")[2] for process in self._idle]
-        return max((1024 * int(peak.split()[0]) for peak in peaks), default=0)
+        return max((read_peak_bytes(process.pid) for process in self._idle), default=0)
 
 
 @pytest.fixture

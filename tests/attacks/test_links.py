@@ -22,22 +22,24 @@ from worker.process import WorkerProcess
 REFUSED = (ErrorCode.NOT_FOUND, ErrorCode.NOT_READABLE)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A folder of the API, with an image a few folders deep."""
-    deep = tmp_path / "root" / "outer" / "inner"
+def make_folder(folder: Path) -> Path:
+    """Make a folder with an image a few folders deep."""
+    deep = folder / "outer" / "inner"
     deep.mkdir(parents=True)
     (deep / "image.png").write_bytes(encode_pattern("PNG"))
-    return tmp_path / "root"
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder of the API."""
+    return make_folder(tmp_path / "root")
 
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
     """A folder beside it that looks the same from within."""
-    deep = tmp_path / "secret" / "outer" / "inner"
-    deep.mkdir(parents=True)
-    (deep / "image.png").write_bytes(encode_pattern("PNG"))
-    return tmp_path / "secret"
+    return make_folder(tmp_path / "secret")
 
 
 @pytest.fixture

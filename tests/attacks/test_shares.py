@@ -15,17 +15,11 @@ from tests.kit.image_server import ImageServer, serve_images
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import read_job
 from tests.kit.stack import RunningStack, start_stack, stop_stack
-from tests.kit.tardy_server import TardyServer, serve_tardily
+from tests.kit.tardy_server import TardyServer
 
 FETCH_THREADS = 8
 # More chunks than a worker has threads, and than there are messages for it.
 HANGING = 256 * 40
-
-
-@pytest.fixture
-def tardy() -> Iterator[TardyServer]:
-    with serve_tardily() as server:
-        yield server
 
 
 @pytest.fixture

@@ -17,17 +17,11 @@ from storage.settings import Settings
 from tests.kit.changes import wait_for_change
 from tests.kit.image_server import ImageServer, serve_images
 from tests.kit.rows import read_webhook
-from tests.kit.tardy_server import TardyServer, serve_tardily
+from tests.kit.tardy_server import TardyServer
 
 FOR_EVER_S = 3600.0
 THIS_MACHINE = ["127.0.0.1", "localhost", "127.1", "2130706433"]
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-
-
-@pytest.fixture
-def tardy() -> Iterator[TardyServer]:
-    with serve_tardily() as server:
-        yield server
 
 
 @pytest.fixture

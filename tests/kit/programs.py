@@ -5,10 +5,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.kit.command import make_environment
 from tests.kit.output import Output
 from tests.kit.threads import PATIENCE_S
+
+
+def read_peak_bytes(process_id: int) -> int:
+    """Return the most memory that a process has had."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 @dataclass(frozen=True)

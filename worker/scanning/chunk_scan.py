@@ -61,9 +61,9 @@ class GivenUpError(Exception):
 class ChunkScan:
     """Collects one verdict for each image of a chunk, in whatever order they are found.
 
-    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is, and
-    `follow_links` whether its files may be behind links. `loading_s` seconds
-    from now on, nothing more is waited for from elsewhere. `given_up` is done once nobody wants the verdicts any more.
+    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is, and `follow_links`
+    whether its files may be behind links. `loading_s` seconds from now on, nothing more is waited for from elsewhere.
+    `given_up` is done once nobody wants the verdicts any more.
     """
 
     def __init__(

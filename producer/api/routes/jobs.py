@@ -23,6 +23,7 @@ from producer.api.problems import ProblemError, reject_field
 from producer.api.references import check_references
 from producer.api.reports import report_job
 from producer.api.service import Service, Shared
+from producer.api.submission import submit_for
 from producer.api.uploads import (
     ARCHIVE_SUFFIXES,
     MULTIPART,
@@ -36,7 +37,7 @@ from producer.sources.archives import ArchiveTooLargeError
 from starlight_vocabulary.answers import Cancellation, JobPage, JobReport
 from starlight_vocabulary.formats import JSON, ExportFormat
 from starlight_vocabulary.job import SHORT_TEXT, Job, JobOptions
-from storage.jobs import EmptyJobError, cancel_job, get_job, list_jobs, submit_job
+from storage.jobs import EmptyJobError, cancel_job, get_job, list_jobs
 from storage.keys import ApiKey
 
 NDJSON = ExportFormat.NDJSON.media_type
@@ -147,14 +148,7 @@ def _store(service: Service, key: ApiKey, references: Iterable[str], options: Jo
     if options.webhook and service.settings.webhook_secret is None:
         raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
     try:
-        submission = submit_job(
-            service.engine,
-            references,
-            options,
-            submitter=key.name,
-            chunk_size=service.settings.chunk_size,
-            follow_links=False,
-        )
+        submission = submit_for(service, key, references, options)
     except EmptyJobError as error:
         raise reject_field("body", str(error)) from error
     except ArchiveTooLargeError as error:

@@ -7,10 +7,11 @@ from starlette.concurrency import run_in_threadpool
 from producer.api.feeds import Hub
 from producer.api.problems import ProblemError
 from producer.api.service import Service
+from producer.api.submission import submit_for
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Priority
-from storage.jobs import Submission, submit_job
+from storage.jobs import Submission
 from storage.keys import ApiKey
 from storage.verdicts import list_between
 
@@ -23,15 +24,7 @@ async def scan_now(
     Raises a problem (504) that names the job if they do not come within `interactive_wait_s`; the job goes on.
     """
     options = JobOptions(priority=Priority.INTERACTIVE, threshold=threshold)
-    submission = await run_in_threadpool(
-        submit_job,
-        service.engine,
-        references,
-        options,
-        submitter=key.name,
-        chunk_size=service.settings.chunk_size,
-        follow_links=False,
-    )
+    submission = await run_in_threadpool(submit_for, service, key, references, options)
     wait_s = service.settings.interactive_wait_s
     if not await feeds.wait_for_end(submission.job_id, wait_s):
         url = f"/v1/jobs/{submission.job_id}"
