@@ -1,11 +1,12 @@
 """Content-addressed blobs: bytes stored once under their SHA-256, in a local folder or an object store."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -43,9 +44,14 @@ class Blobs:
     """A blob store at a URL that `obstore` knows: `file:///…`, `s3://…`, `gs://…`, `az://…`."""
 
     def __init__(self, url: str) -> None:
-        if url.startswith("file://"):
-            Path(unquote(urlsplit(url).path)).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store: ObjectStore = from_url(url, client_options=CLIENT, retry_config=RETRIES)
+
+    def count_free_bytes(self) -> int | None:
+        """Return how many bytes there is room for, None where the store does not say."""
+        return None if self._folder is None else disk_usage(self._folder).free
 
     def put(self, data: bytes) -> str:
         """Store the bytes unless they are there; return their SHA-256 in hex."""
@@ -53,6 +59,15 @@ class Blobs:
         with suppress(AlreadyExistsError):
             obstore.put(self._store, self._path(digest), data, mode="create")
         return digest
+
+    def put_all(self, images: Sequence[bytes]) -> list[str]:
+        """Store each of these unless it is there; return their SHA-256 in hex."""
+        return [self.put(data) for data in images]
+
+    def delete_all(self, digests: Sequence[str]) -> None:
+        """Delete the blobs of these digests; those that are not there are no error."""
+        with suppress(FileNotFoundError):
+            obstore.delete(self._store, [self._path(digest) for digest in digests])
 
     def open(self, digest: str) -> StoredObject:
         """Return the blob of this digest; raises FileNotFoundError where there is none."""

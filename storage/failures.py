@@ -41,6 +41,23 @@ INSERT_RETRY = text("""
     RETURNING id
 """)
 
+# The blobs among them that are still stored, which the new job needs from now on. Rows are locked in one order by all
+# who lock several of them.
+KEEP_FAILED_BLOBS = text("""
+    WITH locked AS MATERIALIZED (
+        SELECT sha256, size_bytes FROM blobs WHERE sha256 IN (
+            SELECT decode(substring(uri FROM 8 FOR 64), 'hex') FROM verdicts
+            WHERE job_id = :id AND outcome = 'error' AND error_code = ANY(:codes) AND uri ~ '^blob://[0-9a-f]{64}/'
+        ) ORDER BY sha256 FOR NO KEY UPDATE
+    ), marked AS (
+        UPDATE blobs SET released_at = NULL FROM locked WHERE blobs.sha256 = locked.sha256
+    ), kept AS (
+        INSERT INTO job_blobs (job_id, sha256) SELECT :retry_id, sha256 FROM locked
+    )
+    INSERT INTO submitters (name, stored_bytes) SELECT :submitter, coalesce(sum(size_bytes), 0) FROM locked
+    ON CONFLICT (name) DO UPDATE SET stored_bytes = submitters.stored_bytes + excluded.stored_bytes
+""")
+
 # The chunks of failed images, in the order in which these were submitted, and how many images they have.
 COPY_FAILED = text("""
     WITH failed AS (
@@ -88,6 +105,7 @@ def retry_job(
         total = int(connection.execute(COPY_FAILED, parameters).scalar_one())
         if total == 0:
             raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
+        connection.execute(KEEP_FAILED_BLOBS, parameters)
         connection.execute(COMPLETE_JOB, {"total": total, "id": retry_id, "channel": SUBMITTED})
     return Submission(retry_id, total, created=True)
 

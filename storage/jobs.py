@@ -14,6 +14,7 @@ from starlight_vocabulary.words import JobState, Priority
 from storage.database import CANCELLED, FINISHED, SUBMITTED, connect_to_read
 from storage.settings import CHUNK_SIZE
 from storage.verdicts import LOCK_JOB
+from storage.waiting import WaitingLimits, find_room
 
 
 class EmptyJobError(ValueError):
@@ -29,20 +30,33 @@ class Submission:
     created: bool
 
 
+class UploadExpiredError(RuntimeError):
+    """What was uploaded for a job came in too slowly, and is gone."""
+
+
 NO_OPTIONS = JobOptions()
 
 # A new job, nothing where the submitter used the idempotency key before.
 INSERT_JOB = text("""
-    INSERT INTO jobs (name, submitter, idempotency_key, priority, threshold, follow_links, total)
-    VALUES (:name, :submitter, :idempotency_key, :priority, :threshold, :follow_links, 0)
+    INSERT INTO jobs (id, name, submitter, idempotency_key, priority, threshold, follow_links, total)
+    VALUES (coalesce(CAST(:id AS uuid), uuidv7()), :name, :submitter, :idempotency_key, :priority, :threshold,
+        :follow_links, 0)
     ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
 """)
 
 # The job that the submitter used the idempotency key for.
 FIND_EARLIER_JOB = text("SELECT id, total FROM jobs WHERE submitter = :submitter AND idempotency_key = :key")
 
-# How many references the job has, once they are stored; dispatchers hear of it at the commit.
-COMPLETE_JOB = text("UPDATE jobs SET total = :total WHERE id = :id RETURNING pg_notify(:channel, '')")
+# How many references the job has, once they are stored, and the end of its upload, whose blobs are the job's from now
+# on; dispatchers hear of it at the commit.
+COMPLETE_JOB = text("""
+    WITH uploaded AS (
+        DELETE FROM uploads WHERE job_id = :id RETURNING 1
+    )
+    UPDATE jobs SET total = :total,
+        kept_blobs = CASE WHEN EXISTS (SELECT FROM job_blobs WHERE job_id = :id) THEN 'all' ELSE 'none' END
+    WHERE id = :id RETURNING (SELECT count(*) FROM uploaded), pg_notify(:channel, '')
+""")
 
 # The job's webhook, due once the job has ended.
 INSERT_WEBHOOK = text("INSERT INTO webhooks (job_id, url) VALUES (:id, :url)")
@@ -56,17 +70,21 @@ def submit_job(
     submitter: str,
     chunk_size: int = CHUNK_SIZE,
     follow_links: bool = True,
+    limits: WaitingLimits | None = None,
+    upload_id: uuid.UUID | None = None,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
 
     Unless it may `follow_links`, `file://` references whose path has links in it when it is read are not read. With an
     idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
-    Raises EmptyJobError where there is no reference; then nothing is stored.
+    `upload_id` is the upload that becomes this job. Raises EmptyJobError where there is no reference,
+    TooManyWaitingError and UploadExpiredError; then nothing is stored.
     """
     with engine.begin() as connection:
         job_id = connection.execute(
             INSERT_JOB,
             {
+                "id": upload_id,
                 "name": options.name,
                 "submitter": submitter,
                 "idempotency_key": options.idempotency_key,
@@ -76,17 +94,31 @@ def submit_job(
             },
         ).scalar()
         if job_id is None:
-            earlier = connection.execute(
-                FIND_EARLIER_JOB, {"submitter": submitter, "key": options.idempotency_key}
-            ).one()
-            return Submission(earlier.id, earlier.total, created=False)
+            earlier = _find_earlier_job(connection, submitter, options.idempotency_key)
+            assert earlier is not None, "it is what the insertion met"
+            return earlier
         total = _copy_chunks(connection, job_id, submitter, options.priority, references, chunk_size)
         if total == 0:
             raise EmptyJobError("there is no image to scan")
-        connection.execute(COMPLETE_JOB, {"total": total, "id": job_id, "channel": SUBMITTED})
+        if limits is not None:
+            find_room(connection, submitter, limits).check(total)
+        uploads, _ = connection.execute(COMPLETE_JOB, {"total": total, "id": job_id, "channel": SUBMITTED}).one()
+        if upload_id is not None and not uploads:
+            raise UploadExpiredError
         if options.webhook is not None:
             connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook})
     return Submission(job_id, total, created=True)
+
+
+def find_earlier_job(engine: Engine, submitter: str, idempotency_key: str) -> Submission | None:
+    """Return the job that the submitter used this idempotency key for, or None."""
+    with connect_to_read(engine) as connection:
+        return _find_earlier_job(connection, submitter, idempotency_key)
+
+
+def _find_earlier_job(connection: Connection, submitter: str, idempotency_key: str | None) -> Submission | None:
+    row = connection.execute(FIND_EARLIER_JOB, {"submitter": submitter, "key": idempotency_key}).one_or_none()
+    return None if row is None else Submission(row.id, row.total, created=False)
 
 
 # The chunks of a new job, as fast as they come.
@@ -165,29 +197,6 @@ def list_jobs(
             text(LIST_JOBS.format(conditions=conditions)), {"limit": limit, "submitter": submitter, "before": before}
         ).mappings()
         return [read_job(row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingImages:
-    """Images without a verdict in jobs that have not ended: of one submitter, and of all."""
-
-    own: int
-    all: int
-
-
-# Images of open jobs that have no verdict.
-COUNT_WAITING = text("""
-    SELECT coalesce(sum(total - clean - stego - error) FILTER (WHERE submitter = :submitter), 0) AS own,
-        coalesce(sum(total - clean - stego - error), 0) AS all_together
-    FROM jobs WHERE state IN ('pending', 'running')
-""")
-
-
-def count_waiting(engine: Engine, submitter: str) -> WaitingImages:
-    """Return how many images wait."""
-    with connect_to_read(engine) as connection:
-        row = connection.execute(COUNT_WAITING, {"submitter": submitter}).one()
-    return WaitingImages(row.own, row.all_together)
 
 
 # Whether a job has chunks that have not ended.

@@ -89,8 +89,12 @@ ADD_MODEL = text("""
 """).bindparams(bindparam("card", type_=JSONB))
 
 
+# The weights, where the same bytes were submitted as an image; waits while they are deleted as such.
+KEEP_WEIGHTS = text("UPDATE blobs SET released_at = NULL WHERE sha256 = decode(:sha256, 'hex')")
+
+
 def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
-    """Store the card of a model whose weights are stored as a blob; return its id and whether it was new.
+    """Store the card of a model; return its id and whether it was new. From then on its weights, a blob, are kept.
 
     Raises ModelChoiceError where another model has this name and version.
     """
@@ -112,7 +116,9 @@ def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
         ).scalar()
         if known is not None:
             return int(known), False
-        return int(connection.execute(ADD_MODEL, {**identity, "card": card}).scalar_one()), True
+        added = int(connection.execute(ADD_MODEL, {**identity, "card": card}).scalar_one())
+        connection.execute(KEEP_WEIGHTS, {"sha256": card["sha256"]})
+        return added, True
 
 
 # All models, and on how many live workers each is.

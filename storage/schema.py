@@ -54,6 +54,14 @@ required = partial(Column, nullable=False)
 optional = partial(Column, nullable=True)
 
 
+class KeptBlobs(StrEnum):
+    """Which of its blobs a job keeps: `all`, those in which something was found, or `none`."""
+
+    ALL = "all"
+    EVIDENCE = "evidence"
+    NONE = "none"
+
+
 def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
     """Return the constraint that a column holds one of these words."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(word.value) for word in words)})", name=column)
@@ -62,6 +70,7 @@ def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
 # One submission: `total` references and how many of them have which outcome. `threshold` is null where the model's own
 # decides; `retry_of` is the job whose failed images this one scans again. `follow_links` is false where `file://`
 # references were resolved when they were submitted, so that a link on the way can only have been put there since.
+# `kept_blobs` says which of its blobs are still stored for it.
 jobs = Table(
     "jobs", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -71,6 +80,7 @@ jobs = Table(
     required("priority", TEXT),
     optional("threshold", DOUBLE_PRECISION),
     required("follow_links", BOOLEAN, server_default=true()),
+    required("kept_blobs", TEXT, server_default=KeptBlobs.NONE),
     optional("retry_of", UUID, ForeignKey("jobs.id", ondelete="SET NULL")),
     required("state", TEXT, server_default=JobState.PENDING),
     required("total", Integer),
@@ -83,11 +93,13 @@ jobs = Table(
     UniqueConstraint("submitter", "idempotency_key"),
     one_of("priority", Priority),
     one_of("state", JobState),
+    one_of("kept_blobs", KeptBlobs),
     CheckConstraint("clean >= 0 AND stego >= 0 AND error >= 0", name="counts"),
     CheckConstraint("clean + stego + error <= total", name="accounting"),
     CheckConstraint("threshold > 0 AND threshold < 1", name="threshold"),
     Index("ix_jobs_open", "submitter", postgresql_where=text("state IN ('pending', 'running')")),
     Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+    Index("ix_jobs_kept_blobs", "kept_blobs", "finished_at", postgresql_where=text("kept_blobs <> 'none'")),
 )  # fmt: skip
 
 # Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts the
@@ -119,6 +131,44 @@ chunks = Table(
         "ix_chunks_in_flight", "state", "priority", "submitter",
         postgresql_where=text("state IN ('dispatched', 'running')"),
     ),
+)  # fmt: skip
+
+# What is coming in for a job that is not submitted yet, and will have this id. Whoever takes it in renews it; what has
+# expired was left behind.
+uploads = Table(
+    "uploads", METADATA,
+    required("job_id", UUID, primary_key=True, server_default=func.uuidv7()),
+    required("submitter", TEXT),
+    optional("idempotency_key", TEXT),
+    required("expires_at", TIME),
+    UniqueConstraint("submitter", "idempotency_key"),
+    Index("ix_uploads_expires_at", "expires_at"),
+)  # fmt: skip
+
+# The bytes that were stored for jobs, one object of the blob store each. `released_at` is set whenever somebody lets go
+# of one, and null where it is known to be needed: what is released and has no job is to be deleted.
+blobs = Table(
+    "blobs", METADATA,
+    required("sha256", BYTEA, primary_key=True),
+    required("size_bytes", BIGINT),
+    optional("released_at", TIME),
+    Index("ix_blobs_released_at", "released_at", postgresql_where=text("released_at IS NOT NULL")),
+)  # fmt: skip
+
+# Which job, or upload that is to become it, needs which blob.
+job_blobs = Table(
+    "job_blobs", METADATA,
+    required("job_id", UUID, primary_key=True),
+    required("sha256", BYTEA, ForeignKey("blobs.sha256"), primary_key=True),
+    Index("ix_job_blobs_sha256", "sha256"),
+)  # fmt: skip
+
+# How many bytes the jobs and uploads of a submitter keep; what two of them keep counts twice.
+submitters = Table(
+    "submitters", METADATA,
+    required("name", TEXT, primary_key=True),
+    required("stored_bytes", BIGINT, server_default="0"),
+    CheckConstraint("stored_bytes >= 0", name="stored_bytes"),
 )  # fmt: skip
 
 # A set of weights with the threshold that came with it. `card` is the model card of a model that was added, whose

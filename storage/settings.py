@@ -5,13 +5,23 @@ import getpass
 import os
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationInfo,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.data_folder import check_ownership
@@ -89,7 +99,12 @@ def _flower_basic_auth(credentials: SecretStr | None, info: ValidationInfo) -> S
     return None
 
 
+def _read_seconds(value: object) -> object:
+    return float(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
 CHUNK_SIZE = 256
+Retention = Annotated[timedelta, BeforeValidator(_read_seconds), Field(ge=timedelta(0))]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -113,6 +128,19 @@ class Settings(BaseSettings):
     )
     blob_url: Annotated[str | None, _url_of("file", "s3", "gs", "az")] = Field(
         None, description="where blobs live: file:///…, s3://…, gs://… or az://…; unset: in the data folder"
+    )
+    blob_retention: Retention = Field(
+        timedelta(days=7),
+        description="how long the images of a job are stored after it has ended: 7d, 12:00:00, or seconds",
+    )
+    evidence_retention: Retention = Field(
+        timedelta(days=90), description="the same, of images in which something was found, where this is longer"
+    )
+    min_free_bytes: NonNegativeInt = Field(
+        2 * 2**30, description="bytes of a disk below which no more images are stored on it, nor bodies of requests"
+    )
+    max_stored_bytes_per_key: PositiveInt = Field(
+        100 * 2**30, description="bytes of images that the jobs of one API key may keep stored"
     )
     submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
 

@@ -16,8 +16,9 @@ from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.words import Scope
-from storage.jobs import count_waiting, get_job
+from storage.jobs import get_job
 from storage.keys import ApiKey, find_key
+from storage.waiting import TooManyWaitingError, find_room
 
 # What is told to a key that has too much waiting: chunks end within seconds, jobs within minutes.
 WAIT_S = 10
@@ -72,17 +73,16 @@ def _count_request(service: Service, key: ApiKey) -> None:
 
 
 def _check_quota(key: Submitting, service: Shared) -> ApiKey:
-    waiting = count_waiting(service.engine, key.name)
-    settings = service.settings
-    for count, limit, owner in (
-        (waiting.own, settings.max_waiting_images_per_key, "of this key"),
-        (waiting.all, settings.max_waiting_images, "of all keys together"),
-    ):
-        if count >= limit:
-            raise ProblemError(
-                429, f"{count:,} images {owner} wait; the limit is {limit:,}", headers={"Retry-After": str(WAIT_S)}
-            )
+    try:
+        find_room(service.engine, key.name, service.waiting_limits).check()
+    except TooManyWaitingError as error:
+        raise reject_for_waiting(error) from error
     return key
+
+
+def reject_for_waiting(error: TooManyWaitingError) -> ProblemError:
+    """Return the problem of a key that has too much waiting."""
+    return ProblemError(429, str(error), headers={"Retry-After": str(WAIT_S)})
 
 
 # A key that may submit, while fewer images wait than may: of its own, and of all. Asked before anything is stored.

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from storage.blobs import Blobs
 from storage.settings import Settings
+from storage.waiting import WaitingLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,11 @@ class Service:
     blobs: Blobs
     settings: Settings
     limiter: SlidingWindowCounterRateLimiter
+
+    @property
+    def waiting_limits(self) -> WaitingLimits:
+        """Return how many images may wait."""
+        return WaitingLimits(self.settings.max_waiting_images_per_key, self.settings.max_waiting_images)
 
 
 def get_service(request: Request) -> Service:

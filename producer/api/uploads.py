@@ -2,21 +2,23 @@
 
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import disk_usage
 from urllib.parse import quote
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from producer.api.problems import ProblemError, reject_field
 from producer.sources.expansion import Sources
 from starlight_vocabulary.formats import ArchiveFormat
-from storage.blobs import Blobs
 from storage.settings import Settings
+from storage.uploads import Upload, check_free_bytes
 
 # By media type, what an upload is unpacked as.
 ARCHIVE_SUFFIXES = {
@@ -45,11 +47,11 @@ class Form:
 
 
 @asynccontextmanager
-async def open_form(request: Request) -> AsyncIterator[Form]:
+async def open_form(request: Request, upload: Upload) -> AsyncIterator[Form]:
     """Yield the form that a request carries; its files are gone after the block."""
     parser = FormParser(
         request.headers,
-        request.stream(),
+        _receive(request, upload),
         max_files=MAX_PARTS,
         max_fields=MAX_PARTS,
         max_part_size=MAX_FIELD_BYTES,
@@ -59,39 +61,57 @@ async def open_form(request: Request) -> AsyncIterator[Form]:
     except (MultiPartException, KeyError, ValueError) as error:
         detail = error.message if isinstance(error, MultiPartException) else f"not a form: {error}"
         raise ProblemError(400, detail) from error
-    form = Form()
-    for name, value in parsed.multi_items():
-        if isinstance(value, UploadFile):
-            form.images.append((value.filename or name, value))
-        else:
-            form.fields[name] = value
     try:
+        form = Form()
+        for name, value in parsed.multi_items():
+            if isinstance(value, UploadFile):
+                form.images.append((_check_name(value.filename or name), value))
+            else:
+                form.fields[name] = value
         yield form
     finally:
         await parsed.close()
 
 
+def _check_name(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise reject_field("body", f"a file's name is no text: {error.reason} in {name[:40]!r}") from error
+    return name
+
+
 @asynccontextmanager
-async def save_body(request: Request, suffix: str) -> AsyncIterator[Path]:
-    """Yield a file that holds the body; it is gone after the block."""
+async def save_body(request: Request, upload: Upload, suffix: str) -> AsyncIterator[Path]:
+    """Yield a file that holds a body; it is gone after the block."""
     with tempfile.TemporaryDirectory(prefix="starlight-upload-") as folder:
         path = Path(folder) / f"upload{suffix}"
         with path.open("wb") as file:
-            async for piece in request.stream():
+            async for piece in _receive(request, upload):
                 file.write(piece)
         yield path
 
 
-def store_image(blobs: Blobs, settings: Settings, name: str, upload: UploadFile) -> str:
-    """Store an uploaded file and return its reference; what is larger than workers read is cut, and told so there."""
-    digest = blobs.put(upload.file.read(settings.max_image_bytes + 1))
-    return f"blob://{digest}/{quote(name, errors='replace')}"
+async def _receive(request: Request, upload: Upload) -> AsyncGenerator[bytes, None]:
+    """Yield a body as it arrives, renewing its upload meanwhile; raises StorageFullError."""
+    folder = tempfile.gettempdir()
+    async for piece in request.stream():
+        check_free_bytes(disk_usage(folder).free, upload.limits.min_free_bytes)
+        if upload.is_due:
+            await run_in_threadpool(upload.renew)
+        yield piece
 
 
-def unpack_upload(blobs: Blobs, settings: Settings, path: Path) -> Iterator[str]:
+def store_image(upload: Upload, settings: Settings, name: str, file: UploadFile) -> str:
+    """Store a file of a form and return its reference; what is larger than workers read is cut, and told so there."""
+    (digest,) = upload.put_all([file.file.read(settings.max_image_bytes + 1)])
+    return f"blob://{digest}/{quote(name)}"
+
+
+def unpack_upload(upload: Upload, settings: Settings, path: Path) -> Iterator[str]:
     """Yield the references of an uploaded archive's members; raises a problem (422) where it is no such archive."""
     whole = f"file:///{path.name}#{path.name}"
-    for number, reference in enumerate(Sources(blobs, settings).from_archive(bytes(path), whole)):
+    for number, reference in enumerate(Sources(upload, settings).from_archive(bytes(path), whole)):
         if number == 0 and reference == whole:
             raise reject_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
         yield reference

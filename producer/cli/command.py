@@ -16,7 +16,7 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from producer.cli.commands import failures, jobs, keys, models, processes, scan, servers, verdicts
+from producer.cli.commands import failures, jobs, keys, models, processes, purging, scan, servers, verdicts
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
@@ -29,6 +29,7 @@ from storage.keys import KeyNameError
 from storage.logs import set_up_logging
 from storage.models import ModelChoiceError
 from storage.schema_version import SchemaError
+from storage.uploads import StorageFullError
 from worker.devices import DeviceError
 from worker.v4.card import ModelError
 
@@ -39,12 +40,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for subject in (servers, scan, jobs, verdicts, failures, models, keys, processes):
+for subject in (servers, scan, jobs, verdicts, failures, models, keys, purging, processes):
     subject.register(app)
 
 EXPECTED = (
-    UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, EmbeddedServerError, DeviceError,
-    ModelError, ModelChoiceError, KeyNameError, SchemaError, DataFolderError,
+    UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
+    DeviceError, ModelError, ModelChoiceError, KeyNameError, SchemaError, DataFolderError,
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

@@ -11,7 +11,8 @@ from producer.sources.expansion import Sources
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.blobs import Blobs
-from storage.jobs import Submission, submit_job
+from storage.jobs import Submission, UploadExpiredError
+from storage.uploads import KeyInUseError, StorageLimits, Upload
 
 Paths = Annotated[
     list[str],
@@ -39,10 +40,19 @@ def check_options(**options: Any) -> JobOptions:  # noqa: ANN401 - they are what
 
 
 def submit_paths(current: Session, paths: list[str], options: JobOptions, *, null: bool) -> Submission:
-    """Store one job for everything that `paths` name; raises SourceError or EmptyJobError."""
+    """Store one job for everything that `paths` name.
+
+    Raises SourceError, ArchiveTooLargeError, EmptyJobError, StorageFullError and UsageError.
+    """
     configured = current.settings
-    sources = Sources(Blobs(configured.blobs()), configured)
-    references = sources.from_arguments(paths, sys.stdin.buffer, separator=b"\0" if null else b"\n")
-    return submit_job(
-        current.engine, references, options, submitter=configured.submitter, chunk_size=configured.chunk_size
-    )
+    limits = StorageLimits(None, configured.min_free_bytes)
+    with Upload(current.engine, Blobs(configured.blobs()), configured.submitter, limits) as upload:
+        sources = Sources(upload, configured)
+        references = sources.from_arguments(paths, sys.stdin.buffer, separator=b"\0" if null else b"\n")
+        try:
+            return upload.submit(references, options, chunk_size=configured.chunk_size)
+        except KeyInUseError as error:
+            key = options.idempotency_key
+            raise UsageError(f"another command with the idempotency key {key!r} has not ended yet") from error
+        except UploadExpiredError as error:
+            raise UsageError("the names came in too slowly, and what was read of archives is gone") from error

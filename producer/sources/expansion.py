@@ -9,16 +9,19 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
-from producer.sources.archives import is_archive, unpack
+from producer.sources.archives import ArchiveMember, is_archive, unpack
 from producer.sources.folders import walk_files
-from storage.blobs import Blobs
 from storage.settings import Settings
 
 # Characters that have a meaning in a URI and stay as they are; everything else unusual is encoded.
 URI_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
+
+# Members that are stored at once.
+GROUP_MEMBERS = 256
+GROUP_BYTES = 8 * 2**20
 
 IS_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -32,10 +35,17 @@ def refer_to_file(path: bytes) -> str:
     return "file://" + quote_from_bytes(os.path.abspath(path))  # noqa: PTH100 - pathlib cannot hold bytes
 
 
-class Sources:
-    """Expands sources into references, one by one; archive members go into `blobs` as they are met."""
+class BlobWriter(Protocol):
+    """What members of archives are stored in."""
 
-    def __init__(self, blobs: Blobs, settings: Settings) -> None:
+    def put_all(self, images: Sequence[bytes]) -> list[str]:
+        """Store each of these; return their SHA-256 in hex."""
+
+
+class Sources:
+    """Expands sources into references, one by one; archive members go into `blobs` as they are met, some at once."""
+
+    def __init__(self, blobs: BlobWriter, settings: Settings) -> None:
         self._blobs = blobs
         self._settings = settings
 
@@ -103,14 +113,30 @@ class Sources:
             # One byte more than a worker reads: a larger member keeps its verdict `too_large`.
             max_member_bytes=self._settings.max_image_bytes + 1,
         )
-        for member in members:
-            if member.name is None:
-                yield archive
-            elif member.data is None:
-                yield f"{archive}#{quote(member.name, errors='surrogateescape')}"
-            else:
-                digest = self._blobs.put(member.data)
-                yield f"blob://{digest}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
+        for group in group_members(members):
+            readable = [member.data for member in group if member.data is not None]
+            digests = iter(self._blobs.put_all(readable) if readable else [])
+            for member in group:
+                if member.name is None:
+                    yield archive
+                elif member.data is None:
+                    yield f"{archive}#{quote(member.name, errors='surrogateescape')}"
+                else:
+                    yield f"blob://{next(digests)}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
+
+
+def group_members(members: Iterator[ArchiveMember]) -> Iterator[list[ArchiveMember]]:
+    """Yield the members in groups that are stored at once: of so many, or so many bytes and one member more."""
+    group: list[ArchiveMember] = []
+    size = 0
+    for member in members:
+        group.append(member)
+        size += len(member.data or b"")
+        if len(group) == GROUP_MEMBERS or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import Engine
 
@@ -13,6 +14,7 @@ from storage.keys import create_key
 from tests.kit.output import Output
 from tests.kit.programs import read_peak_bytes, run_program
 from tests.kit.tardy_server import TardyServer, serve_tardily
+from tests.kit.threads import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class ServedApi:
     log: Output
     port: int
     key: str
+
+    def connect(self) -> httpx.Client:
+        """Return a client that sends the key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=PATIENCE_S)
 
     def read_peak_bytes(self) -> int:
         """Return the most memory that the process has had."""
@@ -37,11 +44,19 @@ def tardy() -> Iterator[TardyServer]:
 
 
 @pytest.fixture
-def served(engine: Engine, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[ServedApi]:
+def limits() -> dict[str, object]:
+    """Settings of the API that a module sets itself."""
+    return {}
+
+
+@pytest.fixture
+def served(
+    engine: Engine, database_url: str, redis_url: str, tmp_path: Path, limits: dict[str, object]
+) -> Iterator[ServedApi]:
     """Serve the API while the test lasts."""
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is measured in /proc, which is not here")
     port = find_free_port()
-    settings = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port}
+    settings = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port, **limits}
     with run_program("-m", "producer.api", settings=settings, until=f"running on http://127.0.0.1:{port}") as api:
         yield ServedApi(api.process, api.log, port, create_key(engine, "ann", ["submit", "read"]))

@@ -5,6 +5,8 @@ the planner chooses as it would there. What a function stores here is taken back
 """
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Priority
 from storage.audits import audit_jobs
+from storage.blobs import Blobs
 from storage.chunks import (
     Claim,
     claim_chunk,
@@ -30,11 +33,15 @@ from storage.database import connect
 from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.failures import count_failures, list_retries, retry_job
 from storage.figures import take_figures
-from storage.jobs import cancel_job, count_finished, count_waiting, get_job, list_jobs, submit_job
+from storage.jobs import cancel_job, count_finished, get_job, list_jobs, submit_job
 from storage.keys import find_key, revoke_key
 from storage.new_verdict import NewVerdict
+from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.reuse import recall_verdicts
+from storage.schema import KeptBlobs
+from storage.uploads import StorageLimits, Upload
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed
+from storage.waiting import WaitingLimits, find_room
 from storage.webhooks import claim_webhook, get_webhook
 from storage.workers import list_live_workers
 from tests.kit.databases import copy_database
@@ -44,6 +51,10 @@ JOBS, OPEN_JOBS, CHUNKS_PER_JOB, IMAGES_PER_CHUNK = 10_000, 30, 2, 10
 IMAGES_PER_JOB = CHUNKS_PER_JOB * IMAGES_PER_CHUNK
 STEGO_ORDINAL, ERROR_ORDINAL = 7, 13
 SUBMITTERS = 20
+SUBMITTER = "submitter 7"
+BLOBS_PER_JOB = 5
+# Of a job a minute, half have let go of their images but evidence; a few more are about to.
+RETENTION = timedelta(minutes=JOBS // 2 - 10)
 
 # A job a minute. Of the last ones, which are open, the first chunk runs, has a message or waits, and the second waits.
 FILL = f"""
@@ -53,11 +64,12 @@ FILL = f"""
     FROM generate_series(1, {JOBS}) AS number;
 
     INSERT INTO jobs (id, submitter, idempotency_key, priority, state, total, clean, stego, error, created_at,
-        started_at, finished_at)
+        started_at, finished_at, kept_blobs)
     SELECT uuidv7(age), 'submitter ' || 1 + number % {SUBMITTERS}, CASE WHEN number % 4 = 0 THEN 'key ' || number END,
         CASE WHEN number % 5 = 0 THEN 'interactive' ELSE 'bulk' END, CASE WHEN ended THEN 'done' ELSE 'running' END,
         {IMAGES_PER_JOB}, CASE WHEN ended THEN {IMAGES_PER_JOB - 2} ELSE 0 END, ended::int, ended::int, now() + age,
-        now() + age, CASE WHEN ended THEN now() + age END
+        now() + age, CASE WHEN ended THEN now() + age END,
+        CASE WHEN number <= {JOBS // 2} THEN 'evidence' ELSE 'all' END
     FROM (
         SELECT number, number <= {JOBS - OPEN_JOBS} AS ended, make_interval(mins => number - {JOBS}) AS age
         FROM generate_series(1, {JOBS}) AS number
@@ -93,11 +105,18 @@ FILL = f"""
         WHERE state = 'done' ORDER BY job_id, first_ordinal, position
     ) AS scanned;
 
+    INSERT INTO blobs (sha256, size_bytes, released_at)
+    SELECT sha256, 1000, CASE WHEN row_number() OVER () % 1000 = 0 THEN now() END
+    FROM verdicts WHERE ordinal < {BLOBS_PER_JOB} AND sha256 IS NOT NULL;
+    INSERT INTO job_blobs (job_id, sha256)
+    SELECT job_id, sha256 FROM verdicts WHERE ordinal < {BLOBS_PER_JOB} AND sha256 IS NOT NULL;
+    INSERT INTO submitters (name, stored_bytes) SELECT DISTINCT submitter, 1000000 FROM jobs;
+    INSERT INTO uploads (submitter, expires_at) VALUES ('{SUBMITTER}', now() + interval '1 hour'), ('other', now());
+
     ANALYZE
 """
 # What grows with the images that are scanned, and never shrinks by itself. The other tables stay small.
-LARGE = frozenset({"jobs", "chunks", "verdicts", "webhooks", "api_keys"})
-SUBMITTER = "submitter 7"
+LARGE = frozenset({"jobs", "chunks", "verdicts", "webhooks", "api_keys", "blobs", "job_blobs"})
 KEY = f"starlight_{7:012}_secret"
 # However long PostgreSQL has been up, leases may have run out.
 NO_LEASE = 0.0
@@ -108,8 +127,9 @@ FROM_JOBS = "SELECT id FROM jobs WHERE state = '{state}' ORDER BY id OFFSET 10 L
 class Filled:
     """The filled database, and some of what is in it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, blobs: Blobs) -> None:
         self.engine = engine
+        self.blobs = blobs
         self.model_id = register_v4(engine)
         execute(engine, FILL)
         with engine.connect() as connection:
@@ -129,6 +149,10 @@ class Filled:
     def find(self, after: Position | None = None, **wanted: Any) -> list[Verdict]:
         """Return a page of verdicts."""
         return list(find_verdicts(self.engine, VerdictFilter(**wanted), PAGE, after))
+
+    def upload(self, image: bytes) -> list[str]:
+        """Store an image as that of a job."""
+        return Upload(self.engine, self.blobs, SUBMITTER, StorageLimits(None, 0)).put_all([image])
 
     def finish(self) -> bool:
         """Finish the running chunk with one verdict."""
@@ -204,7 +228,18 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "progress": (lambda filled: count_finished(filled.engine, [filled.ended_job]), {"pk_jobs"}),
     "newest jobs": (lambda filled: list_jobs(filled.engine), {"pk_jobs"}),
     "jobs of a submitter": (lambda filled: list_jobs(filled.engine, submitter=SUBMITTER), {"pk_jobs"}),
-    "quota": (lambda filled: count_waiting(filled.engine, SUBMITTER), {"ix_jobs_open"}),
+    # Its indexes decide what is there already: no plan names them.
+    "keep a blob": (lambda filled: filled.upload(b"image"), set()),
+    "end retention": (
+        lambda filled: end_retention(filled.engine, KeptBlobs.ALL, KeptBlobs.EVIDENCE, RETENTION),
+        {"ix_jobs_kept_blobs", "pk_jobs", "pk_job_blobs", "pk_blobs", "ix_verdicts_bytes"},
+    ),
+    "expired uploads": (lambda filled: end_expired_uploads(filled.engine), {"pk_job_blobs", "pk_blobs"}),
+    "delete blobs": (
+        lambda filled: list(islice(delete_released_blobs(filled.engine, filled.blobs), 1)),
+        {"ix_blobs_released_at", "pk_blobs", "ix_job_blobs_sha256"},
+    ),
+    "quota": (lambda filled: find_room(filled.engine, SUBMITTER, WaitingLimits(1, 1)), {"ix_jobs_open"}),
     "claim a webhook": (
         lambda filled: claim_webhook(filled.engine, 60),
         {"ix_webhooks_open", "pk_jobs", "pk_webhooks"},
@@ -220,10 +255,10 @@ READ_WHOLE = {"figures": {"jobs"}}
 
 
 @pytest.fixture(scope="module")
-def filled(session_servers: tuple[str, str]) -> Iterator[Filled]:
+def filled(session_servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     with copy_database(session_servers[0]) as url:
         engine = connect(url)
-        filled = Filled(engine)
+        filled = Filled(engine, Blobs(tmp_path_factory.mktemp("blobs").as_uri()))
         event.listen(engine, "commit", take_back)
         yield filled
         engine.dispose()

@@ -23,7 +23,7 @@ from producer.api.problems import ProblemError, reject_field
 from producer.api.references import check_references
 from producer.api.reports import report_job
 from producer.api.service import Service, Shared
-from producer.api.submission import submit_for
+from producer.api.submission import open_upload, submit_for
 from producer.api.uploads import (
     ARCHIVE_SUFFIXES,
     MULTIPART,
@@ -33,12 +33,12 @@ from producer.api.uploads import (
     store_image,
     unpack_upload,
 )
-from producer.sources.archives import ArchiveTooLargeError
 from starlight_vocabulary.answers import Cancellation, JobPage, JobReport
 from starlight_vocabulary.formats import JSON, ExportFormat
-from starlight_vocabulary.job import SHORT_TEXT, Job, JobOptions
-from storage.jobs import EmptyJobError, cancel_job, get_job, list_jobs
+from starlight_vocabulary.job import SHORT_TEXT, JobOptions
+from storage.jobs import Submission, cancel_job, list_jobs
 from storage.keys import ApiKey
+from storage.uploads import Upload
 
 NDJSON = ExportFormat.NDJSON.media_type
 
@@ -113,49 +113,47 @@ async def submit(
 
     Options stand in the JSON document or form, for other bodies in the query. Answers before anything is scanned.
     """
+    async with open_upload(service, key) as upload:
+        options = replace(options, idempotency_key=idempotency_key or options.idempotency_key)
+        submission = None
+        if options.idempotency_key is not None:
+            submission = await run_in_threadpool(upload.take_key, options.idempotency_key)
+        if submission is None:
+            submission = await _take_in(request, key, service, upload, options)
+    job = await run_in_threadpool(require_visible_job, service, key, submission.job_id)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return report_job(job)
+
+
+async def _take_in(request: Request, key: ApiKey, service: Service, upload: Upload, options: JobOptions) -> Submission:
     kind = read_media_type(request)
 
-    async def store(references: Iterable[str], options: JobOptions) -> Job:
-        if idempotency_key is not None:
-            options = replace(options, idempotency_key=idempotency_key)
-        return await run_in_threadpool(_store, service, key, references, options)
+    async def submit_all(references: Iterable[str], given: JobOptions) -> Submission:
+        if given.webhook and service.settings.webhook_secret is None:
+            raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
+        key_taken = options.idempotency_key or given.idempotency_key
+        return await run_in_threadpool(
+            submit_for, service, upload, references, replace(given, idempotency_key=key_taken)
+        )
 
     def check(references: Iterator[str] | Sequence[str]) -> Iterator[str]:
         return check_references(references, service.settings.api_roots, key.may_name)
 
     if kind == JSON:
         wanted = await run_in_threadpool(validate, REQUEST, await request.body(), "body")
-        job = await store(check(wanted.references), wanted)
-    elif kind == MULTIPART:
-        async with open_form(request) as form:
-            options = validate(OPTIONS, form.fields, "body")
-            images = (store_image(service.blobs, service.settings, name, file) for name, file in form.images)
-            job = await store(images, options)
-    elif kind == NDJSON:
-        async with save_body(request, ".ndjson") as path:
-            job = await store(check(read_references(path)), options)
-    elif kind in ARCHIVE_SUFFIXES:
-        async with save_body(request, ARCHIVE_SUFFIXES[kind]) as path:
-            job = await store(unpack_upload(service.blobs, service.settings, path), options)
-    else:
-        known = ", ".join([JSON, MULTIPART, NDJSON, *ARCHIVE_SUFFIXES])
-        raise ProblemError(415, f"the Content-Type {kind!r} is none of {known}")
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return report_job(job)
-
-
-def _store(service: Service, key: ApiKey, references: Iterable[str], options: JobOptions) -> Job:
-    if options.webhook and service.settings.webhook_secret is None:
-        raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
-    try:
-        submission = submit_for(service, key, references, options)
-    except EmptyJobError as error:
-        raise reject_field("body", str(error)) from error
-    except ArchiveTooLargeError as error:
-        raise ProblemError(413, str(error)) from error
-    job = get_job(service.engine, submission.job_id)
-    assert job is not None, "it was stored just now, and jobs are not deleted"
-    return job
+        return await submit_all(check(wanted.references), wanted)
+    if kind == MULTIPART:
+        async with open_form(request, upload) as form:
+            images = (store_image(upload, service.settings, name, file) for name, file in form.images)
+            return await submit_all(images, validate(OPTIONS, form.fields, "body"))
+    if kind == NDJSON:
+        async with save_body(request, upload, ".ndjson") as path:
+            return await submit_all(check(read_references(path)), options)
+    if kind in ARCHIVE_SUFFIXES:
+        async with save_body(request, upload, ARCHIVE_SUFFIXES[kind]) as path:
+            return await submit_all(unpack_upload(upload, service.settings, path), options)
+    known = ", ".join([JSON, MULTIPART, NDJSON, *ARCHIVE_SUFFIXES])
+    raise ProblemError(415, f"the Content-Type {kind!r} is none of {known}")
 
 
 @router.get("")

@@ -18,6 +18,7 @@ from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
 from producer.api.stargate.shapes import Block, Inscription, ScanResult, explain_failure
 from producer.api.stargate.waiting import scan_now
+from producer.api.submission import open_upload
 from producer.sources.expansion import refer_to_file
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.verdict import Verdict
@@ -46,7 +47,8 @@ async def scan_block(
     verdicts: list[Verdict] = []
     if images:
         references = [refer_to_file(os.fsencode(real)) for real in images.values()]
-        _, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
+        async with open_upload(service, key) as upload:
+            _, verdicts = await scan_now(service, feeds, upload, references, wanted.scan_options.threshold)
     block, known = (
         await run_in_threadpool(_read_json, folder, "block.json"),
         await run_in_threadpool(_read_inscriptions, folder),

@@ -7,7 +7,6 @@ import sys
 from time import perf_counter
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import SubmittingImages
 from producer.api.feeds import Feeds
@@ -16,6 +15,7 @@ from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_answer, open_image_form
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
 from producer.api.stargate.waiting import scan_now
+from producer.api.submission import open_upload
 from starlight_vocabulary.words import METHODS
 
 router = APIRouter()
@@ -35,25 +35,25 @@ NOTHING = ExtractionDetails(bits_extracted=0, encoding="none", corruption_detect
 async def extract(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> Extraction:
     """Read what a method hides in an image; without `method`, what the one that V4 names does."""
     started = perf_counter()
-    async with open_image_form(request) as form:
+    async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
         asked = form.fields.get("method", "").strip()
         if asked and asked not in METHODS:
             raise reject_field("method", f"must be one of {', '.join(METHODS)}, or empty")
-        image = await form.store(service)
-    _, (verdict,) = await scan_now(service, feeds, key, [image.reference], None)
-    check_scanned(verdict)
-    named = verdict.stego_type or ""
-    method = asked or named
-    result = ExtractionResult(
-        message_found=False, message="", method_used=method, method_confidence=0.0, extraction_details=NOTHING
-    )
-    if method:
-        data = await run_in_threadpool(service.blobs.get, image.digest, service.settings.max_image_bytes)
-        result = await read_payload(data, method)
+        reference = await form.store(service, upload)
+        _, (verdict,) = await scan_now(service, feeds, upload, [reference], None)
+        check_scanned(verdict)
+        named = verdict.stego_type or ""
+        method = asked or named
+        result = ExtractionResult(
+            message_found=False, message="", method_used=method, method_confidence=0.0, extraction_details=NOTHING
+        )
+        if method:
+            await form.file.seek(0)
+            result = await read_payload(await form.file.read(service.settings.max_image_bytes), method)
     if method == named:
         result.method_confidence = verdict.stego_probability or 0.0
     return Extraction(
-        extraction_result=result, image_info=ImageInfo.of(verdict, image.name), **finish_answer(request, started)
+        extraction_result=result, image_info=ImageInfo.of(verdict, form.name), **finish_answer(request, started)
     )
 
 

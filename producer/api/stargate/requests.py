@@ -15,6 +15,7 @@ from producer.api.service import Service
 from producer.api.stargate.shapes import explain_failure
 from producer.api.uploads import open_form, store_image
 from starlight_vocabulary.verdict import Verdict
+from storage.uploads import Upload
 
 IMAGE_FORM = {
     "required": True,
@@ -37,19 +38,6 @@ IMAGE_FORM = {
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImage:
-    """An image of a form, stored: its name in the form, and its reference."""
-
-    name: str
-    reference: str
-
-    @property
-    def digest(self) -> str:
-        """Return the SHA-256 of the bytes, in hex."""
-        return self.reference.split("/")[2]
-
-
-@dataclass(frozen=True, slots=True)
 class ImageForm:
     """A form with one image, which is not stored before its other fields are known to be right."""
 
@@ -57,16 +45,15 @@ class ImageForm:
     file: UploadFile
     fields: dict[str, str]
 
-    async def store(self, service: Service) -> StoredImage:
-        """Store the image."""
-        reference = await run_in_threadpool(store_image, service.blobs, service.settings, self.name, self.file)
-        return StoredImage(self.name, reference)
+    async def store(self, service: Service, upload: Upload) -> str:
+        """Store the image and return its reference."""
+        return await run_in_threadpool(store_image, upload, service.settings, self.name, self.file)
 
 
 @asynccontextmanager
-async def open_image_form(request: Request) -> AsyncIterator[ImageForm]:
+async def open_image_form(request: Request, upload: Upload) -> AsyncIterator[ImageForm]:
     """Yield the form; raises a problem where it has not one image, or is too large."""
-    async with open_form(request) as form:
+    async with open_form(request, upload) as form:
         if len(form.images) != 1:
             raise reject_field("image", "the form must carry one image")
         ((name, file),) = form.images

@@ -24,6 +24,7 @@ from producer.api.stargate.requests import (
 )
 from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, explain_failure
 from producer.api.stargate.waiting import scan_now
+from producer.api.submission import open_upload
 from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.verdict import Verdict
 
@@ -68,16 +69,16 @@ BATCH_BODY = {"required": True, "content": {JSON: {"schema": describe_body(BATCH
 async def scan_image(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
-    async with open_image_form(request) as form:
+    async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
         with_message = read_boolean(form.fields, "extract_message", default=True)
         read_boolean(form.fields, "include_metadata", default=True)
         threshold = read_threshold(form.fields.get("confidence_threshold"))
-        image = await form.store(service)
-    _, (verdict,) = await scan_now(service, feeds, key, [image.reference], threshold)
+        reference = await form.store(service, upload)
+        _, (verdict,) = await scan_now(service, feeds, upload, [reference], threshold)
     check_scanned(verdict)
     return ImageScan(
         scan_result=ScanResult.of(verdict, with_message=with_message),
-        image_info=ImageInfo.of(verdict, image.name),
+        image_info=ImageInfo.of(verdict, form.name),
         **finish_answer(request, started),
     )
 
@@ -91,9 +92,10 @@ async def scan_batch(request: Request, key: SubmittingImages, service: Shared, f
     if not images:
         raise reject_field("items", "there is no image among them, and transactions cannot be resolved here")
     limit = service.settings.max_image_bytes + 1
-    digests = [await run_in_threadpool(service.blobs.put, data[:limit]) for data in images.values()]
-    references = [f"blob://{digest}/{number}" for number, digest in zip(images, digests, strict=True)]
-    submission, verdicts = await scan_now(service, feeds, key, references, wanted.scan_options.threshold)
+    async with open_upload(service, key) as upload:
+        digests = await run_in_threadpool(upload.put_all, [data[:limit] for data in images.values()])
+        references = [f"blob://{digest}/{number}" for number, digest in zip(images, digests, strict=True)]
+        submission, verdicts = await scan_now(service, feeds, upload, references, wanted.scan_options.threshold)
     by_item = dict(zip(images, verdicts, strict=True))
     results = [
         _report_item(number, item.type, by_item.get(number), wanted.scan_options)

@@ -64,10 +64,12 @@ def add(
         raise UsageError(checked.stderr.strip() or f"{folder}: the model ended the process that tried it")
     with open_session() as current:
         weights = (folder / card.weights).read_bytes()
-        stored = Blobs(current.settings.blobs()).put(weights)
-        if stored != card.sha256:
+        blobs = Blobs(current.settings.blobs())
+        if blobs.put(weights) != card.sha256:
             raise ModelError(f"{folder / card.weights}: changed while it was read")
         _, is_new = add_model(current.engine, dataclasses.asdict(card))
+        # Again: where the same bytes were submitted as an image, they may have been deleted as such meanwhile.
+        blobs.put(weights)
     known = "added" if is_new else "was added before"
     print(f"{_name_model(card)} {known}; `starlight model use {card.label}` chooses it")
 

@@ -10,6 +10,7 @@ import typer
 
 from producer import stack
 from producer.cli.session import open_session
+from storage.blobs import Blobs
 from storage.settings import find_settings_file, read_settings
 from worker.devices import Device, find_devices
 
@@ -55,12 +56,14 @@ def dispatcher() -> None:
     # Here, not above: Celery takes longer to import than most other commands take to run.
     from producer.dispatching.deliverer import Deliverer
     from producer.dispatching.dispatcher import Dispatcher
+    from producer.dispatching.sweeper import Sweeper
     from worker.app import app as celery_app
 
     with open_session() as current:
         celery_app.conf.update(broker_url=current.servers.redis_url)
         broker = redis.Redis.from_url(current.servers.redis_url)
         Deliverer(current.engine, current.settings).start()
+        Sweeper(current.engine, Blobs(current.settings.blobs()), current.settings).start()
         Dispatcher(current.engine, broker, current.settings).run()
 
 

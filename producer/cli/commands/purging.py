@@ -1,0 +1,53 @@
+"""`starlight purge`: deleting jobs, verdicts and stored images."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from producer.cli.commands.jobs import require_job
+from producer.cli.commands.verdicts import parse_time
+from producer.cli.output import format_count
+from producer.cli.session import UsageError, open_session
+from storage.blobs import Blobs
+from storage.purging import EndedJobs, measure_jobs, purge_jobs
+from storage.retention import delete_released_blobs
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(purge)
+
+
+def purge(
+    job_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These jobs.")] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Jobs that ended before this time, in ISO 8601.")
+    ] = None,
+    submitter: Annotated[str | None, typer.Option(help="Of this submitter alone.")] = None,
+    only_blobs: Annotated[
+        bool, typer.Option("--only-blobs", help="Delete the stored images alone; jobs and verdicts stay.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete jobs that have ended, with their verdicts and stored images. There is no way back."""
+    if not job_ids and before is None and submitter is None:
+        raise UsageError("say which jobs: their ids, --before TIME, or --submitter NAME")
+    with open_session() as current:
+        named = [require_job(current, job_id) for job_id in job_ids or ()]
+        for status in named:
+            if not status.ended:
+                raise UsageError(f"job {status.id} has not ended: wait for it, or `starlight cancel {status.id}`")
+        wanted = EndedJobs([status.id for status in named] or None, parse_time(before), submitter)
+        found = measure_jobs(current.engine, wanted)
+        images = f"{found.stored_bytes:,} bytes of stored images"
+        lost = images if only_blobs else f"{format_count(found.verdicts, 'verdict')} and {images}"
+        print(f"{format_count(found.jobs, 'job')} with {lost}", file=sys.stderr)
+        if found.jobs and not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("nothing is deleted: nobody is there to ask, and --yes was not given")
+            typer.confirm("delete them?", abort=True, err=True)
+        purged = sum(purge_jobs(current.engine, wanted, only_blobs=only_blobs))
+        blobs = sum(delete_released_blobs(current.engine, Blobs(current.settings.blobs())))
+    what = ("let go of its images" if purged == 1 else "let go of their images") if only_blobs else "deleted"
+    print(f"{format_count(purged, 'job')} {what}, {format_count(blobs, 'blob')} deleted")

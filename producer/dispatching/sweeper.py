@@ -1,0 +1,58 @@
+"""Deleting blobs that no job needs any more, beside the dispatcher. Any number of processes may do so at once."""
+
+import logging
+
+from obstore.exceptions import BaseError as StoreError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from storage.background import BackgroundThread
+from storage.blobs import Blobs
+from storage.database import may_succeed_later
+from storage.outages import POSTGRESQL, Patience
+from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
+from storage.schema import KeptBlobs
+from storage.settings import Settings
+
+LOOK_EVERY_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Sweeper(BackgroundThread):
+    """Ends the retention of jobs, and deletes what they let go of."""
+
+    def __init__(self, engine: Engine, blobs: Blobs, settings: Settings) -> None:
+        super().__init__("sweeper")
+        self._engine = engine
+        self._blobs = blobs
+        self._settings = settings
+
+    def run(self) -> None:
+        """Sweep until stopped, waiting out a lost database, and a store that does not answer."""
+        with Patience(POSTGRESQL) as database:
+            while not self.stopping.is_set():
+                pause_s = LOOK_EVERY_S
+                try:
+                    self.sweep()
+                except DBAPIError as error:
+                    if not may_succeed_later(error):
+                        raise
+                    pause_s = database.note_failure(error.orig or error)
+                except (StoreError, OSError) as error:
+                    log.warning("blobs that no job needs are not deleted yet: %s", error)
+                else:
+                    database.note_success()
+                self.stopping.wait(pause_s)
+
+    def sweep(self) -> int:
+        """Do all there is to do now; return how many blobs were deleted. Raises what `obstore` raises."""
+        while expired := end_expired_uploads(self._engine):
+            log.warning("%d uploads that nobody renewed were given up", expired)
+        for kept, keep, retention in (
+            (KeptBlobs.ALL, KeptBlobs.EVIDENCE, self._settings.blob_retention),
+            (KeptBlobs.EVIDENCE, KeptBlobs.NONE, self._settings.evidence_retention),
+        ):
+            while end_retention(self._engine, kept, keep, retention) and not self.stopping.is_set():
+                pass
+        return sum(delete_released_blobs(self._engine, self._blobs))

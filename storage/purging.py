@@ -1,0 +1,90 @@
+"""Deleting jobs that have ended, with their verdicts and blobs, or their blobs alone, because somebody asks for it."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from storage.database import connect_to_read
+from storage.retention import release_blobs
+
+JOBS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJobs:
+    """Which ended jobs: these, or those that ended before a time; of one submitter or of all. None is no bound."""
+
+    job_ids: Sequence[uuid.UUID] | None = None
+    before: datetime | None = None
+    submitter: str | None = None
+
+    def conditions(self) -> tuple[str, dict[str, Any]]:
+        """Return what rows of `jobs` must fulfil, and its parameters."""
+        narrowed = {
+            "id = ANY(:job_ids)": self.job_ids,
+            "finished_at < :before": self.before,
+            "submitter = :submitter": self.submitter,
+        }
+        wanted = ["finished_at IS NOT NULL", *(condition for condition, value in narrowed.items() if value is not None)]
+        job_ids = None if self.job_ids is None else list(self.job_ids)
+        return " AND ".join(wanted), {"job_ids": job_ids, "before": self.before, "submitter": self.submitter}
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeFigures:
+    """What would be deleted: jobs, their verdicts, and the bytes of images that they keep."""
+
+    jobs: int
+    verdicts: int
+    stored_bytes: int
+
+
+# What these jobs have. Images that two of them keep count twice.
+MEASURE_JOBS = """
+    WITH wanted AS (SELECT id, total FROM jobs WHERE {conditions})
+    SELECT count(*), coalesce(sum(total), 0), coalesce((
+        SELECT sum(size_bytes) FROM wanted JOIN job_blobs ON job_id = wanted.id JOIN blobs USING (sha256)
+    ), 0) FROM wanted
+"""
+
+
+def measure_jobs(engine: Engine, wanted: EndedJobs) -> PurgeFigures:
+    """Return what these jobs have."""
+    conditions, parameters = wanted.conditions()
+    with connect_to_read(engine) as connection:
+        jobs, verdicts, stored_bytes = connection.execute(
+            text(MEASURE_JOBS.format(conditions=conditions)), parameters
+        ).one()
+    return PurgeFigures(jobs, int(verdicts), int(stored_bytes))
+
+
+# Some of these jobs, locked; `more` leaves out those that have nothing left to delete.
+LOCK_JOBS = "SELECT id, submitter FROM jobs WHERE {conditions} {more} ORDER BY id LIMIT :limit FOR UPDATE"
+
+# Jobs with their chunks, verdicts and webhooks.
+DELETE_JOBS = text("DELETE FROM jobs WHERE id = ANY(:ids)")
+
+# Jobs whose blobs are no longer stored.
+KEEP_NO_BLOBS = text("UPDATE jobs SET kept_blobs = 'none' WHERE id = ANY(:ids)")
+
+
+def purge_jobs(engine: Engine, wanted: EndedJobs, *, only_blobs: bool) -> Iterator[int]:
+    """Delete these jobs, or let go of their blobs alone, some in each transaction; yield how many these were.
+
+    The blobs are released, not deleted yet: `storage.retention.delete_released_blobs` does that.
+    """
+    conditions, parameters = wanted.conditions()
+    more = "AND kept_blobs <> 'none'" if only_blobs else ""
+    lock = text(LOCK_JOBS.format(conditions=conditions, more=more))
+    while True:
+        with engine.begin() as connection:
+            rows = connection.execute(lock, {**parameters, "limit": JOBS_AT_ONCE}).all()
+            if not rows:
+                return
+            release_blobs(connection, [(row.id, row.submitter) for row in rows], but_evidence=False)
+            connection.execute(KEEP_NO_BLOBS if only_blobs else DELETE_JOBS, {"ids": [row.id for row in rows]})
+        yield len(rows)

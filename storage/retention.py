@@ -1,0 +1,141 @@
+"""How long blobs are stored: as long as a job needs them, and for a time after it has ended.
+
+Any number of processes may do what stands here at once. A blob that somebody lets go of is marked as released; it is
+deleted once its row is locked and no job or upload has it. Who needs it again meanwhile marks it as needed
+(`storage.uploads`), and waits for that lock.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from storage.blobs import Blobs
+from storage.schema import KeptBlobs
+
+# What one transaction deals with at most.
+JOBS_AT_ONCE = 200
+BLOBS_AT_ONCE = 500
+
+# What jobs or uploads let go of. Rows are locked in one order by all who lock several of them. Evidence is what a job
+# found something in.
+RELEASE_BLOBS = """
+    WITH ended AS (
+        SELECT * FROM unnest(CAST(:job_ids AS uuid[]), CAST(:submitters AS text[])) AS listed (job_id, submitter)
+    ), released AS (
+        DELETE FROM job_blobs USING ended WHERE job_blobs.job_id = ended.job_id {but}
+        RETURNING sha256, submitter
+    ), locked AS MATERIALIZED (
+        SELECT sha256, size_bytes FROM blobs WHERE sha256 IN (SELECT sha256 FROM released)
+        ORDER BY sha256 FOR NO KEY UPDATE
+    ), marked AS (
+        UPDATE blobs SET released_at = now() FROM locked WHERE blobs.sha256 = locked.sha256
+    ), freed AS (
+        SELECT submitter, sum(size_bytes) AS bytes FROM released JOIN locked USING (sha256) GROUP BY submitter
+    ), counted AS MATERIALIZED (
+        SELECT name, bytes FROM submitters JOIN freed ON name = submitter ORDER BY name FOR NO KEY UPDATE OF submitters
+    )
+    UPDATE submitters SET stored_bytes = greatest(0, stored_bytes - bytes)
+    FROM counted WHERE submitters.name = counted.name
+"""
+RELEASE_ALL = text(RELEASE_BLOBS.format(but=""))
+RELEASE_ALL_BUT_EVIDENCE = text(
+    RELEASE_BLOBS.format(
+        but="""AND NOT EXISTS (
+            SELECT FROM verdicts
+            WHERE job_id = ended.job_id AND outcome = 'stego' AND verdicts.sha256 = job_blobs.sha256
+        )"""
+    )
+)
+
+# Jobs that ended so long ago, and what they keep from now on.
+END_RETENTION = text("""
+    UPDATE jobs SET kept_blobs = :keep WHERE id = ANY(ARRAY(
+        SELECT id FROM jobs WHERE kept_blobs = :kept AND finished_at <= now() - CAST(:retention AS interval)
+        ORDER BY finished_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    )) RETURNING id AS job_id, submitter
+""")
+
+# Uploads of which nothing was heard for long.
+END_EXPIRED_UPLOADS = text("""
+    DELETE FROM uploads WHERE job_id IN (
+        SELECT job_id FROM uploads WHERE expires_at < now() LIMIT :limit FOR UPDATE SKIP LOCKED
+    ) RETURNING job_id, submitter
+""")
+
+# One upload.
+END_UPLOAD = text("DELETE FROM uploads WHERE job_id = :id RETURNING job_id, submitter")
+
+
+def release_blobs(connection: Connection, owners: Sequence[tuple[uuid.UUID, str]], *, but_evidence: bool) -> None:
+    """Have these jobs, each with its submitter, let go of their blobs, all or all but evidence."""
+    if not owners:
+        return
+    job_ids, submitters = zip(*owners, strict=True)
+    release = RELEASE_ALL_BUT_EVIDENCE if but_evidence else RELEASE_ALL
+    connection.execute(release, {"job_ids": list(job_ids), "submitters": list(submitters)})
+
+
+def end_upload(engine: Engine, upload_id: uuid.UUID) -> None:
+    """Let go of what was uploaded for a job that will not be."""
+    # In two statements: the second sees what was stored while the first waited for it.
+    with engine.begin() as connection:
+        ended = connection.execute(END_UPLOAD, {"id": upload_id})
+        release_blobs(connection, [(row.job_id, row.submitter) for row in ended], but_evidence=False)
+
+
+def end_expired_uploads(engine: Engine) -> int:
+    """Let go of what was uploaded by those who stopped in the middle; return how many these were."""
+    with engine.begin() as connection:
+        ended = connection.execute(END_EXPIRED_UPLOADS, {"limit": JOBS_AT_ONCE})
+        owners = [(row.job_id, row.submitter) for row in ended]
+        release_blobs(connection, owners, but_evidence=False)
+    return len(owners)
+
+
+def end_retention(engine: Engine, kept: KeptBlobs, keep: KeptBlobs, retention: timedelta) -> int:
+    """Have jobs that keep what they `kept`, and ended so long ago, `keep` less; return how many these were."""
+    with engine.begin() as connection:
+        ended = connection.execute(
+            END_RETENTION, {"kept": kept, "keep": keep, "retention": retention, "limit": JOBS_AT_ONCE}
+        )
+        owners = [(row.job_id, row.submitter) for row in ended]
+        release_blobs(connection, owners, but_evidence=keep is KeptBlobs.EVIDENCE)
+    return len(owners)
+
+
+# Released blobs, locked so that nobody takes them up while they are deleted.
+LOCK_RELEASED = text("""
+    SELECT sha256 FROM blobs WHERE released_at IS NOT NULL ORDER BY released_at LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+
+# Those of them that are needed: by another job or upload, or as the weights of a model.
+KEEP_NEEDED = text("""
+    UPDATE blobs SET released_at = NULL
+    WHERE sha256 = ANY(:digests) AND (
+        EXISTS (SELECT FROM job_blobs WHERE job_blobs.sha256 = blobs.sha256)
+        OR encode(sha256, 'hex') IN (SELECT sha256 FROM models WHERE card IS NOT NULL)
+    ) RETURNING sha256
+""")
+
+# The others.
+FORGET_BLOBS = text("DELETE FROM blobs WHERE sha256 = ANY(:digests)")
+
+
+def delete_released_blobs(engine: Engine, blobs: Blobs) -> Iterator[int]:
+    """Delete blobs that nobody needs any more, some at once; yield how many these were, until there are no more.
+
+    Raises what `obstore` raises; then they are still released, and deleted later.
+    """
+    while True:
+        with engine.begin() as connection:
+            released = set(connection.execute(LOCK_RELEASED, {"limit": BLOBS_AT_ONCE}).scalars())
+            if not released:
+                return
+            # A statement of its own, so that it sees what was committed while the first waited.
+            needed = connection.execute(KEEP_NEEDED, {"digests": list(released)}).scalars()
+            unneeded = released.difference(needed)
+            blobs.delete_all([digest.hex() for digest in unneeded])
+            connection.execute(FORGET_BLOBS, {"digests": list(unneeded)})
+        yield len(unneeded)

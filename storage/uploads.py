@@ -1,0 +1,226 @@
+"""Uploads: what comes in for a job before it is submitted, so that nobody deletes its blobs or uses its key meanwhile.
+
+A blob is in `blobs` and `job_blobs`, both committed, before its object is stored, and its row is locked while the
+object is deleted (`storage.retention`): of two who store and delete the same bytes, one waits for the other.
+"""
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from starlight_vocabulary.job import JobOptions
+from storage.blobs import Blobs
+from storage.jobs import Submission, UploadExpiredError, find_earlier_job, submit_job
+from storage.retention import end_upload
+from storage.waiting import WaitingLimits, find_room
+
+# How long an upload of which nothing is heard is kept for, and how often it is renewed while it comes in.
+LEASE_S = 3600.0
+RENEW_EVERY_S = 300.0
+# References in memory while they are read; the rest is on disk.
+SPOOLED_BYTES = 2**20
+
+
+class KeyInUseError(Exception):
+    """Another upload of this submitter has the idempotency key and has not ended."""
+
+
+class StorageFullError(Exception):
+    """There is no room for more bytes; the message says why and what to do."""
+
+
+class StoredBytesError(Exception):
+    """The submitter's jobs keep as many bytes as they may; the message says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageLimits:
+    """Bytes that the jobs of one submitter may keep, None for any number, and bytes of the disk that are left free."""
+
+    max_stored_bytes: int | None
+    min_free_bytes: int
+
+
+# A new upload, nothing where another has its idempotency key.
+BEGIN_UPLOAD = text("""
+    INSERT INTO uploads (submitter, idempotency_key, expires_at)
+    VALUES (:submitter, :key, now() + make_interval(secs => :lease_s))
+    ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING job_id
+""")
+
+# The idempotency key of an upload that began without.
+NAME_UPLOAD = text("UPDATE uploads SET idempotency_key = :key WHERE job_id = :id")
+
+# More time.
+RENEW_UPLOAD = text("UPDATE uploads SET expires_at = now() + make_interval(secs => :lease_s) WHERE job_id = :id")
+
+# Blobs that an upload needs from now on. Rows are locked in one order by all who lock several of them.
+KEEP_BLOBS = text("""
+    WITH renewed AS (
+        UPDATE uploads SET expires_at = now() + make_interval(secs => :lease_s) WHERE job_id = :id
+        RETURNING job_id, submitter
+    ), stored AS (
+        INSERT INTO blobs (sha256, size_bytes)
+        SELECT DISTINCT sha256, size_bytes
+        FROM unnest(CAST(:digests AS bytea[]), CAST(:sizes AS int8[])) AS listed (sha256, size_bytes) ORDER BY sha256
+        ON CONFLICT (sha256) DO UPDATE SET released_at = NULL RETURNING sha256, size_bytes
+    ), kept AS (
+        INSERT INTO job_blobs (job_id, sha256) SELECT job_id, sha256 FROM renewed, stored
+        ON CONFLICT DO NOTHING RETURNING sha256
+    )
+    INSERT INTO submitters (name, stored_bytes)
+    SELECT submitter, (SELECT coalesce(sum(size_bytes), 0) FROM stored JOIN kept USING (sha256)) FROM renewed
+    ON CONFLICT (name) DO UPDATE SET stored_bytes = submitters.stored_bytes + excluded.stored_bytes
+    RETURNING stored_bytes
+""")
+
+
+class Upload:
+    """One upload. It is in the database once it has a key or a blob; as a context manager, it ends with the block.
+
+    An upload that ends without being submitted leaves nothing behind. No connection is held between calls.
+    """
+
+    def __init__(self, engine: Engine, blobs: Blobs, submitter: str, limits: StorageLimits) -> None:
+        self._engine = engine
+        self._blobs = blobs
+        self._submitter = submitter
+        self.limits = limits
+        self._job_id: uuid.UUID | None = None
+        self._has_key = False
+        self._renew_at = 0.0
+
+    def __enter__(self) -> "Upload":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()
+
+    def take_key(self, idempotency_key: str) -> Submission | None:
+        """Have this idempotency key to oneself, and return None, or the earlier job that has it.
+
+        Raises KeyInUseError where another upload has it.
+        """
+        earlier = find_earlier_job(self._engine, self._submitter, idempotency_key)
+        if earlier is not None:
+            return earlier
+        try:
+            with self._engine.begin() as connection:
+                if self._job_id is None:
+                    self._begin(connection, idempotency_key)
+                else:
+                    connection.execute(NAME_UPLOAD, {"id": self._job_id, "key": idempotency_key})
+        except IntegrityError as error:
+            raise KeyInUseError from error
+        self._has_key = True
+        return None
+
+    def put_all(self, images: Sequence[bytes]) -> list[str]:
+        """Store each of these as a blob of the job; return their SHA-256 in hex.
+
+        Raises StorageFullError, StoredBytesError and UploadExpiredError; then none of them is stored.
+        """
+        free = self._blobs.count_free_bytes()
+        if free is not None:
+            check_free_bytes(free, self.limits.min_free_bytes)
+        with self._engine.begin() as connection:
+            if self._job_id is None:
+                self._begin(connection, None)
+            stored = connection.execute(
+                KEEP_BLOBS,
+                {
+                    "id": self._job_id,
+                    "lease_s": LEASE_S,
+                    "digests": [sha256(data).digest() for data in images],
+                    "sizes": [len(data) for data in images],
+                },
+            ).scalar()
+            if stored is None:
+                raise UploadExpiredError
+            limit = self.limits.max_stored_bytes
+            if limit is not None and stored > limit:
+                raise StoredBytesError(
+                    f"the jobs of {self._submitter!r} would keep {stored:,} bytes; they may keep {limit:,}"
+                )
+        self._renew_at = time.monotonic() + RENEW_EVERY_S
+        return self._blobs.put_all(images)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to `renew`."""
+        return self._job_id is not None and time.monotonic() >= self._renew_at
+
+    def renew(self) -> None:
+        """Say that it is still coming in."""
+        self._renew_at = time.monotonic() + RENEW_EVERY_S
+        with self._engine.begin() as connection:
+            connection.execute(RENEW_UPLOAD, {"id": self._job_id, "lease_s": LEASE_S})
+
+    def submit(
+        self,
+        references: Iterable[str],
+        options: JobOptions,
+        *,
+        chunk_size: int,
+        follow_links: bool = True,
+        limits: WaitingLimits | None = None,
+    ) -> Submission:
+        """Submit the job that this is for, reading `references` once, before anything is held in the database.
+
+        Unless the idempotency key was taken before, it is now; where it is an earlier job's, nothing is read. Raises
+        what `take_key` and `submit_job` raise, TooManyWaitingError as soon as too many are read, and what reading them
+        does.
+        """
+        if options.idempotency_key is not None and not self._has_key:
+            earlier = self.take_key(options.idempotency_key)
+            if earlier is not None:
+                return earlier
+        with SpooledTemporaryFile(SPOOLED_BYTES, "w+", encoding="utf-8", newline="\n") as spool:
+            room = find_room(self._engine, self._submitter, limits) if limits else None
+            for number, reference in enumerate(references, 1):
+                if room is not None:
+                    room.check(number)
+                spool.write(f"{reference}\n")
+            spool.seek(0)
+            submission = submit_job(
+                self._engine,
+                (line.removesuffix("\n") for line in spool),
+                options,
+                submitter=self._submitter,
+                chunk_size=chunk_size,
+                follow_links=follow_links,
+                limits=limits,
+                upload_id=self._job_id,
+            )
+        if submission.created:
+            self._job_id = None
+        return submission
+
+    def end(self) -> None:
+        """Let go of everything, unless it was submitted."""
+        if self._job_id is not None:
+            end_upload(self._engine, self._job_id)
+            self._job_id = None
+
+    def _begin(self, connection: Connection, idempotency_key: str | None) -> None:
+        parameters = {"submitter": self._submitter, "key": idempotency_key, "lease_s": LEASE_S}
+        self._job_id = connection.execute(BEGIN_UPLOAD, parameters).scalar()
+        if self._job_id is None:
+            raise KeyInUseError
+        self._renew_at = time.monotonic() + RENEW_EVERY_S
+
+
+def check_free_bytes(free: int, least: int) -> None:
+    """Raise StorageFullError where fewer than `least` bytes are free."""
+    if free < least:
+        raise StorageFullError(
+            f"the disk has {free:,} bytes left, and nothing is taken in below {least:,} (STARLIGHT_MIN_FREE_BYTES): "
+            "try again when there is room"
+        )
