@@ -177,6 +177,11 @@ class Settings(BaseSettings):
     )
     max_archive_members: PositiveInt = Field(200_000, description="entries that one archive may have")
     max_archive_bytes: PositiveInt = Field(16 * 2**30, description="bytes that one archive may unpack to")
+    max_unpack_seconds: PositiveFloat = Field(
+        20.0, description="processor time that unpacking one archive may take, and again for each 32 MiB that it has"
+    )
+    max_unpack_bytes: PositiveInt = Field(512 * 2**20, description="memory that unpacking one archive may take")
+    unpack_stall_s: PositiveFloat = Field(60.0, description="how long unpacking may bring nothing before it is ended")
     max_message_bytes: PositiveInt = Field(4096, description="bytes of an extracted message that are read and stored")
 
     cores: PositiveInt = Field(
@@ -238,6 +243,9 @@ class Settings(BaseSettings):
         512, description="the same, from one address, or one /64 of IPv6; behind a proxy all come from its address"
     )
     max_upload_bytes: PositiveInt = Field(2 * 2**30, description="largest body of a request to the API")
+    unpack_processes: PositiveInt = Field(
+        2, description="archives that the API unpacks at once, of one key one at a time"
+    )
     max_waiting_images: PositiveInt = Field(
         50_000_000, description="images without a verdict, of all jobs, from which on the API refuses more"
     )

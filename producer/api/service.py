@@ -1,12 +1,13 @@
 """What requests share: the database, the blobs, the limits, and the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 
+from producer.api.permits import UnpackingPermits
 from storage.blobs import Blobs
 from storage.settings import Settings
 from storage.waiting import WaitingLimits
@@ -20,6 +21,11 @@ class Service:
     blobs: Blobs
     settings: Settings
     limiter: SlidingWindowCounterRateLimiter
+    unpacking: UnpackingPermits = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Allow as many archives as are set."""
+        object.__setattr__(self, "unpacking", UnpackingPermits(self.settings.unpack_processes))
 
     @property
     def waiting_limits(self) -> WaitingLimits:

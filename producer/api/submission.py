@@ -33,7 +33,7 @@ async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
     except EmptyJobError as error:
         raise reject_field("body", str(error)) from error
     except ArchiveTooLargeError as error:
-        raise ProblemError(413, str(error)) from error
+        raise ProblemError(413, f"the archive {error.reason}") from error
     except StoredBytesError as error:
         detail = f"{error}: they are deleted STARLIGHT_BLOB_RETENTION after the jobs have ended"
         raise ProblemError(413, detail) from error

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +108,7 @@ def store_image(upload: Upload, settings: Settings, name: str, file: UploadFile)
     return f"blob://{digest}/{quote(name)}"
 
 
-def unpack_upload(upload: Upload, settings: Settings, path: Path) -> Iterator[str]:
+def unpack_upload(upload: Upload, settings: Settings, path: Path) -> Generator[str]:
     """Yield the references of an uploaded archive's members; raises a problem (422) where it is no such archive."""
     whole = f"file:///{path.name}#{path.name}"
     for number, reference in enumerate(Sources(upload, settings).from_archive(bytes(path), whole)):

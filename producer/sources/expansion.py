@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Protocol
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
-from producer.sources.archives import ArchiveMember, is_archive, unpack
+from producer.sources.archives import ArchiveMember, is_archive
 from producer.sources.folders import walk_files
+from producer.sources.unpacking import read_limits, unpack
 from storage.settings import Settings
 
 # Characters that have a meaning in a URI and stay as they are; everything else unusual is encoded.
@@ -106,14 +107,7 @@ class Sources:
         """
         archive = archive or refer_to_file(path)
         label = quote_from_bytes(os.path.basename(path))  # noqa: PTH119
-        members = unpack(
-            path,
-            max_members=self._settings.max_archive_members,
-            max_bytes=self._settings.max_archive_bytes,
-            # One byte more than a worker reads: a larger member keeps its verdict `too_large`.
-            max_member_bytes=self._settings.max_image_bytes + 1,
-        )
-        for group in group_members(members):
+        for group in group_members(unpack(path, read_limits(self._settings))):
             readable = [member.data for member in group if member.data is not None]
             digests = iter(self._blobs.put_all(readable) if readable else [])
             for member in group:

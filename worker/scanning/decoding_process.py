@@ -7,20 +7,19 @@ memory. Each image has so much processor time, after which the system ends this 
 import json
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, ErrorCode
 from storage.logs import set_up_logging
+from storage.process_limits import limit_resources
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import SharedMemory, write_error
 from worker.scanning.image_error import ImageError
@@ -35,7 +34,6 @@ DONE: Final = b"."
 
 # Smaller pictures are not worth asking for.
 ALWAYS_FREE_BYTES: Final = 16 * 2**20
-MAX_OPEN_FILES: Final = 16
 
 log = logging.getLogger(__name__)
 
@@ -112,15 +110,6 @@ class DecodingProcess:
         self._memory.write_message(number, message)
 
 
-def limit_resources(limits: Limits) -> None:
-    """Have the system refuse this process more memory, and everything else that decoding does not need."""
-    mapped_pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = mapped_pages * resource.getpagesize() + limits.max_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def keep_libraries_quiet() -> None:
     """Let what libraries have to say about images go nowhere, while this process's own log goes on."""
     logging.getLogger(Image.__package__).setLevel(logging.CRITICAL + 1)
@@ -133,7 +122,7 @@ def main(descriptor: str, size: str, limits: str) -> None:
     configured = Limits(**json.loads(limits))
     memory = SharedMemory(int(descriptor), int(size), configured.max_message_bytes)
     keep_libraries_quiet()
-    limit_resources(configured)
+    limit_resources(configured.max_bytes)
     DecodingProcess(socket.socket(fileno=sys.stdin.fileno()), memory, configured).run()
 
 

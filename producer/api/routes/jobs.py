@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -151,7 +152,12 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
             return await submit_all(check(read_references(path)), options)
     if kind in ARCHIVE_SUFFIXES:
         async with save_body(request, upload, ARCHIVE_SUFFIXES[kind]) as path:
-            return await submit_all(unpack_upload(upload, service.settings, path), options)
+            # Closed where storing fails in the middle: the process that unpacks ends with it.
+            with (
+                service.unpacking.hold(key.name),
+                closing(unpack_upload(upload, service.settings, path)) as members,
+            ):
+                return await submit_all(members, options)
     known = ", ".join([JSON, MULTIPART, NDJSON, *ARCHIVE_SUFFIXES])
     raise ProblemError(415, f"the Content-Type {kind!r} is none of {known}")
 

@@ -1,0 +1,40 @@
+"""How many archives the API unpacks at once: a few in all, one for each key."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from producer.api.problems import RETRY_AFTER_S, ProblemError
+
+RETRY_LATER = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+class UnpackingPermits:
+    """Permits to unpack an archive, `limit` in all. Nobody waits for one: who waits holds a thread and his upload."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._holders: set[str] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self, key: str) -> Iterator[None]:
+        """Hold a permit of this key; raises a problem, 429 where it has one, 503 where there is none left."""
+        with self._lock:
+            if key in self._holders:
+                raise ProblemError(
+                    429, "an archive of this key is being unpacked; send one after the other", headers=RETRY_LATER
+                )
+            if len(self._holders) >= self._limit:
+                raise ProblemError(
+                    503,
+                    f"{self._limit} archives are being unpacked, as many as STARLIGHT_UNPACK_PROCESSES allows; "
+                    "try again later",
+                    headers=RETRY_LATER,
+                )
+            self._holders.add(key)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders.remove(key)

@@ -1,0 +1,195 @@
+"""The files of a tar, header by header and with nothing kept of those before.
+
+`tarfile` keeps each header and follows links and chains of headers; here it only reads one block of them at a time.
+Links and sparse files are refused: what they hold costs more than the bytes that were sent.
+"""
+
+import bz2
+import gzip
+import lzma
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import IO, Final, cast
+
+from producer.sources.archive_reading import PIECE_BYTES, Bounds, Entry
+
+DECOMPRESSORS: Final[dict[bytes, Callable[[IO[bytes]], IO[bytes]]]] = {
+    b"\x1f\x8b": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
+    b"BZh": lambda stream: cast(IO[bytes], bz2.BZ2File(stream)),
+    b"\xfd7zXZ\0": lambda stream: cast(IO[bytes], lzma.LZMAFile(stream)),  # noqa: SIM115 - whoever gets it closes it
+}
+# What a name or the attributes of one entry may take, and how many of such headers it may have.
+MAX_HEADER_BYTES: Final = 64 * 2**10
+MAX_HEADERS: Final = 8
+GNU_NAME: Final = b"L"
+# Headers that say something of the entry after them, or of all.
+EXTENSIONS: Final = frozenset({GNU_NAME, b"K", b"x", b"X", b"g"})
+LINKS: Final = frozenset({tarfile.LNKTYPE, tarfile.SYMTYPE})
+# What has no bytes behind its header, whatever size that tells.
+WITHOUT_DATA: Final = LINKS | {tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE}
+REFUSED: Final = WITHOUT_DATA | EXTENSIONS | {tarfile.GNUTYPE_SPARSE}
+SPARSE: Final = b"GNU.sparse."
+SPARSE_NAME: Final = SPARSE + b"name"
+USED_ATTRIBUTES: Final = frozenset({b"path", b"size", SPARSE_NAME})
+MAX_SIZE: Final = 2**62
+# Where a sparse header, and a block that continues it, says that another block follows.
+CONTINUED_IN_HEADER: Final = 482
+CONTINUED_IN_BLOCK: Final = 504
+
+Attributes = dict[bytes, bytes]
+
+
+def read_tar(file: IO[bytes], bounds: Bounds, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+    """Yield the files of a tar, compressed or not; raises `READ_ERRORS` where it is damaged, and TooMuchError.
+
+    `tell_progress` is called again and again where bytes are skipped.
+    """
+    with ExitStack() as opened:
+        stream = _decompress(file)
+        if stream is not file:
+            opened.enter_context(stream)
+        yield from TarReader(Stream(stream, stream is not file, tell_progress), bounds).read()
+
+
+def _decompress(file: IO[bytes]) -> IO[bytes]:
+    """Return the stream as it is before its compression, known by its first bytes, whatever the file's name."""
+    start = file.read(max(map(len, DECOMPRESSORS)))
+    file.seek(0)
+    return next((opened(file) for magic, opened in DECOMPRESSORS.items() if start.startswith(magic)), file)
+
+
+class Stream:
+    """The bytes of a tar, which are read forwards only."""
+
+    def __init__(self, stream: IO[bytes], compressed: bool, tell_progress: Callable[[], None]) -> None:
+        self._stream = stream
+        self.compressed = compressed
+        self._tell_progress = tell_progress
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer at the end."""
+        data = self._stream.read(size)
+        self.position += len(data)
+        return data
+
+    def read_whole(self, size: int) -> bytes:
+        """Return the next `size` bytes; raises ReadError where there are fewer."""
+        data = self.read(size)
+        if len(data) < size:
+            raise tarfile.ReadError("unexpected end")
+        return data
+
+    def skip_to(self, position: int) -> None:
+        """Go to a place that is not behind; raises ReadError where the stream ends before it."""
+        if not self.compressed and position - self.position > PIECE_BYTES:
+            # The last byte is read, since files can be left behind their end.
+            self.position = self._stream.seek(position - 1)
+        while self.position < position:
+            self.read_whole(min(PIECE_BYTES, position - self.position))
+            self._tell_progress()
+
+
+class TarReader:
+    """Reads a tar from one entry to the next."""
+
+    def __init__(self, stream: Stream, bounds: Bounds) -> None:
+        self._stream = stream
+        self._bounds = bounds
+        self._counted = 0
+        self._for_all: Attributes = {}
+
+    def read(self) -> Iterator[Entry]:
+        """Yield the files; raises `READ_ERRORS` and TooMuchError."""
+        attributes: Attributes = {}
+        headers = 0
+        while block := self._read_block():
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            headers += 1
+            if headers > MAX_HEADERS:
+                raise tarfile.ReadError(f"more than {MAX_HEADERS} headers for one entry")
+            if header.type in EXTENSIONS and 0 <= header.size <= MAX_HEADER_BYTES:
+                self._extend(attributes, header)
+                continue
+            if header.type in EXTENSIONS:
+                # What comes after it is read by the name that it has without it.
+                yield from self._read_entry(header, block, {})
+            else:
+                yield from self._read_entry(header, block, {**self._for_all, **attributes})
+                attributes, headers = {}, 0
+
+    def _read_block(self) -> bytes:
+        """Return the next header; nothing at the end, which is a block of zeros, or that of the stream."""
+        block = self._stream.read(tarfile.BLOCKSIZE)
+        if len(block) not in (0, tarfile.BLOCKSIZE) or not self._stream.position:
+            raise tarfile.ReadError("ends within a header")
+        return block if block.strip(b"\0") else b""
+
+    def _extend(self, attributes: Attributes, header: tarfile.TarInfo) -> None:
+        data = self._stream.read_whole(header.size)
+        self._stream.skip_to(_round_up(self._stream.position))
+        if header.type == GNU_NAME:
+            attributes[b"path"] = data.partition(b"\0")[0]
+        elif header.type == b"g":
+            self._for_all.update(read_attributes(data))
+        elif header.type != b"K":
+            attributes.update(read_attributes(data))
+
+    def _read_entry(self, header: tarfile.TarInfo, block: bytes, attributes: Attributes) -> Iterator[Entry]:
+        named = attributes.get(SPARSE_NAME, attributes.get(b"path"))
+        name = header.name if named is None else named.decode("utf-8", "surrogateescape")
+        size = int(attributes.get(b"size", header.size))
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            self._skip_sparse_map(block)
+        if not 0 <= size <= MAX_SIZE:
+            raise tarfile.ReadError("a size that no file has")
+        start = self._stream.position
+        following = start if header.type in WITHOUT_DATA else _round_up(start + size)
+        limit = min(size, self._bounds.max_member_bytes)
+        # Of a compressed archive all counts: what is not read of a member is unpacked to get to the next one.
+        self._bounds.count(following - self._counted if self._stream.compressed else limit)
+        self._counted = following
+        refused = header.type in REFUSED or SPARSE in attributes
+        if header.type != tarfile.DIRTYPE:
+            yield Entry(name, None if refused else self._read_data(limit))
+        self._stream.skip_to(following)
+
+    def _read_data(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = self._stream.read_whole(min(PIECE_BYTES, size))
+            size -= len(piece)
+            yield piece
+
+    def _skip_sparse_map(self, block: bytes) -> None:
+        continued, start = block[CONTINUED_IN_HEADER], self._stream.position
+        while continued:
+            if self._stream.position - start >= MAX_HEADER_BYTES:
+                raise tarfile.ReadError(f"a sparse map of more than {MAX_HEADER_BYTES:,} bytes")
+            continued = self._stream.read_whole(tarfile.BLOCKSIZE)[CONTINUED_IN_BLOCK]
+
+
+def read_attributes(data: bytes) -> Attributes:
+    """Return what is used of the attributes in an extended header: name, size, and that the file is sparse.
+
+    Each is a line `LENGTH KEYWORD=VALUE`. Raises ReadError where they are damaged.
+    """
+    attributes: Attributes = {}
+    at = 0
+    while at < len(data) and data[at]:
+        digits, space, _ = data[at : at + 8].partition(b" ")
+        length = int(digits) if digits.isdigit() else 0
+        record = data[at : at + length]
+        keyword, equals, value = record[len(digits) + 1 : -1].partition(b"=")
+        if not space or not equals or len(record) < length or not record.endswith(b"\n"):
+            raise tarfile.ReadError("a damaged extended header")
+        if keyword.startswith(SPARSE):
+            attributes[SPARSE] = b""
+        if keyword in USED_ATTRIBUTES:
+            attributes[keyword] = value
+        at += length
+    return attributes
+
+
+def _round_up(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE

@@ -1,0 +1,249 @@
+"""Unpacking archives in a process of their own: what an archive does to its reader, it does to nobody else.
+
+The process has the archive, a pipe and nothing else: no settings, no credentials, no file that it may write. What it
+sends is read as frames of bounded size, and counted again.
+"""
+
+import json
+import logging
+import math
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, cast
+
+import producer
+from producer.sources import unpacking_process
+from producer.sources.archive_reading import Bounds, Limits, TooMuchError
+from producer.sources.archives import ArchiveMember, ArchiveTooLargeError, is_zip
+from producer.sources.unpacking_frames import (
+    DATA,
+    END,
+    FAILED,
+    LAST,
+    MAX_NAME_BYTES,
+    MEMBER,
+    PROGRESS,
+    READY,
+    TOO_MUCH,
+    TOO_MUCH_MEMORY,
+    UNREADABLE,
+    WHOLE,
+    BrokenFramesError,
+    read_frame,
+)
+from storage.settings import Settings
+
+BUFFER_BYTES: Final = 256 * 2**10
+EXIT_S: Final = 5.0
+# For so many bytes of an archive it has its time once more. bzip2 takes 0.2 s for each MiB that cannot be packed.
+TIMED_BYTES: Final = 32 * 2**20
+# What a Python needs to find its libraries.
+KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackingLimits:
+    """What one archive may have: entries, bytes in all and of a member; and take: see the settings of these names."""
+
+    max_members: int
+    max_bytes: int
+    max_member_bytes: int
+    max_seconds: float
+    max_memory_bytes: int
+    stall_s: float
+
+    def allow(self, archive_bytes: int) -> Limits:
+        """Return the limits of an archive of this size."""
+        seconds = math.ceil(self.max_seconds * (1 + archive_bytes // TIMED_BYTES))
+        return Limits(self.max_members, self.max_bytes, self.max_member_bytes, seconds, self.max_memory_bytes)
+
+
+def read_limits(settings: Settings) -> UnpackingLimits:
+    """Return the limits that are set."""
+    return UnpackingLimits(
+        max_members=settings.max_archive_members,
+        max_bytes=settings.max_archive_bytes,
+        # One byte more than a worker reads: a larger member keeps its verdict `too_large`.
+        max_member_bytes=settings.max_image_bytes + 1,
+        max_seconds=settings.max_unpack_seconds,
+        max_memory_bytes=settings.max_unpack_bytes,
+        stall_s=settings.unpack_stall_s,
+    )
+
+
+def unpack(path: bytes, limits: UnpackingLimits, module: str = unpacking_process.__name__) -> Iterator[ArchiveMember]:
+    """Yield the files of an archive, each up to `max_member_bytes`, one in memory at a time.
+
+    Archives inside are files like others. Raises ArchiveTooLargeError where it exceeds a limit, and RuntimeError where
+    no process can be started.
+    """
+    with ExitStack() as opened:
+        try:
+            # pathlib cannot hold bytes
+            archive = opened.enter_context(open(path, "rb", opener=_open_at_once))
+            status = os.fstat(archive.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError("no file")  # noqa: TRY301
+        except OSError:
+            yield ArchiveMember(None, None)
+            return
+        allowed = limits.allow(status.st_size)
+        process = opened.enter_context(_start(archive, is_zip(path), allowed, limits.stall_s, module))
+        yield from Unpacking(path, process, allowed, limits).read()
+
+
+def _open_at_once(path: str | bytes, flags: int) -> int:
+    # A pipe, which may have taken the place of a file, would wait for somebody to write.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProcess:
+    """A process that unpacks, and what it sends."""
+
+    process: "subprocess.Popen[bytes]"
+    frames: IO[bytes]
+
+    def end(self) -> int:
+        """Return the exit status of the process, which has closed its end, or is killed."""
+        try:
+            return self.process.wait(EXIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+@contextmanager
+def _start(archive: IO[bytes], zipped: bool, limits: Limits, stall_s: float, module: str) -> Iterator[RunningProcess]:
+    ours, theirs = socket.socketpair()
+    kind = unpacking_process.ZIP if zipped else unpacking_process.TAR
+    with ours:
+        # Of the time that whoever takes the members needs, nothing counts.
+        ours.settimeout(stall_s)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-S", "-P", "-m", module, kind, json.dumps(limits)],
+                stdin=archive.fileno(),
+                stdout=theirs.fileno(),
+                # Ctrl-C at the terminal is not its business.
+                process_group=0,
+                env=make_environment(),
+            )
+        try:
+            with ours.makefile("rb", BUFFER_BYTES) as frames:
+                yield RunningProcess(process, cast(IO[bytes], frames))
+        finally:
+            process.kill()
+            process.wait()
+
+
+def make_environment() -> dict[str, str]:
+    """Return the environment of the process: where Python and this code are."""
+    code = str(Path(str(producer.__file__)).parents[1])
+    return {name: os.environ[name] for name in KEPT if name in os.environ} | {"PYTHONPATH": code}
+
+
+def _read_name(kind: bytes, payload: bytes) -> str:
+    if kind != MEMBER or len(payload) > MAX_NAME_BYTES:
+        raise BrokenFramesError
+    return payload.decode("utf-8", "surrogateescape")
+
+
+class Unpacking:
+    """Reads what a process sends of one archive, and believes none of it beyond the limits."""
+
+    def __init__(self, path: bytes, running: RunningProcess, allowed: Limits, limits: UnpackingLimits) -> None:
+        self._path = os.fsdecode(path)
+        self._running = running
+        self._allowed = allowed
+        self._limits = limits
+        self._bounds = Bounds(allowed)
+
+    def read(self) -> Iterator[ArchiveMember]:
+        """Yield the members; raises as `unpack` does."""
+        began = False
+        name = None
+        try:
+            began = self._read_frame()[0] == READY
+            while (frame := self._read_frame())[0] not in LAST:
+                kind, payload = frame
+                if kind == PROGRESS:
+                    continue
+                name = _read_name(kind, payload)
+                yield ArchiveMember(name, self._read_member())
+                name = None
+        except TooMuchError:
+            raise self._too_much() from None
+        except (BrokenFramesError, ConnectionError):
+            self._explain_end(began)
+            # What was sent of the last member may not be all of it.
+            if name is not None:
+                yield ArchiveMember(name, None)
+            yield ArchiveMember(None, None)
+        else:
+            yield from self._end(*frame)
+
+    def _explain_end(self, began: bool) -> None:
+        """Log how the process ended in the middle; raises where that is no damage of the archive."""
+        status = self._running.end()
+        if not began:
+            raise RuntimeError(f"the process that unpacks archives ended before it had begun: status {status}")
+        if status == -signal.SIGXCPU:
+            raise self._refuse(
+                f"takes more than {self._allowed.max_seconds:,} s of processor time to unpack",
+                "STARLIGHT_MAX_UNPACK_SECONDS",
+            )
+        log.warning("%r ended the process that unpacked it: status %d", self._path, status)
+
+    def _end(self, kind: bytes, payload: bytes) -> Iterator[ArchiveMember]:
+        if kind == TOO_MUCH:
+            raise self._too_much()
+        if kind == TOO_MUCH_MEMORY:
+            raise self._refuse(
+                f"takes more than {self._limits.max_memory_bytes:,} bytes of memory to unpack",
+                "STARLIGHT_MAX_UNPACK_BYTES",
+            )
+        if kind == FAILED:
+            log.error("%r could not be unpacked: %s", self._path, payload.decode("utf-8", "replace"))
+        if kind != END:
+            yield ArchiveMember(None, None)
+
+    def _read_frame(self) -> tuple[bytes, bytes]:
+        try:
+            return read_frame(self._running.frames)
+        except TimeoutError:
+            raise self._refuse(
+                f"brought nothing for {self._limits.stall_s:g} s while it was unpacked", "STARLIGHT_UNPACK_STALL_S"
+            ) from None
+
+    def _read_member(self) -> bytes | None:
+        """Return the bytes of a member, None where it is unreadable; raises TooMuchError."""
+        pieces, size = [], 0
+        while (frame := self._read_frame())[0] == DATA:
+            pieces.append(frame[1])
+            size += len(frame[1])
+            if size > self._limits.max_member_bytes:
+                raise TooMuchError
+        self._bounds.count(size)
+        if frame[0] not in (WHOLE, UNREADABLE):
+            raise BrokenFramesError
+        return b"".join(pieces) if frame[0] == WHOLE else None
+
+    def _too_much(self) -> ArchiveTooLargeError:
+        return self._refuse(
+            f"has more than {self._limits.max_members:,} entries or {self._limits.max_bytes:,} bytes",
+            "STARLIGHT_MAX_ARCHIVE_MEMBERS or STARLIGHT_MAX_ARCHIVE_BYTES",
+        )
+
+    def _refuse(self, what: str, settings: str) -> ArchiveTooLargeError:
+        return ArchiveTooLargeError(self._path, f"{what}: unpack it yourself, or raise {settings}")

@@ -1,0 +1,54 @@
+"""What the process that unpacks an archive sends: frames of a kind, a length and so many bytes.
+
+READY                        once, before it has looked at the archive
+MEMBER name, DATA bytes …    a file and its bytes; WHOLE or UNREADABLE ends it
+PROGRESS                     now and then, where there is nothing else to say
+END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY or FAILED text, and nothing after it
+"""
+
+import struct
+from typing import IO, Final
+
+from producer.sources.archive_reading import PIECE_BYTES
+
+READY: Final = b"r"
+MEMBER: Final = b"m"
+DATA: Final = b"d"
+WHOLE: Final = b"w"
+UNREADABLE: Final = b"u"
+PROGRESS: Final = b"p"
+END: Final = b"e"
+DAMAGED: Final = b"x"
+TOO_MUCH: Final = b"t"
+TOO_MUCH_MEMORY: Final = b"o"
+FAILED: Final = b"f"
+LAST: Final = frozenset({END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY, FAILED})
+
+HEAD: Final = struct.Struct("<cI")
+MAX_PAYLOAD_BYTES: Final = PIECE_BYTES
+# As long as paths are. The rest of a longer name is cut.
+MAX_NAME_BYTES: Final = 4096
+
+
+class BrokenFramesError(Exception):
+    """What was sent are no frames, or it ends within one."""
+
+
+def write_frame(stream: IO[bytes], kind: bytes, payload: bytes = b"") -> None:
+    """Write one frame; raises OSError."""
+    stream.write(HEAD.pack(kind, len(payload)))
+    stream.write(payload)
+
+
+def read_frame(stream: IO[bytes]) -> tuple[bytes, bytes]:
+    """Return the kind and the payload of the next frame; raises BrokenFramesError, and OSError."""
+    head = stream.read(HEAD.size)
+    if len(head) < HEAD.size:
+        raise BrokenFramesError
+    kind, size = HEAD.unpack(head)
+    if size > MAX_PAYLOAD_BYTES:
+        raise BrokenFramesError
+    payload = stream.read(size)
+    if len(payload) < size:
+        raise BrokenFramesError
+    return kind, payload

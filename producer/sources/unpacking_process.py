@@ -1,0 +1,116 @@
+"""`python -m producer.sources.unpacking_process`: read one archive for somebody, in a process that may be killed.
+
+Standard input is the archive, an open file. Standard output takes frames, `unpacking_frames` says which. Arguments
+are `zip` or `tar`, and the limits as JSON. It keeps one piece of one member, and no settings: it starts fast.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import IO, Final
+
+from producer.sources.archive_reading import READ_ERRORS, Bounds, Entry, Limits, TooMuchError
+from producer.sources.tar_reading import read_tar
+from producer.sources.unpacking_frames import (
+    DAMAGED,
+    DATA,
+    END,
+    FAILED,
+    MAX_NAME_BYTES,
+    MEMBER,
+    PROGRESS,
+    READY,
+    TOO_MUCH,
+    TOO_MUCH_MEMORY,
+    UNREADABLE,
+    WHOLE,
+    write_frame,
+)
+from producer.sources.zip_reading import read_zip
+from storage.process_limits import forbid_writing_files, limit_processor_time, limit_resources
+
+ZIP: Final = "zip"
+TAR: Final = "tar"
+# Small members are sent together.
+BUFFER_BYTES: Final = 256 * 2**10
+# Calls, each of 64 KiB at most.
+CALLS_FOR_PROGRESS: Final = 64
+
+
+class UnpackingProcess:
+    """Sends what is in an archive."""
+
+    def __init__(self, kind: str, archive: IO[bytes], frames: IO[bytes], limits: Limits) -> None:
+        self._kind = kind
+        self._archive = archive
+        self._frames = frames
+        self._bounds = Bounds(limits)
+        self._calls = 0
+
+    def run(self) -> None:
+        """Send the members, and how it ended; raises BrokenPipeError where nobody listens any more."""
+        detail = ""
+        try:
+            for entry in self._read():
+                self._send(entry)
+            end = END
+        except BrokenPipeError:
+            raise
+        except READ_ERRORS:
+            end = DAMAGED
+        except TooMuchError:
+            end = TOO_MUCH
+        except MemoryError:
+            end = TOO_MUCH_MEMORY
+        except Exception as error:
+            end, detail = FAILED, f"{type(error).__name__}: {error}"
+        write_frame(self._frames, end, detail.encode("utf-8", "replace")[:MAX_NAME_BYTES])
+        self._frames.flush()
+
+    def _read(self) -> Iterator[Entry]:
+        if self._kind == ZIP:
+            return read_zip(self._archive, self._bounds)
+        return read_tar(self._archive, self._bounds, self._tell_progress)
+
+    def _send(self, entry: Entry) -> None:
+        write_frame(self._frames, MEMBER, entry.name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES])
+        end = UNREADABLE if entry.pieces is None else WHOLE
+        try:
+            for piece in entry.pieces or ():
+                write_frame(self._frames, DATA, piece)
+        except BrokenPipeError:
+            raise
+        except READ_ERRORS:
+            end = UNREADABLE
+        write_frame(self._frames, end)
+
+    def _tell_progress(self) -> None:
+        self._calls += 1
+        if self._calls % CALLS_FOR_PROGRESS == 0:
+            write_frame(self._frames, PROGRESS)
+            self._frames.flush()
+
+
+def main(kind: str, limits: str) -> None:
+    """Read the archive within the limits."""
+    configured = Limits(*json.loads(limits))
+    frames = open(sys.stdout.fileno(), "wb", BUFFER_BYTES, closefd=False)  # noqa: SIM115 - open until the end
+    archive = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+    # What goes wrong is sent.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    limit_resources(configured.max_memory_bytes)
+    limit_processor_time(configured.max_seconds)
+    forbid_writing_files()
+    write_frame(frames, READY)
+    frames.flush()
+    UnpackingProcess(kind, archive, frames, configured).run()
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except BrokenPipeError:
+        # Whoever asked has gone, and the rest of the buffer with him.
+        os._exit(0)
+    os._exit(0)
