@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     max_unpack_seconds: PositiveFloat = Field(
         20.0, description="processor time that unpacking one archive may take, and again for each 32 MiB that it has"
     )
-    max_unpack_bytes: PositiveInt = Field(512 * 2**20, description="memory that unpacking one archive may take")
+    max_unpack_bytes: PositiveInt = Field(256 * 2**20, description="memory that unpacking one archive may take")
     unpack_stall_s: PositiveFloat = Field(60.0, description="how long unpacking may bring nothing before it is ended")
     max_message_bytes: PositiveInt = Field(4096, description="bytes of an extracted message that are read and stored")
 

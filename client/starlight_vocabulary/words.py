@@ -99,7 +99,10 @@ class ErrorCode(Word):
     DIRECTORY_LOOP = "directory_loop", "the reference is a link to a folder that contains it"
     UNSUPPORTED_URI = "unsupported_uri", "references of this scheme cannot be loaded"
     FORBIDDEN_ADDRESS = "forbidden_address", "the URL, or a redirect of it, leads to an address that is not public"
-    BAD_ARCHIVE_MEMBER = "bad_archive_member", "the archive is damaged or encrypted where this member is"
+    BAD_ARCHIVE_MEMBER = (
+        "bad_archive_member",
+        "damaged in its archive, encrypted, a link, sparse, or packed in a way that is not read",
+    )
     EMPTY = "empty", "the file has no bytes"
     TOO_LARGE = "too_large", "the file exceeds STARLIGHT_MAX_IMAGE_BYTES"
     UNKNOWN_FORMAT = "unknown_format", "the bytes are no image of a supported format"

@@ -28,7 +28,7 @@ from producer.sources.unpacking_frames import (
     write_frame,
 )
 from producer.sources.zip_reading import read_zip
-from storage.process_limits import forbid_writing_files, limit_processor_time, limit_resources
+from storage.process_limits import end_first, forbid_writing_files, limit_processor_time, limit_resources
 
 ZIP: Final = "zip"
 TAR: Final = "tar"
@@ -99,6 +99,7 @@ def main(kind: str, limits: str) -> None:
     archive = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     # What goes wrong is sent.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    end_first()
     limit_resources(configured.max_memory_bytes)
     limit_processor_time(configured.max_seconds)
     forbid_writing_files()

@@ -148,7 +148,7 @@ def test_members_of_archives_go_nowhere_and_reach_nothing(
 
     with engine.connect() as connection:
         query = text("SELECT unnest(refs) FROM chunks WHERE job_id = :id")
-        first, second = connection.execute(query, {"id": job["id"]}).scalars()
+        first, second, *_ = connection.execute(query, {"id": job["id"]}).scalars()
     assert first.startswith("blob://")
     assert second.startswith(("blob://", "file:///upload.tar#", "file:///upload.tar.gz#"))
     stored = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -93,6 +93,30 @@ def test_an_archive_is_unpacked(
     assert names == ["one", "two"]
 
 
+def test_a_key_has_one_archive_unpacked_at_a_time_and_all_keys_a_few(ann: TestClient, api: Api) -> None:
+    body, headers = pack_zip({"one": PNG}), {"Content-Type": "application/zip"}
+
+    with api.service.unpacking.hold("ann"):
+        own = ann.post("/v1/jobs", content=body, headers=headers)
+        with api.service.unpacking.hold("bob"):
+            none_left = api.connect_as("carol").post("/v1/jobs", content=body, headers=headers)
+
+    assert "of this key" in str(read_problem(own, 429)["detail"])
+    assert "STARLIGHT_UNPACK_PROCESSES" in str(read_problem(none_left, 503)["detail"])
+    assert int(own.headers["retry-after"]) > 0
+    assert int(none_left.headers["retry-after"]) > 0
+    assert ann.post("/v1/jobs", content=body, headers=headers).status_code == 202
+
+
+def test_an_archive_that_is_refused_leaves_room_for_the_next_and_tells_no_path(ann: TestClient) -> None:
+    headers = {"Content-Type": "application/zip"}
+
+    refused = ann.post("/v1/jobs", content=pack_zip({str(number): b"" for number in range(51)}), headers=headers)
+
+    assert str(read_problem(refused, 413)["detail"]).startswith("the archive has more than 50 entries")
+    assert ann.post("/v1/jobs", content=pack_zip({"one": PNG}), headers=headers).status_code == 202
+
+
 def test_a_damaged_archive_keeps_its_place_and_tells_no_path_of_this_machine(ann: TestClient, engine: Engine) -> None:
     body = pack_tar({"one": PNG, "two": PNG})[:1500] + b"\1" * 2000
 

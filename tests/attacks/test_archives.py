@@ -1,0 +1,147 @@
+"""Archives that are small and made to cost much: what each takes of the API, and of the process that unpacks it."""
+
+import bz2
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.attacks.conftest import ServedApi
+from tests.kit.archives import pack_zip
+from tests.kit.hostile_archives import (
+    MIB,
+    encode_bzip2_member,
+    encode_circle,
+    encode_dictionary,
+    encode_directory,
+    encode_equal_headers,
+    encode_headers,
+    encode_overlapping,
+    encode_sparse,
+    encode_sparse_map,
+    encode_zeros,
+)
+from tests.kit.threads import PATIENCE_S
+
+ZIP, TAR = "application/zip", "application/x-tar"
+MEMBERS = "STARLIGHT_MAX_ARCHIVE_MEMBERS"
+SECONDS = "STARLIGHT_MAX_UNPACK_SECONDS"
+MEMORY = "STARLIGHT_MAX_UNPACK_BYTES"
+# What a process takes that has looked at nothing yet, the program that starts it included.
+START_BYTES, START_S = 64 * MIB, 2.0
+# What is set for one archive of less than 32 MiB.
+UNPACK_S = 3.0
+# What a request may add to the API, whatever is in the archive.
+REQUEST_BYTES = 48 * MIB
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An archive; how many images come of it or what it is refused with, and what it may take of whom."""
+
+    media_type: str
+    make: Callable[[], bytes]
+    images: int
+    refusal: str = ""
+    costs_bytes: int = 8 * MIB
+    costs_s: float = 0.0
+    costs_api_s: float = 8.0
+
+
+ATTACKS = {
+    "zip: a member of bzip2, 128 MiB": Attack(ZIP, lambda: encode_bzip2_member(128 * MIB), 1),
+    "zip: a directory of 1.35 million entries": Attack(ZIP, lambda: encode_directory(1_350_000), 0, MEMBERS),
+    "zip: a directory of 20,000 entries": Attack(ZIP, lambda: encode_directory(20_000), 20_000, "", 16 * MIB, UNPACK_S),
+    "zip: 1,000 entries that are the same 60 MiB": Attack(ZIP, lambda: encode_overlapping(1000, 60 * MIB), 0, MEMBERS),
+    "tar: 100 equal headers of 1 MiB": Attack(TAR, lambda: encode_equal_headers(100, MIB), 200, "", 8 * MIB, UNPACK_S),
+    "tar: 1,500 equal headers of 60 KiB": Attack(
+        TAR, lambda: encode_equal_headers(1500, 60 * 2**10), 1500, "", 8 * MIB, UNPACK_S
+    ),
+    "tar: 300 links in a circle": Attack(TAR, lambda: encode_circle(300), 300),
+    "tar: 400,000 files": Attack(
+        TAR, lambda: encode_headers(400_000), 0, f"{MEMBERS}|{SECONDS}", 8 * MIB, UNPACK_S, 30.0
+    ),
+    "tar: 400,000 extended headers": Attack(TAR, lambda: encode_headers(400_000, tarfile.XHDTYPE), 1),
+    "tar: 16 sparse files of 64 MiB": Attack(TAR, lambda: encode_sparse(16, 64 * MIB), 16),
+    "tar: a sparse map of 1 GiB": Attack(TAR, lambda: encode_sparse_map(2**21), 1),
+    "tar: a dictionary of 1.5 GiB": Attack(TAR, encode_dictionary, 0, MEMORY),
+    "tar: 15 GiB of zeros in gzip": Attack(
+        TAR, lambda: encode_zeros(15_360 * MIB, gzip.compress), 0, SECONDS, 8 * MIB, UNPACK_S
+    ),
+    "tar: 15 GiB of zeros in bzip2": Attack(
+        TAR, lambda: encode_zeros(15_360 * MIB, bz2.compress), 0, SECONDS, 8 * MIB, UNPACK_S
+    ),
+}
+# Starting an API takes longer than most attacks.
+THROUGH_THE_API = [
+    "zip: a member of bzip2, 128 MiB",
+    "zip: a directory of 1.35 million entries",
+    "tar: 100 equal headers of 1 MiB",
+    "tar: 300 links in a circle",
+    "tar: 400,000 files",
+    "tar: 16 sparse files of 64 MiB",
+]
+
+
+@pytest.fixture(autouse=True)
+def little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow little processor time, so that tests reach the end of it."""
+    monkeypatch.setenv("STARLIGHT_MAX_UNPACK_SECONDS", str(UNPACK_S))
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_an_archive_takes_what_it_may_of_the_process_that_unpacks_it(tmp_path: Path, attack: Attack) -> None:
+    path = tmp_path / ("archive.zip" if attack.media_type == ZIP else "archive.tar")
+    path.write_bytes(attack.make())
+
+    measured = measure(path)
+
+    assert re.search(attack.refusal, measured["refusal"])
+    assert bool(attack.refusal) == bool(measured["refusal"])
+    assert attack.refusal or measured["members"] == attack.images
+    assert measured["child_bytes"] <= START_BYTES + attack.costs_bytes
+    assert measured["child_s"] <= START_S + attack.costs_s
+
+
+def measure(path: Path) -> dict[str, Any]:
+    """Return what a program of its own says of unpacking."""
+    program = [sys.executable, "-m", "tests.kit.unpack_and_measure", str(path)]
+    measured: dict[str, Any] = json.loads(subprocess.run(program, capture_output=True, check=True).stdout)
+    return measured
+
+
+@pytest.mark.parametrize("name", THROUGH_THE_API)
+def test_an_archive_costs_the_api_no_more_than_another_body(served: ServedApi, name: str) -> None:
+    attack = ATTACKS[name]
+    address = f"http://localhost:{served.port}"
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {served.key}"}, timeout=PATIENCE_S) as ann:
+        first = ann.post("/v1/jobs", content=pack_zip({"a": b"a"}), headers={"Content-Type": ZIP})
+        before, before_s = served.read_peak_bytes(), read_seconds(served.process.pid)
+
+        answer = ann.post("/v1/jobs", content=attack.make(), headers={"Content-Type": attack.media_type})
+
+        assert first.status_code == 202
+        assert answer.status_code == (413 if attack.refusal else 202), answer.text
+        if attack.refusal:
+            assert re.search(attack.refusal, answer.json()["detail"])
+        else:
+            assert answer.json()["total"] == attack.images
+        assert served.read_peak_bytes() - before <= REQUEST_BYTES
+        assert read_seconds(served.process.pid) - before_s <= attack.costs_api_s + attack.costs_s
+        assert ann.get("/health").status_code == 200
+
+
+def read_seconds(process_id: int) -> float:
+    """Return the processor time that a process and those that it has waited for have taken."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

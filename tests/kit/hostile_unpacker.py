@@ -1,0 +1,95 @@
+"""A process that unpacks, which its archive has taken over: `python -m tests.kit.hostile_unpacker`.
+
+The archive is text: what the process is to do, a deed a word.
+"""
+
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from producer.sources import unpacking_frames as frames
+from storage.process_limits import forbid_writing_files, limit_processor_time
+
+
+def send(kind: bytes, payload: bytes = b"") -> Callable[[], None]:
+    """Return the deed that sends a frame."""
+
+    def deed() -> None:
+        frames.write_frame(sys.stdout.buffer, kind, payload)
+        sys.stdout.flush()
+
+    return deed
+
+
+def send_raw(data: bytes) -> Callable[[], None]:
+    """Return the deed that sends bytes."""
+
+    def deed() -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+
+    return deed
+
+
+def repeat(deed: Callable[[], None]) -> Callable[[], None]:
+    """Return the deed that does another for ever."""
+
+    def forever() -> None:
+        while True:
+            deed()
+
+    return forever
+
+
+def close() -> None:
+    """Close the pipe, and go on."""
+    os.close(sys.stdout.fileno())
+
+
+def list_descriptors() -> None:
+    """Send a member whose name has the open descriptors."""
+    opened = sorted(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    send(frames.MEMBER, json.dumps(opened).encode())()
+
+
+def write_file() -> None:
+    """Write a byte into a file, and send what came of it."""
+    try:
+        os.write(os.memfd_create("file"), b"a")
+    except OSError as error:
+        send(frames.MEMBER, errno.errorcode[error.errno or 0].encode())()
+        send(frames.WHOLE)()
+
+
+DEEDS: dict[str, Callable[[], None]] = {
+    "begin": send(frames.READY),
+    "member": send(frames.MEMBER, b"member"),
+    "data": send(frames.DATA, bytes(1000)),
+    "whole": send(frames.WHOLE),
+    "progress": send(frames.PROGRESS),
+    "end": send(frames.END),
+    "fail": send(frames.FAILED, b"nobody expected this"),
+    "unknown": send(b"?"),
+    "long-name": send(frames.MEMBER, b"a" * (frames.MAX_NAME_BYTES + 1)),
+    "long-frame": send_raw(frames.HEAD.pack(frames.DATA, 2**32 - 1)),
+    "half": send_raw(b"m"),
+    "data-for-ever": repeat(send(frames.DATA, bytes(1000))),
+    "members-for-ever": repeat(lambda: (send(frames.MEMBER, b"member")(), send(frames.WHOLE)(), None)[-1]),
+    "compute": repeat(lambda: None),
+    "wait": signal.pause,
+    "abort": os.abort,
+    "close": close,
+    "environment": send(frames.MEMBER, json.dumps(sorted(os.environ)).encode()),
+    "descriptors": list_descriptors,
+    "write": write_file,
+}
+
+if __name__ == "__main__":
+    limit_processor_time(json.loads(sys.argv[2])[3])
+    forbid_writing_files()
+    for word in sys.stdin.read().split():
+        DEEDS[word]()
