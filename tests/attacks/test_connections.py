@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from storage.embedded.ports import find_free_port
 from storage.keys import create_key
-from tests.attacks.conftest import ServedApi
+from tests.attacks.conftest import Record, ServedApi, record_costs
 from tests.kit.pictures import encode_pattern
 from tests.kit.programs import run_program
 from tests.kit.rows import submit_job_of
@@ -47,7 +47,7 @@ def many_descriptors() -> Iterator[None]:
 
 
 @pytest.fixture
-def serve_api(engine: Engine, database_url: str, redis_url: str, tmp_path: Path) -> Serve:
+def serve_api(engine: Engine, database_url: str, redis_url: str, tmp_path: Path, record_property: Record) -> Serve:
     """Serves the API with few descriptors, and with further settings, while a block lasts."""
 
     @contextmanager
@@ -56,7 +56,9 @@ def serve_api(engine: Engine, database_url: str, redis_url: str, tmp_path: Path)
         servers = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port}
         until = f"running on http://127.0.0.1:{port}"
         with run_program("-c", CONFINED, settings={**servers, **settings}, until=until) as api:
-            yield ServedApi(api.process, api.log, port, create_key(engine, "ann", ["submit", "read"]))
+            with record_costs(api.process.pid, record_property):
+                yield ServedApi(api.process, api.log, port, create_key(engine, "ann", ["submit", "read"]))
+            record_property("log_lines", api.log.count(""))
 
     return serve
 

@@ -8,6 +8,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 import pytest
 
 from starlight_vocabulary.words import ErrorCode
+from tests.attacks.conftest import Record
 from tests.kit.pictures import encode_blank_png, encode_pattern, encode_png_chunk, encode_scans, encode_segments
 from tests.kit.programs import read_peak_bytes
 from worker.scanning.budget import Budget
@@ -87,7 +88,7 @@ ROWS: list[tuple[str, Callable[[], bytes], ErrorCode | None, int]] = [
 
 @pytest.mark.parametrize(("make", "code", "most_mib"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_an_image_takes_what_it_may_and_no_more(
-    pool: MeasuredPool, make: Callable[[], bytes], code: ErrorCode | None, most_mib: int
+    pool: MeasuredPool, record_property: Record, make: Callable[[], bytes], code: ErrorCode | None, most_mib: int
 ) -> None:
     hostile = make()
     before = getrusage(RUSAGE_CHILDREN)
@@ -101,16 +102,22 @@ def test_an_image_takes_what_it_may_and_no_more(
     pool.stop()
     after = getrusage(RUSAGE_CHILDREN)
     spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    # Nothing of a process that has ended.
+    if peak:
+        record_property("peak_bytes", peak)
+    record_property("processor_s", spent_s)
     # Two processes may have been started, and the limit is asked for the hostile image and the other one.
     assert spent_s <= 2 * (SECONDS + START_S)
 
 
-def test_memory_for_one_image_ends_at_its_limit(pool: MeasuredPool) -> None:
+def test_memory_for_one_image_ends_at_its_limit(record_property: Record) -> None:
     pool = MeasuredPool(1, Limits(50_000_000, 60.0, 256 * MIB, 64), 64 * MIB, Budget(2**30))
     hostile = encode_tiff(*((700 + tag, 5, 7_000_000, 8) for tag in range(30)), filler=bytes(56 * MIB))
 
     found = pool.decode([encode_pattern(), hostile, encode_pattern()])
 
     assert [error and error.code for error in found.errors] == [None, ErrorCode.TOO_MUCH_MEMORY, None]
-    assert pool.read_peak_bytes() <= START_BYTES + 64 * MIB + 256 * MIB
+    peak = pool.read_peak_bytes()
+    record_property("peak_bytes", peak)
+    assert peak <= START_BYTES + 64 * MIB + 256 * MIB
     pool.stop()

@@ -1,5 +1,6 @@
 """Running the programs of the stack as processes of their own."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,13 @@ def read_peak_bytes(process_id: int) -> int:
     """Return the most memory that a process has had."""
     status = Path(f"/proc/{process_id}/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def read_processor_seconds(process_id: int) -> float:
+    """Return the processor time that a process has taken, in itself and in the system."""
+    # The name before it may hold anything.
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
