@@ -15,7 +15,11 @@ MOST_MESSAGES = 100
 
 
 class EscapingFormatter(logging.Formatter):
-    """Writes a record's message on one line, and indents what follows it."""
+    """Writes a record's message on one line, with its time in UTC, and indents what follows it."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the first line."""

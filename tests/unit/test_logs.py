@@ -1,6 +1,7 @@
 """One record, one line."""
 
 import logging
+import time
 
 import pytest
 
@@ -23,6 +24,19 @@ def test_a_message_is_one_line_and_steers_nothing() -> None:
 
     assert line.isprintable()
     assert line.startswith("WARNING storage: read all is well\\n2026-11-25 12:00:00,000 INFO storage: \\x1b[2J")
+
+
+def test_a_time_is_told_in_utc_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    record = make_record("read")
+    record.created, record.msecs = 0.25, 250.0
+
+    line = EscapingFormatter("%(asctime)s %(message)s").format(record)
+    monkeypatch.undo()
+    time.tzset()
+
+    assert line == "1970-01-01T00:00:00.250Z read"
 
 
 def test_no_line_of_a_traceback_looks_like_a_record() -> None:
