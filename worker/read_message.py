@@ -21,6 +21,10 @@ ADDRESS_SPACE_BYTES = 4 * 2**30
 ORDERS = dict.fromkeys(("palette", "lsb.rgb"), BIT_ORDERS[:2])
 
 
+# Of this program, for who asked: standard error says why nothing could be read.
+REFUSED = 3
+
+
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
     """What was read: the text, or a description of bytes that are none, and how many bytes it took."""
@@ -45,7 +49,7 @@ def read_message(data: bytes, method: str) -> ReadMessage:
 
 
 def main(method: str) -> int:
-    """Print what was read; return 1, with the reason on standard error, where there is none."""
+    """Print what was read; return 3, with the reason on standard error, where there is none."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
     assert method in METHODS, f"{method!r} is none of {METHODS}"
@@ -53,7 +57,7 @@ def main(method: str) -> int:
         read = read_message(sys.stdin.buffer.read(), method)
     except ImageError as error:
         print(f"{error.code}: {error.detail}", file=sys.stderr)
-        return 1
+        return REFUSED
     print(json.dumps(asdict(read)))
     return 0
 

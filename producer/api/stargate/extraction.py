@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from time import perf_counter
@@ -19,10 +20,13 @@ from producer.api.submission import open_upload
 from starlight_vocabulary.words import METHODS
 
 router = APIRouter()
+log = logging.getLogger(__name__)
 
 # Processes that read at once, and how long one may take.
 READERS = asyncio.Semaphore(2)
 READING_S = 30.0
+# What a reader ends with that can say why nothing could be read.
+REFUSED = 3
 # What the readers may know: no passwords, as they decode strangers' images.
 ENVIRONMENT = (
     "PATH", "LANG", "PYTHONPATH", "STARLIGHT_MAX_IMAGE_PIXELS", "STARLIGHT_DECODE_BUDGET_BYTES",
@@ -71,9 +75,13 @@ async def read_payload(data: bytes, method: str) -> ExtractionResult:
             process.kill()
             await process.wait()
             raise ProblemError(422, f"the message could not be read within {READING_S:g} s") from None
-    if process.returncode:
-        reason = errors.decode(errors="replace").strip().rpartition("\n")[2] or "its reader was killed"
+    if process.returncode == REFUSED:
+        reason = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise ProblemError(422, f"the message could not be read: {reason}")
+    if process.returncode:
+        # What an error that nobody foresaw says is for the log alone.
+        log.warning("the reader of a message ended with %d: %s", process.returncode, errors.decode(errors="replace"))
+        raise ProblemError(422, "the message could not be read: its reader failed")
     read = json.loads(output)
     size = read["payload_bytes"]
     return ExtractionResult(
