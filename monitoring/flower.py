@@ -8,9 +8,9 @@ from celery.app.utils import find_app
 from flower.app import Flower
 from flower.command import extract_settings, sigterm_handler
 from flower.urls import settings
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from tornado.options import options
-from tornado.web import ErrorHandler
+from tornado.web import ErrorHandler, OutputTransform
 
 from storage.hosts import is_asked_by_name, list_names
 from storage.logs import set_up_logging
@@ -25,7 +25,26 @@ OPTIONS = {
     "natural_time": True,
 }
 
+# Its pages have scripts in them, so no policy of ours says where they may come from.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
 log = logging.getLogger(__name__)
+
+
+class SecurityHeaders(OutputTransform):
+    """Gives each answer, whoever makes it, the headers that browsers need."""
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        """Return the answer with them."""
+        headers.update(HEADERS)
+        return status_code, headers, chunk
 
 
 # Flower has no types.
@@ -57,6 +76,7 @@ def main() -> None:
     extract_settings()
     flower = NamedFlower(capp=find_app("worker.app"), options=options, **settings)
     flower.names = list_names(configured.flower_host, configured.allowed_hosts)
+    flower.add_transform(SecurityHeaders)
     atexit.register(flower.stop)
     signal.signal(signal.SIGTERM, sigterm_handler)
     log.info("Flower listens on %s, port %d", configured.flower_host, flower.start_http_server())

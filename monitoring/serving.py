@@ -1,21 +1,32 @@
 """Metrics for those who ask by a name of ours."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storage.hosts import is_asked_by_name
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+# What every answer has: figures are for no browser.
+HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
 
 def check_name(app: "WSGIApplication", names: Sequence[str]) -> "WSGIApplication":
-    """Return the application, which answers 421 to who asks by none of these names."""
+    """Return the application with headers for browsers, which answers 421 to who asks by none of these names."""
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:  # noqa: ANN401 - as it is passed on
+            return start_response(status, [*headers, *HEADERS], *more)
+
         if is_asked_by_name(environ.get("HTTP_HOST"), names):
-            return app(environ, start_response)
-        start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
+            return app(environ, start)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8"), *HEADERS])
         return [b"this is not the name of this server: STARLIGHT_ALLOWED_HOSTS may allow it\n"]
 
     return answer

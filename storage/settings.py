@@ -89,8 +89,8 @@ def _flower_basic_auth(credentials: SecretStr | None, info: ValidationInfo) -> S
     given = credentials.get_secret_value() if credentials else ""
     if given:
         name, _, password = given.partition(":")
-        if not name or not password:
-            raise ValueError("must be name:password")
+        if not name or len(password) < MIN_PASSWORD:
+            raise ValueError(f"must be name:password, with at least {MIN_PASSWORD} characters of password")
         return credentials
     if "flower_host" in info.data and not is_loopback(info.data["flower_host"]):
         raise ValueError(
@@ -104,6 +104,7 @@ def _read_seconds(value: object) -> object:
 
 
 CHUNK_SIZE = 256
+MIN_PASSWORD = 8
 Retention = Annotated[timedelta, BeforeValidator(_read_seconds), Field(ge=timedelta(0))]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -256,7 +257,8 @@ class Settings(BaseSettings):
     flower_port: Port = Field(5555, description="port of Flower")
     flower_host: str = Field("127.0.0.1", description="address that Flower listens on")
     flower_basic_auth: Annotated[SecretStr | None, AfterValidator(_flower_basic_auth)] = Field(
-        None, description="name:password that Flower asks for, which it must beyond the loopback interface"
+        None,
+        description="name:password, this of 8 characters or more, that Flower asks for, as it must beyond loopback",
     )
     exporter_port: Port = Field(9808, description="port of the metrics exporter")
     exporter_host: str = Field("127.0.0.1", description="address that the metrics exporter listens on")

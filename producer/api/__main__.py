@@ -41,7 +41,7 @@ class ApiServer(uvicorn.Server):
 def main() -> None:
     """Serve on the configured address."""
     set_up_logging()
-    hold_back_repeats("asyncio", "uvicorn.error", "producer.api.connections")
+    hold_back_repeats("asyncio", "uvicorn.error", "producer.api.connections", "producer.api.refusals")
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
@@ -61,6 +61,8 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Whoever connects could send them.
+        proxy_headers=False,
         # Uvicorn calls it, and says that it takes a class.
         http=partial(BoundedProtocol, connections=connections, head_s=configured.head_timeout_s),  # type: ignore[arg-type]
         # As many are accepted at once, before any is counted.

@@ -36,6 +36,8 @@ def create_app(service: Service) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        # To a client whose proxy speaks TLS it would name plain HTTP, to which the key would follow.
+        redirect_slashes=False,
         responses=document_problems(*STATUSES),
         lifespan=lifespan,
     )

@@ -6,14 +6,20 @@ import logging
 from collections import Counter
 from typing import Any, Final, Protocol
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from producer.api.security import HEADERS
 
 # Of IPv6, in bits: what one customer of a provider has.
 NETWORK_BITS: Final = 64
 REASON: Final = b"there are too many connections; try again later\n"
-BUSY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: text/plain\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(REASON), REASON)
+# Of answers that no application gives.
+PLAIN: Final = {b"content-type": b"text/plain; charset=utf-8", b"connection": b"close", **HEADERS}
+BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n%scontent-length: %d\r\n\r\n%s" % (
+    b"".join(b"%s: %s\r\n" % header for header in PLAIN.items()),
+    len(REASON),
+    REASON,
 )
 
 log = logging.getLogger(__name__)
@@ -109,6 +115,16 @@ class BoundedProtocol(H11Protocol):
         """Read on."""
         super().data_received(data)
         self._note_turn()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request."""
+        for event in (
+            h11.Response(status_code=400, headers=[*PLAIN.items()]),
+            h11.Data(msg.encode()),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or answer it if it is there."""

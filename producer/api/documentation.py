@@ -7,9 +7,12 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from producer.api.security import CLOSED
+
 ASSETS = "/docs/assets"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    f"connect-src 'self'; {CLOSED}"
 )
 PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Starlight API</title>

@@ -9,10 +9,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer.api.problems import answer_problem
+from producer.api.refusals import log_refusal
 
+# What every policy holds, whatever else it lets in: `base-uri` and the two behind it do not follow `default-src`.
+CLOSED = "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {
     b"cache-control": b"no-store",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"content-security-policy": f"default-src 'none'; {CLOSED}; sandbox".encode(),
     b"cross-origin-resource-policy": b"same-origin",
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
@@ -46,6 +49,7 @@ class SecurityHeaders:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                log_refusal(scope, message["status"])
                 present = {name for name, _ in message["headers"]}
                 added = [(name, value) for name, value in HEADERS.items() if name not in present]
                 message["headers"] = [*message["headers"], *added, (b"x-request-id", request_id.encode())]

@@ -15,19 +15,24 @@ from tests.kit.programs import run_program
 
 FOREIGN = ("evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", "[", "")
 OURS = ("localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8080")
-CREDENTIALS = "ann:secret"
+CREDENTIALS = "ann:12345678"
 
 
 def ask(port: int, path: str, host: str | None, **headers: str) -> int:
     """Return the status of the answer to who asks by this name, or by none."""
+    return request("GET", port, path, host, **headers)[0]
+
+
+def request(method: str, port: int, path: str, host: str | None, **headers: str) -> tuple[int, Mapping[str, str]]:
+    """Return status and headers of the answer, these with names in lower case."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.putrequest("GET", path, skip_host=True)
+    connection.putrequest(method, path, skip_host=True)
     for name, value in {**({} if host is None else {"Host": host}), **headers}.items():
         connection.putheader(name, value)
     connection.endheaders()
-    status = connection.getresponse().status
+    answer = connection.getresponse()
     connection.close()
-    return status
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}
 
 
 @pytest.fixture
@@ -78,8 +83,33 @@ def test_flower_answers_to_its_own_names_alone_and_asks_for_the_password(flower:
     assert ask(flower, "/workers", "localhost") == 401
 
 
+ANSWER = {"cache-control": "no-store", "referrer-policy": "no-referrer", "x-content-type-options": "nosniff"}
+
+
+def test_the_exporter_s_answers_are_shown_in_no_browser(exporter: int) -> None:
+    for name in ("localhost", "evil.example"):
+        _, headers = request("GET", exporter, "/metrics", name)
+
+        assert ANSWER.items() <= headers.items()
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "charset=utf-8" in headers["content-type"]
+
+
+def test_flower_is_framed_by_nobody_and_obeys_no_other_site(flower: int) -> None:
+    basic = f"Basic {base64.b64encode(CREDENTIALS.encode()).decode()}"
+
+    for path in ("/workers", "/static/js/flower.js", "/nothing", "/api/workers"):
+        status, headers = request("GET", flower, path, "localhost", Authorization=basic, Origin="https://evil.example")
+        assert ANSWER.items() <= headers.items(), (path, status)
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert [each for each in headers if each.startswith("access-control-")] == []
+    for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        sent = {"Authorization": basic, "Content-Length": "0", **foreign}
+        assert request("POST", flower, "/api/worker/shutdown/cpu0@here", "localhost", **sent)[0] == 403
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", ""])
-@pytest.mark.parametrize("credentials", [None, "", "ann", "ann:", ":secret"])
+@pytest.mark.parametrize("credentials", [None, "", "ann", "ann:", ":12345678", "ann:1234567"])
 def test_flower_without_a_password_is_refused_beyond_loopback(host: str, credentials: str | None) -> None:
     given = {} if credentials is None else {"flower_basic_auth": credentials}
 

@@ -46,5 +46,5 @@ async def follow_job(
         return Response(status_code=204)
     after = Place(*map(int, last_event_id.split("-"))) if last_event_id else FIRST
     # Proxies are not to collect events before they pass them on.
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(feeds.stream_events(job.id, after), media_type="text/event-stream", headers=headers)
