@@ -33,6 +33,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+# No session, and no secret to scripts of the page itself.
+XSRF_COOKIE = {"samesite": "Strict"}
+
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +77,9 @@ def main() -> None:
     options.port = configured.flower_port
     options.basic_auth = [password.get_secret_value()] if password else []
     extract_settings()
-    flower = NamedFlower(capp=find_app("worker.app"), options=options, **settings)
+    flower = NamedFlower(
+        capp=find_app("worker.app"), options=options, **{**settings, "xsrf_cookie_kwargs": XSRF_COOKIE}
+    )
     flower.names = list_names(configured.flower_host, configured.allowed_hosts)
     flower.add_transform(SecurityHeaders)
     atexit.register(flower.stop)

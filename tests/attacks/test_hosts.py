@@ -103,6 +103,8 @@ def test_flower_is_framed_by_nobody_and_obeys_no_other_site(flower: int) -> None
         assert ANSWER.items() <= headers.items(), (path, status)
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert [each for each in headers if each.startswith("access-control-")] == []
+    _, page = request("GET", flower, "/workers", "localhost", Authorization=basic)
+    assert "; samesite=strict" in page["set-cookie"].lower()
     for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         sent = {"Authorization": basic, "Content-Length": "0", **foreign}
         assert request("POST", flower, "/api/worker/shutdown/cpu0@here", "localhost", **sent)[0] == 403
