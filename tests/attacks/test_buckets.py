@@ -93,3 +93,9 @@ def test_a_proxy_of_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
 
     assert "proxy_url" not in keep_to_endpoint("https://objects.example/bucket/object")
+
+
+def test_hosts_without_a_proxy_are_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "localhost")
+
+    assert "proxy_url" in keep_to_endpoint("https://objects.example/bucket/object")

@@ -197,6 +197,14 @@ def test_this_machine_is_not_asked(open_settings: Settings, stranger: Stranger, 
     strict.close()
 
 
+@pytest.mark.parametrize("url", ["http://exämple.com/", "http://example.com/ä.png"])
+def test_a_url_that_is_not_in_ascii_is_an_error_that_says_so(fetcher: Fetcher, url: str) -> None:
+    with pytest.raises(ImageError, match="ASCII") as refusal:
+        fetcher.fetch(url, READER)
+
+    assert refusal.value.code == ErrorCode.UNSUPPORTED_URI
+
+
 def test_a_name_that_changes_its_address_is_checked_each_time(open_settings: Settings, stranger: Stranger) -> None:
     """The first connection may be made, the second leads elsewhere."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])

@@ -54,10 +54,10 @@ def keep_to_endpoint(endpoint: str, asked: Sequence[str] = ()) -> "ClientConfig"
     """Return options of a client that reaches this endpoint, and the hosts that are asked for credentials.
 
     `obstore` follows redirects and has no option against it. So everything else goes through a proxy that cannot be
-    there; where the environment names one, that one decides. And with TLS, nothing goes on without.
+    there; where the environment names one for this endpoint, that one decides. And with TLS, nothing goes on without.
     """
     parts = urlsplit(endpoint)
     client: ClientConfig = {**CLIENT, "allow_http": parts.scheme == "http"}
-    if getproxies():
+    if {parts.scheme, "all"} & getproxies().keys():
         return client
     return {**client, "proxy_url": NO_PROXY_AT_ALL, "proxy_excludes": ",".join([parts.hostname or "", *asked])}

@@ -72,6 +72,9 @@ class Fetcher:
 
     def _request(self, url: str, reader: ContentReader, deadline: Deadline) -> Content | str:
         """Return the body, or where to go on."""
+        if not url.isascii():
+            reason = "a URL is written in ASCII: other characters as %XX, names of hosts as xn--…"
+            raise ImageError(ErrorCode.UNSUPPORTED_URI, reason)
         parts = urlsplit(url)
         if parts.scheme not in self._schemes or not parts.hostname:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot fetch from {parts.scheme or 'no scheme'}://")
