@@ -18,7 +18,7 @@ class DeadlineError(httpcore.TimeoutException):
 class Deadline:
     """Seconds in which a server must have answered: they pass within blocks of it, where `public_network` keeps to it.
 
-    Given up is what nobody waits for any more: reading ends within a moment.
+    Given up is what nobody waits for any more: reading ends within a moment, connecting at the end of its time.
     """
 
     def __init__(self, seconds: float, is_given_up: Callable[[], bool] = lambda: False) -> None:

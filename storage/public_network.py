@@ -133,11 +133,13 @@ class PublicBackend(httpcore.NetworkBackend):
         raise failed
 
     def _look_up(self, host: str, port: int) -> list[Address]:
+        lookup = self._lookups.submit(self._resolve, host, port)
         try:
-            found = self._lookups.submit(self._resolve, host, port).result(CURRENT.get().left_s())
+            found = lookup.result(CURRENT.get().left_s())
         except socket.gaierror as error:
             raise httpcore.ConnectError(f"the name {host} cannot be resolved: {error.strerror}") from error
         except TimeoutError as error:
+            lookup.cancel()
             raise httpcore.ConnectError(f"the name {host} is not resolved in time") from error
         return [ip_address(each.partition("%")[0]) for each in found]
 

@@ -1,6 +1,7 @@
 """Servers that keep whoever fetches waiting: each costs its own reference, and its submitter, and nobody else."""
 
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -8,19 +9,22 @@ from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
+import httpcore
 import pytest
 
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
+from storage.deadline import Deadline
 from storage.new_verdict import NewVerdict
-from storage.public_network import Resolve, resolve
+from storage.public_network import ForbiddenAddressError, PublicBackend, Resolve, resolve
 from storage.settings import Settings
 from tests.kit.detectors import Widths
 from tests.kit.image_server import ImageServer, serve_images
 from tests.kit.pictures import encode_strip
 from tests.kit.tardy_server import TardyServer
 from tests.kit.threads import PATIENCE_S, start_thread
-from worker.scanning.chunk_scan import GivenUpError
+from worker.scanning.chunk_loading import ChunkLoader
+from worker.scanning.chunk_scan import ChunkScan, GivenUpError
 from worker.scanning.content import SMALL_BYTES, ContentReader
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
@@ -165,6 +169,54 @@ def test_what_is_given_up_is_left_at_once(tardy: TardyServer, open_pipeline: Cal
 
     assert isinstance(hanging.exception(PATIENCE_S), GivenUpError)
     tardy.await_left(THREADS // 2)
+
+
+def test_what_is_loaded_again_for_its_message_is_left_at_once_too(tardy: TardyServer, settings: Settings) -> None:
+    loader, given_up = ChunkLoader(settings), Future[None]()
+    images = [(0, tardy.refer_to("silent"))]
+    chunk = ChunkScan(images, None, "mallory", follow_links=True, loading_s=FOR_EVER_S, given_up=given_up)
+    loading = start_thread(loader.load_again, chunk.images[0], chunk)
+    tardy.await_asked()
+
+    given_up.set_result(None)
+
+    assert isinstance(loading.exception(PATIENCE_S), ImageError)
+    tardy.await_left()
+    loader.stop()
+
+
+def test_a_lookup_that_nobody_waits_for_any_more_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.public_network.LOOKUPS_AT_ONCE", 1)
+    looked_up: list[str] = []
+    found = threading.Event()
+
+    def look_up(host: str, port: int) -> list[str]:
+        looked_up.append(host)
+        found.wait(PATIENCE_S)
+        return []
+
+    backend = PublicBackend(resolve=look_up)
+    for host in ("slow", "behind"):
+        with Deadline(0.1), pytest.raises(httpcore.ConnectError, match="not resolved in time"):
+            backend.connect_tcp(host, 80)
+    found.set()
+    with Deadline(PATIENCE_S), pytest.raises(ForbiddenAddressError):
+        backend.connect_tcp("last", 80)
+
+    assert looked_up == ["slow", "last"]
+
+
+def test_a_body_in_tiny_pieces_takes_little_more_memory_than_its_bytes() -> None:
+    size = 2**20
+    tracemalloc.start()
+    try:
+        content = READER.read(bytes(2) for _ in range(size // 2))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(content.data) == size
+    assert peak_bytes < 3 * size
 
 
 def test_a_chunk_of_references_that_hang_ends_before_its_worker_does(

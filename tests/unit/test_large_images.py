@@ -4,13 +4,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from starlight_vocabulary.words import ErrorCode
 from storage.blobs import CLIENT, RETRIES, Blobs
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
@@ -20,6 +21,8 @@ from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_strip
 from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.buckets import open_bucket
+from worker.scanning.chunk_loading import ChunkLoader
+from worker.scanning.chunk_scan import ChunkScan
 from worker.scanning.content import SMALL_BYTES
 from worker.scanning.decoding_pool import DecodingPool
 from worker.scanning.pipeline import Pipeline, Recall
@@ -234,3 +237,23 @@ def test_a_scan_that_fails_gives_back_what_it_held(
 
     assert list_outcomes(start_scan(pipeline, [uri])) == ["stego"]
     assert images.count_reads([uri]) == {1}
+
+
+def test_files_do_not_wait_for_memory_beyond_the_time_of_their_chunk(tmp_path: Path) -> None:
+    loader = ChunkLoader(Settings(data_dir=tmp_path, large_images_bytes=FOR_ONE))
+    file = tmp_path / "large.png"
+    file.write_bytes(encode_strip(STEGO_WIDTH, bytes(SMALL_BYTES)))
+
+    def start_chunk(images: int, loading_s: float) -> ChunkScan:
+        uris = enumerate([file.as_uri()] * images)
+        return ChunkScan(uris, None, "ann", follow_links=True, loading_s=loading_s, given_up=None)
+
+    with closing(loader.load(start_chunk(1, PATIENCE_S))) as held:
+        assert len(next(held)) == 1
+        late = start_chunk(2, 0.1)
+        assert list(loader.load(late)) == [[]]
+    loader.stop()
+
+    last = late.list_verdicts()[-1]
+    assert last.error_code == ErrorCode.UNAVAILABLE
+    assert last.error_detail == f"no memory for {file.stat().st_size:,} bytes within 0 s"

@@ -88,10 +88,11 @@ class ChunkLoader:
     def load_again(self, image: ImageFacts, chunk: ChunkScan) -> Content:
         """Return the bytes behind the reference, other ones than before where it leads to these now; raises ImageError.
 
-        Fetches end with the chunk's time for loading.
+        Fetches end with the chunk's time for loading, and where the chunk is given up.
         """
+        reader = self._make_reader(image, chunk)
         return self._loader.load(
-            image.uri, self._make_reader(image, chunk), follow_links=chunk.follow_links, is_given_up=chunk.is_late
+            image.uri, reader, follow_links=chunk.follow_links, is_given_up=lambda: not chunk.is_waited_for()
         )
 
     def _start(self, image: ImageFacts, chunk: ChunkScan, is_given_up: Callable[[], bool]) -> "Future[Loaded]":
@@ -102,7 +103,7 @@ class ChunkLoader:
 
     def _make_reader(self, image: ImageFacts, chunk: ChunkScan) -> ContentReader:
         memory = self._memory if image.uri.startswith(AT_HAND) else self._memory_to_fetch
-        return ContentReader(self._max_bytes, memory, chunk.submitter, chunk.loading_s)
+        return ContentReader(self._max_bytes, memory, chunk.submitter, chunk.loading_left_s())
 
     def _load_small_files(self, files: Sequence[ImageFacts], chunk: ChunkScan) -> tuple[list[Loaded], list[ImageFacts]]:
         """Return the small files, loaded, and the large ones, which were not read."""

@@ -91,9 +91,9 @@ class ChunkScan:
         """Return how many seconds there are to wait for images from elsewhere."""
         return max(0.0, self._loading_ends - time.monotonic())
 
-    def is_late(self) -> bool:
-        """Whether nothing more is waited for."""
-        return not self.loading_left_s()
+    def is_waited_for(self) -> bool:
+        """Whether anybody still waits for images from elsewhere: not where they are late, or nobody wants verdicts."""
+        return self.loading_left_s() > 0 and not self.given_up.done()
 
     def refuse_late(self) -> Never:
         """Raise what becomes of an image that has not come in time."""

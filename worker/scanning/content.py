@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import SEEK_END, BytesIO
 
 from starlight_vocabulary.words import ErrorCode
 from worker.scanning.budget import Budget, Reservation
@@ -58,9 +59,15 @@ class ContentReader:
             reservation = None
             if announced is not None and announced > SMALL_BYTES:
                 reservation = self._reserve(announced, failing)
-            collected, size = [], 0
+            collected, size = BytesIO(), 0
             for piece in pieces:
-                collected.append(piece)
+                # Not a list: a server may send its bytes one by one, and each would take many times its size.
+                if size == 0:
+                    # Not copied unless more follows.
+                    collected = BytesIO(piece)
+                    collected.seek(0, SEEK_END)
+                else:
+                    collected.write(piece)
                 size += len(piece)
                 if size > self.max_bytes:
                     raise self._too_large(f"more than the limit of {self.max_bytes:,} bytes")
@@ -69,7 +76,7 @@ class ContentReader:
             if size == 0:
                 raise ImageError(ErrorCode.EMPTY, "the file is empty")
             failing.pop_all()
-        return Content(collected[0] if len(collected) == 1 else b"".join(collected), reservation)
+        return Content(collected.getvalue(), reservation)
 
     def _reserve(self, size: int, failing: ExitStack) -> Reservation:
         if self.large_images is None:

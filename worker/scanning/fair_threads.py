@@ -32,7 +32,8 @@ class Call:
 class FairThreads:
     """Runs calls in threads. A submitter may take one more while he has fewer than are free.
 
-    So one alone has half of them, and whoever comes finds one free at once.
+    So one alone has half of them, a second a quarter, and so on: of N threads, log2 N submitters who keep all that they
+    may take leave one to whoever comes.
     """
 
     def __init__(self, threads: int, name: str) -> None:

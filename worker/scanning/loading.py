@@ -51,7 +51,7 @@ class Loader:
         """Return what the reader makes of the bytes behind the reference; raises what it raises, and ImageError.
 
         Unless it may `follow_links`, a file is not read whose path has links in it. A fetch that is given up ends
-        within a moment, with an ImageError for nobody.
+        within a moment once it is connected, with an ImageError for nobody.
         """
         try:
             parts = urlsplit(uri)
