@@ -114,6 +114,13 @@ def test_answers_before_the_answer_are_bounded_in_bytes(tardy: TardyServer, sett
     assert "bytes before the body" in error.detail
 
 
+def test_a_body_in_tiny_chunks_is_not_read_to_its_end(tardy: TardyServer, settings: Settings) -> None:
+    error = fetch(settings, tardy.refer_to("tiny chunks"))
+
+    assert error.code == ErrorCode.NOT_READABLE
+    assert error.detail == "the server sends the image in very small pieces"
+
+
 def start_scan(
     pipeline: Pipeline, uris: Sequence[str], submitter: str, given_up: "Future[None] | None" = None
 ) -> "Future[list[NewVerdict]]":

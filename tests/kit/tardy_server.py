@@ -26,6 +26,7 @@ MANNERS = {
     "body": (HEAD + b"Content-Length: 1000000\r\n\r\n", b"x"),
     "large": (HEAD + b"Content-Length: 2000000\r\n\r\n", b"x"),
     "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "tiny chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", 10_000 * b"1\r\nx\r\n"),
     "chunk extension": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
     "trailer": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"X-Trailer: value\r\n"),
     "flood": (CONTINUE, 10_000 * CONTINUE),

@@ -25,6 +25,10 @@ REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410)
 # The server may answer otherwise later.
 BUSY = (408, 425, 429)
+# Each piece of a body takes as long to look at as many bytes do. This many are as small as they like, others as small as
+# this on the average.
+FREE_PIECES = 10_000
+MIN_PIECE_BYTES = 256
 # Identity: what a server packs, nobody unpacks, so that nothing can be larger than what was sent.
 HEADERS = [(b"User-Agent", b"starlight"), (b"Accept", b"image/*, */*;q=0.1"), (b"Accept-Encoding", b"identity")]
 
@@ -96,13 +100,16 @@ class Fetcher:
 
 
 def read_within(deadline: Deadline, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces; what is done in between does not count against the server."""
-    while True:
+    """Yield the pieces; what is done in between does not count against the server. Raises ImageError for tiny ones."""
+    allowed = float(FREE_PIECES)
+    while allowed > 0:
         with deadline:
             piece = next(pieces, None)
         if piece is None:
             return
+        allowed += len(piece) / MIN_PIECE_BYTES - 1
         yield piece
+    raise ImageError(ErrorCode.NOT_READABLE, "the server sends the image in very small pieces")
 
 
 def find_header(answer: httpcore.Response, name: bytes) -> bytes:
