@@ -1,7 +1,7 @@
 """The application: its routes, what they share, and what the OpenAPI document says of all of them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from fastapi import FastAPI
 
@@ -13,7 +13,9 @@ from producer.api.problems import add_problem_handlers, document_problems
 from producer.api.routes import events, jobs, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
+from producer.api.stargate.extraction import READERS
 from producer.api.version import VERSION
+from worker.message_reading import MessageReading
 
 DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow them, fetch verdicts.
 
@@ -28,7 +30,8 @@ def create_app(service: Service) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Hub(service.engine) as app.state.feeds:
-            yield
+            with closing(MessageReading(service.settings, READERS)) as app.state.reading:
+                yield
 
     app = FastAPI(
         title="Starlight batch scanner",

@@ -177,6 +177,17 @@ def test_a_message_is_extracted(
         assert result["method_confidence"] == 0 or method == ""
 
 
+def test_a_message_is_extracted_from_what_is_left_of_a_damaged_image(call: Callable[..., tuple[int, Any]]) -> None:
+    data = (SAMPLES / "stego-lsb.rgb-msb-first-gradient.png").read_bytes()
+    _, whole = call("POST", "/extract", *write_form(data))
+
+    status, damaged = call("POST", "/extract", *write_form(data[: int(0.9 * len(data))]))
+
+    assert status == 200, damaged
+    assert damaged["extraction_result"]["message_found"]
+    assert damaged["extraction_result"]["message"] == whole["extraction_result"]["message"]
+
+
 def test_a_method_that_is_none_is_refused(call: Callable[..., tuple[int, Any]]) -> None:
     status, problem = call("POST", "/extract", *write_form(encode_pattern("PNG"), method="--help"))
 

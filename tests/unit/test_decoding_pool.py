@@ -26,6 +26,7 @@ from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
 from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, Limits
+from worker.v4.extraction import ExtractedMessage
 from worker.v4.planes import extract_planes
 
 LIMITS = Limits(max_pixels=50_000_000, max_seconds=30.0, max_bytes=2**30, max_message_bytes=64)
@@ -176,8 +177,10 @@ def test_messages_are_read_from_whole_and_damaged_images(open_pool: OpenPool) ->
 
     text, nothing, described, damaged = open_pool().read_messages(hidden)
 
-    assert (text, nothing) == ("hello", None)
-    assert str(described).startswith("64 bytes, entropy")
+    assert (text, nothing) == (ExtractedMessage("hello", is_text=True, payload_bytes=5), None)
+    assert described is not None
+    assert (described.is_text, described.payload_bytes) == (False, 64)
+    assert described.text.startswith("64 bytes, entropy")
     assert damaged is not None
 
 

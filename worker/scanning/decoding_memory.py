@@ -12,6 +12,7 @@ import numpy as np
 
 from starlight_vocabulary.words import ErrorCode
 from worker.scanning.image_error import ImageError
+from worker.v4.extraction import ExtractedMessage
 from worker.v4.planes import PLANES
 
 GROUP: Final = 64
@@ -48,7 +49,7 @@ class SharedMemory:
     """An anonymous file that both processes map: a `REQUEST`, then answers, then the bytes of the images.
 
     `decoded` are the answers where images are decoded, `messages` where messages are read: texts in UTF-8 of which
-    `size` bytes count, -1 where there is none.
+    `size` bytes count, -1 where there is none, and what they are.
     """
 
     def __init__(self, descriptor: int, size: int, max_message_bytes: int) -> None:
@@ -88,19 +89,18 @@ class SharedMemory:
             yield self._map[at : at + size]
             at += size
 
-    def write_message(self, number: int, message: str | None) -> None:
+    def write_message(self, number: int, message: ExtractedMessage | None) -> None:
         """Note the message in an image, None where there is none."""
         row = self.messages[number]
-        text = (message or "").encode("utf-8", "replace")[: len(row["text"])]
-        row["text"][: len(text)] = np.frombuffer(text, np.uint8)
-        row["size"] = -1 if message is None else len(text)
+        row["size"] = -1
+        if message is not None:
+            text = message.text.encode("utf-8", "replace")[: len(row["text"])]
+            row["text"][: len(text)] = np.frombuffer(text, np.uint8)
+            row["size"], row["is_text"], row["payload_bytes"] = len(text), message.is_text, message.payload_bytes
 
-    def read_messages(self, count: int) -> list[str | None]:
+    def read_messages(self, count: int) -> list[ExtractedMessage | None]:
         """Return the messages in the first images."""
-        return [
-            None if row["size"] < 0 else row["text"][: row["size"]].tobytes().decode("utf-8", "replace")
-            for row in self.messages[:count]
-        ]
+        return [None if row["size"] < 0 else read_message(row) for row in self.messages[:count]]
 
     def forget_images(self) -> None:
         """Give pages back that are not needed in every group."""
@@ -110,7 +110,18 @@ class SharedMemory:
 
 def describe_message(max_bytes: int) -> "np.dtype[np.void]":
     """Return the type of a message of so many bytes, or of a description of bytes that are no text."""
-    return np.dtype([("size", np.int64), ("text", np.uint8, max(max_bytes, DESCRIPTION_BYTES))])
+    return np.dtype([
+        ("size", np.int64),
+        ("is_text", np.bool_),
+        ("payload_bytes", np.int64),
+        ("text", np.uint8, max(max_bytes, DESCRIPTION_BYTES)),
+    ])  # fmt: skip
+
+
+def read_message(row: np.void) -> ExtractedMessage:
+    """Return a message that is there."""
+    text = row["text"][: row["size"]].tobytes().decode("utf-8", "replace")
+    return ExtractedMessage(text, bool(row["is_text"]), int(row["payload_bytes"]))
 
 
 def write_error(answer: np.void, error: ImageError) -> None:

@@ -17,12 +17,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, ErrorCode, Method
+from storage.settings import Settings
 from worker.scanning import decoding_process
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import SharedMemory, read_error
 from worker.scanning.decoding_process import DECODE, DONE, NEEDS_MEMORY, READ_MESSAGES, Limits
 from worker.scanning.image_error import ImageError
 from worker.scanning.turns import Turns
+from worker.v4.extraction import ExtractedMessage
 from worker.v4.planes import PLANES, PlaneArray
 
 # Ends of a process in a row, before it had looked at an image, after which it is not the images' fault.
@@ -115,9 +117,9 @@ class DecodingPool:
         self._have_done(DECODE, images, take, refuse)
         return found
 
-    def read_messages(self, hidden: Sequence[HiddenMessage]) -> list[str | None]:
+    def read_messages(self, hidden: Sequence[HiddenMessage]) -> list[ExtractedMessage | None]:
         """Return the messages in up to `GROUP` images, None where there is none; raises as `decode` does."""
-        messages: list[str | None] = [None] * len(hidden)
+        messages: list[ExtractedMessage | None] = [None] * len(hidden)
 
         def take(answers: SharedMemory, done: slice) -> None:
             messages[done] = answers.read_messages(done.stop - done.start)
@@ -172,6 +174,17 @@ class DecodingPool:
                 self._idle.append(process)
             else:
                 process.close()
+
+
+def open_decoding_pool(settings: Settings, size: int, max_bytes: int) -> DecodingPool:
+    """Return a pool with the limits of the settings; `max_bytes` is how much one group of images may have."""
+    limits = Limits(
+        max_pixels=settings.max_image_pixels,
+        max_seconds=settings.max_decode_seconds,
+        max_bytes=settings.max_decode_bytes,
+        max_message_bytes=settings.max_message_bytes,
+    )
+    return DecodingPool(size, limits, max_bytes, Budget(settings.decode_budget_bytes))
 
 
 class DecodingClient:

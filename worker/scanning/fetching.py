@@ -25,8 +25,8 @@ REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410)
 # The server may answer otherwise later.
 BUSY = (408, 425, 429)
-# Each piece of a body takes as long to look at as many bytes do. This many are as small as they like, others as small as
-# this on the average.
+# Each piece of a body takes as long to look at as many bytes do. So many are as small as they like, further ones no
+# smaller than this on the average.
 FREE_PIECES = 10_000
 MIN_PIECE_BYTES = 256
 # Identity: what a server packs, nobody unpacks, so that nothing can be larger than what was sent.

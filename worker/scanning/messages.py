@@ -59,7 +59,7 @@ class MessageReader:
     def _read_group(self, group: list[tuple[Found, bytes]]) -> Iterator[tuple[ImageFacts, str | None]]:
         messages = self._decoding.read_messages([image.hidden_in(data) for image, data in group])
         for (image, _), message in zip(group, messages, strict=True):
-            yield image.facts, None if message is None else make_storable(message)
+            yield image.facts, None if message is None else make_storable(message.text)
 
     def _read_again(self, image: Found, chunk: ChunkScan) -> str | None:
         try:

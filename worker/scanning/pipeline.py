@@ -18,8 +18,7 @@ from worker.scanning.chunk_loading import ChunkLoader, Loaded
 from worker.scanning.chunk_scan import ChunkScan, ImageFacts
 from worker.scanning.content import SMALL_BYTES, Content
 from worker.scanning.decoding_memory import GROUP
-from worker.scanning.decoding_pool import DecodingPool
-from worker.scanning.decoding_process import Limits
+from worker.scanning.decoding_pool import open_decoding_pool
 from worker.scanning.image_error import ImageError
 from worker.scanning.messages import Found, MessageReader
 from worker.v4.detector import Score
@@ -77,16 +76,8 @@ class Pipeline:
         self._loading = ChunkLoader(settings)
         self._loading_s = settings.chunk_timeout_s * LOADING_SHARE
         self._kept_bytes = Budget(settings.kept_images_bytes)
-        limits = Limits(
-            max_pixels=settings.max_image_pixels,
-            max_seconds=settings.max_decode_seconds,
-            max_bytes=settings.max_decode_bytes,
-            max_message_bytes=settings.max_message_bytes,
-        )
         group_bytes = max(GROUP * SMALL_BYTES, settings.max_image_bytes)
-        self._decoding = DecodingPool(
-            settings.decode_processes, limits, group_bytes, Budget(settings.decode_budget_bytes)
-        )
+        self._decoding = open_decoding_pool(settings, settings.decode_processes, group_bytes)
         self._messages = MessageReader(self._decoding, self._loading, group_bytes)
         self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
 

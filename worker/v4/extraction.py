@@ -1,6 +1,7 @@
 """Reading a payload back out of an image, as evidence beside a verdict. It never changes the verdict."""
 
 import unicodedata
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,18 +20,27 @@ ALPHA_PREFIX: Final = b"AI42"
 _CHANNELS: Final = {"RGB": 3, "RGBX": 4, "RGBA": 4, "RGBa": 4, "L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2}
 
 
+@dataclass(frozen=True, slots=True)
+class ExtractedMessage:
+    """The text of a payload of so many bytes, or a description of them where they are no text."""
+
+    text: str
+    is_text: bool
+    payload_bytes: int
+
+
 def extract_message(
     image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int = MESSAGE_BYTES
-) -> str | None:
-    """Read the payload that `method` would have hidden.
+) -> ExtractedMessage | None:
+    """Read the payload that `method` would have hidden, at most `limit` bytes of it; None if there is nothing to read.
 
-    Returns its text, at most `limit` bytes of it, or a description of the bytes if they are no text; None if there is
-    nothing to read. The text is data: control characters are kept. Never raises on account of the image.
+    The text is data: control characters are kept. Never raises on account of the image.
     """
     payload = read_payload_bytes(image, data, method, bit_order, limit)
     if not payload:
         return None
-    return decode_text(payload) or describe_payload(payload)
+    text = decode_text(payload)
+    return ExtractedMessage(text or describe_payload(payload), text is not None, len(payload))
 
 
 def read_payload_bytes(image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int) -> bytes:

@@ -15,13 +15,14 @@ from research.stego.embed import (
     exif_with_comment,
 )
 from tests.kit.pictures import decode, draw_noise, encode
-from worker.v4.extraction import decode_text, extract_message
+from worker.v4.extraction import ExtractedMessage, decode_text, extract_message
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=60)
 
 
 def read(data: bytes, method: str, bit_order: str | None) -> str | None:
-    return extract_message(decode(data), data, method, bit_order)
+    message = extract_message(decode(data), data, method, bit_order)
+    return message.text if message else None
 
 
 @settings(max_examples=25, deadline=None)
@@ -84,13 +85,14 @@ def test_a_payload_too_large_is_refused() -> None:
 def test_a_long_message_is_cut_at_the_limit() -> None:
     data = embed_raw(encode(draw_noise("RGB", 8, 8), "PNG"), "ä".encode() * 5000)
     message = extract_message(decode(data), data, "raw", "none", limit=101)
-    assert message == "ä" * 50
+    assert message == ExtractedMessage("ä" * 50, is_text=True, payload_bytes=101)
 
 
 def test_bytes_that_are_no_text_are_described() -> None:
     data = embed_raw(encode(draw_noise("RGB", 8, 8), "PNG"), bytes(range(1, 129)) + bytes(range(128, 256)))
     message = extract_message(decode(data), data, "raw", "none")
-    assert message == "256 bytes, entropy 8.0 bits/byte, first bytes 0102030405060708090a0b0c0d0e0f10…"
+    description = "256 bytes, entropy 8.0 bits/byte, first bytes 0102030405060708090a0b0c0d0e0f10…"
+    assert message == ExtractedMessage(description, is_text=False, payload_bytes=256)
 
 
 def test_nothing_to_read_is_none() -> None:

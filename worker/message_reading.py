@@ -1,0 +1,30 @@
+"""Reading the message that a method would have hidden in one image, for whoever asks for it and scans nothing."""
+
+from starlight_vocabulary.words import BitOrder, Method
+from storage.settings import Settings
+from worker.scanning.decoding_pool import HiddenMessage, open_decoding_pool
+from worker.v4.extraction import ExtractedMessage
+
+# Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
+ORDERS = dict.fromkeys((Method.PALETTE, Method.LSB_RGB), (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST))
+
+
+class MessageReading:
+    """Reads messages in up to `readers` decoding processes, within the limits that scans have; for many threads."""
+
+    def __init__(self, settings: Settings, readers: int) -> None:
+        self._decoding = open_decoding_pool(settings, readers, settings.max_image_bytes)
+
+    def close(self) -> None:
+        """End the processes; nobody may be reading."""
+        self._decoding.stop()
+
+    def read(self, data: bytes, method: Method) -> ExtractedMessage | None:
+        """Return what was read, also out of a damaged image; None where there is nothing, or no image to be seen."""
+        messages = []
+        for order in ORDERS.get(method, (BitOrder.LSB_FIRST,)):
+            (message,) = self._decoding.read_messages([HiddenMessage(data, method, order)])
+            if message is not None and message.is_text:
+                return message
+            messages.append(message)
+        return messages[0]
