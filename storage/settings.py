@@ -237,6 +237,10 @@ class Settings(BaseSettings):
     head_timeout_s: PositiveFloat = Field(
         10.0, description="how long a connection to the API may be open without the whole head of a request"
     )
+    transfer_timeout_s: PositiveFloat = Field(
+        60.0,
+        description="how long a client of the API may take to send 64 KiB of a body, or to read as much of an answer",
+    )
     max_connections: PositiveInt = Field(
         4096, description="connections to the API, of which there are at most half as many as descriptors"
     )

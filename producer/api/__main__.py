@@ -64,7 +64,14 @@ def main() -> None:
         # Whoever connects could send them.
         proxy_headers=False,
         # Uvicorn calls it, and says that it takes a class.
-        http=partial(BoundedProtocol, connections=connections, head_s=configured.head_timeout_s),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]
+            BoundedProtocol,
+            connections=connections,
+            head_s=configured.head_timeout_s,
+            transfer_s=configured.transfer_timeout_s,
+        ),
+        # It would take a connection over, and nobody would count its end.
+        ws="none",
         # As many are accepted at once, before any is counted.
         backlog=min(MOST_BACKLOG, descriptors // 8),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,

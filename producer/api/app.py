@@ -21,7 +21,7 @@ DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow t
 
 Every request but `/health` and `/info` needs a key of `starlight keys create` as a bearer token. Errors are problem
 documents (RFC 9457); their `request_id` is in the log."""
-STATUSES = (400, 401, 403, 404, 406, 413, 415, 421, 422, 429, 500, 503)
+STATUSES = (400, 401, 403, 404, 406, 408, 413, 415, 421, 422, 429, 500, 503)
 
 
 def create_app(service: Service) -> FastAPI:

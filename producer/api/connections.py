@@ -1,4 +1,4 @@
-"""Connections to the API: how many there may be, and how long one may be open without the whole head of a request."""
+"""Connections to the API: how many there may be, and how long one may wait for a head, or for its answer to be read."""
 
 import asyncio
 import ipaddress
@@ -14,6 +14,8 @@ from producer.api.security import HEADERS
 # Of IPv6, in bits: what one customer of a provider has.
 NETWORK_BITS: Final = 64
 REASON: Final = b"there are too many connections; try again later\n"
+# Of an answer, in bytes: what must be read within each time limit.
+PIECE_BYTES: Final = 64 * 2**10
 # Of answers that no application gives.
 PLAIN: Final = {b"content-type": b"text/plain; charset=utf-8", b"connection": b"close", **HEADERS}
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n%scontent-length: %d\r\n\r\n%s" % (
@@ -91,20 +93,32 @@ class Connections:
 class BoundedProtocol(H11Protocol):
     """Uvicorn's protocol for one connection, which is counted, and has `head_s` seconds for each head of a request.
 
-    They begin with the connection, and again with the end of an answer: what is left of a body then counts as well.
+    They begin with the connection, and again once an answer is sent: what is left of a body then counts as well. Of an
+    answer, a piece must be read within `transfer_s` seconds.
     """
 
     # What uvicorn gives to its own protocol is passed on as it comes.
-    def __init__(self, *arguments: Any, connections: Connections, head_s: float, **more: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401
+        connections: Connections,
+        head_s: float,
+        transfer_s: float,
+        **more: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(*arguments, **more)
         self._counted = connections
         self._head_s = head_s
+        self._transfer_s = transfer_s
         self._head_timer: asyncio.TimerHandle | None = None
+        self._reading_timer: asyncio.TimerHandle | None = None
 
     # Uvicorn's has the narrower type too, and the same exception.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or say that there is no room."""
         super().connection_made(transport)
+        # `pause_writing` once there is anything to be sent that the system does not take, `resume_writing` when it has.
+        transport.set_write_buffer_limits(high=0)
         if self._counted.admit(self, find_origin(self.client[0] if self.client else "")):
             self._head_timer = self.loop.call_later(self._head_s, self._end_slow)
         else:
@@ -131,10 +145,22 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         self._note_turn()
 
+    def pause_writing(self) -> None:
+        """Wait until what was answered is read."""
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        """Answer on, or wait for the next request."""
+        super().resume_writing()
+        self._stop_reading_timer()
+        self._note_turn()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room."""
         self._counted.forget(self)
-        self._stop_timer()
+        self._stop_head_timer()
+        self._stop_reading_timer()
         super().connection_lost(exc)
 
     def end(self) -> None:
@@ -142,17 +168,33 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _note_turn(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
             self._counted.note_answering(self)
-            self._stop_timer()
+            self._stop_head_timer()
         elif self._head_timer is None and not self.transport.is_closing():
             self._counted.note_waiting(self)
             self._head_timer = self.loop.call_later(self._head_s, self._end_slow)
 
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _await_reading(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._reading_timer = self.loop.call_later(self._transfer_s, self._end_unread, unsent)
+
+    def _stop_reading_timer(self) -> None:
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
+
+    def _end_unread(self, unsent: int) -> None:
+        if unsent - self.transport.get_write_buffer_size() >= PIECE_BYTES:
+            self._await_reading()
+            return
+        log.warning("a connection is closed: in %.0f s its answer was not read", self._transfer_s)
+        self.end()
 
     def _end_slow(self) -> None:
         # Browsers open connections that they may never use.

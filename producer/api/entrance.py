@@ -1,8 +1,10 @@
-"""The entrance of the API: its name and a key before the first byte of a body, and a bound on every body.
+"""The entrance of the API: its name and a key before the first byte of a body, and bounds of every body.
 
 It stands in front of all routes, so that none can forget it. What a route has not named here gets the smallest bound.
 """
 
+import asyncio
+import time
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +27,8 @@ STARGATE_PREFIX: Final = "/bitcoin/v1"
 JSON_BYTES: Final = 64 * 2**10
 JOB_JSON_BYTES: Final = 4 * 2**20
 BATCH_JSON_BYTES: Final = 16 * 2**20
+# What must come within each time limit.
+PIECE_BYTES: Final = 64 * 2**10
 # Of a form around one image.
 FORM_BYTES: Final = 64 * 2**10
 
@@ -47,7 +51,7 @@ def find_limit(settings: Settings, path: str, media_type: str) -> int:
 
 
 class Entrance:
-    """ASGI middleware: finds the key of a request, for `request.state.key`, and counts the bytes of its body.
+    """ASGI middleware: finds the key of a request, for `request.state.key`, and bounds size and time of its body.
 
     A request by a name that is not ours is refused before.
     """
@@ -71,7 +75,7 @@ class Entrance:
         except DBAPIError as error:
             answer = answer_outage(request, error)
         else:
-            await self._app(scope, limit_body(receive, limit), send)
+            await self._app(scope, limit_body(receive, limit, self._service.settings.transfer_timeout_s), send)
             return
         await answer(scope, receive, send)
 
@@ -86,16 +90,31 @@ class Entrance:
             raise ProblemError(413, explain_limit(limit))
 
 
-def limit_body(receive: Receive, limit: int) -> Receive:
-    """Return what receives the same body, and raises HTTPException (413) as soon as it is larger than the limit."""
-    size = 0
+def limit_body(receive: Receive, limit: int, transfer_s: float) -> Receive:
+    """Return what receives the same body within bounds.
+
+    It raises HTTPException: 413 where the body is larger than `limit` bytes, 408 where a piece of it takes longer than
+    `transfer_s` seconds to come.
+    """
+    size, left_s, is_whole = 0, transfer_s, False
 
     async def receive_within() -> Message:
-        nonlocal size
-        message = await receive()
+        nonlocal size, left_s, is_whole
+        if is_whole:
+            return await receive()
+        begun_at = time.monotonic()
+        try:
+            async with asyncio.timeout(left_s):
+                message = await receive()
+        except TimeoutError:
+            detail = f"the body comes too slowly: {PIECE_BYTES // 1024} KiB may take {transfer_s:g} s"
+            raise HTTPException(408, detail, headers={"Connection": "close"}) from None
+        pieces = size // PIECE_BYTES
         size += len(message.get("body", b""))
         if size > limit:
             raise HTTPException(413, explain_limit(limit))
+        left_s = left_s - (time.monotonic() - begun_at) if size // PIECE_BYTES == pieces else transfer_s
+        is_whole = not message.get("more_body", False)
         return message
 
     return receive_within

@@ -15,7 +15,7 @@ from storage.keys import create_key
 from tests.attacks.conftest import Record, ServedApi, record_costs
 from tests.kit.pictures import encode_pattern
 from tests.kit.programs import run_program
-from tests.kit.rows import submit_job_of
+from tests.kit.rows import execute, submit_job_of
 from tests.kit.threads import PATIENCE_S
 
 Serve = Callable[..., AbstractContextManager[ServedApi]]
@@ -176,3 +176,60 @@ def test_nonsense_fills_no_log(serve_api: Serve) -> None:
 
         assert ask(served) == b"HTTP/1.1 200 OK"
         assert served.log.count("Invalid HTTP request") == 1
+
+
+def test_a_body_that_is_sent_byte_by_byte_is_refused(serve_api: Serve) -> None:
+    with serve_api(transfer_timeout_s=1.0) as served, connect(served) as connection:
+        connection.sendall(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+            + f"Authorization: Bearer {served.key}\r\nContent-Length: 1000000000\r\n\r\n".encode()
+        )
+
+        assert trickle(connection, b"x").partition(b"\r\n")[0] == b"HTTP/1.1 408 Request Timeout"
+
+
+@pytest.fixture
+def large_answer(engine: Engine) -> bytes:
+    """The head of a request, without a key, whose answer fills every buffer on the way."""
+    job = submit_job_of(engine, 1)
+    execute(
+        engine,
+        """
+        INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, error_code, error_detail, scanned_at)
+        SELECT jobs.id, number, 0, 'file:///a', 'error', 'corrupt', repeat('a', 65536), now()
+        FROM jobs, generate_series(0, 299) AS number
+        """,
+    )
+    return f"GET /v1/jobs/{job}/verdicts?limit=300 HTTP/1.1\r\nHost: localhost\r\n".encode()
+
+
+def begin_reading(served: ServedApi, request: bytes, accept: str) -> socket.socket:
+    """Ask, and read the first bytes of the answer."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(PATIENCE_S)
+    connection.connect(("127.0.0.1", served.port))
+    connection.sendall(request + f"Accept: {accept}\r\nAuthorization: Bearer {served.key}\r\n\r\n".encode())
+    assert connection.recv(15) == b"HTTP/1.1 200 OK"
+    return connection
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+def test_an_answer_that_nobody_reads_is_not_kept_for_him(serve_api: Serve, large_answer: bytes, accept: str) -> None:
+    with serve_api(transfer_timeout_s=1.0) as served, begin_reading(served, large_answer, accept):
+        served.log.wait_for("a connection is closed: in 1 s its answer was not read")
+
+
+def test_an_answer_that_is_read_slowly_is_not_cut_off_as_a_slow_head(serve_api: Serve, large_answer: bytes) -> None:
+    with (
+        serve_api(head_timeout_s=1.0) as served,
+        begin_reading(served, large_answer, "application/json") as connection,
+    ):
+        for _ in range(2):
+            # As long as a head may take.
+            with connect(served) as idle:
+                assert idle.recv(1) == b""
+
+        head, _, body = b"".join(iter(lambda: connection.recv(2**20), b"")).partition(b"\r\n\r\n")
+
+        assert f"content-length: {len(body)}" in head.decode()
