@@ -7,6 +7,8 @@ every worker after it too. Neither shows a message to anybody before it is read,
 import base64
 import json
 import logging
+from collections.abc import Callable, Mapping
+from queue import Empty
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -14,6 +16,9 @@ from kombu.transport import redis as kombu_redis
 from pydantic import BaseModel, BeforeValidator, Field, Json, PlainSerializer, TypeAdapter, ValidationError
 from redis import Redis
 from redis.client import PubSub
+from redis.exceptions import ResponseError
+
+from storage.broker import KINDS, drop_foreign_keys
 
 # As `broker_transport` of the Celery application.
 TRANSPORT = f"{__name__}:Transport"
@@ -123,8 +128,52 @@ def _tell(what: str, error: ValidationError) -> None:
     log.warning("dropped %s, which is not ours: %s at %s", what, first["type"], where)
 
 
+class QoS(kombu_redis.QoS):
+    """Kombu's, which outlives keys of another kind under the names of its own."""
+
+    channel: "Channel"
+
+    def append(self, message: object, delivery_tag: str) -> None:
+        """Note that a message is delivered."""
+        self.channel.use_keys(lambda: super(QoS, self).append(message, delivery_tag))
+
+    def ack(self, delivery_tag: str) -> None:
+        """Note that a message is acknowledged."""
+        self.channel.use_keys(lambda: super(QoS, self).ack(delivery_tag))
+
+    def restore_visible(self, *arguments: int, **more: int) -> None:
+        """Put messages back that were not acknowledged for long."""
+        self.channel.use_keys(lambda: super(QoS, self).restore_visible(*arguments, **more))
+
+
 class Channel(kombu_redis.Channel):
-    """Reads no message that is not checked."""
+    """Reads no message that is not checked, and drops keys of another kind under the names of ours."""
+
+    QoS = QoS
+
+    def use_keys(self, use: Callable[[], object], kinds: Mapping[str, str] = KINDS) -> None:
+        """Do something with keys, once more where some were of another kind."""
+        try:
+            use()
+        except ResponseError:
+            with self.conn_or_acquire() as client:
+                if not drop_foreign_keys(client, kinds):
+                    raise
+            use()
+
+    def _brpop_read(self, **options: object) -> bool:
+        try:
+            return bool(super()._brpop_read(**options))  # type: ignore[misc]
+        except ResponseError as error:
+            with self.conn_or_acquire() as client:
+                if not drop_foreign_keys(client):
+                    raise
+            raise Empty from error
+
+    def _queue_bind(self, exchange: str, *binding: object) -> None:
+        prefixes = (self.keyprefix_queue, self.keyprefix_binding_permanent)  # type: ignore[attr-defined]
+        kinds = {prefix % exchange: "set" for prefix in prefixes}
+        self.use_keys(lambda: super(Channel, self)._queue_bind(exchange, *binding), kinds)  # type: ignore[misc]
 
     def _create_client(self, asynchronous: bool = False) -> "Redis":
         client: Redis = super()._create_client(asynchronous)  # type: ignore[misc]

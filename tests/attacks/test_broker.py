@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from producer.dispatching.dispatcher import publish
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
-from storage.broker import QUEUES, UNACKNOWLEDGED, count_messages
+from storage.broker import DELIVERED_AT, QUEUES, UNACKNOWLEDGED, count_messages
 from storage.database import connect
 from storage.dispatch import pick_chunks
 from storage.jobs import submit_job
@@ -208,3 +208,45 @@ def test_an_unacknowledged_message_that_is_none_is_dropped(
         assert broker.exists(UNACKNOWLEDGED, "unacked_index") == 0
     (line,) = caplog.messages
     assert line.startswith(f"dropped an unacknowledged message of {len(kept)} bytes, which is not ours: ")
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_key_of_another_kind_in_place_of_a_queue_is_dropped(worker: AttackedWorker, name: str) -> None:
+    worker.broker.delete(name)
+
+    worker.broker.set(name, MARK)
+
+    worker.log.wait_for(f"dropped what was in Redis as {name}, which is not ours: a string in place of a list")
+    scan_one(worker)
+    assert_well(worker)
+
+
+@pytest.mark.parametrize("name", [UNACKNOWLEDGED, DELIVERED_AT])
+def test_a_key_of_another_kind_in_place_of_what_is_delivered_is_dropped(worker: AttackedWorker, name: str) -> None:
+    worker.broker.delete(name)
+    worker.broker.set(name, MARK)
+
+    scan_one(worker)
+
+    worker.log.wait_for(f"dropped what was in Redis as {name}, which is not ours: a string in place of a ")
+    assert_well(worker)
+
+
+@pytest.mark.parametrize("name", [UNACKNOWLEDGED, DELIVERED_AT, "_kombu.binding.somewhere"])
+def test_a_key_of_another_kind_keeps_no_worker_from_starting(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setitem(app.conf, "broker_transport", TRANSPORT)
+    with redis.Redis.from_url(redis_url) as broker, app.connection_for_read() as connection:
+        broker.zadd(DELIVERED_AT, {"tag": 1})
+        broker.delete(name)
+        broker.set(name, MARK)
+
+        channel: Any = connection.channel()
+        channel.qos.restore_visible()
+        channel.exchange_declare("somewhere", "direct")
+        channel.queue_bind("queue", "somewhere", "queue")
+
+        assert broker.type(name) != b"string"
+    (line,) = caplog.messages
+    assert line.startswith(f"dropped what was in Redis as {name}, which is not ours: a string in place of a ")
