@@ -43,29 +43,32 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WaitingChunk:
-    """A chunk that may be claimed: how often it was lost, and whose it is."""
+    """A chunk that may be claimed: how often it was lost, whose it is, and its priority."""
 
     losses: int
     submitter: str
+    priority: Priority
 
 
 # A chunk that may be claimed.
-FIND_WAITING = text("SELECT losses, submitter FROM chunks WHERE id = :id AND state IN ('pending', 'dispatched')")
+FIND_WAITING = text("""
+    SELECT losses, submitter, priority FROM chunks WHERE id = :id AND state IN ('pending', 'dispatched')
+""")
 
 
 def find_waiting_chunk(engine: Engine, chunk_id: uuid.UUID) -> WaitingChunk | None:
     """Return what must be known of the chunk before it is claimed, or None where it cannot be."""
     with connect_to_read(engine) as connection:
         row = connection.execute(FIND_WAITING, {"id": chunk_id}).one_or_none()
-    return WaitingChunk(*row) if row else None
+    return WaitingChunk(row.losses, row.submitter, Priority.read(row.priority)) if row else None
 
 
-# Whether a chunk of somebody waits of whom fewer run.
+# Whether a chunk of somebody waits of whom fewer run. It looks at what is in flight: some tens of chunks a worker.
 IS_AHEAD = text("""
     WITH submitters AS (
         SELECT submitter, count(*) FILTER (WHERE state = 'running') AS running,
             count(*) FILTER (WHERE state = 'dispatched') AS dispatched
-        FROM chunks WHERE state IN ('dispatched', 'running') GROUP BY submitter
+        FROM chunks WHERE state IN ('dispatched', 'running') AND priority = :priority GROUP BY submitter
     )
     SELECT EXISTS (
         SELECT FROM submitters WHERE dispatched > 0 AND submitter <> :submitter
@@ -74,10 +77,10 @@ IS_AHEAD = text("""
 """)
 
 
-def is_ahead(engine: Engine, submitter: str) -> bool:
-    """Whether more chunks of this submitter run than of another one, who has some that wait to be claimed."""
+def is_ahead(engine: Engine, submitter: str, priority: Priority) -> bool:
+    """Whether more chunks of this submitter run than of another one, who has some that wait, all of this priority."""
     with connect_to_read(engine) as connection:
-        return bool(connection.execute(IS_AHEAD, {"submitter": submitter}).scalar_one())
+        return bool(connection.execute(IS_AHEAD, {"submitter": submitter, "priority": priority}).scalar_one())
 
 
 # A chunk that waits, for later.

@@ -75,7 +75,7 @@ class WorkerProcess:
         self._pipelines = PipelineSwitch(self._build_pipeline(detector, self._model_id))
         self._retries = Retries(settings)
         self._gate = Gate()
-        self._slots = Slots(settings.chunks_in_flight, self._must_give_way)
+        self._slots = Slots(settings.chunks_in_flight)
         self._leases = Leases(engine, settings.lease_s, self.report)
         self._cancellations = Cancellations(engine, self._leases)
 
@@ -150,14 +150,16 @@ class WorkerProcess:
         finally:
             self._end()
 
-    def _must_give_way(self, submitter: str) -> bool:
-        return wait_out_outages(lambda: is_ahead(self._engine, submitter))
-
     def _claim_and_scan(self, chunk_id: uuid.UUID) -> str:
         waiting = wait_out_outages(lambda: find_waiting_chunk(self._engine, chunk_id))
         if waiting is None:
             return NOTHING_TO_DO
-        with self._slots.take(waiting.submitter) as taken:
+        submitter, priority = waiting.submitter, waiting.priority
+
+        def must_give_way() -> bool:
+            return wait_out_outages(lambda: is_ahead(self._engine, submitter, priority))
+
+        with self._slots.take(submitter, must_give_way) as taken:
             if not taken:
                 wait_out_outages(lambda: postpone_chunk(self._engine, chunk_id, POSTPONED_S))
                 return LEFT_TO_OTHERS

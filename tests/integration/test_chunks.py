@@ -213,16 +213,27 @@ def test_a_submitter_is_ahead_of_one_of_whom_less_runs_and_something_waits(engin
     submit_job_of(engine, 12, submitter="mallory")
     for chunk in pick_chunks(engine, Priority.BULK, 16)[:2]:
         assert claim_chunk(engine, chunk, "cpu0", LEASE_S) is not None
-    assert not is_ahead(engine, "mallory")
+    assert not is_ahead(engine, "mallory", Priority.BULK)
 
     submit_job_of(engine, 4, submitter="ann")
-    assert not is_ahead(engine, "mallory")
+    assert not is_ahead(engine, "mallory", Priority.BULK)
     (theirs,) = pick_chunks(engine, Priority.BULK, 16)
 
-    assert is_ahead(engine, "mallory")
-    assert not is_ahead(engine, "ann")
+    assert is_ahead(engine, "mallory", Priority.BULK)
+    assert not is_ahead(engine, "ann", Priority.BULK)
     assert claim_chunk(engine, theirs, "cpu0", LEASE_S) is not None
-    assert not is_ahead(engine, "mallory")
+    assert not is_ahead(engine, "mallory", Priority.BULK)
+
+
+def test_what_waits_with_another_priority_is_no_reason_to_give_way(engine: Engine) -> None:
+    submit_job_of(engine, 4, submitter="ann")
+    (running,) = pick_chunks(engine, Priority.BULK, 16)
+    assert claim_chunk(engine, running, "cpu0", LEASE_S) is not None
+    submit_job_of(engine, 4, submitter="bob")
+    assert len(pick_chunks(engine, Priority.BULK, 16)) == 1
+
+    assert is_ahead(engine, "ann", Priority.BULK)
+    assert not is_ahead(engine, "ann", Priority.INTERACTIVE)
 
 
 def test_a_chunk_that_is_postponed_is_dispatched_again_in_its_time(engine: Engine) -> None:

@@ -167,7 +167,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         {"ix_jobs_open", "ix_chunks_pending", "ix_chunks_in_flight", "pk_chunks"},
     ),
     "find waiting": (lambda filled: find_waiting_chunk(filled.engine, filled.waiting_chunk), {"pk_chunks"}),
-    "ahead": (lambda filled: is_ahead(filled.engine, SUBMITTER), {"ix_chunks_in_flight"}),
+    "ahead": (lambda filled: is_ahead(filled.engine, SUBMITTER, Priority.BULK), {"ix_chunks_in_flight"}),
     "postpone": (lambda filled: postpone_chunk(filled.engine, filled.waiting_chunk, 1.0), {"pk_chunks"}),
     "claim": (
         lambda filled: claim_chunk(filled.engine, filled.waiting_chunk, "cpu0", LEASE_S),

@@ -78,4 +78,6 @@ class FairThreads:
             with self._lock:
                 self._free += 1
                 self._taken[submitter] -= 1
+                if not self._taken[submitter]:
+                    del self._taken[submitter]
                 self._start_next()
