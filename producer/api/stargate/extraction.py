@@ -19,7 +19,6 @@ from starlight_vocabulary.words import METHODS, Method
 from worker.message_reading import MessageReading
 
 router = APIRouter()
-log = logging.getLogger(__name__)
 
 # Messages that are read at once. Others wait here, and take no thread meanwhile.
 READERS = 2

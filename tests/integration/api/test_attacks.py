@@ -1,6 +1,5 @@
 """Who has no right gets nothing, and learns nothing."""
 
-import asyncio
 import os
 import re
 import tarfile
@@ -14,8 +13,6 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine, create_engine, text
 from starlette.testclient import TestClient
 
-from producer.api.problems import ProblemError
-from producer.api.stargate.extraction import read_payload
 from storage.keys import create_key, revoke_key
 from storage.settings import Settings
 from tests.kit.api import Api, read_problem
@@ -202,14 +199,6 @@ def test_what_nobody_expected_is_a_problem_document_with_the_same_headers(api: A
 
     assert "AttributeError" not in str(read_problem(failed, 500))
     assert failed.headers["x-content-type-options"] == "nosniff"
-
-
-def test_an_error_that_nobody_foresaw_is_not_told_to_who_asked(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(ProblemError) as refusal:
-        asyncio.run(read_payload(b"", "no method"))
-
-    assert refusal.value.detail == "the message could not be read: its reader failed"
-    assert "AssertionError" in caplog.text
 
 
 def test_the_documentation_needs_no_network(api: Api) -> None:
