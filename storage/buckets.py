@@ -32,6 +32,8 @@ def read_location(uri: str) -> Location:
     parts = urlsplit(uri)
     if parts.scheme != "s3":
         raise ValueError("must start with s3://")
+    if parts.query or parts.fragment:
+        raise ValueError("there is a ? or # in it: as part of a name, these are %3F and %23")
     if not BUCKET_NAME.fullmatch(parts.netloc):
         raise ValueError(f"no bucket can be called {parts.netloc!r}")
     path = unquote(parts.path).strip("/")

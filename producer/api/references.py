@@ -32,6 +32,8 @@ def check_references(
             hostname = parts.hostname
         except ValueError as error:
             raise reject_field(field, f"is no URI: {error}") from error
+        if parts.scheme == "file" and (parts.query or parts.fragment):
+            raise reject_field(field, "there is a ? or # in it: as part of a name, these are %3F and %23")
         if parts.scheme == "file":
             yield _resolve_file(field, unquote_to_bytes(parts.path), parts.netloc, real_roots)
         elif parts.scheme in REMOTE and hostname:

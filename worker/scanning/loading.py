@@ -57,6 +57,8 @@ class Loader:
             parts = urlsplit(uri)
         except ValueError as error:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"not a URI: {error}") from error
+        if parts.scheme == "file" and parts.query:
+            raise ImageError(ErrorCode.UNSUPPORTED_URI, "there is a ? in it: as part of a name, this is %3F")
         if parts.scheme == "file":
             if parts.fragment:
                 raise ImageError(
