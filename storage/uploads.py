@@ -68,7 +68,7 @@ KEEP_BLOBS = text("""
         RETURNING job_id, submitter
     ), stored AS (
         INSERT INTO blobs (sha256, size_bytes)
-        SELECT DISTINCT sha256, size_bytes
+        SELECT sha256, size_bytes
         FROM unnest(CAST(:digests AS bytea[]), CAST(:sizes AS int8[])) AS listed (sha256, size_bytes) ORDER BY sha256
         ON CONFLICT (sha256) DO UPDATE SET released_at = NULL RETURNING sha256, size_bytes
     ), kept AS (
@@ -130,6 +130,8 @@ class Upload:
         free = self._blobs.count_free_bytes()
         if free is not None:
             check_free_bytes(free, self.limits.min_free_bytes)
+        digests = [sha256(data).digest() for data in images]
+        distinct = dict(zip(digests, images, strict=True))
         with self._engine.begin() as connection:
             if self._job_id is None:
                 self._begin(connection, None)
@@ -138,8 +140,8 @@ class Upload:
                 {
                     "id": self._job_id,
                     "lease_s": LEASE_S,
-                    "digests": [sha256(data).digest() for data in images],
-                    "sizes": [len(data) for data in images],
+                    "digests": list(distinct),
+                    "sizes": [len(data) for data in distinct.values()],
                 },
             ).scalar()
             if stored is None:
@@ -150,7 +152,8 @@ class Upload:
                     f"the jobs of {self._submitter!r} would keep {stored:,} bytes; they may keep {limit:,}"
                 )
         self._renew_at = time.monotonic() + RENEW_EVERY_S
-        return self._blobs.put_all(images)
+        self._blobs.put_all(list(distinct.values()))
+        return [digest.hex() for digest in digests]
 
     @property
     def is_due(self) -> bool:

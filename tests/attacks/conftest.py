@@ -1,19 +1,23 @@
 """The API as a process of its own, on the real database and Redis."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import Engine
 
+from storage.database import connect
 from storage.embedded.ports import find_free_port
 from storage.keys import create_key
+from storage.schema import METADATA
+from tests.kit.databases import copy_database
 from tests.kit.output import Output
-from tests.kit.programs import read_peak_bytes, read_processor_seconds, run_program
+from tests.kit.programs import forget_peak_bytes, read_peak_bytes, read_processor_seconds, run_program
+from tests.kit.rows import execute
 from tests.kit.tardy_server import TardyServer, serve_tardily
 from tests.kit.threads import PATIENCE_S
 
@@ -32,12 +36,14 @@ def record_costs(process_id: int, record: Record) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ServedApi:
-    """The API's process, its log, its port on the loopback interface, and a key that may submit and read."""
+    """The API's process, log, port on the loopback interface, a key that may submit and read, database and folder."""
 
     process: "subprocess.Popen[str]"
     log: Output
     port: int
     key: str
+    engine: Engine
+    data_dir: Path
 
     def connect(self) -> httpx.Client:
         """Return a client that sends the key."""
@@ -56,29 +62,43 @@ def tardy() -> Iterator[TardyServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def limits() -> dict[str, object]:
     """Settings of the API that a module sets itself."""
     return {}
 
 
-@pytest.fixture
-def served(
-    engine: Engine,
-    database_url: str,
-    redis_url: str,
-    tmp_path: Path,
-    limits: dict[str, object],
-    record_property: Record,
-) -> Iterator[ServedApi]:
-    """Serve the API while the test lasts."""
+@contextmanager
+def serve_api(servers: tuple[str, str], data_dir: Path, limits: Mapping[str, object]) -> Iterator[ServedApi]:
+    """Serve the API on a database of its own while the block lasts, with a key."""
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is measured in /proc, which is not here")
     port = find_free_port()
-    settings = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port, **limits}
     until = f"running on http://127.0.0.1:{port}"
-    with (
-        run_program("-m", "producer.api", settings=settings, until=until) as api,
-        record_costs(api.process.pid, record_property),
-    ):
-        yield ServedApi(api.process, api.log, port, create_key(engine, "ann", ["submit", "read"]))
+    with copy_database(servers[0]) as database_url:
+        addresses = {"database_url": database_url, "redis_url": servers[1]}
+        settings = {**addresses, "data_dir": data_dir, "api_port": port, **limits}
+        engine = connect(database_url)
+        key = create_key(engine, "ann", ["submit", "read"])
+        with run_program("-m", "producer.api", settings=settings, until=until) as api:
+            yield ServedApi(api.process, api.log, port, key, engine, data_dir)
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def serving(
+    session_servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory, limits: dict[str, object]
+) -> Iterator[ServedApi]:
+    """Serve the API while the module lasts."""
+    with serve_api(session_servers, tmp_path_factory.mktemp("data"), limits) as api:
+        yield api
+
+
+@pytest.fixture
+def served(serving: ServedApi, record_property: Record) -> Iterator[ServedApi]:
+    """Serve the API, with nothing in its database but a key."""
+    emptied = ", ".join(METADATA.tables.keys() - {"schema_support"})
+    execute(serving.engine, f"TRUNCATE {emptied}")
+    forget_peak_bytes(serving.process.pid)
+    with record_costs(serving.process.pid, record_property):
+        yield replace(serving, key=create_key(serving.engine, "ann", ["submit", "read"]))

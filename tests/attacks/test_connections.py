@@ -57,7 +57,8 @@ def serve_api(engine: Engine, database_url: str, redis_url: str, tmp_path: Path,
         until = f"running on http://127.0.0.1:{port}"
         with run_program("-c", CONFINED, settings={**servers, **settings}, until=until) as api:
             with record_costs(api.process.pid, record_property):
-                yield ServedApi(api.process, api.log, port, create_key(engine, "ann", ["submit", "read"]))
+                key = create_key(engine, "ann", ["submit", "read"])
+                yield ServedApi(api.process, api.log, port, key, engine, tmp_path)
             record_property("log_lines", api.log.count(""))
 
     return serve

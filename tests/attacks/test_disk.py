@@ -23,7 +23,7 @@ BATCH = {"items": [{"type": "image", "image_data": base64.b64encode(PNG).decode(
 ZIP = {"Content-Type": "application/zip"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def limits(request: pytest.FixtureRequest) -> dict[str, object]:
     given: dict[str, object] = getattr(request, "param", {})
     return {"max_stored_bytes_per_key": MAX_STORED, "max_archive_members": MAX_MEMBERS, **given}
@@ -40,7 +40,7 @@ def sweep(engine: Engine, data_dir: Path) -> int:
     return Sweeper(engine, Blobs(settings.blobs()), settings).sweep()
 
 
-def test_an_archive_that_is_refused_leaves_no_member_behind(served: ServedApi, engine: Engine, tmp_path: Path) -> None:
+def test_an_archive_that_is_refused_leaves_no_member_behind(served: ServedApi) -> None:
     # Its directory is small enough, and its last member is one too many bytes for the key.
     members = {f"{number}": bytes([number % 256, number // 256]) for number in range(300)}
     body = pack_zip({**members, "last": b"x" * MAX_STORED})
@@ -50,18 +50,18 @@ def test_an_archive_that_is_refused_leaves_no_member_behind(served: ServedApi, e
 
     assert refused.status_code == 413, refused.text
     assert f"may keep {MAX_STORED:,}" in refused.json()["detail"]
-    sweep(engine, tmp_path)
-    assert list_stored_files(tmp_path) == []
+    sweep(served.engine, served.data_dir)
+    assert list_stored_files(served.data_dir) == []
 
 
-def test_a_key_stores_no_more_than_its_share(served: ServedApi, engine: Engine, tmp_path: Path) -> None:
+def test_a_key_stores_no_more_than_its_share(served: ServedApi) -> None:
     images = [bytes([number]) * 3000 for number in range(4)]
     with served.connect() as client:
         answers = [client.post("/v1/jobs", files={"image": ("image.png", image)}) for image in images]
 
     assert [answer.status_code for answer in answers] == [202, 202, 202, 413]
-    sweep(engine, tmp_path)
-    assert sum(path.stat().st_size for path in list_stored_files(tmp_path)) == 9000
+    sweep(served.engine, served.data_dir)
+    assert sum(path.stat().st_size for path in list_stored_files(served.data_dir)) == 9000
 
 
 @pytest.mark.parametrize("limits", [FULL], indirect=True)
@@ -74,10 +74,8 @@ def test_a_key_stores_no_more_than_its_share(served: ServedApi, engine: Engine, 
         ("/scan/batch", {"json": BATCH}),
     ],
 )
-def test_a_full_disk_stops_uploads_and_nothing_else(
-    served: ServedApi, engine: Engine, tmp_path: Path, route: str, request_of: dict[str, Any]
-) -> None:
-    job_id = submit_job_of(engine, 4, submitter="ann")
+def test_a_full_disk_stops_uploads_and_nothing_else(served: ServedApi, route: str, request_of: dict[str, Any]) -> None:
+    job_id = submit_job_of(served.engine, 4, submitter="ann")
 
     with served.connect() as client:
         refused = client.post(route, **request_of)
@@ -87,4 +85,4 @@ def test_a_full_disk_stops_uploads_and_nothing_else(
         references = {"references": ["https://example.com/1.png"]}
         assert client.post("/v1/jobs", json=references).status_code == 202
 
-    assert list_stored_files(tmp_path) == []
+    assert list_stored_files(served.data_dir) == []

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from pydantic import SecretStr, ValidationError
 
 from storage.embedded.ports import find_free_port
 from storage.hosts import is_asked_by_name, is_loopback, list_names, list_names_if_known
+from storage.settings import Settings
 from tests.attacks.conftest import ServedApi
 from tests.kit.command import run_starlight
 from tests.kit.programs import run_program
@@ -113,9 +115,12 @@ def test_flower_is_framed_by_nobody_and_obeys_no_other_site(flower: int) -> None
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", ""])
 @pytest.mark.parametrize("credentials", [None, "", "ann", "ann:", ":12345678", "ann:1234567"])
 def test_flower_without_a_password_is_refused_beyond_loopback(host: str, credentials: str | None) -> None:
-    given = {} if credentials is None else {"flower_basic_auth": credentials}
+    with pytest.raises(ValidationError, match="must be name:password"):
+        Settings(flower_host=host, flower_basic_auth=credentials and SecretStr(credentials))
 
-    run = run_starlight("up", settings={"flower_host": host, **given})
+
+def test_who_starts_flower_without_a_password_is_told_in_a_line() -> None:
+    run = run_starlight("up", settings={"flower_host": "0.0.0.0"})
 
     assert run.returncode == 2
     (line,) = run.stderr.splitlines()

@@ -4,7 +4,6 @@ import http.client
 import socket
 
 import pytest
-from sqlalchemy import Engine
 
 from producer.api.connections import BUSY
 from storage.jobs import cancel_job
@@ -115,9 +114,9 @@ def test_a_body_with_two_lengths_hides_no_request(served: ServedApi, lengths: st
         assert len(statuses) == 1
 
 
-def test_a_stream_of_events_is_not_kept_either(served: ServedApi, engine: Engine) -> None:
-    job = submit_job_of(engine, 1, submitter="ann")
-    cancel_job(engine, job)
+def test_a_stream_of_events_is_not_kept_either(served: ServedApi) -> None:
+    job = submit_job_of(served.engine, 1, submitter="ann")
+    cancel_job(served.engine, job)
 
     answer = ask(served, "GET", f"/v1/jobs/{job}/events", Authorization=f"Bearer {served.key}")
 

@@ -55,11 +55,11 @@ def test_what_lies_outside_may_not_be_named_however_it_is_spelled(reference: str
     assert refusal.value.detail.startswith("references.1: ")
 
 
-def test_a_new_key_names_no_object_until_it_is_told_which(served: ServedApi, engine: Engine) -> None:
-    own = create_key(engine, "mallory", ["submit"], OWN)
-    admin = create_key(engine, "root", ["admin"])
-    older = create_key(engine, "older", ["submit"])
-    execute(engine, "UPDATE api_keys SET buckets = NULL WHERE name = 'older'")
+def test_a_new_key_names_no_object_until_it_is_told_which(served: ServedApi) -> None:
+    own = create_key(served.engine, "mallory", ["submit"], OWN)
+    admin = create_key(served.engine, "root", ["admin"])
+    older = create_key(served.engine, "older", ["submit"])
+    execute(served.engine, "UPDATE api_keys SET buckets = NULL WHERE name = 'older'")
 
     statuses = {
         (name, bucket): httpx.post(
@@ -75,7 +75,7 @@ def test_a_new_key_names_no_object_until_it_is_told_which(served: ServedApi, eng
         ("own", "own"), ("admin", "own"), ("admin", "other"), ("older", "own"), ("older", "other"),
     }  # fmt: skip
     assert set(statuses.values()) == {202, 422}
-    assert len(list_jobs(engine)) == 5
+    assert len(list_jobs(served.engine)) == 5
 
 
 def test_buckets_are_stored_as_they_are_understood(engine: Engine) -> None:

@@ -132,7 +132,7 @@ def test_a_link_within_the_root_is_resolved_when_it_is_submitted(
     assert scan_all(engine, process) == ["clean"]
 
 
-def test_jobs_of_keys_follow_no_links(served: ServedApi, engine: Engine) -> None:
+def test_jobs_of_keys_follow_no_links(served: ServedApi) -> None:
     sent = httpx.post(
         f"http://127.0.0.1:{served.port}/v1/jobs",
         json={"references": ["https://example.com/1.png"]},
@@ -140,7 +140,7 @@ def test_jobs_of_keys_follow_no_links(served: ServedApi, engine: Engine) -> None
     )
 
     assert sent.status_code == 202
-    with engine.connect() as connection:
+    with served.engine.connect() as connection:
         assert list(connection.execute(text("SELECT follow_links FROM jobs")).scalars()) == [False]
 
 

@@ -1,12 +1,13 @@
 """What is refused stands in the log: once, with who asked, and with nothing that is secret or steers."""
 
 import http.client
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
 from storage.keys import create_key
-from tests.attacks.conftest import ServedApi
+from tests.attacks.conftest import ServedApi, serve_api
 from tests.kit.threads import PATIENCE_S
 
 UNKNOWN = "starlight_0123456789ab_" + "5ec2e7" * 10
@@ -23,16 +24,23 @@ def ask(served: ServedApi, method: str, path: str, **headers: str) -> str:
     return str(answer.getheader("x-request-id"))
 
 
-@pytest.mark.parametrize("authorization", [f"Bearer {UNKNOWN}", f"bearer  {UNKNOWN}", UNKNOWN, "Basic YTpi", ""])
-def test_a_key_that_is_none_is_logged_without_itself(served: ServedApi, authorization: str) -> None:
-    request_id = ask(served, "GET", "/v1/jobs?secret=5ec2e7", Authorization=authorization)
+@pytest.fixture
+def served(session_servers: tuple[str, str], tmp_path: Path) -> Iterator[ServedApi]:
+    """A process of its own for each test: lines of a kind come once a minute."""
+    with serve_api(session_servers, tmp_path, {}) as api:
+        yield api
 
-    served.log.wait_for(f"request {request_id} is refused (401): GET /v1/jobs from 127.0.0.1, no key")
+
+def test_a_key_that_is_none_is_logged_without_itself(served: ServedApi) -> None:
+    sent = [f"Bearer {UNKNOWN}", f"bearer  {UNKNOWN}", UNKNOWN, "Basic YTpi", ""]
+    request_ids = [ask(served, "GET", "/v1/jobs?secret=5ec2e7", Authorization=each) for each in sent]
+
+    served.log.wait_for(f"request {request_ids[0]} is refused (401): GET /v1/jobs from 127.0.0.1, no key")
     assert [served.log.count(each) for each in ("5ec2e7", "0123456789ab", "YTpi")] == [0, 0, 0]
 
 
-def test_a_scope_that_is_missing_is_logged_with_the_key_s_prefix(served: ServedApi, engine: Engine) -> None:
-    key = create_key(engine, "bob", ["read"])
+def test_a_scope_that_is_missing_is_logged_with_the_key_s_prefix(served: ServedApi) -> None:
+    key = create_key(served.engine, "bob", ["read"])
 
     request_id = ask(served, "POST", "/scan/transaction", Authorization=f"Bearer {key}")
 
@@ -65,9 +73,9 @@ def test_what_stands_in_a_request_steers_no_log(served: ServedApi) -> None:
     assert served.log.count("x" * 1000) == 0
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
-def test_no_address_is_believed_that_a_header_names(served: ServedApi, header: str) -> None:
-    request_id = ask(served, "GET", "/v1/jobs", **{header: "192.0.2.66", "X-Forwarded-Proto": "https"})
+def test_no_address_is_believed_that_a_header_names(served: ServedApi) -> None:
+    forged = dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "Forwarded"), "192.0.2.66")
+    request_id = ask(served, "GET", "/v1/jobs", **forged, **{"X-Forwarded-Proto": "https"})
 
     served.log.wait_for(f"request {request_id} is refused (401): GET /v1/jobs from 127.0.0.1, no key")
     assert served.log.count("192.0.2.66") == 0

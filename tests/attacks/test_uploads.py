@@ -19,7 +19,7 @@ MAX_WAITING = 1000
 SURROGATE = "+2AA-"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def limits() -> dict[str, object]:
     return {"max_waiting_images_per_key": MAX_WAITING}
 
@@ -30,7 +30,7 @@ def count_rows(engine: Engine, table: str) -> int:
         return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
-def test_a_key_that_is_in_use_keeps_nobody_waiting(served: ServedApi, engine: Engine) -> None:
+def test_a_key_that_is_in_use_keeps_nobody_waiting(served: ServedApi) -> None:
     go_on = threading.Event()
 
     def write_slowly() -> Iterator[bytes]:
@@ -41,7 +41,7 @@ def test_a_key_that_is_in_use_keeps_nobody_waiting(served: ServedApi, engine: En
     headers = {**NDJSON, "Idempotency-Key": "k"}
     with served.connect() as client:
         slow = start_thread(lambda: client.post("/v1/jobs", content=write_slowly(), headers=headers))
-        wait_for_change(engine, "uploads", lambda: count_rows(engine, "uploads") == 1)
+        wait_for_change(served.engine, "uploads", lambda: count_rows(served.engine, "uploads") == 1)
         refused = [client.post("/v1/jobs", content=LINE, headers=headers) for _ in range(AT_ONCE)]
         other = client.post("/v1/jobs", content=LINE, headers={**NDJSON, "Idempotency-Key": "other"})
         go_on.set()
@@ -52,29 +52,27 @@ def test_a_key_that_is_in_use_keeps_nobody_waiting(served: ServedApi, engine: En
     assert other.status_code == 202
     assert (first.status_code, first.json()["total"]) == (202, 2)
     assert again.json()["id"] == first.json()["id"]
-    assert count_rows(engine, "uploads") == 0
+    assert count_rows(served.engine, "uploads") == 0
 
 
-def test_a_client_that_goes_away_in_the_middle_leaves_its_key_free(served: ServedApi, engine: Engine) -> None:
+def test_a_client_that_goes_away_in_the_middle_leaves_its_key_free(served: ServedApi) -> None:
     headers = {**NDJSON, "Idempotency-Key": "k"}
 
     def break_off() -> Iterator[bytes]:
         yield LINE
-        wait_for_change(engine, "uploads", lambda: count_rows(engine, "uploads") == 1)
+        wait_for_change(served.engine, "uploads", lambda: count_rows(served.engine, "uploads") == 1)
         raise ConnectionAbortedError
 
     with served.connect() as client:
         with pytest.raises(ConnectionAbortedError):
             client.post("/v1/jobs", content=break_off(), headers=headers)
-        wait_for_change(engine, "uploads", lambda: count_rows(engine, "uploads") == 0)
+        wait_for_change(served.engine, "uploads", lambda: count_rows(served.engine, "uploads") == 0)
 
         assert client.post("/v1/jobs", content=LINE, headers=headers).status_code == 202
 
 
 @pytest.mark.parametrize("kind", ["application/x-ndjson", "application/json"])
-def test_a_job_that_is_larger_than_what_may_wait_is_refused_while_it_comes_in(
-    served: ServedApi, engine: Engine, kind: str
-) -> None:
+def test_a_job_that_is_larger_than_what_may_wait_is_refused_while_it_comes_in(served: ServedApi, kind: str) -> None:
     references = ["https://example.com/1.png"] * (MAX_WAITING + 1)
     body = LINE * len(references) if kind == NDJSON["Content-Type"] else json.dumps({"references": references}).encode()
 
@@ -83,11 +81,11 @@ def test_a_job_that_is_larger_than_what_may_wait_is_refused_while_it_comes_in(
 
     assert (refused.status_code, refused.headers.get("retry-after")) == (429, "10")
     assert f"{MAX_WAITING:,}" in refused.json()["detail"]
-    assert (count_rows(engine, "jobs"), count_rows(engine, "chunks")) == (0, 0)
+    assert (count_rows(served.engine, "jobs"), count_rows(served.engine, "chunks")) == (0, 0)
 
 
 @pytest.mark.parametrize("route", ["/v1/jobs", "/scan/image", "/extract"])
-def test_a_file_name_that_is_no_text_is_a_wrong_field(served: ServedApi, engine: Engine, route: str) -> None:
+def test_a_file_name_that_is_no_text_is_a_wrong_field(served: ServedApi, route: str) -> None:
     head = f'--b\r\nContent-Disposition: form-data; name="image"; filename="{SURROGATE}.png"\r\n\r\n'.encode()
     body = head + encode_pattern("PNG") + b"\r\n--b--\r\n"
 
@@ -98,4 +96,4 @@ def test_a_file_name_that_is_no_text_is_a_wrong_field(served: ServedApi, engine:
 
     assert refused.status_code == 422, refused.text
     assert "name is no text" in refused.json()["detail"]
-    assert count_rows(engine, "blobs") == 0
+    assert count_rows(served.engine, "blobs") == 0

@@ -19,6 +19,11 @@ def read_peak_bytes(process_id: int) -> int:
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
+def forget_peak_bytes(process_id: int) -> None:
+    """Have the most memory that a process has had count from now on (Linux's proc(5), clear_refs)."""
+    Path(f"/proc/{process_id}/clear_refs").write_text("5")
+
+
 def read_processor_seconds(process_id: int) -> float:
     """Return the processor time that a process has taken, in itself and in the system."""
     # The name before it may hold anything.
