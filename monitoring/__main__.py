@@ -27,7 +27,7 @@ def end(_signal: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Serve `/metrics`."""
-    set_up_logging()
+    set_up_logging("exporter")
     signal.signal(signal.SIGTERM, end)
     raise_descriptor_limit()
     configured = read_settings()

@@ -1,70 +1,146 @@
-"""How every program logs: one line for each record, in which text from outside can neither begin another nor steer."""
+"""How every program logs: one line for each record, to standard error, as text for people or JSON for machines.
 
+Modules log by `logging.getLogger(__name__)`. What more there is to tell goes into `extra`, and what a thread or request
+is about into `structlog.contextvars.bound_contextvars`: `job`, `chunk`, `request`.
+"""
+
+import contextvars
 import logging
-import math
-import time
-from collections.abc import Callable
+import sys
+import threading
+import warnings
+from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import TextIO
+from typing import Final, Literal, TextIO
 
-from starlight_vocabulary.escaping import escape, escape_lines
+from storage.log_repeats import Repeats
 
-MINUTE_S = 60.0
-# Other messages than these are forgotten, and are new when they come again.
-MOST_MESSAGES = 100
+Style = Literal["auto", "text", "json"]
 
+# Of what libraries log, the rest is told otherwise or to nobody: each task, each request, each start of a part.
+LEVELS: Final = {
+    "alembic": logging.WARNING,
+    "celery.app.trace": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+    "httpx": logging.WARNING,
+    "tornado.access": logging.WARNING,
+    "uvicorn.error": logging.WARNING,
+}
 
-class EscapingFormatter(logging.Formatter):
-    """Writes a record's message on one line, with its time in UTC, and indents what follows it."""
-
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Return the first line."""
-        return escape(super().formatMessage(record))
-
-    def formatException(  # noqa: N802 - logging's name
-        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
-    ) -> str:
-        """Return the traceback."""
-        return escape_lines(super().formatException(ei))
+log = logging.getLogger(__name__)
 
 
-class OncePerMinute(logging.Filter):
-    """Lets a message through once a minute, whatever is put into it, and then says how many were held back."""
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines in one style, with these facts in each; messages of `strangers`, loggers, come once a minute."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._clock = clock
-        # When each was let through, and how many were held back since.
-        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+    def __init__(
+        self, stream: TextIO | None, style: Style, facts: Mapping[str, object], strangers: Collection[str]
+    ) -> None:
+        super().__init__(stream)
+        is_for_people = style == "text" or (style == "auto" and self.stream is not None and self.stream.isatty())
+        self.style: Style = "text" if is_for_people else "json"
+        self._facts = facts
+        self._repeats = Repeats(strangers)
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the record."""
-        now, key = self._clock(), (record.name, str(record.msg))
-        passed_at, held_back = self._seen.get(key, (-math.inf, 0))
-        if now - passed_at < MINUTE_S:
-            self._seen[key] = (passed_at, held_back + 1)
-            return False
-        if len(self._seen) >= MOST_MESSAGES:
-            self._seen.clear()
-        self._seen[key] = (now, 0)
-        if held_back:
-            record.msg = f"{record.msg} ({held_back:,} more since the last such line)"
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and indented ones below it where it tells of an exception."""
+        if self.formatter is None:
+            # Here, not above: structlog takes 10 MiB and 0.1 s, also in processes that may never log.
+            from storage.log_lines import make_formatter
+
+            self.formatter = make_formatter(self.style, self._facts)
+        return super().format(record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, unless there were too many of its kind, and before it how many those were."""
+        self._tell(self._repeats.end_minutes())
+        is_written, forgotten = self._repeats.admit(record)
+        self._tell(forgotten)
+        if is_written:
+            super().emit(record)
+
+    def close(self) -> None:
+        """Write what is still held back, and end."""
+        self._tell(self._repeats.end_all())
+        super().close()
+
+    def _tell(self, summaries: Collection[logging.LogRecord]) -> None:
+        for each in summaries:
+            # Of no job or request that this thread is about.
+            contextvars.Context().run(super().emit, each)
 
 
-def hold_back_repeats(*names: str) -> None:
-    """Have these loggers write each message once a minute at most, where strangers decide how often there is cause."""
-    held = OncePerMinute()
-    for name in names:
-        logging.getLogger(name).addFilter(held)
+def set_up_logging(
+    program: str | None = None,
+    *,
+    style: Style | None = None,
+    stream: TextIO | None = None,
+    strangers: Collection[str] = (),
+    **facts: object,
+) -> None:
+    """Log from now on as this program, or as what Python runs, in a style, else that of the settings.
+
+    `stream` is standard error unless told otherwise. `strangers` are loggers whose messages come once a minute at
+    most, because strangers decide how often there is cause. `facts` stand in every line.
+    """
+    handler = LineHandler(stream, style or _read_style(), {"program": program or _find_program(), **facts}, strangers)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    # The standard library's own would write more than a line, and read the source for it.
+    warnings.showwarning = _log_warning
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
 
 
-def set_up_logging(stream: TextIO | None = None) -> None:
-    """Log to this stream from now on, standard error unless told otherwise."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+def find_style() -> Style:
+    """Return the style in which this process logs, for those that it starts."""
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, LineHandler)]
+    return handlers[0].style if handlers else _read_style()
+
+
+def _read_style() -> Style:
+    from storage.data_folder import DataFolderError
+    from storage.settings import read_settings
+
+    try:
+        return read_settings().log
+    except (ValueError, DataFolderError):
+        # Whoever reads the settings next says what is wrong with them.
+        return "auto"
+
+
+def _find_program() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return "starlight" if spec is None else spec.name.removesuffix(".__main__").rpartition(".")[2]
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    log.warning("%s: %s (%s, line %d)", category.__name__, " ".join(str(message).split()), filename, lineno)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        log.critical("this process ends by an error that nobody expected", exc_info=(kind, error, traceback))
+
+
+def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is None or issubclass(arguments.exc_type, SystemExit):
+        return
+    name = arguments.thread.name if arguments.thread else "?"
+    log.critical(
+        "the thread %r ends by an error that nobody expected",
+        name,
+        exc_info=(arguments.exc_type, arguments.exc_value, arguments.exc_traceback),
+    )

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         100 * 2**30, description="bytes of images that the jobs of one API key may keep stored"
     )
     submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
+    log: Literal["auto", "text", "json"] = Field(
+        "auto",
+        description="lines of logs: text, json, or auto: text on a terminal and in the files of `starlight scan`, "
+        "JSON elsewhere",
+    )
 
     chunk_size: Annotated[int, Field(ge=1, le=4096)] = Field(
         CHUNK_SIZE, description="references in one chunk, at most 4096"

@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 
+import celery.apps.worker
 from celery.signals import setup_logging
 
 from storage.broker import QUEUES
@@ -17,14 +18,19 @@ from worker.task_messages import TRANSPORT
 
 
 @setup_logging.connect
-def log_as_others_do(**_: object) -> None:
-    """Keep Celery's own handlers and formats out."""
-    set_up_logging()
+def keep_handlers_out(**_: object) -> None:
+    """Keep Celery's own handlers and formats out, by being there."""
+
+
+def say_nothing(_message: str, _stream: object = None) -> None:
+    """Keep out what Celery writes past all logs when it is told to end; the task's module says more."""
 
 
 def main(device_name: str) -> None:
     """Run a Celery worker in this process until it is told to stop."""
     device = Device.parse(device_name)
+    set_up_logging("worker", device=str(device))
+    celery.apps.worker.safe_say = say_nothing  # type: ignore[attr-defined]
     device.pin(os.environ)
     raise_descriptor_limit()
     os.environ["STARLIGHT_DEVICE"] = str(device)
@@ -34,6 +40,8 @@ def main(device_name: str) -> None:
     # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
     app.worker_main(
         [
+            # No banner.
+            "--quiet",
             "worker",
             "--pool=threads",
             f"--concurrency={read_settings().chunks_in_flight + SPARE_THREADS}",

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from structlog.contextvars import bound_contextvars
 
 from starlight_vocabulary.words import Outcome
 from storage.chunks import (
@@ -127,6 +129,10 @@ class WorkerProcess:
         code, never of an image: all running chunks go back, and the process ends. A chunk that takes more memory than
         there is counts as lost.
         """
+        with bound_contextvars(chunk=str(chunk_id)):
+            return self._scan_or_leave(chunk_id)
+
+    def _scan_or_leave(self, chunk_id: uuid.UUID) -> str:
         try:
             return self._claim_and_scan(chunk_id)
         except MemoryError:
@@ -153,6 +159,7 @@ class WorkerProcess:
     def _claim_and_scan(self, chunk_id: uuid.UUID) -> str:
         waiting = wait_out_outages(lambda: find_waiting_chunk(self._engine, chunk_id))
         if waiting is None:
+            log.info(NOTHING_TO_DO)
             return NOTHING_TO_DO
         submitter, priority = waiting.submitter, waiting.priority
 
@@ -175,11 +182,13 @@ class WorkerProcess:
         lease_s = self._settings.lease_s
         claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
         if claim is None:
+            log.info(NOTHING_TO_DO)
             return NOTHING_TO_DO
-        with self._leases.keep(claim) as lost:
+        with bound_contextvars(job=str(claim.job_id)), self._leases.keep(claim) as lost:
             return self._scan(claim, lost)
 
     def _scan(self, claim: Claim, lost: "Future[None]") -> str:
+        begun_at = time.monotonic()
         try:
             with (
                 limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
@@ -191,6 +200,7 @@ class WorkerProcess:
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
             stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except GivenUpError:
+            log.info(NOTHING_STORED)
             return NOTHING_STORED
         except MemoryError:
             lose_chunk(self._engine, claim)
@@ -199,16 +209,21 @@ class WorkerProcess:
             release_chunks(self._engine, [claim])
             raise
         if not stored:
+            log.info(NOTHING_STORED)
             return NOTHING_STORED
-        result = summarise(Counter(verdict.outcome for verdict in verdicts))
+        outcomes = Counter(verdict.outcome for verdict in verdicts)
         left = len(scanned) - len(verdicts)
+        counts = {"images": len(verdicts), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "put_off": left}
+        log.info("a chunk is scanned", extra={**counts, "seconds": round(time.monotonic() - begun_at, 3)})
+        result = summarise(outcomes)
         return f"{result}; {left} put off for {put_off_s:.0f} s" if left else result
 
     def _end_overdue(self, claim: Claim) -> None:
         # A thread that hangs in a read or a decoder cannot be ended alone. The process ends, the leases of its chunks
         # run out, and the culprit is found as one that kills its worker is.
         limit_s = self._settings.chunk_timeout_s
-        log.critical("chunk %s takes longer than %.0f s; this process ends", claim.chunk_id, limit_s)
+        told = {"job": claim.job_id, "chunk": claim.chunk_id}
+        log.critical("a chunk takes longer than %.0f s; this process ends", limit_s, extra=told)
         self._end()
 
     def give_back(self) -> None:

@@ -1,5 +1,6 @@
 """`python -m producer.api`: serve the API until told to stop."""
 
+import logging
 import socket
 import sys
 from contextlib import suppress
@@ -16,7 +17,7 @@ from producer.api.service import Service
 from storage.blobs import Blobs
 from storage.database import connect, wait_out_outages
 from storage.descriptors import raise_descriptor_limit
-from storage.logs import hold_back_repeats, set_up_logging
+from storage.logs import set_up_logging
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
 
@@ -25,10 +26,20 @@ CONNECTIONS = 16
 # Of one request, in bytes: a longer head is refused.
 MAX_HEAD_BYTES = 64 * 2**10
 MOST_BACKLOG = 2048
+# Loggers of what strangers cause, as often as they like.
+STRANGERS = ("asyncio", "uvicorn.error", "producer.api.connections", "producer.api.refusals")
+
+log = logging.getLogger(__name__)
 
 
 class ApiServer(uvicorn.Server):
-    """Ends streams of events when it is told to stop; it would wait for them otherwise."""
+    """Says where it listens, and ends streams of events when it is told to stop: it would wait for them otherwise."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("the API is running on http://%s:%d", self.config.host, self.config.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more requests, and end those that are served."""
@@ -40,8 +51,7 @@ class ApiServer(uvicorn.Server):
 
 def main() -> None:
     """Serve on the configured address."""
-    set_up_logging()
-    hold_back_repeats("asyncio", "uvicorn.error", "producer.api.connections", "producer.api.refusals")
+    set_up_logging("api", strangers=STRANGERS)
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"

@@ -84,7 +84,7 @@ def answer_outage(request: Request, error: DBAPIError) -> JSONResponse:
     """Return the response to a request that found no database; raises the error where it is of another kind."""
     if not may_succeed_later(error):
         raise error
-    log.warning("request %s: the database does not answer: %s", request.state.request_id, error.orig)
+    log.warning("the database does not answer: %s", error.orig)
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return answer_problem(request, 503, "the database does not answer; try again later", headers)
 

@@ -22,8 +22,7 @@ def log_refusal(scope: Scope, status: int) -> None:
     key = scope["state"].get("key")
     log.warning(
         # The status is ours.
-        f"request %s is refused ({status}): %s %s from %s, %s",
-        scope["state"]["request_id"],
+        f"a request is refused ({status}): %s %s from %s, %s",
         scope["method"][:SHOWN_CHARACTERS],
         scope["path"][:SHOWN_CHARACTERS],
         scope["client"][0] if scope["client"] else "a socket",

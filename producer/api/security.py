@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from producer.api.problems import answer_problem
 from producer.api.refusals import log_refusal
@@ -43,6 +44,10 @@ class SecurityHeaders:
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id
 
+        with bound_contextvars(request=request_id):
+            await self._answer(request_id, scope, receive, send)
+
+    async def _answer(self, request_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -58,7 +63,7 @@ class SecurityHeaders:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            log.exception("request %s failed", request_id)
+            log.exception("a request failed")
             if started:
                 raise
             failed = answer_problem(Request(scope), 500, "this is our fault; the log has more under the request's id")

@@ -47,6 +47,8 @@ EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
     DeviceError, ModelError, ModelChoiceError, KeyNameError, SchemaError, DataFolderError,
 )  # fmt: skip
+# Subcommands that run as long as they are let.
+PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter")
 USAGE = 2
 INTERRUPTED = 130
 CLOSED_OUTPUT = 141
@@ -54,11 +56,15 @@ CLOSED_OUTPUT = 141
 log = logging.getLogger(__name__)
 
 
+@app.callback()
+def begin(context: typer.Context) -> None:
+    """Log as the program that the subcommand is."""
+    subcommand = context.invoked_subcommand
+    set_up_logging(subcommand if subcommand in PROGRAMS else "starlight")
+
+
 def main() -> None:
     """Run the command; ends the process with its exit code."""
-    set_up_logging()
-    for quiet in ("alembic", "httpx"):
-        logging.getLogger(quiet).setLevel(logging.WARNING)
     # SIGINT too: a shell that starts this in the background has it ignored.
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, interrupt)

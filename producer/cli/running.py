@@ -30,7 +30,7 @@ class StackRunner:
 
     def __init__(self, current: Session, programs: Sequence[Program], log_to: Path | None) -> None:
         self._lock = open_stack_lock(current.settings.data_dir)
-        self._stack = Stack(programs, current.servers.environment(), log_to)
+        self._stack = Stack(programs, {**current.servers.environment(), **choose_style(current, log_to)}, log_to)
         self._servers = current.servers
         # Not at once: the session has just started them.
         self._revive_at = time.monotonic() + REVIVE_INTERVAL_S
@@ -58,6 +58,11 @@ class StackRunner:
         if self.running:
             self._lock.write("")
         self._lock.release()
+
+
+def choose_style(current: Session, log_to: Path | None) -> dict[str, str]:
+    """Return the variable for how the programs log: into files as text, which people read, unless it is set."""
+    return {"STARLIGHT_LOG": "text"} if log_to is not None and current.settings.log == "auto" else {}
 
 
 @contextmanager

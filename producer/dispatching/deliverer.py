@@ -106,7 +106,7 @@ class Deliverer(BackgroundThread):
         if reason is None:
             record_delivered(self._engine, delivery)
             return
-        log.warning("the webhook of job %s was not delivered in attempt %d: %s", job.id, delivery.attempt, reason)
+        log.warning("a webhook was not delivered in attempt %d: %s", delivery.attempt, reason, extra={"job": job.id})
         is_last = is_final or delivery.attempt >= self._max_attempts
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (delivery.attempt - 1))
         record_failed(self._engine, delivery, reason, None if is_last else pause_s)

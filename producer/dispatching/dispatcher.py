@@ -77,5 +77,6 @@ class Dispatcher:
         missing = messages < count_in_flight(self._engine)
         age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
         for chunk_id, priority in redate_unclaimed(self._engine, age):
-            log.warning("chunk %s was dispatched, but its message seems lost; publishing it again", chunk_id)
+            told = {"chunk": chunk_id}
+            log.warning("a chunk was dispatched, but its message seems lost; publishing it again", extra=told)
             self._publish(chunk_id, priority)

@@ -27,6 +27,7 @@ from tests.kit.programs import run_program
 from tests.kit.rows import read_job
 from tests.kit.threads import PATIENCE_S
 from worker.app import SCAN_CHUNK, app
+from worker.process import NOTHING_TO_DO
 from worker.task_messages import TRANSPORT
 
 CHUNK = "0bf0c0d4-5c3c-4b61-9d5e-6f0f8f3f1a55"
@@ -171,9 +172,12 @@ def test_a_message_that_is_no_task_is_dropped(worker: AttackedWorker, message: A
 
 @pytest.mark.parametrize("message", LEFT_OUT.values(), ids=LEFT_OUT)
 def test_what_is_beside_a_task_is_left_out(worker: AttackedWorker, message: Any) -> None:
+    line = f"{NOTHING_TO_DO}  chunk={CHUNK}"
+    before = worker.log.count(line)
+
     worker.broker.lpush("scan.interactive", write(message))
 
-    worker.log.wait_for(f"[{message['headers']['id']}] succeeded in")
+    worker.log.wait_for_count(line, before + 1)
     scan_one(worker)
     assert_well(worker)
 

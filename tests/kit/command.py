@@ -13,8 +13,12 @@ TIMEOUT_S = 120
 
 
 def make_environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """Return this process's environment with these settings, named as in `Settings`."""
-    return {**os.environ, **{f"STARLIGHT_{name.upper()}": str(value) for name, value in settings.items()}}
+    """Return this process's environment with these settings, named as in `Settings`; logs are text unless they say."""
+    return {
+        **os.environ,
+        "STARLIGHT_LOG": "text",
+        **{f"STARLIGHT_{name.upper()}": str(value) for name, value in settings.items()},
+    }
 
 
 def run_starlight(

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, ErrorCode, Method
+from storage.logs import find_style
 from storage.settings import Settings
 from worker.scanning import decoding_process
 from worker.scanning.budget import Budget
@@ -198,7 +199,7 @@ class DecodingClient:
             os.ftruncate(descriptor, size)
             self.memory = SharedMemory(descriptor, size, limits.max_message_bytes)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, str(descriptor), str(size), json.dumps(asdict(limits))],
+                [sys.executable, "-m", module, str(descriptor), str(size), json.dumps(asdict(limits)), find_style()],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 pass_fds=[descriptor],

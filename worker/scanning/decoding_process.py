@@ -18,7 +18,7 @@ from typing import Final
 from PIL import Image
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, ErrorCode
-from storage.logs import set_up_logging
+from storage.logs import Style, set_up_logging
 from storage.process_limits import limit_resources
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import SharedMemory, write_error
@@ -110,18 +110,18 @@ class DecodingProcess:
         self._memory.write_message(number, message)
 
 
-def keep_libraries_quiet() -> None:
+def keep_libraries_quiet(style: Style) -> None:
     """Let what libraries have to say about images go nowhere, while this process's own log goes on."""
     logging.getLogger(Image.__package__).setLevel(logging.CRITICAL + 1)
-    set_up_logging(os.fdopen(os.dup(sys.stderr.fileno()), "w"))
+    set_up_logging("decoder", style=style, stream=os.fdopen(os.dup(sys.stderr.fileno()), "w"))
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def main(descriptor: str, size: str, limits: str) -> None:
-    """Serve a worker: the shared memory's descriptor and size in bytes, and the limits as JSON."""
+def main(descriptor: str, size: str, limits: str, style: str) -> None:
+    """Serve a worker: the shared memory's descriptor and size in bytes, the limits as JSON, and how to log."""
     configured = Limits(**json.loads(limits))
     memory = SharedMemory(int(descriptor), int(size), configured.max_message_bytes)
-    keep_libraries_quiet()
+    keep_libraries_quiet("text" if style == "text" else "json")
     limit_resources(configured.max_bytes)
     DecodingProcess(socket.socket(fileno=sys.stdin.fileno()), memory, configured).run()
 

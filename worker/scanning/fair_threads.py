@@ -1,10 +1,12 @@
 """Threads that several submitters share, so that nobody's calls keep everybody else's from running."""
 
+import contextvars
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -44,10 +46,11 @@ class FairThreads:
         self._lock = threading.Lock()
 
     def submit(self, submitter: str, call: Callable[[], Result]) -> "Future[Result]":
-        """Have the call made as soon as the submitter may take a thread."""
+        """Have the call made as soon as the submitter may take a thread; what it logs is of the caller's chunk."""
         outcome: Future[Result] = Future()
+        call_in_context = partial(contextvars.copy_context().run, call)
         with self._lock:
-            self._waiting.setdefault(submitter, deque()).append(Call(call, outcome))
+            self._waiting.setdefault(submitter, deque()).append(Call(call_in_context, outcome))
             self._start_next()
         return outcome
 
