@@ -78,7 +78,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def meanings(stack: RunningStack, folders: Mapping[str, Path]) -> Iterator[dict[str, str]]:
     """What the words in capitals stand for; the job of ID has ended, and its image could not be reached."""
-    stack.wait_until_ready()
     scanned = run_starlight("scan", folders["error"], "--format", "ndjson", settings=stack.settings)
     job_id = read_records(scanned)[0]["job_id"]
     execute(stack.engine, f"UPDATE verdicts SET error_code = 'unavailable' WHERE job_id = '{job_id}'")

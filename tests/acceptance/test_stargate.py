@@ -43,7 +43,6 @@ def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
         head_of_answer, _, content = answer.partition(b"\r\n\r\n")
         return int(head_of_answer.split()[1]), json.loads(content)
 
-    stack.wait_until_ready()
     return send
 
 

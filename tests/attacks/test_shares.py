@@ -40,7 +40,6 @@ def stack(data_dir: Path) -> Iterator[RunningStack]:
         "fetch_timeout_s": 3600,
     }
     running = start_stack(settings, "cpu0")
-    running.wait_until_ready()
     yield running
     stop_stack(running)
 

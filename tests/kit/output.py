@@ -29,6 +29,16 @@ class Output:
         with self._changed:
             return sum(text in line for line in self._lines)
 
+    def list_lines(self) -> list[str]:
+        """Return the lines so far."""
+        with self._changed:
+            return list(self._lines)
+
+    def wait_for_end(self) -> None:
+        """Return once nobody can write any more."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._ended, PATIENCE_S)
+
     def wait_for_count(self, text: str, count: int) -> None:
         """Return once so many lines hold this text."""
         with self._changed:

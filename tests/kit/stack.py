@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,18 +20,13 @@ class RunningStack:
 
     process: "subprocess.Popen[str]"
     settings: Mapping[str, object]
-    devices: tuple[str, ...]
     addresses: Mapping[str, str]
     log: Output
     engine: Engine
 
-    def wait_until_ready(self) -> None:
-        """Return once its workers take chunks and its API takes requests."""
-        self.log.wait_for("Uvicorn running", *(f" {device}@{socket.gethostname()} ready" for device in self.devices))
-
 
 def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
-    """Start `starlight up` with a worker on each device, and return when all its programs are started."""
+    """Start `starlight up` with a worker on each device, and return when it says that all is ready."""
     options = [option for device in devices for option in ("--device", device)]
     process = subprocess.Popen(
         [*STARLIGHT, "up", *options],
@@ -49,8 +43,8 @@ def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
     for line in process.stdout:
         label, _, address = line.strip().partition(" ")
         addresses[label] = address.strip().replace("***", (data_dir / "password").read_text())
-        if label == "Running":
-            return RunningStack(process, settings, devices, addresses, log, connect(addresses["PostgreSQL"]))
+        if label == "ready":
+            return RunningStack(process, settings, addresses, log, connect(addresses["PostgreSQL"]))
     raise AssertionError(f"`starlight up` ended with {process.wait()}")
 
 

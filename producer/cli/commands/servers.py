@@ -1,21 +1,20 @@
 """`starlight up`, `down` and `db`."""
 
+import logging
 import os
 import signal
-import sys
 import time
 from contextlib import suppress
 from typing import Annotated
 
 import typer
-from sqlalchemy import make_url
 
 from producer.cli.running import open_stack_lock, run_stack
-from producer.cli.session import Session, UsageError, open_session
+from producer.cli.session import UsageError, open_session
+from producer.cli.starting import Listener, StackStart
 from producer.stack import (
     STOP_GRACE_S,
     WATCH_INTERVAL_S,
-    Program,
     make_api,
     make_dispatcher,
     make_exporter,
@@ -24,9 +23,10 @@ from producer.stack import (
 )
 from storage.embedded.ports import find_usable_port
 from storage.embedded.servers import EmbeddedServers
-from storage.settings import read_settings
+from storage.settings import Settings, read_settings
 from worker.devices import Device, find_devices
 
+log = logging.getLogger(__name__)
 database = typer.Typer(help="The database.", no_args_is_help=True)
 
 
@@ -51,6 +51,11 @@ def up(
     os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
     os.environ["STARLIGHT_API_PORT"] = str(api_port)
     os.environ["STARLIGHT_FLOWER_PORT"] = str(flower_port)
+    listeners = [
+        Listener("API", configured.api_host, api_port, "/docs"),
+        Listener("Flower", configured.flower_host, flower_port, name=read_flower_name(configured)),
+        Listener("Metrics", configured.exporter_host, exporter_port, "/metrics"),
+    ]
     programs = [make_dispatcher(), *make_workers(devices), make_api(), make_exporter(), make_flower()]
     with open_session() as current, run_stack(current, programs, log_to=None) as runner:
         if not runner.running:
@@ -58,31 +63,20 @@ def up(
             raise UsageError(
                 f"a stack already runs on {configured.data_dir} (process {holder}); `starlight down` ends it"
             )
-        announce(current, programs, api_port, flower_port, exporter_port)
+        start = StackStart(current, devices, listeners, [program.name for program in programs])
         try:
             while True:
                 runner.watch()
+                start.watch()
                 time.sleep(WATCH_INTERVAL_S)
         except KeyboardInterrupt:
-            print("stopping: running chunks finish first; once more Ctrl-C ends them at once", file=sys.stderr)
+            log.info("stopping: running chunks finish first; once more Ctrl-C ends them at once")
 
 
-def announce(current: Session, programs: list[Program], api_port: int, flower_port: int, exporter_port: int) -> None:
-    """Say where everything is."""
-    for label, address in (
-        ("PostgreSQL", mask_password(current.servers.database_url)),
-        ("Redis", mask_password(current.servers.redis_url)),
-        ("API", f"http://{current.settings.api_host}:{api_port}/docs"),
-        ("Flower", f"http://{current.settings.flower_host}:{flower_port}"),
-        ("Metrics", f"http://{current.settings.exporter_host}:{exporter_port}/metrics"),
-        ("Running", ", ".join(program.name for program in programs)),
-    ):
-        print(f"{label:<11} {address}", flush=True)
-
-
-def mask_password(url: str) -> str:
-    """Return the URL without its password; that of the embedded servers is in the data folder's file `password`."""
-    return make_url(url).render_as_string(hide_password=True)
+def read_flower_name(configured: Settings) -> str | None:
+    """Return the name that Flower asks for, if it asks for one."""
+    credentials = configured.flower_basic_auth
+    return credentials.get_secret_value().partition(":")[0] if credentials else None
 
 
 def down() -> None:

@@ -1,0 +1,108 @@
+"""What `starlight up` prints once all that it started does its work: where that is, and `ready`."""
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from producer.cli.session import Session
+from storage.hosts import EVERYWHERE
+from storage.workers import list_live_workers
+from worker.devices import Device
+
+# After which the addresses are printed though something is not ready yet.
+PATIENCE_S = 60.0
+CONNECT_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A program that listens: its label for people, its host and port, the path to show, and who may enter."""
+
+    label: str
+    host: str
+    port: int
+    path: str = ""
+    name: str | None = None
+
+    @property
+    def address(self) -> str:
+        """What to type into a browser, and as whom."""
+        return f"http://{self.host}:{self.port}{self.path}{f' as {self.name}' if self.name else ''}"
+
+    def is_ready(self) -> bool:
+        """Whether it takes connections."""
+        host = "127.0.0.1" if self.host in EVERYWHERE else self.host
+        try:
+            with socket.create_connection((host, self.port), CONNECT_S):
+                return True
+        except OSError:
+            return False
+
+
+class StackStart:
+    """The start of a stack: a worker is ready once it has reported to the database, what listens once it does."""
+
+    def __init__(
+        self, current: Session, devices: Sequence[Device], listeners: Sequence[Listener], programs: Sequence[str]
+    ) -> None:
+        self._current = current
+        self._devices = devices
+        self._listeners = listeners
+        self._programs = programs
+        # Of workers of this name that ran before.
+        self._reported: Mapping[str, datetime] = {}
+        self._reported = self._find_reports()
+        self._deadline = time.monotonic() + PATIENCE_S
+        self._is_announced = False
+        self._is_ready = False
+
+    def watch(self) -> None:
+        """Print the addresses, and `ready`, once all is; call this every second or so."""
+        if self._is_ready:
+            return
+        missing = self._list_missing()
+        if missing and time.monotonic() < self._deadline:
+            return
+        if not self._is_announced:
+            self._is_announced = True
+            self._announce()
+            if missing:
+                print(f"not ready yet: {', '.join(missing)}; the log says why", flush=True)
+        if not missing:
+            self._is_ready = True
+            print("ready", flush=True)
+
+    def _announce(self) -> None:
+        for label, address in (
+            ("PostgreSQL", mask_password(self._current.servers.database_url)),
+            ("Redis", mask_password(self._current.servers.redis_url)),
+            *((listener.label, listener.address) for listener in self._listeners),
+            ("Running", ", ".join(self._programs)),
+        ):
+            print(f"{label:<11} {address}", flush=True)
+
+    def _list_missing(self) -> list[str]:
+        reports = self._find_reports()
+        names = {device: f"{device}@{socket.gethostname()}" for device in self._devices}
+        return [
+            *(f"worker {device}" for device, name in names.items() if reports.get(name) == self._reported.get(name)),
+            *(listener.label for listener in self._listeners if not listener.is_ready()),
+        ]
+
+    def _find_reports(self) -> Mapping[str, datetime]:
+        try:
+            workers = list_live_workers(self._current.engine, self._current.settings.lease_s)
+        except SQLAlchemyError:
+            # Whoever runs the stack starts the server again.
+            return self._reported
+        return {worker.name: worker.seen_at for worker in workers}
+
+
+def mask_password(url: str) -> str:
+    """Return the URL without its password; that of the embedded servers is in the data folder's file `password`."""
+    return make_url(url).render_as_string(hide_password=True)
