@@ -3,17 +3,23 @@
 import csv
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, get_args, get_origin, get_type_hints
 
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
 
 if TYPE_CHECKING:
     import pyarrow
+    from _typeshed import DataclassInstance
 
-# Rows of Parquet that are held until they are written together.
+# Rows of Parquet that are held until they are written together, and characters of their messages.
 ROW_GROUP = 10_000
+ROW_GROUP_CHARACTERS = 16 * 2**20
+# Sizes may be larger than 32 bits can say; everything else that is counted is not.
+WIDE = ("size_bytes", "size")
 
 
 class VerdictWriter(Protocol):
@@ -54,18 +60,20 @@ class CsvWriter:
     def write(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts now."""
         for verdict in verdicts:
-            cells = to_json(verdict)
-            self._rows.writerow(
-                {key: self._write_text(cell) if isinstance(cell, str) else cell for key, cell in cells.items()}
-            )
+            self._rows.writerow({key: self._write_cell(cell) for key, cell in to_json(verdict).items()})
         self._stream.flush()
 
     def close(self) -> None:
         """Write nothing: each line stands on its own."""
 
+    def _write_cell(self, cell: object) -> object:
+        # What has parts is JSON in one cell.
+        text = json.dumps(cell) if isinstance(cell, dict) else cell
+        return self._write_text(text) if isinstance(text, str) else text
+
 
 class ParquetWriter:
-    """Parquet, in groups of rows: memory holds one. Times are timestamps, other columns as in JSON."""
+    """Parquet, in groups of rows: memory holds one. Times are timestamps, parts structs, the rest is as in JSON."""
 
     def __init__(self, stream: BinaryIO) -> None:
         # Here, not above: it takes longer to import than most commands take to run.
@@ -75,11 +83,16 @@ class ParquetWriter:
         self._schema = build_schema()
         self._table = pyarrow.Table
         self._rows: list[dict[str, Any]] = []
+        self._characters = 0
         self._file = parquet.ParquetWriter(stream, self._schema, compression="zstd")
 
     def write(self, verdicts: Iterable[Verdict]) -> None:
         """Write these verdicts once enough have come."""
-        self._rows.extend({**to_json(verdict), "scanned_at": verdict.scanned_at} for verdict in verdicts)
+        for verdict in verdicts:
+            self._rows.append({**to_json(verdict), "scanned_at": verdict.scanned_at})
+            self._characters += len(verdict.extracted_message or "")
+            if self._characters > ROW_GROUP_CHARACTERS:
+                self._write_group()
         if len(self._rows) >= ROW_GROUP:
             self._write_group()
 
@@ -92,18 +105,37 @@ class ParquetWriter:
     def _write_group(self) -> None:
         self._file.write_table(self._table.from_pylist(self._rows, self._schema))
         self._rows.clear()
+        self._characters = 0
 
 
 def build_schema() -> "pyarrow.Schema":
     """Return the columns of verdicts, typed as the record is."""
     import pyarrow
 
+    return pyarrow.schema(_list_fields(Verdict))
+
+
+def _list_fields(record: "type[DataclassInstance]") -> list[tuple[str, "pyarrow.DataType"]]:
+    import pyarrow
+
+    hints = get_type_hints(record)
+    return [
+        (field.name, pyarrow.int64() if field.name in WIDE else _find_type(hints[field.name]))
+        for field in fields(record)
+    ]
+
+
+def _find_type(hint: Any) -> "pyarrow.DataType":  # noqa: ANN401 - any annotation
+    import pyarrow
+
+    if isinstance(hint, UnionType):
+        return _find_type(next(kind for kind in get_args(hint) if kind is not NoneType))
+    if get_origin(hint) is list:
+        return pyarrow.list_(_find_type(*get_args(hint)))
+    if isinstance(hint, type) and is_dataclass(hint):
+        return pyarrow.struct(_list_fields(hint))
     kinds = {
         bool: pyarrow.bool_(), int: pyarrow.int32(), float: pyarrow.float64(),
         datetime: pyarrow.timestamp("us", tz="UTC"),
     }  # fmt: skip
-    # Files may be larger than 32 bits can say; everything else that is counted is not.
-    wide = {"size_bytes": pyarrow.int64()}
-    hints = get_type_hints(Verdict)
-    inner = {name: next(iter(get_args(hints[name])), hints[name]) for name in VERDICT_KEYS}
-    return pyarrow.schema([(name, wide.get(name, kinds.get(kind, pyarrow.string()))) for name, kind in inner.items()])
+    return kinds.get(hint, pyarrow.string())

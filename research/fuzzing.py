@@ -21,7 +21,7 @@ from research.stego.metadata import draw_exif
 from starlight_vocabulary.words import METHODS, BitOrder, ErrorCode
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import GROUP
-from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
+from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
 from worker.scanning.decoding_process import Limits
 
 Rng = np.random.Generator
@@ -107,9 +107,9 @@ def try_cases(pool: DecodingPool, cases: Sequence[bytes], findings: Findings) ->
     """Decode up to `GROUP` cases and read messages from them."""
     found = pool.decode(cases)
     hidden = [
-        HiddenMessage(data, METHODS[number % len(METHODS)], BitOrder.LSB_FIRST) for number, data in enumerate(cases)
+        HiddenPayload(data, METHODS[number % len(METHODS)], BitOrder.LSB_FIRST) for number, data in enumerate(cases)
     ]
-    pool.read_messages(hidden)
+    pool.read_payloads(hidden)
     for number, (data, error, has_planes) in enumerate(zip(cases, found.errors, found.has_planes, strict=True)):
         code = error.code if error else None
         findings.endings[f"{code or 'sound'}{', seen' if code and has_planes else ''}"] += 1

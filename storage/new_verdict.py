@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 
 
@@ -10,7 +11,7 @@ class NewVerdict:
     """A verdict to be stored; its fields are the columns that a worker fills.
 
     `sha256` is of the file's bytes, sizes are in pixels and bytes. `reused` says that V4 was not asked again: it is an
-    earlier verdict of the same model on the same bytes.
+    earlier verdict of the same model on the same bytes. `payload` is None where nothing was read.
     """
 
     ordinal: int
@@ -29,3 +30,4 @@ class NewVerdict:
     format: str | None = None
     size_bytes: int | None = None
     reused: bool = False
+    payload: Payload | None = None

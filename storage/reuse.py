@@ -8,9 +8,10 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.words import BitOrder, Method, Outcome
 from storage.database import connect_to_read
 from storage.new_verdict import NewVerdict
-from storage.verdicts import VERDICT_COLUMNS
+from storage.verdicts import VERDICT_COLUMNS, read_payload
 
 # One row for each digest, however many verdicts there are on it. An outcome by another threshold may lack its method.
+# What is hidden must have been read, and not been cut where today more would be shown.
 RECALL_VERDICTS = text(f"""
     SELECT {", ".join(f"found.{name}" for name in VERDICT_COLUMNS)}
     FROM unnest(CAST(:digests AS bytea[])) AS wanted(sha256)
@@ -21,19 +22,32 @@ RECALL_VERDICTS = text(f"""
             AND jobs.submitter = coalesce(:submitter, jobs.submitter)
             AND outcome = CASE WHEN stego_probability >= coalesce(:threshold, models.threshold)
                 THEN 'stego' ELSE 'clean' END
+            AND (outcome = 'clean' OR payload IS NOT NULL AND (
+                NOT CAST(payload ->> 'truncated' AS boolean)
+                OR CAST(payload ->> 'limit' AS bigint) >= :max_message_bytes
+            ))
         LIMIT 1
     ) AS found
 """)
 
 
 def recall_verdicts(
-    engine: Engine, model_id: int, digests: Sequence[bytes], threshold: float | None, submitter: str | None = None
+    engine: Engine,
+    model_id: int,
+    digests: Sequence[bytes],
+    threshold: float | None,
+    submitter: str | None = None,
+    *,
+    max_message_bytes: int,
 ) -> dict[bytes, NewVerdict]:
     """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, without one, the model's.
 
-    With a submitter, from his own jobs alone.
+    With a submitter, from his own jobs alone. A verdict whose message could be read further today is not among them.
     """
-    parameters = {"digests": list(digests), "model_id": model_id, "threshold": threshold, "submitter": submitter}
+    parameters = {
+        "digests": list(digests), "model_id": model_id, "threshold": threshold, "submitter": submitter,
+        "max_message_bytes": max_message_bytes,
+    }  # fmt: skip
     with connect_to_read(engine) as connection:
         rows = connection.execute(RECALL_VERDICTS, parameters).mappings()
         recalled = [_read_row(dict(row)) for row in rows]
@@ -41,9 +55,10 @@ def recall_verdicts(
 
 
 def _read_row(row: dict[str, Any]) -> NewVerdict:
-    words = {
+    words: dict[str, Any] = {
         "outcome": Outcome.read(row["outcome"]),
         "method": Method.read(row["method"]) if row["method"] else None,
+        "payload": read_payload(row["payload"], row["extracted_message"]),
         "bit_order": BitOrder.read(row["bit_order"]) if row["bit_order"] else None,
     }
     return NewVerdict(**{**row, **words})

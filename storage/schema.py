@@ -198,7 +198,8 @@ model_uses = Table(
 # What became of one reference. Exactly one row for each; `model_id` is null only where V4 was never asked. A verdict is
 # `reused` where the same model had judged the same bytes before and was not asked again. `landed` is how many verdicts
 # the job had before the transaction that stored this one. Transactions that store verdicts of a job lock it first, so
-# by `landed` and `ordinal` they stand in the order in which they became visible.
+# by `landed` and `ordinal` they stand in the order in which they became visible. `payload` is what was read, but for
+# its text, which is the `extracted_message`; null where nothing was read, and in verdicts older than this column.
 verdicts = Table(
     "verdicts", METADATA,
     required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -211,6 +212,7 @@ verdicts = Table(
     optional("method", TEXT),
     optional("bit_order", TEXT),
     optional("extracted_message", TEXT),
+    optional("payload", JSONB),
     optional("error_code", TEXT),
     optional("error_detail", TEXT),
     optional("model_id", Integer, ForeignKey("models.id")),

@@ -188,7 +188,9 @@ class Settings(BaseSettings):
     )
     max_unpack_bytes: PositiveInt = Field(256 * 2**20, description="memory that unpacking one archive may take")
     unpack_stall_s: PositiveFloat = Field(60.0, description="how long unpacking may bring nothing before it is ended")
-    max_message_bytes: PositiveInt = Field(4096, description="bytes of an extracted message that are read and stored")
+    max_message_bytes: PositiveInt = Field(
+        64 * 2**10, description="bytes of an extracted message that are shown and stored; what is cut says so"
+    )
 
     cores: PositiveInt = Field(
         default_factory=count_usable_cores, description="cores that one worker process may keep busy"

@@ -1,15 +1,18 @@
 """Verdicts: the row that each submitted reference ends as, and the queries over them."""
 
+import json
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, RowMapping, text
 from sqlalchemy.dialects import postgresql
 
+from starlight_vocabulary.payload import Payload
+from starlight_vocabulary.records import from_json, to_json
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage import schema
@@ -28,7 +31,21 @@ VERDICT_LISTS = ", ".join(
 
 def list_columns(verdicts: Sequence[NewVerdict]) -> dict[str, list[Any]]:
     """Return the verdicts column by column, for `VERDICT_LISTS`."""
-    return {name: [getattr(verdict, name) for verdict in verdicts] for name in VERDICT_COLUMNS}
+    columns = {name: [getattr(verdict, name) for verdict in verdicts] for name in VERDICT_COLUMNS}
+    return {**columns, "payload": [payload and _write_payload(payload) for payload in columns["payload"]]}
+
+
+def _write_payload(payload: Payload) -> str:
+    # Its text is the message, which stands in a column of its own.
+    return json.dumps(to_json(replace(payload, text=None if payload.text is None else "")))
+
+
+def read_payload(stored: dict[str, Any] | None, message: str | None) -> Payload | None:
+    """Return the payload of a row with this message."""
+    if stored is None:
+        return None
+    payload = from_json(Payload, stored)
+    return payload if payload.text is None else replace(payload, text=message or "")
 
 
 # The job stays locked from here to the commit, so that its verdicts become visible in the order of `landed`.
@@ -72,6 +89,7 @@ def read_verdict(row: RowMapping) -> Verdict:
         size_bytes=row["size_bytes"],
         reused=row["reused"],
         scanned_at=row["scanned_at"],
+        payload=read_payload(row["payload"], row["extracted_message"]),
     )
 
 

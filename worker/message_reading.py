@@ -1,16 +1,16 @@
-"""Reading the message that a method would have hidden in one image, for whoever asks for it and scans nothing."""
+"""Reading the payload that a method would have hidden in one image, for whoever asks for it and scans nothing."""
 
+from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BitOrder, Method
 from storage.settings import Settings
-from worker.scanning.decoding_pool import HiddenMessage, open_decoding_pool
-from worker.v4.extraction import ExtractedMessage
+from worker.scanning.decoding_pool import HiddenPayload, open_decoding_pool
 
 # Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
 ORDERS = dict.fromkeys((Method.PALETTE, Method.LSB_RGB), (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST))
 
 
 class MessageReading:
-    """Reads messages in up to `readers` decoding processes, within the limits that scans have; for many threads."""
+    """Reads payloads in up to `readers` decoding processes, within the limits that scans have; for many threads."""
 
     def __init__(self, settings: Settings, readers: int) -> None:
         self._decoding = open_decoding_pool(settings, readers, settings.max_image_bytes)
@@ -19,12 +19,12 @@ class MessageReading:
         """End the processes; nobody may be reading."""
         self._decoding.stop()
 
-    def read(self, data: bytes, method: Method) -> ExtractedMessage | None:
-        """Return what was read, also out of a damaged image; None where there is nothing, or no image to be seen."""
-        messages = []
+    def read(self, data: bytes, method: Method) -> Payload | None:
+        """Return what was read, also out of a damaged image; None where there is no image to be seen."""
+        payloads = []
         for order in ORDERS.get(method, (BitOrder.LSB_FIRST,)):
-            (message,) = self._decoding.read_messages([HiddenMessage(data, method, order)])
-            if message is not None and message.is_text:
-                return message
-            messages.append(message)
-        return messages[0]
+            (payload,) = self._decoding.read_payloads([HiddenPayload(data, method, order)])
+            if payload is not None and payload.text is not None:
+                return payload
+            payloads.append(payload)
+        return payloads[0]

@@ -110,7 +110,10 @@ class WorkerProcess:
     def _build_pipeline(self, detector: Detector, model_id: int) -> Pipeline:
         def recall(digests: Sequence[bytes], threshold: float | None, submitter: str) -> Mapping[bytes, NewVerdict]:
             whose = None if self._settings.reuse_across_submitters else submitter
-            return wait_out_outages(lambda: recall_verdicts(self._engine, model_id, digests, threshold, whose))
+            limit = self._settings.max_message_bytes
+            return wait_out_outages(
+                lambda: recall_verdicts(self._engine, model_id, digests, threshold, whose, max_message_bytes=limit)
+            )
 
         return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None)
 

@@ -4,7 +4,7 @@ import types
 import typing
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,10 +35,19 @@ def _to_json(value: object) -> object:
 def from_json(record: type[Record], values: Mapping[str, Any]) -> Record:
     """Return the record of these values. Of a newer server, unknown keys are dropped and unknown words stay text.
 
-    Raises KeyError where a field is missing, ValueError or TypeError where one has another type.
+    Of an older server, fields that came later have their default. Raises KeyError where another field is missing,
+    ValueError or TypeError where one has another type.
     """
     readers = _readers(record)
-    return record(**{name: read(values[name]) for name, read in readers.items()})
+    optional = _list_optional(record)
+    return record(
+        **{name: read(values[name]) for name, read in readers.items() if name in values or name not in optional}
+    )
+
+
+@cache
+def _list_optional(record: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in fields(record) if field.default is not MISSING)
 
 
 @cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
+from starlight_vocabulary.payload import EXAMPLE_PAYLOAD, Payload
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 
 # A verdict as it may look, for the API's documentation.
@@ -14,7 +15,7 @@ EXAMPLE: Final = {
     "prediction": "stego", "stego_type": "alpha", "bit_order": "lsb-first", "extracted_message": "meet me at noon",
     "error_code": None, "error_detail": None, "model": f"starlight-v4-1.2.0@sha256:{'5c' * 32}", "threshold": 0.85,
     "width": 640, "height": 480, "format": "PNG", "size_bytes": 412345, "reused": False,
-    "scanned_at": "2026-06-01T12:00:00.123456+00:00",
+    "scanned_at": "2026-06-01T12:00:00.123456+00:00", "payload": EXAMPLE_PAYLOAD,
 }  # fmt: skip
 
 
@@ -72,6 +73,8 @@ class Verdict:
     """Whether this is the same model's earlier verdict on the same bytes."""
     scanned_at: datetime
     """When the verdict was stored, in UTC."""
+    payload: Payload | None = None
+    """What was read from there, in parts; null where nothing was, and in verdicts of releases before this key."""
 
 
 VERDICT_KEYS: Final = tuple(field.name for field in fields(Verdict))

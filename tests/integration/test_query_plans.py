@@ -202,7 +202,9 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "rare method": (lambda filled: filled.find(method=Method.EXIF), {"ix_verdicts_found", "pk_jobs"}),
     "recall": (
-        lambda filled: recall_verdicts(filled.engine, filled.model_id, [filled.digest] * 64, None, SUBMITTER),
+        lambda filled: recall_verdicts(
+            filled.engine, filled.model_id, [filled.digest] * 64, None, SUBMITTER, max_message_bytes=10
+        ),
         {"ix_verdicts_bytes"},
     ),
     "failures": (lambda filled: count_failures(filled.engine, VerdictFilter()), {"ix_verdicts_found"}),

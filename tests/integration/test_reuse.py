@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from starlight_vocabulary.payload import Payload, PayloadKind
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.chunks import finish_chunk
@@ -17,6 +18,7 @@ from storage.reuse import recall_verdicts
 from storage.settings import Settings
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
+from tests.kit.payloads import READ_TEXT, make_payload
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import claim_waiting_chunks, register_v4, submit_job_of
 from worker.process import WorkerProcess
@@ -24,8 +26,15 @@ from worker.process import WorkerProcess
 DIGEST = hashlib.sha256(b"image").digest()
 
 
-def stored(engine: Engine, *verdicts: tuple[Outcome, float]) -> None:
-    """Store verdicts of these outcomes and probabilities on the same bytes."""
+def recall(
+    engine: Engine, model_id: int, threshold: float | None = None, submitter: str | None = None, limit: int = 4096
+) -> dict[bytes, NewVerdict]:
+    """Return what is recalled on the bytes of the stored verdicts, and on others."""
+    return recall_verdicts(engine, model_id, [DIGEST, bytes(32)], threshold, submitter, max_message_bytes=limit)
+
+
+def stored(engine: Engine, *verdicts: tuple[Outcome, float], payload: Payload | None = READ_TEXT) -> None:
+    """Store verdicts of these outcomes and probabilities on the same bytes, with this payload where they are stego."""
     submit_job_of(engine, len(verdicts), chunk_size=len(verdicts))
     (claim,) = claim_waiting_chunks(engine)
     method = {Outcome.STEGO: Method.RAW}
@@ -34,6 +43,8 @@ def stored(engine: Engine, *verdicts: tuple[Outcome, float]) -> None:
         claim,
         [
             NewVerdict(ordinal, uri, outcome, DIGEST, probability, method.get(outcome), model_id=register_v4(engine),
+                       payload=payload if outcome is Outcome.STEGO else None,
+                       extracted_message=payload.to_message() if payload and outcome is Outcome.STEGO else None,
                        error_code=ErrorCode.SCAN_FAILED if outcome is Outcome.ERROR else None)
             for (ordinal, uri), (outcome, probability) in zip(claim.images, verdicts, strict=True)
         ],
@@ -58,7 +69,7 @@ def test_a_verdict_is_recalled_where_the_threshold_makes_the_same_of_it(
 ) -> None:
     stored(engine, (outcome, probability))
 
-    recalled = recall_verdicts(engine, register_v4(engine), [DIGEST, bytes(32)], threshold)
+    recalled = recall(engine, register_v4(engine), threshold)
 
     assert set(recalled) == ({DIGEST} if found else set())
     if found:
@@ -68,24 +79,49 @@ def test_a_verdict_is_recalled_where_the_threshold_makes_the_same_of_it(
 def test_of_many_verdicts_on_the_same_bytes_the_one_that_fits_is_recalled(engine: Engine) -> None:
     stored(engine, (Outcome.ERROR, 0.5), (Outcome.CLEAN, 0.7), (Outcome.STEGO, 0.7))
 
-    assert recall_verdicts(engine, register_v4(engine), [DIGEST], None)[DIGEST].outcome == "stego"
-    assert recall_verdicts(engine, register_v4(engine), [DIGEST], 0.8)[DIGEST].outcome == "clean"
+    assert recall(engine, register_v4(engine))[DIGEST].outcome == "stego"
+    assert recall(engine, register_v4(engine), 0.8)[DIGEST].outcome == "clean"
+
+
+@pytest.mark.parametrize(
+    ("payload", "limit", "found"),
+    [
+        (READ_TEXT, 100_000, True),
+        (make_payload(truncated=True, limit=4096), 4096, True),
+        (make_payload(truncated=True, limit=4096), 1000, True),
+        (make_payload(truncated=True, limit=4096), 4097, False),
+        # Of an older release, or of an image whose bytes were not to be had again.
+        (None, 4096, False),
+        (make_payload(kind=PayloadKind.EMPTY, size=0, text=None), 4096, True),
+    ],
+)
+def test_a_verdict_whose_message_could_be_read_further_is_not_recalled(
+    engine: Engine, payload: Payload | None, limit: int, found: bool
+) -> None:
+    stored(engine, (Outcome.STEGO, 0.75), payload=payload)
+
+    recalled = recall(engine, register_v4(engine), limit=limit)
+
+    assert [each.payload for each in recalled.values()] == ([payload] if found else [])
+    assert [each.extracted_message for each in recalled.values()] == (
+        [payload.to_message()] if found and payload else []
+    )
 
 
 def test_another_model_is_asked_anew(engine: Engine) -> None:
     stored(engine, (Outcome.CLEAN, 0.25))
     other = register_model(engine, name="v4", version="1", sha256="1" * 64, threshold=0.5)
 
-    assert recall_verdicts(engine, other, [DIGEST], None) == {}
+    assert recall(engine, other) == {}
 
 
 def test_a_submitter_is_told_nothing_of_others(engine: Engine) -> None:
     stored(engine, (Outcome.CLEAN, 0.25))
     model_id = register_v4(engine)
 
-    assert recall_verdicts(engine, model_id, [DIGEST], None, "bob") == {}
-    assert set(recall_verdicts(engine, model_id, [DIGEST], None, "ann")) == {DIGEST}
-    assert set(recall_verdicts(engine, model_id, [DIGEST], None)) == {DIGEST}
+    assert recall(engine, model_id, submitter="bob") == {}
+    assert set(recall(engine, model_id, submitter="ann")) == {DIGEST}
+    assert set(recall(engine, model_id)) == {DIGEST}
 
 
 @pytest.mark.parametrize("across", [True, False])

@@ -19,6 +19,7 @@ from storage.jobs import cancel_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_landed
+from tests.kit.payloads import make_payload
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, register_v4, submit_job_of
 from tests.kit.threads import PATIENCE_S
 
@@ -48,7 +49,7 @@ def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(en
     model_id = register_model(engine, name="v4", version="7", sha256="ab" * 32, threshold=0.75)
     found = NewVerdict(
         0, claim.refs[0], Outcome.STEGO, b"\x01" * 32, 0.875, Method.RAW, BitOrder.NONE, "psst",
-        model_id=model_id, width=3, height=2, format="PNG", size_bytes=99,
+        model_id=model_id, width=3, height=2, format="PNG", size_bytes=99, payload=make_payload(text="psst"),
     )  # fmt: skip
     failed = NewVerdict(1, claim.refs[1], Outcome.ERROR, error_code=ErrorCode.EMPTY, error_detail="the file is empty")
     finish_chunk(engine, claim, [found, failed])
@@ -62,7 +63,7 @@ def test_a_record_has_the_names_of_the_interface_and_says_which_model_decided(en
         "is_stego": True, "stego_probability": 0.875, "confidence": 0.875, "prediction": "stego", "stego_type": "raw",
         "bit_order": "none", "extracted_message": "psst", "error_code": None, "error_detail": None,
         "model": f"v4-7@sha256:{'ab' * 32}", "threshold": 0.75, "width": 3, "height": 2, "format": "PNG",
-        "size_bytes": 99, "reused": False,
+        "size_bytes": 99, "reused": False, "payload": to_json(make_payload(text="psst")),
     }  # fmt: skip
     assert (second.is_stego, second.confidence, second.prediction, second.model) == (None, None, None, None)
     assert (second.error_code, second.error_detail) == ("empty", "the file is empty")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from starlight_vocabulary.payload import PayloadKind
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method
 from tests.kit import crashing_decoder
 from tests.kit.pictures import (
@@ -24,9 +25,8 @@ from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.scanning import decoding_pool
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
-from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
+from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
 from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, Limits
-from worker.v4.extraction import ExtractedMessage
 from worker.v4.planes import extract_planes
 
 LIMITS = Limits(max_pixels=50_000_000, max_seconds=30.0, max_bytes=2**30, max_message_bytes=64)
@@ -169,18 +169,19 @@ def test_messages_are_read_from_whole_and_damaged_images(open_pool: OpenPool) ->
     whole = encode_strip(3, b"hello\0")
     shown = encode(draw_pattern(), "BMP")
     hidden = [
-        HiddenMessage(whole, Method.RAW, BitOrder.NONE),
-        HiddenMessage(b"no image", Method.RAW, None),
-        HiddenMessage(shown + b"\xff" * 100, Method.RAW, BitOrder.NONE),
-        HiddenMessage(encode_truncated("JPEG"), Method.LSB_RGB, BitOrder.LSB_FIRST),
+        HiddenPayload(whole, Method.RAW, BitOrder.NONE),
+        HiddenPayload(b"no image", Method.RAW, None),
+        HiddenPayload(shown + b"\xff" * 100, Method.RAW, BitOrder.NONE),
+        HiddenPayload(encode_truncated("JPEG"), Method.LSB_RGB, BitOrder.LSB_FIRST),
     ]
 
-    text, nothing, described, damaged = open_pool().read_messages(hidden)
+    text, nothing, described, damaged = open_pool().read_payloads(hidden)
 
-    assert (text, nothing) == (ExtractedMessage("hello", is_text=True, payload_bytes=5), None)
+    assert text is not None
+    assert (text.text, text.size, text.kind) == ("hello", 5, PayloadKind.TEXT)
+    assert nothing is None
     assert described is not None
-    assert (described.is_text, described.payload_bytes) == (False, 64)
-    assert described.text.startswith("64 bytes, entropy")
+    assert (described.text, described.size) == (None, 64)
     assert damaged is not None
 
 

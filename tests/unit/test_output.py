@@ -23,13 +23,22 @@ from producer.cli.output import (
     summarise_job,
 )
 from producer.cli.session import UsageError
-from producer.verdict_writers import ROW_GROUP, CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from producer.verdict_writers import (
+    ROW_GROUP,
+    ROW_GROUP_CHARACTERS,
+    CsvWriter,
+    NdjsonWriter,
+    ParquetWriter,
+    VerdictWriter,
+)
 from starlight_vocabulary.escaping import FORMULA_STARTS
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
+from starlight_vocabulary.payload import Member, PayloadKind
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
 from storage.verdicts import read_verdict
+from tests.kit.payloads import make_payload
 
 JOB = uuid.UUID("01890000-0000-7000-8000-000000000001")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -49,6 +58,7 @@ def verdict(**changes: Any) -> Verdict:
         "method": None,
         "bit_order": None,
         "extracted_message": None,
+        "payload": None,
         "error_code": None,
         "error_detail": None,
         "model_name": "starlight",
@@ -66,9 +76,12 @@ def verdict(**changes: Any) -> Verdict:
 
 
 CLEAN = verdict()
+LISTED = make_payload(kind=PayloadKind.ZIP, size=2**33, text=None, listing=[Member("ü.txt", 2**40)], encoding=None)
 STEGO = verdict(
-    outcome="stego", stego_probability=0.9876, method="lsb.rgb", bit_order="msb-first", extracted_message="hello"
-)
+    outcome="stego", stego_probability=0.9876, method="lsb.rgb", bit_order="msb-first", extracted_message="hello",
+    payload=to_json(make_payload(text="")),
+)  # fmt: skip
+ARCHIVE = verdict(outcome="stego", method="raw", extracted_message=LISTED.to_message(), payload=to_json(LISTED))
 FAILED = verdict(
     outcome="error", error_code="truncated", error_detail="it ends early", stego_probability=None, sha256=None,
     model_sha256=None, threshold=None, width=None, height=None, format=None, size_bytes=None,
@@ -97,7 +110,7 @@ def test_a_record_has_the_names_of_the_interface_in_their_order() -> None:
     promised = (
         "job_id, ordinal, uri, sha256, outcome, is_stego, stego_probability, confidence, prediction, stego_type, "
         "bit_order, extracted_message, error_code, error_detail, model, threshold, width, height, format, size_bytes, "
-        "reused, scanned_at"
+        "reused, scanned_at, payload"
     )
 
     for each in (CLEAN, STEGO, FAILED):
@@ -150,6 +163,12 @@ def test_csv_has_a_header_and_a_row_for_each_verdict() -> None:
     assert rows == [
         ["" if value is None else str(value) for value in to_json(each).values()] for each in (CLEAN, FAILED)
     ]
+
+
+def test_csv_has_a_payload_as_json_in_one_cell() -> None:
+    (row,) = csv.DictReader(io.StringIO(printed(CsvWriter, ARCHIVE)))
+
+    assert json.loads(row["payload"]) == to_json(LISTED)
 
 
 def test_csv_keeps_what_was_hidden() -> None:
@@ -212,17 +231,32 @@ def test_parquet_has_the_same_values_in_typed_columns_and_holds_one_group_of_row
     for first in range(0, len(many), 1000):
         output.write(many[first : first + 1000])
         sizes.append(stream.tell())
-    output.write([STEGO, FAILED])
+    output.write([STEGO, ARCHIVE, FAILED])
     output.close()
 
     file = parquet.ParquetFile(stream)
     rows = file.read().to_pylist()
     assert tuple(rows[0]) == VERDICT_KEYS
     written = [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in rows]
-    assert written == [to_json(each) for each in (*many, STEGO, FAILED)]
+    assert written == [to_json(each) for each in (*many, STEGO, ARCHIVE, FAILED)]
     assert file.num_row_groups == 3
     # Written with the row that completes a group, not before and not at the end.
     assert [first for first in range(1, len(sizes)) if sizes[first] > sizes[first - 1]] == [9, 19]
+
+
+def test_parquet_holds_no_more_text_than_a_group_may_have() -> None:
+    stream = io.BytesIO()
+    output = ParquetWriter(stream)
+    output.write([replace(STEGO, extracted_message="m" * (ROW_GROUP_CHARACTERS // 2))] * 5)
+    output.close()
+
+    assert parquet.ParquetFile(stream).num_row_groups == 2
+
+
+def test_the_text_of_a_payload_is_the_message() -> None:
+    assert STEGO.payload == make_payload()
+    assert ARCHIVE.payload == LISTED
+    assert ARCHIVE.extracted_message == "zip archive, 8,589,934,592 bytes, ü.txt (1,099,511,627,776 bytes)"
 
 
 def test_parquet_without_verdicts_has_its_columns() -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Never, TypeVar
 
+from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import ErrorCode, Outcome
 from storage.new_verdict import NewVerdict
 from worker.scanning.content import LargeImageError
@@ -128,9 +129,12 @@ class ChunkScan:
         log.error("a stage of the scan failed on one image", exc_info=error)
         self.settle_error(image, ImageError(ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}"), model_id)
 
-    def add_message(self, image: ImageFacts, message: str | None) -> None:
-        """Add the message that was read to the verdict of an image."""
-        self.settle(replace(self._verdicts[image.ordinal], extracted_message=message))
+    def add_payload(self, image: ImageFacts, payload: Payload | None) -> None:
+        """Add what was read to the verdict of an image, None where nothing could be."""
+        if payload is not None:
+            message = payload.to_message()
+            verdict = self._verdicts[image.ordinal]
+            self.settle(replace(verdict, extracted_message=message and make_storable(message), payload=payload))
 
     def repeats_earlier(self, image: ImageFacts) -> bool:
         """Whether an earlier image of the chunk has the same bytes; then this one shares its verdict."""

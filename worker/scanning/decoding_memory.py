@@ -10,15 +10,15 @@ from typing import Final
 
 import numpy as np
 
+from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import ErrorCode
 from worker.scanning.image_error import ImageError
-from worker.v4.extraction import ExtractedMessage
+from worker.scanning.payload_text import ABOUT_BYTES, read_payload_text, write_payload_text
 from worker.v4.planes import PLANES
 
 GROUP: Final = 64
 """Images that are handed over together, at most."""
 DETAIL_BYTES: Final = 480
-DESCRIPTION_BYTES: Final = 256
 # What is written over again and again stays; the pages of larger groups go back to the system.
 KEPT_BYTES: Final = 8 * 2**20
 # What the codes in `DECODED` stand for; 0 stands for none.
@@ -48,28 +48,28 @@ DECODED: Final = np.dtype([
 class SharedMemory:
     """An anonymous file that both processes map: a `REQUEST`, then answers, then the bytes of the images.
 
-    `decoded` are the answers where images are decoded, `messages` where messages are read: texts in UTF-8 of which
-    `size` bytes count, -1 where there is none, and what they are.
+    `decoded` are the answers where images are decoded, `payloads` where these are read: their text in UTF-8 and what
+    else is known `about` them, each of so many bytes; `about_size` is -1 where nothing was read.
     """
 
     def __init__(self, descriptor: int, size: int, max_message_bytes: int) -> None:
         self._map = mmap.mmap(descriptor, size)
-        message = describe_message(max_message_bytes)
+        payload = describe_payload(max_message_bytes)
         self.request = np.frombuffer(self._map, REQUEST, 1)[0]
         start = align(REQUEST.itemsize)
         self.decoded = np.frombuffer(self._map, DECODED, GROUP, start)
-        self.messages = np.frombuffer(self._map, message, GROUP, start)
-        self._images = start + align(GROUP * max(DECODED.itemsize, message.itemsize))
+        self.payloads = np.frombuffer(self._map, payload, GROUP, start)
+        self._images = start + align(GROUP * max(DECODED.itemsize, payload.itemsize))
 
     @staticmethod
     def count_bytes(max_bytes: int, max_message_bytes: int) -> int:
         """Return the size of a memory for so many bytes of images."""
-        answer = max(DECODED.itemsize, describe_message(max_message_bytes).itemsize)
+        answer = max(DECODED.itemsize, describe_payload(max_message_bytes).itemsize)
         return align(REQUEST.itemsize) + align(GROUP * answer) + align(max_bytes)
 
     def close(self) -> None:
         """Unmap the file, at once unless somebody still looks at an answer: the traceback of an error does."""
-        del self.request, self.decoded, self.messages
+        del self.request, self.decoded, self.payloads
         with suppress(BufferError):
             self._map.close()
 
@@ -89,18 +89,19 @@ class SharedMemory:
             yield self._map[at : at + size]
             at += size
 
-    def write_message(self, number: int, message: ExtractedMessage | None) -> None:
-        """Note the message in an image, None where there is none."""
-        row = self.messages[number]
-        row["size"] = -1
-        if message is not None:
-            text = message.text.encode("utf-8", "replace")[: len(row["text"])]
-            row["text"][: len(text)] = np.frombuffer(text, np.uint8)
-            row["size"], row["is_text"], row["payload_bytes"] = len(text), message.is_text, message.payload_bytes
+    def write_payload(self, number: int, payload: Payload | None) -> None:
+        """Note the payload of an image, None where it could not be read."""
+        row = self.payloads[number]
+        row["about_size"] = -1
+        if payload is not None:
+            for name, value in zip(("about", "text"), write_payload_text(payload), strict=True):
+                kept = value[: len(row[name])]
+                row[name][: len(kept)] = np.frombuffer(kept, np.uint8)
+                row[f"{name}_size"] = len(kept)
 
-    def read_messages(self, count: int) -> list[ExtractedMessage | None]:
-        """Return the messages in the first images."""
-        return [None if row["size"] < 0 else read_message(row) for row in self.messages[:count]]
+    def read_payloads(self, count: int) -> list[Payload | None]:
+        """Return the payloads of the first images."""
+        return [None if row["about_size"] < 0 else read_payload(row) for row in self.payloads[:count]]
 
     def forget_images(self) -> None:
         """Give pages back that are not needed in every group."""
@@ -108,20 +109,20 @@ class SharedMemory:
             self._map.madvise(mmap.MADV_REMOVE, self._images)
 
 
-def describe_message(max_bytes: int) -> "np.dtype[np.void]":
-    """Return the type of a message of so many bytes, or of a description of bytes that are no text."""
+def describe_payload(max_bytes: int) -> "np.dtype[np.void]":
+    """Return the type of a payload with a text of so many bytes."""
     return np.dtype([
-        ("size", np.int64),
-        ("is_text", np.bool_),
-        ("payload_bytes", np.int64),
-        ("text", np.uint8, max(max_bytes, DESCRIPTION_BYTES)),
+        ("about_size", np.int64),
+        ("text_size", np.int64),
+        ("about", np.uint8, ABOUT_BYTES),
+        ("text", np.uint8, max_bytes),
     ])  # fmt: skip
 
 
-def read_message(row: np.void) -> ExtractedMessage:
-    """Return a message that is there."""
-    text = row["text"][: row["size"]].tobytes().decode("utf-8", "replace")
-    return ExtractedMessage(text, bool(row["is_text"]), int(row["payload_bytes"]))
+def read_payload(row: np.void) -> Payload | None:
+    """Return a payload that is there; None where whoever wrote it did not write one."""
+    about, text = (row[name][: max(0, int(row[f"{name}_size"]))].tobytes() for name in ("about", "text"))
+    return read_payload_text(about, text)
 
 
 def write_error(answer: np.void, error: ImageError) -> None:

@@ -16,16 +16,16 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, ErrorCode, Method
 from storage.logs import find_style
 from storage.settings import Settings
 from worker.scanning import decoding_process
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import SharedMemory, read_error
-from worker.scanning.decoding_process import DECODE, DONE, NEEDS_MEMORY, READ_MESSAGES, Limits
+from worker.scanning.decoding_process import DECODE, DONE, NEEDS_MEMORY, READ_PAYLOADS, Limits
 from worker.scanning.image_error import ImageError
 from worker.scanning.turns import Turns
-from worker.v4.extraction import ExtractedMessage
 from worker.v4.planes import PLANES, PlaneArray
 
 # Ends of a process in a row, before it had looked at an image, after which it is not the images' fault.
@@ -69,8 +69,8 @@ class DecodedImages:
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenMessage:
-    """Bytes of an image, and how V4 says that a message is hidden in them."""
+class HiddenPayload:
+    """Bytes of an image, and how V4 says that a payload is hidden in them."""
 
     data: bytes
     method: Method
@@ -118,15 +118,15 @@ class DecodingPool:
         self._have_done(DECODE, images, take, refuse)
         return found
 
-    def read_messages(self, hidden: Sequence[HiddenMessage]) -> list[ExtractedMessage | None]:
-        """Return the messages in up to `GROUP` images, None where there is none; raises as `decode` does."""
-        messages: list[ExtractedMessage | None] = [None] * len(hidden)
+    def read_payloads(self, hidden: Sequence[HiddenPayload]) -> list[Payload | None]:
+        """Return the payloads of up to `GROUP` images, None where none can be read; raises as `decode` does."""
+        payloads: list[Payload | None] = [None] * len(hidden)
 
         def take(answers: SharedMemory, done: slice) -> None:
-            messages[done] = answers.read_messages(done.stop - done.start)
+            payloads[done] = answers.read_payloads(done.stop - done.start)
 
-        self._have_done(READ_MESSAGES, [each.data for each in hidden], take, lambda *_: None, hidden)
-        return messages
+        self._have_done(READ_PAYLOADS, [each.data for each in hidden], take, lambda *_: None, hidden)
+        return payloads
 
     def _have_done(
         self,
@@ -134,7 +134,7 @@ class DecodingPool:
         images: Sequence[bytes],
         take: Callable[[SharedMemory, slice], None],
         refuse: Callable[[int, ImageError], None],
-        hidden: Sequence[HiddenMessage] = (),
+        hidden: Sequence[HiddenPayload] = (),
     ) -> None:
         """Have all images done: `take` the answers of those that are, and `refuse` those that end their decoder."""
         start, suspect, failed_starts = 0, -1, 0
@@ -217,7 +217,7 @@ class DecodingClient:
         return self._process.pid
 
     def work(
-        self, asked: bytes, images: Sequence[bytes], hidden: Sequence[HiddenMessage], budget: Budget
+        self, asked: bytes, images: Sequence[bytes], hidden: Sequence[HiddenPayload], budget: Budget
     ) -> ProcessEnded | None:
         """Have these images done; return how the process ended, None where it did not: then all are done."""
         self.memory.write_images(images)

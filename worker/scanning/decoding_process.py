@@ -23,12 +23,12 @@ from storage.process_limits import limit_resources
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import SharedMemory, write_error
 from worker.scanning.image_error import ImageError
-from worker.v4.extraction import extract_message
+from worker.v4.extraction import read_payload
 from worker.v4.planes import extract_planes
 
 # What the worker asks for, and what it is answered.
 DECODE: Final = b"d"
-READ_MESSAGES: Final = b"m"
+READ_PAYLOADS: Final = b"p"
 NEEDS_MEMORY: Final = b"?"
 DONE: Final = b"."
 
@@ -59,7 +59,7 @@ class DecodingProcess:
 
     def run(self) -> None:
         """Serve until the worker closes its end."""
-        works = {DECODE: self._decode, READ_MESSAGES: self._read_message}
+        works = {DECODE: self._decode, READ_PAYLOADS: self._read_payload}
         while asked := self._control.recv(1):
             self._do_each(works[asked])
             self._control.sendall(DONE)
@@ -101,13 +101,13 @@ class DecodingProcess:
             log.exception("an image could not be decoded")
             write_error(answer, ImageError(ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}"))
 
-    def _read_message(self, number: int, data: bytes) -> None:
-        request, message = self._memory.request, None
+    def _read_payload(self, number: int, data: bytes) -> None:
+        request, payload = self._memory.request, None
         method = METHODS[request["methods"][number]]
         order = BIT_ORDERS[request["orders"][number]]
         with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
-            message = extract_message(picture, data, method, order, self._limits.max_message_bytes)
-        self._memory.write_message(number, message)
+            payload = read_payload(picture, data, method, order, self._limits.max_message_bytes).payload
+        self._memory.write_payload(number, payload)
 
 
 def keep_libraries_quiet(style: Style) -> None:

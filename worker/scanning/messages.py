@@ -5,12 +5,13 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BitOrder, Method
 from worker.scanning.chunk_loading import ChunkLoader
-from worker.scanning.chunk_scan import ChunkScan, ImageFacts, make_storable
+from worker.scanning.chunk_scan import ChunkScan, ImageFacts
 from worker.scanning.content import Content
 from worker.scanning.decoding_memory import GROUP
-from worker.scanning.decoding_pool import DecodingPool, HiddenMessage
+from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
 from worker.scanning.image_error import ImageError
 
 log = logging.getLogger(__name__)
@@ -25,13 +26,13 @@ class Found:
     bit_order: BitOrder | None
     kept: Content | None
 
-    def hidden_in(self, data: bytes) -> HiddenMessage:
+    def hidden_in(self, data: bytes) -> HiddenPayload:
         """Return where to read."""
-        return HiddenMessage(data, self.method, self.bit_order)
+        return HiddenPayload(data, self.method, self.bit_order)
 
 
 class MessageReader:
-    """Reads the messages of images, from the bytes that were judged: those that are kept, else loaded once more.
+    """Reads the payloads of images, from the bytes that were judged: those that are kept, else loaded once more.
 
     `max_bytes` is how much the images of one group may have together.
     """
@@ -41,8 +42,8 @@ class MessageReader:
         self._loading = loading
         self._max_bytes = max_bytes
 
-    def read(self, images: Iterable[Found], chunk: ChunkScan) -> Iterator[tuple[ImageFacts, str | None]]:
-        """Yield each image with its message, None where there is none, or the bytes are not to be had again."""
+    def read(self, images: Iterable[Found], chunk: ChunkScan) -> Iterator[tuple[ImageFacts, Payload | None]]:
+        """Yield each image with its payload, None where the bytes are not to be had again."""
         group: list[tuple[Found, bytes]] = []
         size = 0
         for image in images:
@@ -56,12 +57,12 @@ class MessageReader:
             size += len(image.kept.data)
         yield from self._read_group(group)
 
-    def _read_group(self, group: list[tuple[Found, bytes]]) -> Iterator[tuple[ImageFacts, str | None]]:
-        messages = self._decoding.read_messages([image.hidden_in(data) for image, data in group])
-        for (image, _), message in zip(group, messages, strict=True):
-            yield image.facts, None if message is None else make_storable(message.text)
+    def _read_group(self, group: list[tuple[Found, bytes]]) -> Iterator[tuple[ImageFacts, Payload | None]]:
+        payloads = self._decoding.read_payloads([image.hidden_in(data) for image, data in group])
+        for (image, _), payload in zip(group, payloads, strict=True):
+            yield image.facts, payload
 
-    def _read_again(self, image: Found, chunk: ChunkScan) -> str | None:
+    def _read_again(self, image: Found, chunk: ChunkScan) -> Payload | None:
         try:
             content = self._loading.load_again(image.facts, chunk)
         except ImageError:
@@ -76,7 +77,7 @@ class MessageReader:
             # By now the reference may lead to other bytes.
             if hashlib.sha256(content.data).digest() != image.facts.sha256:
                 return None
-            ((_, message),) = self._read_group([(image, content.data)])
-            return message
+            ((_, payload),) = self._read_group([(image, content.data)])
+            return payload
         finally:
             content.release()

@@ -177,8 +177,8 @@ class Pipeline:
                 chunk.settle(self._make_verdict(image, score))
                 if score.method:
                     found.append(Found(image.facts, score.method, score.bit_order, image.kept))
-        for facts, message in self._messages.read(found, chunk):
-            chunk.add_message(facts, message)
+        for facts, payload in self._messages.read(found, chunk):
+            chunk.add_payload(facts, payload)
         group.release()
 
     def _make_verdict(self, image: Scoring, score: Score) -> NewVerdict:

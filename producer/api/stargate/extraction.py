@@ -40,7 +40,7 @@ async def extract(
 ) -> Extraction:
     """Read what a method hides in an image; without `method`, what the one that V4 names does."""
     started = perf_counter()
-    message = None
+    payload = None
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
         asked = form.fields.get("method", "").strip()
         if asked and asked not in METHODS:
@@ -54,15 +54,16 @@ async def extract(
             async with TURNS:
                 await form.file.seek(0)
                 data = await form.file.read(service.settings.max_image_bytes)
-                message = await run_in_threadpool(reading.read, data, Method(method))
-    is_text = message is not None and message.is_text
+                payload = await run_in_threadpool(reading.read, data, Method(method))
+    message = payload.to_message() if payload else None
+    is_text = payload is not None and payload.text is not None
     result = ExtractionResult(
         message_found=is_text,
-        message=message.text if message else "",
+        message=message or "",
         method_used=method,
         method_confidence=(verdict.stego_probability or 0.0) if method == named else 0.0,
         extraction_details=ExtractionDetails(
-            bits_extracted=8 * message.payload_bytes if message else 0,
+            bits_extracted=8 * (payload.size or 0) if payload else 0,
             encoding="utf-8" if is_text else "binary" if message else "none",
             corruption_detected=message is not None and not is_text,
         ),

@@ -15,14 +15,14 @@ from research.stego.embed import (
     exif_with_comment,
 )
 from tests.kit.pictures import decode, draw_noise, encode
-from worker.v4.extraction import ExtractedMessage, decode_text, extract_message
+from worker.v4.extraction import read_payload
+from worker.v4.text_runs import decode_text
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=60)
 
 
 def read(data: bytes, method: str, bit_order: str | None) -> str | None:
-    message = extract_message(decode(data), data, method, bit_order)
-    return message.text if message else None
+    return read_payload(decode(data), data, method, bit_order).payload.to_message()
 
 
 @settings(max_examples=25, deadline=None)
@@ -84,21 +84,21 @@ def test_a_payload_too_large_is_refused() -> None:
 
 def test_a_long_message_is_cut_at_the_limit() -> None:
     data = embed_raw(encode(draw_noise("RGB", 8, 8), "PNG"), "ä".encode() * 5000)
-    message = extract_message(decode(data), data, "raw", "none", limit=101)
-    assert message == ExtractedMessage("ä" * 50, is_text=True, payload_bytes=101)
+    payload = read_payload(decode(data), data, "raw", "none", limit=101).payload
+    assert (payload.text, payload.truncated, payload.limit) == ("ä" * 50, True, 101)
 
 
 def test_bytes_that_are_no_text_are_described() -> None:
     data = embed_raw(encode(draw_noise("RGB", 8, 8), "PNG"), bytes(range(1, 129)) + bytes(range(128, 256)))
-    message = extract_message(decode(data), data, "raw", "none")
-    description = "256 bytes, entropy 8.0 bits/byte, first bytes 0102030405060708090a0b0c0d0e0f10…"
-    assert message == ExtractedMessage(description, is_text=False, payload_bytes=256)
+    payload = read_payload(decode(data), data, "raw", "none").payload
+    assert (payload.kind, payload.size, payload.text, payload.truncated) == ("ciphertext", 256, None, False)
+    assert (payload.to_message() or "").startswith("256 bytes, entropy 8.0 bits/byte, first bytes 01020304")
 
 
 def test_nothing_to_read_is_none() -> None:
     data = encode(draw_noise("1", 8, 8), "PNG")
     for method in ("alpha", "palette", "lsb.rgb", "exif", "raw"):
-        assert extract_message(decode(data), data, method, "lsb-first") is None
+        assert read_payload(decode(data), data, method, "lsb-first").payload.kind == "empty"
 
 
 def test_control_characters_make_no_text() -> None:

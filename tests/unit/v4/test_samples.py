@@ -9,7 +9,7 @@ from starlight_vocabulary.words import METHODS
 from tests.kit.pictures import decode
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
-from worker.v4.extraction import extract_message
+from worker.v4.extraction import read_payload
 from worker.v4.planes import extract_planes
 
 FOLDER = Path(__file__).parents[3] / "samples"
@@ -39,10 +39,10 @@ def test_v4_is_right_about_each_sample(detector: Detector, name: str) -> None:
         assert score.method == method
         orders = [order for order in ("lsb-first", "msb-first") if order in name]
         assert score.bit_order == (orders[0] if orders else "lsb-first" if method == "alpha" else "none")
-        message = extract_message(image, data, score.method, score.bit_order)
-        assert message is not None
-        assert message.is_text
-        assert len(message.text) > 20
+        payload = read_payload(image, data, score.method, score.bit_order).payload
+        assert payload.kind == "text"
+        assert payload.text is not None
+        assert len(payload.text) > 20
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("broken")])

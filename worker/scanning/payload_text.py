@@ -1,0 +1,59 @@
+"""A payload as it comes from a process that decodes strangers' bytes, which is not trusted: checked, and storable."""
+
+import json
+import logging
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from starlight_vocabulary.payload import Member, Payload
+from starlight_vocabulary.records import to_json
+from worker.scanning.chunk_scan import make_storable
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+ABOUT_BYTES: Final = 128 * 2**10
+"""What may be said about a payload beside its text, in bytes of JSON."""
+
+log = logging.getLogger(__name__)
+
+
+def write_payload_text(payload: Payload) -> tuple[bytes, bytes]:
+    """Return what is known of a payload, as JSON of at most `ABOUT_BYTES`, and its text in UTF-8."""
+    text = "" if payload.text is None else payload.text
+    about = json.dumps(to_json(replace(payload, text=None if payload.text is None else "")))
+    if len(about) > ABOUT_BYTES:
+        # Names can be as odd as they like, and are written as escapes.
+        about = json.dumps(to_json(replace(payload, text=None, listing=None, truncated=True)))
+    return about.encode(), text.encode("utf-8", "replace")
+
+
+def read_payload_text(about: bytes, text: bytes) -> Payload | None:
+    """Return the payload, without what PostgreSQL cannot hold; None where that is no payload."""
+    try:
+        payload = _adapter().validate_json(about)
+    except ValueError:
+        log.warning("what a decoding process says about a payload is none")
+        return None
+    return replace(
+        payload,
+        header=_clean(payload.header),
+        closed_by=_clean(payload.closed_by),
+        encoding=_clean(payload.encoding),
+        detail=_clean(payload.detail),
+        text=None if payload.text is None else make_storable(text.decode("utf-8", "replace")),
+        listing=payload.listing and [Member(make_storable(each.name), each.size) for each in payload.listing],
+    )
+
+
+def _clean(words: str | None) -> str | None:
+    return None if words is None else make_storable(words)
+
+
+@cache
+def _adapter() -> "TypeAdapter[Payload]":
+    # Here, not above: the processes that write payloads have no use for it.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Payload)

@@ -1,0 +1,45 @@
+"""What tools write behind a text so that its reader knows the end: zero bytes, control characters, marks."""
+
+import re
+from typing import Final
+
+_WORDS: Final = rb"(?:END|EOF|EOM|EOT|STOP|DONE|FIN)(?:[ _-]?(?:OF[ _-]?)?(?:MESSAGE|MSG|FILE|DATA|TEXT))?"
+_MARK: Final = re.compile(
+    rb"#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
+    rb"|\$t3g0"
+    rb"|[<\[{(|#_*=/\\~$%@-]{1,5}\s?" + _WORDS + rb"\s?[>\]})|#_*=/\\~$%@-]{1,5}",
+    re.IGNORECASE,
+)
+# Characters of noise that may stand between a mark and the end of what looks like text.
+_CHANCE: Final = 12
+_TAIL: Final = 64
+CLOSING: Final = b"\x03\x04\x1a"
+"""Control characters that end a text, in front of a zero or without one."""
+_NAMES: Final = {0x00: "a zero byte", 0x03: "end of text (03)", 0x04: "end of transmission (04)", 0x1A: "Ctrl-Z (1a)"}
+
+
+def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
+    """Return the text without the mark at its end, and the mark; None where there is none.
+
+    Of a text that is not closed otherwise, the mark may stand some characters in front of the end.
+    """
+    tail = text[-_TAIL:]
+    found = None
+    for match in _MARK.finditer(tail):
+        behind = len(tail) - match.end()
+        if match.start() + len(text) > len(tail) and behind <= (0 if is_closed else _CHANCE):
+            found = match
+    if found is None:
+        return text, None
+    return text[: len(text) - len(tail) + found.start()], found.group().decode("ascii")
+
+
+def name_end(data: bytes, end: int, total: int, *, is_whole: bool) -> str | None:
+    """Return in words what closes a text that ends at `end` of `total` bytes; None where nothing does."""
+    if end < len(data):
+        if data[end : end + 2] in (b"\xff\xfe", b"\xfe\xff"):
+            return f"end mark {data[end : end + 2].hex()}"
+        return _NAMES.get(data[end])
+    if end < total:
+        return None
+    return "the end of the file" if is_whole else "the end of the carrier"

@@ -1,0 +1,276 @@
+"""What tools write in front of a payload: its length, and around that a magic, a version, a file's name, a digest.
+
+No tool's own format is known here. A number counts as a length where what it measures ends where it says: that hardly
+happens by chance, so it may stand anywhere among the first bytes, in any width and order, and count bytes or bits.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from worker.v4.file_kinds import find_end, recognise_kind
+from worker.v4.text_runs import TextRuns
+
+ALPHA_PREFIX: Final = b"AI42"
+"""What every `alpha` payload begins with by the specification."""
+MAX_HEADER: Final = 160
+"""Bytes in which a length is looked for."""
+MAX_WORD: Final = 24
+"""Characters of text that may be a header's, such as a magic; more are a payload."""
+MAX_NAME: Final = 130
+"""Bytes of a file's name."""
+
+FITS, NAMES, WIDE, SURE = range(4)
+"""What stands for a length: that it fits into the carrier, that a name is as long, that it is wide and comes first and
+text is at least as long, that a payload ends where it says."""
+
+BYTES, BITS, DECIMAL = "bytes", "bits", "decimal"
+"""How a length counts."""
+
+Order: TypeAlias = Literal["big", "little"]
+
+# Widths and byte orders of lengths, wide ones first: a narrow one may be the end of a wide one.
+_FIELDS: Final[tuple[tuple[int, Order], ...]] = (
+    (8, "big"), (8, "little"), (4, "big"), (4, "little"), (2, "big"), (2, "little"),
+)  # fmt: skip
+# A byte of version or flags, an empty word, and digests: MD5, SHA-1, SHA-256, SHA-512.
+_GAPS: Final = (0, 1, 2, 4, 8, 16, 20, 32, 64)
+_DIGESTS: Final = {16: "MD5", 20: "SHA-1", 32: "SHA-256", 64: "SHA-512"}
+_DECIMAL: Final = re.compile(rb"([0-9]{1,10}):")
+_NAME: Final = re.compile(rb"[\w(][\w ().+-]{0,120}\.[A-Za-z0-9]{1,8}")
+_MAGIC: Final = re.compile(rb"[A-Za-z][\x21-\x7e]{1,15}")
+# Bytes of flags and lengths between a payload's length and a file's name.
+_MAX_FLAGS: Final = 17
+_MIN_NAME: Final = 3
+# Characters that noise behind a payload adds to it by chance, at most: one more has one chance in a thousand.
+_CHANCE: Final = 8
+# What it takes from the evidence that a length was looked for in many places, before gaps, in bits, and near an end.
+_BITS_OF_PLACE, _BITS_OF_GAP, _BITS_OF_UNIT, _BITS_OF_END = 6, 4, 3, 4
+_PERIODS: Final = (1, 2, 3)
+# Fewer bytes behind a length are no evidence of it, unless that is wide and comes first.
+_MIN_TEXT: Final = 4
+_MIN_FAR_TEXT: Final = 8
+_MIN_OPAQUE: Final = 16
+# Text behind what is cut off that is enough to believe in it.
+_SEEN_TEXT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands in front of a payload of `size` bytes, which begins at `start`.
+
+    `width`, `order` and `unit` are those of the length, which stands at `at`. `exact` where what it measures ends just
+    there, and cannot be longer; `is_text` where that is text, `has_name` where a file's name stands before it.
+    `evidence` is what stands for it.
+    """
+
+    start: int
+    size: int
+    at: int
+    width: int
+    order: Order
+    unit: str
+    exact: bool
+    evidence: int
+    is_text: bool = False
+    has_name: bool = False
+
+    @property
+    def end(self) -> int:
+        """The offset behind the payload."""
+        return self.start + self.size
+
+    def describe(self, data: bytes) -> str:
+        """Return the header in words."""
+        before = data[: self.at]
+        parts = ["AI42"] if before.startswith(ALPHA_PREFIX) else []
+        before = before.removeprefix(ALPHA_PREFIX)
+        name = _NAME.search(before)
+        if name is None and (magic := _MAGIC.match(before)):
+            parts.append(f"magic {magic.group().decode('ascii')!r}")
+            before = before[magic.end() :]
+        elif name:
+            parts.append(f"name {name.group().decode('ascii', 'replace')!r}")
+            before = before[: name.start()]
+        if before.strip(b"\x00"):
+            parts.append(f"{len(before)} {'byte' if len(before) == 1 else 'bytes'} {before[:16].hex()}")
+        parts.append(self._describe_length())
+        after = data[self.at + self.width : self.start]
+        if after == ALPHA_PREFIX:
+            parts.append("AI42")
+        elif name := _NAME.search(after):
+            parts.append(f"name {name.group().decode('ascii', 'replace')!r}")
+        elif digest := _DIGESTS.get(len(after)):
+            parts.append(f"{len(after)} bytes, perhaps {digest}")
+        elif after:
+            parts.append(f"{len(after)} {'byte' if len(after) == 1 else 'bytes'} {after[:16].hex()}")
+        return ", ".join(parts)
+
+    def _describe_length(self) -> str:
+        if self.unit == DECIMAL:
+            return f"length {self.size} in decimal"
+        order = f"{self.order}-endian"
+        return f"length {self.size} in {self.width} bytes, {order}{', in bits' if self.unit == 'bits' else ''}"
+
+
+def is_name(text: bytes) -> bool:
+    """Whether this is a file's name and nothing else."""
+    return _NAME.fullmatch(text) is not None
+
+
+def find_header(data: bytes, runs: TextRuns, total: int, *, is_whole: bool) -> Header | None:
+    """Return the header that explains most of what `data` begins with, None where there is none.
+
+    `data` are the first of `total` bytes that the carrier holds; `is_whole` says that these end where the payload
+    does, as behind an image's end, and not where the picture does.
+    """
+    found = list(_HeaderSearch(data, runs, total, is_whole=is_whole).list_headers())
+    most = max((header.evidence for header in found), default=FITS)
+    borne_out = [header for header in found if header.evidence == most]
+    # What stands inside or behind the first payload is part of it, or of the picture.
+    first = min((header.start for header in borne_out), default=0)
+    return max((header for header in borne_out if header.at < first), key=_rank, default=None)
+
+
+def _rank(header: Header) -> tuple[int, bool, int]:
+    """Return how unlikely it is that a header is there by chance, in bits, about; then what is likelier otherwise."""
+    gap = header.start - header.at - header.width
+    bits = 8 * header.width
+    bits -= _BITS_OF_PLACE * (header.at > 0) + _BITS_OF_GAP * (gap > 0 and not header.has_name)
+    bits -= _BITS_OF_UNIT * (header.unit == BITS) + _BITS_OF_END * (not header.exact)
+    # Of two byte orders, the one that has more of the text; what is no text is hardly as long as the wrong one says.
+    return (bits, header.is_text or header.unit != BITS, header.size if header.is_text else -header.size)
+
+
+class _HeaderSearch:
+    def __init__(self, data: bytes, runs: TextRuns, total: int, *, is_whole: bool) -> None:
+        self._data = data
+        self._runs = runs
+        self._total = total
+        self._is_whole = is_whole
+        self._first = len(ALPHA_PREFIX) if data.startswith(ALPHA_PREFIX) else 0
+        leading = runs.find_end(self._first) - self._first
+        # Where much text stands from the start, a number in the midst of it is none.
+        self._last = min(self._first + (1 if leading > MAX_WORD else MAX_HEADER), len(data) - 2)
+        reach = min(len(data), self._last + 8 + max(_GAPS) + MAX_NAME)
+        self._text_ends = runs.list_ends(reach, _MIN_TEXT)
+        self._kinds = {
+            at: kind for at in range(self._first, reach) if (kind := recognise_kind(data, at, is_sought=True))
+        }
+        self._own_ends: dict[int, int | None] = {}
+        names = [match.span() for match in _NAME.finditer(data, self._first, reach) if match.start() not in self._kinds]
+        self._inside_names = {at for start, end in names for at in range(start + 1, end)}
+        self._name_ends = dict(names)
+
+    def list_headers(self) -> Iterator[Header]:
+        """Yield every header that is borne out by what it measures."""
+        yield from self._list_decimal()
+        for at in range(self._first, self._last):
+            if at in self._inside_names and at > self._first:
+                continue
+            found = [header for width, order in _FIELDS for header in self._measure(at, width, order)]
+            yield from found
+            if any(header.exact and header.start == at + header.width > at + 2 for header in found):
+                # Nothing further on could count for more.
+                return
+
+    def _list_decimal(self) -> Iterator[Header]:
+        match = _DECIMAL.match(self._data, self._first)
+        if match is None:
+            return
+        size = int(match.group(1))
+        for start, left, _ in self._list_starts(match.end(), size):
+            header = self._judge(start, left, self._first, match.end() - self._first, "big", DECIMAL)
+            if header and (start == match.end() or self._data.startswith(ALPHA_PREFIX, match.end())):
+                yield header
+
+    def _measure(self, at: int, width: int, order: Order) -> Iterator[Header]:
+        behind = at + width
+        value = int.from_bytes(self._data[at:behind], order)
+        if not 0 < value <= 8 * self._total or behind > len(self._data):
+            return
+        units = [(BYTES, value)] if value <= self._total - behind else []
+        if value % 8 == 0 and value // 8 <= self._total - behind:
+            units.append((BITS, value // 8))
+        # A wide length has a zero in it, which no text has.
+        sure = width > 2 and at == self._first
+        for unit, size in units:
+            for start, left, has_name in self._list_starts(behind, size):
+                header = self._judge(start, left, at, width, order, unit)
+                if header:
+                    yield replace(header, has_name=has_name)
+            if sure and self._runs.find_end(behind) >= behind + size:
+                yield Header(behind, size, at, width, order, unit, exact=False, evidence=WIDE, is_text=True)
+            fills = self._fills(behind, size)
+            if fills or (sure and size >= _MIN_OPAQUE):
+                yield Header(behind, size, at, width, order, unit, exact=fills, evidence=FITS)
+
+    def _list_starts(self, behind: int, size: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield where a payload of `size` bytes may begin, how many are left of them, and whether behind a name."""
+        if self._data.startswith(ALPHA_PREFIX, behind):
+            start = behind + len(ALPHA_PREFIX)
+            yield from ((start, size, False), (start, size - len(ALPHA_PREFIX), False))
+            return
+        named = set(self._list_name_ends(behind))
+        for end in named:
+            yield from ((end, size, True), (end, size - (end - behind), True))
+        if named:
+            # A text may well end with a name: then it is as long as is said.
+            if self._runs.find_end(behind) == behind + size:
+                yield behind, size, False
+            return
+        for gap in _GAPS:
+            start = behind + gap
+            if gap and start in self._inside_names:
+                continue
+            if start in self._text_ends or start in self._kinds:
+                yield start, size, False
+                if gap in _DIGESTS:
+                    yield start, size - gap, False
+
+    def _list_name_ends(self, behind: int) -> Iterator[int]:
+        """Yield where names end that begin soon behind a length: at a zero, or as a byte in front of them says."""
+        for at in range(behind, behind + _MAX_FLAGS):
+            end = self._name_ends.get(at)
+            if end is None:
+                continue
+            if self._data[end : end + 1] == b"\x00":
+                yield end + 1
+            yield from (at + size for size in self._data[behind:at] if _MIN_NAME <= size <= end - at)
+
+    def _judge(self, start: int, size: int, at: int, width: int, order: Order, unit: str) -> Header | None:
+        """Return the header if text, or a known kind of file, stands in all of what it measures."""
+        end = start + size
+        is_plain = at == self._first and start == at + width
+        if size < (_MIN_TEXT if is_plain else _MIN_FAR_TEXT) or end > self._total or start >= len(self._data):
+            return None
+        text_end = self._runs.find_end(start)
+        if start in self._kinds:
+            exact = text_end == end or self._fills(start, size) or self._find_own_end(start) == size
+            return Header(start, size, at, width, order, unit, exact, SURE) if size >= _MIN_OPAQUE else None
+        if text_end >= end and (text_end == end or self._is_chance(end, text_end)):
+            is_name = unit != DECIMAL and width == 2 and _NAME.fullmatch(self._data, start, end)
+            evidence = NAMES if is_name else SURE
+            return Header(start, size, at, width, order, unit, text_end == end, evidence, is_text=True)
+        if text_end == len(self._data) < end and text_end - start >= _SEEN_TEXT:
+            return Header(start, size, at, width, order, unit, exact=False, evidence=SURE, is_text=True)
+        return None
+
+    def _find_own_end(self, start: int) -> int | None:
+        """Return the size that the file at `start` gives itself."""
+        if start not in self._own_ends:
+            self._own_ends[start] = find_end(self._data[start:], self._kinds[start])
+        return self._own_ends[start]
+
+    def _fills(self, start: int, size: int) -> bool:
+        """Whether so many bytes, and perhaps a zero, are all that there is."""
+        return self._is_whole and size >= _MIN_TEXT and self._total - (start + size) in (0, 1)
+
+    def _is_chance(self, end: int, text_end: int) -> bool:
+        """Whether text goes on behind the payload as noise, or a plain picture, has it."""
+        if text_end - end <= _CHANCE:
+            return True
+        # A picture that repeats itself, from here on.
+        rest = self._data[end - 1 : text_end]
+        return any(rest[1:-period] == rest[1 + period :] and rest[0] != rest[period] for period in _PERIODS)

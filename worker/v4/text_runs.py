@@ -1,0 +1,73 @@
+"""Where bytes are text: UTF-8 without control characters."""
+
+import re
+import unicodedata
+from bisect import bisect_right
+from typing import Final
+
+_CHARACTER: Final = (
+    rb"[\t\n\r\x20-\x7e]|\xc2[\xa0-\xbf]|[\xc3-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
+    rb"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
+    rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+# Possessive: it gives nothing back, so a run takes time in proportion to its length.
+_RUN: Final = re.compile(rb"(?:" + _CHARACTER + rb")++")
+_CUT_CHARACTER: Final = re.compile(rb"[\xc3-\xf4]|[\xe1-\xf4][\x80-\xbf]|[\xf1-\xf4][\x80-\xbf]{2}")
+_CONTINUATION: Final = (0x80, 0xC0)
+
+
+class TextRuns:
+    """The maximal runs of text in some bytes; where these are cut off (`is_cut`), perhaps within a character."""
+
+    def __init__(self, data: bytes, *, is_cut: bool = False) -> None:
+        self._data = data
+        self._spans = [match.span() for match in _RUN.finditer(data)]
+        if is_cut and self._spans and _CUT_CHARACTER.fullmatch(data, self._spans[-1][1]):
+            self._spans[-1] = self._spans[-1][0], len(data)
+        self._starts = [start for start, _ in self._spans]
+
+    def find_end(self, start: int) -> int:
+        """Return where the text that stands at `start` ends; `start` itself where there is none."""
+        number = bisect_right(self._starts, start) - 1
+        if number < 0 or start >= len(self._data):
+            return start
+        end = self._spans[number][1]
+        # In the middle of a character there begins no text.
+        inside = _CONTINUATION[0] <= self._data[start] < _CONTINUATION[1]
+        return end if end > start and not inside else start
+
+    def list_ends(self, reach: int, length: int) -> dict[int, int]:
+        """Return, of each of the first `reach` offsets at which that much text stands, the end of that text."""
+        ends: dict[int, int] = {}
+        for start, end in self._spans:
+            if start >= reach:
+                break
+            ends |= dict.fromkeys(range(start, min(reach, end - length + 1)), end)
+        return ends
+
+    def find_longest(self, reach: int) -> tuple[int, int]:
+        """Return start and end of the longest run that begins within `reach`; the first of several."""
+        near = self._spans[: bisect_right(self._starts, reach)]
+        return max(near, key=lambda span: span[1] - span[0], default=(0, 0))
+
+
+def decode_text(payload: bytes) -> str | None:
+    """Return the payload as text, or None if it is none: not UTF-8, or more than a tenth of it control characters.
+
+    A character that is cut in two at the very end is left out.
+    """
+    text = _decoded(payload)
+    if not text:
+        return None
+    if text.isprintable():
+        return text
+    control = sum(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in text)
+    return text if control * 10 <= len(text) else None
+
+
+def _decoded(payload: bytes) -> str | None:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        cut = error.start >= len(payload) - 3 and error.reason == "unexpected end of data"
+        return payload[: error.start].decode() if cut else None
