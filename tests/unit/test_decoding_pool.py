@@ -181,7 +181,7 @@ def test_messages_are_read_from_whole_and_damaged_images(open_pool: OpenPool) ->
     assert (text.text, text.size, text.kind) == ("hello", 5, PayloadKind.TEXT)
     assert nothing is None
     assert described is not None
-    assert (described.text, described.size) == (None, 64)
+    assert (described.text, described.size) == (None, 100)
     assert damaged is not None
 
 
