@@ -1,12 +1,18 @@
-"""Reading the payload that a method would have hidden in one image, for whoever asks for it and scans nothing."""
+"""Reading what is in one image, for whoever asks for it and scans nothing: what a method would have hidden, or all."""
 
+from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BitOrder, Method
 from storage.settings import Settings
 from worker.scanning.decoding_pool import HiddenPayload, open_decoding_pool
+from worker.scanning.image_error import ImageError
 
 # Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
 ORDERS = dict.fromkeys((Method.PALETTE, Method.LSB_RGB), (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST))
+
+
+class UnseenImageError(Exception):
+    """Nothing of the image can be seen; the message says why."""
 
 
 class MessageReading:
@@ -28,3 +34,10 @@ class MessageReading:
                 return payload
             payloads.append(payload)
         return payloads[0]
+
+    def inspect(self, data: bytes) -> Inspection:
+        """Return everything that is in an image; raises UnseenImageError where there is none to be seen."""
+        try:
+            return self._decoding.inspect(data)
+        except ImageError as error:
+            raise UnseenImageError(f"{error.code}: {error.detail}") from error

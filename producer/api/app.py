@@ -10,10 +10,10 @@ from producer.api.documentation import add_documentation
 from producer.api.entrance import Entrance
 from producer.api.feeds import Hub
 from producer.api.problems import add_problem_handlers, document_problems
-from producer.api.routes import events, jobs, statistics, verdicts
+from producer.api.reading import READERS
+from producer.api.routes import events, inspections, jobs, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
-from producer.api.stargate.extraction import READERS
 from producer.api.version import VERSION
 from worker.message_reading import MessageReading
 
@@ -45,7 +45,7 @@ def create_app(service: Service) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service = service
-    for routes in (jobs, verdicts, events, statistics, stargate):
+    for routes in (jobs, verdicts, inspections, events, statistics, stargate):
         app.include_router(routes.router)
     add_documentation(app)
     add_problem_handlers(app)

@@ -16,7 +16,18 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from producer.cli.commands import failures, jobs, keys, models, processes, purging, scan, servers, verdicts
+from producer.cli.commands import (
+    failures,
+    inspection,
+    jobs,
+    keys,
+    models,
+    processes,
+    purging,
+    scan,
+    servers,
+    verdicts,
+)  # fmt: skip
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
@@ -40,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for subject in (servers, scan, jobs, verdicts, failures, models, keys, purging, processes):
+for subject in (servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, processes):
     subject.register(app)
 
 EXPECTED = (

@@ -13,6 +13,7 @@ import numpy as np
 from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import ErrorCode
 from worker.scanning.image_error import ImageError
+from worker.scanning.looks import LOOK_BYTES
 from worker.scanning.payload_text import ABOUT_BYTES, read_payload_text, write_payload_text
 from worker.v4.planes import PLANES
 
@@ -35,6 +36,14 @@ REQUEST: Final = np.dtype([
     ("orders", np.uint8, GROUP),
 ])  # fmt: skip
 
+# What one image shows: a text of so many bytes, or why there is none.
+LOOK: Final = np.dtype([
+    ("size", np.int64),
+    ("code", np.uint8),
+    ("detail", f"S{DETAIL_BYTES}"),
+    ("text", np.uint8, LOOK_BYTES),
+])  # fmt: skip
+
 # What became of one image: the planes where it `has_planes`, and what is wrong with it where `code` is not 0.
 DECODED: Final = np.dtype([
     ("planes", PLANES),
@@ -50,6 +59,7 @@ class SharedMemory:
 
     `decoded` are the answers where images are decoded, `payloads` where these are read: their text in UTF-8 and what
     else is known `about` them, each of so many bytes; `about_size` is -1 where nothing was read.
+    `look` is the answer where one image is looked at.
     """
 
     def __init__(self, descriptor: int, size: int, max_message_bytes: int) -> None:
@@ -59,17 +69,17 @@ class SharedMemory:
         start = align(REQUEST.itemsize)
         self.decoded = np.frombuffer(self._map, DECODED, GROUP, start)
         self.payloads = np.frombuffer(self._map, payload, GROUP, start)
-        self._images = start + align(GROUP * max(DECODED.itemsize, payload.itemsize))
+        self.look = np.frombuffer(self._map, LOOK, 1, start)[0]
+        self._images = start + count_answer_bytes(max_message_bytes)
 
     @staticmethod
     def count_bytes(max_bytes: int, max_message_bytes: int) -> int:
         """Return the size of a memory for so many bytes of images."""
-        answer = max(DECODED.itemsize, describe_payload(max_message_bytes).itemsize)
-        return align(REQUEST.itemsize) + align(GROUP * answer) + align(max_bytes)
+        return align(REQUEST.itemsize) + count_answer_bytes(max_message_bytes) + align(max_bytes)
 
     def close(self) -> None:
         """Unmap the file, at once unless somebody still looks at an answer: the traceback of an error does."""
-        del self.request, self.decoded, self.payloads
+        del self.request, self.decoded, self.payloads, self.look
         with suppress(BufferError):
             self._map.close()
 
@@ -103,6 +113,21 @@ class SharedMemory:
         """Return the payloads of the first images."""
         return [None if row["about_size"] < 0 else read_payload(row) for row in self.payloads[:count]]
 
+    def write_look(self, text: bytes | None, error: ImageError | None = None) -> None:
+        """Note what an image shows, at most `LOOK_BYTES`, or why that is nothing."""
+        self.look["code"], self.look["size"] = 0, 0
+        if error is not None:
+            write_error(self.look, error)
+        elif text is not None:
+            self.look["text"][: len(text)] = np.frombuffer(text, np.uint8)
+            self.look["size"] = len(text)
+
+    def read_look(self) -> bytes:
+        """Return what an image shows; raises ImageError."""
+        if error := read_error(self.look):
+            raise error
+        return bytes(self.look["text"][: max(0, int(self.look["size"]))].tobytes())
+
     def forget_images(self) -> None:
         """Give pages back that are not needed in every group."""
         if self.request["sizes"][: self.request["count"]].sum() > KEPT_BYTES:
@@ -123,6 +148,12 @@ def read_payload(row: np.void) -> Payload | None:
     """Return a payload that is there; None where whoever wrote it did not write one."""
     about, text = (row[name][: max(0, int(row[f"{name}_size"]))].tobytes() for name in ("about", "text"))
     return read_payload_text(about, text)
+
+
+def count_answer_bytes(max_message_bytes: int) -> int:
+    """Return the size of the largest answer, in whole pages."""
+    payloads = GROUP * describe_payload(max_message_bytes).itemsize
+    return align(max(GROUP * DECODED.itemsize, payloads, LOOK.itemsize))
 
 
 def write_error(answer: np.void, error: ImageError) -> None:

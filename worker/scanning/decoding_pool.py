@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, ErrorCode, Method
 from storage.logs import find_style
@@ -23,8 +24,9 @@ from storage.settings import Settings
 from worker.scanning import decoding_process
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import SharedMemory, read_error
-from worker.scanning.decoding_process import DECODE, DONE, NEEDS_MEMORY, READ_PAYLOADS, Limits
+from worker.scanning.decoding_process import DECODE, DONE, DRAW, INSPECT, NEEDS_MEMORY, READ_PAYLOADS, Limits
 from worker.scanning.image_error import ImageError
+from worker.scanning.looks import read_inspection, read_planes
 from worker.scanning.turns import Turns
 from worker.v4.planes import PLANES, PlaneArray
 
@@ -127,6 +129,27 @@ class DecodingPool:
 
         self._have_done(READ_PAYLOADS, [each.data for each in hidden], take, lambda *_: None, hidden)
         return payloads
+
+    def inspect(self, data: bytes) -> Inspection:
+        """Return everything that is in a file; raises ImageError, and as `decode` does."""
+        return read_inspection(self._look_at(INSPECT, data))
+
+    def draw_bit_planes(self, data: bytes) -> dict[str, bytes]:
+        """Return PNGs of the two lowest bits of each channel, by name; raises ImageError, and as `decode` does."""
+        return read_planes(self._look_at(DRAW, data))
+
+    def _look_at(self, asked: bytes, data: bytes) -> bytes:
+        looks: list[bytes] = []
+
+        def take(answers: SharedMemory, done: slice) -> None:
+            if done.stop > done.start:
+                looks.append(answers.read_look())
+
+        def refuse(_number: int, error: ImageError) -> None:
+            raise error
+
+        self._have_done(asked, [data], take, refuse)
+        return looks[0]
 
     def _have_done(
         self,

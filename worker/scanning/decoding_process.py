@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from PIL import Image
@@ -23,12 +24,15 @@ from storage.process_limits import limit_resources
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import SharedMemory, write_error
 from worker.scanning.image_error import ImageError
+from worker.scanning.looks import Look, draw_image, inspect_image
 from worker.v4.extraction import read_payload
 from worker.v4.planes import extract_planes
 
 # What the worker asks for, and what it is answered.
 DECODE: Final = b"d"
 READ_PAYLOADS: Final = b"p"
+INSPECT: Final = b"i"
+DRAW: Final = b"b"
 NEEDS_MEMORY: Final = b"?"
 DONE: Final = b"."
 
@@ -59,7 +63,12 @@ class DecodingProcess:
 
     def run(self) -> None:
         """Serve until the worker closes its end."""
-        works = {DECODE: self._decode, READ_PAYLOADS: self._read_payload}
+        works: dict[bytes, Callable[[int, bytes], None]] = {
+            DECODE: self._decode,
+            READ_PAYLOADS: self._read_payload,
+            INSPECT: partial(self._look, look=inspect_image),
+            DRAW: partial(self._look, look=draw_image),
+        }
         while asked := self._control.recv(1):
             self._do_each(works[asked])
             self._control.sendall(DONE)
@@ -108,6 +117,17 @@ class DecodingProcess:
         with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
             payload = read_payload(picture, data, method, order, self._limits.max_message_bytes).payload
         self._memory.write_payload(number, payload)
+
+    def _look(self, _number: int, data: bytes, look: Look) -> None:
+        """Answer with what one image shows, as text."""
+        try:
+            with self._decoder.decode_damaged(data) as (picture, damage):
+                self._memory.write_look(look(picture, data, damage.detail if damage else None))
+        except ImageError as error:
+            self._memory.write_look(None, error)
+        except MemoryError:
+            detail = f"looking at it takes more than {self._limits.max_bytes:,} bytes"
+            self._memory.write_look(None, ImageError(ErrorCode.TOO_MUCH_MEMORY, detail))
 
 
 def keep_libraries_quiet(style: Style) -> None:

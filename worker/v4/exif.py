@@ -3,10 +3,14 @@
 import struct
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 USER_COMMENT: Final = 0x9286
 _EXIF_IFD: Final = 0x8769
+_GPS_IFD: Final = 0x8825
+# ASCII, undefined, and UTF-8 of EXIF 3.
+_TEXT_TYPES: Final = (2, 7, 129)
 _TYPE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 _MAX_ENTRIES: Final = 4096
 
@@ -33,6 +37,28 @@ def find_user_comment(block: memoryview) -> memoryview:
         elif tag == USER_COMMENT:
             found = _value(block, order, kind, count, at)
     return found
+
+
+def list_values(block: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
+    """Yield tag, value and whether it may be text (ASCII, UTF-8 or undefined bytes), directory by directory.
+
+    Goes through the main, the Exif, the GPS and the thumbnail's directory. Never raises.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
+    if order is None or len(block) < 8:
+        return
+    (offset,) = struct.unpack_from(order + "I", block, 4)
+    waiting = [offset]
+    for number, start in enumerate(waiting):
+        entries = _entries(block, order, start)
+        for tag, kind, count, at in entries:
+            if tag in (_EXIF_IFD, _GPS_IFD) and number == 0:
+                waiting.append(struct.unpack_from(order + "I", block, at)[0])
+            elif len(value := _value(block, order, kind, count, at)) > 0:
+                yield tag, value, kind in _TEXT_TYPES
+        behind = start + 2 + 12 * len(entries)
+        if number == 0 and behind + 4 <= len(block):
+            waiting.append(struct.unpack_from(order + "I", block, behind)[0])
 
 
 def read_comment_text(block: memoryview, limit: int) -> bytes:

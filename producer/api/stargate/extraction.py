@@ -1,42 +1,27 @@
 """`/extract`: what is hidden in one image."""
 
-import asyncio
 from time import perf_counter
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import SubmittingImages
 from producer.api.feeds import Feeds
 from producer.api.problems import document_problems, reject_field
+from producer.api.reading import TURNS, ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_answer, open_image_form
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
 from producer.api.stargate.waiting import scan_now
 from producer.api.submission import open_upload
 from starlight_vocabulary.words import METHODS, Method
-from worker.message_reading import MessageReading
 
 router = APIRouter()
-
-# Messages that are read at once. Others wait here, and take no thread meanwhile.
-READERS = 2
-TURNS = asyncio.Semaphore(READERS)
-
-
-def get_reading(request: Request) -> MessageReading:
-    """Return what requests of this process share."""
-    reading: MessageReading = request.app.state.reading
-    return reading
-
-
-Reading = Annotated[MessageReading, Depends(get_reading)]
 
 
 @router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
 async def extract(
-    request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: Reading
+    request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
 ) -> Extraction:
     """Read what a method hides in an image; without `method`, what the one that V4 names does."""
     started = perf_counter()

@@ -1,0 +1,130 @@
+"""`starlight inspect`: everything that is in one image file, judged or not."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from base64 import b64decode
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from producer.cli.output import OpenEndedConsole, format_count
+from producer.cli.session import OutputClosedError, UsageError
+from starlight_vocabulary.escaping import escape
+from starlight_vocabulary.inspection import Finding, Inspection
+from starlight_vocabulary.records import from_json
+from storage.settings import read_settings
+
+# Of a table that is no terminal's, in characters; and of what a finding says.
+PIPE_WIDTH = 240
+SHOWN = 400
+TITLES = ("PLACE", "READ AS", "KIND", "SIZE")
+MOST_WIDTH = 40
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command("inspect")(inspect)
+
+
+def inspect(
+    image: Annotated[Path, typer.Argument(help="A file.", metavar="IMAGE")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write pictures of the bit planes into this folder.")
+    ] = None,
+) -> None:
+    """Show everything that is in an image file, in every order in which bits are hidden, and what V4 says.
+
+    Nothing is stored, and no server is needed. What is readable comes first; in noise, a few characters are chance.
+    """
+    data = read_image(image)
+    found = look(data, pictures=pictures is not None)
+    written = write_pictures(pictures, image, found.pop("pictures")) if pictures else []
+    try:
+        if as_json:
+            described = {"file": str(image), "sha256": hashlib.sha256(data).hexdigest(), **found}
+            print(json.dumps({**described, "pictures": [str(path) for path in written]}))
+        else:
+            print_inspection(image, data, found["v4"], from_json(Inspection, found["inspection"]))
+            for path in written:
+                print(escape(str(path)))
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+
+
+def read_image(path: Path) -> bytes:
+    """Return the bytes of a file; raises UsageError for one that is empty or too large."""
+    limit = read_settings().max_image_bytes
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if not data:
+        raise UsageError(f"{path}: the file is empty")
+    if len(data) > limit:
+        raise UsageError(f"{path}: larger than {limit:,} bytes; STARLIGHT_MAX_IMAGE_BYTES sets how much is read")
+    return data
+
+
+def look(data: bytes, *, pictures: bool) -> dict[str, Any]:
+    """Return what a process of its own finds; raises UsageError where the image cannot be seen."""
+    command = [sys.executable, "-m", "worker.inspect_image", *(["--pictures"] if pictures else [])]
+    ran = subprocess.run(command, input=data, capture_output=True)
+    if ran.returncode != 0:
+        reason = ran.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise UsageError(reason or "the image ended the process that looked into it")
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def write_pictures(folder: Path, image: Path, pictures: dict[str, str]) -> list[Path]:
+    """Write the pictures into the folder, named after the image; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{image.stem}-{name}.png" for name in pictures]
+    for path, picture in zip(paths, pictures.values(), strict=True):
+        path.write_bytes(b64decode(picture))
+    return paths
+
+
+def print_inspection(image: Path, data: bytes, v4: dict[str, Any], inspection: Inspection) -> None:
+    """Print what there is, as a person reads it."""
+    console = OpenEndedConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    size = f"{inspection.width}x{inspection.height}"
+    facts = [inspection.format, inspection.mode, size, format_count(inspection.size_bytes, "byte")]
+    console.print(Text(escape(f"{image}: {', '.join(facts)}"), style="bold"))
+    console.print(Text(f"SHA-256 {hashlib.sha256(data).hexdigest()}"))
+    said = ["stego" if v4["is_stego"] else "clean", f"{v4['stego_probability']:.4f}", v4["method"], v4["bit_order"]]
+    console.print(Text(escape(f"V4 ({v4['model']}, from {v4['threshold']:.4f} on): {', '.join(filter(None, said))}")))
+    if inspection.damage:
+        console.print(Text(escape(f"damaged: {inspection.damage}"), style="yellow"))
+    console.print(draw_table(inspection.findings))
+    if inspection.truncated:
+        console.print("there is more than is listed")
+
+
+def draw_table(findings: list[Finding]) -> Table:
+    """Return the findings as a table, a line each; the last column has what room is left."""
+    rows = [(finding, list_cells(finding)) for finding in findings]
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    for number, title in enumerate(TITLES):
+        widest = max(len(title), *(len(cells[number]) for _, cells in rows)) if rows else len(title)
+        table.add_column(
+            title, no_wrap=True, min_width=min(widest, MOST_WIDTH), justify="right" if title == "SIZE" else "left"
+        )
+    table.add_column("WHAT IT SAYS", no_wrap=True, ratio=1, overflow="ellipsis")
+    for finding, cells in rows:
+        table.add_row(*map(Text, cells), style="" if finding.is_readable else "dim")
+    return table
+
+
+def list_cells(finding: Finding) -> list[str]:
+    """Return what stands in the columns."""
+    payload = finding.payload
+    said = payload.to_message() or ""
+    if payload.header:
+        said = f"[{payload.header}] {said}"
+    size = "" if payload.size is None else f"{payload.size:,}"
+    return [escape(cell) for cell in (finding.place, finding.name, payload.kind, size, said[:SHOWN])]

@@ -1,0 +1,77 @@
+"""What one image shows to a person, as text from a process that decodes strangers' bytes, which is not trusted."""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from PIL import Image
+
+from starlight_vocabulary.inspection import Inspection
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.words import ErrorCode
+from worker.scanning.image_error import ImageError
+from worker.v4.inspection import draw_bit_planes
+from worker.v4.inspection import inspect_image as inspect
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+LOOK_BYTES: Final = 8 * 2**20
+"""Of what is shown, at most."""
+
+_NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
+
+Look: TypeAlias = Callable[[Image.Image, bytes, str | None], bytes]
+"""Makes the text that shows an image: of its first frame, its file, and what is wrong with that."""
+
+
+def inspect_image(image: Image.Image, data: bytes, damage: str | None) -> bytes:
+    """Return the inspection of an image, as JSON of at most `LOOK_BYTES`."""
+    found = inspect(image, data, damage)
+    # Any character may take six bytes; with what is left out, the text is complete.
+    while len(text := json.dumps(to_json(found)).encode()) > LOOK_BYTES:
+        found = replace(found, findings=found.findings[: len(found.findings) // 2], truncated=True)
+    return text
+
+
+def draw_image(image: Image.Image, _data: bytes, _damage: str | None) -> bytes:
+    """Return the bit planes of an image, as JSON of names and PNGs in Base64: as many as `LOOK_BYTES` has room for."""
+    planes: dict[str, str] = {}
+    size = 0
+    for name, picture in draw_bit_planes(image):
+        spelled = b64encode(picture).decode("ascii")
+        size += len(name) + len(spelled) + 16
+        if size > LOOK_BYTES:
+            break
+        planes[name] = spelled
+    return json.dumps(planes).encode()
+
+
+def read_inspection(text: bytes) -> Inspection:
+    """Return the inspection; raises ImageError where this is none."""
+    try:
+        return _adapter().validate_json(text)
+    except ValueError as error:
+        raise ImageError(ErrorCode.SCAN_FAILED, "its decoder says what is no inspection") from error
+
+
+def read_planes(text: bytes) -> dict[str, bytes]:
+    """Return names, which are harmless as names of files, and PNGs; raises ImageError where these are none."""
+    try:
+        return {
+            name: b64decode(picture) for name, picture in json.loads(text).items() if name.replace("-", "").isalnum()
+        }
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ImageError(ErrorCode.SCAN_FAILED, "its decoder shows what are no pictures") from error
+
+
+@cache
+def _adapter() -> "TypeAdapter[Inspection]":
+    # Here, not above: the processes that look have no use for it.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Inspection)
