@@ -90,6 +90,8 @@ def meanings(stack: RunningStack, folders: Mapping[str, Path]) -> Iterator[dict[
         "--server URL": f"--server {api.scheme}://{api.netloc}",
         "KEY": create_key(stack.engine, "reader of the README", ["submit", "read"]),
         "PATH…": shlex.quote(str(folders["clean"])),
+        "IMAGE": shlex.quote(str(folders["stego"] / "image")),
+        "DIR": shlex.quote(str(folders["clean"] / "planes")),
         "FOLDER": shlex.quote(str(DEFAULT_MODEL)),
         "NAME-VERSION": read_card(DEFAULT_MODEL).label,
         "NAME": "june",

@@ -21,8 +21,10 @@ TEXT_BYTES: Final = 4096
 MAX_PICTURE_PIXELS: Final = 4_000_000
 """Of a picture of a bit plane; of a larger image, its first rows."""
 
-# A text of so many characters, so many of them different, is there neither by chance nor as a pattern.
+# A text of so many characters, so many of them different, is there neither by chance nor as a pattern; more are needed
+# where nothing closes it.
 _SURE_TEXT: Final = 16
+_SURE_OPEN_TEXT: Final = 24
 _SURE_ALPHABET: Final = 6
 
 
@@ -65,7 +67,8 @@ def _rank(finding: Finding) -> tuple[bool, bool, int]:
     if text is None:
         return finding.is_readable, finding.is_readable, 0
     # Metadata and what follows the end are no samples, in which chance writes a word now and then.
-    is_sure = finding.place is not Place.PIXELS or (len(text) >= _SURE_TEXT and len(set(text)) >= _SURE_ALPHABET)
+    least = _SURE_TEXT if finding.payload.closed_by else _SURE_OPEN_TEXT
+    is_sure = finding.place is not Place.PIXELS or (len(text) >= least and len(set(text)) >= _SURE_ALPHABET)
     return is_sure and not text.isspace(), True, len(text)
 
 

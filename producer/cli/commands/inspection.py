@@ -43,7 +43,7 @@ def inspect(
     Nothing is stored, and no server is needed. What is readable comes first; in noise, a few characters are chance.
     """
     data = read_image(image)
-    found = look(data, pictures=pictures is not None)
+    found = look(image, data, pictures=pictures is not None)
     written = write_pictures(pictures, image, found.pop("pictures")) if pictures else []
     try:
         if as_json:
@@ -58,8 +58,10 @@ def inspect(
 
 
 def read_image(path: Path) -> bytes:
-    """Return the bytes of a file; raises UsageError for one that is empty or too large."""
+    """Return the bytes of a file; raises UsageError for what is none, is empty or too large."""
     limit = read_settings().max_image_bytes
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: not a file")
     with path.open("rb") as file:
         data = file.read(limit + 1)
     if not data:
@@ -69,13 +71,13 @@ def read_image(path: Path) -> bytes:
     return data
 
 
-def look(data: bytes, *, pictures: bool) -> dict[str, Any]:
+def look(image: Path, data: bytes, *, pictures: bool) -> dict[str, Any]:
     """Return what a process of its own finds; raises UsageError where the image cannot be seen."""
     command = [sys.executable, "-m", "worker.inspect_image", *(["--pictures"] if pictures else [])]
     ran = subprocess.run(command, input=data, capture_output=True)
     if ran.returncode != 0:
         reason = ran.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise UsageError(reason or "the image ended the process that looked into it")
+        raise UsageError(f"{image}: {reason or 'it ended the process that looked into it'}")
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
 

@@ -1,0 +1,128 @@
+"""An inspection shows what is hidden in any order and any place, and looks into any bytes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from starlight_vocabulary.inspection import Inspection, Place
+from starlight_vocabulary.payload import PayloadKind
+from tests.kit.hiding import TEXTS, hide_in_pixels, make_full_gif, make_full_jpeg, make_full_png
+from tests.kit.pictures import decode, draw_grained, draw_noise, encode, encode_pattern
+from worker.v4.inspection import draw_bit_planes, inspect_image
+from worker.v4.metadata import list_metadata
+from worker.v4.sample_orders import list_sample_orders
+
+TEXT = "In which order does it stand here?"
+NAMES = {
+    mode: [order.name for order in list_sample_orders(Image.new(mode, (4, 4)))] for mode in ("RGB", "RGBA", "P", "LA")
+}
+FULL = {
+    "PNG": (make_full_png, [name for name in TEXTS if name not in ("comment", "IPTC caption")]),
+    "JPEG": (
+        make_full_jpeg,
+        [name for name in TEXTS if " bits" not in name and "TXt" not in name and "tEXt" not in name],
+    ),
+    "GIF": (make_full_gif, ["comment", "behind the image's end"]),
+}
+
+
+def inspect(data: bytes) -> Inspection:
+    return inspect_image(decode(data), data)
+
+
+def read_texts(found: Inspection) -> dict[str, str]:
+    return {finding.name: finding.payload.text for finding in found.findings if finding.payload.text is not None}
+
+
+@pytest.mark.parametrize(("mode", "name"), [(mode, name) for mode, names in NAMES.items() for name in names])
+def test_a_text_in_any_order_is_read_and_comes_first(mode: str, name: str) -> None:
+    (order,) = [each for each in list_sample_orders(draw_noise(mode, 64, 48)) if each.name == name]
+    hidden = TEXT.encode() + b"\x00"
+    image = hide_in_pixels(
+        draw_noise(mode, 64, 48), order.channels, order.bits, hidden,
+        msb_first=order.bit_order == "msb-first", in_columns=order.in_columns,
+    )  # fmt: skip
+
+    first, *_ = inspect(encode(image)).findings
+
+    assert (first.place, first.name, first.payload.text) == (Place.PIXELS, name, TEXT)
+
+
+def test_every_order_that_is_asked_for_is_there() -> None:
+    for wanted in (
+        "R,G,B, 1 bit, lsb-first",
+        "B,G,R, 2 bits, msb-first, columns",
+        "R,G,B,A, 1 bit, msb-first",
+        "A, 2 bits, lsb-first",
+    ):
+        assert wanted in NAMES["RGBA"]
+
+
+@pytest.mark.parametrize("container", FULL)
+def test_whatever_is_written_beside_the_picture_is_shown(container: str) -> None:
+    make, names = FULL[container]
+
+    texts = read_texts(inspect(make()))
+
+    assert {name: texts.get(name) for name in names} == {name: TEXTS[name] for name in names}
+
+
+def test_a_thumbnail_is_a_file_of_its_own() -> None:
+    (finding,) = [each for each in inspect(make_full_jpeg()).findings if each.name == "thumbnail"]
+
+    assert (finding.place, finding.payload.kind) == (Place.METADATA, PayloadKind.JPEG)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_profile_says_who_made_it(packed: bool) -> None:
+    description = "A profile that says something.".encode("utf-16-be")
+    value = b"mluc" + bytes(4) + (1).to_bytes(4, "big") + (12).to_bytes(4, "big") + b"enUS"
+    value += len(description).to_bytes(4, "big") + (28).to_bytes(4, "big") + description
+    profile = (
+        bytes(128) + (1).to_bytes(4, "big") + b"desc" + (144).to_bytes(4, "big") + len(value).to_bytes(4, "big") + value
+    )
+
+    texts = read_texts(inspect(encode(draw_grained(), "PNG" if packed else "JPEG", icc_profile=profile)))
+
+    assert texts["ICC description"] == "A profile that says something."
+
+
+def test_bit_planes_are_pictures_of_the_lowest_bits() -> None:
+    image = draw_noise("RGBA", 30, 20)
+    planes = dict(draw_bit_planes(image))
+
+    assert list(planes) == [f"{band}-bit-{bit}" for band in "rgba" for bit in (0, 1)]
+    for number, band in enumerate("rgba"):
+        for bit in (0, 1):
+            drawn = np.asarray(decode(planes[f"{band}-bit-{bit}"]).convert("L")) > 0
+            assert (drawn == (np.asarray(image)[..., number] >> bit & 1)).all()
+
+
+def test_of_a_large_image_the_first_rows_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.v4.inspection.MAX_PICTURE_PIXELS", 100)
+
+    assert {decode(plane).size for _, plane in draw_bit_planes(draw_noise("L", 30, 20))} == {(30, 3)}
+
+
+@pytest.mark.parametrize("mode", ["1", "I;16", "I", "F"])
+def test_samples_of_other_sizes_are_left_out(mode: str) -> None:
+    image = Image.new(mode, (20, 10))
+
+    assert [finding.place for finding in inspect_image(image, b"").findings] == []
+    assert dict(draw_bit_planes(image)) == {}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_file_is_looked_into(data: st.DataObject) -> None:
+    whole = data.draw(st.sampled_from([make_full_png(), make_full_jpeg(), make_full_gif(), encode_pattern("WEBP")]))
+    spoilt = bytearray(whole[: data.draw(st.integers(1, len(whole)))])
+    for _ in range(data.draw(st.integers(0, 8))):
+        spoilt[data.draw(st.integers(0, min(len(spoilt), 700) - 1))] = data.draw(st.integers(0, 255))
+
+    list(list_metadata(bytes(spoilt)))
+    found = inspect_image(Image.new("P", (3, 2)), bytes(spoilt))
+
+    assert found.size_bytes == len(spoilt)
