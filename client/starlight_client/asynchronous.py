@@ -26,6 +26,7 @@ from starlight_client.exchanges import (
 from starlight_client.flows import DEFAULTS, JobId, VerdictSearch
 from starlight_client.packing import LocalPath, pack_files
 from starlight_vocabulary.answers import Cancellation, JobReport, Statistics
+from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
 
@@ -87,6 +88,10 @@ class AsyncStarlight:
     def image(self, sha256: str) -> AsyncIterator[Verdict]:
         """Yield every verdict on a file with these bytes, newest first."""
         return self._run(flows.find_verdicts_on(sha256))
+
+    async def inspect(self, sha256: str) -> ImageInspection:
+        """Return everything that is in a file with these bytes, of an image that was uploaded and is still stored."""
+        return await self._ask(flows.inspect_image(sha256))
 
     async def statistics(self) -> Statistics:
         """Return throughput, what waits, outcomes and workers."""

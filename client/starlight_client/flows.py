@@ -15,6 +15,7 @@ from starlight_client.errors import UnreadableAnswerError
 from starlight_client.exchanges import Backoff, Exchange, Flow, OpenEvents, Pause, ReadEvent, Request, send, to_header
 from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Statistics, VerdictPage
 from starlight_vocabulary.formats import ArchiveFormat, ExportFormat
+from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.records import from_json
 from starlight_vocabulary.verdict import Verdict
@@ -99,6 +100,11 @@ def find_verdicts(search: VerdictSearch) -> Flow[Verdict]:
 def find_verdicts_on(sha256: str) -> Flow[Verdict]:
     """Find verdicts on a file."""
     return _turn_pages(f"/v1/images/{quote(sha256, safe='')}", {}, VerdictPage, lambda page: page.verdicts)
+
+
+def inspect_image(sha256: str) -> Exchange[ImageInspection]:
+    """Ask for everything that is in a file."""
+    return _ask(ImageInspection, Request("GET", f"/v1/images/{quote(sha256, safe='')}/inspection"))
 
 
 def follow_job(job_id: JobId) -> Flow[JobReport | Verdict]:

@@ -26,6 +26,7 @@ from starlight_client.exchanges import (
 from starlight_client.flows import DEFAULTS, JobId, VerdictSearch
 from starlight_client.packing import LocalPath, pack_files
 from starlight_vocabulary.answers import Cancellation, JobReport, Statistics
+from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
 
@@ -91,6 +92,10 @@ class Starlight:
     def image(self, sha256: str) -> Iterator[Verdict]:
         """Yield every verdict on a file with these bytes, newest first."""
         return self._run(flows.find_verdicts_on(sha256))
+
+    def inspect(self, sha256: str) -> ImageInspection:
+        """Return everything that is in a file with these bytes, of an image that was uploaded and is still stored."""
+        return self._ask(flows.inspect_image(sha256))
 
     def statistics(self) -> Statistics:
         """Return throughput, what waits, outcomes and workers."""

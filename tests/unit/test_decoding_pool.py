@@ -11,8 +11,10 @@ import pytest
 from starlight_vocabulary.payload import PayloadKind
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method
 from tests.kit import crashing_decoder
+from tests.kit.hiding import TEXTS, make_full_png
 from tests.kit.pictures import (
     FORMATS_AND_MODES,
+    decode,
     draw_pattern,
     encode,
     encode_blank_png,
@@ -27,6 +29,7 @@ from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
 from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, Limits
+from worker.scanning.image_error import ImageError
 from worker.v4.planes import extract_planes
 
 LIMITS = Limits(max_pixels=50_000_000, max_seconds=30.0, max_bytes=2**30, max_message_bytes=64)
@@ -208,3 +211,33 @@ def test_groups_of_every_size_follow_each_other(open_pool: OpenPool) -> None:
         assert found.planes["numbers"][:, 5].tolist() == sizes
         heads = [hashlib.sha256(planes["trailing"][:64]).digest() for planes in found.planes]
         assert heads == [hashlib.sha256(each[:64].ljust(64, b"\0")).digest() for each in trailing]
+
+
+def test_an_image_is_looked_into_and_its_bit_planes_are_drawn(open_pool: OpenPool) -> None:
+    pool = open_pool()
+
+    found = pool.inspect(make_full_png())
+    planes = pool.draw_bit_planes(make_full_png())
+
+    texts = {finding.name: finding.payload.text for finding in found.findings}
+    assert texts["tEXt 'Author'"] == TEXTS["tEXt 'Author'"]
+    assert (found.format, found.mode, found.width, found.damage) == ("PNG", "RGB", 64, None)
+    assert {name: decode(plane).size for name, plane in planes.items()} == {
+        f"{band}-bit-{bit}": (64, 64) for band in "rgb" for bit in (0, 1)
+    }
+    assert pool.inspect(encode_truncated()).damage
+
+
+def test_what_cannot_be_looked_into_has_a_reason(open_pool: OpenPool) -> None:
+    with pytest.raises(ImageError, match="supported format"):
+        open_pool().inspect(b"hello")
+
+
+@pytest.mark.parametrize("ask", [DecodingPool.inspect, DecodingPool.draw_bit_planes])
+def test_an_image_that_ends_who_looks_into_it_has_a_reason(
+    open_pool: OpenPool, ask: Callable[[DecodingPool, bytes], object]
+) -> None:
+    with pytest.raises(ImageError) as raised:
+        ask(open_pool(module=CRASHING), encode_strip(crashing_decoder.ALWAYS))
+
+    assert raised.value.code is ErrorCode.DECODER_CRASH

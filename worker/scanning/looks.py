@@ -62,9 +62,7 @@ def read_inspection(text: bytes) -> Inspection:
 def read_planes(text: bytes) -> dict[str, bytes]:
     """Return names, which are harmless as names of files, and PNGs; raises ImageError where these are none."""
     try:
-        return {
-            name: b64decode(picture) for name, picture in json.loads(text).items() if name.replace("-", "").isalnum()
-        }
+        return {name: b64decode(picture) for name, picture in json.loads(text).items() if _NAME.fullmatch(name)}
     except (ValueError, AttributeError, TypeError) as error:
         raise ImageError(ErrorCode.SCAN_FAILED, "its decoder shows what are no pictures") from error
 

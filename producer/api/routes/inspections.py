@@ -1,5 +1,6 @@
 """What is in an image that was judged, for a person."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -14,6 +15,7 @@ from producer.api.service import Service, Shared
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import Verdict
+from storage.retention import keeps_blob
 from storage.verdicts import VerdictFilter, find_verdicts
 from worker.message_reading import MessageReading, UnseenImageError
 
@@ -26,7 +28,7 @@ async def inspect_image(
 ) -> JSONResponse:
     """Look into the file with these bytes in every way that is known, beside the newest verdict on them.
 
-    Of images that are kept, which are those that were uploaded: what a reference leads to is not.
+    Of images that were uploaded and are still stored for one of these jobs: what other references lead to is not.
     """
     digest = sha256.lower()
     async with TURNS:
@@ -48,9 +50,10 @@ def find_image(service: Service, digest: str, submitter: str | None) -> tuple[Ve
     verdict = next(find_verdicts(service.engine, VerdictFilter(sha256=digest, submitter=submitter), 1), None)
     if verdict is None:
         raise ProblemError(404, f"there is no verdict on an image with the SHA-256 {digest}")
-    try:
-        return verdict, service.blobs.get(digest, service.settings.max_image_bytes)
-    except FileNotFoundError:
-        raise ProblemError(
-            404, "the image with these bytes is not kept here, only its verdicts: `starlight inspect` reads a file"
-        ) from None
+    # Not whatever is stored: that another customer has uploaded the same bytes is nobody's business.
+    if keeps_blob(service.engine, digest, submitter):
+        with suppress(FileNotFoundError):
+            return verdict, service.blobs.get(digest, service.settings.max_image_bytes)
+    raise ProblemError(
+        404, "the image with these bytes is not kept here, only its verdicts: `starlight inspect` reads a file"
+    )
