@@ -114,6 +114,12 @@ class Header:
         return f"length {self.size} in {self.width} bytes, {order}{', in bits' if self.unit == 'bits' else ''}"
 
 
+def may_be_header(data: bytes, start: int, end: int) -> bool:
+    """Whether the text from `start` to `end` may begin with a length: in decimal, or of two bytes."""
+    value, size = data[start : start + 2], end - start - 2
+    return bool(_DECIMAL.match(data, start)) or size in (int.from_bytes(value, "big"), int.from_bytes(value, "little"))
+
+
 def is_name(text: bytes) -> bool:
     """Whether this is a file's name and nothing else."""
     return _NAME.fullmatch(text) is not None

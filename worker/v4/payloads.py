@@ -5,6 +5,7 @@ never raises on their account.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,9 +13,9 @@ import numpy as np
 from starlight_vocabulary.payload import Member, Payload, PayloadKind
 from worker.v4.end_marks import CLOSING, cut_end_mark, name_end
 from worker.v4.file_kinds import find_end, find_strong_kind, recognise_kind
-from worker.v4.headers import ALPHA_PREFIX, FITS, MAX_WORD, Header, find_header, is_name
+from worker.v4.headers import ALPHA_PREFIX, FITS, MAX_WORD, Header, find_header, is_name, may_be_header
 from worker.v4.member_lists import list_members
-from worker.v4.text_runs import TextRuns, decode_text
+from worker.v4.text_runs import TextRuns, decode_text, is_text
 from worker.v4.unwrapping import Unwrapped, unwrap
 
 HEAD_BYTES: Final = 4096
@@ -79,8 +80,11 @@ class _Reading:
         self._carrier = carrier
         self._limit = limit
         self._start = len(ALPHA_PREFIX) if data.startswith(ALPHA_PREFIX) else 0
-        self._runs = TextRuns(data, is_cut=len(data) < carrier.total)
         self.wants_more = False
+
+    @cached_property
+    def _runs(self) -> TextRuns:
+        return TextRuns(self._data, is_cut=len(self._data) < self._carrier.total)
 
     def understand(self) -> ReadPayload:
         """Return the most telling reading."""
@@ -94,6 +98,9 @@ class _Reading:
         kind = recognise_kind(data, start)
         if kind:
             return self._file(kind, start, None, self._prefix(start))
+        if len(closed) > MAX_WORD and is_text(closed) and not may_be_header(data, start, zero):
+            # What the specification says, and most find: nothing else counts for more.
+            return self._text(start, zero, None)
         header = find_header(data, self._runs, self._carrier.total, is_whole=self._carrier.is_whole)
         end = self._runs.find_end(start)
         if closed and closed[-1] in CLOSING and end == zero - 1:

@@ -51,6 +51,11 @@ class TextRuns:
         return max(near, key=lambda span: span[1] - span[0], default=(0, 0))
 
 
+def is_text(data: bytes) -> bool:
+    """Whether all of this is one run of text."""
+    return _RUN.fullmatch(data) is not None
+
+
 def decode_text(payload: bytes) -> str | None:
     """Return the payload as text, or None if it is none: not UTF-8, or more than a tenth of it control characters.
 
