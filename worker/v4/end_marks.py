@@ -6,7 +6,9 @@ from typing import Final
 _WORDS: Final = rb"(?:END|EOF|EOM|EOT|STOP|DONE|FIN)(?:[ _-]?(?:OF[ _-]?)?(?:MESSAGE|MSG|FILE|DATA|TEXT))?"
 _MARK: Final = re.compile(
     rb"#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
-    rb"|\$t3g0"
+    rb"|\$t3g0|(?:\*\^){2,}\*|\n{3,}|\xde\xad\Z"
+    # Bare, where no word of a sentence stands.
+    rb"|(?<=[a-z0-9.,;:!?)\]}\"'-])(?-i:END|EOF)"
     rb"|[<\[{(|#_*=/\\~$%@-]{1,5}\s?" + _WORDS + rb"\s?[>\]})|#_*=/\\~$%@-]{1,5}",
     re.IGNORECASE,
 )
@@ -31,7 +33,7 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
             found = match
     if found is None:
         return text, None
-    return text[: len(text) - len(tail) + found.start()], found.group().decode("ascii")
+    return text[: len(text) - len(tail) + found.start()], found.group().decode("latin-1")
 
 
 def name_end(data: bytes, end: int, total: int, *, is_whole: bool) -> str | None:

@@ -25,28 +25,33 @@ FITS, NAMES, WIDE, SURE = range(4)
 """What stands for a length: that it fits into the carrier, that a name is as long, that it is wide and comes first and
 text is at least as long, that a payload ends where it says."""
 
-BYTES, BITS, DECIMAL = "bytes", "bits", "decimal"
+BYTES, BITS, SPELLED = "bytes", "bits", "spelled"
 """How a length counts."""
 
 Order: TypeAlias = Literal["big", "little"]
 
 # Widths and byte orders of lengths, wide ones first: a narrow one may be the end of a wide one.
 _FIELDS: Final[tuple[tuple[int, Order], ...]] = (
-    (8, "big"), (8, "little"), (4, "big"), (4, "little"), (2, "big"), (2, "little"),
+    (8, "big"), (8, "little"), (4, "big"), (4, "little"), (3, "big"), (3, "little"), (2, "big"), (2, "little"),
 )  # fmt: skip
 # A byte of version or flags, an empty word, and digests: MD5, SHA-1, SHA-256, SHA-512.
 _GAPS: Final = (0, 1, 2, 4, 8, 16, 20, 32, 64)
-_DIGESTS: Final = {16: "MD5", 20: "SHA-1", 32: "SHA-256", 64: "SHA-512"}
-_DECIMAL: Final = re.compile(rb"([0-9]{1,10}):")
+DIGESTS: Final = {16: "MD5", 20: "SHA-1", 32: "SHA-256", 64: "SHA-512"}
+_WORD: Final = re.compile(rb"(?:(?:len|length|size)=)?([0-9]{1,10}|[0-9a-f]{2,8})(?:::|[:;|#\n,$ ])")
 _NAME: Final = re.compile(rb"[\w(][\w ().+-]{0,120}\.[A-Za-z0-9]{1,8}")
 _MAGIC: Final = re.compile(rb"[A-Za-z][\x21-\x7e]{1,15}")
 # Bytes of flags and lengths between a payload's length and a file's name.
-_MAX_FLAGS: Final = 17
+_MAX_FLAGS: Final = 6
+# From the length of a name to the name: at once, behind wider lengths, or behind flags and the name of a cipher.
+_NAME_GAPS: Final = (1, 2, 3, 4, 11)
+_NAME_ENDS: Final = (b"\x00", b"\n", b"|", b":")
 _MIN_NAME: Final = 3
 # Characters that noise behind a payload adds to it by chance, at most: one more has one chance in a thousand.
 _CHANCE: Final = 8
 # What it takes from the evidence that a length was looked for in many places, before gaps, in bits, and near an end.
 _BITS_OF_PLACE, _BITS_OF_GAP, _BITS_OF_UNIT, _BITS_OF_END = 6, 4, 3, 4
+_CHANCE_IN_DIGEST: Final = 3
+_MAX_DECIMAL: Final = 2
 _PERIODS: Final = (1, 2, 3)
 # Fewer bytes behind a length are no evidence of it, unless that is wide and comes first.
 _MIN_TEXT: Final = 4
@@ -101,23 +106,25 @@ class Header:
             parts.append("AI42")
         elif name := _NAME.search(after):
             parts.append(f"name {name.group().decode('ascii', 'replace')!r}")
-        elif digest := _DIGESTS.get(len(after)):
+        elif digest := DIGESTS.get(len(after)):
             parts.append(f"{len(after)} bytes, perhaps {digest}")
         elif after:
             parts.append(f"{len(after)} {'byte' if len(after) == 1 else 'bytes'} {after[:16].hex()}")
         return ", ".join(parts)
 
     def _describe_length(self) -> str:
-        if self.unit == DECIMAL:
-            return f"length {self.size} in decimal"
+        if self.unit == SPELLED:
+            return f"length {self.size}, spelled"
         order = f"{self.order}-endian"
         return f"length {self.size} in {self.width} bytes, {order}{', in bits' if self.unit == 'bits' else ''}"
 
 
 def may_be_header(data: bytes, start: int, end: int) -> bool:
-    """Whether the text from `start` to `end` may begin with a length: in decimal, or of two bytes."""
-    value, size = data[start : start + 2], end - start - 2
-    return bool(_DECIMAL.match(data, start)) or size in (int.from_bytes(value, "big"), int.from_bytes(value, "little"))
+    """Whether the text from `start` to `end` may begin with a length: one that is spelled, or of two bytes."""
+    if _WORD.match(data, start):
+        return True
+    field, size = data[start : start + 2], end - start - 2
+    return any(int.from_bytes(field, order) in (size, 8 * size) for order in ("big", "little"))
 
 
 def is_name(text: bytes) -> bool:
@@ -139,14 +146,14 @@ def find_header(data: bytes, runs: TextRuns, total: int, *, is_whole: bool) -> H
     return max((header for header in borne_out if header.at < first), key=_rank, default=None)
 
 
-def _rank(header: Header) -> tuple[int, bool, int]:
+def _rank(header: Header) -> tuple[int, int, bool, int]:
     """Return how unlikely it is that a header is there by chance, in bits, about; then what is likelier otherwise."""
     gap = header.start - header.at - header.width
     bits = 8 * header.width
     bits -= _BITS_OF_PLACE * (header.at > 0) + _BITS_OF_GAP * (gap > 0 and not header.has_name)
     bits -= _BITS_OF_UNIT * (header.unit == BITS) + _BITS_OF_END * (not header.exact)
     # Of two byte orders, the one that has more of the text; what is no text is hardly as long as the wrong one says.
-    return (bits, header.is_text or header.unit != BITS, header.size if header.is_text else -header.size)
+    return (bits, -gap, header.is_text or header.unit != BITS, header.size if header.is_text else -header.size)
 
 
 class _HeaderSearch:
@@ -168,10 +175,11 @@ class _HeaderSearch:
         names = [match.span() for match in _NAME.finditer(data, self._first, reach) if match.start() not in self._kinds]
         self._inside_names = {at for start, end in names for at in range(start + 1, end)}
         self._name_ends = dict(names)
+        self._starts: dict[int, list[int]] = {}
 
     def list_headers(self) -> Iterator[Header]:
         """Yield every header that is borne out by what it measures."""
-        yield from self._list_decimal()
+        yield from self._list_spelled()
         for at in range(self._first, self._last):
             if at in self._inside_names and at > self._first:
                 continue
@@ -181,15 +189,21 @@ class _HeaderSearch:
                 # Nothing further on could count for more.
                 return
 
-    def _list_decimal(self) -> Iterator[Header]:
-        match = _DECIMAL.match(self._data, self._first)
+    def _list_spelled(self) -> Iterator[Header]:
+        """Yield headers with a length that is spelled, in decimal or else in hexadecimal, in bytes or in bits."""
+        match = _WORD.match(self._data, self._first)
         if match is None:
             return
-        size = int(match.group(1))
-        for start, left, _ in self._list_starts(match.end(), size):
-            header = self._judge(start, left, self._first, match.end() - self._first, "big", DECIMAL)
-            if header and (start == match.end() or self._data.startswith(ALPHA_PREFIX, match.end())):
-                yield header
+        word = match.group(1)
+        # Digits alone are decimal, or else, where there are more than two of them, perhaps hexadecimal.
+        values = [int(word)] if word.isdigit() else []
+        values += [int(word, 16)] if len(word) > _MAX_DECIMAL or not values else []
+        start = match.end() + len(ALPHA_PREFIX) * self._data.startswith(ALPHA_PREFIX, match.end())
+        for value in values:
+            for size in (value, value - (start - match.end()), value // 8 if value % 8 == 0 else 0):
+                header = self._judge(start, size, self._first, match.end() - self._first, "big", SPELLED)
+                if header:
+                    yield header
 
     def _measure(self, at: int, width: int, order: Order) -> Iterator[Header]:
         behind = at + width
@@ -218,7 +232,9 @@ class _HeaderSearch:
             start = behind + len(ALPHA_PREFIX)
             yield from ((start, size, False), (start, size - len(ALPHA_PREFIX), False))
             return
-        named = set(self._list_name_ends(behind))
+        if behind not in self._starts:
+            self._starts[behind] = sorted(set(self._list_name_ends(behind)))
+        named = self._starts[behind]
         for end in named:
             yield from ((end, size, True), (end, size - (end - behind), True))
         if named:
@@ -228,22 +244,25 @@ class _HeaderSearch:
             return
         for gap in _GAPS:
             start = behind + gap
-            if gap and start in self._inside_names:
+            if (gap and start in self._inside_names) or (start not in self._text_ends and start not in self._kinds):
                 continue
-            if start in self._text_ends or start in self._kinds:
-                yield start, size, False
-                if gap in _DIGESTS:
-                    yield start, size - gap, False
+            # Text begins behind a gap; the last characters of a digest may look like some.
+            if gap and start - self._runs.find_start(start) > (_CHANCE_IN_DIGEST if gap in DIGESTS else 0):
+                continue
+            yield start, size, False
+            if gap in DIGESTS:
+                yield start, size - gap, False
 
     def _list_name_ends(self, behind: int) -> Iterator[int]:
-        """Yield where names end that begin soon behind a length: at a zero, or as a byte in front of them says."""
-        for at in range(behind, behind + _MAX_FLAGS):
-            end = self._name_ends.get(at)
-            if end is None:
-                continue
-            if self._data[end : end + 1] == b"\x00":
-                yield end + 1
-            yield from (at + size for size in self._data[behind:at] if _MIN_NAME <= size <= end - at)
+        """Yield where names end that begin soon behind a length: at a separator, or as a byte in front of them says."""
+        end = self._name_ends.get(behind, 0)
+        if self._data[end : end + 1] in _NAME_ENDS and end:
+            yield end + 1
+        for at in range(behind, min(behind + _MAX_FLAGS, len(self._data))):
+            size = self._data[at]
+            if _MIN_NAME <= size <= MAX_NAME:
+                starts = (at + gap for gap in _NAME_GAPS)
+                yield from [start + size for start in starts if _NAME.fullmatch(self._data, start, start + size)]
 
     def _judge(self, start: int, size: int, at: int, width: int, order: Order, unit: str) -> Header | None:
         """Return the header if text, or a known kind of file, stands in all of what it measures."""
@@ -256,7 +275,7 @@ class _HeaderSearch:
             exact = text_end == end or self._fills(start, size) or self._find_own_end(start) == size
             return Header(start, size, at, width, order, unit, exact, SURE) if size >= _MIN_OPAQUE else None
         if text_end >= end and (text_end == end or self._is_chance(end, text_end)):
-            is_name = unit != DECIMAL and width == 2 and _NAME.fullmatch(self._data, start, end)
+            is_name = unit != SPELLED and _NAME.fullmatch(self._data, start, end)
             evidence = NAMES if is_name else SURE
             return Header(start, size, at, width, order, unit, text_end == end, evidence, is_text=True)
         if text_end == len(self._data) < end and text_end - start >= _SEEN_TEXT:

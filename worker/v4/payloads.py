@@ -13,7 +13,7 @@ import numpy as np
 from starlight_vocabulary.payload import Member, Payload, PayloadKind
 from worker.v4.end_marks import CLOSING, cut_end_mark, name_end
 from worker.v4.file_kinds import find_end, find_strong_kind, recognise_kind
-from worker.v4.headers import ALPHA_PREFIX, FITS, MAX_WORD, Header, find_header, is_name, may_be_header
+from worker.v4.headers import ALPHA_PREFIX, DIGESTS, FITS, MAX_WORD, Header, find_header, is_name, may_be_header
 from worker.v4.member_lists import list_members
 from worker.v4.text_runs import TextRuns, decode_text, is_text
 from worker.v4.unwrapping import Unwrapped, unwrap
@@ -27,6 +27,9 @@ MAX_LISTED_BYTES: Final = 8 * 2**20
 _MIN_RUN: Final = 16
 # Bytes that may stand in front of it.
 _MAX_LEAD: Final = 512
+_MAX_VERSION: Final = 4
+_MIN_ALPHABET: Final = 6
+_CHANCE_IN_DIGEST: Final = 3
 # Text that begins at the first byte, and nothing closes.
 _MIN_UNCLOSED: Final = 6
 # Of the most that so many bytes can have, the entropy from which on they are as even as chance makes them.
@@ -108,13 +111,15 @@ class _Reading:
         closed_text = decode_text(closed) is not None
         if header and header.evidence > FITS and self._precedes(header, end, zero if closed_text else None):
             return self._behind(header)
+        if lead := self._find_behind_word(end):
+            return self._text(*lead, self._prefix(lead[0]))
         if closed_text and (header is None or len(closed) >= _MIN_UNCLOSED or self._carrier.is_whole):
             return self._text(start, zero, None)
         if end - start >= _MIN_UNCLOSED:
             return self._text(start, end, None)
         if strong := find_strong_kind(data[:HEAD_BYTES]):
             return self._file(strong[1], strong[0], None, self._prefix(strong[0]))
-        first, last = self._runs.find_longest(_MAX_LEAD)
+        first, last = self._find_run()
         least = self._carrier.total // 2 if self._carrier.is_whole else header.size // 2 if header else 0
         if last - first >= max(_MIN_RUN, least):
             return self._text(first, last, self._prefix(first))
@@ -123,6 +128,20 @@ class _Reading:
         if closed_text:
             return self._text(start, zero, None)
         return self._bytes(zero)
+
+    def _find_run(self) -> tuple[int, int]:
+        """Return the longest run of text. Behind a digest, the last bytes of that may look like its beginning."""
+        first, last = self._runs.find_longest(_MAX_LEAD)
+        return next((size for size in DIGESTS if 0 <= size - first <= _CHANCE_IN_DIGEST), first), last
+
+    def _find_behind_word(self, end: int) -> tuple[int, int] | None:
+        """Return the run of text that follows a short word and a few bytes, such as a magic and a version."""
+        first, last = self._find_run()
+        word, between = end - self._start, self._data[end:first]
+        is_word = 0 < word <= MAX_WORD and 0 < len(between) <= _MAX_VERSION and between != b"\x00"
+        # Not the pattern of a plain picture.
+        is_long = last - first >= max(_MIN_RUN, 2 * word) and len(set(self._data[first:last])) >= _MIN_ALPHABET
+        return (first, last) if is_word and is_long else None
 
     def _precedes(self, header: Header, end: int, zero: int | None) -> bool:
         """Whether a header counts for more than text from the start to `end`, which a zero closes if one is given."""

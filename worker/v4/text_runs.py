@@ -36,6 +36,11 @@ class TextRuns:
         inside = _CONTINUATION[0] <= self._data[start] < _CONTINUATION[1]
         return end if end > start and not inside else start
 
+    def find_start(self, at: int) -> int:
+        """Return where the text that stands at `at` begins; `at` itself where there is none."""
+        number = bisect_right(self._starts, at) - 1
+        return self._starts[number] if number >= 0 and self._spans[number][1] > at else at
+
     def list_ends(self, reach: int, length: int) -> dict[int, int]:
         """Return, of each of the first `reach` offsets at which that much text stands, the end of that text."""
         ends: dict[int, int] = {}
