@@ -86,6 +86,18 @@ class Header:
         """The offset behind the payload."""
         return self.start + self.size
 
+    @property
+    def gap(self) -> int:
+        """How many bytes stand between length and payload."""
+        return self.start - self.at - self.width
+
+    @property
+    def bits(self) -> int:
+        """About how many bits of evidence it is that the length fits, less those of having looked for it elsewhere."""
+        bits = 8 * self.width
+        bits -= _BITS_OF_PLACE * (self.at > 0) + _BITS_OF_GAP * (self.gap > 0 and not self.has_name)
+        return bits - _BITS_OF_UNIT * (self.unit == BITS) - _BITS_OF_END * (not self.exact)
+
     def describe(self, data: bytes) -> str:
         """Return the header in words."""
         before = data[: self.at]
@@ -147,13 +159,10 @@ def find_header(data: bytes, runs: TextRuns, total: int, *, is_whole: bool) -> H
 
 
 def _rank(header: Header) -> tuple[int, int, bool, int]:
-    """Return how unlikely it is that a header is there by chance, in bits, about; then what is likelier otherwise."""
-    gap = header.start - header.at - header.width
-    bits = 8 * header.width
-    bits -= _BITS_OF_PLACE * (header.at > 0) + _BITS_OF_GAP * (gap > 0 and not header.has_name)
-    bits -= _BITS_OF_UNIT * (header.unit == BITS) + _BITS_OF_END * (not header.exact)
+    """Return how unlikely it is that a header is there by chance; then what is likelier otherwise."""
     # Of two byte orders, the one that has more of the text; what is no text is hardly as long as the wrong one says.
-    return (bits, -gap, header.is_text or header.unit != BITS, header.size if header.is_text else -header.size)
+    size = header.size if header.is_text else -header.size
+    return header.bits, -header.gap, header.is_text or header.unit != BITS, size
 
 
 class _HeaderSearch:

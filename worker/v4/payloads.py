@@ -27,6 +27,8 @@ MAX_LISTED_BYTES: Final = 8 * 2**20
 _MIN_RUN: Final = 16
 # Bytes that may stand in front of it.
 _MAX_LEAD: Final = 512
+# Of evidence for a header that stands behind a text which a zero closes.
+_SURE_BITS: Final = 18
 _MAX_VERSION: Final = 4
 _MIN_ALPHABET: Final = 6
 _CHANCE_IN_DIGEST: Final = 3
@@ -146,8 +148,10 @@ class _Reading:
     def _precedes(self, header: Header, end: int, zero: int | None) -> bool:
         """Whether a header counts for more than text from the start to `end`, which a zero closes if one is given."""
         if header.start >= end:
-            # In front of it may stand a magic or a name.
-            return end - self._start <= MAX_WORD or is_name(self._data[self._start : end])
+            # In front of it may stand a magic or a name; a short text that a zero closes is more often just that.
+            word = self._data[self._start : end]
+            is_word = len(word) <= MAX_WORD and (zero is None or len(word.split()) < 2)
+            return (is_word or is_name(word)) and (zero is None or header.at <= zero or header.bits >= _SURE_BITS)
         # Among the text stands the length itself, in decimal or by chance.
         return header.at == self._start and (zero is None or header.end == zero or zero < header.start)
 
