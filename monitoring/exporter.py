@@ -1,21 +1,73 @@
 """Metrics for Prometheus, read from PostgreSQL and Redis at each scrape, never from events, which can be lost."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as LateError
+from shutil import disk_usage
 
 import redis
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitoring.families import describe, gauge, gauges
+from storage.blobs import find_folder
 from storage.broker import count_messages
 from storage.figures import take_figures
 from storage.settings import Settings
 from storage.workers import list_live_workers
 
+# Prometheus waits for ten seconds by default, and is to hear from the other servers, too.
+PATIENCE_S = 5.0
+
 log = logging.getLogger(__name__)
+
+
+class Source:
+    """A server that metrics are asked of, one question at a time: scrapes that come meanwhile share its answer.
+
+    Who does not answer in time is down. A question that hangs is not asked again until it ends.
+    """
+
+    def __init__(self, server: str, collect: Callable[[], list[Metric]], patience_s: float = PATIENCE_S) -> None:
+        self._server = server
+        self._collect = collect
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._answer: Future[list[Metric]] | None = None
+
+    def ask(self) -> Iterator[Metric]:
+        """Yield the metrics of the server, and whether it answered and how long it took."""
+        started = time.monotonic()
+        try:
+            metrics, up = self._begin().result(self._patience_s), 1
+        except LateError:
+            log.warning("%s does not answer within %.0f s", self._server, self._patience_s)
+            metrics, up = [], 0
+        except (SQLAlchemyError, redis.RedisError, OSError) as error:
+            log.warning("%s does not answer: %s", self._server, str(error).strip().partition("\n")[0])
+            metrics, up = [], 0
+        yield from metrics
+        yield gauge(f"{self._server}_up", f"Whether {self._server} answered this scrape.", up)
+        yield gauge(f"{self._server}_scrape_seconds", f"How long {self._server} took.", time.monotonic() - started)
+
+    def _begin(self) -> "Future[list[Metric]]":
+        with self._lock:
+            if self._answer is None or self._answer.done():
+                self._answer = Future()
+                # No pool: the end of the process would wait for its threads.
+                threading.Thread(target=self._run, args=(self._answer,), daemon=True).start()
+            return self._answer
+
+    def _run(self, answer: "Future[list[Metric]]") -> None:
+        try:
+            answer.set_result(self._collect())
+        except Exception as error:
+            answer.set_exception(error)
 
 
 class StarlightCollector(Collector):
@@ -25,6 +77,7 @@ class StarlightCollector(Collector):
         self._engine = engine
         self._broker = broker
         self._settings = settings
+        self._sources = (Source("postgres", self._from_postgres), Source("redis", self._from_redis))
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: registration must not need the servers."""
@@ -33,57 +86,29 @@ class StarlightCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield gauge("target_images_per_minute", "Target throughput.", self._settings.target_images_per_minute)
-        yield from self._guarded("postgres", self._from_postgres)
-        yield from self._guarded("redis", self._from_redis)
+        yield from self._measure_disk()
+        for source in self._sources:
+            yield from source.ask()
 
-    def _guarded(self, server: str, collect: Callable[[], list[Metric]]) -> Iterator[Metric]:
-        started = time.monotonic()
-        try:
-            metrics = collect()
-            up = 1
-        except (SQLAlchemyError, redis.RedisError) as error:
-            log.warning("%s does not answer: %s", server, error)
-            metrics, up = [], 0
-        yield from metrics
-        yield gauge(f"{server}_up", f"Whether {server} answered this scrape.", up)
-        yield gauge(f"{server}_scrape_seconds", f"How long {server} took.", time.monotonic() - started)
+    def _measure_disk(self) -> Iterator[Metric]:
+        folder = find_folder(self._settings.blobs())
+        if folder is None or not folder.is_dir():
+            return
+        disk = disk_usage(folder)
+        yield gauge("blobs_disk_bytes", "Size of the disk that blobs are on.", disk.total)
+        yield gauge("blobs_disk_free_bytes", "What of it is free.", disk.free)
+        yield gauge("blobs_disk_least_bytes", "Below so much free, nothing is taken in.", self._settings.min_free_bytes)
 
     def _from_postgres(self) -> list[Metric]:
         figures = take_figures(self._engine)
         workers = list_live_workers(self._engine, self._settings.lease_s)
-        finished = CounterMetricFamily("starlight_images_finished", "Verdicts of all jobs.", labels=["outcome"])
-        for outcome, count in figures.outcomes.items():
-            finished.add_metric([outcome], count)
-        waiting = GaugeMetricFamily("starlight_images_waiting", "Images without a verdict.", labels=["state"])
-        for state, count in figures.waiting.items():
-            waiting.add_metric([state], count)
-        alive = GaugeMetricFamily("starlight_worker_up", "Workers that reported lately.", labels=["worker", "device"])
-        for worker in workers:
-            alive.add_metric([worker.name, worker.device], 1)
-        unaccounted = figures.submitted - sum(figures.outcomes.values()) - sum(figures.waiting.values())
-        return [
-            finished,
-            waiting,
-            alive,
-            CounterMetricFamily("starlight_images_submitted", "References of all jobs.", figures.submitted),
-            gauge(
-                "images_unaccounted",
-                "Submitted, but neither finished nor waiting; anything but 0 is a bug.",
-                unaccounted,
-            ),
-            gauge("images_per_minute", "Verdicts stored in the last 60 seconds.", figures.finished_last_minute),
-            gauge("oldest_waiting_seconds", "Age of the oldest job with unclaimed images.", figures.oldest_waiting_s),
-            gauge("workers", "Live workers.", len(workers)),
-        ]
+        return list(describe(figures, workers, self._settings))
 
     def _from_redis(self) -> list[Metric]:
-        messages = GaugeMetricFamily("starlight_messages", "Chunk ids in Redis.", labels=["queue"])
-        for queue, count in count_messages(self._broker).items():
-            messages.add_metric([queue], count)
+        counts = {(queue,): float(count) for queue, count in count_messages(self._broker).items()}
         memory = self._broker.info("memory")
-        return [messages, gauge("redis_memory_bytes", "Memory that Redis uses.", memory["used_memory"])]
-
-
-def gauge(name: str, explanation: str, value: float) -> Metric:
-    """Return a gauge without labels."""
-    return GaugeMetricFamily(f"starlight_{name}", explanation, value)
+        return [
+            gauges("messages", "Chunk ids in Redis; unacked are with workers.", ["queue"], counts),
+            gauge("redis_memory_bytes", "Memory that Redis uses.", memory["used_memory"]),
+            gauge("redis_memory_limit_bytes", "Memory that Redis may use, 0 for any.", memory["maxmemory"]),
+        ]

@@ -40,11 +40,16 @@ def open_object(store: ObjectStore, path: str) -> StoredObject:
     return StoredObject(found.meta["size"], map(bytes, found.stream(min_chunk_size=PIECE_BYTES)))
 
 
+def find_folder(url: str) -> Path | None:
+    """Return the folder in which the store at this URL keeps its blobs, None where it is elsewhere."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+
+
 class Blobs:
     """A blob store at a URL that `obstore` knows: `file:///…`, `s3://…`, `gs://…`, `az://…`."""
 
     def __init__(self, url: str) -> None:
-        self._folder = Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+        self._folder = find_folder(url)
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store: ObjectStore = from_url(url, client_options=CLIENT, retry_config=RETRIES)

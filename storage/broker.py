@@ -7,6 +7,9 @@ import redis
 
 from starlight_vocabulary.words import Priority
 
+# What kombu's names of lists consist of, behind that of a queue, for messages of other priorities than 0.
+SEPARATOR = "\x06\x16"
+OTHER_PRIORITIES = (3, 6, 9)
 # Where kombu keeps delivered messages until they are acknowledged, and when each was delivered.
 UNACKNOWLEDGED = "unacked"
 DELIVERED_AT = "unacked_index"
@@ -22,8 +25,16 @@ def name_queue(priority: Priority) -> str:
 QUEUES = tuple(name_queue(priority) for priority in Priority)
 
 
+def list_parts(queue: str) -> list[str]:
+    """Return the keys of the lists of a queue. Ours has one, what somebody else sends may be in another."""
+    return [queue, *(f"{queue}{SEPARATOR}{step}" for step in OTHER_PRIORITIES)]
+
+
 # What each of these is in Redis.
-KINDS = dict.fromkeys(QUEUES, "list") | {UNACKNOWLEDGED: "hash", DELIVERED_AT: "zset"}
+KINDS = dict.fromkeys((part for queue in QUEUES for part in list_parts(queue)), "list") | {
+    UNACKNOWLEDGED: "hash",
+    DELIVERED_AT: "zset",
+}
 
 
 def drop_foreign_keys(broker: "redis.Redis", kinds: Mapping[str, str] = KINDS) -> bool:
@@ -43,10 +54,13 @@ def drop_foreign_keys(broker: "redis.Redis", kinds: Mapping[str, str] = KINDS) -
 
 
 def count_messages(broker: "redis.Redis") -> dict[str, int]:
-    """Return how many messages wait in each queue, and under `unacked` how many are with workers."""
+    """Return how many messages wait in each queue, in all its parts, and under `unacked` how many are with workers."""
     with broker.pipeline(transaction=False) as pipeline:
         for queue in QUEUES:
-            pipeline.llen(queue)
+            for part in list_parts(queue):
+                pipeline.llen(part)
         pipeline.hlen(UNACKNOWLEDGED)
-        counts = pipeline.execute()
-    return dict(zip((*QUEUES, UNACKNOWLEDGED), counts, strict=True))
+        *lengths, unacknowledged = pipeline.execute()
+    parts = len(lengths) // len(QUEUES)
+    waiting = {queue: sum(lengths[place * parts : (place + 1) * parts]) for place, queue in enumerate(QUEUES)}
+    return {**waiting, UNACKNOWLEDGED: unacknowledged}

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.words import Priority
 from storage.database import FINISHED, SUBMITTED, connect_to_read
 from storage.new_verdict import NewVerdict
+from storage.totals import Total, count_one, count_verdicts, raise_totals
 from storage.verdicts import LOCK_JOB, VERDICT_COLUMNS, VERDICT_LISTS, list_columns
 
 
@@ -128,8 +129,9 @@ def claim_chunk(
         row = connection.execute(
             CLAIM_CHUNK, {"id": chunk_id, "claimant": claimant, "lease_s": lease_s, "losses": losses}
         ).one_or_none()
-    if row is None:
-        return None
+        if row is None:
+            return None
+        raise_totals(connection, count_one(Total.CHUNKS_CLAIMED))
     values: dict[str, Any] = {**row._mapping, "chunk_id": row.id, "priority": Priority.read(row.priority)}
     del values["id"]
     return Claim(**values)
@@ -150,7 +152,7 @@ FINISH_CHUNK = text(f"""
         INSERT INTO verdicts (job_id, landed, {", ".join(VERDICT_COLUMNS)})
         SELECT locked.*, listed.* FROM locked, unnest({VERDICT_LISTS}) AS listed
         ON CONFLICT (job_id, ordinal) DO NOTHING
-        RETURNING outcome
+        RETURNING ordinal, outcome
     ), counted AS (
         SELECT count(*) AS written, count(*) FILTER (WHERE outcome = 'clean') AS clean,
             count(*) FILTER (WHERE outcome = 'stego') AS stego, count(*) FILTER (WHERE outcome = 'error') AS error
@@ -163,9 +165,9 @@ FINISH_CHUNK = text(f"""
             finished_at = CASE WHEN jobs.clean + jobs.stego + jobs.error + written = total
                 THEN now() ELSE finished_at END
         FROM counted, ended WHERE jobs.id = ended.job_id
-        RETURNING pg_notify(:channel, jobs.id::text)
+        RETURNING pg_notify(:channel, jobs.id::text), extract(epoch FROM now() - created_at) AS age_s
     )
-    SELECT count(*) FROM progressed
+    SELECT age_s, ARRAY(SELECT ordinal FROM written) AS written FROM progressed
 """)
 
 
@@ -176,18 +178,25 @@ def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], p
     Returns False, and stores nothing, where the claim no longer holds.
     """
     with engine.begin() as connection:
-        return bool(
-            connection.execute(
-                FINISH_CHUNK,
-                {
-                    "id": claim.chunk_id,
-                    "attempt": claim.attempt,
-                    "put_off_s": put_off_s,
-                    "channel": FINISHED,
-                    **list_columns(verdicts),
-                },
-            ).scalar_one()
-        )
+        finished = connection.execute(
+            FINISH_CHUNK,
+            {
+                "id": claim.chunk_id,
+                "attempt": claim.attempt,
+                "put_off_s": put_off_s,
+                "channel": FINISHED,
+                **list_columns(verdicts),
+            },
+        ).one_or_none()
+        if finished is None:
+            return False
+        written = set(finished.written)
+        stored = (verdict for verdict in verdicts if verdict.ordinal in written)
+        counts = count_verdicts(stored, claim.priority, float(finished.age_s))
+        if put_off_s is not None:
+            counts += count_one(Total.CHUNKS_PUT_OFF)
+        raise_totals(connection, counts)
+    return True
 
 
 # The end of a lease, unless the claim is lost already.
@@ -211,9 +220,12 @@ RELEASE_CHUNK = text("""
 def release_chunks(engine: Engine, claims: Sequence[Claim]) -> None:
     """Give back chunks that will not be finished here; nothing counts as lost."""
     with engine.begin() as connection:
-        for claim in claims:
-            connection.execute(RELEASE_CHUNK, {"id": claim.chunk_id, "attempt": claim.attempt})
+        released = sum(
+            connection.execute(RELEASE_CHUNK, {"id": claim.chunk_id, "attempt": claim.attempt}).rowcount
+            for claim in claims
+        )
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
+        raise_totals(connection, count_one(Total.CHUNKS_GIVEN_BACK, by=released))
 
 
 # More time for what is held.

@@ -16,10 +16,14 @@ SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
 CANCELLED = "starlight_cancelled"
 
+CONNECT_TIMEOUT_S = 10
+
 T = TypeVar("T")
 
 
-def connect(url: str, *, pool_size: int = 5, application: str = "starlight") -> Engine:
+def connect(
+    url: str, *, pool_size: int = 5, application: str = "starlight", connect_timeout_s: int = CONNECT_TIMEOUT_S
+) -> Engine:
     """Return an engine for a `postgresql://` URL; connections are checked before use and opened when needed."""
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
@@ -28,7 +32,7 @@ def connect(url: str, *, pool_size: int = 5, application: str = "starlight") -> 
         pool_pre_ping=True,
         # Errors reach logs; names of images and what was hidden in them must not.
         hide_parameters=True,
-        connect_args={"application_name": application, "connect_timeout": 10},
+        connect_args={"application_name": application, "connect_timeout": connect_timeout_s},
     )
 
 
@@ -83,7 +87,7 @@ def listen(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterato
 def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
     arguments, options = engine.dialect.create_connect_args(engine.url)
     connection = psycopg.connect(
-        *arguments, **{**options, "autocommit": True, "application_name": "starlight listener", "connect_timeout": 10}
+        *arguments, **{**options, "autocommit": True, "application_name": "starlight listener"}
     )
     for channel in channels:
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))

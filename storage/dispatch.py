@@ -4,8 +4,9 @@ import uuid
 
 from sqlalchemy import Engine, text
 
-from starlight_vocabulary.words import Priority
+from starlight_vocabulary.words import ErrorCode, Priority
 from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
 
 DISPATCH_LOCK = 0x44495350
@@ -53,7 +54,9 @@ def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[uuid.UU
     with engine.begin() as connection:
         if not connection.execute(LOCK_DISPATCH).scalar_one():
             return []
-        return list(connection.execute(PICK_CHUNKS, {"priority": priority, "window": window}).scalars())
+        picked = list(connection.execute(PICK_CHUNKS, {"priority": priority, "window": window}).scalars())
+        raise_totals(connection, count_one(Total.CHUNKS_DISPATCHED, priority.value, len(picked)))
+    return picked
 
 
 # Chunks that have a message in Redis.
@@ -77,8 +80,9 @@ REDATE_UNCLAIMED = text("""
 def redate_unclaimed(engine: Engine, older_than_s: float) -> list[tuple[uuid.UUID, Priority]]:
     """Return id and priority of dispatched chunks that nobody claimed for so long, and date them anew."""
     with engine.begin() as connection:
-        rows = connection.execute(REDATE_UNCLAIMED, {"age": older_than_s})
-        return [(row.id, Priority.read(row.priority)) for row in rows]
+        rows = connection.execute(REDATE_UNCLAIMED, {"age": older_than_s}).all()
+        raise_totals(connection, count_one(Total.CHUNKS_REPUBLISHED, by=len(rows)))
+    return [(row.id, Priority.read(row.priority)) for row in rows]
 
 
 # One chunk whose lease ran out, while PostgreSQL was there for long enough to have it renewed.
@@ -135,9 +139,14 @@ def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> bool:
         lost = connection.execute(FIND_LOST_CHUNK, {"lease_s": lease_s}).one_or_none()
         if lost is None:
             return False
+        counts = count_one(Total.CHUNKS_LOST)
         if lost.images > 1 and lost.losses >= 2:
             connection.execute(SPLIT_CHUNK, {"id": lost.id})
+            counts += count_one(Total.CHUNKS_SPLIT)
         elif lost.images == 1 and lost.losses >= max_losses:
-            connection.execute(CONVICT_IMAGE, {"id": lost.id, "losses": lost.losses, "channel": FINISHED})
+            convicted = {"id": lost.id, "losses": lost.losses, "channel": FINISHED}
+            if connection.execute(CONVICT_IMAGE, convicted).one_or_none() is not None:
+                counts += count_one(Total.IMAGES_CONVICTED) + count_errors(ErrorCode.WORKER_CRASH, 1)
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
+        raise_totals(connection, counts)
         return True

@@ -9,6 +9,7 @@ from starlight_vocabulary.words import FAILURES, ErrorCode
 from storage.database import SUBMITTED, connect_to_read
 from storage.jobs import COMPLETE_JOB, Submission
 from storage.settings import CHUNK_SIZE
+from storage.totals import Total, count_one, raise_totals
 from storage.verdicts import VerdictFilter
 
 
@@ -107,6 +108,7 @@ def retry_job(
             raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
         connection.execute(KEEP_FAILED_BLOBS, parameters)
         connection.execute(COMPLETE_JOB, {"total": total, "id": retry_id, "channel": SUBMITTED})
+        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=total))
     return Submission(retry_id, total, created=True)
 
 

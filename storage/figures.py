@@ -1,75 +1,181 @@
-"""Figures about the whole installation, for the exporter."""
+"""Figures about the whole installation at one moment, for metrics and statistics.
+
+Neither verdicts nor ended jobs or chunks are read for them: a row for each chunk, job and webhook that is open.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Engine, text
 
-from starlight_vocabulary.words import ChunkState, Outcome
+from starlight_vocabulary.words import ChunkState, Outcome, Priority
+from storage.totals import Total, Totals, count_recent_images, read_totals
+
+WAITING_STATES = (ChunkState.PENDING, ChunkState.DISPATCHED, ChunkState.RUNNING)
+# How long each question may take before it is given up.
+MOST_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Chunks of one priority in one state, the images in them without a verdict, and the age of their oldest job."""
+
+    priority: Priority
+    state: ChunkState
+    is_put_off: bool
+    chunks: int
+    images: int
+    oldest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJobs:
+    """Jobs of one priority that have not ended, those of them that run, and how long the slowest of these needs.
+
+    `longest_left_s` goes by the rate since a job's start: 0 where none has a verdict yet.
+    """
+
+    priority: Priority
+    pending: int
+    running: int
+    longest_left_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DueWebhooks:
+    """Webhooks of ended jobs that are neither delivered nor given up, those that failed before, and the oldest one."""
+
+    waiting: int
+    failed: int
+    oldest_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts of images at one moment.
+    """Counts at one moment; times in seconds.
 
-    `outcomes` counts all verdicts of all jobs, `waiting` the images without one by their chunk's state, both with
-    every key present; `finished_last_minute` the verdicts of the last 60 seconds, cancelled images left out;
-    `oldest_waiting_s` the age in seconds of the oldest job with images that nobody has claimed, 0 where there is none.
+    `unaccounted` are images of jobs that have no verdict, and no chunk that waits or runs either: 0, or a bug.
+    `finished_last_minute` are the verdicts of the last 60 seconds, cancelled images left out.
     """
 
-    outcomes: dict[Outcome, int]
-    waiting: dict[ChunkState, int]
+    totals: Totals
+    queues: list[Queue]
+    open_jobs: list[OpenJobs]
+    webhooks: DueWebhooks
+    stored_bytes: int
+    stored_bytes_largest: int
+    unaccounted: int
     finished_last_minute: int
-    oldest_waiting_s: float
-    submitted: int
     taken_at: datetime
 
+    @property
+    def submitted(self) -> int:
+        """References of all jobs that there ever were."""
+        return self.totals.get(Total.IMAGES_SUBMITTED)
 
-WAITING_STATES = (ChunkState.PENDING, ChunkState.DISPATCHED, ChunkState.RUNNING)
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """Verdicts of all jobs that there ever were, with every outcome present."""
+        return {outcome: self.totals.get(Total.IMAGES_FINISHED, outcome) for outcome in Outcome}
 
-# The counters of all jobs.
-SUM_JOBS = text("""
-    SELECT coalesce(sum(total), 0) AS submitted, coalesce(sum(clean), 0) AS clean,
-        coalesce(sum(stego), 0) AS stego, coalesce(sum(error), 0) AS error, now() AS taken_at FROM jobs
-""")
+    @property
+    def waiting(self) -> dict[ChunkState, int]:
+        """Images without a verdict by the state of their chunk, with every state present."""
+        return {state: sum(each.images for each in self.queues if each.state == state) for state in WAITING_STATES}
 
-# Images without a verdict, by the state of their chunk.
-COUNT_WAITING = text("""
-    SELECT waiting.state, sum(images - CASE WHEN tries = 0 THEN 0 ELSE (
-            -- Images of chunks that are put off have their verdicts already, some of them.
-            SELECT count(*) FROM verdicts WHERE verdicts.job_id = waiting.job_id
-                AND ordinal BETWEEN first_ordinal AND first_ordinal + images - 1
-        ) END) AS images,
-        extract(epoch FROM now() - min(jobs.created_at)) AS oldest_s
+    @property
+    def oldest_waiting_s(self) -> float:
+        """Age of the oldest job with images that nobody has claimed, 0 where there is none."""
+        return max((each.oldest_s for each in self.queues if each.state != ChunkState.RUNNING), default=0.0)
+
+
+# Chunks that have not ended.
+COUNT_QUEUES = text("""
+    SELECT waiting.priority, waiting.state, is_put_off, count(*) AS chunks, sum(
+            images - CASE WHEN tries = 0 THEN 0 ELSE (
+                -- Images of chunks that were put off have their verdicts already, some of them.
+                SELECT count(*) FROM verdicts WHERE verdicts.job_id = waiting.job_id
+                    AND ordinal BETWEEN first_ordinal AND first_ordinal + images - 1
+            ) END
+        ) AS images,
+        coalesce(extract(epoch FROM now() - min(open_jobs.created_at)), 0) AS oldest_s
     FROM (
         -- Two halves, each the condition of an index: chunks that have ended are never looked at.
-        SELECT job_id, state, first_ordinal, tries, cardinality(refs) AS images
+        SELECT job_id, priority, state, first_ordinal, tries, cardinality(refs) AS images,
+            coalesce(not_before > now(), false) AS is_put_off
         FROM chunks WHERE state = 'pending'
         UNION ALL
-        SELECT job_id, state, first_ordinal, tries, cardinality(refs)
+        SELECT job_id, priority, state, first_ordinal, tries, cardinality(refs), false
         FROM chunks WHERE state IN ('dispatched', 'running')
-    ) AS waiting JOIN jobs ON jobs.id = waiting.job_id GROUP BY waiting.state
+    ) AS waiting LEFT JOIN (
+        SELECT id, created_at FROM jobs WHERE state IN ('pending', 'running')
+    ) AS open_jobs ON open_jobs.id = waiting.job_id
+    GROUP BY waiting.priority, waiting.state, is_put_off
 """)
 
-# Verdicts of the last minute; a cancelled image was not scanned.
-COUNT_LAST_MINUTE = text("""
-    SELECT count(*) FROM verdicts WHERE scanned_at > now() - interval '1 minute'
-        AND error_code IS DISTINCT FROM 'cancelled'
+# Jobs that have not ended.
+COUNT_OPEN_JOBS = text("""
+    SELECT priority, count(*) FILTER (WHERE state = 'pending') AS pending,
+        count(*) FILTER (WHERE state = 'running') AS running,
+        coalesce(max(
+            extract(epoch FROM now() - started_at) * (total - clean - stego - error)
+                / nullif(clean + stego + error, 0)
+        ), 0) AS longest_left_s,
+        sum(total - clean - stego - error) AS unfinished
+    FROM jobs WHERE state IN ('pending', 'running') GROUP BY priority
 """)
+
+# Images that jobs have ended without.
+COUNT_LEFT_OUT = text("""
+    SELECT coalesce(sum(total - clean - stego - error), 0) FROM jobs
+    WHERE state IN ('done', 'cancelled') AND clean + stego + error <> total
+""")
+
+# Webhooks of jobs that have ended.
+COUNT_WEBHOOKS = text("""
+    SELECT count(*) AS waiting, count(*) FILTER (WHERE attempts > 0) AS failed,
+        coalesce(extract(epoch FROM now() - min(finished_at)), 0) AS oldest_s
+    FROM webhooks JOIN jobs ON jobs.id = job_id
+    WHERE delivered_at IS NULL AND given_up_at IS NULL AND clean + stego + error = total AND finished_at IS NOT NULL
+""")
+
+# What submitters keep stored, together and the one that keeps most.
+COUNT_STORED_BYTES = text("""
+    SELECT coalesce(sum(stored_bytes), 0) AS stored, coalesce(max(stored_bytes), 0) AS largest, now() AS taken_at
+    FROM submitters
+""")
+
+LIMIT_TIME = text(f"SELECT set_config('statement_timeout', '{MOST_S * 1000:.0f}', true)")
 
 
 def take_figures(engine: Engine) -> Figures:
     """Return the figures of one snapshot of the database."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        totals = connection.execute(SUM_JOBS).one()
-        waiting = connection.execute(COUNT_WAITING).all()
-        minute = connection.execute(COUNT_LAST_MINUTE).scalar_one()
-    images = {row.state: int(row.images) for row in waiting}
+        connection.execute(LIMIT_TIME)
+        totals = read_totals(connection)
+        queues = [
+            Queue(
+                Priority.read(row.priority), ChunkState.read(row.state), row.is_put_off, row.chunks, int(row.images),
+                float(row.oldest_s),
+            )
+            for row in connection.execute(COUNT_QUEUES)
+        ]  # fmt: skip
+        jobs = connection.execute(COUNT_OPEN_JOBS).all()
+        left_out = connection.execute(COUNT_LEFT_OUT).scalar_one()
+        webhooks = connection.execute(COUNT_WEBHOOKS).one()
+        stored = connection.execute(COUNT_STORED_BYTES).one()
+        recent = count_recent_images(connection)
+    unfinished = left_out + sum(row.unfinished for row in jobs)
     return Figures(
-        outcomes={outcome: int(getattr(totals, outcome)) for outcome in Outcome},
-        waiting={state: images.get(state, 0) for state in WAITING_STATES},
-        finished_last_minute=int(minute),
-        oldest_waiting_s=max((float(row.oldest_s) for row in waiting if row.state != ChunkState.RUNNING), default=0.0),
-        submitted=int(totals.submitted),
-        taken_at=totals.taken_at,
+        totals=totals,
+        queues=queues,
+        open_jobs=[
+            OpenJobs(Priority.read(row.priority), row.pending, row.running, float(row.longest_left_s)) for row in jobs
+        ],
+        webhooks=DueWebhooks(webhooks.waiting, webhooks.failed, float(webhooks.oldest_s)),
+        stored_bytes=int(stored.stored),
+        stored_bytes_largest=int(stored.largest),
+        unaccounted=int(unfinished) - sum(each.images for each in queues),
+        finished_last_minute=recent,
+        taken_at=stored.taken_at,
     )

@@ -10,9 +10,10 @@ import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from starlight_vocabulary.job import Job, JobOptions
-from starlight_vocabulary.words import JobState, Priority
+from starlight_vocabulary.words import ErrorCode, JobState, Priority
 from storage.database import CANCELLED, FINISHED, SUBMITTED, connect_to_read
 from storage.settings import CHUNK_SIZE
+from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
 from storage.waiting import WaitingLimits, find_room
 
@@ -107,6 +108,7 @@ def submit_job(
             raise UploadExpiredError
         if options.webhook is not None:
             connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook})
+        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=total))
     return Submission(job_id, total, created=True)
 
 
@@ -241,4 +243,5 @@ def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
             connection.execute(CANCEL_CHUNKS, {"id": job_id})
         cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).scalar()
         connection.execute(text(f"NOTIFY {CANCELLED}"))
+        raise_totals(connection, count_errors(ErrorCode.CANCELLED, cancelled or 0))
     return None if cancelled is None else int(cancelled)

@@ -98,6 +98,11 @@ jobs = Table(
     CheckConstraint("clean + stego + error <= total", name="accounting"),
     CheckConstraint("threshold > 0 AND threshold < 1", name="threshold"),
     Index("ix_jobs_open", "submitter", postgresql_where=text("state IN ('pending', 'running')")),
+    # Always empty: what would be here was lost.
+    Index(
+        "ix_jobs_unaccounted", "id",
+        postgresql_where=text("state IN ('done', 'cancelled') AND clean + stego + error <> total"),
+    ),
     Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     Index("ix_jobs_kept_blobs", "kept_blobs", "finished_at", postgresql_where=text("kept_blobs <> 'none'")),
 )  # fmt: skip
@@ -258,6 +263,27 @@ webhooks = Table(
     Index(
         "ix_webhooks_open", "next_attempt_at", postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL")
     ),
+)  # fmt: skip
+
+# How often something happened, for metrics: `storage.totals` says what. The sum of all shards counts; rows are raised
+# often, and have room to be so in place.
+totals = Table(
+    "totals", METADATA,
+    required("name", TEXT, primary_key=True),
+    required("label", TEXT, primary_key=True),
+    required("shard", Integer, primary_key=True),
+    required("value", BIGINT),
+    postgresql_with={"fillfactor": 50},
+)  # fmt: skip
+
+# How many images were judged in a period of the last minute or so: a ring, whose slots are used again.
+recent_images = Table(
+    "recent_images", METADATA,
+    required("slot", Integer, primary_key=True, autoincrement=False),
+    required("shard", Integer, primary_key=True, autoincrement=False),
+    required("period", BIGINT),
+    required("images", BIGINT),
+    postgresql_with={"fillfactor": 50},
 )  # fmt: skip
 
 # Who may use the API: the SHA-256 of a key, found by its prefix. Its name is the submitter of its jobs. `buckets` are

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import Engine, text
 
 from storage.database import connect_to_read
+from storage.totals import Total, WebhookResult, count_one, raise_totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,8 @@ RECORD_DELIVERED = text("UPDATE webhooks SET delivered_at = now(), last_error = 
 def record_delivered(engine: Engine, delivery: Delivery) -> None:
     """Record that the receiver has taken it."""
     with engine.begin() as connection:
-        connection.execute(
-            RECORD_DELIVERED,
-            {"id": delivery.job_id},
-        )
+        connection.execute(RECORD_DELIVERED, {"id": delivery.job_id})
+        raise_totals(connection, count_one(Total.WEBHOOK_ATTEMPTS, WebhookResult.DELIVERED))
 
 
 # Why an attempt failed, unless another one was made meanwhile.
@@ -107,6 +106,8 @@ def record_failed(engine: Engine, delivery: Delivery, reason: str, pause_s: floa
             RECORD_FAILED,
             {"id": delivery.job_id, "attempt": delivery.attempt, "reason": reason, "pause_s": pause_s},
         )
+        result = WebhookResult.GIVEN_UP if pause_s is None else WebhookResult.FAILED
+        raise_totals(connection, count_one(Total.WEBHOOK_ATTEMPTS, result))
 
 
 # A job's webhook.

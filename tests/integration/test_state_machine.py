@@ -22,10 +22,12 @@ from storage.dispatch import pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.failures import RetryError, retry_job
 from storage.figures import take_figures
 from storage.jobs import cancel_job, list_jobs
+from storage.totals import Total
 from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, submit_job_of
 
 MAX_LOSSES = 3
 RETRIED = (ErrorCode.EMPTY, ErrorCode.WORKER_CRASH, ErrorCode.CANCELLED)
+VERDICTS = "SELECT outcome, error_code, count(*) FROM verdicts GROUP BY outcome, error_code"
 LEFT = "SELECT count(*) FROM chunks WHERE state IN ('pending', 'dispatched', 'running')"
 
 
@@ -42,7 +44,7 @@ class Accounts(RuleBasedStateMachine):
 
     @initialize()
     def empty(self) -> None:
-        execute(self.engine, "TRUNCATE jobs CASCADE")
+        execute(self.engine, "TRUNCATE jobs, totals, recent_images CASCADE")
 
     @rule(images=st.integers(1, 9), submitter=st.sampled_from(["ann", "bob"]))
     def submit(self, images: int, submitter: str) -> None:
@@ -139,6 +141,13 @@ class Accounts(RuleBasedStateMachine):
     @invariant()
     def every_reference_is_finished_or_waiting_and_none_is_both(self) -> None:
         figures = take_figures(self.engine)
+        with self.engine.connect() as connection:
+            verdicts = connection.execute(text(VERDICTS)).all()
+        for outcome in Outcome:
+            assert figures.outcomes[outcome] == sum(count for each, _, count in verdicts if each == outcome)
+        errors = {code: count for _, code, count in verdicts if code}
+        assert figures.totals.by_label(Total.IMAGE_ERRORS, ()) == errors
+        assert figures.unaccounted == 0
         assert figures.submitted == sum(figures.outcomes.values()) + sum(figures.waiting.values())
         # Whole lists: a failing assertion would leave the query open, and the next example would wait for it for ever.
         audits, jobs = list(audit_jobs(self.engine)), list_jobs(self.engine, limit=1000)

@@ -5,9 +5,10 @@ import uuid
 import fakeredis
 import pytest
 import redis
+from kombu.transport.redis import Channel
 
 from starlight_vocabulary.words import Priority
-from storage.broker import QUEUES, UNACKNOWLEDGED, count_messages, name_queue
+from storage.broker import QUEUES, UNACKNOWLEDGED, count_messages, list_parts, name_queue
 
 
 def test_an_empty_redis_holds_nothing(broker: "redis.Redis") -> None:
@@ -22,6 +23,15 @@ def test_each_queue_and_what_workers_have_is_counted_apart(broker: "redis.Redis"
     broker.lpush("celery", "a message of somebody else")
 
     assert count_messages(broker) == {"scan.interactive": 2, "scan.bulk": 3, UNACKNOWLEDGED: 1}
+
+
+def test_messages_of_every_priority_are_counted(broker: "redis.Redis") -> None:
+    parts = list_parts("scan.bulk")
+    assert parts[1:] == [f"scan.bulk{Channel.sep}{step}" for step in Channel.priority_steps[1:]]
+    for part in parts:
+        broker.lpush(part, str(uuid.uuid4()))
+
+    assert count_messages(broker)["scan.bulk"] == len(parts) == 4
 
 
 def test_a_redis_that_is_away_is_not_an_empty_one(broker: "redis.Redis", redis_server: fakeredis.FakeServer) -> None:

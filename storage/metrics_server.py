@@ -1,9 +1,12 @@
-"""Metrics for those who ask by a name of ours."""
+"""Serving metrics to those who ask by a name of ours."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from storage.hosts import is_asked_by_name
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
+
+from storage.hosts import is_asked_by_name, list_names_if_known
+from storage.settings import Settings
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,3 +33,10 @@ def check_name(app: "WSGIApplication", names: Sequence[str]) -> "WSGIApplication
         return [b"this is not the name of this server: STARLIGHT_ALLOWED_HOSTS may allow it\n"]
 
     return answer
+
+
+def serve_metrics(registry: CollectorRegistry, settings: Settings, port: int) -> None:
+    """Serve `/metrics` in threads of their own for as long as this process lives; raises OSError where it cannot."""
+    names = list_names_if_known(settings.exporter_host, settings.allowed_hosts)
+    server, _ = start_http_server(port, settings.exporter_host, registry)
+    server.set_app(check_name(make_wsgi_app(registry), names))

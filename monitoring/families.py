@@ -1,0 +1,157 @@
+"""What the figures of PostgreSQL are called as metrics."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, product
+from typing import TypeVar
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from starlight_vocabulary.answers import LiveWorker
+from starlight_vocabulary.words import METHODS, ErrorCode, Priority
+from storage.figures import WAITING_STATES, Figures
+from storage.settings import Settings
+from storage.totals import IMAGE_SECONDS, Total, WebhookResult
+
+PUT_OFF = "put_off"
+LabelValues = TypeVar("LabelValues", bound=tuple[str, ...])
+
+STATES = (*(state.value for state in WAITING_STATES), PUT_OFF)
+
+
+def gauge(name: str, explanation: str, value: float) -> Metric:
+    """Return a gauge without labels."""
+    return GaugeMetricFamily(f"starlight_{name}", explanation, value)
+
+
+def gauges(
+    name: str, explanation: str, labels: Sequence[str], values: Mapping[LabelValues, float]
+) -> GaugeMetricFamily:
+    """Return a gauge with labels."""
+    family = GaugeMetricFamily(f"starlight_{name}", explanation, labels=labels)
+    for label_values, value in values.items():
+        family.add_metric(label_values, value)
+    return family
+
+
+def counter(name: str, explanation: str, value: float) -> Metric:
+    """Return a counter without labels."""
+    return CounterMetricFamily(f"starlight_{name}", explanation, value)
+
+
+def counters(name: str, explanation: str, label: str, values: Mapping[str, int]) -> Metric:
+    """Return a counter with one label."""
+    family = CounterMetricFamily(f"starlight_{name}", explanation, labels=[label])
+    for label_value, value in values.items():
+        family.add_metric([label_value], value)
+    return family
+
+
+def describe_totals(figures: Figures) -> Iterator[Metric]:
+    """Yield what only grows."""
+    totals = figures.totals
+    outcomes = {outcome.value: count for outcome, count in figures.outcomes.items()}
+    yield counter("images_submitted", "References of all jobs.", figures.submitted)
+    yield counters("images_finished", "Verdicts of all jobs.", "outcome", outcomes)
+    for name, explanation, total, label, known in (
+        ("image_errors", "Images that ended as an error.", Total.IMAGE_ERRORS, "code", ErrorCode),
+        ("images_found", "Images in which something is hidden.", Total.IMAGES_FOUND, "method", METHODS),
+        ("chunks_dispatched", "Chunks handed to Redis.", Total.CHUNKS_DISPATCHED, "priority", Priority),
+        ("webhook_attempts", "Attempts to deliver.", Total.WEBHOOK_ATTEMPTS, "result", WebhookResult),
+    ):
+        yield counters(name, explanation, label, totals.by_label(total, known))
+    for name, explanation, total in (
+        ("images_reused", "Verdicts taken from earlier ones.", Total.IMAGES_REUSED),
+        ("images_convicted", "Images that ended as worker_crash.", Total.IMAGES_CONVICTED),
+        ("chunks_claimed", "Claims of chunks: their attempts.", Total.CHUNKS_CLAIMED),
+        ("chunks_lost", "Leases that ran out.", Total.CHUNKS_LOST),
+        ("chunks_split", "Chunks replaced by chunks of one image.", Total.CHUNKS_SPLIT),
+        ("chunks_republished", "Chunks whose message seemed lost.", Total.CHUNKS_REPUBLISHED),
+        ("chunks_put_off", "Scans after which images were put off.", Total.CHUNKS_PUT_OFF),
+        ("chunks_given_back", "Chunks given back by workers that end.", Total.CHUNKS_GIVEN_BACK),
+    ):
+        yield counter(name, explanation, totals.get(total))
+    yield describe_latency(figures)
+
+
+def describe_latency(figures: Figures) -> Metric:
+    """Return the histogram of how long images took."""
+    family = HistogramMetricFamily(
+        "starlight_image_seconds", "From an image's submission to its verdict.", labels=["priority"]
+    )
+    for priority in Priority:
+        counts = [figures.totals.get(Total.IMAGE_SECONDS, f"{priority.value} {bound:g}") for bound in IMAGE_SECONDS]
+        buckets = [
+            ("+Inf" if bound == IMAGE_SECONDS[-1] else f"{bound:g}", count)
+            for bound, count in zip(IMAGE_SECONDS, accumulate(counts), strict=True)
+        ]
+        seconds = figures.totals.get(Total.IMAGE_MILLISECONDS, priority.value) / 1000
+        family.add_metric([priority.value], buckets, seconds)
+    return family
+
+
+def describe_queues(figures: Figures) -> Iterator[Metric]:
+    """Yield what waits and runs, and what of it is too old."""
+    keys = list(product((priority.value for priority in Priority), STATES))
+    chunks, images, oldest = (dict.fromkeys(keys, 0.0) for _ in range(3))
+    for queue in figures.queues:
+        key = (str(queue.priority), PUT_OFF if queue.is_put_off else str(queue.state))
+        chunks[key], images[key], oldest[key] = queue.chunks, queue.images, queue.oldest_s
+    labels = ["priority", "state"]
+    yield gauges("queue_chunks", "Chunks that have not ended.", labels, chunks)
+    yield gauges("queue_images", "Images without a verdict.", labels, images)
+    yield gauges("queue_oldest_seconds", "Age of the oldest job with such images.", labels, oldest)
+    waiting = {(state.value,): float(count) for state, count in figures.waiting.items()}
+    yield gauges("images_waiting", "Images without a verdict, those put off as pending.", ["state"], waiting)
+    yield gauge("oldest_waiting_seconds", "Age of the oldest job with unclaimed images.", figures.oldest_waiting_s)
+    yield gauge(
+        "images_unaccounted", "Submitted, but neither finished nor waiting; not 0 is a bug.", figures.unaccounted
+    )
+    jobs = {(priority.value, state): 0.0 for priority in Priority for state in ("pending", "running")}
+    left = {(priority.value,): 0.0 for priority in Priority}
+    for each in figures.open_jobs:
+        jobs |= {(str(each.priority), "pending"): each.pending, (str(each.priority), "running"): each.running}
+        left[str(each.priority),] = each.longest_left_s
+    yield gauges("jobs_open", "Jobs that have not ended.", labels, jobs)
+    yield gauges("jobs_longest_left_seconds", "What the slowest running job still needs.", ["priority"], left)
+
+
+def describe_throughput(figures: Figures, target: int) -> Iterator[Metric]:
+    """Yield the rate of the last minute beside its target."""
+    yield gauge("images_per_minute", "Verdicts stored in the last 60 seconds.", figures.finished_last_minute)
+    yield gauge("target_ratio", "Verdicts of the last 60 seconds by target.", figures.finished_last_minute / target)
+
+
+def describe_rest(figures: Figures, settings: Settings) -> Iterator[Metric]:
+    """Yield webhooks, stored bytes, and what there may be of them."""
+    yield gauge("webhooks_waiting", "Webhooks of ended jobs, not delivered yet.", figures.webhooks.waiting)
+    yield gauge("webhooks_failing", "Those of them that failed before.", figures.webhooks.failed)
+    yield gauge("webhooks_oldest_seconds", "How long ago the job of the oldest ended.", figures.webhooks.oldest_s)
+    yield gauge("stored_bytes", "Bytes of images that jobs keep; shared ones count twice.", figures.stored_bytes)
+    yield gauge("stored_bytes_largest", "The same, of the submitter with most.", figures.stored_bytes_largest)
+    yield gauge("stored_bytes_limit", "What one API key may keep stored.", settings.max_stored_bytes_per_key)
+    yield gauge("images_waiting_limit", "Waiting images beyond which the API refuses.", settings.max_waiting_images)
+
+
+def describe_workers(workers: Sequence[LiveWorker]) -> Iterator[Metric]:
+    """Yield who lives, on what, with which model."""
+    yield gauge("workers", "Live workers.", len(workers))
+    labels = ["worker", "device"]
+    alive = {(worker.name, worker.device): 1.0 for worker in workers}
+    yield gauges("worker_up", "Workers that reported lately.", labels, alive)
+    devices: dict[tuple[str, ...], float] = {}
+    models: dict[tuple[str, ...], float] = {}
+    for worker in workers:
+        model = (worker.model, worker.model_sha256[:12])
+        devices[worker.device,] = devices.get((worker.device,), 0) + 1
+        models[model] = models.get(model, 0) + 1
+    yield gauges("device_workers", "Live workers by device.", ["device"], devices)
+    yield gauges("model_workers", "Live workers by the model they use.", ["model", "sha256"], models)
+
+
+def describe(figures: Figures, workers: Sequence[LiveWorker], settings: Settings) -> Iterator[Metric]:
+    """Yield everything that PostgreSQL knows."""
+    yield from describe_throughput(figures, settings.target_images_per_minute)
+    yield from describe_totals(figures)
+    yield from describe_queues(figures)
+    yield from describe_workers(workers)
+    yield from describe_rest(figures, settings)
