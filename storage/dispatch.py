@@ -99,8 +99,8 @@ SPLIT_CHUNK = text("""
     WITH whole AS (
         DELETE FROM chunks WHERE id = :id RETURNING *
     )
-    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, attempt, losses, tries, state)
-    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri], attempt, 1, tries,
+    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images, attempt, losses, tries, state)
+    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri], 1, attempt, 1, tries,
         CASE WHEN verdicts.ordinal IS NULL THEN 'pending' ELSE 'done' END
     FROM whole CROSS JOIN unnest(refs) WITH ORDINALITY AS listed (uri, position)
         LEFT JOIN verdicts ON verdicts.job_id = whole.job_id AND verdicts.ordinal = first_ordinal + position - 1

@@ -65,10 +65,10 @@ COPY_FAILED = text("""
         SELECT uri, (row_number() OVER (ORDER BY ordinal) - 1)::int4 AS place FROM verdicts
         WHERE job_id = :id AND outcome = 'error' AND error_code = ANY(:codes)
     ), stored AS (
-        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs)
-        SELECT :retry_id, :submitter, :priority, min(place), array_agg(uri ORDER BY place)
+        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images)
+        SELECT :retry_id, :submitter, :priority, min(place), array_agg(uri ORDER BY place), count(*)
         FROM failed GROUP BY place / :chunk_size
-        RETURNING cardinality(refs) AS images
+        RETURNING images
     )
     SELECT coalesce(sum(images), 0) FROM stored
 """)

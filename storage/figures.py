@@ -101,11 +101,12 @@ COUNT_QUEUES = text("""
         coalesce(extract(epoch FROM now() - min(open_jobs.created_at)), 0) AS oldest_s
     FROM (
         -- Two halves, each the condition of an index: chunks that have ended are never looked at.
-        SELECT job_id, priority, state, first_ordinal, tries, cardinality(refs) AS images,
+        -- References need not be unpacked where it is known how many they are.
+        SELECT job_id, priority, state, first_ordinal, tries, coalesce(images, cardinality(refs)) AS images,
             coalesce(not_before > now(), false) AS is_put_off
         FROM chunks WHERE state = 'pending'
         UNION ALL
-        SELECT job_id, priority, state, first_ordinal, tries, cardinality(refs), false
+        SELECT job_id, priority, state, first_ordinal, tries, coalesce(images, cardinality(refs)), false
         FROM chunks WHERE state IN ('dispatched', 'running')
     ) AS waiting LEFT JOIN (
         SELECT id, created_at FROM jobs WHERE state IN ('pending', 'running')

@@ -124,7 +124,7 @@ def _find_earlier_job(connection: Connection, submitter: str, idempotency_key: s
 
 
 # The chunks of a new job, as fast as they come.
-COPY_CHUNKS = "COPY chunks (job_id, submitter, priority, first_ordinal, refs) FROM STDIN (FORMAT BINARY)"
+COPY_CHUNKS = "COPY chunks (job_id, submitter, priority, first_ordinal, refs, images) FROM STDIN (FORMAT BINARY)"
 
 
 def _copy_chunks(
@@ -139,9 +139,9 @@ def _copy_chunks(
     assert isinstance(driver, psycopg.Connection)
     total = 0
     with driver.cursor() as cursor, cursor.copy(COPY_CHUNKS) as copy:
-        copy.set_types(["uuid", "text", "text", "int4", "text[]"])
+        copy.set_types(["uuid", "text", "text", "int4", "text[]", "int4"])
         for refs in _cut(references, chunk_size):
-            copy.write_row((job_id, submitter, priority.value, total, refs))
+            copy.write_row((job_id, submitter, priority.value, total, refs, len(refs)))
             total += len(refs)
     return total
 

@@ -108,7 +108,8 @@ jobs = Table(
 )  # fmt: skip
 
 # Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts the
-# scans after which some of its images, without a verdict yet, were put off until `not_before`.
+# scans after which some of its images, without a verdict yet, were put off until `not_before`. `images` is how many
+# references there are, null in chunks that code before 0014 has stored.
 chunks = Table(
     "chunks", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -117,6 +118,7 @@ chunks = Table(
     required("priority", TEXT),
     required("first_ordinal", Integer),
     required("refs", ARRAY(TEXT)),
+    optional("images", Integer),
     required("state", TEXT, server_default=ChunkState.PENDING),
     required("attempt", Integer, server_default="0"),
     required("losses", Integer, server_default="0"),

@@ -46,10 +46,12 @@ def upgrade() -> None:
         ["id"],
         postgresql_where=sa.text("state IN ('done', 'cancelled') AND clean + stego + error <> total"),
     )
+    op.add_column("chunks", sa.Column("images", sa.Integer(), nullable=True))
     op.execute(TAKE_OVER)
 
 
 def downgrade() -> None:
+    op.drop_column("chunks", "images")
     op.drop_index("ix_jobs_unaccounted", "jobs")
     op.drop_table("recent_images")
     op.drop_table("totals")
