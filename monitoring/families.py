@@ -1,11 +1,11 @@
 """What the figures of PostgreSQL are called as metrics."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, product
 from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.utils import floatToGoString
 
 from starlight_vocabulary.answers import LiveWorker
 from starlight_vocabulary.words import METHODS, ErrorCode, Priority
@@ -82,7 +82,7 @@ def describe_latency(figures: Figures) -> Metric:
     for priority in Priority:
         counts = [figures.totals.get(Total.IMAGE_SECONDS, f"{priority.value} {bound:g}") for bound in IMAGE_SECONDS]
         buckets = [
-            (floatToGoString(bound), count)
+            ("+Inf" if math.isinf(bound) else str(bound), count)
             for bound, count in zip(IMAGE_SECONDS, accumulate(counts), strict=True)
         ]
         seconds = figures.totals.get(Total.IMAGE_MILLISECONDS, priority.value) / 1000
