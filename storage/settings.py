@@ -272,7 +272,15 @@ class Settings(BaseSettings):
         description="name:password, this of 8 characters or more, that Flower asks for, as it must beyond loopback",
     )
     exporter_port: Port = Field(9808, description="port of the metrics exporter")
-    exporter_host: str = Field("127.0.0.1", description="address that the metrics exporter listens on")
+    exporter_host: str = Field(
+        "127.0.0.1", description="address that the metrics exporter, and metrics of workers and API, listen on"
+    )
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="port of a worker's own metrics, the next free one where others have it; 0: none"
+    )
+    api_metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="port of the API's own metrics; 0: none"
+    )
     target_images_per_minute: PositiveInt = Field(1000, description="what metrics and figures show beside the rate")
 
     def blobs(self) -> str:

@@ -36,6 +36,7 @@ from worker.leases import Cancellations, Leases
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
 from worker.scanning.chunk_scan import GivenUpError
+from worker.scanning.measures import Measures, Stage
 from worker.scanning.pipeline import Pipeline
 from worker.slots import Slots
 from worker.time_limit import limit_time
@@ -67,7 +68,9 @@ class WorkerProcess:
         device: str,
         detector: Detector,
         end: Callable[[], None] = end_now,
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures or Measures(device)
         self._engine = engine
         self._settings = settings
         self._name = name
@@ -115,7 +118,7 @@ class WorkerProcess:
                 lambda: recall_verdicts(self._engine, model_id, digests, threshold, whose, max_message_bytes=limit)
             )
 
-        return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None)
+        return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None, self._measures)
 
     def _register(self, detector: Detector) -> int:
         model = detector.model
@@ -201,7 +204,8 @@ class WorkerProcess:
                     claim.images, claim.threshold, claim.submitter, follow_links=claim.follow_links, given_up=lost
                 )
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
-            stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
+            with self._measures.time_stage(Stage.WRITE):
+                stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except GivenUpError:
             log.info(NOTHING_STORED)
             return NOTHING_STORED
@@ -214,6 +218,7 @@ class WorkerProcess:
         if not stored:
             log.info(NOTHING_STORED)
             return NOTHING_STORED
+        self._measures.count_judged(len(verdicts))
         outcomes = Counter(verdict.outcome for verdict in verdicts)
         left = len(scanned) - len(verdicts)
         counts = {"images": len(verdicts), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "put_off": left}

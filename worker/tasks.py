@@ -15,8 +15,10 @@ from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
 from worker.app import SCAN_CHUNK, app
 from worker.devices import Device
+from worker.metrics_port import serve_worker_metrics
 from worker.model_watch import ModelLoader, ModelWatch
 from worker.process import WorkerProcess, end_now
+from worker.scanning.measures import Measures
 from worker.slots import SPARE_THREADS
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,11 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
     wait_out_outages(lambda: check_schema(engine))
     loader = ModelLoader(engine, configured, device.torch_name)
     use = wait_out_outages(loader.find_newest_use)
-    process = WorkerProcess(engine, configured, name=name, device=str(device), detector=loader.load(use))
+    measures = Measures(str(device))
+    process = WorkerProcess(
+        engine, configured, name=name, device=str(device), detector=loader.load(use), measures=measures
+    )
+    serve_worker_metrics(measures.registry, configured, device)
     return process, ModelWatch(loader, use, process.replace_model)
 
 

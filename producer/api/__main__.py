@@ -10,16 +10,20 @@ import uvicorn
 from fastapi import FastAPI
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
+from prometheus_client import CollectorRegistry
+from prometheus_client.process_collector import ProcessCollector
 
 from producer.api.app import create_app
 from producer.api.connections import BoundedProtocol, Connections
+from producer.api.measures import ApiMeasures
 from producer.api.service import Service
 from storage.blobs import Blobs
 from storage.database import connect, wait_out_outages
 from storage.descriptors import raise_descriptor_limit
 from storage.logs import set_up_logging
+from storage.metrics_server import serve_metrics
 from storage.schema_version import SchemaError, check_schema
-from storage.settings import read_settings
+from storage.settings import Settings, read_settings
 
 # Requests that use the database at once; others wait for them.
 CONNECTIONS = 16
@@ -49,6 +53,18 @@ class ApiServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def serve_own_metrics(registry: CollectorRegistry, configured: Settings) -> None:
+    """Serve the measures of this process, and its memory and processor time, where a port is set for them."""
+    if not configured.api_metrics_port:
+        return
+    ProcessCollector(registry=registry)
+    try:
+        serve_metrics(registry, configured, configured.api_metrics_port)
+    except OSError as error:
+        sys.exit(f"starlight api: no metrics can be served on port {configured.api_metrics_port}: {error.strerror}")
+    log.info("metrics of the API are served on %s, port %d", configured.exporter_host, configured.api_metrics_port)
+
+
 def main() -> None:
     """Serve on the configured address."""
     set_up_logging("api", strangers=STRANGERS)
@@ -63,9 +79,11 @@ def main() -> None:
     limiter = SlidingWindowCounterRateLimiter(RedisStorage(configured.redis_url))
     service = Service(engine, Blobs(configured.blobs()), configured, limiter)
     descriptors = raise_descriptor_limit()
+    measures = ApiMeasures()
+    serve_own_metrics(measures.registry, configured)
     connections = Connections(min(configured.max_connections, descriptors // 2), configured.max_connections_per_address)
     config = uvicorn.Config(
-        create_app(service),
+        create_app(service, measures),
         host=configured.api_host,
         port=configured.api_port,
         log_config=None,

@@ -9,6 +9,7 @@ from producer.api import stargate
 from producer.api.documentation import add_documentation
 from producer.api.entrance import Entrance
 from producer.api.feeds import Hub
+from producer.api.measures import ApiMeasures, Measuring
 from producer.api.problems import add_problem_handlers, document_problems
 from producer.api.reading import READERS
 from producer.api.routes import events, inspections, jobs, statistics, verdicts
@@ -24,12 +25,14 @@ documents (RFC 9457); their `request_id` is in the log."""
 STATUSES = (400, 401, 403, 404, 406, 408, 413, 415, 421, 422, 429, 500, 503)
 
 
-def create_app(service: Service) -> FastAPI:
-    """Return the application on these connections."""
+def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI:
+    """Return the application on these connections, which is measured."""
+    measures = measures or ApiMeasures()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Hub(service.engine) as app.state.feeds:
+            measures.count_streams(app.state.feeds.count_streams)
             with closing(MessageReading(service.settings, READERS)) as app.state.reading:
                 yield
 
@@ -51,4 +54,5 @@ def create_app(service: Service) -> FastAPI:
     add_problem_handlers(app)
     app.add_middleware(Entrance, service=service)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Measuring, measures=measures)
     return app

@@ -147,6 +147,10 @@ class Hub:
         self.close()
         await to_thread.run_sync(self._listener.stop)
 
+    def count_streams(self) -> int:
+        """Return how many streams, and requests that wait for the end of a job, are open."""
+        return sum(feed.streams for feed in tuple(self._feeds.values()))
+
     def close(self) -> None:
         """End all streams; their readers come again and go on behind the last event that they have seen."""
         self._closed = True

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 import redis
 from prometheus_client.core import Metric
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import OperationalError
 
@@ -22,24 +20,12 @@ from storage.embedded.ports import find_free_port
 from storage.workers import report_worker
 from tests.kit.programs import run_program
 from tests.kit.rows import finish_waiting_chunks, register_v4, submit_job_of
-
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def scrape(port: int) -> Samples:
-    """Return every sample by its name and labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-        return {(each.name, tuple(each.labels.items())): each.value for one in families for each in one.samples}
+from tests.kit.samples import Samples, scrape
 
 
 def find(samples: Samples, name: str) -> dict[tuple[str, ...], float]:
-    """Return the samples of a name, by the values of their labels."""
-    return {
-        tuple(value for _, value in labels): value
-        for (each, labels), value in samples.items()
-        if each == f"starlight_{name}"
-    }
+    """Return the samples of one of our names."""
+    return samples.get(f"starlight_{name}", {})
 
 
 @pytest.fixture

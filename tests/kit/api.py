@@ -6,6 +6,7 @@ import httpx
 from starlette.testclient import TestClient
 
 from producer.api.app import create_app
+from producer.api.measures import ApiMeasures
 from producer.api.service import Service
 from storage.keys import create_key
 
@@ -15,7 +16,8 @@ class Api:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.app = create_app(service)
+        self.measures = ApiMeasures()
+        self.app = create_app(service, self.measures)
 
     def connect(self, key: str | None = None) -> TestClient:
         """Return a client that sends this key; errors that nobody handles become answers, as for real clients."""

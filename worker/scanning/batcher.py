@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from storage.background import BackgroundThread
+from worker.scanning.measures import Measures, Stage
 from worker.v4.detector import Score
 from worker.v4.planes import PlaneArray
 
@@ -52,11 +53,12 @@ class Batcher(BackgroundThread):
     Who submits while two batches or more wait is kept waiting, and with it decoding.
     """
 
-    def __init__(self, scorer: Scorer, batch_size: int, wait_s: float) -> None:
+    def __init__(self, scorer: Scorer, batch_size: int, wait_s: float, measures: Measures | None = None) -> None:
         super().__init__("batcher")
         self._scorer = scorer
         self._batch_size = batch_size
         self._wait_s = wait_s
+        self._measures = measures or Measures()
         # What waits of each group.
         self._waiting: deque[tuple[Group, PlaneArray]] = deque()
         self._images = 0
@@ -83,7 +85,10 @@ class Batcher(BackgroundThread):
     def run(self) -> None:
         """Score until the batcher is stopped and nothing waits any more."""
         while batch := self._next_batch():
-            scores = iter(self._score([part for _, part in batch], [group.threshold for group, _ in batch]))
+            parts, thresholds = [part for _, part in batch], [group.threshold for group, _ in batch]
+            self._measures.count_batch(sum(map(len, parts)), self._batch_size)
+            with self._measures.time_stage(Stage.SCORE):
+                scores = iter(self._score(parts, thresholds))
             for group, part in batch:
                 group.add(islice(scores, len(part)))
 

@@ -20,6 +20,7 @@ from worker.scanning.content import SMALL_BYTES, Content
 from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import open_decoding_pool
 from worker.scanning.image_error import ImageError
+from worker.scanning.measures import ChunkMeasures, Measures, Stage
 from worker.scanning.messages import Found, MessageReader
 from worker.v4.detector import Score
 from worker.v4.planes import NUMBERS, PlaneArray
@@ -56,6 +57,10 @@ class ScoringGroup:
     images: list[Scoring]
     scores: Future[list[Score | Exception]]
 
+    def wait(self) -> None:
+        """Return once the scores are there."""
+        self.scores.exception()
+
     def release(self) -> None:
         """Say that the bytes are not held any more."""
         for image in self.images:
@@ -70,7 +75,15 @@ class Pipeline:
     verdicts of this model, by a job's threshold and for its submitter, on bytes of given SHA-256s.
     """
 
-    def __init__(self, scorer: Scorer, model_id: int, settings: Settings, recall: Recall | None = None) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        model_id: int,
+        settings: Settings,
+        recall: Recall | None = None,
+        measures: Measures | None = None,
+    ) -> None:
+        self._measures = measures or Measures()
         self._model_id = model_id
         self._recall = recall
         self._loading = ChunkLoader(settings)
@@ -79,7 +92,7 @@ class Pipeline:
         group_bytes = max(GROUP * SMALL_BYTES, settings.max_image_bytes)
         self._decoding = open_decoding_pool(settings, settings.decode_processes, group_bytes)
         self._messages = MessageReader(self._decoding, self._loading, group_bytes)
-        self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000)
+        self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000, self._measures)
 
     def start(self) -> None:
         """Start the thread that scores."""
@@ -109,19 +122,35 @@ class Pipeline:
         chunk = ChunkScan(
             images, threshold, submitter, follow_links=follow_links, loading_s=self._loading_s, given_up=given_up
         )
+        with self._measures.watch_chunk() as measures:
+            self._scan(chunk, measures)
+        return chunk.list_verdicts()
+
+    def _scan(self, chunk: ChunkScan, measures: ChunkMeasures) -> None:
         scoring: list[ScoringGroup] = []
+        held = 0
         try:
             with closing(self._loading.load(chunk)) as groups:
-                for loaded in groups:
+                while True:
+                    with measures.time_stage(Stage.LOAD):
+                        loaded = next(groups, None)
+                    if loaded is None:
+                        break
+                    self._measures.hold(len(loaded))
+                    held += len(loaded)
                     unknown = self._recall_known(loaded, chunk)
-                    decoded, planes = self._decode(unknown, chunk)
-                    scoring.append(self._submit(decoded, planes, chunk))
+                    with measures.time_stage(Stage.DECODE):
+                        decoded, planes = self._decode(unknown, chunk)
+                    with measures.time_stage(Stage.WAIT):
+                        scoring.append(self._submit(decoded, planes, chunk))
             for group in scoring:
+                with measures.time_stage(Stage.WAIT):
+                    group.wait()
                 self._judge(group, chunk)
         finally:
+            self._measures.hold(-held)
             for group in scoring:
                 group.release()
-        return chunk.list_verdicts()
 
     def _recall_known(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Loaded]:
         """Return the images that V4 is to be asked about; the others have been judged before, or are being judged."""

@@ -1,0 +1,77 @@
+"""What the API measures of its own work, for metrics that need no database and end with the process."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+# Of a path that no route has.
+NO_ROUTE = "none"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Why requests are refused, by their status.
+REASONS = {
+    400: "malformed", 401: "key", 403: "right", 408: "slow", 413: "size", 415: "type", 421: "name", 422: "invalid",
+    429: "limit", 503: "outage", 507: "disk",
+}  # fmt: skip
+
+
+class ApiMeasures:
+    """The measures of one process of the API, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "starlight_api_requests", "Requests that were answered, by the first digit of the status.",
+            ["route", "method", "status"], registry=self.registry,
+        )  # fmt: skip
+        self.seconds = Histogram(
+            "starlight_api_request_seconds", "From the head of a request to that of its answer.",
+            ["route"], registry=self.registry, buckets=SECONDS,
+        )  # fmt: skip
+        self.in_flight = Gauge(
+            "starlight_api_requests_in_flight", "Requests whose answer is not sent whole.", registry=self.registry
+        )
+        self.refusals = Counter(
+            "starlight_api_refusals", "Requests that were refused.", ["reason"], registry=self.registry
+        )
+        for reason in REASONS.values():
+            self.refusals.labels(reason)
+        self._streams = Gauge("starlight_api_streams_open", "Streams of events.", registry=self.registry)
+
+    def count_streams(self, count: Callable[[], float]) -> None:
+        """Have streams counted at each scrape by this function."""
+        self._streams.set_function(count)
+
+    def count_answer(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request that is answered with this status after so many seconds."""
+        route = getattr(scope.get("route"), "path", NO_ROUTE)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self.requests.labels(route, method, f"{status // 100}xx").inc()
+        self.seconds.labels(route).observe(seconds)
+        if status in REASONS:
+            self.refusals.labels(REASONS[status]).inc()
+
+
+class Measuring:
+    """ASGI middleware: measures each request, also those that are refused before any route."""
+
+    def __init__(self, app: ASGIApp, measures: ApiMeasures) -> None:
+        self._app = app
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun_at = time.perf_counter()
+
+        async def send_measured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._measures.count_answer(scope, message["status"], time.perf_counter() - begun_at)
+            await send(message)
+
+        with self._measures.in_flight.track_inprogress():
+            await self._app(scope, receive, send_measured)

@@ -1,0 +1,28 @@
+"""Samples of metrics, by name and the values of their labels in the order of the labels' names."""
+
+import urllib.request
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+Samples = dict[str, dict[tuple[str, ...], float]]
+
+
+def parse_samples(page: str) -> Samples:
+    """Return every sample of a page of metrics."""
+    samples: Samples = {}
+    for family in text_string_to_metric_families(page):
+        for each in family.samples:
+            samples.setdefault(each.name, {})[tuple(value for _, value in sorted(each.labels.items()))] = each.value
+    return samples
+
+
+def read_registry(registry: CollectorRegistry) -> Samples:
+    """Return every sample of a registry."""
+    return parse_samples(generate_latest(registry).decode())
+
+
+def scrape(port: int) -> Samples:
+    """Return every sample that is served on a port of this machine."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        return parse_samples(answer.read().decode())

@@ -1,0 +1,93 @@
+"""What one worker process measures of its own work, for metrics that need no database and end with the process."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+BATCH_SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+
+
+class Stage(StrEnum):
+    """Where the time of a chunk goes; scoring is counted by batches, in which chunks share it."""
+
+    LOAD = "load"
+    DECODE = "decode"
+    WAIT = "wait"
+    SCORE = "score"
+    WRITE = "write"
+
+
+class Measures:
+    """The measures of the worker of one device, in a registry of their own."""
+
+    def __init__(self, device: str = "") -> None:
+        self.registry = CollectorRegistry()
+        stages = Histogram(
+            "starlight_worker_stage_seconds", "What a chunk, or a batch that is scored, spent in a stage.",
+            ["device", "stage"], registry=self.registry, buckets=SECONDS,
+        )  # fmt: skip
+        self._stages = {stage: stages.labels(device, stage.value) for stage in Stage}
+        self._batch_fill = Histogram(
+            "starlight_worker_batch_fill_ratio", "Images of a batch by the most that it may have.",
+            ["device"], registry=self.registry, buckets=BATCH_SHARES,
+        ).labels(device)  # fmt: skip
+        self._held = Gauge(
+            "starlight_worker_images_held", "Images that are loaded and have no score yet.",
+            ["device"], registry=self.registry,
+        ).labels(device)  # fmt: skip
+        self._chunks = Gauge(
+            "starlight_worker_chunks_running", "Chunks that are being scanned.", ["device"], registry=self.registry
+        ).labels(device)
+        self._images = Counter(
+            "starlight_worker_images", "Images that this process has judged.", ["device"], registry=self.registry
+        ).labels(device)
+
+    @contextmanager
+    def time_stage(self, stage: Stage) -> Iterator[None]:
+        """Count the time of the block."""
+        with self._stages[stage].time():
+            yield
+
+    @contextmanager
+    def watch_chunk(self) -> Iterator["ChunkMeasures"]:
+        """Measure a chunk until the block ends, however it does."""
+        chunk = ChunkMeasures()
+        self._chunks.inc()
+        try:
+            yield chunk
+        finally:
+            self._chunks.dec()
+            for stage, seconds in chunk.seconds.items():
+                self._stages[stage].observe(seconds)
+
+    def count_judged(self, images: int) -> None:
+        """Count images whose verdicts are stored."""
+        self._images.inc(images)
+
+    def hold(self, images: int) -> None:
+        """Count images that are in memory from now on, or, where there are less than none, no more."""
+        self._held.inc(images)
+
+    def count_batch(self, images: int, most: int) -> None:
+        """Count a batch."""
+        self._batch_fill.observe(images / most)
+
+
+class ChunkMeasures:
+    """Seconds that one chunk has spent in each stage so far."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys((Stage.LOAD, Stage.DECODE, Stage.WAIT), 0.0)
+
+    @contextmanager
+    def time_stage(self, stage: Stage) -> Iterator[None]:
+        """Add the time of the block."""
+        begun_at = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - begun_at
