@@ -1,13 +1,17 @@
 """Prometheus as Debian packages it, where it is installed: its tools, and a server that scrapes what a test serves."""
 
 import json
+import math
 import shutil
 import subprocess
+import threading
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +39,30 @@ def read_rules(name: str) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+class Pulse(ThreadingHTTPServer):
+    """A target that says when it was scraped: then others are, too, and rules are evaluated."""
+
+    def __init__(self) -> None:
+        scraped = self.scraped = threading.Semaphore(0)
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                scraped.release()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        super().__init__(("127.0.0.1", 0), Answer)
+
+
 @dataclass(frozen=True)
 class Prometheus:
     """A running server."""
 
     port: int
+    pulse: Pulse
 
     def ask(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer of its API."""
@@ -54,12 +77,29 @@ class Prometheus:
             return {frozenset(): float(found["result"][1])}
         return {frozenset(each["metric"].items()): float(each["value"][1]) for each in found["result"]}
 
+    def query_past(self, expression: str, seconds: int) -> list[float]:
+        """Return all values of an expression in the last seconds, of all its series; what is no number is left out."""
+        now = time.time()
+        found = self.ask("query_range", query=expression, start=str(now - seconds), end=str(now), step="1")
+        values = (float(value) for series in found["result"] for _, value in series["values"])
+        return [value for value in values if not math.isnan(value)]
+
+    def wait_for(self, expression: str, scrapes: int = 60) -> dict[frozenset[tuple[str, str]], float]:
+        """Return the values of an expression as soon as it has any, within so many scrapes."""
+        for _ in range(scrapes):
+            if found := self.query(expression):
+                return found
+            assert self.pulse.scraped.acquire(timeout=PATIENCE_S), "Prometheus scrapes nothing"
+        raise AssertionError(f"{expression} has no value after {scrapes} scrapes")
+
 
 @contextmanager
 def run_prometheus(folder: Path, targets: Mapping[str, Sequence[str]], interval: str = "1s") -> Iterator[Prometheus]:
     """Run a server with the project's rules, which scrapes these addresses by their jobs, while the block lasts."""
     program = find_tool("prometheus")
     port = find_free_port()
+    pulse = Pulse()
+    threading.Thread(target=pulse.serve_forever, daemon=True).start()
     configuration = folder / "prometheus.yml"
     configuration.write_text(
         yaml.safe_dump(
@@ -68,7 +108,7 @@ def run_prometheus(folder: Path, targets: Mapping[str, Sequence[str]], interval:
                 "rule_files": [str(RULES / "recording.yml"), str(RULES / "alerts.yml")],
                 "scrape_configs": [
                     {"job_name": job, "static_configs": [{"targets": list(addresses)}]}
-                    for job, addresses in targets.items()
+                    for job, addresses in (*targets.items(), ("pulse", [f"127.0.0.1:{pulse.server_port}"]))
                 ],
             }
         )
@@ -85,7 +125,9 @@ def run_prometheus(folder: Path, targets: Mapping[str, Sequence[str]], interval:
     try:
         assert process.stderr is not None
         Output(process.stderr).wait_for("Server is ready to receive web requests")
-        yield Prometheus(port)
+        yield Prometheus(port, pulse)
     finally:
+        pulse.shutdown()
+        pulse.server_close()
         process.terminate()
         process.wait(PATIENCE_S)

@@ -1,0 +1,67 @@
+"""The dashboard for analysts, on PostgreSQL."""
+
+from monitoring.grafana.pages import Page, Panel, Query, Source, Unit
+
+ANALYSTS = Page(
+    "starlight-analysts",
+    "Starlight: verdicts",
+    (
+        Panel(
+            "What was found last",
+            Unit.COUNT,
+            (
+                Query("""
+                    SELECT scanned_at, method, round(stego_probability::numeric, 3) AS stego_probability, uri, job_id
+                    FROM verdicts WHERE outcome = 'stego' AND $__timeFilter(scanned_at)
+                    ORDER BY scanned_at DESC LIMIT 100
+                """),
+            ),
+        ),
+        Panel(
+            "Found, by method and format",
+            Unit.COUNT,
+            (
+                Query("""
+                    SELECT method, format, count(*) AS images FROM verdicts
+                    WHERE outcome = 'stego' AND $__timeFilter(scanned_at)
+                    GROUP BY method, format ORDER BY images DESC LIMIT 100
+                """),
+            ),
+        ),
+        Panel(
+            "Errors, by code",
+            Unit.COUNT,
+            (
+                Query("""
+                    SELECT error_code, count(*) AS images, min(uri) AS example FROM verdicts
+                    WHERE outcome = 'error' AND $__timeFilter(scanned_at)
+                    GROUP BY error_code ORDER BY images DESC
+                """),
+            ),
+        ),
+        Panel(
+            "Jobs",
+            Unit.COUNT,
+            (
+                Query("""
+                    SELECT created_at, name, submitter, priority, state, total, clean, stego, error,
+                        finished_at - created_at AS took
+                    FROM jobs WHERE $__timeFilter(created_at) ORDER BY created_at DESC LIMIT 100
+                """),
+            ),
+        ),
+        Panel(
+            "By model",
+            Unit.COUNT,
+            (
+                Query("""
+                    SELECT models.name, models.version, count(*) AS images,
+                        round(avg((outcome = 'stego')::int)::numeric, 4) AS part_stego
+                    FROM verdicts JOIN models ON models.id = model_id WHERE $__timeFilter(scanned_at)
+                    GROUP BY models.name, models.version ORDER BY images DESC
+                """),
+            ),
+        ),
+    ),
+    source=Source.POSTGRESQL,
+)
