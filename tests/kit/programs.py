@@ -40,8 +40,8 @@ class Program:
 
 
 @contextmanager
-def run_program(*arguments: str, settings: Mapping[str, object], until: str) -> Iterator[Program]:
-    """Run this Python with these arguments while the block lasts, which begins once the log holds a text."""
+def run_program(*arguments: str, settings: Mapping[str, object], until: str | None) -> Iterator[Program]:
+    """Run this Python with these arguments while the block lasts, which begins once the log holds a text, if any."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         env=make_environment(settings),
@@ -52,7 +52,8 @@ def run_program(*arguments: str, settings: Mapping[str, object], until: str) -> 
     try:
         assert process.stderr is not None
         log = Output(process.stderr)
-        log.wait_for(until)
+        if until is not None:
+            log.wait_for(until)
         yield Program(process, log)
     finally:
         process.terminate()
