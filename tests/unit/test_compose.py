@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 # Made by the entrypoint, of no use beside configured servers, or part of the image.
 NOT_TO_BE_SET = {"database_url", "redis_url", "redis_server", "data_dir", "model_dir"}
 ONE_SHOT = {"migrate"}
+WATCHERS = ("prometheus", "alertmanager", "grafana")
 
 Services = dict[str, dict[str, Any]]
 
@@ -80,7 +81,7 @@ def test_every_container_is_confined(services: Services) -> None:
 def test_ports_are_published_on_the_loopback_interface_alone(services: Services) -> None:
     published = [(name, port) for name, service in services.items() for port in service.get("ports", [])]
 
-    assert {name for name, _ in published} == {"exporter", "flower"}
+    assert {name for name, _ in published} == {"api", "exporter", "flower", *WATCHERS}
     assert {port.get("host_ip") for _, port in published} == {"127.0.0.1"}
 
 
@@ -89,7 +90,7 @@ def test_only_what_publishes_a_port_has_a_way_out(project: dict[str, Any]) -> No
 
     assert inside == {"backend"}
     assert {name for name, service in project["services"].items() if set(service["networks"]) - inside} == {
-        "exporter", "flower",
+        "api", "exporter", "flower", *WATCHERS,
     }  # fmt: skip
 
 
@@ -124,4 +125,5 @@ def test_the_gpu_service_waits_for_its_profile(services: Services) -> None:
     assert services["worker-gpu"]["profiles"] == ["gpu"]
     devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert [device["capabilities"] for device in devices] == [["gpu"]]
-    assert not any(service.get("profiles") for name, service in services.items() if name != "worker-gpu")
+    profiles = {name: service["profiles"] for name, service in services.items() if service.get("profiles")}
+    assert profiles == {"worker-gpu": ["gpu"], **dict.fromkeys(WATCHERS, ["monitoring"])}
