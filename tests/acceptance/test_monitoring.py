@@ -94,7 +94,7 @@ def watched(engine: Engine, database_url: str, redis_url: str, folder: Path) -> 
     jobs = {"starlight": ports[0], "starlight-worker": ports[1], "starlight-api": ports[3]}
     with ExitStack() as programs:
         programs.enter_context(run_program("-m", "monitoring", settings=settings, until="metrics are served"))
-        programs.enter_context(run_program("-m", "producer.api", settings=settings, until="Uvicorn running"))
+        programs.enter_context(run_program("-m", "producer.api", settings=settings, until="the API is running"))
         programs.enter_context(run_program("-m", "producer.cli", "dispatcher", settings=settings, until=None))
         worker = programs.enter_context(run_program("-m", "worker", "cpu0", settings=settings, until="ready"))
         targets = {job: [f"127.0.0.1:{port}"] for job, port in jobs.items()}

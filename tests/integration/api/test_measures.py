@@ -66,7 +66,7 @@ def test_the_program_serves_them_on_a_port_of_their_own(database_url: str, redis
         "database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port,
         "api_metrics_port": metrics_port,
     }  # fmt: skip
-    with run_program("-m", "producer.api", settings=settings, until="Uvicorn running"):
+    with run_program("-m", "producer.api", settings=settings, until="the API is running"):
         assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
         assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 401
         samples = scrape(metrics_port)
