@@ -126,4 +126,4 @@ def test_the_gpu_service_waits_for_its_profile(services: Services) -> None:
     devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert [device["capabilities"] for device in devices] == [["gpu"]]
     profiles = {name: service["profiles"] for name, service in services.items() if service.get("profiles")}
-    assert profiles == {"worker-gpu": ["gpu"], **dict.fromkeys(WATCHERS, ["monitoring"])}
+    assert profiles == {"worker-gpu": ["gpu"], **{name: ["monitoring"] for name in WATCHERS}}
