@@ -9,7 +9,9 @@ from sqlalchemy import Engine, text
 
 from starlight_vocabulary.words import Priority
 from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.draining import IS_DRAINING
 from storage.new_verdict import NewVerdict
+from storage.pauses import IS_PAUSED
 from storage.totals import Total, count_one, count_verdicts, raise_totals
 from storage.verdicts import LOCK_JOB, VERDICT_COLUMNS, VERDICT_LISTS, list_columns
 
@@ -44,24 +46,41 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WaitingChunk:
-    """A chunk that may be claimed: how often it was lost, whose it is, and its priority."""
+    """A chunk that nobody has claimed: how often it was lost, whose it is, and its priority.
+
+    It is not to be claimed where it `is_held`: it is paused, or the worker drains.
+    """
 
     losses: int
     submitter: str
     priority: Priority
+    is_held: bool
 
 
-# A chunk that may be claimed.
-FIND_WAITING = text("""
-    SELECT losses, submitter, priority FROM chunks WHERE id = :id AND state IN ('pending', 'dispatched')
+IS_HELD = f"({IS_PAUSED} OR {IS_DRAINING.format(worker='CAST(:worker AS text)')})"
+
+# A chunk that nobody has claimed.
+FIND_WAITING = text(f"""
+    SELECT losses, submitter, priority, {IS_HELD} AS is_held FROM chunks
+    WHERE id = :id AND state IN ('pending', 'dispatched')
 """)
 
 
-def find_waiting_chunk(engine: Engine, chunk_id: uuid.UUID) -> WaitingChunk | None:
-    """Return what must be known of the chunk before it is claimed, or None where it cannot be."""
+def find_waiting_chunk(engine: Engine, chunk_id: uuid.UUID, worker: str) -> WaitingChunk | None:
+    """Return what must be known of the chunk before this worker claims it, or None where it cannot be claimed."""
     with connect_to_read(engine) as connection:
-        row = connection.execute(FIND_WAITING, {"id": chunk_id}).one_or_none()
-    return WaitingChunk(row.losses, row.submitter, Priority.read(row.priority)) if row else None
+        row = connection.execute(FIND_WAITING, {"id": chunk_id, "worker": worker}).one_or_none()
+    return WaitingChunk(row.losses, row.submitter, Priority.read(row.priority), row.is_held) if row else None
+
+
+# A chunk whose message came while it was held back: it has none any more.
+LEAVE_CHUNK = text(f"UPDATE chunks SET state = 'pending' WHERE id = :id AND state = 'dispatched' AND {IS_HELD}")
+
+
+def leave_held_chunk(engine: Engine, chunk_id: uuid.UUID, worker: str) -> None:
+    """Have a held chunk dispatched again: to others where this worker drains, once it is resumed where it is paused."""
+    with engine.begin() as connection:
+        connection.execute(LEAVE_CHUNK, {"id": chunk_id, "worker": worker})
 
 
 # Whether a chunk of somebody waits of whom fewer run. It looks at what is in flight: some tens of chunks a worker.
@@ -97,19 +116,21 @@ def postpone_chunk(engine: Engine, chunk_id: uuid.UUID, pause_s: float) -> None:
         connection.execute(POSTPONE_CHUNK, {"id": chunk_id, "pause_s": pause_s})
 
 
-# A claim, and the start of the job with its first one.
-CLAIM_CHUNK = text("""
+# A claim, and the start of the job with its first one. The claimant is the worker's name and a suffix of the claim.
+CLAIM_CHUNK = text(f"""
     WITH claimed AS (
         UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,
             lease_until = now() + make_interval(secs => :lease_s)
-        WHERE id = :id AND (state IN ('pending', 'dispatched') OR state = 'running' AND worker = :claimant)
+        WHERE id = :id
+            AND (state = 'running' AND worker = :claimant OR state IN ('pending', 'dispatched') AND NOT {IS_PAUSED}
+                AND NOT {IS_DRAINING.format(worker="split_part(CAST(:claimant AS text), ' ', 1)")})
             AND losses = coalesce(:losses, losses) AND (not_before IS NULL OR not_before <= now())
         RETURNING id, job_id, attempt, losses, submitter, priority, first_ordinal, refs, tries
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
         WHERE id = (SELECT job_id FROM claimed) AND state = 'pending'
     )
-    SELECT claimed.*, jobs.threshold, jobs.follow_links, CASE WHEN tries = 0 THEN '{}' ELSE ARRAY(
+    SELECT claimed.*, jobs.threshold, jobs.follow_links, CASE WHEN tries = 0 THEN '{{}}' ELSE ARRAY(
         SELECT ordinal FROM verdicts WHERE verdicts.job_id = claimed.job_id
             AND ordinal BETWEEN first_ordinal AND first_ordinal + cardinality(refs) - 1
     ) END AS judged
@@ -120,7 +141,9 @@ CLAIM_CHUNK = text("""
 def claim_chunk(
     engine: Engine, chunk_id: uuid.UUID, claimant: str, lease_s: float, *, losses: int | None = None
 ) -> Claim | None:
-    """Take the chunk for `claimant`, or return None where somebody else has it, it has ended, or it is put off.
+    """Take the chunk for `claimant`, or return None where it cannot: somebody else has it, or it has ended.
+
+    So it is where it is put off or paused, or the claimant's worker drains.
 
     Who has the chunk already gets it anew: the connection may have broken after the claim was stored.
     With `losses`, also where it was lost since they were counted: who claims it then must treat it otherwise.

@@ -11,10 +11,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from storage.outages import POSTGRESQL, Patience
 
 # Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts of the job are stored whose id is the payload.
-# CANCELLED: chunks that may be running were cancelled, no payload.
+# CANCELLED: chunks that may be running were cancelled or taken back, no payload. DRAINING: workers are to drain, or to
+# drain no more, no payload.
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
 CANCELLED = "starlight_cancelled"
+DRAINING = "starlight_draining"
+# The advisory lock of whoever picks chunks, or changes which may be picked.
+DISPATCH_LOCK = 0x44495350
 
 CONNECT_TIMEOUT_S = 10
 

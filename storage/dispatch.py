@@ -5,11 +5,9 @@ import uuid
 from sqlalchemy import Engine, text
 
 from starlight_vocabulary.words import ErrorCode, Priority
-from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.database import DISPATCH_LOCK, FINISHED, SUBMITTED, connect_to_read
 from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
-
-DISPATCH_LOCK = 0x44495350
 
 # Whether this transaction is the one that picks.
 LOCK_DISPATCH = text(f"SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK})")
@@ -24,6 +22,11 @@ PICK_CHUNKS = text("""
         SELECT greatest(0, 2 * :window - coalesce(sum(dispatched), 0))::int AS chunks FROM in_flight
     ), submitters AS (
         SELECT DISTINCT submitter FROM jobs WHERE state IN ('pending', 'running') AND priority = :priority
+            AND NOT EXISTS (
+                SELECT FROM pauses WHERE pauses.job_id IS NULL
+                    AND (pauses.priority IS NULL OR pauses.priority = jobs.priority)
+                    AND (pauses.submitter IS NULL OR pauses.submitter = jobs.submitter)
+            )
     ), candidates AS (
         SELECT waiting.id, submitter,
             coalesce(in_flight.chunks, 0) + row_number() OVER (PARTITION BY submitter ORDER BY place) AS share
@@ -31,6 +34,7 @@ PICK_CHUNKS = text("""
             SELECT id, row_number() OVER (ORDER BY job_id, first_ordinal) AS place FROM chunks
             WHERE state = 'pending' AND priority = :priority AND chunks.submitter = submitters.submitter
                 AND (not_before IS NULL OR not_before <= now())
+                AND job_id <> ALL (ARRAY(SELECT job_id FROM pauses WHERE job_id IS NOT NULL))
             ORDER BY job_id, first_ordinal
             LIMIT greatest(0, (room.chunks - coalesce(in_flight.dispatched, 0) + 1) / 2)
         ) AS waiting
@@ -49,7 +53,8 @@ def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[uuid.UU
     """Mark pending chunks as dispatched, and return their ids, until `window` are of each submitter.
 
     Twice as many are of all together at most, in equal shares; who comes finds some of it free. Chunks that are put off
-    are left out. Within a submitter, older jobs go first. One dispatcher picks at a time; others get an empty list.
+    or paused are left out. Within a submitter, older jobs go first. One dispatcher picks at a time; others get an
+    empty list.
     """
     with engine.begin() as connection:
         if not connection.execute(LOCK_DISPATCH).scalar_one():

@@ -14,6 +14,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -242,7 +243,8 @@ verdicts = Table(
     Index("ix_verdicts_found", "outcome", "method", "scanned_at", postgresql_where=text("outcome <> 'clean'")),
 )  # fmt: skip
 
-# A worker process, and when it last reported; `storage.workers` says which of them count as alive.
+# A worker process, and when it last reported; `storage.workers` says which of them count as alive. One that is
+# `draining` claims no more chunks.
 workers = Table(
     "workers", METADATA,
     required("name", TEXT, primary_key=True),
@@ -250,6 +252,32 @@ workers = Table(
     required("model_id", Integer, ForeignKey("models.id")),
     required("started_at", TIME, server_default=func.now()),
     required("seen_at", TIME, server_default=func.now()),
+    required("draining", BOOLEAN, server_default=false()),
+)  # fmt: skip
+
+# What is held back: the chunks of one priority, one submitter or one job, or, where all three are null, every chunk.
+pauses = Table(
+    "pauses", METADATA,
+    required("id", Integer, primary_key=True),
+    optional("priority", TEXT),
+    optional("submitter", TEXT),
+    optional("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE")),
+    required("paused_by", TEXT),
+    required("paused_at", TIME, server_default=func.now()),
+    UniqueConstraint("priority", "submitter", "job_id", postgresql_nulls_not_distinct=True),
+    one_of("priority", Priority),
+    CheckConstraint("num_nonnulls(priority, submitter, job_id) <= 1", name="one_subject"),
+)  # fmt: skip
+
+# Who of the operators did what to what, and how many chunks went back to be dispatched anew.
+operations = Table(
+    "operations", METADATA,
+    required("id", BIGINT, Identity(), primary_key=True),
+    required("done_at", TIME, server_default=func.now()),
+    required("done_by", TEXT),
+    required("action", TEXT),
+    required("subject", TEXT),
+    required("chunks", Integer, server_default="0"),
 )  # fmt: skip
 
 # The outbox of a job that names a webhook: due once the job has ended, until delivered or given up.

@@ -40,7 +40,7 @@ def remove_worker(engine: Engine, name: str) -> None:
 
 # Workers that reported lately, with their models.
 LIST_LIVE_WORKERS = text("""
-    SELECT workers.name, device, seen_at, models.name || '-' || models.version AS model,
+    SELECT workers.name, device, seen_at, draining, models.name || '-' || models.version AS model,
         models.sha256 AS model_sha256
     FROM workers JOIN models ON models.id = model_id
     WHERE seen_at > now() - make_interval(secs => :age) ORDER BY workers.name

@@ -10,12 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from storage.background import BackgroundThread
 from storage.chunks import Claim, renew_leases
-from storage.database import CANCELLED, listen
 from storage.outages import POSTGRESQL, Patience
 
 RENEWALS_PER_LEASE = 4
-# How long a thread goes on listening after it was stopped.
-LISTEN_S = 0.2
 
 
 class Leases(BackgroundThread):
@@ -82,20 +79,3 @@ class Leases(BackgroundThread):
                 _, lost = self._claims.get(id(claim), (claim, None))
                 if lost is not None and not lost.done():
                     lost.set_result(None)
-
-
-class Cancellations(BackgroundThread):
-    """One thread that listens for jobs that are cancelled, so that nothing more is loaded for them."""
-
-    def __init__(self, engine: Engine, leases: Leases) -> None:
-        super().__init__("cancellations")
-        self._engine = engine
-        self._leases = leases
-
-    def run(self) -> None:
-        """Listen until stopped."""
-        for heard in listen(self._engine, (CANCELLED,), LISTEN_S):
-            if self.stopping.is_set():
-                return
-            if heard:
-                self._leases.hurry()

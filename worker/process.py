@@ -21,6 +21,7 @@ from storage.chunks import (
     find_waiting_chunk,
     finish_chunk,
     is_ahead,
+    leave_held_chunk,
     lose_chunk,
     postpone_chunk,
     release_chunks,
@@ -32,7 +33,8 @@ from storage.reuse import recall_verdicts
 from storage.settings import Settings
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
-from worker.leases import Cancellations, Leases
+from worker.leases import Leases
+from worker.orders import Orders
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
 from worker.scanning.chunk_scan import GivenUpError
@@ -43,6 +45,7 @@ from worker.time_limit import limit_time
 from worker.v4.detector import Detector
 
 NOTHING_TO_DO = "nothing to do: claimed elsewhere, ended or replaced"
+HELD_BACK = "left for later: it is paused, or this worker drains"
 LEFT_TO_OTHERS = "left for later: another submitter's chunk goes first"
 NOTHING_STORED = "nothing stored: it was before, another worker had the chunk by then, or the job was cancelled"
 # How long a chunk is left for later: others that have a message by then have gone first.
@@ -69,7 +72,9 @@ class WorkerProcess:
         detector: Detector,
         end: Callable[[], None] = end_now,
         measures: Measures | None = None,
+        consume: Callable[[bool], None] = lambda wanted: None,
     ) -> None:
+        """Take connections, what to do to end the process, and what turns its taking of messages on and off."""
         self._measures = measures or Measures(device)
         self._engine = engine
         self._settings = settings
@@ -82,18 +87,18 @@ class WorkerProcess:
         self._gate = Gate()
         self._slots = Slots(settings.chunks_in_flight)
         self._leases = Leases(engine, settings.lease_s, self.report)
-        self._cancellations = Cancellations(engine, self._leases)
+        self._orders = Orders(engine, name, self._leases, consume)
 
     def start(self) -> None:
         """Appear among the live workers, and start the threads."""
         wait_out_outages(self.report)
         self._pipelines.start()
         self._leases.start()
-        self._cancellations.start()
+        self._orders.start()
 
     def stop(self) -> None:
         """End the threads and the entry among the live workers; no chunk may be running."""
-        self._cancellations.stop()
+        self._orders.stop()
         self._leases.stop()
         self._pipelines.stop()
         remove_worker(self._engine, self._name)
@@ -163,10 +168,12 @@ class WorkerProcess:
             self._end()
 
     def _claim_and_scan(self, chunk_id: uuid.UUID) -> str:
-        waiting = wait_out_outages(lambda: find_waiting_chunk(self._engine, chunk_id))
+        waiting = wait_out_outages(lambda: find_waiting_chunk(self._engine, chunk_id, self._name))
         if waiting is None:
             log.info(NOTHING_TO_DO)
             return NOTHING_TO_DO
+        if waiting.is_held:
+            return self._leave_held(chunk_id)
         submitter, priority = waiting.submitter, waiting.priority
 
         def must_give_way() -> bool:
@@ -181,6 +188,10 @@ class WorkerProcess:
             with self._gate.enter(alone=waiting.losses > 0):
                 return self._claim_and_scan_now(chunk_id, waiting.losses)
 
+    def _leave_held(self, chunk_id: uuid.UUID) -> str:
+        wait_out_outages(lambda: leave_held_chunk(self._engine, chunk_id, self._name))
+        return HELD_BACK
+
     def _claim_and_scan_now(self, chunk_id: uuid.UUID, losses: int) -> str:
         # A claimant of its own for each claim: one that is made again, because the answer to the first was lost,
         # gets the chunk, and a second message for the same chunk does not.
@@ -189,6 +200,8 @@ class WorkerProcess:
         claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
         if claim is None:
             log.info(NOTHING_TO_DO)
+            # Where it was held back while it waited for its turn here, its message is used up.
+            self._leave_held(chunk_id)
             return NOTHING_TO_DO
         with bound_contextvars(job=str(claim.job_id)), self._leases.keep(claim) as lost:
             return self._scan(claim, lost)

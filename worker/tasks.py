@@ -8,12 +8,13 @@ import uuid
 from typing import Protocol
 
 import torch
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 
 from storage.database import connect, wait_out_outages
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
 from worker.app import SCAN_CHUNK, app
+from worker.consumption import Consumption
 from worker.devices import Device
 from worker.metrics_port import serve_worker_metrics
 from worker.model_watch import ModelLoader, ModelWatch
@@ -36,6 +37,7 @@ class Node(Protocol):
 
 _process: WorkerProcess | None = None
 _watch: ModelWatch | None = None
+_consumption = Consumption()
 
 
 @worker_init.connect
@@ -72,10 +74,22 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
     use = wait_out_outages(loader.find_newest_use)
     measures = Measures(str(device))
     process = WorkerProcess(
-        engine, configured, name=name, device=str(device), detector=loader.load(use), measures=measures
+        engine,
+        configured,
+        name=name,
+        device=str(device),
+        detector=loader.load(use),
+        measures=measures,
+        consume=_consumption.set,
     )
     serve_worker_metrics(measures.registry, configured, device)
     return process, ModelWatch(loader, use, process.replace_model)
+
+
+@worker_ready.connect
+def take_consumer(sender: object, **_: object) -> None:
+    """Know what takes messages, whenever it begins to."""
+    _consumption.attach(sender)
 
 
 @worker_shutting_down.connect

@@ -14,10 +14,12 @@ from starlight_client.flows import VerdictSearch
 from starlight_client.synchronous import Starlight
 from starlight_vocabulary.answers import Cancellation, JobReport, LiveWorker, Statistics
 from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.operations import Action, Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import BitOrder, ErrorCode, JobState, Method, Outcome, Priority
 
 __all__ = [
+    "Action",
     "AsyncStarlight",
     "BitOrder",
     "Cancellation",
@@ -27,9 +29,13 @@ __all__ = [
     "JobState",
     "LiveWorker",
     "Method",
+    "Operation",
     "Outcome",
+    "PauseReport",
+    "PauseSubject",
     "Priority",
     "RefusedError",
+    "RequeueRequest",
     "Starlight",
     "Statistics",
     "UnreadableAnswerError",

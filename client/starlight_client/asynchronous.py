@@ -28,7 +28,9 @@ from starlight_client.packing import LocalPath, pack_files
 from starlight_vocabulary.answers import Cancellation, JobReport, Statistics
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Priority
 
 T = TypeVar("T")
 PIECE_BYTES = 2**18
@@ -96,6 +98,38 @@ class AsyncStarlight:
     async def statistics(self) -> Statistics:
         """Return throughput, what waits, outcomes and workers."""
         return await self._ask(flows.take_statistics())
+
+    async def pauses(self) -> list[PauseReport]:
+        """Return what is held back; this and the following are for keys with the scope `admin`."""
+        return (await self._ask(flows.list_pauses())).pauses
+
+    async def pause(self, subject: PauseSubject) -> PauseReport:
+        """Hold back the chunks of a priority, a submitter or a job, or all; those that run finish."""
+        return await self._ask(flows.pause(subject))
+
+    async def resume(self, pause_id: int) -> PauseReport:
+        """End a pause, and return what it was."""
+        return await self._ask(flows.end_pause(pause_id))
+
+    async def drain(self, worker: str | None) -> list[str]:
+        """Have a worker, or all where it is None, claim no more chunks; return the names of those that this changed."""
+        return (await self._ask(flows.drain(worker))).workers
+
+    async def undrain(self, worker: str | None) -> list[str]:
+        """Have a worker, or all where it is None, claim chunks again; return the names of those that this changed."""
+        return (await self._ask(flows.drain(worker, undo=True))).workers
+
+    async def requeue(self, wanted: RequeueRequest) -> int:
+        """Make chunks pending again that are dispatched or running; return how many."""
+        return (await self._ask(flows.requeue(wanted))).chunks
+
+    async def change_priority(self, job_id: JobId, priority: Priority) -> JobReport:
+        """Have a job's chunks dispatched with this priority from now on."""
+        return await self._ask(flows.change_priority(job_id, priority))
+
+    async def operations(self, limit: int = 50) -> list[Operation]:
+        """Return who of the operators did what when, newest first."""
+        return (await self._ask(flows.list_operations(limit))).operations
 
     def follow(self, job_id: JobId) -> AsyncIterator[JobReport | Verdict]:
         """Yield verdicts as they land, each once, and the job whenever it changed, until it has ended."""

@@ -14,12 +14,22 @@ from httpx_sse import ServerSentEvent
 from starlight_client.errors import UnreadableAnswerError
 from starlight_client.exchanges import Backoff, Exchange, Flow, OpenEvents, Pause, ReadEvent, Request, send, to_header
 from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Statistics, VerdictPage
-from starlight_vocabulary.formats import ArchiveFormat, ExportFormat
+from starlight_vocabulary.formats import JSON, ArchiveFormat, ExportFormat
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
-from starlight_vocabulary.records import from_json
+from starlight_vocabulary.operations import (
+    Draining,
+    OperationList,
+    PauseList,
+    PauseReport,
+    PauseSubject,
+    PriorityChange,
+    Requeueing,
+    RequeueRequest,
+)
+from starlight_vocabulary.records import from_json, to_json
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import ErrorCode, Method, Outcome
+from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -80,6 +90,48 @@ def cancel_job(job_id: JobId) -> Exchange[Cancellation]:
 def take_statistics() -> Exchange[Statistics]:
     """Ask for figures about the whole installation."""
     return _ask(Statistics, Request("GET", "/v1/stats"))
+
+
+def list_pauses() -> Exchange[PauseList]:
+    """Ask what is held back."""
+    return _ask(PauseList, Request("GET", "/v1/pauses"))
+
+
+def pause(subject: PauseSubject) -> Exchange[PauseReport]:
+    """Hold chunks back."""
+    return _ask(PauseReport, _send_document("POST", "/v1/pauses", subject))
+
+
+def end_pause(pause_id: int) -> Exchange[PauseReport]:
+    """End a pause."""
+    return _ask(PauseReport, Request("DELETE", f"/v1/pauses/{int(pause_id)}"))
+
+
+def drain(worker: str | None, *, undo: bool = False) -> Exchange[Draining]:
+    """Have a worker, or all where it is None, claim no more chunks, or claim them again."""
+    path = "/v1/workers/drain" if worker is None else f"/v1/workers/{quote(worker, safe='@')}/drain"
+    return _ask(Draining, Request("DELETE" if undo else "POST", path))
+
+
+def requeue(wanted: RequeueRequest) -> Exchange[Requeueing]:
+    """Make chunks pending again."""
+    return _ask(Requeueing, _send_document("POST", "/v1/requeue", wanted))
+
+
+def change_priority(job_id: JobId, priority: Priority) -> Exchange[JobReport]:
+    """Give a job another priority."""
+    change = PriorityChange(priority=priority)
+    return _ask(JobReport, _send_document("PUT", f"{_path_of(job_id)}/priority", change))
+
+
+def list_operations(limit: int) -> Exchange[OperationList]:
+    """Ask who did what when."""
+    return _ask(OperationList, Request("GET", "/v1/operations", {"limit": limit}))
+
+
+def _send_document(method: str, path: str, document: "DataclassInstance") -> Request:
+    content = json.dumps(to_json(document)).encode("ascii")
+    return Request(method, path, headers={"Content-Type": JSON}, content=content)
 
 
 def list_jobs() -> Flow[JobReport]:

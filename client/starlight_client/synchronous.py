@@ -28,7 +28,9 @@ from starlight_client.packing import LocalPath, pack_files
 from starlight_vocabulary.answers import Cancellation, JobReport, Statistics
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Priority
 
 T = TypeVar("T")
 
@@ -100,6 +102,38 @@ class Starlight:
     def statistics(self) -> Statistics:
         """Return throughput, what waits, outcomes and workers."""
         return self._ask(flows.take_statistics())
+
+    def pauses(self) -> list[PauseReport]:
+        """Return what is held back; this and the following are for keys with the scope `admin`."""
+        return self._ask(flows.list_pauses()).pauses
+
+    def pause(self, subject: PauseSubject) -> PauseReport:
+        """Hold back the chunks of a priority, a submitter or a job, or all; those that run finish."""
+        return self._ask(flows.pause(subject))
+
+    def resume(self, pause_id: int) -> PauseReport:
+        """End a pause, and return what it was."""
+        return self._ask(flows.end_pause(pause_id))
+
+    def drain(self, worker: str | None) -> list[str]:
+        """Have a worker, or all where it is None, claim no more chunks; return the names of those that this changed."""
+        return self._ask(flows.drain(worker)).workers
+
+    def undrain(self, worker: str | None) -> list[str]:
+        """Have a worker, or all where it is None, claim chunks again; return the names of those that this changed."""
+        return self._ask(flows.drain(worker, undo=True)).workers
+
+    def requeue(self, wanted: RequeueRequest) -> int:
+        """Make chunks pending again that are dispatched or running; return how many."""
+        return self._ask(flows.requeue(wanted)).chunks
+
+    def change_priority(self, job_id: JobId, priority: Priority) -> JobReport:
+        """Have a job's chunks dispatched with this priority from now on."""
+        return self._ask(flows.change_priority(job_id, priority))
+
+    def operations(self, limit: int = 50) -> list[Operation]:
+        """Return who of the operators did what when, newest first."""
+        return self._ask(flows.list_operations(limit)).operations
 
     def follow(self, job_id: JobId) -> Iterator[JobReport | Verdict]:
         """Yield verdicts as they land, each once, and the job whenever it changed, until it has ended."""

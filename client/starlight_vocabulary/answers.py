@@ -78,6 +78,8 @@ class LiveWorker:
     """Name and version of the model that it scores with."""
     model_sha256: str
     """Of the model's weights, in hex."""
+    draining: bool = False
+    """Whether it claims no more chunks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

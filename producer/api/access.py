@@ -56,6 +56,7 @@ def require_scope(scope: Scope) -> Callable[..., ApiKey]:
 
 Submitting = Annotated[ApiKey, Depends(require_scope(Scope.SUBMIT))]
 Reading = Annotated[ApiKey, Depends(require_scope(Scope.READ))]
+Administering = Annotated[ApiKey, Depends(require_scope(Scope.ADMIN))]
 
 
 def _count_request(service: Service, key: ApiKey) -> None:

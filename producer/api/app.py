@@ -12,7 +12,7 @@ from producer.api.feeds import Hub
 from producer.api.measures import ApiMeasures, Measuring
 from producer.api.problems import add_problem_handlers, document_problems
 from producer.api.reading import READERS
-from producer.api.routes import events, inspections, jobs, statistics, verdicts
+from producer.api.routes import events, inspections, jobs, operations, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
 from producer.api.version import VERSION
@@ -22,7 +22,7 @@ DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow t
 
 Every request but `/health` and `/info` needs a key of `starlight keys create` as a bearer token. Errors are problem
 documents (RFC 9457); their `request_id` is in the log."""
-STATUSES = (400, 401, 403, 404, 406, 408, 413, 415, 421, 422, 429, 500, 503)
+STATUSES = (400, 401, 403, 404, 406, 408, 409, 413, 415, 421, 422, 429, 500, 503)
 
 
 def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI:
@@ -48,7 +48,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
         lifespan=lifespan,
     )
     app.state.service = service
-    for routes in (jobs, verdicts, inspections, events, statistics, stargate):
+    for routes in (jobs, verdicts, inspections, events, statistics, operations, stargate):
         app.include_router(routes.router)
     add_documentation(app)
     add_problem_handlers(app)

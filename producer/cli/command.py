@@ -22,6 +22,7 @@ from producer.cli.commands import (
     jobs,
     keys,
     models,
+    operations,
     processes,
     purging,
     scan,
@@ -39,6 +40,7 @@ from storage.jobs import EmptyJobError
 from storage.keys import KeyNameError
 from storage.logs import set_up_logging
 from storage.models import ModelChoiceError
+from storage.operations import OperationError
 from storage.schema_version import SchemaError
 from storage.uploads import StorageFullError
 from worker.devices import DeviceError
@@ -51,12 +53,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for subject in (servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, processes):
+for subject in (servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, operations, processes):
     subject.register(app)
 
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
-    DeviceError, ModelError, ModelChoiceError, KeyNameError, SchemaError, DataFolderError,
+    DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
+    DataFolderError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter")

@@ -40,6 +40,11 @@ class Remote:
     def __init__(self, client: "Starlight") -> None:
         self._client = client
 
+    @property
+    def client(self) -> "Starlight":
+        """The client itself, for what it is asked as it is."""
+        return self._client
+
     def job(self, job_id: str) -> Job:
         """Return the job."""
         return self._client.job(job_id)

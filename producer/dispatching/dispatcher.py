@@ -66,7 +66,8 @@ class Dispatcher:
         while recover_lost_chunk(self._engine, self._settings.max_losses, self._settings.lease_s):
             log.warning("the lease of a chunk ran out; it goes back to the queue, or is split")
         self._republish()
-        window = self._settings.dispatch_window * max(1, len(list_live_workers(self._engine, self._settings.lease_s)))
+        claiming = sum(not each.draining for each in list_live_workers(self._engine, self._settings.lease_s))
+        window = self._settings.dispatch_window * max(1, claiming)
         for priority in Priority:
             for chunk_id in pick_chunks(self._engine, priority, window):
                 self._publish(chunk_id, priority)

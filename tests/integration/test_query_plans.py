@@ -14,6 +14,7 @@ from psycopg import Cursor
 from sqlalchemy import Connection, Engine, event, text
 
 from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.operations import PauseSubject, RequeueRequest
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Priority
 from storage.audits import audit_jobs
@@ -24,6 +25,7 @@ from storage.chunks import (
     find_waiting_chunk,
     finish_chunk,
     is_ahead,
+    leave_held_chunk,
     lose_chunk,
     postpone_chunk,
     release_chunks,
@@ -31,11 +33,15 @@ from storage.chunks import (
 )
 from storage.database import connect
 from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.draining import is_draining
 from storage.failures import count_failures, list_retries, retry_job
 from storage.figures import take_figures
 from storage.jobs import cancel_job, count_finished, get_job, list_jobs, submit_job
 from storage.keys import find_key, revoke_key
 from storage.new_verdict import NewVerdict
+from storage.operations import list_operations
+from storage.pauses import list_pauses, pause_chunks
+from storage.requeueing import change_priority, requeue_chunks
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.reuse import recall_verdicts
 from storage.schema import KeptBlobs
@@ -111,12 +117,17 @@ FILL = f"""
     INSERT INTO job_blobs (job_id, sha256)
     SELECT job_id, sha256 FROM verdicts WHERE ordinal < {BLOBS_PER_JOB} AND sha256 IS NOT NULL;
     INSERT INTO submitters (name, stored_bytes) SELECT DISTINCT submitter, 1000000 FROM jobs;
+    INSERT INTO operations (done_by, action, subject)
+    SELECT 'olga', 'pause', 'everything' FROM generate_series(1, 10000);
+    INSERT INTO pauses (job_id, submitter, paused_by)
+    SELECT id, NULL, 'olga' FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = 'running' OFFSET 5 LIMIT 1)
+    UNION ALL SELECT NULL, 'submitter 9', 'olga';
     INSERT INTO uploads (submitter, expires_at) VALUES ('{SUBMITTER}', now() + interval '1 hour'), ('other', now());
 
     ANALYZE
 """
 # What grows with the images that are scanned, and never shrinks by itself. The other tables stay small.
-LARGE = frozenset({"jobs", "chunks", "verdicts", "webhooks", "api_keys", "blobs", "job_blobs"})
+LARGE = frozenset({"jobs", "chunks", "verdicts", "webhooks", "api_keys", "blobs", "job_blobs", "operations"})
 KEY = f"starlight_{7:012}_secret"
 # However long PostgreSQL has been up, leases may have run out.
 NO_LEASE = 0.0
@@ -166,7 +177,10 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: pick_chunks(filled.engine, Priority.BULK, 16),
         {"ix_jobs_open", "ix_chunks_pending", "ix_chunks_in_flight", "pk_chunks"},
     ),
-    "find waiting": (lambda filled: find_waiting_chunk(filled.engine, filled.waiting_chunk), {"pk_chunks"}),
+    "find waiting": (
+        lambda filled: find_waiting_chunk(filled.engine, filled.waiting_chunk, "cpu0@here"),
+        {"pk_chunks"},
+    ),
     "ahead": (lambda filled: is_ahead(filled.engine, SUBMITTER, Priority.BULK), {"ix_chunks_in_flight"}),
     "postpone": (lambda filled: postpone_chunk(filled.engine, filled.waiting_chunk, 1.0), {"pk_chunks"}),
     "claim": (
@@ -257,6 +271,27 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "webhook": (lambda filled: get_webhook(filled.engine, filled.ended_job), {"pk_webhooks"}),
     "key": (lambda filled: find_key(filled.engine, KEY), {"pk_api_keys"}),
     "revoke": (lambda filled: revoke_key(filled.engine, SUBMITTER), {"uq_api_keys_name"}),
+    "pause": (
+        lambda filled: pause_chunks(filled.engine, PauseSubject(job_id=filled.open_job), "olga"),
+        {"ix_chunks_in_flight", "pk_jobs"},
+    ),
+    "pauses": (lambda filled: list_pauses(filled.engine), {"pk_jobs"}),
+    "leave": (lambda filled: leave_held_chunk(filled.engine, filled.waiting_chunk, "cpu0"), {"pk_chunks"}),
+    "requeue": (lambda filled: requeue_chunks(filled.engine, RequeueRequest(), "olga"), {"ix_chunks_in_flight"}),
+    "requeue a job": (
+        lambda filled: requeue_chunks(filled.engine, RequeueRequest(job_id=filled.open_job), "olga"),
+        set(),
+    ),
+    "requeue a worker": (
+        lambda filled: requeue_chunks(filled.engine, RequeueRequest(worker="cpu0"), "olga"),
+        {"ix_chunks_in_flight"},
+    ),
+    "priority": (
+        lambda filled: change_priority(filled.engine, filled.open_job, Priority.INTERACTIVE, "olga"),
+        {"uq_chunks_job_id_first_ordinal", "pk_jobs"},
+    ),
+    "operations": (lambda filled: list_operations(filled.engine, 20), {"pk_operations"}),
+    "draining": (lambda filled: is_draining(filled.engine, "cpu0"), set()),
     # Its tables are small: workers that ended are forgotten.
     "live workers": (lambda filled: list_live_workers(filled.engine, LEASE_S), set()),
 }

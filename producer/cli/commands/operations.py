@@ -1,0 +1,174 @@
+"""`starlight pause`, `resume`, `drain`, `requeue`, `priority` and `operations`: the hands of an operator."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from producer.cli.output import format_count
+from producer.cli.remote import Key, Server, open_remote
+from producer.cli.session import Session, UsageError, open_session, parse_id
+from starlight_vocabulary.escaping import escape
+from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.words import Priority
+from storage.draining import set_draining
+from storage.operations import list_operations
+from storage.pauses import list_pauses, pause_chunks, resume_chunks
+from storage.requeueing import change_priority, requeue_chunks
+from storage.workers import list_live_workers
+
+PausedPriority = Annotated[Priority | None, typer.Option("--priority", help="Jobs of this priority.")]
+PausedSubmitter = Annotated[str | None, typer.Option("--submitter", metavar="NAME", help="Jobs of this submitter.")]
+OneJob = Annotated[str | None, typer.Option("--job", metavar="ID", help="This job.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (pause, resume, drain, requeue, priority, operations):
+        app.command()(command)
+
+
+def pause(
+    priority: PausedPriority = None,
+    submitter: PausedSubmitter = None,
+    job: OneJob = None,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Hold chunks back until `resume` with the same options; those that run finish. Without an option: everything."""
+    subject = _read_subject(priority, submitter, job)
+    if server:
+        with open_remote(server, key) as api:
+            made = api.client.pause(subject)
+    else:
+        with open_session() as current:
+            made = pause_chunks(current.engine, subject, current.settings.submitter)
+    print(f"paused: {escape(str(made.subject))}; what runs finishes, and `starlight resume` ends it")
+
+
+def resume(
+    priority: PausedPriority = None,
+    submitter: PausedSubmitter = None,
+    job: OneJob = None,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """End the pause that was made with the same options."""
+    subject = _read_subject(priority, submitter, job)
+    if server:
+        with open_remote(server, key) as api:
+            ids = [each.id for each in api.client.pauses() if each.subject == subject]
+            if not ids:
+                raise UsageError(f"{subject} is not paused")
+            for each in ids:
+                api.client.resume(each)
+    else:
+        with open_session() as current:
+            resume_chunks(current.engine, subject, current.settings.submitter)
+    print(f"resumed: {escape(str(subject))}")
+
+
+def _read_subject(priority: Priority | None, submitter: str | None, job: str | None) -> PauseSubject:
+    return PauseSubject(priority=priority, submitter=submitter, job_id=None if job is None else parse_id(job))
+
+
+def drain(
+    worker: Annotated[str | None, typer.Argument(metavar="[WORKER]", help="Its name, device@host.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All workers that live now.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Have them claim chunks again.")] = False,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Have a worker claim no more chunks: it finishes those it has, and stays up until `--undo` or its end."""
+    if (worker is None) != every:
+        raise UsageError("name one worker, or --all; `starlight operations` lists them")
+    if server:
+        with open_remote(server, key) as api:
+            changed = api.client.undrain(worker) if undo else api.client.drain(worker)
+    else:
+        with open_session() as current:
+            settings = current.settings
+            changed = set_draining(current.engine, worker, settings.lease_s, settings.submitter, draining=not undo)
+    print(f"{'claiming again' if undo else 'draining'}: {escape(', '.join(changed)) or 'no other than before'}")
+
+
+def requeue(
+    job: OneJob = None,
+    worker: Annotated[
+        str | None, typer.Option("--worker", metavar="NAME", help="What this worker has claimed.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Everything that is dispatched or runs.")] = False,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Make chunks pending again that are dispatched or running: nothing is lost, and nothing counts as lost."""
+    if (job is not None) + (worker is not None) + every != 1:
+        raise UsageError("name --job ID, --worker NAME or --all")
+    wanted = RequeueRequest(job_id=None if job is None else parse_id(job), worker=worker)
+    if server:
+        with open_remote(server, key) as api:
+            chunks = api.client.requeue(wanted)
+    else:
+        with open_session() as current:
+            chunks = requeue_chunks(current.engine, wanted, current.settings.submitter)
+    print(f"{format_count(chunks, 'chunk')} went back")
+
+
+def priority(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
+    wanted: Annotated[Priority, typer.Argument(metavar="PRIORITY", help="interactive or bulk")],
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Give a job that waits or runs another priority."""
+    wanted_id = parse_id(job_id)
+    if server:
+        with open_remote(server, key) as api:
+            api.client.change_priority(wanted_id, wanted)
+    else:
+        with open_session() as current:
+            change_priority(current.engine, wanted_id, wanted, current.settings.submitter)
+    print(f"job {wanted_id} is {wanted} from now on")
+
+
+def operations(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Show what is paused, which workers drain, and who did what when."""
+    if server:
+        with open_remote(server, key) as api:
+            done, paused = api.client.operations(limit), api.client.pauses()
+            workers = {each.name: each.draining for each in api.client.statistics().workers}
+    else:
+        with open_session() as current:
+            done, paused, workers = _look(current, limit)
+    if as_json:
+        print(
+            json.dumps({
+                "pauses": [to_json(each) for each in paused],
+                "workers": workers,
+                "operations": [to_json(each) for each in done],
+            })
+        )  # fmt: skip
+        return
+    for pause in paused:
+        print(escape(f"paused    {pause.subject}, by {pause.paused_by} since {pause.paused_at.astimezone():%F %T}"))
+    for name, draining in workers.items():
+        print(escape(f"{'draining' if draining else 'claiming'}  {name}"))
+    print(f"{'WHEN':<19}  {'WHO':<16}  {'ACTION':<8}  {'CHUNKS':>7}  SUBJECT")
+    for each in done:
+        when = f"{each.done_at.astimezone():%F %T}"
+        print(escape(f"{when}  {each.done_by:<16}  {each.action:<8}  {each.chunks:>7,}  {each.subject}"))
+
+
+def _look(current: Session, limit: int) -> tuple[list[Operation], list[PauseReport], dict[str, bool]]:
+    live = list_live_workers(current.engine, current.settings.lease_s)
+    return (
+        list_operations(current.engine, limit),
+        list_pauses(current.engine),
+        {each.name: each.draining for each in live},
+    )
