@@ -18,7 +18,7 @@ def dispatcher() -> bool:
     return holds("""
         SELECT EXISTS (
             SELECT FROM pg_stat_activity
-            WHERE application_name = 'starlight command' AND client_addr = inet_client_addr()
+            WHERE starts_with(application_name, 'starlight dispatcher') AND client_addr = inet_client_addr()
                 AND state_change > now() - interval '1 minute'
         )
     """)

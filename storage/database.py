@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from storage.outages import POSTGRESQL, Patience
+from storage.version import VERSION
 
 # Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts of the job are stored whose id is the payload.
 # CANCELLED: chunks that may be running were cancelled or taken back, no payload. DRAINING: workers are to drain, or to
@@ -21,6 +22,8 @@ DRAINING = "starlight_draining"
 DISPATCH_LOCK = 0x44495350
 
 CONNECT_TIMEOUT_S = 10
+# PostgreSQL cuts longer names of applications.
+MAX_NAME_BYTES = 63
 
 T = TypeVar("T")
 
@@ -28,7 +31,10 @@ T = TypeVar("T")
 def connect(
     url: str, *, pool_size: int = 5, application: str = "starlight", connect_timeout_s: int = CONNECT_TIMEOUT_S
 ) -> Engine:
-    """Return an engine for a `postgresql://` URL; connections are checked before use and opened when needed."""
+    """Return an engine for a `postgresql://` URL; connections are checked before use and opened when needed.
+
+    PostgreSQL knows them as the application and the version of this code, by which `storage.processes` lists programs.
+    """
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
@@ -36,8 +42,14 @@ def connect(
         pool_pre_ping=True,
         # Errors reach logs; names of images and what was hidden in them must not.
         hide_parameters=True,
-        connect_args={"application_name": application, "connect_timeout": connect_timeout_s},
+        connect_args={"application_name": name_application(application), "connect_timeout": connect_timeout_s},
     )
+
+
+def name_application(application: str) -> str:
+    """Return the name of a program with the version of its code, in as many bytes as PostgreSQL keeps."""
+    version = f" {VERSION}"
+    return application.encode()[: MAX_NAME_BYTES - len(version)].decode(errors="ignore") + version
 
 
 def connect_to_read(engine: Engine) -> Connection:

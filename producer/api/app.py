@@ -15,7 +15,7 @@ from producer.api.reading import READERS
 from producer.api.routes import events, inspections, jobs, operations, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
-from producer.api.version import VERSION
+from storage.version import VERSION
 from worker.message_reading import MessageReading
 
 DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow them, fetch verdicts.

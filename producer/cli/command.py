@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.cli.commands import (
+    doctor,
     failures,
     inspection,
     jobs,
@@ -28,7 +29,7 @@ from producer.cli.commands import (
     scan,
     servers,
     verdicts,
-)  # fmt: skip
+)
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
@@ -53,7 +54,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for subject in (servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, operations, processes):
+for subject in (
+    servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, operations, doctor, processes,
+):  # fmt: skip
     subject.register(app)
 
 EXPECTED = (

@@ -33,7 +33,7 @@ class Session:
 
 
 @contextmanager
-def open_session(*, upgrade: bool = False) -> Iterator[Session]:
+def open_session(*, upgrade: bool = False, program: str = "command") -> Iterator[Session]:
     """Yield a session on the configured servers, or on embedded ones, which stop with their last user.
 
     Embedded servers are ours: their schema is brought up to date. Others' is left as it is unless `upgrade` is asked
@@ -41,7 +41,7 @@ def open_session(*, upgrade: bool = False) -> Iterator[Session]:
     """
     configured = read_settings()
     with provide_servers(configured) as addresses:
-        engine = connect(addresses.database_url, application="starlight command")
+        engine = connect(addresses.database_url, application=f"starlight {program}")
         try:
             if upgrade or configured.database_url is None:
                 upgrade_schema(engine)

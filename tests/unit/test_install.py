@@ -38,7 +38,7 @@ def make_other_python(program: Path, minor: int) -> Path:
 def checkout(tmp_path: Path) -> Path:
     """A folder with what the script reads, and a stand-in for pip."""
     folder = tmp_path / "checkout"
-    for name in ("scripts/install", "pyproject.toml", "client/pyproject.toml", "producer/api/version.py"):
+    for name in ("scripts/install", "pyproject.toml", "client/pyproject.toml", "storage/version.py"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "pip").mkdir()

@@ -4,7 +4,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-from producer.api.version import VERSION
+from storage.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from producer.api.service import Shared
-from producer.api.version import VERSION
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.words import METHODS
+from storage.version import VERSION
 from storage.workers import list_live_workers
 
 router = APIRouter()

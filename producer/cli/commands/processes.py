@@ -59,7 +59,7 @@ def dispatcher() -> None:
     from producer.dispatching.sweeper import Sweeper
     from worker.app import app as celery_app
 
-    with open_session() as current:
+    with open_session(program="dispatcher") as current:
         celery_app.conf.update(broker_url=current.servers.redis_url)
         broker = redis.Redis.from_url(current.servers.redis_url)
         Deliverer(current.engine, current.settings).start()

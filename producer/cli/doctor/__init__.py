@@ -1,0 +1,1 @@
+"""What `starlight doctor` looks at: the machine, the servers, the installation, and one image on its whole way."""

@@ -1,0 +1,168 @@
+"""The servers, and the programs that use them: schema, clocks, versions, workers, what waits."""
+
+import time
+from collections.abc import Iterator
+
+import redis
+from sqlalchemy import Engine
+
+from producer.cli.doctor.findings import Finding, warn, well, wrong
+from starlight_vocabulary.answers import LiveWorker
+from storage.broker import UNACKNOWLEDGED, count_messages
+from storage.figures import take_figures
+from storage.models import get_model_in_use
+from storage.pauses import list_pauses
+from storage.processes import LiveProgram, list_programs, measure_ages, read_server
+from storage.schema_version import SchemaError, check_schema, find_newest_revision
+from storage.version import VERSION
+from storage.workers import list_live_workers
+
+OLDEST_POSTGRESQL = 180000
+# What leases and `starlight operations` show would mislead people; nothing is decided by a host's clock.
+CLOCKS_MAY_DIFFER_S = 2.0
+OLD_S = {"interactive": 10.0, "bulk": 600.0}
+FULL = 0.9
+
+
+def check_postgresql(engine: Engine) -> Finding:
+    """Look at PostgreSQL's version and how fast it answers; raises what SQLAlchemy does where it does not."""
+    read_server(engine)
+    begun = time.perf_counter()
+    version, named, _ = read_server(engine)
+    seen = f"PostgreSQL {named} answers in {1000 * (time.perf_counter() - begun):.1f} ms"
+    if version < OLDEST_POSTGRESQL:
+        return wrong("PostgreSQL", seen, "Starlight needs PostgreSQL 18 or newer")
+    return well("PostgreSQL", seen)
+
+
+def check_redis(broker: "redis.Redis") -> Finding:
+    """Look at whether Redis answers, has room, and loses nothing by itself."""
+    try:
+        memory: dict[str, object] = broker.info("memory")
+        messages = count_messages(broker)
+    except (redis.RedisError, OSError) as error:
+        return wrong(
+            "Redis", f"Redis does not answer: {error}", "start it, or correct STARLIGHT_REDIS_URL; nothing is lost"
+        )
+    used, most = int(str(memory["used_memory"])), int(str(memory.get("maxmemory", 0)))
+    unacknowledged = messages.pop(UNACKNOWLEDGED)
+    seen = (
+        f"{used / 2**20:,.0f} MiB of {f'{most / 2**20:,.0f} MiB' if most else 'all memory'} used, "
+        f"{sum(messages.values())} messages wait, {unacknowledged} are with workers"
+    )
+    if most and used > FULL * most:
+        return warn("Redis", seen, "raise its maxmemory, or find out what else uses it: chunks need some KiB each")
+    return well("Redis", seen)
+
+
+def check_schema_fits(engine: Engine) -> Finding:
+    """Look at whether the schema fits this code."""
+    try:
+        check_schema(engine)
+    except SchemaError as error:
+        seen, _, mend = str(error).rpartition(": ")
+        return wrong("schema", seen, mend)
+    return well("schema", f"the schema fits this code, {find_newest_revision()}")
+
+
+def check_clocks(engine: Engine) -> Finding:
+    """Look at how far the clocks of this machine and of PostgreSQL's are apart."""
+    before = time.time()
+    _, _, there = read_server(engine)
+    after = time.time()
+    apart = max(before - there, there - after, 0.0)
+    seen = f"this machine's clock and PostgreSQL's are {apart:.1f} s apart"
+    if apart > CLOCKS_MAY_DIFFER_S:
+        return warn(
+            "clocks",
+            seen,
+            "have both set by NTP: times in logs will not fit those of jobs (nothing else depends on it)",
+        )
+    return well("clocks", seen)
+
+
+def look_at_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
+    """Yield what is found of programs, workers and what waits; the schema must fit."""
+    workers = list(list_live_workers(engine, lease_s))
+    yield from check_programs(list_programs(engine), workers)
+    yield from check_workers(workers)
+    yield check_models(engine, workers)
+    yield check_pauses(engine)
+    yield from check_queues(engine)
+
+
+def check_programs(programs: list[LiveProgram], workers: list[LiveWorker]) -> Iterator[Finding]:
+    """Look at whether a dispatcher runs, and whether all programs are of one version."""
+    listed = ", ".join(f"{each.program} {each.version or 'of an older release'}" for each in programs) or "none"
+    if not any(each.program == "dispatcher" for each in programs):
+        yield wrong(
+            "programs", f"no dispatcher is connected; what is: {listed}", "`starlight dispatcher`, or `starlight up`"
+        )
+    others = sorted(
+        {f"{each.program} ({each.version or 'an older release'})" for each in programs if each.version != VERSION}
+    )
+    if others:
+        yield warn("programs", f"this code is {VERSION}; of another version: {', '.join(others)}",
+                   "upgrade them, and end those that nobody needs")  # fmt: skip
+    elif programs:
+        yield well("programs", f"all of version {VERSION}: {listed}")
+
+
+def check_workers(workers: list[LiveWorker]) -> Iterator[Finding]:
+    """Look at whether a worker lives that claims chunks."""
+    names = ", ".join(each.name for each in workers)
+    if not workers:
+        yield wrong(
+            "workers", "no worker is alive: nothing is scanned", "`starlight worker --device …`, or `starlight up`"
+        )
+        return
+    draining = [each.name for each in workers if each.draining]
+    if len(draining) == len(workers):
+        yield wrong("workers", f"all workers drain: {names}", "`starlight drain --all --undo`")
+    elif draining:
+        yield warn("workers", f"{', '.join(draining)} drain", "`starlight drain WORKER --undo`, when they are to go on")
+    else:
+        yield well("workers", f"{len(workers)} claim chunks: {names}")
+
+
+def check_models(engine: Engine, workers: list[LiveWorker]) -> Finding:
+    """Look at whether all workers score with one model, the one in use."""
+    used = get_model_in_use(engine)
+    wanted = used.card["sha256"] if used is not None and used.card is not None else None
+    found = {each.model_sha256: each.model for each in workers}
+    seen = ", ".join(f"{model} ({digest[:12]}…)" for digest, model in found.items()) or "no worker scores"
+    if len(found) > 1:
+        return warn("model in use", f"workers score with different models: {seen}",
+                    "wait some seconds after `starlight model use`; else see their logs")  # fmt: skip
+    if wanted is not None and found and wanted not in found:
+        return wrong("model in use", f"workers score with {seen}, and not with what is in use ({wanted[:12]}…)",
+                     "see their logs; STARLIGHT_MODEL_DIR may keep them to another")  # fmt: skip
+    return well("model in use", seen)
+
+
+def check_pauses(engine: Engine) -> Finding:
+    """Look at whether something is held back."""
+    paused = [f"{each.subject} (by {each.paused_by})" for each in list_pauses(engine)]
+    if paused:
+        return warn("pauses", f"held back: {', '.join(paused)}", "`starlight resume` with what is held back")
+    return well("pauses", "nothing is held back")
+
+
+def check_queues(engine: Engine) -> Iterator[Finding]:
+    """Look at how old what waits is, and whether each image is accounted for."""
+    ages = measure_ages(engine)
+    for priority, age_s in ages.items():
+        seen = f"the oldest {priority} job that waits is {age_s:,.0f} s old"
+        if age_s > OLD_S.get(priority, OLD_S["bulk"]):
+            yield warn("queues", seen, "add workers, or see why they are slow: `starlight top`")
+        else:
+            yield well("queues", seen)
+    if not ages:
+        yield well("queues", "nothing waits")
+    figures = take_figures(engine)
+    lost = figures.submitted - sum(figures.outcomes.values()) - sum(figures.waiting.values())
+    if lost:
+        yield wrong("accounting", f"{lost} of {figures.submitted:,} images are neither judged nor waiting",
+                    "this is a bug: `starlight audit --all` says in which job; please report it")  # fmt: skip
+    else:
+        yield well("accounting", f"each of {figures.submitted:,} images is judged, waits or runs")

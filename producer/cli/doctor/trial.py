@@ -1,0 +1,51 @@
+"""One image on its whole way: stored, submitted, dispatched, scanned and judged."""
+
+import io
+import os
+import time
+
+from PIL import Image
+from sqlalchemy import Engine
+
+from producer.cli.doctor.findings import Finding, well, wrong
+from producer.following import Follower
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import Outcome, Priority
+from storage.blobs import Blobs
+from storage.jobs import cancel_job
+from storage.settings import Settings
+from storage.uploads import StorageLimits, Upload
+from storage.verdicts import VerdictFilter, find_verdicts
+
+SUBJECT = "way of an image"
+SUBMITTER = "doctor"
+SIDE = 64
+
+
+def scan_sample(engine: Engine, settings: Settings, patience_s: float) -> Finding:
+    """Submit a drawn picture as an interactive job, and say what became of it within so many seconds."""
+    begun = time.monotonic()
+    with Upload(engine, Blobs(settings.blobs()), SUBMITTER, StorageLimits(None, 0)) as upload:
+        (digest,) = upload.put_all([draw_sample()])
+        options = JobOptions(name="starlight doctor", priority=Priority.INTERACTIVE)
+        job_id = upload.submit([f"blob://{digest}/doctor.png"], options, chunk_size=1).job_id
+    for update in Follower(engine, job_id).follow():
+        if update.job.ended:
+            break
+        if time.monotonic() - begun > patience_s:
+            cancel_job(engine, job_id)
+            return wrong(SUBJECT, f"a picture had no verdict after {patience_s:.0f} s; job {job_id} is cancelled",
+                         "see what else is wrong, and the logs of dispatcher and workers")  # fmt: skip
+    (verdict,) = find_verdicts(engine, VerdictFilter(job_id=job_id), 1)
+    if verdict.outcome is Outcome.ERROR:
+        return wrong(SUBJECT, f"a picture ended as {verdict.error_code}: {verdict.error_detail}",
+                     "workers must reach the blobs: set STARLIGHT_BLOB_URL alike everywhere")  # fmt: skip
+    return well(SUBJECT, f"a drawn picture was judged {verdict.outcome} by {verdict.model} "
+                f"after {time.monotonic() - begun:.1f} s")  # fmt: skip
+
+
+def draw_sample() -> bytes:
+    """Return a small PNG that no earlier verdict is about."""
+    file = io.BytesIO()
+    Image.frombytes("RGB", (SIDE, SIDE), os.urandom(3 * SIDE * SIDE)).save(file, "PNG")
+    return file.getvalue()

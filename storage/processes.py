@@ -1,0 +1,63 @@
+"""Which programs use the database, as PostgreSQL knows them, and how old what waits is."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from starlight_vocabulary.words import Priority
+from storage.database import connect_to_read
+from storage.pauses import IS_PAUSED
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProgram:
+    """A program that is connected, `dispatcher`, `api`, a worker's name and such, and its version if it tells that."""
+
+    program: str
+    version: str | None
+
+
+# Programs by the names that they connect under. Listeners are the second connection of a program that has another.
+LIST_PROGRAMS = text("""
+    SELECT DISTINCT split_part(application_name, ' ', 2) AS program,
+        nullif(split_part(application_name, ' ', 3), '') AS version
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND starts_with(application_name, 'starlight ')
+        AND application_name <> 'starlight listener' AND pid <> pg_backend_pid()
+    ORDER BY 1, 2
+""")
+
+
+def list_programs(engine: Engine) -> list[LiveProgram]:
+    """Return the programs of this installation that are connected, this one's own connection left out."""
+    with connect_to_read(engine) as connection:
+        return [LiveProgram(row.program, row.version) for row in connection.execute(LIST_PROGRAMS)]
+
+
+# The age of the oldest job with chunks that could be dispatched, of each priority.
+MEASURE_AGES = text(f"""
+    SELECT chunks.priority, extract(epoch FROM now() - min(jobs.created_at))::float8 AS age_s
+    FROM chunks JOIN jobs ON jobs.id = chunks.job_id
+    WHERE chunks.state = 'pending' AND (not_before IS NULL OR not_before <= now()) AND NOT {IS_PAUSED}
+    GROUP BY chunks.priority
+""")
+
+
+def measure_ages(engine: Engine) -> dict[Priority, float]:
+    """Return for how many seconds the oldest job of a priority has waited; paused and put off chunks are left out."""
+    with connect_to_read(engine) as connection:
+        return {Priority.read(row.priority): row.age_s for row in connection.execute(MEASURE_AGES)}
+
+
+# PostgreSQL's version, as 180000, and its clock in seconds since 1970.
+READ_SERVER = text("""
+    SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS named,
+        extract(epoch FROM clock_timestamp())::float8 AS clock
+""")
+
+
+def read_server(engine: Engine) -> tuple[int, str, float]:
+    """Return PostgreSQL's version as a number and in words, and its clock in seconds since 1970."""
+    with connect_to_read(engine) as connection:
+        row = connection.execute(READ_SERVER).one()
+    return row.version, row.named, row.clock

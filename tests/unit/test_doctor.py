@@ -1,0 +1,110 @@
+"""What `starlight doctor` says of a machine: each fault is named, with what to do about it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from producer.cli.doctor import machine
+from producer.cli.doctor.findings import Condition, Finding
+from producer.cli.doctor.installation import check_programs, check_workers
+from starlight_vocabulary.answers import LiveWorker
+from storage.processes import LiveProgram
+from storage.settings import Settings
+from storage.version import VERSION
+from worker.v4.card import DEFAULT_MODEL, read_card
+
+DISPATCHER = LiveProgram("dispatcher", VERSION)
+
+
+def make_worker(name: str, *, draining: bool = False) -> LiveWorker:
+    from datetime import UTC, datetime
+
+    return LiveWorker(
+        name=name, device="cpu0", seen_at=datetime.now(UTC), model="v4-1", model_sha256="0" * 64, draining=draining
+    )
+
+
+def write_nvidia_smi(folder: Path, script: str) -> str:
+    """Put a program in the driver's place, which this machine need not have."""
+    path = folder / "nvidia-smi"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def spoil_model(folder: Path) -> Finding:
+    shutil.copytree(DEFAULT_MODEL, folder / "model")
+    with (folder / "model" / read_card(DEFAULT_MODEL).weights).open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+    return machine.check_model(folder / "model")
+
+
+def open_folder(folder: Path) -> Finding:
+    folder.chmod(0o777)
+    return machine.check_folder(Settings(data_dir=folder))
+
+
+def open_password(folder: Path) -> Finding:
+    (folder / "password").write_text("secret")
+    (folder / "password").chmod(0o644)
+    return machine.check_folder(Settings(data_dir=folder))
+
+
+def fill_disk(folder: Path) -> Finding:
+    return next(machine.check_disks(Settings(data_dir=folder, min_free_bytes=2**60)))
+
+
+FAULTS: dict[str, tuple[Callable[[Path], Finding], Condition, str, str]] = {
+    "open folder": (open_folder, Condition.WRONG, "other accounts may write", "chmod go-w"),
+    "open password": (open_password, Condition.WRONG, "other accounts may read", "chmod 600"),
+    "full disk": (fill_disk, Condition.WRONG, "GiB free", "starlight purge"),
+    "spoilt model": (spoil_model, Condition.WRONG, "is not what its card names", "install Starlight anew"),
+    "no model": (machine.check_model, Condition.WRONG, "card.json", "install Starlight anew"),
+    "few descriptors": (lambda _: machine.check_descriptors(256), Condition.WARNING, "256 files open", "LimitNOFILE"),
+    "a driver that fails": (
+        lambda folder: machine.check_gpu(write_nvidia_smi(folder, "echo 'version mismatch'; exit 18"), "2.0+cu130"),
+        Condition.WRONG, "version mismatch", "install the driver",
+    ),
+    "torch without CUDA": (
+        lambda folder: machine.check_gpu(write_nvidia_smi(folder, "echo 'H100, 570, 1 MiB, 80 GiB'"), "2.0+cpu"),
+        Condition.WARNING, "H100, 570", "CUDA build",
+    ),
+    "no dispatcher": (lambda _: next(check_programs([], [])), Condition.WRONG, "no dispatcher", "starlight dispatcher"),
+    "old programs": (
+        lambda _: next(check_programs([DISPATCHER, LiveProgram("api", None), LiveProgram("cpu0@here", "0.1.0")], [])),
+        Condition.WARNING, "api (an older release), cpu0@here (0.1.0)", "upgrade them",
+    ),
+    "no worker": (lambda _: next(check_workers([])), Condition.WRONG, "no worker is alive", "starlight worker"),
+    "all drain": (
+        lambda _: next(check_workers([make_worker("cpu0@here", draining=True)])),
+        Condition.WRONG, "all workers drain: cpu0@here", "--undo",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named_and_so_is_what_mends_it(data_dir: Path, name: str) -> None:
+    look, condition, seen, mend = FAULTS[name]
+
+    found = look(data_dir)
+
+    assert found.condition is condition
+    assert seen in found.seen
+    assert mend in found.mend
+
+
+def test_what_is_well_needs_nothing(data_dir: Path) -> None:
+    settings = Settings(data_dir=data_dir, min_free_bytes=0)
+    data_dir.chmod(0o700)
+
+    found = [
+        machine.check_folder(settings), *machine.check_disks(settings), machine.check_descriptors(-1),
+        machine.check_gpu(None, "2.0"), machine.check_model(DEFAULT_MODEL), *check_programs([DISPATCHER], []),
+        *check_workers([make_worker("cpu0@here")]),
+    ]  # fmt: skip
+
+    assert {each.condition for each in found} == {Condition.WELL}
+    assert {each.mend for each in found} == {""}
