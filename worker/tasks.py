@@ -15,6 +15,7 @@ from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
 from worker.app import SCAN_CHUNK, app
 from worker.consumption import Consumption
+from worker.device_lease import DeviceLease, DeviceTakenError
 from worker.devices import Device
 from worker.metrics_port import serve_worker_metrics
 from worker.model_watch import ModelLoader, ModelWatch
@@ -37,18 +38,20 @@ class Node(Protocol):
 
 _process: WorkerProcess | None = None
 _watch: ModelWatch | None = None
+_lease: DeviceLease | None = None
 _consumption = Consumption()
 
 
 @worker_init.connect
 def start_process(sender: Node, **_: object) -> None:
     """Load the model onto this process's device, before any task can arrive."""
-    global _process, _watch
+    global _process, _watch, _lease
     try:
-        _process, _watch = build_process(sender.hostname)
+        _process, _watch, _lease = build_process(sender.hostname)
+        _lease.start()
         _process.start()
         _watch.start()
-    except SchemaError as error:
+    except (SchemaError, DeviceTakenError) as error:
         log.critical("the worker cannot start: %s", error)
         end_now()
     except Exception:
@@ -57,8 +60,11 @@ def start_process(sender: Node, **_: object) -> None:
         end_now()
 
 
-def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
-    """Return the process of the device that is named in the environment, and what keeps its model the one in use."""
+def build_process(name: str) -> tuple[WorkerProcess, ModelWatch, DeviceLease]:
+    """Return the process of the device that is named in the environment, what keeps its model, and its lease.
+
+    Raises DeviceTakenError where another process has the device, before anything is loaded onto it.
+    """
     configured = read_settings()
     if configured.database_url is None:
         raise RuntimeError("STARLIGHT_DATABASE_URL is not set: use `starlight worker`")
@@ -70,6 +76,8 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
         application=f"starlight {name}",
     )
     wait_out_outages(lambda: check_schema(engine))
+    lease = DeviceLease(engine, name)
+    lease.take()
     loader = ModelLoader(engine, configured, device.torch_name)
     use = wait_out_outages(loader.find_newest_use)
     measures = Measures(str(device))
@@ -83,7 +91,7 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch]:
         consume=_consumption.set,
     )
     serve_worker_metrics(measures.registry, configured, device)
-    return process, ModelWatch(loader, use, process.replace_model)
+    return process, ModelWatch(loader, use, process.replace_model), lease
 
 
 @worker_ready.connect
@@ -131,6 +139,8 @@ def end_process(**_: object) -> None:
         _watch.stop()
     if _process is not None:
         _process.stop()
+    if _lease is not None:
+        _lease.stop()
 
 
 @app.task(name=SCAN_CHUNK)
