@@ -184,15 +184,22 @@ def count_finished(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UU
         return {row.id: row.finished for row in connection.execute(COUNT_FINISHED, {"ids": list(job_ids)})}
 
 
+# As the index of open jobs has it.
+IS_OPEN = "state IN ('pending', 'running')"
 # The newest jobs: ids grow with time.
 LIST_JOBS = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {{conditions}} ORDER BY id DESC LIMIT :limit"
 
 
 def list_jobs(
-    engine: Engine, *, limit: int = 20, submitter: str | None = None, before: uuid.UUID | None = None
+    engine: Engine,
+    *,
+    limit: int = 20,
+    submitter: str | None = None,
+    before: uuid.UUID | None = None,
+    only_open: bool = False,
 ) -> list[Job]:
-    """Return the newest jobs, newest first: of one submitter, and older than a job, where these are given."""
-    narrowed = {"submitter = :submitter": submitter, "id < :before": before}
+    """Return the newest jobs, newest first: of one submitter, older than a job, and not ended, where that is wanted."""
+    narrowed = {"submitter = :submitter": submitter, "id < :before": before, IS_OPEN: only_open or None}
     conditions = " AND ".join(condition for condition, value in narrowed.items() if value is not None) or "true"
     with connect_to_read(engine) as connection:
         rows = connection.execute(

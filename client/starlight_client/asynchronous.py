@@ -71,9 +71,9 @@ class AsyncStarlight:
         """Return a job with its progress."""
         return await self._ask(flows.get_job(job_id))
 
-    def jobs(self) -> AsyncIterator[JobReport]:
-        """Yield jobs, newest first."""
-        return self._run(flows.list_jobs())
+    def jobs(self, *, only_open: bool = False) -> AsyncIterator[JobReport]:
+        """Yield jobs, newest first: all, or those that have not ended."""
+        return self._run(flows.list_jobs(only_open=only_open))
 
     async def cancel(self, job_id: JobId) -> Cancellation:
         """Cancel a job; return it, and how many images had no verdict yet and got the error `cancelled`."""

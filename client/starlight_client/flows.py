@@ -134,9 +134,9 @@ def _send_document(method: str, path: str, document: "DataclassInstance") -> Req
     return Request(method, path, headers={"Content-Type": JSON}, content=content)
 
 
-def list_jobs() -> Flow[JobReport]:
-    """Find all jobs."""
-    return _turn_pages("/v1/jobs", {}, JobPage, lambda page: page.jobs)
+def list_jobs(*, only_open: bool = False) -> Flow[JobReport]:
+    """Find all jobs, or those that have not ended."""
+    return _turn_pages("/v1/jobs", {"only_open": True} if only_open else {}, JobPage, lambda page: page.jobs)
 
 
 def list_verdicts(job_id: JobId, search: VerdictSearch) -> Flow[Verdict]:

@@ -75,9 +75,9 @@ class Starlight:
         """Return a job with its progress."""
         return self._ask(flows.get_job(job_id))
 
-    def jobs(self) -> Iterator[JobReport]:
-        """Yield jobs, newest first."""
-        return self._run(flows.list_jobs())
+    def jobs(self, *, only_open: bool = False) -> Iterator[JobReport]:
+        """Yield jobs, newest first: all, or those that have not ended."""
+        return self._run(flows.list_jobs(only_open=only_open))
 
     def cancel(self, job_id: JobId) -> Cancellation:
         """Cancel a job; return it, and how many images had no verdict yet and got the error `cancelled`."""

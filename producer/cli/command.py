@@ -28,6 +28,7 @@ from producer.cli.commands import (
     purging,
     scan,
     servers,
+    top,
     verdicts,
 )
 from producer.cli.session import OutputClosedError, UsageError
@@ -55,7 +56,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for subject in (
-    servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, operations, doctor, processes,
+    servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, operations, top, doctor, processes,
 ):  # fmt: skip
     subject.register(app)
 

@@ -252,6 +252,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "progress": (lambda filled: count_finished(filled.engine, [filled.ended_job]), {"pk_jobs"}),
     "newest jobs": (lambda filled: list_jobs(filled.engine), {"pk_jobs"}),
     "jobs of a submitter": (lambda filled: list_jobs(filled.engine, submitter=SUBMITTER), {"pk_jobs"}),
+    "open jobs": (lambda filled: list_jobs(filled.engine, only_open=True), {"ix_jobs_open"}),
     # Its indexes decide what is there already: no plan names them.
     "keep a blob": (lambda filled: filled.upload(b"image"), set()),
     "end retention": (

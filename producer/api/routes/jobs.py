@@ -168,10 +168,12 @@ def show_jobs(
     service: Shared,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[uuid.UUID | None, Query(description="Jobs that are older than this one.")] = None,
+    only_open: Annotated[bool, Query(description="Jobs that have not ended.")] = False,
 ) -> JobPage:
     """List the newest jobs: one's own, or all for an admin."""
-    found = list_jobs(service.engine, limit=limit, submitter=visible_submitter(key), before=before)
-    following = f"/v1/jobs?limit={limit}&before={found[-1].id}" if len(found) == limit else None
+    found = list_jobs(service.engine, limit=limit, submitter=visible_submitter(key), before=before, only_open=only_open)
+    narrowed = "&only_open=true" if only_open else ""
+    following = f"/v1/jobs?limit={limit}{narrowed}&before={found[-1].id}" if len(found) == limit else None
     return JobPage(jobs=[report_job(each) for each in found], next=following)
 
 

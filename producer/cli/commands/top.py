@@ -1,0 +1,102 @@
+"""`starlight top`: a live view of throughput, jobs, workers and errors, with keys to act."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from producer.cli.remote import Key, Server, open_remote
+from producer.cli.session import UsageError, open_session
+from producer.cli.top.session import TopSession
+from producer.cli.top.sources import Api, Servers, Source
+from producer.cli.top.view import render
+
+TICK_S = 0.1
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(top)
+
+
+def top(
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print what is seen, and end.")] = False,
+    looks: Annotated[int, typer.Option(min=1, help="So many looks with --once, for the line of throughput.")] = 1,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="With --once: draw it into this file.")] = None,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Watch throughput, queues, jobs, workers and the last errors; keys sort, pause, drain and cancel.
+
+    Without a terminal, and with --once, it prints what is seen once and ends.
+    """
+    if svg is not None and not once:
+        raise UsageError("--svg draws what --once sees: give both")
+    with open_source(server, key) as source:
+        session = TopSession(source)
+        try:
+            # Here, not in the background: what is refused ends the command.
+            session.look_and_wait()
+            if once or not (sys.stdin.isatty() and sys.stdout.isatty()):
+                print_once(session, looks, interval, svg)
+            else:
+                run_live(session, interval)
+        finally:
+            session.close()
+
+
+@contextmanager
+def open_source(server: str | None, key: str | None) -> Iterator[Source]:
+    """Yield the API at this address, or the servers of this machine."""
+    if server:
+        with open_remote(server, key) as api:
+            yield Api(api.client)
+    else:
+        with open_session() as current:
+            yield Servers(current)
+
+
+def print_once(session: TopSession, looks: int, interval: float, svg: Path | None) -> None:
+    """Look so many times, and print or draw what is seen at last."""
+    for _ in range(looks - 1):
+        time.sleep(interval)
+        session.look_and_wait()
+    if svg is None:
+        console = Console()
+        console.print(render(session.view, console.width, console.height))
+        return
+    with Path("/dev/null").open("w") as nowhere:
+        console = Console(record=True, width=120, height=32, file=nowhere, force_terminal=True)
+        console.print(render(session.view, console.width, console.height))
+    svg.write_text(console.export_svg(title="starlight top"), encoding="utf-8")
+
+
+def run_live(session: TopSession, interval: float) -> None:
+    """Show what is seen, again and again, and do what keys say, until one says to end."""
+    # Here, not above: not every system has what it needs.
+    from producer.cli.top.keys import await_key, read_single_keys
+
+    console = Console()
+
+    def draw() -> RenderableType:
+        return render(session.view, console.width, console.height)
+
+    with read_single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+        look_at = time.monotonic() + interval
+        live.update(draw(), refresh=True)
+        while True:
+            pressed = await_key(TICK_S)
+            if pressed is not None and not session.press(pressed):
+                return
+            if time.monotonic() >= look_at:
+                session.look()
+                look_at = time.monotonic() + interval
+            if session.collect() or pressed is not None:
+                live.update(draw(), refresh=True)

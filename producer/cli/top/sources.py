@@ -1,0 +1,137 @@
+"""Where `starlight top` looks and acts: the servers themselves, or the API of another machine."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from producer.cli.session import Session
+from producer.statistics import take_statistics
+from starlight_vocabulary.answers import Statistics
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.operations import PauseReport, PauseSubject
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import Outcome
+from storage.draining import set_draining
+from storage.jobs import cancel_job, list_jobs
+from storage.pauses import end_pause, list_pauses, pause_chunks
+from storage.verdicts import VerdictFilter, find_verdicts
+
+if TYPE_CHECKING:
+    from starlight_client import Starlight
+
+# More fit on no screen.
+MOST_JOBS = 200
+MOST_ERRORS = 20
+FORBIDDEN = 403
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is seen at one moment: jobs that have not ended, newest first, the last images without a score, and pauses.
+
+    `pauses` is None where the key may not see them: then it may not do anything either.
+    """
+
+    statistics: Statistics
+    jobs: Sequence[Job]
+    errors: Sequence[Verdict]
+    pauses: Sequence[PauseReport] | None
+
+
+class Source(Protocol):
+    """Looks and acts; each method may take as long as the servers do, and raises what they do."""
+
+    def look(self) -> Snapshot:
+        """Return what there is now."""
+
+    def pause(self, subject: PauseSubject) -> None:
+        """Hold the subject back."""
+
+    def resume(self, pause: PauseReport) -> None:
+        """End a pause."""
+
+    def set_draining(self, worker: str, *, draining: bool) -> None:
+        """Have a worker claim no more chunks, or claim again."""
+
+    def cancel(self, job_id: uuid.UUID) -> None:
+        """Cancel a job."""
+
+
+class Servers:
+    """PostgreSQL itself, as the commands of this machine have it."""
+
+    def __init__(self, current: Session) -> None:
+        self._engine = current.engine
+        self._settings = current.settings
+
+    def look(self) -> Snapshot:
+        """Return what there is now."""
+        return Snapshot(
+            take_statistics(self._engine, self._settings),
+            list_jobs(self._engine, limit=MOST_JOBS, only_open=True),
+            list(find_verdicts(self._engine, VerdictFilter(outcome=Outcome.ERROR), MOST_ERRORS)),
+            list_pauses(self._engine),
+        )
+
+    def pause(self, subject: PauseSubject) -> None:
+        """Hold the subject back."""
+        pause_chunks(self._engine, subject, self._settings.submitter)
+
+    def resume(self, pause: PauseReport) -> None:
+        """End a pause."""
+        end_pause(self._engine, pause.id, self._settings.submitter)
+
+    def set_draining(self, worker: str, *, draining: bool) -> None:
+        """Have a worker claim no more chunks, or claim again."""
+        set_draining(self._engine, worker, self._settings.lease_s, self._settings.submitter, draining=draining)
+
+    def cancel(self, job_id: uuid.UUID) -> None:
+        """Cancel a job."""
+        cancel_job(self._engine, job_id)
+
+
+class Api:
+    """The API of another machine."""
+
+    def __init__(self, client: "Starlight") -> None:
+        self._client = client
+
+    def look(self) -> Snapshot:
+        """Return what there is now."""
+        return Snapshot(
+            self._client.statistics(),
+            list(islice(self._client.jobs(only_open=True), MOST_JOBS)),
+            list(islice(self._client.find(outcome=Outcome.ERROR), MOST_ERRORS)),
+            self._list_pauses(),
+        )
+
+    def _list_pauses(self) -> Sequence[PauseReport] | None:
+        from starlight_client import RefusedError
+
+        try:
+            return self._client.pauses()
+        except RefusedError as error:
+            if error.status != FORBIDDEN:
+                raise
+            return None
+
+    def pause(self, subject: PauseSubject) -> None:
+        """Hold the subject back."""
+        self._client.pause(subject)
+
+    def resume(self, pause: PauseReport) -> None:
+        """End a pause."""
+        self._client.resume(pause.id)
+
+    def set_draining(self, worker: str, *, draining: bool) -> None:
+        """Have a worker claim no more chunks, or claim again."""
+        if draining:
+            self._client.drain(worker)
+        else:
+            self._client.undrain(worker)
+
+    def cancel(self, job_id: uuid.UUID) -> None:
+        """Cancel a job."""
+        self._client.cancel(job_id)

@@ -1,0 +1,231 @@
+"""What `starlight top` shows, as one picture of the terminal's size: rendered anew from what was seen last."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from producer.cli.output import format_count, shorten
+from producer.cli.top.sources import Snapshot
+from producer.sources.expansion import format_reference
+from starlight_vocabulary.answers import LiveWorker
+from starlight_vocabulary.escaping import escape
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.operations import PauseReport, PauseSubject
+
+BARS = "▁▂▃▄▅▆▇█"
+# Samples of the throughput that are kept: more than a terminal is wide.
+KEPT = 400
+PROGRESS_WIDTH = 20
+ERRORS = 5
+KEYS = "↑↓ choose  Tab jobs/workers  s sort  p pause  P pause all  d drain  c cancel  q quit"
+
+
+class Order(StrEnum):
+    """How jobs are sorted: newest first, most images left first, furthest first, or by submitter."""
+
+    NEWEST = "newest"
+    LEFT = "left"
+    PROGRESS = "progress"
+    SUBMITTER = "submitter"
+
+    def sort(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return the jobs in this order."""
+        if self is Order.LEFT:
+            return sorted(jobs, key=lambda job: job.finished - job.total)
+        if self is Order.PROGRESS:
+            return sorted(jobs, key=lambda job: -job.finished / job.total)
+        return sorted(jobs, key=lambda job: job.submitter) if self is Order.SUBMITTER else list(jobs)
+
+    @property
+    def following(self) -> "Order":
+        """The one that the key `s` turns to."""
+        orders = list(Order)
+        return orders[(orders.index(self) + 1) % len(orders)]
+
+
+@dataclass(slots=True)
+class View:
+    """What is seen, and what is chosen in it: a job, or a worker where `in_workers`, by its place in the list."""
+
+    snapshot: Snapshot | None = None
+    rates: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
+    order: Order = Order.NEWEST
+    in_workers: bool = False
+    place: int = 0
+    told: str = ""
+
+    def see(self, snapshot: Snapshot) -> None:
+        """Show this from now on."""
+        self.snapshot = snapshot
+        self.rates.append(snapshot.statistics.images_per_minute)
+        self.move(0)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The open jobs, in order."""
+        return self.order.sort(self.snapshot.jobs) if self.snapshot else []
+
+    @property
+    def workers(self) -> list[LiveWorker]:
+        """The live workers, by name."""
+        return self.snapshot.statistics.workers if self.snapshot else []
+
+    @property
+    def chosen_job(self) -> Job | None:
+        """The job that keys act on."""
+        return self.jobs[self.place] if not self.in_workers and self.place < len(self.jobs) else None
+
+    @property
+    def chosen_worker(self) -> LiveWorker | None:
+        """The worker that keys act on."""
+        return self.workers[self.place] if self.in_workers and self.place < len(self.workers) else None
+
+    def move(self, by: int) -> None:
+        """Choose another, within the list."""
+        listed = len(self.workers) if self.in_workers else len(self.jobs)
+        self.place = max(0, min(self.place + by, listed - 1))
+
+    def turn(self) -> None:
+        """Choose among workers in place of jobs, or back."""
+        self.in_workers, self.place = not self.in_workers, 0
+
+    def find_pause(self, subject: PauseSubject) -> PauseReport | None:
+        """Return the pause of this subject, None where it is not paused."""
+        pauses = self.snapshot.pauses if self.snapshot else None
+        return next((pause for pause in pauses or () if pause.subject == subject), None)
+
+
+def render(view: View, width: int, height: int) -> RenderableType:
+    """Return the picture, in so many columns and lines."""
+    snapshot = view.snapshot
+    if snapshot is None:
+        return Text(escape(view.told) or "looking …")
+    errors = min(len(snapshot.errors), ERRORS)
+    workers = max(1, len(snapshot.statistics.workers))
+    # Frames and heads of four panels, and the line of keys.
+    room = max(1, height - 4 - workers - 3 - errors - 2 - 3 - 2)
+    return Group(
+        _render_throughput(view, snapshot, width),
+        _render_jobs(view, snapshot, room, width),
+        _render_workers(view),
+        _render_errors(snapshot, width),
+        Text(escape(view.told), style="bold yellow") if view.told else Text(KEYS, style="dim"),
+    )
+
+
+def _render_throughput(view: View, snapshot: Snapshot, width: int) -> RenderableType:
+    figures = snapshot.statistics
+    rate, target = figures.images_per_minute, figures.target_images_per_minute
+    waits = sum(figures.waiting.values()) > 0
+    reached = rate >= target
+    style = "bold green" if reached else "bold red" if waits else "bold"
+    head = Text.assemble(
+        (f"{rate:,}", style), f" of {target:,} images/min  ", draw_line(list(view.rates), target, max(10, width - 40))
+    )
+    waiting = "  ".join(f"{count:,} {state}" for state, count in figures.waiting.items())
+    outcomes = "  ".join(f"{count:,} {outcome}" for outcome, count in figures.outcomes.items())
+    second = Text(f"{waiting}  oldest {format_age(figures.oldest_waiting_s)}    {outcomes}")
+    if snapshot.pauses:
+        second.append(
+            escape("    paused: " + ", ".join(str(pause.subject) for pause in snapshot.pauses)), "bold yellow"
+        )
+    return Panel(Group(_cut(head), _cut(second)), title="throughput", title_align="left", padding=(0, 1))
+
+
+def draw_line(rates: Sequence[int], target: int, width: int) -> Text:
+    """Return the newest rates as bars, scaled so that the target is at three quarters: green where it is reached."""
+    shown = list(rates)[-width:]
+    top = max(target / 0.75, *shown, 1)
+    line = Text()
+    for rate in shown:
+        style = "green" if rate >= target else "yellow" if rate else "dim"
+        line.append(BARS[min(len(BARS) - 1, int(rate / top * len(BARS)))], style)
+    return line
+
+
+def format_age(seconds: float) -> str:
+    """Return a time as people say it: `12 s`, `3 min`, `5 h`, `2 d`."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _render_jobs(view: View, snapshot: Snapshot, room: int, width: int) -> RenderableType:
+    jobs = view.jobs
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading, right in (("JOB", False), ("SUBMITTER", False), ("PRIORITY", False), ("", False), ("DONE", True),
+                           ("IMAGES", True), ("STEGO", True), ("ERRORS", True), ("NAME", False)):  # fmt: skip
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    first = max(0, min(view.place - room // 2, len(jobs) - room)) if not view.in_workers else 0
+    for place, job in list(enumerate(jobs))[first : first + room]:
+        paused = _is_paused(snapshot, job)
+        table.add_row(
+            # Of an id, the end tells jobs of one second apart.
+            str(job.id)[-12:], Text(escape(shorten(job.submitter, 16))), "paused" if paused else job.priority,
+            _draw_progress(job), f"{100 * job.finished / job.total:.0f} %", f"{job.total:,}", f"{job.stego:,}",
+            f"{job.error:,}", Text(escape(shorten(job.name or "", max(8, width // 5)))),
+            style=_style(view, chosen=place == view.place and not view.in_workers, dimmed=paused),
+        )  # fmt: skip
+    title = f"{format_count(len(jobs), 'open job')}, by {view.order}"
+    return Panel(table, title=title, title_align="left", padding=(0, 1))
+
+
+def _is_paused(snapshot: Snapshot, job: Job) -> bool:
+    return any(
+        pause.priority in (None, job.priority)
+        and pause.submitter in (None, job.submitter)
+        and pause.job_id in (None, job.id)
+        for pause in snapshot.pauses or ()
+    )
+
+
+def _draw_progress(job: Job) -> Text:
+    done = int(PROGRESS_WIDTH * job.finished / job.total)
+    return Text.assemble(("━" * done, "green"), ("━" * (PROGRESS_WIDTH - done), "dim"))
+
+
+def _render_workers(view: View) -> RenderableType:
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("WORKER", "DEVICE", "STATE", "MODEL"):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for place, worker in enumerate(view.workers):
+        table.add_row(
+            Text(escape(worker.name)), worker.device, "draining" if worker.draining else "claiming",
+            Text(escape(f"{worker.model} {worker.model_sha256[:12]}")),
+            style=_style(view, chosen=place == view.place and view.in_workers, dimmed=worker.draining),
+        )  # fmt: skip
+    if not view.workers:
+        table.add_row(Text("no worker is alive", style="bold red"))
+    return Panel(table, title="workers and devices", title_align="left", padding=(0, 1))
+
+
+def _render_errors(snapshot: Snapshot, width: int) -> RenderableType:
+    lines = [
+        _cut(
+            Text.assemble(
+                (f"{verdict.scanned_at.astimezone():%T} ", "dim"),
+                (f"{verdict.error_code} ", "yellow"),
+                escape(f"{shorten(format_reference(verdict.uri), width // 2)}: {verdict.error_detail}"),
+            )
+        )
+        for verdict in snapshot.errors[:ERRORS]
+    ]
+    return Panel(
+        Group(*(lines or [Text("none", style="dim")])), title="last errors", title_align="left", padding=(0, 1)
+    )
+
+
+def _style(view: View, *, chosen: bool, dimmed: bool) -> str:
+    return "reverse" if chosen else "dim" if dimmed else ""
+
+
+def _cut(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
