@@ -23,8 +23,6 @@ def look(settings: dict[str, object], *options: str) -> tuple[int, dict[str, lis
 def test_a_stack_that_is_well_judges_a_picture(stack: RunningStack) -> None:
     settings = {**stack.settings, "min_free_bytes": 0}
 
-    stack.wait_until_ready()
-
     code, found = look(settings, "--patience", "100")
 
     assert code == 0, [each for listed in found.values() for each in listed if each["condition"] != "well"]

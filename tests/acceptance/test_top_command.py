@@ -29,7 +29,6 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]")
 @pytest.fixture(params=["here", "elsewhere"])
 def settings(request: pytest.FixtureRequest, stack: RunningStack, tmp_path: Path) -> dict[str, object]:
     """Of a command on the stack's machine, and of one that asks its API."""
-    stack.wait_until_ready()
     if request.param == "here":
         return dict(stack.settings)
     parts = urlsplit(stack.addresses["API"])
@@ -80,11 +79,7 @@ def test_keys_drain_a_worker_and_end_it(stack: RunningStack, settings: dict[str,
     with open_terminal(settings, "top", "--interval", "0.2") as (terminal, process):
         terminal.wait_for("of 1,000 images/min")
         names = [f"cpu{number}@{os.uname().nodename}" for number in (0, 1)]
-        terminal.type(b"\t")
-        terminal.wait_for("claiming")
-        terminal.type(b"\x1b[B")
-        terminal.wait_for("claiming")
-        terminal.type(b"d")
+        terminal.type(b"\t\x1b[Bd")
         wait_for_change(stack.engine, "workers", lambda: is_draining(stack.engine, names[1]))
         terminal.wait_for("draining")
         terminal.type(b"d")
@@ -116,7 +111,6 @@ def test_it_is_drawn(settings: dict[str, object], tmp_path: Path) -> None:
 
 
 def test_who_may_only_look_is_told_so_and_sees(stack: RunningStack, tmp_path: Path) -> None:
-    stack.wait_until_ready()
     parts = urlsplit(stack.addresses["API"])
     key = run_starlight("keys", "create", f"eve-{uuid.uuid4().hex}", settings=stack.settings).stdout.strip()
     server = f"{parts.scheme}://{parts.netloc}"

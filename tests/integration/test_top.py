@@ -9,9 +9,10 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from producer.cli.session import Session
+from producer.cli.top.keys import split_keys
 from producer.cli.top.session import TopSession
 from producer.cli.top.sources import Servers
-from producer.cli.top.view import BARS, Order, View, draw_line, format_age, render
+from producer.cli.top.view import BARS, View, draw_line, format_age, render
 from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import Outcome
 from storage.chunks import finish_chunk
@@ -58,8 +59,8 @@ def press(session: TopSession, *keys: str) -> None:
 def test_the_picture_has_all_of_it(session: TopSession) -> None:
     picture = show(session.view)
 
-    for text in ("4 of 1,000 images/min", "400 pending", "4 running", "2 open jobs, by newest", "ann", "50 %", "cpu0@here",
-                 "claiming", "v4-0 000000000000", "last errors", "empty"):  # fmt: skip
+    for text in ("4 of 1,000 images/min", "400 pending", "4 running", "2 open jobs, by newest", "ann", "50 %",
+                 "cpu0@here", "claiming", "v4-0 000000000000", "last errors", "empty"):  # fmt: skip
         assert text in picture
     # What submitters name is data.
     assert "\x1b" not in picture
@@ -73,6 +74,10 @@ def test_it_fits_the_terminal(session: TopSession, width: int, height: int) -> N
     assert all(len(line) <= width for line in lines)
     if height >= 24:
         assert len(lines) <= height
+
+
+def test_keys_that_come_at_once_are_told_apart() -> None:
+    assert split_keys(b"\t\x1b[B\x1bOAd\x1b[15~q\xff") == ["tab", "down", "up", "d", "\x1b[15~", "q", "\ufffd"]
 
 
 def test_before_the_first_look_it_says_so() -> None:
@@ -98,12 +103,12 @@ def test_jobs_are_sorted_and_chosen(session: TopSession) -> None:
     view = session.view
     assert [job.submitter[:3] for job in view.jobs] == ["bob", "ann"]
     press(session, "s")
-    assert view.order is Order.LEFT
+    assert view.order.value == "left"
     assert [job.submitter[:3] for job in view.jobs] == ["bob", "ann"]
     press(session, "s")
     assert [job.submitter[:3] for job in view.jobs] == ["ann", "bob"]
     press(session, "s", "s", "down", "down")
-    assert view.order is Order.NEWEST
+    assert view.order.value == "newest"
     assert view.chosen_job is not None
     assert view.chosen_job.submitter == "ann"
     press(session, "up", "up")

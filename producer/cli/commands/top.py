@@ -81,7 +81,7 @@ def print_once(session: TopSession, looks: int, interval: float, svg: Path | Non
 def run_live(session: TopSession, interval: float) -> None:
     """Show what is seen, again and again, and do what keys say, until one says to end."""
     # Here, not above: not every system has what it needs.
-    from producer.cli.top.keys import await_key, read_single_keys
+    from producer.cli.top.keys import await_keys, read_single_keys
 
     console = Console()
 
@@ -92,11 +92,11 @@ def run_live(session: TopSession, interval: float) -> None:
         look_at = time.monotonic() + interval
         live.update(draw(), refresh=True)
         while True:
-            pressed = await_key(TICK_S)
-            if pressed is not None and not session.press(pressed):
+            pressed = await_keys(TICK_S)
+            if not all(map(session.press, pressed)):
                 return
             if time.monotonic() >= look_at:
                 session.look()
                 look_at = time.monotonic() + interval
-            if session.collect() or pressed is not None:
+            if session.collect() or pressed:
                 live.update(draw(), refresh=True)

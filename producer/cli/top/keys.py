@@ -1,6 +1,7 @@
 """Single keys from a terminal, without waiting for the end of a line."""
 
 import os
+import re
 import select
 import sys
 import termios
@@ -8,10 +9,13 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What terminals send for keys without a letter.
-NAMED = {b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down", b"\t": "tab", b"\x1b": "escape",
-         b"\x03": "q", b"k": "up", b"j": "down"}  # fmt: skip
-LONGEST = 32
+# A sequence that a terminal sends for a key without a letter, or one byte.
+KEY = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]|[\x00-\xff]")
+NAMED = {
+    b"\x1b[A": "up", b"\x1bOA": "up", b"k": "up", b"\x1b[B": "down", b"\x1bOB": "down", b"j": "down",
+    b"\t": "tab", b"\x03": "q",
+}  # fmt: skip
+LONGEST = 1024
 
 
 @contextmanager
@@ -26,12 +30,14 @@ def read_single_keys() -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def await_key(timeout_s: float) -> str | None:
-    """Return the next key by its letter or name, None where none was pressed for so long, `q` at the end of input."""
+def await_keys(timeout_s: float) -> list[str]:
+    """Return keys that were pressed, by letter or name: none where none was for so long, `q` at the end of input."""
     descriptor = sys.stdin.fileno()
     if not select.select([descriptor], [], [], timeout_s)[0]:
-        return None
-    pressed = os.read(descriptor, LONGEST)
-    if not pressed:
-        return "q"
-    return NAMED.get(pressed) or pressed[:1].decode("ascii", "replace")
+        return []
+    return split_keys(os.read(descriptor, LONGEST) or b"q")
+
+
+def split_keys(pressed: bytes) -> list[str]:
+    """Return keys by letter or name; who types fast sends several at once."""
+    return [NAMED.get(key) or key.decode("ascii", "replace") for key in KEY.findall(pressed)]
