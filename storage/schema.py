@@ -110,7 +110,7 @@ jobs = Table(
 
 # Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts the
 # scans after which some of its images, without a verdict yet, were put off until `not_before`. `images` is how many
-# references there are, null in chunks that code before 0014 has stored.
+# references there are, null in chunks that code before 0013 has stored.
 chunks = Table(
     "chunks", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
