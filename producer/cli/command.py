@@ -63,7 +63,7 @@ for subject in (
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
     DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
-    DataFolderError,
+    DataFolderError, AnalystError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter")
