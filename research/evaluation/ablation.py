@@ -13,9 +13,9 @@ from torch import Tensor
 
 from research.evaluation.trials import Case
 from starlight_vocabulary.words import METHODS
-from worker.v4.byte_statistics import PADDING
 from worker.v4.detector import Detector
 from worker.v4.streams import INPUTS, SLOTS, Streams, compute, stack
+from worker.v4.utf8 import PADDING
 
 _SLOTS_OF: Final = {"meta": (0, 1, 2, 3), "alpha": (4,), "lsb": (5, 6), "palette_lsb": (7, 8)}
 _PAIRS_OF: Final = {"alpha": 0, "palette_lsb": 1, "lsb": 2}

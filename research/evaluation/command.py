@@ -5,20 +5,24 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from research.evaluation.ablation import ablate
 from research.evaluation.baselines import compare
+from research.evaluation.carriers import measure_carriers
 from research.evaluation.cost import measure_cost
 from research.evaluation.page import write_page
 from research.evaluation.report import build_report, choose_threshold
-from research.evaluation.trials import decide, make_cases, run_trials
+from research.evaluation.trials import decide, make_cases, run_together
 from research.stego.corpus import find_images
 from research.training.model_files import update_card
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
+
+BESIDE: Final = ("model", "false_positives", "detection", "writers")
+"""What a report states of the model beside which another was measured."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,22 +39,38 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--choose-threshold", action="store_true", help="choose the threshold on these images, write it to the card"
     )
+    parser.add_argument(
+        "--beside", type=Path, metavar="MODEL", help="show the same images to another model, and compare"
+    )
     parser.add_argument("--ablate", type=int, metavar="N", help="measure each stream's worth on N of the images")
     parser.add_argument(
         "--baselines", type=int, metavar="N", help="compare with the published estimators on N covers a carrier"
+    )
+    parser.add_argument(
+        "--carriers",
+        type=int,
+        metavar="N",
+        help="measure what carriers outside the five methods would be worth, on N covers",
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     detector = Detector.load(options.model, options.device)
     corpus = find_images(options.corpus)
+    detectors = [detector] + ([Detector.load(options.beside, options.device)] if options.beside else [])
     started = time.monotonic()
-    trials = list(run_trials(detector, corpus, options.seed, options.limit, options.drawn))
+    shown = list(run_together(detectors, corpus, options.seed, options.limit, options.drawn))
+    trials = [of_case[0] for of_case in shown]
     card = detector.model
     if options.choose_threshold:
         card = dataclasses.replace(card, threshold=choose_threshold(trials))
     trials = [decide(trial, card.threshold) for trial in trials]
     images = sum(trial.group == "untouched" for trial in trials)
     report = build_report(card, trials, images, options.seed)
+    if options.beside:
+        other = detectors[1].model
+        decided = [decide(of_case[1], other.threshold) for of_case in shown]
+        whole = build_report(other, decided, images, options.seed)
+        report["beside"] = {key: whole[key] for key in BESIDE}
     report["cost"] = measure_cost(detector)
     if options.ablate:
         detector.model = card
@@ -58,6 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
         report["ablation"] = {"images": options.ablate, "without": ablate(detector, cases)}
     if options.baselines:
         report["baselines"] = compare(detector, corpus, options.seed, options.baselines)
+    if options.carriers:
+        detector.model = card
+        report["carriers"] = measure_carriers(detector, corpus, options.seed, options.carriers)
     if options.choose_threshold:
         update_card(options.model, card.threshold, figures(report))
     if options.json:
@@ -74,10 +97,17 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
     methods = report["detection"]["by_method"]
     return {
         "measured_on": report["corpus"],
-        "false_positives": {name: report["false_positives"][name] for name in ("untouched", "twins", "drawn")},
+        "false_positives": {
+            name: report["false_positives"][name] for name in ("untouched", "twins", "drawn", "harmless", "all")
+        },
         "detection_of_text": {method: methods[method]["text"] for method in methods},
         "detection_of_short_text": {method: _total(methods[method]["short_by_size"]) for method in methods},
         "detection_of_ciphertext": {method: methods[method]["binary"] for method in methods},
+        "detection_by_writer": {
+            method: {writer: row["found"] for writer, row in rows.items()}
+            for method, rows in report["writers"]["pixels"].items()
+        },
+        "detection_by_file": {kind: row["found"] for kind, row in report["writers"]["tails"].items()},
         "expected_calibration_error": report["calibration"]["expected_error"],
     }
 
@@ -86,7 +116,7 @@ def print_summary(report: dict[str, Any]) -> None:
     """Print the figures that matter first."""
     model = report["model"]
     print(f"{model['name']} {model['version']} sha256 {model['sha256'][:16]} threshold {model['threshold']}")
-    for name in ("untouched", "twins", "drawn", "all"):
+    for name in ("untouched", "twins", "drawn", "harmless", "all"):
         print(f"false positives, {name}: {_text(report['false_positives'][name])}")
     print(f"detection of text: {_text(report['detection']['text'])}")
     for method, measured in report["detection"]["by_method"].items():

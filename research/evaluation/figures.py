@@ -1,5 +1,6 @@
 """The pictures of a validation report, as SVG files that are the same for the same report."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -105,9 +106,41 @@ def _false_positives(report: Report) -> Figure:
     return figure
 
 
+def _hidden(report: Report) -> Figure:
+    kinds = report["by_size_and_noise"]
+    figure, panels = pyplot.subplots(len(kinds), len(METHODS), figsize=(15, 6), layout="constrained")
+    for row, (kind, of_methods) in zip(panels, kinds.items(), strict=True):
+        for axes, method in zip(row, METHODS, strict=True):
+            _draw_grid(axes, of_methods[method])
+            axes.set_title(f"{method}: {kind}", fontsize=9)
+    panels[-1][0].set_xlabel("bytes of payload")
+    panels[-1][0].set_ylabel("cover noise")
+    return figure
+
+
+def _draw_grid(axes: Axes, grid: Mapping[str, Any]) -> None:
+    """Draw the shares found as coloured cells, sizes across and noise upwards; cells without a trial stay white."""
+    noises = list(grid)
+    sizes = list(grid[noises[0]])
+    shares = [
+        [grid[noise][size]["share"] if grid[noise][size]["of"] else math.nan for size in sizes] for noise in noises
+    ]
+    axes.pcolormesh(range(len(sizes) + 1), range(len(noises) + 1), shares, vmin=0, vmax=1, cmap="RdYlGn")
+    for level, noise in enumerate(noises):
+        for position, size in enumerate(sizes):
+            cell = grid[noise][size]
+            if cell["of"]:
+                text = f"{100 * cell['share']:.1f}\n{cell['of']}"
+                axes.text(position + 0.5, level + 0.5, text, ha="center", va="center", fontsize=6)
+    axes.set_xticks([place + 0.5 for place in range(len(sizes))], sizes, rotation=45, fontsize=6)
+    axes.set_yticks([place + 0.5 for place in range(len(noises))], noises, fontsize=6)
+    axes.grid(visible=False)
+
+
 _FIGURES: Final[dict[str, Callable[[Report], Figure]]] = {
     "roc": _roc,
     "detection": _detection,
     "reliability": _reliability,
     "false_positives": _false_positives,
+    "hidden": _hidden,
 }

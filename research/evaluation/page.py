@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from research.evaluation.figures import Report, draw_figures
+from research.evaluation.markdown import make_table, write_rate
+from research.evaluation.writer_tables import write_beside, write_misses, write_writers
 
 _PICTURES: Final = {
     "roc": "Share of text payloads found against false positives, by method; the dotted line is the threshold.",
     "detection": "Share of payloads found by their size.",
     "reliability": "How often images of a stego probability are stego.",
     "false_positives": "The kinds of clean images that are taken for stego most often.",
+    "hidden": "Share found in %, by payload bytes and cover noise; below it, of how many images.",
 }
 
 
@@ -31,18 +34,23 @@ def write_page(report: Report, path: Path) -> None:
             f"![{_PICTURES[name]}]({picture.parent.name}/{picture.name})\n\n{_PICTURES[name]}"
             for name, picture in pictures.items()
         ),
+        *write_beside(report),
+        *write_writers(report),
         "## Hard negatives",
         _rates("clean images with this trait", report["false_positives"]["by_trait"]),
         _rates("drawn pictures", report["false_positives"]["drawn_by_kind"]),
         "## Untouched images by source",
         _rates("source", report["false_positives"]["untouched_by_source"]),
         "## The worst false positives",
-        _table(
+        make_table(
             ("source", "image", "kind", "method", "probability"),
             ([str(value) for value in each.values()] for each in report["worst_false_positives"]),
         ),
+        "## The worst misses",
+        write_misses(report),
         *_baselines(report),
         *_ablation(report),
+        *_carriers(report),
         "## Cost",
         _cost(report),
     ]
@@ -54,6 +62,7 @@ def _false_positives(report: Report) -> str:
         "as published": "untouched",
         "twins of stego images, through the same encoder": "twins",
         "drawn hard negatives": "drawn",
+        "harmless bytes after the end": "harmless",
         "all": "all",
     }
     return _rates("clean images", {label: report["false_positives"][key] for label, key in named.items()})
@@ -66,17 +75,17 @@ def _detection(report: Report) -> str:
         rows.append(
             (
                 f"`{method}`",
-                _rate(measured["text"]),
+                write_rate(measured["text"]),
                 *(f"{measured[key]['share']:.2%}" for key in ("right_method", "right_bit_order", "extracted_whole")),
                 _share(short),
-                _rate(measured["binary"]),
+                write_rate(measured["binary"]),
             )
         )
     titles = (
         "method", "text of 16 B to 4 KB found", "right method", "right bit order", "read whole", "4 to 15 bytes",
         "ciphertext",
     )  # fmt: skip
-    return _table(titles, rows)
+    return make_table(titles, rows)
 
 
 def _baselines(report: Report) -> Iterable[str]:
@@ -90,7 +99,7 @@ def _baselines(report: Report) -> Iterable[str]:
     )
     detectors = list(next(iter(measured["found"].values())))
     rows = [(name, *(f"{found[detector]:.1%}" for detector in detectors)) for name, found in measured["found"].items()]
-    yield _table(("carrier and bytes", *detectors), rows)
+    yield make_table(("carrier and bytes", *detectors), rows)
 
 
 def _ablation(report: Report) -> Iterable[str]:
@@ -112,31 +121,41 @@ def _ablation(report: Report) -> Iterable[str]:
         )
         for stream, figures in measured["without"].items()
     ]
-    yield _table(("without", *(f"`{method}`" for method in methods), "false positives"), rows)
+    yield make_table(("without", *(f"`{method}`" for method in methods), "false positives"), rows)
+
+
+def _carriers(report: Report) -> Iterable[str]:
+    if "carriers" not in report:
+        return
+    yield "## Carriers outside the five methods"
+    yield (
+        "One more look of the same network at the same samples, arranged so that the carrier's bits lie where those of "
+        "`lsb.rgb` do, or texts where a UserComment does: text of 32 to 400 bytes without an end or behind a length."
+    )
+    rows = [
+        (
+            name,
+            "" if row["found"] is None else f"{row['found']:.1%}",
+            f"{row['false_positives']:.2%} of {row['of']:,}",
+            "" if row["ms"] is None else f"{row['ms']} ms",
+        )
+        for name, row in report["carriers"].items()
+    ]
+    yield make_table(("carrier", "found", "clean images taken for stego", "one look"), rows)
 
 
 def _cost(report: Report) -> str:
     rows = [
         (mode, f"{cost['v4']} ms", f"{cost['ratio_to_decode']}") for mode, cost in report["cost"]["by_mode"].items()
     ]
-    return _table(("256x256 image", "V4 on one core", "times decoding it"), rows)
+    return make_table(("256x256 image", "V4 on one core", "times decoding it"), rows)
 
 
 def _rates(title: str, rates: Mapping[str, Any]) -> str:
-    rows = ((name, f"{rate['count']} of {rate['of']:,}", _rate(rate)) for name, rate in rates.items())
-    return _table((title, "taken for stego", "share"), rows)
-
-
-def _rate(rate: Mapping[str, Any]) -> str:
-    low, high = rate["interval95"]
-    return f"{rate['share']:.3%} ({low:.3%} to {high:.3%})"
+    rows = ((name, f"{rate['count']} of {rate['of']:,}", write_rate(rate)) for name, rate in rates.items())
+    return make_table((title, "taken for stego", "share"), rows)
 
 
 def _share(rates: Sequence[Mapping[str, Any]]) -> str:
     count, of = (sum(rate[key] for rate in rates) for key in ("count", "of"))
     return f"{count / of:.1%}" if of else ""
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

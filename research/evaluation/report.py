@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from research.evaluation.intervals import calibration, clopper_pearson
+from research.evaluation.intervals import calibration
+from research.evaluation.rates import is_stego, rate
 from research.evaluation.trials import Trial
+from research.evaluation.writers import by_size_and_noise, by_writer, worst_misses
 from starlight_vocabulary.words import METHODS
 from worker.v4.card import ModelCard
 
@@ -34,24 +36,28 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
         },
         "corpus": {"images": corpus_images, "sources": len({trial.source for trial in trials}), "seed": seed},
         "false_positives": {
-            "all": _rate(clean, _is_stego),
-            "untouched": _rate([trial for trial in clean if trial.group == "untouched"], _is_stego),
-            "twins": _rate([trial for trial in clean if trial.group == "twin"], _is_stego),
-            "drawn": _rate([trial for trial in clean if trial.source == "drawn"], _is_stego),
+            "all": rate(clean, is_stego),
+            "untouched": rate([trial for trial in clean if trial.group == "untouched"], is_stego),
+            "twins": rate([trial for trial in clean if trial.group == "twin"], is_stego),
+            "drawn": rate([trial for trial in clean if trial.source == "drawn"], is_stego),
+            "harmless": rate([trial for trial in clean if trial.group == "harmless"], is_stego),
             "untouched_by_source": _by(clean, "untouched", lambda trial: trial.source),
             "drawn_by_kind": {
-                kind: _rate([trial for trial in clean if trial.group == kind], _is_stego)
+                kind: rate([trial for trial in clean if trial.group == kind], is_stego)
                 for kind in sorted({trial.group for trial in clean if trial.source == "drawn"})
             },
             "by_trait": {
-                trait: _rate([trial for trial in clean if trait in trial.traits], _is_stego)
+                trait: rate([trial for trial in clean if trait in trial.traits], is_stego)
                 for trait in sorted({trait for trial in clean for trait in trial.traits})
             },
         },
         "detection": {
-            "text": _rate(texts, _is_stego),
+            "text": rate(texts, is_stego),
             "by_method": {method: _method([t for t in stego if t.method == method]) for method in METHODS},
         },
+        "writers": by_writer(trials),
+        "by_size_and_noise": by_size_and_noise(trials),
+        "worst_misses": worst_misses(trials),
         "curve": [_at(trials, threshold) for threshold in sorted({*_THRESHOLDS, card.threshold})],
         "calibration": {"expected_error": round(error, 5), "bins": diagram},
         "worst_false_positives": [
@@ -63,64 +69,48 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
                 "probability": round(trial.score.stego_probability, 4),
             }
             for trial in sorted(clean, key=lambda trial: -trial.score.stego_probability)[:_WORST]
-            if _is_stego(trial)
+            if is_stego(trial)
         ],
     }
 
 
-def choose_threshold(trials: Sequence[Trial], rate: float = TARGET_RATE) -> float:
-    """Return the smallest threshold, 0.5 at least, that keeps false positives at `rate` of the clean images."""
+def choose_threshold(trials: Sequence[Trial], share: float = TARGET_RATE) -> float:
+    """Return the smallest threshold, 0.5 at least, that keeps false positives at `share` of the clean images."""
     clean = np.sort([trial.score.stego_probability for trial in trials if trial.method is None])[::-1]
-    allowed = int(rate * len(clean))
+    allowed = int(share * len(clean))
     if allowed >= len(clean) or clean[allowed] < 0.5:
         return 0.5
     # Half way in log-odds to certainty would be arbitrary: just above the last image that must stay clean.
-    return float(min(0.9999, np.ceil((clean[allowed] + 1e-6) * 1e4) / 1e4))
-
-
-def _is_stego(trial: Trial) -> bool:
-    return trial.score.is_stego
-
-
-def _rate(trials: Sequence[Trial], counts: Callable[[Trial], bool]) -> dict[str, Any]:
-    hits = sum(counts(trial) for trial in trials)
-    low, high = clopper_pearson(hits, len(trials))
-    share = hits / len(trials) if trials else 0.0
-    return {
-        "count": hits,
-        "of": len(trials),
-        "share": round(share, 6),
-        "interval95": [round(low, 6), round(high, 6)],
-    }
+    return float(min(0.99999, np.ceil((clean[allowed] + 1e-7) * 1e5) / 1e5))
 
 
 def _by(trials: Sequence[Trial], group: str, key: Callable[[Trial], str]) -> dict[str, Any]:
     chosen = [trial for trial in trials if trial.group == group]
     names = sorted({key(trial) for trial in chosen})
-    return {name: _rate([trial for trial in chosen if key(trial) == name], _is_stego) for name in names}
+    return {name: rate([trial for trial in chosen if key(trial) == name], is_stego) for name in names}
 
 
 def _method(trials: Sequence[Trial]) -> dict[str, Any]:
     texts = [trial for trial in trials if trial.group == "text"]
     found = [trial for trial in texts if trial.score.is_stego]
     return {
-        "text": _rate(texts, _is_stego),
-        "right_method": _rate(found, lambda trial: trial.score.method == trial.method),
-        "right_bit_order": _rate(found, lambda trial: trial.score.bit_order == trial.bit_order),
-        "extracted_whole": _rate(found, lambda trial: trial.extracted),
+        "text": rate(texts, is_stego),
+        "right_method": rate(found, lambda trial: trial.score.method == trial.method),
+        "right_bit_order": rate(found, lambda trial: trial.score.bit_order == trial.bit_order),
+        "extracted_whole": rate(found, lambda trial: trial.extracted),
         "text_by_size": _sizes(texts),
         "short_by_size": {
-            str(size): _rate([t for t in trials if t.group == "short" and t.payload_size == size], _is_stego)
+            str(size): rate([t for t in trials if t.group == "short" and t.payload_size == size], is_stego)
             for size in range(4, 16)
         },
-        "binary": _rate([trial for trial in trials if trial.group == "binary"], _is_stego),
+        "binary": rate([trial for trial in trials if trial.group == "binary"], is_stego),
         "binary_by_size": _sizes([trial for trial in trials if trial.group == "binary"]),
     }
 
 
 def _sizes(trials: Sequence[Trial]) -> dict[str, Any]:
     return {
-        f"{low}-{high - 1}": _rate([trial for trial in trials if low <= trial.payload_size < high], _is_stego)
+        f"{low}-{high - 1}": rate([trial for trial in trials if low <= trial.payload_size < high], is_stego)
         for low, high in pairwise(_SIZES[1:])
     }
 

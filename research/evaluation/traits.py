@@ -1,9 +1,11 @@
 """What makes a clean image a hard one: metadata and trailing bytes like payloads, pictures that look coded."""
 
+import numpy as np
 from PIL import Image
 
 from worker.v4.containers import survey
 from worker.v4.exif import read_comment_text
+from worker.v4.planes import read_number
 
 _EXIF_IFD = 0x8769
 _MAKER_NOTE = 0x927C
@@ -42,3 +44,16 @@ def hard_traits(image: Image.Image, data: bytes) -> tuple[str, ...]:
 
 def _colours(image: Image.Image) -> int:
     return 2 if image.mode == "1" else len(image.getpalette("RGB") or ()) // 3
+
+
+def measure_noise(planes: np.void, method: str) -> float:
+    """Return how often neighbouring samples of a method's carrier differ but in the least bit; 0 if it has none.
+
+    That bit is left out, so that an image is as noisy before something was hidden in it as afterwards.
+    """
+    plane = {"alpha": "alpha", "palette": "index", "lsb.rgb": "rgb"}.get(method)
+    if plane is None:
+        return 0.0
+    lag = 3 if plane == "rgb" else 1
+    samples = planes[plane][: read_number(planes, f"{plane}_count")] >> 1
+    return float((samples[lag:] != samples[:-lag]).mean()) if len(samples) > lag else 0.0

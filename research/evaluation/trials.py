@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,12 +11,24 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from research.evaluation.traits import hard_traits
+from research.evaluation.traits import hard_traits, measure_noise
+from research.evaluation.unseen import UNSEEN_FILES, UNSEEN_WRITERS, append_unseen, write_unseen
 from research.stego.corpus import Corpus, open_image
 from research.stego.covers import adapt, upper_left
 from research.stego.embed import capacity
 from research.stego.payloads import draw_binary, draw_text
-from research.stego.samples import Sample, draw_negative, make_pair
+from research.stego.samples import (
+    PIXEL_WRITERS,
+    Sample,
+    draw_negative,
+    make_harmless,
+    make_pair,
+    make_tail_pair,
+    make_wild_pair,
+    make_written_pair,
+)
+from research.stego.tails import TAIL_WRITERS, draw_tail
+from research.stego.trailers import HARMLESS_KINDS
 from starlight_vocabulary.words import METHODS
 from worker.v4.detector import Detector, Score
 from worker.v4.extraction import read_payload_bytes
@@ -27,15 +39,25 @@ Rng = np.random.Generator
 COVER_SIDE: Final = 1024
 """Side in pixels to which covers are cut, so that encoding large photos does not take hours."""
 GROUPS: Final = {"text": (16, 4096), "short": (4, 15), "binary": (16, 4096)}
-"""Payload groups and their sizes in bytes."""
+"""Payload groups, written as the specification says, and their sizes in bytes."""
+WILD_SIDE: Final = 256
+"""Side in pixels to which covers of payloads written otherwise are cut."""
+_WILD_OF_IMAGE: Final = {"alpha": 1, "palette": 1, "lsb.rgb": 4}
+_TAILS_OF_IMAGE: Final = 3
+_HARMLESS_OF_IMAGE: Final = 2
+_LONGEST_TAIL: Final = 16_384
+_MESSAGE_LIMIT: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One image shown to V4: what it is, where it came from, and the score.
 
-    `group` is a payload group for stego images and a kind of clean image else; `traits` are what makes a clean image a
-    hard one; `extracted` says whether the payload could be read back whole by what V4 said.
+    `group` is a payload group for stego images and a kind of clean image else: payloads that programs write otherwise
+    than the specification says are `wild` in pixels and `tail` after the end, or `unseen` if no training knows their
+    writer. `traits` are what makes a clean image a hard one; `extracted` says whether the payload could be read back
+    whole by what V4 said, `shown` whether the message shown is the whole text; `noise` is how often neighbouring
+    samples of the carrier differ. `writer` names how the payload was written; `binary` says that it is no text.
     """
 
     group: str
@@ -47,6 +69,10 @@ class Trial:
     traits: tuple[str, ...]
     score: Score
     extracted: bool
+    writer: str = ""
+    shown: bool = False
+    noise: float = 0.0
+    binary: bool = False
 
 
 def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator[Trial]:
@@ -54,24 +80,39 @@ def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None,
 
     All are scored at threshold 0, so that each names a method; `decide` then applies a threshold.
     """
+    return (trials[0] for trials in run_together([detector], corpus, seed, limit, drawn))
+
+
+def run_together(
+    detectors: Sequence[Detector], corpus: Corpus, seed: int, limit: int | None, drawn: int
+) -> Iterator[tuple[Trial, ...]]:
+    """Do what `run_trials` does with several detectors, each shown the same images."""
     warnings.simplefilter("ignore")
     cases = make_cases(corpus, seed, limit, drawn)
     while group := list(islice(cases, 64)):
-        scores = detector.score([case.planes for case in group], [0.0] * len(group))
-        for case, score in zip(group, scores, strict=True):
-            sample = case.sample
-            extracted = bool(sample.payload) and _extracts(sample, score)
-            yield Trial(
-                case.group,
-                case.source,
-                case.name,
-                sample.method,
-                sample.bit_order,
-                len(sample.payload),
-                case.traits,
-                score,
-                extracted,
-            )
+        planes = [case.planes for case in group]
+        scores = [detector.score(planes, [0.0] * len(group)) for detector in detectors]
+        for case, of_case in zip(group, zip(*scores, strict=True), strict=True):
+            yield tuple(_trial(case, score) for score in of_case)
+
+
+def _trial(case: "Case", score: Score) -> Trial:
+    sample = case.sample
+    return Trial(
+        case.group,
+        case.source,
+        case.name,
+        sample.method,
+        sample.bit_order,
+        len(sample.payload),
+        case.traits,
+        score,
+        extracted=bool(sample.payload) and _extracts(sample, score),
+        writer=sample.writer,
+        shown=bool(sample.payload) and not sample.binary and _shows(sample, score),
+        noise=measure_noise(case.planes, sample.method) if sample.method else 0.0,
+        binary=sample.binary,
+    )
 
 
 def decide(trial: Trial, threshold: float) -> Trial:
@@ -79,7 +120,7 @@ def decide(trial: Trial, threshold: float) -> Trial:
     if trial.score.stego_probability >= threshold:
         return trial
     score = dataclasses.replace(trial.score, is_stego=False, method=None, bit_order=None)
-    return dataclasses.replace(trial, score=score, extracted=False)
+    return dataclasses.replace(trial, score=score, extracted=False, shown=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +166,37 @@ def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:
             largest = min(largest, capacity(cover, method))
         if largest < smallest:
             continue
-        size = int(np.exp(rng.uniform(np.log(smallest), np.log(largest + 1))))
+        size = _draw_size(rng, smallest, largest)
         payload = draw_binary(rng, size) if group == "binary" else draw_text(rng, size)
         yield from _opened(make_pair(rng, cover, method, payload, group == "binary"), group, source, path.name)
+    yield from _wild_of_image(rng, source, path.name, upper_left(original, WILD_SIDE))
+
+
+def _wild_of_image(rng: Rng, source: str, name: str, picture: Image.Image) -> Iterator[Case]:
+    """Make what programs write otherwise than the specification says, and what hides nothing after the end."""
+    for method, count in _WILD_OF_IMAGE.items():
+        for _ in range(count):
+            cover = adapt(rng, picture, method)
+            writer = PIXEL_WRITERS[rng.integers(len(PIXEL_WRITERS))]
+            yield from _opened(make_wild_pair(rng, cover, method, writer, smallest=16), "wild", source, name)
+    writer = tuple(UNSEEN_WRITERS)[rng.integers(len(UNSEEN_WRITERS))]
+    cover = adapt(rng, picture, "lsb.rgb")
+    largest = min(2048, capacity(cover, "lsb.rgb") - 48)
+    if largest >= 16:
+        writing = write_unseen(rng, writer, _draw_size(rng, 16, largest))
+        yield from _opened(make_written_pair(rng, cover, "lsb.rgb", writing, writer), "unseen", source, name)
+    for _ in range(_TAILS_OF_IMAGE):
+        tail = draw_tail(rng, TAIL_WRITERS[rng.integers(len(TAIL_WRITERS))], _draw_size(rng, 16, _LONGEST_TAIL))
+        yield from _opened(make_tail_pair(rng, adapt(rng, picture, "raw"), tail), "tail", source, name)
+    tail = append_unseen(rng, tuple(UNSEEN_FILES)[rng.integers(len(UNSEEN_FILES))], _draw_size(rng, 64, _LONGEST_TAIL))
+    yield from _opened(make_tail_pair(rng, adapt(rng, picture, "raw"), tail), "unseen", source, name)
+    for _ in range(_HARMLESS_OF_IMAGE):
+        kind = tuple(HARMLESS_KINDS)[rng.integers(len(HARMLESS_KINDS))]
+        yield from _opened([make_harmless(rng, adapt(rng, picture, "raw"), kind)], "harmless", source, name)
+
+
+def _draw_size(rng: Rng, smallest: int, largest: int) -> int:
+    return int(np.exp(rng.uniform(np.log(smallest), np.log(largest + 1))))
 
 
 def _opened(samples: Iterable[Sample], group: str, source: str, name: str) -> Iterator[Case]:
@@ -145,3 +214,11 @@ def _extracts(sample: Sample, score: Score) -> bool:
         return False
     image = open_image(sample.data)
     return read_payload_bytes(image, sample.data, score.method, score.bit_order, len(sample.payload)) == sample.payload
+
+
+def _shows(sample: Sample, score: Score) -> bool:
+    if score.method is None or score.method != sample.method:
+        return False
+    image = open_image(sample.data)
+    read = read_payload_bytes(image, sample.data, score.method, score.bit_order, _MESSAGE_LIMIT)
+    return read == sample.payload

@@ -11,7 +11,7 @@ from research.stego.drawn import draw_picture
 
 Rng = np.random.Generator
 
-CACHED_SIDE: Final = 400
+CACHED_SIDE: Final = 160
 """Side in pixels of the piece that is kept of a large picture."""
 _CACHED_IMAGES: Final = 4000
 

@@ -8,6 +8,7 @@ from worker.v4.exif import CHARSETS, USER_COMMENT
 from worker.v4.extraction import ALPHA_PREFIX
 
 _EXIF_IFD = 0x8769
+_CHANNELS = {"alpha": slice(-1, None), "palette": slice(0, 1), "lsb.rgb": slice(0, 3)}
 
 
 class CapacityError(ValueError):
@@ -18,6 +19,11 @@ def capacity(image: Image.Image, method: str) -> int:
     """Return how many bytes of payload fit into the carrier of `alpha`, `palette` or `lsb.rgb` with its terminator."""
     samples = image.width * image.height * (3 if method == "lsb.rgb" else 1)
     return samples // 8 - 1 - (len(ALPHA_PREFIX) if method == "alpha" else 0)
+
+
+def embed_written(image: Image.Image, method: str, written: bytes, bit_order: str) -> Image.Image:
+    """Write bytes as they are, neither prefix nor terminator added, into the carrier of a pixel method."""
+    return _replace(image, _CHANNELS[method], written, bit_order)
 
 
 def embed_alpha(image: Image.Image, payload: bytes) -> Image.Image:

@@ -6,6 +6,8 @@ there are two to choose from.
 
 # ruff: noqa: RUF001  (messages in other scripts)
 
+import io
+import zipfile
 from collections.abc import Iterator
 from typing import Final
 
@@ -19,10 +21,11 @@ from research.stego.embed import (
     embed_lsb,
     embed_palette,
     embed_raw,
+    embed_written,
     exif_with_comment,
 )
 from research.stego.encoders import Encoder
-from research.stego.metadata import motion_photo
+from research.stego.trailers import motion_photo
 
 PNG: Final = Encoder("PNG", (("optimize", True),))
 JPEG: Final = Encoder("JPEG", (("quality", 88),))
@@ -75,10 +78,12 @@ def _stego() -> Iterator[tuple[str, bytes]]:
     yield "stego-lsb.rgb-msb-first-gradient.png", PNG.encode(_in_lsb("gradient", 26, _CHINESE, "msb-first"))
     yield "stego-lsb.rgb-msb-first-noise.bmp", BMP.encode(_in_lsb("noise", 27, _BASE64, "msb-first", 64))
     yield "stego-lsb.rgb-lsb-first-shapes.webp", WEBP.encode(_in_lsb("shapes", 28, _ARABIC, "lsb-first"))
+    yield "stego-lsb.rgb-msb-first-length.png", PNG.encode(_behind_length("photo", 34, _LETTER))
     yield "stego-exif-ascii.jpg", JPEG.encode(_picture("photo", 29), _comment(_PROMPT, 0))
     yield "stego-exif-no-charset.png", PNG.encode(_picture("shapes", 30), _comment(_RUSSIAN, None))
     yield "stego-raw-photo.jpg", embed_raw(JPEG.encode(_picture("photo", 31)), _LETTER.encode())
     yield "stego-raw-gradient.png", embed_raw(PNG.encode(_picture("gradient", 32)), _JSON.encode())
+    yield "stego-raw-archive.jpg", JPEG.encode(_picture("photo", 35)) + _archive("plan.txt", _LETTER)
     yield "stego-raw-sprite.gif", embed_raw(GIF.encode(_indexed("pixel art", 33, 96, 96)), _ADDRESS.encode())
 
 
@@ -106,6 +111,19 @@ def _in_palette(kind: str, seed: int, message: str, bit_order: str) -> Image.Ima
 
 def _in_lsb(kind: str, seed: int, message: str, bit_order: str, side: int = 96) -> Image.Image:
     return embed_lsb(_picture(kind, seed, side, side), message.encode(), bit_order)
+
+
+def _behind_length(kind: str, seed: int, message: str) -> Image.Image:
+    """Write as many programs do: the length in four bytes, big-endian, then the text and no zero byte."""
+    text = message.encode()
+    return embed_written(_picture(kind, seed, 96, 96), "lsb.rgb", len(text).to_bytes(4, "big") + text, "msb-first")
+
+
+def _archive(name: str, message: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(name, (2026, 3, 1, 23, 30, 0)), message)
+    return buffer.getvalue()
 
 
 def _comment(message: str, charset: int | None) -> Image.Exif:

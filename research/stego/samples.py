@@ -1,7 +1,7 @@
 """Labelled image files, drawn from a seed: stego images with their clean twins, hard negatives, untouched images."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,17 +17,30 @@ from research.stego.embed import (
     embed_lsb,
     embed_palette,
     embed_raw,
+    embed_written,
     exif_with_comment,
 )
 from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossless
-from research.stego.metadata import draw_exif, draw_tags, draw_trailing
+from research.stego.headers import WRITERS, Writing, draw_writing, largest_text
+from research.stego.metadata import draw_exif, draw_tags
 from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
+from research.stego.tails import TAIL_WRITERS, Tail, draw_tail
+from research.stego.trailers import DECLARED_KINDS, append_harmless, append_kind, declare_harmless
 from starlight_vocabulary.words import METHODS
 from worker.v4.containers import find_trailing
 
 Rng = np.random.Generator
 
-_METHOD_SHARES: Final = np.array([0.10, 0.23, 0.24, 0.23, 0.20])
+SPECIFICATION: Final = "specification"
+"""The writer that follows the specification: text or bytes closed with a zero, after `AI42` in alpha."""
+PIXEL_WRITERS: Final = (*WRITERS, "file")
+_METHOD_SHARES: Final = np.array([0.09, 0.20, 0.31, 0.14, 0.26])
+_WILD_SHARE: Final = {"alpha": 0.35, "palette": 0.45, "lsb.rgb": 0.6, "exif": 0.0, "raw": 0.65}
+"""Share of the payloads that are not written as the specification says."""
+_WEIGHTS: Final = {"no end": 3.0, "end mark": 2.0, "decimal length": 2.5, "magic": 2.0, "file name": 2.5, "base64": 2.5,
+                   "digest": 2.5, "ciphertext behind a length": 3.0, "file": 2.0}  # fmt: skip
+_SHARES: Final = np.array([_WEIGHTS.get(writer, 0.8) for writer in PIXEL_WRITERS])
+_SHORTEST_WILD: Final = 8
 _BINARY_SHARE: Final = {"alpha": 0.12, "palette": 0.04, "lsb.rgb": 0.04, "exif": 0.06, "raw": 0.3}
 
 
@@ -36,7 +49,8 @@ class Sample:
     """One image file and what is true of it.
 
     `method` and `bit_order` are None for a clean image. `kind` says what it is: a stego image, its `twin`, a `drawn`
-    or an `untouched` one; `payload` is what was hidden and `binary` whether that has no text structure.
+    or an `untouched` one; `payload` is what was hidden and `binary` whether that has no text structure; `writer` names
+    how it was written.
     """
 
     data: bytes
@@ -45,6 +59,7 @@ class Sample:
     bit_order: str | None = None
     payload: bytes = b""
     binary: bool = False
+    writer: str = ""
 
 
 class SampleSource:
@@ -71,14 +86,26 @@ class SampleSource:
         if room < SHORTEST:
             yield draw_negative(rng)
             return
+        if rng.random() < _WILD_SHARE[method]:
+            yield from self._wild_pair(rng, cover, method)
+            return
         binary = rng.random() < _BINARY_SHARE[method]
         size = draw_size(rng, room)
         payload = draw_binary(rng, max(size, 16) if room >= 16 else size) if binary else draw_text(rng, size)
         original = self._original(rng) if method == "raw" and rng.random() < 0.35 else None
         if original is not None:
-            yield from _raw_pair(rng, cover, payload, binary, original)
+            yield from _raw_pair(rng, cover, _closed(rng, payload, binary), original)
         else:
             yield from make_pair(rng, cover, method, payload, binary)
+
+    def _wild_pair(self, rng: Rng, cover: Image.Image, method: str) -> Iterator[Sample]:
+        """Draw a pair whose payload is written as programs do."""
+        if method == "raw":
+            tail = draw_tail(rng, TAIL_WRITERS[rng.integers(len(TAIL_WRITERS))], int(2 ** rng.uniform(4, 11.5)))
+            yield from _raw_pair(rng, cover, tail, self._original(rng) if rng.random() < 0.35 else None)
+            return
+        writer = PIXEL_WRITERS[rng.choice(len(PIXEL_WRITERS), p=_SHARES / _SHARES.sum())]
+        yield from make_wild_pair(rng, cover, method, writer) or [draw_negative(rng)]
 
     def _original(self, rng: Rng) -> bytes | None:
         """Draw a file of the corpus that ends where its picture does."""
@@ -96,9 +123,40 @@ def make_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary:
     if method == "exif":
         yield from _exif_pair(rng, cover, payload, binary)
     elif method == "raw":
-        yield from _raw_pair(rng, cover, payload, binary)
+        yield from _raw_pair(rng, cover, _closed(rng, payload, binary))
     else:
-        yield from _pixel_pair(rng, cover, method, payload, binary)
+        yield from _specified_pair(rng, cover, method, payload, binary)
+
+
+def make_wild_pair(
+    rng: Rng, cover: Image.Image, method: str, writer: str, smallest: int = _SHORTEST_WILD, largest: int = 4096
+) -> list[Sample]:
+    """Hide a drawn payload in pixels as `writer`, one of `PIXEL_WRITERS`, writes it; return stego image and twin.
+
+    Returns nothing if `smallest` bytes do not fit into the cover.
+    """
+    room = capacity(cover, method) + 1
+    if writer == "file":
+        return _file_pair(rng, cover, method)
+    largest = min(largest, largest_text(writer, room))
+    if largest < smallest:
+        return []
+    size = int(np.exp(rng.uniform(np.log(smallest), np.log(largest + 1))))
+    writing = draw_writing(rng, writer, size)
+    return make_written_pair(rng, cover, method, writing, writer)
+
+
+def make_tail_pair(rng: Rng, cover: Image.Image, tail: Tail) -> list[Sample]:
+    """Append a tail to the encoded cover; return stego image and twin."""
+    return list(_raw_pair(rng, cover, tail))
+
+
+def make_harmless(rng: Rng, cover: Image.Image, kind: str) -> Sample:
+    """Encode the cover with harmless bytes of one of `HARMLESS_KINDS` after its end."""
+    encoder = draw_any(rng, cover.mode, ("JPEG", "PNG", "GIF", "WEBP", "BMP"))
+    if kind in DECLARED_KINDS:
+        encoder, cover = draw_any(rng, "RGB", ("JPEG",)), cover.convert("RGB")
+    return Sample(append_kind(rng, encoder.encode(cover), kind), "harmless", writer=kind)
 
 
 def draw_negative(rng: Rng) -> Sample:
@@ -118,7 +176,22 @@ def draw_negative(rng: Rng) -> Sample:
     return Sample(data, f"drawn {kind}")
 
 
-def _pixel_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary: bool) -> Iterator[Sample]:
+def make_written_pair(rng: Rng, cover: Image.Image, method: str, writing: Writing, writer: str) -> list[Sample]:
+    """Hide what a writer makes of a payload in pixels; return stego image and twin, or nothing if it does not fit."""
+    if len(writing.written) > capacity(cover, method) + 1:
+        return []
+    return list(_pixel_pair(rng, cover, method, writing, writer))
+
+
+def _file_pair(rng: Rng, cover: Image.Image, method: str) -> list[Sample]:
+    """Hide a file of a drawn kind, behind a length or not."""
+    writers = [writer for writer in TAIL_WRITERS if not writer.startswith("text")]
+    tail = draw_tail(rng, writers[rng.integers(len(writers))], int(2 ** rng.uniform(3, 10)))
+    start = b"" if rng.random() < 0.6 else len(tail.written).to_bytes(4, ("big", "little")[rng.integers(2)])
+    return make_written_pair(rng, cover, method, Writing(start + tail.written, tail.payload, tail.binary), "file")
+
+
+def _specified_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary: bool) -> Iterator[Sample]:
     bit_order = "lsb-first" if method == "alpha" or rng.random() < 0.5 else "msb-first"
     if method == "alpha":
         stego = embed_alpha(cover, payload)
@@ -126,17 +199,31 @@ def _pixel_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binar
         stego = embed_palette(cover, payload, bit_order)
     else:
         stego = embed_lsb(cover, payload, bit_order)
+    hidden = Sample(b"", method, method, bit_order, payload, binary, SPECIFICATION)
+    yield from _encoded_pair(rng, cover, stego, hidden)
+
+
+def _pixel_pair(rng: Rng, cover: Image.Image, method: str, writing: Writing, writer: str) -> Iterator[Sample]:
+    lsb_first = rng.random() < (0.75 if method == "alpha" else 0.5)
+    bit_order = "lsb-first" if lsb_first else "msb-first"
+    stego = embed_written(cover, method, writing.written, bit_order)
+    hidden = Sample(b"", method, method, bit_order, writing.payload, writing.binary, writer)
+    yield from _encoded_pair(rng, cover, stego, hidden)
+
+
+def _encoded_pair(rng: Rng, cover: Image.Image, stego: Image.Image, hidden: Sample) -> Iterator[Sample]:
+    """Encode a stego image and its cover alike, losslessly; `hidden` says what is true of the first."""
     encoder = draw_lossless(rng, cover.mode)
     if encoder.format == "BMP" and len(cover.getpalette() or ()) == 6:
         # Pillow opens a BMP in black and white as mode 1, which has no palette.
         encoder = Encoder("PNG")
-    if method == "alpha" and encoder.format == "WEBP" and rng.random() < 0.5:
+    if hidden.method == "alpha" and encoder.format == "WEBP" and rng.random() < 0.5:
         # Lossy WebP keeps alpha whole.
         encoder = Encoder("WEBP", (("quality", int(rng.integers(40, 100))), ("method", 0), ("exact", True)))
     state = rng.bit_generator.state
-    yield Sample(_encode_harmless(rng, encoder, stego, share=0.06), method, method, bit_order, payload, binary)
+    yield replace(hidden, data=_encode_harmless(rng, encoder, stego, share=0.06))
     rng.bit_generator.state = state
-    yield Sample(_encode_harmless(rng, encoder, cover, share=0.06), "twin")
+    yield Sample(_encode_harmless(rng, encoder, cover, share=0.06), "twin", writer=hidden.writer)
 
 
 def _exif_pair(rng: Rng, cover: Image.Image, payload: bytes, binary: bool) -> Iterator[Sample]:
@@ -146,21 +233,24 @@ def _exif_pair(rng: Rng, cover: Image.Image, payload: bytes, binary: bool) -> It
     comment = comment_value(payload, charset, utf16) + (b"", b"", b"\x00")[rng.integers(3)]
     tags = draw_tags(rng) if rng.random() < 0.5 else {}
     exif = exif_with_comment(comment, tags, in_main=bool(rng.random() < 0.15))
-    yield Sample(encoder.encode(cover, exif), "exif", "exif", "none", payload, binary)
+    yield Sample(encoder.encode(cover, exif), "exif", "exif", "none", payload, binary, SPECIFICATION)
     harmless = draw_exif(rng, with_comment=bool(rng.random() < 0.75))
-    yield Sample(encoder.encode(cover, harmless), "twin")
+    yield Sample(encoder.encode(cover, harmless), "twin", writer=SPECIFICATION)
 
 
-def _raw_pair(
-    rng: Rng, cover: Image.Image, payload: bytes, binary: bool, original: bytes | None = None
-) -> Iterator[Sample]:
+def _closed(rng: Rng, payload: bytes, binary: bool) -> Tail:
+    # Not everybody closes text with a zero byte; without it, ciphertext is like pieces of compressed data.
+    closed = embed_raw(b"", payload) if binary or rng.random() < 0.85 else payload
+    return Tail(closed, payload, binary, SPECIFICATION)
+
+
+def _raw_pair(rng: Rng, cover: Image.Image, tail: Tail, original: bytes | None = None) -> Iterator[Sample]:
     """Append to the encoded cover, or to an original file as it is."""
     encoder = draw_any(rng, cover.mode, ("JPEG", "PNG", "GIF", "WEBP", "BMP"))
     data = original or encoder.encode(cover, draw_exif(rng, with_comment=False) if rng.random() < 0.15 else None)
-    # Not everybody closes text with a zero byte; without it, ciphertext is like pieces of compressed data.
-    closed = embed_raw(data, payload) if binary or rng.random() < 0.85 else data + payload
-    yield Sample(closed, "raw", "raw", "none", payload, binary)
-    yield Sample(data + (draw_trailing(rng, data) if rng.random() < 0.8 else b""), "twin")
+    carrier = declare_harmless(rng, data) if rng.random() < 0.06 and not tail.looks_declared else data
+    yield Sample(carrier + tail.written, "raw", "raw", "none", tail.payload, tail.binary, tail.writer)
+    yield Sample(append_harmless(rng, data) if rng.random() < 0.8 else data, "twin", writer=tail.writer)
 
 
 def _encode_harmless(rng: Rng, encoder: Encoder, image: Image.Image, share: float) -> bytes:
@@ -171,5 +261,5 @@ def _encode_harmless(rng: Rng, encoder: Encoder, image: Image.Image, share: floa
         exif = draw_exif(rng, with_comment=bool(rng.random() < 0.7))
     data = encoder.encode(image, exif)
     if encoder.format != "TIFF" and rng.random() < share:
-        data += draw_trailing(rng, data)
+        data = append_harmless(rng, data)
     return data

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from research.training.encoded import train_evidence
 from research.training.loop import Schedule, calibrate, train
 from research.training.model_files import load_network, write_model
 from research.training.shards import stream_shards
@@ -25,6 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="threads of the network; data takes one more process")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak of the learning rate")
     parser.add_argument("--initial", type=Path, help="model folder to go on from, instead of random weights")
+    parser.add_argument(
+        "--keep-convolutions", action="store_true", help="learn all but these, from more examples in the same time"
+    )
+    parser.add_argument("--steps-per-shard", type=int, default=12, help="steps for each 512 new examples (%(default)s)")
     parser.add_argument("--name", default="starlight-v4")
     parser.add_argument("--version", default="0.0.0")
     parser.add_argument("--threshold", type=float, default=0.5, help="until validate_v4 has chosen one")
@@ -34,9 +39,23 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     shards = stream_shards(options.corpus, options.seed, size=512)
-    schedule = Schedule(options.steps, options.minutes, peak_rate=options.rate)
+    if options.keep_convolutions and (options.initial is None or options.minutes):
+        parser.error("--keep-convolutions needs --initial and --steps")
     network = Network() if options.initial is None else load_network(options.initial)
-    network = train(network, shards, schedule, options.seed)
+    if options.keep_convolutions:
+        schedule = Schedule(
+            options.steps,
+            batch=512,
+            steps_per_shard=options.steps_per_shard,
+            pool=200_000,
+            peak_rate=options.rate,
+        )
+        network = train_evidence(network, shards, schedule, options.seed)
+    else:
+        schedule = Schedule(
+            options.steps, options.minutes, steps_per_shard=options.steps_per_shard, peak_rate=options.rate
+        )
+        network = train(network, shards, schedule, options.seed)
     calibrate(network, shards, _CALIBRATION_SHARDS)
     card = write_model(options.out, network, options.name, options.version, options.threshold)
     print(f"{options.out}: {card.name} {card.version}, sha256 {card.sha256}")

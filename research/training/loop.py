@@ -55,38 +55,61 @@ def losses(heads: Heads, method: Tensor, order: Tensor) -> Tensor:
     return loss
 
 
+class Learning:
+    """A network that is learning: its optimizer, the moving average of its weights, and the mean of its losses."""
+
+    def __init__(self, network: Network, schedule: Schedule) -> None:
+        self._network = network
+        self._schedule = schedule
+        self._averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)  # type: ignore[no-untyped-call]
+        learnt = [value for value in network.parameters() if value.requires_grad]
+        groups: list[dict[str, object]] = [
+            {"params": [value for value in learnt if value.ndim > 1]},
+            {"params": [value for value in learnt if value.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(groups, weight_decay=0.02)
+        self._started = False
+        self.mean = 0.0
+
+    def learn(self, loss: Tensor, progress: float) -> None:
+        """Take one step at the rate that the schedule has for `progress`."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._schedule.rate(progress)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._optimizer.step()
+        self._averaged.update_parameters(self._network)
+        self.mean = 0.99 * self.mean + 0.01 * loss.item() if self._started else loss.item()
+        self._started = True
+
+    def finish(self) -> Network:
+        """Return the moving average, ready to score."""
+        network = self._averaged.module
+        assert isinstance(network, Network)
+        return network.eval()
+
+
 def train(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: int) -> Network:
     """Train and return the moving average of the network; the same shards and steps give the same weights."""
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)  # type: ignore[no-untyped-call]
-    decayed = [value for value in network.parameters() if value.ndim > 1]
-    plain = [value for value in network.parameters() if value.ndim <= 1]
-    groups: list[dict[str, object]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.02)
+    learning = Learning(network, schedule)
     pool = Pool(schedule.pool)
     started = time.monotonic()
-    step, progress, mean = 0, 0.0, 0.0
+    step, progress = 0, 0.0
     for number, shard in enumerate(shards):
         pool.add(shard)
         for _ in range(schedule.steps_per_shard):
             elapsed = (time.monotonic() - started) / 60.0
             progress = elapsed / schedule.minutes if schedule.minutes else step / schedule.steps
             if progress >= 1.0:
-                return _finished(averaged)
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.rate(progress)
+                return learning.finish()
             planes, method, order = pool.draw(np.random.default_rng([seed, 1, step]), schedule.batch)
             streams = without_some(compute(planes), np.random.default_rng([seed, 2, step]))
-            loss = losses(network(streams), method, order)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            averaged.update_parameters(network)
-            mean = loss.item() if step == 0 else 0.99 * mean + 0.01 * loss.item()
+            learning.learn(losses(network(streams), method, order), progress)
             step += 1
         if number % 10 == 0:
-            log.info("step %d, %.0f %%, %.1f minutes, loss %.4f", step, 100 * progress, elapsed, mean)
-    return _finished(averaged)
+            log.info("step %d, %.0f %%, %.1f minutes, loss %.4f", step, 100 * progress, elapsed, learning.mean)
+    return learning.finish()
 
 
 def without_some(streams: Streams, rng: np.random.Generator) -> Streams:
@@ -97,12 +120,6 @@ def without_some(streams: Streams, rng: np.random.Generator) -> Streams:
         kept = torch.from_numpy(rng.random(stream.shape[0]) >= _DROPPED).view(-1, *[1] * (stream.ndim - 1))
         changed[name] = stream * kept
     return replace(streams, **changed)
-
-
-def _finished(averaged: AveragedModel) -> Network:
-    network = averaged.module
-    assert isinstance(network, Network)
-    return network.eval()
 
 
 def calibrate(network: Network, shards: Iterator[Shard], count: int) -> None:

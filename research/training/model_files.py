@@ -3,15 +3,18 @@
 import dataclasses
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.nn import functional
 
-from worker.v4.card import CARD_FILE, ModelCard, read_card
-from worker.v4.network import Network
-from worker.v4.streams import describe_inputs
+from worker.v4.card import CARD_FILE, ModelCard, ModelError, read_card
+from worker.v4.network import SLOTS_OF, Network, Sizes
+from worker.v4.streams import describe_inputs, match_inputs
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -28,11 +31,36 @@ def write_model(folder: Path, network: Network, name: str, version: str, thresho
 
 
 def load_network(folder: Path) -> Network:
-    """Load the weights of a model folder to learn on, uncalibrated."""
+    """Load the weights of a model folder to learn on, uncalibrated.
+
+    A model of an earlier release knows fewer numbers of the streams that have grown since: the others start without
+    any weight. Raises `ModelError` if the model was made for other inputs.
+    """
+    card = read_card(folder)
+    widths = match_inputs(card.inputs) if card.inputs else {}
+    if widths is None:
+        raise ModelError(f"{folder}: made for the inputs {card.inputs}, but this code computes {describe_inputs()}")
     network = Network()
-    network.load_state_dict(load_file(folder / read_card(folder).weights))
+    sizes = replace(Sizes(), **widths)
+    network.load_state_dict(widen(load_file(folder / card.weights), sizes))
     network.calibration.copy_(torch.tensor([1.0, 0.0]))
     return network
+
+
+def widen(weights: dict[str, Tensor], sizes: Sizes) -> dict[str, Tensor]:
+    """Return the weights of a network of `sizes` with columns of zeros for the numbers that today's streams add."""
+    now = Sizes()
+    widened = dict(weights)
+    key = "context.join.0.weight"
+    widened[key] = functional.pad(weights[key], (0, now.format - sizes.format))
+    for number, slots in enumerate(SLOTS_OF):
+        key = f"evidence.{number}.0.weight"
+        encoded = weights[key][:, : len(slots) * sizes.sequence]
+        content = weights[key][:, len(slots) * sizes.sequence :][:, : len(slots) * sizes.content].contiguous()
+        rest = weights[key][:, len(slots) * (sizes.sequence + sizes.content) :]
+        grown = functional.pad(content.view(-1, len(slots), sizes.content), (0, now.content - sizes.content))
+        widened[key] = torch.cat([encoded, grown.flatten(1), rest], dim=1)
+    return widened
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

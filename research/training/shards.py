@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from research.stego.corpus import Corpus, find_images, open_image
-from research.stego.samples import Sample, SampleSource
+from research.stego.samples import SPECIFICATION, Sample, SampleSource
 from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.planes import extract_planes
 
@@ -53,7 +53,7 @@ def class_ids(sample: Sample) -> tuple[int, int]:
     if sample.method is None or sample.bit_order is None:
         return CLEAN, UNKNOWN
     # Read in the wrong order, ciphertext is ciphertext.
-    no_telling = sample.binary and sample.method in ("lsb.rgb", "palette")
+    no_telling = sample.binary and sample.method in ("lsb.rgb", "palette") and sample.writer == SPECIFICATION
     return METHODS.index(sample.method), UNKNOWN if no_telling else BIT_ORDERS.index(sample.bit_order)
 
 

@@ -1,36 +1,28 @@
 """Statistics of byte sequences: kinds of bytes, entropy, repetition, and the text that a sequence begins with."""
 
 import math
+from functools import cache
 from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-PADDING: Final = 256
-"""Token after a byte sequence's end."""
+from worker.v4.utf8 import PADDING, is_text
 
 TEXT_FEATURES: Final = 21
 """Statistics of the text that a byte sequence begins with."""
-CONTENT_FEATURES: Final = 29 + 2 * TEXT_FEATURES
-"""Statistics of one byte sequence."""
-
-_TEXT_WINDOW: Final = 192
-_CHARSET_BYTES: Final = 8
+BYTE_FEATURES: Final = 29
+"""Statistics of one byte sequence as a whole."""
 
 
-def byte_statistics(tokens: Tensor, present: Tensor) -> Tensor:
-    """Return byte statistics (B, S, CONTENT_FEATURES) of (B, S, K) tokens where `present` (B, S), else 0.
+def byte_statistics(rows: Tensor) -> Tensor:
+    """Return byte statistics (N, BYTE_FEATURES) of (N, K) tokens.
 
     Shares of kinds of bytes near the start and in all, entropy, repetition, distance to the first zero, length, whether
-    the last byte is zero and the only one, how many bytes 255 no zero follows, as it does in a JPEG scan; then the
-    statistics of the leading text, from the first byte and from behind a charset header.
+    the last byte is zero and the only one, how many bytes 255 no zero follows, as it does in a JPEG scan.
     """
-    features = torch.zeros(*present.shape, CONTENT_FEATURES, device=tokens.device)
-    rows = tokens[present]
-    if rows.shape[0] == 0:
-        return features
-    classes = _byte_classes(tokens.device)
+    classes = _byte_classes(rows.device)
     counts = [histogram(rows[:, :stop], PADDING + 1) for stop in (16, 64, rows.shape[1])]
     length = (counts[-1].sum(1) - counts[-1][:, PADDING]).clamp(min=1.0)
     shares = [(count @ classes) / count[:, :PADDING].sum(1, keepdim=True).clamp(min=1.0) for count in counts]
@@ -58,9 +50,7 @@ def byte_statistics(tokens: Tensor, present: Tensor) -> Tensor:
         ],
         dim=1,
     )
-    text = [leading_text(rows[:, start : start + _TEXT_WINDOW]) for start in (0, _CHARSET_BYTES)]
-    features[present] = torch.cat([*shares, scalars, *text], dim=1)
-    return features
+    return torch.cat([*shares, scalars], dim=1)
 
 
 def leading_text(rows: Tensor) -> Tensor:
@@ -69,13 +59,7 @@ def leading_text(rows: Tensor) -> Tensor:
     Its length on several scales, what ends it (a zero, the sequence's end or the window's), the kinds of its bytes,
     how many of them differ, and how often it repeats itself.
     """
-    ascii_text, trail, lead = _utf8_roles(rows.device)
-    expected = functional.pad(lead[rows], (3, 0))
-    one, two, three = expected[:, 2:-1], expected[:, 1:-2], expected[:, :-3]
-    is_due = (one >= 1) | (two >= 2) | (three >= 3)
-    # A byte fits if it is a trailing byte exactly where one is due, and text if it is none.
-    fits = torch.where(is_due, trail[rows], ascii_text[rows] | (lead[rows] > 0))
-    ends = functional.pad(~fits, (0, 1), value=True).to(torch.uint8)
+    ends = functional.pad(1 - is_text(rows), (0, 1), value=1)
     run = ends.argmax(1)
     last = rows.gather(1, run.clamp(max=rows.shape[1] - 1)[:, None])[:, 0]
     inside = torch.arange(rows.shape[1], device=rows.device) < run[:, None]
@@ -94,19 +78,7 @@ def leading_text(rows: Tensor) -> Tensor:
     return torch.stack([*scales, *(end.float() for end in ended), *share.unbind(1), distinct, peak, *repeats], dim=1)
 
 
-def _utf8_roles(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return by token (257,): whether it is ASCII text, whether a trailing byte of UTF-8, and how many follow it."""
-    token = torch.arange(PADDING + 1, device=device)
-    ascii_text = ((token >= 32) & (token < 127)) | (token == 9) | (token == 10) | (token == 13)
-    trail = (token >= 0x80) & (token < 0xC0)
-    lead = (
-        ((token >= 0xC2) & (token < 0xE0)).to(torch.int8)
-        + 2 * ((token >= 0xE0) & (token < 0xF0)).to(torch.int8)
-        + 3 * ((token >= 0xF0) & (token < 0xF5)).to(torch.int8)
-    )
-    return ascii_text, trail, lead
-
-
+@cache
 def _byte_classes(device: torch.device) -> Tensor:
     """Return the membership (257, 6) of tokens: printable ASCII, letter, not ASCII, space, 0, 255."""
     token = torch.arange(PADDING + 1, device=device)
@@ -124,6 +96,6 @@ def _byte_classes(device: torch.device) -> Tensor:
 
 def histogram(values: Tensor, bins: int) -> Tensor:
     """Count how often each of 0 to `bins` - 1 occurs in each row of (N, K) integers, as (N, bins) float32."""
-    offset = torch.arange(values.shape[0], device=values.device, dtype=values.dtype)[:, None] * bins
+    offset = torch.arange(values.shape[0], device=values.device, dtype=torch.int32)[:, None] * bins
     counts = torch.bincount((values + offset).reshape(-1), minlength=values.shape[0] * bins)
     return counts.view(values.shape[0], bins).float()

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ from safetensors.torch import load as load_tensors
 
 from starlight_vocabulary.words import BitOrder, Method
 from worker.v4.card import ModelCard, ModelError, read_card
-from worker.v4.network import Heads, Network
+from worker.v4.network import Heads, Network, Sizes
 from worker.v4.onnx_network import OnnxNetwork
 from worker.v4.planes import PlaneArray
-from worker.v4.streams import Streams, compute, describe_inputs, stack
+from worker.v4.streams import Streams, compute, describe_inputs, lead, match_inputs, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +57,18 @@ class Detector:
         digest = hashlib.sha256(weights).hexdigest()
         if digest != card.sha256:
             raise ModelError(f"{where}: SHA-256 is {digest}, the card says {card.sha256}")
-        if card.inputs and card.inputs != describe_inputs():
+        widths = match_inputs(card.inputs) if card.inputs else {}
+        if widths is None:
             raise ModelError(f"{where}: made for the inputs {card.inputs}, but this code computes {describe_inputs()}")
         if card.format == "onnx":
             return cls(OnnxNetwork(weights, where, device), card, device)
-        network = Network()
+        network = Network(replace(Sizes(), **widths))
         try:
             network.load_state_dict(load_tensors(weights))
         except Exception as error:
             raise ModelError(f"{where}: does not hold this network's weights ({error})") from error
-        return cls(network.to(device).eval(), card, device)
+        network = network.to(device).eval()
+        return cls((lambda streams: network(lead(streams, widths))) if widths else network, card, device)
 
     def score(
         self, batch: Sequence[np.void] | PlaneArray, thresholds: Sequence[float | None] | None = None

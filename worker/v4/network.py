@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS
-from worker.v4.byte_statistics import CONTENT_FEATURES, PADDING
 from worker.v4.pair_statistics import PAIR_FEATURES
-from worker.v4.streams import FORMAT_FEATURES, SLOTS, Streams
+from worker.v4.streams import CONTENT_FEATURES, FORMAT_FEATURES, SLOTS, Streams
+from worker.v4.utf8 import PADDING
 
-_SLOTS_OF: Final = ((4,), (7, 8), (5, 6), (0, 1), (2, 3))
+SLOTS_OF: Final = ((4,), (7, 8), (5, 6), (0, 1), (2, 3))
 """Sequences, as positions in `SLOTS`, that may carry a payload of each of `METHODS`."""
 _PAIRS_OF: Final = (0, 1, 2, None, None)
 """Position in `Streams.pairs` of each method's carrier, if it has one."""
@@ -38,6 +38,8 @@ class Sizes:
     sequence: int = 96
     evidence: int = 96
     context: int = 48
+    format: int = FORMAT_FEATURES
+    content: int = CONTENT_FEATURES
 
 
 class Heads(NamedTuple):
@@ -54,26 +56,38 @@ class Network(nn.Module):
     def __init__(self, sizes: Sizes = Sizes()) -> None:
         super().__init__()
         self.encoder = SequenceEncoder(sizes)
-        self.context = Context(sizes.context)
+        self.context = Context(sizes)
         self.evidence = nn.ModuleList(
             MethodEvidence(len(slots), pairs is not None, sizes)
-            for slots, pairs in zip(_SLOTS_OF, _PAIRS_OF, strict=True)
+            for slots, pairs in zip(SLOTS_OF, _PAIRS_OF, strict=True)
         )
         self.calibration = nn.Buffer(torch.tensor([1.0, 0.0]))
 
     def forward(self, streams: Streams) -> Heads:
         """Score a batch."""
+        return self.judge(streams, self.pool(streams))
+
+    def pool(self, streams: Streams) -> Tensor:
+        """Convolve the byte sequences that are present and pool each, to (S, `pooled`)."""
         tokens = torch.cat([streams.meta, streams.alpha, streams.lsb, streams.palette_lsb], dim=1)
+        pooled: Tensor = self.encoder.pool(tokens[streams.present])
+        return pooled
+
+    def judge(self, streams: Streams, pooled: Tensor) -> Heads:
+        """Score a batch whose sequences are `pooled`; of each sequence, only the first bytes are looked at again."""
+        count = self.encoder.head_bytes
+        tokens = (streams.meta, streams.alpha, streams.lsb, streams.palette_lsb)
+        starts = torch.cat([each[:, :, :count] for each in tokens], dim=1)[streams.present]
         batch, slots = streams.present.shape
         context = self.context(streams)
         rows = streams.present.reshape(-1).nonzero()[:, 0]
-        encoded = self.encoder(tokens.reshape(batch * slots, -1)[rows], rows % slots)
+        encoded = self.encoder(pooled, starts, rows % slots)
         sequences = encoded.new_zeros(batch * slots, encoded.shape[1]).index_copy(0, rows, encoded)
         sequences = sequences.view(batch, slots, -1)
 
         scores = []
         orders = []
-        for module, members, pairs in zip(self.evidence, _SLOTS_OF, _PAIRS_OF, strict=True):
+        for module, members, pairs in zip(self.evidence, SLOTS_OF, _PAIRS_OF, strict=True):
             parts = [sequences[:, members].flatten(1), streams.content[:, members].flatten(1), context]
             if pairs is not None:
                 parts.append(streams.pairs[:, pairs])
@@ -87,11 +101,12 @@ class Network(nn.Module):
 
 
 class SequenceEncoder(nn.Module):
-    """Bytes to a vector: (S, 1024) tokens and their slots (S,) to (S, sequence) float32."""
+    """Bytes to a vector: (S, 1024) tokens, pooled and by their first ones, and slots (S,) to (S, sequence) float32."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.head_bytes = sizes.head_bytes
+        self.pooled = 3 * sizes.channels
         self.embedding = nn.Embedding(PADDING + 1, sizes.embedding)
         self.slot = nn.Embedding(len(SLOTS), sizes.sequence)
         self.first = nn.Parameter(torch.randn(_TAPS, sizes.embedding, sizes.first) / sizes.embedding**0.5 / _TAPS**0.5)
@@ -105,13 +120,20 @@ class SequenceEncoder(nn.Module):
         self.head = nn.Sequential(nn.Linear(sizes.head_bytes * sizes.embedding, sizes.channels * 2), nn.ReLU())
         self.join = nn.Sequential(nn.LayerNorm(sizes.channels * 5), nn.Linear(sizes.channels * 5, sizes.sequence))
 
-    def forward(self, tokens: Tensor, slots: Tensor) -> Tensor:
-        """Encode sequences."""
+    def pool(self, tokens: Tensor) -> Tensor:
+        """Convolve sequences and pool them over their positions, to (S, `pooled`)."""
         waves = self._waves(self._first_layer(tokens))
-        start = self.head(self.embedding(tokens[:, : self.head_bytes]).flatten(1))
         # The first position on its own: a short payload is lost in the mean and outshone in the maximum.
-        pooled = torch.cat([waves.amax(1), waves.mean(1), waves[:, 0], start], dim=1)
-        return functional.relu(self.join(pooled) + self.slot(slots))
+        return torch.cat([waves.amax(1), waves.mean(1), waves[:, 0]], dim=1)
+
+    def forward(self, pooled: Tensor, starts: Tensor, slots: Tensor) -> Tensor:
+        """Encode sequences of which `pooled` is known and the first tokens (S, head_bytes)."""
+        start = self.head(self.embedding(starts).flatten(1))
+        return functional.relu(self.join(torch.cat([pooled, start], dim=1)) + self.slot(slots))
+
+    def convolved(self) -> list[Tensor]:
+        """List the weights that `pool` depends on."""
+        return [self.embedding.weight, self.first, self.first_bias, *self.convolutions.parameters()]
 
     def _waves(self, values: Tensor) -> Tensor:
         """Apply the other convolutions, (S, 256, first) to (S, 64, channels).
@@ -144,13 +166,13 @@ class SequenceEncoder(nn.Module):
 class Context(nn.Module):
     """What the image is like as a whole: the `pixel`, `palette` and `format` streams to (B, context) float32."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.pixel = nn.Sequential(
             nn.Conv2d(3, 12, 4, stride=4), nn.ReLU(), nn.Conv2d(12, 16, 2, stride=2), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
         self.palette = nn.Sequential(nn.Linear(768, 16), nn.ReLU())
-        self.join = nn.Sequential(nn.Linear(16 * 16 + 16 + FORMAT_FEATURES, size), nn.ReLU())
+        self.join = nn.Sequential(nn.Linear(16 * 16 + 16 + sizes.format, sizes.context), nn.ReLU())
 
     def forward(self, streams: Streams) -> Tensor:
         """Describe a batch."""
@@ -163,7 +185,7 @@ class MethodEvidence(nn.Sequential):
     """Evidence (B, 1 + 3) for one method: its logit, then its vote on the bit order."""
 
     def __init__(self, slots: int, has_pairs: bool, sizes: Sizes) -> None:
-        width = slots * (sizes.sequence + CONTENT_FEATURES) + sizes.context + (PAIR_FEATURES if has_pairs else 0)
+        width = slots * (sizes.sequence + sizes.content) + sizes.context + (PAIR_FEATURES if has_pairs else 0)
         super().__init__(
             nn.Linear(width, sizes.evidence),
             nn.ReLU(),
@@ -179,4 +201,4 @@ def soft_or(logits: Tensor) -> Tensor:
     return total + torch.log(-torch.expm1(-total.clamp(min=1e-12)))
 
 
-assert len(_SLOTS_OF) == len(METHODS)
+assert len(SLOTS_OF) == len(METHODS)

@@ -15,7 +15,7 @@ from starlight_vocabulary.words import BIT_ORDERS, METHODS
 from worker.v4.card import ModelError
 from worker.v4.network import Heads
 from worker.v4.planes import extract_planes
-from worker.v4.streams import INPUTS, Streams, compute, describe_inputs, stack
+from worker.v4.streams import INPUTS, Streams, compute, describe_inputs, lead, match_inputs, stack
 
 OUTPUTS: Final = ("stego", "method", "order")
 _TYPES: Final = {"tensor(float)": "float32", "tensor(int32)": "int32"}
@@ -47,16 +47,19 @@ class OnnxNetwork:
         found = {
             each.name: f"{_TYPES.get(each.type, each.type)} {each.shape[1:]}" for each in self._session.get_inputs()
         }
-        if found != describe_inputs():
+        widths = match_inputs(found)
+        if widths is None:
             raise ModelError(f"{where}: its inputs are {found}, not {describe_inputs()}")
         outputs = tuple(each.name for each in self._session.get_outputs())
         if set(outputs) != set(OUTPUTS):
             raise ModelError(f"{where}: its outputs are {outputs}, not {OUTPUTS}")
+        self._widths = widths
         self._try(where)
 
     def __call__(self, streams: Streams) -> Heads:
         """Score a batch."""
-        feed = {name: getattr(streams, name).cpu().numpy() for name in INPUTS}
+        led = lead(streams, self._widths)
+        feed = {name: getattr(led, name).cpu().numpy() for name in INPUTS}
         stego, method, order = (self._tensor(each) for each in self._session.run(OUTPUTS, feed))
         return Heads(stego.reshape(-1), method, order)
 

@@ -45,8 +45,8 @@ def _pair_shares(samples: Tensor, lag: int, count: Tensor | None, window: tuple[
     first = samples[:, start : stop - lag].to(torch.int16)
     second = samples[:, start + lag : stop].to(torch.int16)
     code = (second - first).clamp_(-3, 3).add_(3).add_(first & 1, alpha=7)
-    if count is not None:
+    if count is not None and bool((count < stop).any()):
         position = torch.arange(start + lag, stop, device=samples.device)
         code.masked_fill_(position >= count[:, None], 14)
-    counts = histogram(code.to(torch.int32), 15)[:, :14]
+    counts = histogram(code, 15)[:, :14]
     return counts / counts.sum(1, keepdim=True).clamp(min=1.0)

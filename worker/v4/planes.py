@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from worker.v4.companions import find_companions
 from worker.v4.containers import CONTAINERS, survey
 from worker.v4.exif import find_user_comment, read_comment_text
 
@@ -35,7 +36,8 @@ MODES: Final = (
 
 NUMBERS: Final = (
     "rgb_count", "alpha_count", "index_count", "palette_colours", "user_comment_size", "trailing_size",
-    "exif_size", "comment_text_size", "width", "height", "mode", "container",
+    "exif_size", "comment_text_size", "width", "height", "mode", "container", "declarations", "declared_size",
+    "same_start",
 )  # fmt: skip
 
 PLANES: Final = np.dtype([
@@ -56,7 +58,8 @@ alpha channel, `index` those of the single channel of a palette or grey image; `
 `user_comment`, `comment_text` and `trailing` are the first bytes of the EXIF UserComment, of its text as UTF-8 and of
 what follows the picture's end. `numbers` are those of `NUMBERS`: the counts say how many leading entries are real;
 `user_comment_size`, `trailing_size` and `exif_size` are sizes in the file, in bytes; `mode` and `container` are
-positions in `MODES` and `CONTAINERS`.
+positions in `MODES` and `CONTAINERS`; `declarations`, `declared_size` and `same_start` are the flags, the declared
+bytes and the repeated bytes of `Companions`.
 """
 
 PlaneArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
@@ -76,6 +79,7 @@ def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None)
     comment = find_user_comment(exif)
     text = read_comment_text(exif, TEXT_BYTES)
     tail = view[layout.end :]
+    companions = find_companions(data, layout.container, layout.end)
     rgb, alpha, index = _carriers(image)
     palette = _palette(image)
     planes["pixel"] = _centre_crop(image)
@@ -99,6 +103,9 @@ def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None)
         image.height,
         MODES.index(image.mode) if image.mode in MODES else 0,
         CONTAINERS.index(layout.container),
+        companions.flags,
+        companions.declared,
+        companions.same_start,
     )
     return planes
 

@@ -4,8 +4,9 @@ Bit streams are packed from interleaved samples (R, G, B of one pixel, then of t
 plane by plane would destroy the bytes that interleaved embedding leaves.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -15,10 +16,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from worker.v4.byte_statistics import PADDING, byte_statistics
+from worker.v4.byte_statistics import BYTE_FEATURES, byte_statistics
 from worker.v4.containers import CONTAINERS
 from worker.v4.pair_statistics import pair_statistics
 from worker.v4.planes import MODES, NUMBERS, PLANES, SAMPLES, TAIL_BYTES, TEXT_BYTES, PlaneArray, extract_planes
+from worker.v4.text_statistics import LENGTH_FEATURES, RUN_FEATURES, length_statistics, run_statistics
+from worker.v4.utf8 import PADDING
 
 SLOTS: Final = (
     "exif",
@@ -49,9 +52,16 @@ _LARGEST: Final = {
     "width": 128,
     "height": 128,
 }
+_DECLARATIONS: Final = 4
+_ROOM_OF_SLOTS: Final = (1, 1, 1, 1, 1, 3, 3, 1, 1)
+"""Samples of each pixel that one sequence of `SLOTS` takes its bits from."""
+EARLIER_WIDTHS: Final = ({"format": 37, "content": 71},)
+"""Widths of the streams that have grown since, in earlier releases: these are the first numbers of today's."""
 _GATHER_LSB_FIRST: Final = 0x0102040810204080
-_GATHER_MSB_FIRST: Final = 0x8040201008040201 - 2**64
-FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14
+FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14 + 8
+"""Numbers of the `format` stream."""
+CONTENT_FEATURES: Final = BYTE_FEATURES + RUN_FEATURES + LENGTH_FEATURES
+"""Statistics of one byte sequence in the `content` stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +135,41 @@ def compute(batch: PlaneBatch) -> Streams:
         palette=arrays["palette"].float() / 255.0,
         palette_lsb=tokens[:, 7:],
         format=_format(count),
-        content=byte_statistics(tokens, present),
+        content=_content(tokens, present, count),
         pairs=pair_statistics(arrays, count),
         present=present,
     )
+
+
+def _content(tokens: Tensor, present: Tensor, count: dict[str, Tensor]) -> Tensor:
+    """Return the statistics (B, 9, CONTENT_FEATURES) of each sequence, 0 where it is absent."""
+    features = torch.zeros(*present.shape, CONTENT_FEATURES, device=tokens.device)
+    rows = tokens[present]
+    if rows.shape[0] == 0:
+        return features
+    pixels = count["width"] * count["height"]
+    in_file = (count["user_comment_size"], count["comment_text_size"], count["trailing_size"], count["trailing_size"])
+    held = [pixels * samples // 8 for samples in _ROOM_OF_SLOTS[len(in_file) :]]
+    room = torch.stack([*in_file, *held], dim=1)[present].double()
+    features[present] = torch.cat(
+        [byte_statistics(rows), run_statistics(rows, room), length_statistics(rows, room)], dim=1
+    )
+    return features
+
+
+def lead(streams: Streams, widths: Mapping[str, int]) -> Streams:
+    """Return the streams with the first `widths` numbers of those named: what an earlier release computed."""
+    return replace(streams, **{name: getattr(streams, name)[..., :width] for name, width in widths.items()})
+
+
+def match_inputs(inputs: Mapping[str, str]) -> Mapping[str, int] | None:
+    """Return the widths to `lead` streams by, so that they are the `inputs` that a model names; None if none fit."""
+    whole = describe_inputs()
+    for widths in ({}, *EARLIER_WIDTHS):
+        earlier = {name: re.sub(r"\d+\]$", f"{width}]", whole[name]) for name, width in widths.items()}
+        if inputs == {**whole, **earlier}:
+            return widths
+    return None
 
 
 @cache
@@ -143,14 +184,31 @@ def describe_inputs() -> dict[str, str]:
 
 def _pack(samples: Tensor, count: Tensor) -> Tensor:
     """Pack the least significant bits of (B, 8192) samples as (B, 2, 1024) tokens: first LSB-first, then MSB-first."""
-    # Eight bytes of 0 or 1 as one integer: multiplied, their bits meet in its highest byte, in either order.
-    eights = (samples & 1).view(torch.int64)
-    packed = torch.stack([eights * _GATHER_LSB_FIRST, eights * _GATHER_MSB_FIRST], dim=1) >> 56 & 255
-    return _padded(packed.to(torch.int32), (count // 8)[:, None, None])
+    tokens = _absent(len(samples), 2, samples.shape[1] // 8, device=samples.device)
+    rows = count.nonzero()[:, 0]
+    # Eight bytes of 0 or 1 as one integer: multiplied, their bits meet in its highest byte.
+    eights = (samples[rows] & 1).view(torch.int64)
+    lsb_first = (eights * _GATHER_LSB_FIRST >> 56 & 255).to(torch.int32)
+    msb_first = _reversed_bits(samples.device)[lsb_first]
+    tokens[rows] = _padded(torch.stack([lsb_first, msb_first], dim=1), (count[rows] // 8)[:, None, None])
+    return tokens
+
+
+@cache
+def _reversed_bits(device: torch.device) -> Tensor:
+    """Return the byte (256,) int32 that each byte becomes when its bits change places, the first with the last."""
+    return torch.tensor([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], dtype=torch.int32, device=device)
 
 
 def _tokens(values: Tensor, count: Tensor) -> Tensor:
-    return _padded(values.to(torch.int32), count[:, None])
+    tokens = _absent(*values.shape, device=values.device)
+    rows = count.nonzero()[:, 0]
+    tokens[rows] = _padded(values[rows].to(torch.int32), count[rows][:, None])
+    return tokens
+
+
+def _absent(*shape: int, device: torch.device) -> Tensor:
+    return torch.full(shape, PADDING, dtype=torch.int32, device=device)
 
 
 def _backwards(values: Tensor, size: Tensor) -> Tensor:
@@ -169,4 +227,19 @@ def _format(count: dict[str, Tensor]) -> Tensor:
     container = functional.one_hot(count["container"], len(CONTAINERS))
     sizes = torch.stack([count[name].clamp(max=limit) for name, limit in _LARGEST.items()], dim=1).float()
     has = (sizes[:, [1, 3, 4, 5, 6]] > 0).float()
-    return torch.cat([mode.float(), container.float(), torch.log2(1.0 + sizes) / 16.0, has], dim=1)
+    parts = [mode.float(), container.float(), torch.log2(1.0 + sizes) / 16.0, has, _declarations(count)]
+    return torch.cat(parts, dim=1)
+
+
+def _declarations(count: dict[str, Tensor]) -> Tensor:
+    """Return (B, 8): what the file says of the bytes after its picture, and how far these are as it says."""
+    bits = torch.arange(_DECLARATIONS, device=count["declarations"].device)
+    flags = (count["declarations"][:, None] >> bits & 1).float()
+    trailing, declared = count["trailing_size"].float(), count["declared_size"].float()
+    numbers = [
+        torch.log2(1.0 + count["same_start"].float()) / 10.0,
+        declared / trailing.clamp(min=1.0),
+        ((declared > 0) & (declared >= trailing - 64.0)).float(),
+        torch.log2(1.0 + trailing) / 32.0,
+    ]
+    return torch.cat([flags, torch.stack(numbers, dim=1)], dim=1)

@@ -15,11 +15,11 @@ from research.evaluation.trials import Case, decide, run_trials
 from research.stego.corpus import find_images
 from research.stego.samples import Sample
 from tests.kit.pictures import draw_noise, encode
-from worker.v4.byte_statistics import PADDING
 from worker.v4.card import DEFAULT_MODEL, read_card
 from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes
 from worker.v4.streams import INPUTS, compute, stack
+from worker.v4.utf8 import PADDING
 
 REPORT = Path(__file__).parents[3] / "results" / "validation_report.json"
 
@@ -60,15 +60,29 @@ def test_a_validation_counts_every_image_once(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(encode(draw_noise("RGB", seed=number), "PNG"))
     detector = Detector.load(DEFAULT_MODEL)
+    pytest.importorskip("py7zr", reason="an extra of research")
     trials = [decide(trial, 0.5) for trial in run_trials(detector, find_images(tmp_path), 1, limit=None, drawn=5)]
     report = build_report(detector.model, trials, 3, seed=1)
     assert report["false_positives"]["untouched"]["of"] == 3
     assert report["false_positives"]["drawn"]["of"] == 5
     assert report["detection"]["text"]["of"] == 15
     assert sum(entry["count"] for entry in report["calibration"]["bins"]) == len(trials)
+    writers = report["writers"]
+    rows = [*(row for rows in writers["pixels"].values() for row in rows.values()), *writers["tails"].values()]
+    wild = [trial for trial in trials if trial.group in ("wild", "tail") and trial.method is not None]
+    assert sum(row["found"]["of"] for row in rows) == len(wild)
+    assert sum(row["of"] for row in writers["harmless"].values()) == 2 * 3
+    cells = [
+        cell
+        for methods in report["by_size_and_noise"].values()
+        for grid in methods.values()
+        for sizes in grid.values()
+        for cell in sizes.values()
+    ]
+    assert sum(cell["of"] for cell in cells) == sum(trial.method is not None for trial in trials)
     again = list(run_trials(detector, find_images(tmp_path), 1, limit=2, drawn=0))
     assert sum(trial.group == "untouched" for trial in again) == 2
-    threshold = choose_threshold(trials, rate=0.0)
+    threshold = choose_threshold(trials, share=0.0)
     assert not any(trial.score.stego_probability >= threshold for trial in trials if trial.method is None)
 
 

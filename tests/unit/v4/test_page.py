@@ -27,7 +27,14 @@ def test_a_report_becomes_the_same_page_each_time(tmp_path: Path) -> None:
 
     first, second = ({path.name: path.read_bytes() for path in page.parent.rglob("*.*")} for page in pages)
     assert first == second
-    assert set(first) == {"report.md", "roc.svg", "detection.svg", "reliability.svg", "false_positives.svg"}
+    assert set(first) == {
+        "report.md",
+        "roc.svg",
+        "detection.svg",
+        "reliability.svg",
+        "false_positives.svg",
+        "hidden.svg",
+    }
     assert all(f"(report/{name})".encode() in first["report.md"] for name in first if name.endswith(".svg"))
 
 

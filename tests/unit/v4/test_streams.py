@@ -9,10 +9,11 @@ from PIL import Image
 
 from research.stego.embed import exif_with_comment
 from tests.kit.pictures import draw_noise
-from worker.v4.byte_statistics import CONTENT_FEATURES, PADDING, leading_text
+from worker.v4.byte_statistics import leading_text
 from worker.v4.pair_statistics import PAIR_FEATURES
 from worker.v4.planes import extract_planes
-from worker.v4.streams import FORMAT_FEATURES, SLOTS, Streams, compute, stack
+from worker.v4.streams import CONTENT_FEATURES, FORMAT_FEATURES, SLOTS, Streams, compute, stack
+from worker.v4.utf8 import PADDING
 
 
 def compute_streams(image: Image.Image, data: bytes = b"") -> Streams:

@@ -1,5 +1,6 @@
 """A short training: the loss falls, and the same seed gives the same weights."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pytest
 import torch
 
 from research.stego.samples import SampleSource
+from research.training.encoded import encode, train_evidence
 from research.training.loop import Schedule, calibrate, losses, train
-from research.training.model_files import load_network, update_card, write_model
+from research.training.model_files import load_network, update_card, widen, write_card, write_model
 from research.training.shards import Shard, make_shard
 from worker.v4.card import read_card
 from worker.v4.detector import Detector
 from worker.v4.network import Network, Sizes
-from worker.v4.streams import compute, stack
+from worker.v4.streams import EARLIER_WIDTHS, compute, describe_inputs, lead, stack
 
 SMALL = Sizes(embedding=4, first=8, channels=8, head_bytes=16, sequence=16, evidence=16, context=8)
 
@@ -73,3 +75,58 @@ def test_a_written_model_is_loaded_as_it_was(shards: list[Shard], tmp_path: Path
     assert [score.stego_probability for score in detector.score(planes)] == pytest.approx(expected, abs=1e-6)
     assert update_card(tmp_path, 0.75, {"note": 1}).threshold == read_card(tmp_path).threshold == 0.75
     assert torch.equal(load_network(tmp_path).encoder.first, network.encoder.first)
+
+
+def train_kept(shards: list[Shard], steps: int) -> Network:
+    torch.manual_seed(1)
+    schedule = Schedule(steps, batch=32, steps_per_shard=steps, pool=1000, peak_rate=0.01, average=0.5)
+    return train_evidence(Network(SMALL), iter(shards[:1]), schedule, seed=1)
+
+
+def test_what_is_kept_is_kept_and_the_rest_learns(shards: list[Shard]) -> None:
+    torch.manual_seed(1)
+    start = Network(SMALL)
+    one, two = (train_kept(shards, 20) for _ in range(2))
+    assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+    assert all(
+        torch.equal(kept, before)
+        for kept, before in zip(one.encoder.convolved(), start.encoder.convolved(), strict=True)
+    )
+    assert compute_loss(one, shards[0]) < 0.9 * compute_loss(start, shards[0])
+
+
+def test_encoded_examples_are_judged_as_whole_ones(shards: list[Shard]) -> None:
+    torch.manual_seed(1)
+    network = Network(SMALL).eval()
+    encoded = encode(network, shards[0])
+    with torch.inference_mode():
+        whole = network(compute(stack(shards[0].planes)))
+        streams = dataclasses.replace(
+            encoded.streams,
+            **{name: getattr(encoded.streams, name).int() for name in ("meta", "alpha", "lsb", "palette_lsb")},
+        )
+        judged = network.judge(streams, encoded.pooled.float()[streams.present])
+    assert torch.allclose(whole.stego, judged.stego, atol=0.02)
+
+
+@pytest.mark.parametrize("widths", EARLIER_WIDTHS)
+def test_a_model_of_an_earlier_release_scores_as_it_did_and_is_learnt_on(
+    shards: list[Shard], tmp_path: Path, widths: dict[str, int]
+) -> None:
+    torch.manual_seed(3)
+    sizes = dataclasses.replace(Sizes(), **widths)
+    network = Network(sizes).eval()
+    write_model(tmp_path, network, "earlier", "1.0.0", 0.5)
+    inputs = dict(describe_inputs())
+    for name, width in widths.items():
+        inputs[name] = inputs[name].rsplit(" ", 1)[0] + f" {width}]" if "," in inputs[name] else f"float32 [{width}]"
+    write_card(tmp_path, dataclasses.replace(read_card(tmp_path), inputs=inputs))
+
+    streams = compute(stack(shards[0].planes[:16]))
+    with torch.inference_mode():
+        expected = network(lead(streams, widths)).stego
+        grown = load_network(tmp_path).eval()
+        assert torch.allclose(grown(streams).stego, expected, atol=1e-4)
+    scores = Detector.load(tmp_path).score(shards[0].planes[:16])
+    assert [score.stego_probability for score in scores] == pytest.approx(torch.sigmoid(expected).tolist(), abs=1e-5)
+    assert widen(network.state_dict(), sizes)["context.join.0.weight"].shape == grown.context.join[0].weight.shape

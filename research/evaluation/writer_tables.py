@@ -1,0 +1,86 @@
+"""The tables of a validation page that go by writer, beside another model's where one was shown the same images."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from research.evaluation.markdown import make_table, write_rate
+
+_CLEAN = {
+    "untouched": "as published",
+    "twins": "twins",
+    "harmless": "harmless bytes after the end",
+    "drawn": "drawn",
+    "all": "all",
+}
+
+
+def write_writers(report: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the parts of the page: writers in pixels, lengths, what is appended, unseen writers, harmless kinds."""
+    writers, beside = report["writers"], report.get("beside")
+    name = f"{beside['model']['version']} found" if beside else None
+    before = beside["writers"] if beside else None
+    yield "## What programs write otherwise"
+    yield (
+        "Text of 16 bytes and more, from the first sample on, written as programs do that know nothing of the "
+        "specification. `shown whole` is how often the message shown is the text, all of it and nothing else."
+    )
+    for method, rows in writers["pixels"].items():
+        yield _writers(f"`{method}`: writer", rows, name, before and before["pixels"][method])
+    yield "Lengths of 2, 4 and 8 bytes before text in `lsb.rgb`, by what they are:"
+    yield _writers("length", writers["lengths"], name, before and before["lengths"])
+    yield "## What is appended"
+    yield _writers("after the end", writers["tails"], name, before and before["tails"])
+    yield "## Writers that no training knows"
+    yield _writers("writer", writers["unseen"], name, before and before["unseen"])
+    yield "## What only looks appended"
+    rows = []
+    for kind, rate in writers["harmless"].items():
+        row = [kind, f"{rate['count']} of {rate['of']:,}", write_rate(rate)]
+        if before:
+            row.append(f"{before['harmless'][kind]['count']}")
+        rows.append(row)
+    titles = ["harmless bytes after the end", "taken for stego", "share"]
+    yield make_table([*titles, f"by {beside['model']['version']}"] if beside else titles, rows)
+
+
+def write_misses(report: Mapping[str, Any]) -> str:
+    """Return the table of the texts and files that got the lowest probability."""
+    titles = ("source", "image", "method", "writer", "bytes", "noise", "probability")
+    return make_table(titles, ([str(value) for value in each.values()] for each in report["worst_misses"]))
+
+
+def write_beside(report: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the comparison with the other model, if there was one."""
+    if "beside" not in report:
+        return
+    both = (report, report["beside"])
+    versions = [each["model"]["version"] for each in both]
+    yield f"## Beside {versions[1]}"
+    yield (
+        f"Both models were shown the same images in the same run, each at its own threshold: {versions[0]} at "
+        f"{both[0]['model']['threshold']}, {versions[1]} at {both[1]['model']['threshold']}."
+    )
+    rows = [
+        [f"false positives, {name}", *(write_rate(each["false_positives"][key]) for each in both)]
+        for key, name in _CLEAN.items()
+    ]
+    for method in report["detection"]["by_method"]:
+        for key, what in (("text", "text"), ("binary", "ciphertext")):
+            rows.append(
+                [
+                    f"`{method}`: {what} found",
+                    *(write_rate(each["detection"]["by_method"][method][key]) for each in both),
+                ]
+            )
+    yield make_table(["", *versions], rows)
+
+
+def _writers(title: str, rows: Mapping[str, Any], other: str | None, before: Mapping[str, Any] | None) -> str:
+    lines = []
+    for writer, row in rows.items():
+        shown = f"{row['shown_whole']['share']:.1%}" if "shown_whole" in row else ""
+        line = [writer, f"{row['found']['of']:,}", write_rate(row["found"])]
+        line += [f"{row[key]['share']:.1%}" for key in ("right_method", "right_bit_order")]
+        lines.append([*line, shown, *([f"{before[writer]['found']['share']:.1%}"] if before else [])])
+    titles = [title, "images", "found", "right method", "right bit order", "shown whole"]
+    return make_table([*titles, other] if other else titles, lines)

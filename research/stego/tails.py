@@ -1,0 +1,59 @@
+"""What people append to pictures: text that no zero byte closes, and files of every kind."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from research.stego.archives import FILE_KINDS, make_file
+from research.stego.payloads import draw_text
+
+Rng = np.random.Generator
+
+TEXT_TAILS: Final = ("text without a zero", "text with newlines")
+TAIL_WRITERS: Final = (*TEXT_TAILS, *FILE_KINDS)
+"""What can be appended, by name."""
+_BINARY: Final = frozenset(FILE_KINDS) - {"script"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Bytes that stand after a picture's end, the `payload` that they carry, and who writes them so.
+
+    `binary` says that the payload is no text.
+    """
+
+    written: bytes
+    payload: bytes
+    binary: bool
+    writer: str
+
+    @property
+    def looks_declared(self) -> bool:
+        """Whether files that declare companions have such ones: pictures."""
+        return self.writer in ("jpeg", "png", "gif")
+
+
+def draw_tail(rng: Rng, writer: str, size: int) -> Tail:
+    """Draw what a writer of `TAIL_WRITERS` appends, with about `size` bytes of content.
+
+    Raises `RuntimeError` where a library that the kind needs is not installed.
+    """
+    if writer == "text without a zero":
+        text = draw_text(rng, size)
+        return Tail(text, text, False, writer)
+    if writer == "text with newlines":
+        text = _lines(rng, size)
+        before, after = (b"", b"\n", b"\r\n", b"\n\n")[rng.integers(4)], (b"\n", b"\r\n", b"\n\n", b"")[rng.integers(4)]
+        return Tail(before + text + after, text, False, writer)
+    made = make_file(rng, writer, size)
+    return Tail(made, made, writer in _BINARY, writer)
+
+
+def _lines(rng: Rng, size: int) -> bytes:
+    """Draw lines of text that end as one system's do."""
+    newline = (b"\n", b"\n", b"\r\n")[rng.integers(3)]
+    lines: list[bytes] = []
+    while sum(map(len, lines)) < size:
+        lines.append(draw_text(rng, int(rng.integers(4, 80))).replace(b"\n", b" ").strip() or b"text")
+    return newline.join(lines)

@@ -1,0 +1,145 @@
+"""The longest run of text in a byte sequence, wherever it begins, and the lengths that may stand before it.
+
+Programs write a length, a mark, a name or a digest before their text, and not all close it with a zero byte: what they
+have in common is that somewhere text stands that is longer than chance makes it.
+"""
+
+import math
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from worker.v4.byte_statistics import TEXT_FEATURES, leading_text
+from worker.v4.utf8 import PADDING, is_text
+
+_WINDOW: Final = 192
+_CHARSET_BYTES: Final = 8
+_LENGTH_COLUMNS: Final = 8
+RUN_FEATURES: Final = 3 * TEXT_FEATURES + 12 + 10
+"""Statistics of the text that a byte sequence begins with and of its longest run of text."""
+LENGTH_FEATURES: Final = 4 * _LENGTH_COLUMNS
+"""Statistics of the lengths that the first bytes of one sequence may be."""
+
+_WIDTHS: Final = (
+    (2, "big"),
+    (2, "little"),
+    (3, "big"),
+    (3, "little"),
+    (4, "big"),
+    (4, "little"),
+    (8, "big"),
+    (8, "little"),
+)
+_BEFORE: Final = ((2, "big"), (2, "little"), (4, "big"), (4, "little"), (8, "little"))
+_SHIFTS: Final = (0, 1, 2)
+_SLACK: Final = 8
+"""Bytes by which chance may make a run of text longer than what was written."""
+
+
+def find_longest_run(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return start and length (N,) int64 of the longest run of UTF-8 but control characters in (N, K) tokens."""
+    position = torch.arange(1, rows.shape[1] + 1, device=rows.device, dtype=torch.int16)
+    # The running maximum of the positions that do not fit is the last of them; the distance to it is the run's length.
+    last = torch.cummax((1 - is_text(rows)) * position, dim=1).values
+    runs = position - last
+    end = runs.argmax(1)
+    length = runs.gather(1, end[:, None])[:, 0].long()
+    return (end + 1 - length).clamp(min=0), length
+
+
+def run_statistics(rows: Tensor, room: Tensor) -> Tensor:
+    """Return statistics (N, RUN_FEATURES) of the text in (N, K) tokens.
+
+    `room` (N,) float64 is how many bytes the carrier holds. The statistics are those of `leading_text` from the first
+    byte, from behind a charset header and from where the longest run begins; where that stands, what surrounds it, and
+    whether a length before it agrees with it.
+    """
+    start, length = find_longest_run(rows)
+    count = rows.shape[1]
+    window = start[:, None] + torch.arange(_WINDOW, device=rows.device)
+    text = rows.gather(1, window.clamp(max=count - 1)).masked_fill(window >= count, PADDING)
+    end = start + length
+    after = torch.where(end < count, rows.gather(1, end.clamp(max=count - 1)[:, None])[:, 0], PADDING + 1)
+    earlier = (start[:, None] - torch.arange(1, 5, device=rows.device)).clamp(min=0)
+    before = rows.gather(1, earlier)
+    long = length.float()
+    place = torch.stack(
+        [
+            torch.log2(1.0 + long) / 10.0,
+            (long / 256.0).clamp(max=1.0),
+            long / count,
+            torch.log2(1.0 + start.float()) / 10.0,
+            (start == 0).float(),
+            (start <= 8).float(),
+            (after == 0).float(),
+            (after == PADDING).float(),
+            (after == PADDING + 1).float(),
+            ((before == 0) & (start > 0)[:, None]).float().mean(1),
+            ((before[:, 0] == 0) & (start > 0)).float(),
+            (start.float() / 64.0).clamp(max=1.0),
+        ],
+        dim=1,
+    )
+    behind_charset = rows[:, _CHARSET_BYTES : _CHARSET_BYTES + _WINDOW]
+    # Together: most of what a few short rows cost is that they are looked at at all.
+    texts = leading_text(torch.cat([rows[:, :_WINDOW], behind_charset, text])).chunk(3)
+    return torch.cat([*texts, place, _agreeing_lengths(rows, start, length, room)], dim=1)
+
+
+def length_statistics(rows: Tensor, room: Tensor) -> Tensor:
+    """Return statistics (N, LENGTH_FEATURES) of the first bytes of (N, K) tokens, read as lengths.
+
+    For 2, 3, 4 and 8 bytes in either order: whether so many bytes, or bits, fit into a carrier of `room` (N,) float64
+    bytes, whether they fill it, and how large the number is.
+    """
+    head = _as_numbers(rows[:, :_LENGTH_COLUMNS])
+    value = head @ _weights(rows.device, _WIDTHS, 0)
+    widths = torch.tensor([width for width, _ in _WIDTHS], dtype=torch.float64, device=rows.device)
+    left = room[:, None] - widths
+    fits, fits_bits = _fits(value, left)
+    size = (torch.log2(1.0 + value) / 32.0).clamp(max=2.0)
+    return torch.cat([fits.float(), fits_bits.float(), (value == left).float(), size.float()], dim=1)
+
+
+def _agreeing_lengths(rows: Tensor, start: Tensor, length: Tensor, room: Tensor) -> Tensor:
+    """Tell (N, 10) for each width and order, in bytes and in bits, whether a length before a run agrees with it.
+
+    The last bytes of a length may be printable and so be taken for the beginning of the run.
+    """
+    count = rows.shape[1]
+    place = start[:, None] + torch.arange(-_LENGTH_COLUMNS, max(_SHIFTS), device=rows.device)
+    near = _as_numbers(rows.gather(1, place.clamp(min=0, max=count - 1))).masked_fill(place < 0, 0.0)
+    reaches_end = (start + length == count)[:, None]
+    found = torch.zeros(rows.shape[0], 2 * len(_BEFORE), dtype=torch.bool, device=rows.device)
+    for shift in _SHIFTS:
+        value = near[:, shift : shift + _LENGTH_COLUMNS] @ _weights(rows.device, _BEFORE, _LENGTH_COLUMNS)
+        run = (length - shift).double()[:, None]
+        inside = (start + shift)[:, None] > 0
+        for unit, scaled in enumerate((value, value / 8.0)):
+            agrees = (scaled <= run) & (run <= scaled + _SLACK) & (scaled >= 4.0)
+            goes_on = reaches_end & (scaled >= run) & (scaled <= room[:, None])
+            columns = slice(unit * len(_BEFORE), (unit + 1) * len(_BEFORE))
+            found[:, columns] |= (agrees | goes_on) & inside
+    return found.float()
+
+
+def _fits(value: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+    return (value >= 1) & (value <= left), (value >= 8) & (value <= 8 * left) & (value % 8 == 0)
+
+
+def _as_numbers(rows: Tensor) -> Tensor:
+    return rows.masked_fill(rows == PADDING, 0).double()
+
+
+@cache
+def _weights(device: torch.device, fields: tuple[tuple[int, str], ...], end: int) -> Tensor:
+    """Return (8, fields) weights that make bytes numbers: from the first byte on, or those before the byte `end`."""
+    weights = torch.zeros(_LENGTH_COLUMNS, len(fields), dtype=torch.float64)
+    for column, (width, order) in enumerate(fields):
+        first = end - width if end else 0
+        for position in range(width):
+            power = width - 1 - position if order == "big" else position
+            weights[first + position, column] = math.pow(256.0, power)
+    return weights.to(device)
