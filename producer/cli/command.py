@@ -35,6 +35,7 @@ from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
 from starlight_vocabulary.escaping import escape_lines
+from storage.analysts import AnalystError
 from storage.data_folder import DataFolderError
 from storage.embedded.postgres import EmbeddedServerError
 from storage.failures import RetryError

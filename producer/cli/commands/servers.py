@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from typing import Annotated
@@ -21,6 +22,7 @@ from producer.stack import (
     make_flower,
     make_workers,
 )
+from storage.analysts import USUAL_NAME, create_analyst
 from storage.embedded.ports import find_usable_port
 from storage.embedded.servers import EmbeddedServers
 from storage.settings import Settings, read_settings
@@ -110,3 +112,17 @@ def upgrade_database() -> None:
     """Bring the schema up to the newest migration: on servers of your own, nothing else does."""
     with open_session(upgrade=True):
         print("the schema is up to date")
+
+
+@database.command("analyst")
+def make_analyst(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the role.")] = USUAL_NAME,
+    new_password: Annotated[
+        bool, typer.Option("--new-password", help="Replace the password of one that there is.")
+    ] = False,
+) -> None:
+    """Make a role that may read the analysts' views and nothing else; print the address by which it connects."""
+    with open_session() as current:
+        address = create_analyst(current.engine, name, new_password=new_password)
+    print(address)
+    print("keep it: the password in it cannot be shown again", file=sys.stderr)

@@ -1,0 +1,130 @@
+"""Fills an empty database with made-up verdicts, fast, for plans and figures at scale: `scripts/fill_verdicts N`.
+
+A job has `JOB_IMAGES` images; the jobs are spread evenly over the days before now. What becomes of an image follows
+from its number: 2 % end as an error, 5 % are stego. Each tenth job scans the images of an earlier one again, by a newer
+model, which sees one image in a hundred otherwise. Jobs have no chunks: their references are not stored twice.
+"""
+
+import argparse
+
+from sqlalchemy import Engine, text
+
+from storage.database import connect
+from storage.embedded.servers import provide_servers
+from storage.models import register_model
+from storage.schema_version import upgrade_schema
+from storage.settings import read_settings
+
+JOB_IMAGES = 1000
+SUBMITTERS = 20
+DAYS = 30
+# Jobs that are stored in one transaction.
+JOBS_AT_ONCE = 200
+OLDER, NEWER = "v4", "v5"
+
+# Jobs with these numbers, and their verdicts, which are counted afterwards.
+FILL = text("""
+    WITH numbered AS (
+        SELECT number, uuidv7(age) AS id, now() + age AS finished_at,
+            CASE WHEN number % 10 = 9 THEN number - 5 ELSE number END AS same_as,
+            CASE WHEN number % 10 = 9 THEN CAST(:newer AS int) ELSE :older END AS model_id,
+            least(:job_images, :verdicts - number * CAST(:job_images AS bigint)) AS total
+        FROM generate_series(CAST(:first AS int), :last) AS number,
+            LATERAL (SELECT make_interval(secs => (number + 1 - CAST(:jobs AS int)) * :days * 86400.0 / :jobs) AS age)
+    ), stored AS (
+        INSERT INTO jobs (id, name, submitter, priority, state, total, created_at, started_at, finished_at)
+        SELECT id, 'filled ' || number, 'submitter ' || 1 + number % :submitters, 'bulk', 'done', total,
+            finished_at - interval '20 seconds', finished_at - interval '10 seconds', finished_at
+        FROM numbered
+    ), images AS (
+        SELECT id, ordinal, model_id, finished_at, number % :submitters AS folder,
+            same_as * CAST(:job_images AS bigint) + ordinal AS image
+        FROM numbered, generate_series(0, total - 1) AS ordinal
+    ), drawn AS (
+        SELECT *, (hashint8extended(image, 1) & 1048575) / 1048576.0 AS chance,
+            (hashint8extended(image, model_id) & 1048575) / 1048576.0 < 0.01 AS seen_otherwise,
+            hashint8extended(image, 2) & 1023 AS variety
+        FROM images
+    ), judged AS (
+        SELECT *, CASE WHEN chance < 0.02 THEN 'error' WHEN (chance < 0.07) <> seen_otherwise THEN 'stego'
+            ELSE 'clean' END AS outcome
+        FROM drawn
+    )
+    INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, sha256, stego_probability, method, bit_order,
+        extracted_message, error_code, error_detail, model_id, width, height, format, size_bytes, reused, scanned_at)
+    SELECT id, ordinal, 0, format('file:///images/%s/%s.png', folder, image), outcome,
+        CASE WHEN outcome <> 'error' THEN sha256(int8send(image)) END,
+        CASE outcome WHEN 'stego' THEN 0.9 + variety / 20000.0 WHEN 'clean' THEN variety / 2000.0 END,
+        CASE WHEN outcome = 'stego' THEN (ARRAY['alpha', 'palette', 'lsb.rgb', 'raw', 'exif'])[1 + variety % 5] END,
+        CASE WHEN outcome = 'stego' THEN CASE WHEN variety % 5 > 2 THEN 'none' ELSE 'lsb-first' END END,
+        CASE WHEN outcome = 'stego' AND variety % 4 > 0
+            THEN format('meet me at %s by the %s', variety % 24, (ARRAY['bridge', 'mill', 'ferry'])[1 + variety % 3])
+        END,
+        CASE WHEN outcome = 'error' THEN (ARRAY['not_found', 'corrupt', 'too_large'])[1 + variety % 3] END,
+        CASE WHEN outcome = 'error' THEN 'made up' END, CASE WHEN outcome <> 'error' THEN model_id END,
+        640, 480, 'PNG', 100000 + variety, false, finished_at
+    FROM judged ORDER BY id, ordinal
+""")
+COUNT = text("""
+    UPDATE jobs SET clean = counted.clean, stego = counted.stego, error = counted.error
+    FROM (
+        SELECT job_id, count(*) FILTER (WHERE outcome = 'clean') AS clean,
+            count(*) FILTER (WHERE outcome = 'stego') AS stego, count(*) FILTER (WHERE outcome = 'error') AS error
+        FROM verdicts GROUP BY job_id
+    ) AS counted WHERE id = job_id
+""")
+IS_EMPTY = text("SELECT NOT EXISTS (SELECT FROM jobs)")
+
+
+class NotEmptyError(Exception):
+    """The database has jobs: what is made up must not stand among them."""
+
+
+def fill_verdicts(engine: Engine, verdicts: int, days: float = DAYS) -> None:
+    """Store so many made-up verdicts, with their jobs and two models; raises NotEmptyError."""
+    with engine.connect() as connection:
+        if not connection.execute(IS_EMPTY).scalar_one():
+            raise NotEmptyError("this database has jobs: fill an empty one, such as that of a new STARLIGHT_DATA_DIR")
+    older, newer = (
+        register_model(engine, name=name, version="0", sha256=digit * 64, threshold=0.5)
+        for name, digit in ((OLDER, "0"), (NEWER, "1"))
+    )
+    jobs = -(-verdicts // JOB_IMAGES)
+    for first in range(0, jobs, JOBS_AT_ONCE):
+        with engine.begin() as connection:
+            connection.execute(
+                FILL,
+                {
+                    "first": first, "last": min(first + JOBS_AT_ONCE, jobs) - 1, "jobs": jobs, "verdicts": verdicts,
+                    "days": days, "job_images": JOB_IMAGES, "submitters": SUBMITTERS, "older": older, "newer": newer,
+                },
+            )  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(COUNT)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # Index-only scans need the map of what is visible to all.
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def main() -> None:
+    """Fill the configured database, or that of the data folder."""
+    parser = argparse.ArgumentParser(description="Fill an empty database with made-up verdicts.")
+    parser.add_argument("verdicts", type=int, help="how many")
+    parser.add_argument("--days", type=float, default=DAYS, help="over how many days, up to now (%(default)s)")
+    arguments = parser.parse_args()
+    if arguments.verdicts < 1 or arguments.days <= 0:
+        parser.error("there must be at least one verdict, and some time")
+    with provide_servers(read_settings()) as servers:
+        engine = connect(servers.database_url)
+        upgrade_schema(engine)
+        try:
+            fill_verdicts(engine, arguments.verdicts, arguments.days)
+        except NotEmptyError as error:
+            parser.error(str(error))
+        finally:
+            engine.dispose()
+    print(f"{arguments.verdicts:,} verdicts are stored")
+
+
+if __name__ == "__main__":
+    main()

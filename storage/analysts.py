@@ -1,0 +1,86 @@
+"""Analysts: roles of PostgreSQL that read the views made for them, and nothing else."""
+
+import re
+import secrets
+from typing import Final
+
+from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import Connection, Engine, text
+
+from storage.database import connect_to_read
+
+VIEWS: Final = (
+    "verdict", "job_summary", "daily_verdicts", "image_history", "method_by_submitter", "model_comparison",
+)  # fmt: skip
+"""The views; docs/analysts.md explains every column."""
+
+USUAL_NAME = "starlight_analyst"
+PASSWORD_BYTES = 24
+# What one analyst may hold of a server that scans meanwhile. The time may be set otherwise in a session: it guards
+# against mistakes.
+CONNECTIONS = 10
+LONGEST_STATEMENT = "5min"
+NAME = re.compile("[a-z_][a-z0-9_]{0,62}")
+
+
+# A role without rights but these.
+MAKE_ROLE: Final = (
+    "{make} ROLE {role} LOGIN NOCREATEDB NOCREATEROLE NOINHERIT CONNECTION LIMIT {limit} PASSWORD {verifier}",
+    "COMMENT ON ROLE {role} IS {mark}",
+    "ALTER ROLE {role} SET default_transaction_read_only = on",
+    "ALTER ROLE {role} SET statement_timeout = {longest}",
+    "GRANT SELECT ON {views} TO {role}",
+)
+
+
+class AnalystError(ValueError):
+    """A role that cannot be made; the message says why."""
+
+
+# What the role is, where there is one: we change none that others made.
+FIND_ROLE = text("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = :name")
+MARK = "reads the views of Starlight's analysts"
+
+
+def create_analyst(engine: Engine, name: str = USUAL_NAME, *, new_password: bool = False) -> str:
+    """Make a role that may log in and read the views alone; return the URL, with its password, by which it connects.
+
+    With `new_password`, one that was made so before gets another password, and what it may read is granted again.
+    The server is sent a verifier instead of the password, so no log of its has that. Raises AnalystError.
+    """
+    if not NAME.fullmatch(name):
+        raise AnalystError(f"{name!r} is no name of an analyst: use a to z, 0 to 9 and _, 63 characters at most")
+    with connect_to_read(engine) as connection:
+        found = connection.execute(FIND_ROLE, {"name": name}).scalars().all()
+    if found and found != [MARK]:
+        raise AnalystError(f"there is a role {name} that is no analyst: give another name")
+    if found and not new_password:
+        raise AnalystError(f"there is an analyst {name}: give another name, or --new-password to have its own replaced")
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    try:
+        with engine.begin() as connection:
+            _make_role(connection, name, password, exists=bool(found))
+    except InsufficientPrivilege as error:
+        raise AnalystError(
+            f"{engine.url.username} may not make roles: `ALTER ROLE {engine.url.username} CREATEROLE`, by who may"
+        ) from error
+    url = engine.url.set(drivername="postgresql", username=name, password=password)
+    return url.render_as_string(hide_password=False)
+
+
+def _make_role(connection: Connection, name: str, password: str, *, exists: bool) -> None:
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    verifier = driver.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+    parts = {
+        "role": sql.Identifier(name),
+        "make": sql.SQL("ALTER" if exists else "CREATE"),
+        "limit": sql.Literal(CONNECTIONS),
+        "verifier": sql.Literal(verifier),
+        "longest": sql.Literal(LONGEST_STATEMENT),
+        "views": sql.SQL(", ").join(map(sql.Identifier, VIEWS)),
+        "mark": sql.Literal(MARK),
+    }
+    for statement in MAKE_ROLE:
+        driver.execute(sql.SQL(statement).format(**parts))

@@ -1,0 +1,36 @@
+"""`starlight db analyst` on servers of one's own."""
+
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.kit.command import run_starlight
+
+
+@pytest.fixture
+def name(session_servers: tuple[str, str]) -> Iterator[str]:
+    """A name of a role of its own. Asked for before the database, whose grants go first."""
+    name = f"analyst_{uuid.uuid4().hex}"
+    yield name
+    with psycopg.connect(session_servers[0], autocommit=True) as connection:
+        connection.execute(f'DROP ROLE IF EXISTS "{name}"')
+
+
+def test_the_address_of_an_analyst_is_printed_once(name: str, database_url: str, redis_url: str) -> None:
+    settings = {"database_url": database_url, "redis_url": redis_url}
+
+    made = run_starlight("db", "analyst", name, settings=settings)
+
+    assert (made.returncode, made.stderr) == (0, "keep it: the password in it cannot be shown again\n")
+    with psycopg.connect(made.stdout.strip()) as connection:
+        assert connection.execute("SELECT count(*) FROM verdict").fetchall() == [(0,)]
+    again = run_starlight("db", "analyst", name, settings=settings)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == (
+        f"starlight: there is an analyst {name}: give another name, or --new-password to have its own replaced\n"
+    )
+    replaced = run_starlight("db", "analyst", name, "--new-password", settings=settings)
+    assert replaced.returncode == 0
+    psycopg.connect(replaced.stdout.strip()).close()
