@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.cli.commands import (
     doctor,
+    exporting,
     failures,
     inspection,
     jobs,
@@ -32,6 +33,7 @@ from producer.cli.commands import (
     verdicts,
 )
 from producer.cli.session import OutputClosedError, UsageError
+from producer.export_manifest import ExportError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
 from starlight_vocabulary.escaping import escape_lines
@@ -57,14 +59,14 @@ app = typer.Typer(
     add_completion=False,
 )
 for subject in (
-    servers, scan, jobs, verdicts, inspection, failures, models, keys, purging, operations, top, doctor, processes,
+    servers, scan, jobs, verdicts, exporting, inspection, failures, models, keys, purging, operations, top, doctor, processes,
 ):  # fmt: skip
     subject.register(app)
 
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
     DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
-    DataFolderError, AnalystError,
+    DataFolderError, AnalystError, ExportError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter")

@@ -34,6 +34,7 @@ from storage.chunks import (
 from storage.database import connect
 from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.draining import is_draining
+from storage.exports import list_oldest_first
 from storage.failures import count_failures, list_retries, retry_job
 from storage.figures import take_figures
 from storage.jobs import cancel_job, count_finished, get_job, list_jobs, submit_job
@@ -160,6 +161,11 @@ class Filled:
     def find(self, after: Position | None = None, **wanted: Any) -> list[Verdict]:
         """Return a page of verdicts."""
         return list(find_verdicts(self.engine, VerdictFilter(**wanted), PAGE, after))
+
+    def ask(self, query: str, **parameters: object) -> list[Any]:
+        """Return what an analyst's query answers."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(query), parameters))
 
     def upload(self, image: bytes) -> list[str]:
         """Store an image as that of a job."""
@@ -293,6 +299,49 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "operations": (lambda filled: list_operations(filled.engine, 20), {"pk_operations"}),
     "draining": (lambda filled: is_draining(filled.engine, "cpu0"), set()),
+    "export": (
+        lambda filled: next(list_oldest_first(filled.engine, VerdictFilter(), filled.position)),
+        {"ix_verdicts_scanned_at", "pk_jobs"},
+    ),
+    "view of verdicts by bytes": (
+        lambda filled: filled.ask("SELECT * FROM verdict WHERE sha256 = :sha256", sha256=filled.digest),
+        {"ix_verdicts_bytes", "pk_jobs"},
+    ),
+    "view of verdicts of a job": (
+        lambda filled: filled.ask("SELECT * FROM verdict WHERE job_id = :id", id=filled.ended_job),
+        {"pk_verdicts", "pk_jobs"},
+    ),
+    "view of newest stego verdicts": (
+        lambda filled: filled.ask(
+            "SELECT * FROM verdict WHERE outcome = 'stego' AND scanned_at < :time ORDER BY scanned_at DESC LIMIT 100",
+            time=filled.position.scanned_at,
+        ),
+        {"ix_verdicts_scanned_at", "pk_jobs"},
+    ),
+    "view of newest jobs": (
+        lambda filled: filled.ask("SELECT * FROM job_summary ORDER BY job_id DESC LIMIT 100"),
+        {"pk_jobs"},
+    ),
+    "view of a day": (
+        lambda filled: filled.ask("SELECT * FROM daily_verdicts WHERE day = :day", day=filled.position.scanned_at),
+        {"ix_verdicts_scanned_at"},
+    ),
+    "view of an image": (
+        lambda filled: filled.ask("SELECT * FROM image_history WHERE sha256 = :sha256", sha256=filled.digest),
+        {"ix_verdicts_bytes", "pk_jobs"},
+    ),
+    "view of methods of a day": (
+        lambda filled: filled.ask("SELECT * FROM method_by_submitter WHERE day = :day", day=filled.position.scanned_at),
+        {"pk_jobs"},
+    ),
+    "view of models on an image": (
+        lambda filled: filled.ask("SELECT * FROM model_comparison WHERE sha256 = :sha256", sha256=filled.digest),
+        {"ix_verdicts_bytes"},
+    ),
+    "view of models in a job": (
+        lambda filled: filled.ask("SELECT * FROM model_comparison WHERE job_id = :id", id=filled.ended_job),
+        {"pk_verdicts", "ix_verdicts_bytes"},
+    ),
     # Its tables are small: workers that ended are forgotten.
     "live workers": (lambda filled: list_live_workers(filled.engine, LEASE_S), set()),
 }

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0016"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -18,7 +18,8 @@ VERDICT = f"""
         verdicts.method AS stego_type, verdicts.bit_order, verdicts.extracted_message, verdicts.error_code,
         verdicts.error_detail, {MODEL} AS model,
         CASE WHEN models.id IS NOT NULL THEN coalesce(jobs.threshold, models.threshold) END AS threshold,
-        verdicts.width, verdicts.height, verdicts.format, verdicts.size_bytes, verdicts.reused, verdicts.scanned_at
+        verdicts.width, verdicts.height, verdicts.format, verdicts.size_bytes, verdicts.reused, verdicts.scanned_at,
+        verdicts.payload
     FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id LEFT JOIN models ON models.id = verdicts.model_id
 """
 JOB_SUMMARY = """

@@ -1,0 +1,99 @@
+"""`starlight export`: any number of verdicts as files, or on standard output."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from producer.cli.commands.verdicts import parse_time, parse_word
+from producer.cli.output import Format, check_printable, open_writer
+from producer.cli.session import UsageError, open_session
+from producer.export_manifest import MANIFEST, Manifest
+from producer.exporting import DAY, Export, ExportOptions
+from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.words import Method, Outcome
+from storage.buckets import read_location
+from storage.exports import list_oldest_first, settle
+from storage.verdicts import VerdictFilter
+
+Layout = StrEnum("Layout", {"DAY": DAY})
+FileFormat = StrEnum("FileFormat", {each.name: each.value for each in ExportFormat})
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(export)
+
+
+def export(
+    to: Annotated[
+        str | None, typer.Option(metavar="DIR|s3://…", help="Into this folder; without it, to standard output.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time; without it, before now.")] = None,
+    outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")] = None,
+    submitter: Annotated[str | None, typer.Option(help="Of this submitter's jobs alone.")] = None,
+    format: Annotated[FileFormat, typer.Option(help="Of the files.")] = FileFormat.PARQUET,  # noqa: A002
+    partition_by: Annotated[
+        Layout | None, typer.Option("--partition-by", help="A folder for each day, day=2026-06-01.")
+    ] = None,
+) -> None:
+    """Export stored verdicts, oldest first. Run again, it goes on where it was broken off.
+
+    Beside the files lies _manifest.json, with the rows, bytes and SHA-256 of each. Times without a zone are local.
+    """
+    wanted = VerdictFilter(
+        outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
+        method=parse_word(Method, "method", method) if method else None,
+        since=parse_time(since),
+        until=parse_time(until),
+        submitter=submitter,
+    )
+    chosen = ExportFormat(format.value)
+    if to is None:
+        if partition_by:
+            raise UsageError("--partition-by makes files: say where, by --to")
+        print_export(wanted, chosen)
+        return
+    with open_session() as current:
+        url = locate(to)
+        options = ExportOptions(wanted, chosen, partition_by.value if partition_by else None)
+        manifest = Export(current.engine, url, options).run(show_progress)
+    print(f"{manifest.rows:,} verdicts in {len(manifest.files):,} files, up to {manifest.until.isoformat()}")
+
+
+def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
+    """Write all of it to standard output."""
+    writer = open_writer(check_printable(Format(chosen.value)))
+    with open_session() as current:
+        for page in list_oldest_first(current.engine, settle(current.engine, wanted)):
+            writer.write(page)
+    writer.close()
+
+
+def locate(to: str) -> str:
+    """Return the URL of a folder or of a place in a bucket; raises UsageError where neither can take an export."""
+    if "://" in to:
+        try:
+            return str(read_location(to))
+        except ValueError as error:
+            raise UsageError(f"--to {to}: {error}") from None
+    folder = Path(to).absolute()
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise UsageError(
+            f"{folder} has other files in it: name an empty folder, or one that an export was broken off in"
+        )
+    return folder.as_uri()
+
+
+def show_progress(manifest: Manifest) -> None:
+    """Tell how far the export has come, on standard error."""
+    if manifest.complete:
+        print(
+            "this export is complete; for newer verdicts, export to another place with --since its end", file=sys.stderr
+        )
+    elif manifest.files:
+        print(f"{manifest.rows:,} verdicts in {manifest.files[-1].path}", file=sys.stderr)

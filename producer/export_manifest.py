@@ -1,0 +1,98 @@
+"""What an export is of, how far it has come, and what its files hold: `_manifest.json` beside them."""
+
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from starlight_vocabulary.verdict import VERDICT_KEYS
+from storage.verdicts import Position, VerdictFilter
+
+# Readers of folders of Parquet leave out names that begin so.
+MANIFEST: Final = "_manifest.json"
+
+
+class ExportError(ValueError):
+    """An export that cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFile:
+    """A file that is whole: its path below the export, rows, bytes and SHA-256 in hex."""
+
+    path: str
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(slots=True)
+class Manifest:
+    """An export. `asked` is what must be asked for to go on with it, `until` where it ends.
+
+    `next` is the last verdict that is in a file: the export goes on behind it. `writing` may be there in part.
+    """
+
+    asked: dict[str, Any]
+    until: datetime
+    columns: list[str] = field(default_factory=lambda: list(VERDICT_KEYS))
+    complete: bool = False
+    rows: int = 0
+    next: Position | None = None
+    writing: str | None = None
+    files: list[ExportedFile] = field(default_factory=list)
+
+    def to_json(self) -> bytes:
+        """Return the file's content."""
+        position = self.next and {
+            "scanned_at": self.next.scanned_at.isoformat(), "job_id": str(self.next.job_id),
+            "ordinal": self.next.ordinal,
+        }  # fmt: skip
+        written = {
+            "complete": self.complete, "rows": self.rows, "asked": self.asked, "until": self.until.isoformat(),
+            "columns": self.columns, "next": position, "writing": self.writing,
+            "files": [asdict(each) for each in self.files],
+        }  # fmt: skip
+        return (json.dumps(written, indent=1) + "\n").encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Manifest":
+        """Return what the content says; raises ExportError where it is none of ours."""
+        try:
+            read = json.loads(data)
+            position = read["next"]
+            return cls(
+                asked=read["asked"],
+                until=datetime.fromisoformat(read["until"]),
+                columns=read["columns"],
+                complete=read["complete"],
+                rows=read["rows"],
+                next=position
+                and Position(
+                    datetime.fromisoformat(position["scanned_at"]), uuid.UUID(position["job_id"]), position["ordinal"]
+                ),
+                writing=read["writing"],
+                files=[ExportedFile(**each) for each in read["files"]],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ExportError(f"{MANIFEST} there is not that of an export ({error}): export elsewhere") from None
+
+    def check(self, asked: dict[str, Any]) -> None:
+        """Raise ExportError unless this is an export of what is asked for, by a release with these columns."""
+        differing = [name for name in asked if asked[name] != self.asked.get(name)]
+        if differing:
+            raise ExportError(
+                f"the export there differs in {', '.join(differing)}: ask for the same, or export elsewhere"
+            )
+        if self.columns != list(VERDICT_KEYS):
+            raise ExportError("the export there is of another release, with other columns: export elsewhere")
+
+
+def describe(wanted: VerdictFilter, format: str, partition_by: str | None) -> dict[str, Any]:  # noqa: A002
+    """Return what is asked for, as it stands in a manifest."""
+    return {
+        "format": format, "partition_by": partition_by, "outcome": wanted.outcome, "method": wanted.method,
+        "since": wanted.since and wanted.since.isoformat(), "until": wanted.until and wanted.until.isoformat(),
+        "job_id": wanted.job_id and str(wanted.job_id), "submitter": wanted.submitter,
+    }  # fmt: skip
