@@ -29,7 +29,7 @@ def settings(session_servers: tuple[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def test_an_export_that_is_killed_goes_on_and_has_each_verdict_once(settings: dict[str, Any], tmp_path: Path) -> None:
-    command = ["export", "--to", tmp_path, "--format", "ndjson", "--partition-by", "day"]
+    command = ["export", "--to", str(tmp_path), "--format", "ndjson", "--partition-by", "day"]
     killed = subprocess.Popen(
         [*STARLIGHT, *command], env=make_environment(settings), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )

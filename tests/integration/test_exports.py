@@ -82,7 +82,7 @@ def test_duckdb_pandas_and_polars_read_what_was_exported(filled: Engine, tmp_pat
     check_files(tmp_path, manifest)
     everything = f"{tmp_path}/**/*.parquet"
 
-    in_duckdb = duckdb.sql(f"""
+    in_duckdb = duckdb.execute(f"""
         SELECT job_id, ordinal, stego_probability, day FROM read_parquet('{everything}', hive_partitioning = true)
         ORDER BY scanned_at, job_id, ordinal
     """).fetchall()
@@ -112,7 +112,7 @@ def test_files_of_text_hold_the_same_and_each_csv_has_its_header(
     if chosen is ExportFormat.NDJSON:
         lines = [json.loads(line) for path in paths for line in path.read_text("ascii").splitlines()]
         assert lines == [to_json(each) for each in expected]
-    rows = duckdb.sql(f"SELECT job_id, ordinal, uri FROM '{tmp_path}/*{chosen.suffixes[0]}'").fetchall()
+    rows = duckdb.execute(f"SELECT job_id, ordinal, uri FROM '{tmp_path}/*{chosen.suffixes[0]}'").fetchall()
     assert sorted((str(job), ordinal, uri) for job, ordinal, uri in rows) == sorted(
         (str(each.job_id), each.ordinal, each.uri) for each in expected
     )

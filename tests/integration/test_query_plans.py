@@ -308,7 +308,9 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         {"ix_verdicts_bytes", "pk_jobs"},
     ),
     "view of verdicts of a job": (
-        lambda filled: filled.ask("SELECT * FROM verdict WHERE job_id = :id", id=filled.ended_job),
+        lambda filled: filled.ask(
+            "SELECT * FROM verdict WHERE job_id = :id ORDER BY ordinal LIMIT 9", id=filled.ended_job
+        ),
         {"pk_verdicts", "pk_jobs"},
     ),
     "view of newest stego verdicts": (
@@ -340,7 +342,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "view of models in a job": (
         lambda filled: filled.ask("SELECT * FROM model_comparison WHERE job_id = :id", id=filled.ended_job),
-        {"pk_verdicts", "ix_verdicts_bytes"},
+        {"ix_verdicts_bytes"},
     ),
     # Its tables are small: workers that ended are forgotten.
     "live workers": (lambda filled: list_live_workers(filled.engine, LEASE_S), set()),

@@ -18,8 +18,19 @@ from storage.buckets import read_location
 from storage.exports import list_oldest_first, settle
 from storage.verdicts import VerdictFilter
 
-Layout = StrEnum("Layout", {"DAY": DAY})
-FileFormat = StrEnum("FileFormat", {each.name: each.value for each in ExportFormat})
+
+class Layout(StrEnum):
+    """What files are laid apart by."""
+
+    DAY = DAY
+
+
+class FileFormat(StrEnum):
+    """What files are written in."""
+
+    PARQUET = ExportFormat.PARQUET.value
+    CSV = ExportFormat.CSV.value
+    NDJSON = ExportFormat.NDJSON.value
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +63,7 @@ def export(
         until=parse_time(until),
         submitter=submitter,
     )
-    chosen = ExportFormat(format.value)
+    chosen = ExportFormat[format.name]
     if to is None:
         if partition_by:
             raise UsageError("--partition-by makes files: say where, by --to")
