@@ -59,7 +59,8 @@ app = typer.Typer(
     add_completion=False,
 )
 for subject in (
-    servers, scan, jobs, verdicts, exporting, inspection, failures, models, keys, purging, operations, top, doctor, processes,
+    servers, scan, jobs, verdicts, exporting, inspection, failures, models, keys, purging, operations, top, doctor,
+    processes,
 ):  # fmt: skip
     subject.register(app)
 
