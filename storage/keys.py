@@ -85,17 +85,18 @@ def create_key(engine: Engine, name: str, scopes: Sequence[str], buckets: Sequen
     return key
 
 
+# What `read_key` reads.
+KEY_COLUMNS = "name, prefix, scopes, api_keys.created_at, revoked_at, buckets"
+
 # All keys, oldest first.
-LIST_KEYS = text("""
-    SELECT name, prefix, scopes, created_at, revoked_at, buckets FROM api_keys ORDER BY created_at, prefix
-""")
+LIST_KEYS = text(f"SELECT {KEY_COLUMNS} FROM api_keys ORDER BY created_at, prefix")
 
 
 def list_keys(engine: Engine) -> list[ApiKey]:
     """Return all keys, those that were revoked too, oldest first."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_KEYS)
-        return [_read_key(row) for row in rows]
+        return [read_key(row) for row in rows]
 
 
 # The end of the key of this name that is in use.
@@ -111,10 +112,7 @@ def revoke_key(engine: Engine, name: str) -> None:
 
 
 # The key in use with this prefix.
-FIND_KEY = text("""
-    SELECT name, prefix, sha256, scopes, created_at, revoked_at, buckets FROM api_keys
-    WHERE prefix = :prefix AND revoked_at IS NULL
-""")
+FIND_KEY = text(f"SELECT {KEY_COLUMNS}, sha256 FROM api_keys WHERE prefix = :prefix AND revoked_at IS NULL")
 
 
 def find_key(engine: Engine, key: str) -> ApiKey | None:
@@ -124,10 +122,11 @@ def find_key(engine: Engine, key: str) -> ApiKey | None:
         row = connection.execute(FIND_KEY, {"prefix": prefix}).one_or_none()
     if not hmac.compare_digest(row.sha256 if row else NO_HASH, _hash(key)) or row is None:
         return None
-    return _read_key(row)
+    return read_key(row)
 
 
-def _read_key(row: Row[Any]) -> ApiKey:
+def read_key(row: Row[Any]) -> ApiKey:
+    """Return the key of a row of `KEY_COLUMNS`."""
     scopes = tuple(Scope.read(scope) for scope in row.scopes)
     buckets = None if row.buckets is None else tuple(read_location(bucket) for bucket in row.buckets)
     return ApiKey(row.name, row.prefix, scopes, row.created_at, row.revoked_at, buckets)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -38,7 +39,7 @@ from sqlalchemy.dialects.postgresql import (
     UUID,
 )
 
-from starlight_vocabulary.words import ChunkState, JobState, Method, Outcome, Priority, Scope
+from starlight_vocabulary.words import ChunkState, JobState, Judgement, Method, Outcome, Priority, Scope
 
 # Names of constraints are spelled out so that migrations can refer to them.
 METADATA = MetaData(
@@ -329,6 +330,31 @@ api_keys = Table(
     optional("revoked_at", TIME),
     CheckConstraint(f"scopes <@ ARRAY[{', '.join(repr(scope.value) for scope in Scope)}]", name="scopes"),
     Index("uq_api_keys_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
+)  # fmt: skip
+
+# Who is signed in to the page: the SHA-256 of a secret that the browser keeps, and the key that was given for it.
+sessions = Table(
+    "sessions", METADATA,
+    required("sha256", BYTEA, primary_key=True),
+    required("key_prefix", TEXT, ForeignKey("api_keys.prefix", ondelete="CASCADE")),
+    required("created_at", TIME, server_default=func.now()),
+    required("seen_at", TIME, server_default=func.now()),
+    Index("ix_sessions_key_prefix", "key_prefix"),
+)  # fmt: skip
+
+# What people say of verdicts, beside them; of one verdict the newest counts.
+judgements = Table(
+    "judgements", METADATA,
+    required("id", BIGINT, Identity(always=True), primary_key=True),
+    required("job_id", UUID),
+    required("ordinal", Integer),
+    required("judgement", TEXT),
+    required("note", TEXT, server_default=""),
+    required("judged_by", TEXT),
+    required("judged_at", TIME, server_default=func.now()),
+    ForeignKeyConstraint(["job_id", "ordinal"], ["verdicts.job_id", "verdicts.ordinal"], ondelete="CASCADE"),
+    one_of("judgement", Judgement),
+    Index("ix_judgements_job_id", "job_id", "ordinal"),
 )  # fmt: skip
 
 # One row: the oldest revision whose code works on this schema. A migration that takes away or tightens what older code

@@ -263,6 +263,10 @@ class Settings(BaseSettings):
     )
     max_waiting_images_per_key: PositiveInt = Field(10_000_000, description="the same, of the jobs of one API key")
     rate_limit_per_minute: PositiveInt = Field(12_000, description="requests that one API key may make in a minute")
+    session_lifetime: Retention = Field(
+        timedelta(hours=12), description="how long one stays signed in to the page: 12:00:00, 7d, or seconds"
+    )
+    session_idle: Retention = Field(timedelta(hours=1), description="the same, without a request")
     interactive_wait_s: PositiveFloat = Field(25.0, description="how long the API waits for the verdict on one image")
 
     flower_port: Port = Field(5555, description="port of Flower")

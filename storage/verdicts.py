@@ -95,7 +95,10 @@ def read_verdict(row: RowMapping) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class VerdictFilter:
-    """Which verdicts to find; what is None does not narrow the search. `sha256` is in hex, `until` is exclusive."""
+    """Which verdicts to find; what is None does not narrow the search.
+
+    `sha256` is in hex; `until` is exclusive, probabilities are not.
+    """
 
     job_id: uuid.UUID | None = None
     submitter: str | None = None
@@ -105,6 +108,8 @@ class VerdictFilter:
     until: datetime | None = None
     sha256: str | None = None
     error_codes: Sequence[ErrorCode] | None = None
+    min_probability: float | None = None
+    max_probability: float | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """Return the WHERE clause and its parameters."""
@@ -117,6 +122,8 @@ class VerdictFilter:
             "scanned_at >= :since": {"since": self.since},
             "scanned_at < :until": {"until": self.until},
             "error_code = ANY(:error_codes)": {"error_codes": list(self.error_codes) if self.error_codes else None},
+            "stego_probability >= :min_probability": {"min_probability": self.min_probability},
+            "stego_probability <= :max_probability": {"max_probability": self.max_probability},
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
         }
         used = {clause: values for clause, values in narrowed.items() if None not in values.values()}

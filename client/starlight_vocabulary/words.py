@@ -77,6 +77,14 @@ class Scope(Word):
     ADMIN = "admin"
 
 
+class Judgement(Word):
+    """What a person says of a verdict: it is true, false, or not known."""
+
+    TRUE = "true"
+    FALSE = "false"
+    UNSURE = "unsure"
+
+
 class ErrorCode(Word):
     """Why an image has no score, with an explanation for the person who reads it."""
 

@@ -12,12 +12,14 @@ from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
 from redis.exceptions import RedisError
 
+from producer.api.page.visiting import limit_sessions, read_token
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.words import Scope
 from storage.jobs import get_job
 from storage.keys import ApiKey, find_key
+from storage.sessions import find_session_key
 from storage.waiting import TooManyWaitingError, find_room
 
 # What is told to a key that has too much waiting: chunks end within seconds, jobs within minutes.
@@ -31,13 +33,28 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 def authenticate(service: Service, authorization: str) -> ApiKey:
     """Return the key of an Authorization header, which may make so many requests a minute; raises a problem."""
     scheme, _, token = authorization.partition(" ")
-    key = find_key(service.engine, token.strip()) if scheme.lower() == "bearer" else None
+    return authenticate_key(service, token if scheme.lower() == "bearer" else "")
+
+
+def authenticate_key(service: Service, token: str) -> ApiKey:
+    """Return the key of this text, which may make so many requests a minute; raises a problem."""
+    key = find_key(service.engine, token.strip())
     if key is None:
         raise ProblemError(
             401,
             "this needs a key that is in use: send `Authorization: Bearer KEY`, see `starlight keys create`",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    _count_request(service, key)
+    return key
+
+
+def authenticate_session(service: Service, request: Request) -> ApiKey:
+    """Return the key that is signed in to the page, which may make so many requests a minute; raises a problem."""
+    token = read_token(request)
+    key = find_session_key(service.engine, token, limit_sessions(service.settings)) if token else None
+    if key is None:
+        raise ProblemError(401, "sign in first: nobody is signed in, or it was too long ago")
     _count_request(service, key)
     return key
 

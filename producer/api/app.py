@@ -10,6 +10,9 @@ from producer.api.documentation import add_documentation
 from producer.api.entrance import Entrance
 from producer.api.feeds import Hub
 from producer.api.measures import ApiMeasures, Measuring
+from producer.api.page.board import Board
+from producer.api.page.pictures import MAKERS
+from producer.api.page.router import add_page
 from producer.api.problems import add_problem_handlers, document_problems
 from producer.api.reading import READERS
 from producer.api.routes import events, inspections, jobs, operations, statistics, verdicts
@@ -17,6 +20,7 @@ from producer.api.security import SecurityHeaders
 from producer.api.service import Service
 from storage.version import VERSION
 from worker.message_reading import MessageReading
+from worker.picture_making import PictureMaking
 
 DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow them, fetch verdicts.
 
@@ -33,7 +37,10 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Hub(service.engine) as app.state.feeds:
             measures.count_streams(app.state.feeds.count_streams)
-            with closing(MessageReading(service.settings, READERS)) as app.state.reading:
+            with (
+                closing(MessageReading(service.settings, READERS)) as app.state.reading,
+                closing(PictureMaking(service.settings, MAKERS)) as app.state.pictures,
+            ):
                 yield
 
     app = FastAPI(
@@ -48,9 +55,11 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
         lifespan=lifespan,
     )
     app.state.service = service
+    app.state.board = Board(service)
     for routes in (jobs, verdicts, inspections, events, statistics, operations, stargate):
         app.include_router(routes.router)
     add_documentation(app)
+    add_page(app)
     add_problem_handlers(app)
     app.add_middleware(Entrance, service=service)
     app.add_middleware(SecurityHeaders)

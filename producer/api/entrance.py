@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer.api.access import authenticate
+from producer.api.access import authenticate, authenticate_session
+from producer.api.page.rendering import PREFIX, is_page
+from producer.api.page.visiting import comes_from_here, is_open_page
 from producer.api.problems import ProblemError, answer_outage, answer_problem
 from producer.api.service import Service
 from starlight_vocabulary.formats import JSON
@@ -41,7 +43,7 @@ def is_open(path: str) -> bool:
 def find_limit(settings: Settings, path: str, media_type: str) -> int:
     """Return how many bytes the body of a request may have."""
     route = path.removeprefix(STARGATE_PREFIX)
-    if route == "/v1/jobs":
+    if route in ("/v1/jobs", f"{PREFIX}/jobs"):
         limit = JOB_JSON_BYTES if media_type == JSON else settings.max_upload_bytes
     elif route in ("/scan/image", "/extract"):
         limit = settings.max_image_bytes + FORM_BYTES
@@ -83,11 +85,19 @@ class Entrance:
         if not is_asked_by_name(request.headers.get("host"), self._names):
             raise ProblemError(421, "this is not the name of this server: STARLIGHT_ALLOWED_HOSTS may allow it")
         request.state.key = None
-        if not is_open(request.url.path):
+        if is_page(request.url.path):
+            self._check_visitor(request)
+        elif not is_open(request.url.path):
             request.state.key = authenticate(self._service, request.headers.get("authorization", ""))
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > limit:
             raise ProblemError(413, explain_limit(limit))
+
+    def _check_visitor(self, request: Request) -> None:
+        if not comes_from_here(request):
+            raise ProblemError(403, "this form was sent by another site, or by a browser that does not say by which")
+        if not is_open_page(request.url.path):
+            request.state.key = authenticate_session(self._service, request)
 
 
 def limit_body(receive: Receive, limit: int, transfer_s: float) -> Receive:

@@ -136,7 +136,7 @@ class Hub:
         self._reader = Reader(engine)
         self._feeds: dict[uuid.UUID, Feed] = {}
         self._polling: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
 
     async def __aenter__(self) -> "Hub":
         self._listener = Listener(self._engine, asyncio.get_running_loop(), self._take_notifications)
@@ -153,15 +153,23 @@ class Hub:
 
     def close(self) -> None:
         """End all streams; their readers come again and go on behind the last event that they have seen."""
-        self._closed = True
+        self._closed.set()
         for job_id in self._feeds:
             self._end_moment(job_id)
+
+    async def wait_until_closed(self, timeout_s: float) -> bool:
+        """Return True once streams are to end, or False after so many seconds."""
+        try:
+            await asyncio.wait_for(self._closed.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def stream_events(self, job_id: uuid.UUID, after: Place) -> AsyncIterator[bytes]:
         """Yield the verdicts of a job behind this place as they land, its progress where it changed, and its end."""
         with self._follow(job_id) as feed:
             sent = None
-            while not self._closed:
+            while not self._closed.is_set():
                 moment = feed.moment
                 # The job before its verdicts: once it has ended, none lands behind those that are read then.
                 job = await moment.get_job()

@@ -11,7 +11,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
+from producer.api.page.rendering import is_page, render_problem
 from storage.database import may_succeed_later
 
 MEDIA_TYPE = "application/problem+json"
@@ -66,11 +68,14 @@ def reject_field(field: str, message: str) -> ProblemError:
 
 def answer_problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
-) -> JSONResponse:
-    """Return the response that says so."""
+) -> Response:
+    """Return the response that says so, on the page as a page."""
+    title = HTTPStatus(status).phrase
+    if is_page(request.url.path):
+        return render_problem(request, status, title, detail, headers, **more)
     document = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": title,
         "status": status,
         "detail": detail,
         "instance": request.url.path,
@@ -80,7 +85,7 @@ def answer_problem(
     return JSONResponse(document, status, dict(headers or {}), MEDIA_TYPE)
 
 
-def answer_outage(request: Request, error: DBAPIError) -> JSONResponse:
+def answer_outage(request: Request, error: DBAPIError) -> Response:
     """Return the response to a request that found no database; raises the error where it is of another kind."""
     if not may_succeed_later(error):
         raise error
@@ -103,15 +108,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.openapi = describe_problems  # type: ignore[method-assign]
 
     @app.exception_handler(ProblemError)
-    def answer_refusal(request: Request, error: ProblemError) -> JSONResponse:
+    def answer_refusal(request: Request, error: ProblemError) -> Response:
         return answer_problem(request, error.status, error.detail, error.headers, **error.more)
 
     @app.exception_handler(HTTPException)
-    def answer_http_error(request: Request, error: HTTPException) -> JSONResponse:
+    def answer_http_error(request: Request, error: HTTPException) -> Response:
         return answer_problem(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    def answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    def answer_invalid(request: Request, error: RequestValidationError) -> Response:
         wrong = [
             {"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
             for each in error.errors()

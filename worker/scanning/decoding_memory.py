@@ -20,6 +20,8 @@ from worker.v4.planes import PLANES
 GROUP: Final = 64
 """Images that are handed over together, at most."""
 DETAIL_BYTES: Final = 480
+PICTURE_BYTES: Final = 2**20
+"""What a picture that is made for people may have, at most."""
 # What is written over again and again stays; the pages of larger groups go back to the system.
 KEPT_BYTES: Final = 8 * 2**20
 # What the codes in `DECODED` stand for; 0 stands for none.
@@ -53,13 +55,16 @@ DECODED: Final = np.dtype([
     ("detail", f"S{DETAIL_BYTES}"),
 ])  # fmt: skip
 
+# A picture made for people, of `size` bytes, 0 where there is none.
+PICTURE: Final = np.dtype([("size", np.int64), ("bytes", np.uint8, PICTURE_BYTES)])
+
 
 class SharedMemory:
     """An anonymous file that both processes map: a `REQUEST`, then answers, then the bytes of the images.
 
     `decoded` are the answers where images are decoded, `payloads` where these are read: their text in UTF-8 and what
     else is known `about` them, each of so many bytes; `about_size` is -1 where nothing was read.
-    `look` is the answer where one image is looked at.
+    `look` is the answer where one image is looked at, `picture` where one is made of it.
     """
 
     def __init__(self, descriptor: int, size: int, max_message_bytes: int) -> None:
@@ -70,6 +75,7 @@ class SharedMemory:
         self.decoded = np.frombuffer(self._map, DECODED, GROUP, start)
         self.payloads = np.frombuffer(self._map, payload, GROUP, start)
         self.look = np.frombuffer(self._map, LOOK, 1, start)[0]
+        self.picture = np.frombuffer(self._map, PICTURE, 1, start)[0]
         self._images = start + count_answer_bytes(max_message_bytes)
 
     @staticmethod
@@ -79,7 +85,7 @@ class SharedMemory:
 
     def close(self) -> None:
         """Unmap the file, at once unless somebody still looks at an answer: the traceback of an error does."""
-        del self.request, self.decoded, self.payloads, self.look
+        del self.request, self.decoded, self.payloads, self.look, self.picture
         with suppress(BufferError):
             self._map.close()
 
@@ -128,6 +134,15 @@ class SharedMemory:
             raise error
         return bytes(self.look["text"][: max(0, int(self.look["size"]))].tobytes())
 
+    def write_picture(self, picture: bytes) -> None:
+        """Note a picture, empty where there is none."""
+        self.picture["bytes"][: len(picture)] = np.frombuffer(picture, np.uint8)
+        self.picture["size"] = len(picture)
+
+    def read_picture(self) -> bytes:
+        """Return the picture, empty where there is none."""
+        return bytes(self.picture["bytes"][: max(0, int(self.picture["size"]))].tobytes())
+
     def forget_images(self) -> None:
         """Give pages back that are not needed in every group."""
         if self.request["sizes"][: self.request["count"]].sum() > KEPT_BYTES:
@@ -153,7 +168,7 @@ def read_payload(row: np.void) -> Payload | None:
 def count_answer_bytes(max_message_bytes: int) -> int:
     """Return the size of the largest answer, in whole pages."""
     payloads = GROUP * describe_payload(max_message_bytes).itemsize
-    return align(max(GROUP * DECODED.itemsize, payloads, LOOK.itemsize))
+    return align(max(GROUP * DECODED.itemsize, payloads, LOOK.itemsize, PICTURE.itemsize))
 
 
 def write_error(answer: np.void, error: ImageError) -> None:

@@ -24,7 +24,17 @@ from storage.settings import Settings
 from worker.scanning import decoding_process
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import SharedMemory, read_error
-from worker.scanning.decoding_process import DECODE, DONE, DRAW, INSPECT, NEEDS_MEMORY, READ_PAYLOADS, Limits
+from worker.scanning.decoding_process import (
+    DECODE,
+    DONE,
+    DRAW,
+    INSPECT,
+    MAKE_PICTURE,
+    MAKE_THUMBNAIL,
+    NEEDS_MEMORY,
+    READ_PAYLOADS,
+    Limits,
+)
 from worker.scanning.image_error import ImageError
 from worker.scanning.looks import read_inspection, read_planes
 from worker.scanning.turns import Turns
@@ -35,6 +45,8 @@ MAX_FAILED_STARTS = 3
 # What a process that decodes strangers' bytes has no use for.
 WITHHELD = ("STARLIGHT_", "AWS_")
 EXIT_S = 5.0
+# Of what is given out as a picture, whatever a decoder that was taken over says.
+WEBP_START = b"RIFF"
 # Memory of the last picture is kept for the next one; glibc would give it back and have it mapped anew, for 85 us.
 MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 
@@ -150,6 +162,17 @@ class DecodingPool:
 
         self._have_done(asked, [data], take, refuse)
         return looks[0]
+
+    def make_picture(self, data: bytes, *, thumbnail: bool) -> bytes | None:
+        """Return an image as a new WebP for people, None where it cannot be seen; raises as `decode` does."""
+        pictures: list[bytes] = []
+
+        def take(answers: SharedMemory, done: slice) -> None:
+            if done.start < done.stop:
+                pictures.append(answers.read_picture())
+
+        self._have_done(MAKE_THUMBNAIL if thumbnail else MAKE_PICTURE, [data], take, lambda *_: None)
+        return pictures[0] if pictures and pictures[0].startswith(WEBP_START) else None
 
     def _have_done(
         self,

@@ -22,9 +22,10 @@ from starlight_vocabulary.words import BIT_ORDERS, METHODS, ErrorCode
 from storage.logs import Style, set_up_logging
 from storage.process_limits import limit_resources
 from worker.scanning.decoding import Decoder
-from worker.scanning.decoding_memory import SharedMemory, write_error
+from worker.scanning.decoding_memory import PICTURE_BYTES, SharedMemory, write_error
 from worker.scanning.image_error import ImageError
 from worker.scanning.looks import Look, draw_image, inspect_image
+from worker.scanning.pictures import PICTURE_SIDE, THUMBNAIL_SIDE, encode_picture
 from worker.v4.extraction import read_payload
 from worker.v4.planes import extract_planes
 
@@ -33,6 +34,8 @@ DECODE: Final = b"d"
 READ_PAYLOADS: Final = b"p"
 INSPECT: Final = b"i"
 DRAW: Final = b"b"
+MAKE_THUMBNAIL: Final = b"t"
+MAKE_PICTURE: Final = b"w"
 NEEDS_MEMORY: Final = b"?"
 DONE: Final = b"."
 
@@ -68,6 +71,8 @@ class DecodingProcess:
             READ_PAYLOADS: self._read_payload,
             INSPECT: partial(self._look, look=inspect_image),
             DRAW: partial(self._look, look=draw_image),
+            MAKE_THUMBNAIL: partial(self._make_picture, THUMBNAIL_SIDE),
+            MAKE_PICTURE: partial(self._make_picture, PICTURE_SIDE),
         }
         while asked := self._control.recv(1):
             self._do_each(works[asked])
@@ -128,6 +133,11 @@ class DecodingProcess:
         except MemoryError:
             detail = f"looking at it takes more than {self._limits.max_bytes:,} bytes"
             self._memory.write_look(None, ImageError(ErrorCode.TOO_MUCH_MEMORY, detail))
+
+    def _make_picture(self, side: int, _number: int, data: bytes) -> None:
+        self._memory.write_picture(b"")
+        with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
+            self._memory.write_picture(encode_picture(picture, side, PICTURE_BYTES))
 
 
 def keep_libraries_quiet(style: Style) -> None:

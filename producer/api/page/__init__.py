@@ -1,0 +1,1 @@
+"""The page at `/`: what a key may see and do, for people with a browser."""

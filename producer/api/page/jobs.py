@@ -1,0 +1,121 @@
+"""Jobs on the page: the list with a search, one job, images that are dropped, and what can be done with a job."""
+
+import uuid
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from producer.api.access import (
+    Reading,
+    Submitting,
+    SubmittingImages,
+    VisibleJob,
+    require_visible_job,
+    visible_submitter,
+)
+from producer.api.bodies import validate
+from producer.api.page.queries import drop_empty, read_query
+from producer.api.page.rendering import PREFIX, redirect, render
+from producer.api.problems import ProblemError, reject_field
+from producer.api.reports import report_job
+from producer.api.routes.jobs import OPTIONS
+from producer.api.service import Shared
+from producer.api.submission import open_upload, submit_for
+from producer.api.uploads import open_form, store_image
+from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.words import JobState
+from storage.failures import RetryError, count_failures, list_retries, retry_job
+from storage.job_search import JobFilter, search_jobs
+from storage.jobs import cancel_job
+from storage.verdicts import VerdictFilter
+from storage.webhooks import get_webhook
+
+# Jobs of a page.
+PAGE: Final = 50
+FIELDS: Final = ("name", "priority", "threshold")
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+
+class JobSearch(BaseModel):
+    """Which jobs to list."""
+
+    text: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$")
+    state: JobState | None = None
+    submitter: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$")
+    before: uuid.UUID | None = None
+
+
+Searched = Annotated[JobSearch, Depends(read_query(JobSearch))]
+
+
+@router.get("/jobs")
+def list_jobs(request: Request, key: Reading, service: Shared, search: Searched) -> Response:
+    """Show the newest jobs that fit."""
+    wanted = JobFilter(
+        submitter=visible_submitter(key) or search.submitter or None,
+        text=search.text or None,
+        states=[search.state] if search.state else None,
+        before=search.before,
+    )
+    found = search_jobs(service.engine, wanted, PAGE + 1)
+    page, following = found[:PAGE], None
+    if len(found) > PAGE:
+        kept = drop_empty(search.model_dump(mode="json"))
+        following = "?" + urlencode({**kept, "before": str(page[-1].id)})
+    return render(
+        request, "jobs.html", jobs=[report_job(job) for job in page], search=search, following=following,
+        states=list(JobState),
+    )  # fmt: skip
+
+
+@router.post("/jobs")
+async def submit_images(request: Request, key: SubmittingImages, service: Shared) -> Response:
+    """Submit the images of a form as a job."""
+    async with open_upload(service, key) as upload, open_form(request, upload) as form:
+        given = drop_empty({name: form.fields.get(name) for name in FIELDS})
+        options = validate(OPTIONS, given, "body")
+        # A browser sends a nameless file of no bytes where none was chosen.
+        chosen = [(name, file) for name, file in form.images if file.filename]
+        if not chosen:
+            raise reject_field("images", "choose one image or more")
+        images = (store_image(upload, service.settings, name, file) for name, file in chosen)
+        submission = await run_in_threadpool(submit_for, service, upload, images, options)
+    return redirect(f"{PREFIX}/jobs/{submission.job_id}")
+
+
+@router.get("/jobs/{job_id}")
+def show_job(request: Request, job: VisibleJob, service: Shared) -> Response:
+    """Show one job."""
+    failures = count_failures(service.engine, VerdictFilter(job_id=job.id)) if job.error else {}
+    return render(
+        request,
+        "job.html",
+        job=report_job(job),
+        formats=list(ExportFormat),
+        failures=failures,
+        retries=list_retries(service.engine, job.id),
+        webhook=get_webhook(service.engine, job.id),
+    )
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(job_id: uuid.UUID, key: Submitting, service: Shared) -> Response:
+    """Cancel a job."""
+    job = require_visible_job(service, key, job_id)
+    cancel_job(service.engine, job.id)
+    return redirect(f"{PREFIX}/jobs/{job.id}")
+
+
+@router.post("/jobs/{job_id}/retry")
+def retry(job_id: uuid.UUID, key: SubmittingImages, service: Shared) -> Response:
+    """Scan the failed images of a job again, as a new job."""
+    job = require_visible_job(service, key, job_id)
+    try:
+        submission = retry_job(service.engine, job.id, chunk_size=service.settings.chunk_size)
+    except RetryError as error:
+        raise ProblemError(409, str(error)) from error
+    return redirect(f"{PREFIX}/jobs/{submission.job_id}")

@@ -1,0 +1,53 @@
+"""What people say of verdicts: told by a form, and handed out as labels."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Response
+from fastapi.responses import StreamingResponse
+
+from producer.api.access import Reading, Submitting, visible_submitter
+from producer.api.page.rendering import PREFIX, redirect
+from producer.api.page.verdicts import VisibleVerdict
+from producer.api.service import Shared
+from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.words import Judgement
+from storage.judgements import JudgedVerdict, find_labels, judge
+
+MAX_NOTE: Final = 2000
+HEADERS: Final = {"Content-Disposition": 'attachment; filename="labels.ndjson"'}
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+
+@router.post("/jobs/{job_id}/verdicts/{ordinal}/judgements")
+def judge_verdict(
+    verdict: VisibleVerdict,
+    key: Submitting,
+    service: Shared,
+    judgement: Annotated[Judgement, Form()],
+    note: Annotated[str, Form(max_length=MAX_NOTE, pattern=r"^[^\x00]*$")] = "",
+) -> Response:
+    """Store what the person who is signed in says of a verdict."""
+    judge(service.engine, verdict.job_id, verdict.ordinal, judgement, note, key.name)
+    return redirect(f"{PREFIX}/jobs/{verdict.job_id}/verdicts/{verdict.ordinal}")
+
+
+@router.get("/labels")
+def download_labels(key: Reading, service: Shared) -> Response:
+    """Hand out each person's newest judgement of each verdict as NDJSON."""
+    lines = map(write_label, find_labels(service.engine, visible_submitter(key)))
+    return StreamingResponse(iter_lines(lines), media_type=ExportFormat.NDJSON.media_type, headers=HEADERS)
+
+
+def iter_lines(lines: Iterator[str]) -> Iterator[str]:
+    """Yield each line with its end."""
+    for line in lines:
+        yield f"{line}\n"
+
+
+def write_label(judged: JudgedVerdict) -> str:
+    """Return a judgement as JSON in ASCII; `is_stego` is what the person has it to be, null where that is open."""
+    return json.dumps({**asdict(judged), "is_stego": judged.is_stego}, default=str)

@@ -1,0 +1,57 @@
+"""What happens now: throughput beside its target, what waits, workers, and open jobs; kept up to date by events."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from producer.api.access import Reading, visible_submitter
+from producer.api.feeds import Feeds, format_event
+from producer.api.page.board import RATES, Board, SharedBoard
+from producer.api.page.rendering import HEADERS, PREFIX, TEMPLATES, render
+from producer.api.reports import report_job
+from producer.api.service import Service, Shared
+from starlight_vocabulary.words import JobState
+from storage.job_search import JobFilter, search_jobs
+from storage.keys import ApiKey
+
+INTERVAL_S: Final = 2.0
+# Then the browser asks again, and whether its session lasts is looked up.
+EVENTS_OF_A_STREAM: Final = 60
+OPEN_JOBS: Final = 20
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def show_now(request: Request, key: Reading, service: Shared, board: SharedBoard) -> Response:
+    """Show how things stand."""
+    return render(request, "now.html", **read_values(service, board, key))
+
+
+@router.get(f"{PREFIX}/events")
+async def follow(key: Reading, service: Shared, board: SharedBoard, feeds: Feeds) -> Response:
+    """Send the same as events, each the HTML that changes."""
+    template = TEMPLATES.get_template("now_live.html")
+
+    def write() -> bytes:
+        html = template.render(key=key, **read_values(service, board, key))
+        return format_event("html", html)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(EVENTS_OF_A_STREAM):
+            yield await run_in_threadpool(write)
+            if await feeds.wait_until_closed(INTERVAL_S):
+                return
+
+    # Proxies are not to collect events before they pass them on.
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={**HEADERS, "X-Accel-Buffering": "no"})
+
+
+def read_values(service: Service, board: Board, key: ApiKey) -> dict[str, Any]:
+    """Return what the templates show: the installation's figures, and the open jobs that the key may see."""
+    wanted = JobFilter(submitter=visible_submitter(key), states=(JobState.PENDING, JobState.RUNNING))
+    jobs = [report_job(job) for job in search_jobs(service.engine, wanted, OPEN_JOBS)]
+    return {"state": board.read(), "jobs": jobs, "width": RATES}

@@ -1,0 +1,16 @@
+"""The routes of the page, and the files that it loads."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from producer.api.page import jobs, judging, now, pictures, signing_in, verdicts
+from producer.api.page.rendering import PREFIX
+
+
+def add_page(app: FastAPI) -> None:
+    """Serve the page."""
+    app.mount(f"{PREFIX}/assets", StaticFiles(directory=Path(__file__).parent / "assets"))
+    for routes in (signing_in, now, jobs, verdicts, judging, pictures):
+        app.include_router(routes.router)

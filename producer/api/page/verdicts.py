@@ -1,0 +1,142 @@
+"""Verdicts on the page: found by filters in the address, downloaded, and one of them with all that is known."""
+
+import uuid
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from producer.api.access import Reading, VisibleJob, visible_submitter
+from producer.api.negotiation import stream_verdicts
+from producer.api.page.queries import drop_empty, read_query
+from producer.api.page.rendering import PREFIX, render
+from producer.api.problems import ProblemError
+from producer.api.routes.verdicts import Sha256, Time, check_cursor, decode_cursor, encode_cursor
+from producer.api.service import Shared
+from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import ErrorCode, Judgement, Method, Outcome
+from storage.judgements import list_judgements
+from storage.keys import ApiKey
+from storage.stored_images import list_stored
+from storage.verdicts import Position, VerdictFilter, find_verdicts, list_between
+
+# Verdicts of a page, and of those on the same bytes.
+PAGE: Final = 50
+SAME_BYTES: Final = 50
+# What PostgreSQL counts with.
+MAX_ORDINAL: Final = 2**31 - 1
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+
+class Filters(BaseModel):
+    """Which verdicts to find."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outcome: Outcome | None = None
+    method: Method | None = None
+    min_probability: float | None = Field(None, ge=0, le=1)
+    max_probability: float | None = Field(None, ge=0, le=1)
+    job: uuid.UUID | None = None
+    submitter: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$")
+    since: Time | None = None
+    until: Time | None = None
+    sha256: Sha256 | None = None
+    error_code: ErrorCode | None = None
+
+    def build_filter(self, key: ApiKey) -> VerdictFilter:
+        """Return the filter, within what the key may see."""
+        return VerdictFilter(
+            job_id=self.job,
+            submitter=visible_submitter(key) or self.submitter,
+            outcome=self.outcome,
+            method=self.method,
+            since=self.since,
+            until=self.until,
+            sha256=self.sha256,
+            error_codes=[self.error_code] if self.error_code else None,
+            min_probability=self.min_probability,
+            max_probability=self.max_probability,
+        )
+
+    def write_query(self, **more: str) -> str:
+        """Return the filters as a query, in the order of the form."""
+        chosen = self.model_dump(mode="json", include=set(Filters.model_fields))
+        return urlencode(drop_empty({**chosen, **more}))
+
+
+class Listing(Filters):
+    """Which page of them to show."""
+
+    cursor: Annotated[str, AfterValidator(check_cursor)] | None = None
+
+
+class Download(Filters):
+    """In which format to hand them out."""
+
+    format: ExportFormat
+
+
+@router.get("/verdicts")
+def list_verdicts(
+    request: Request, key: Reading, service: Shared, listing: Annotated[Listing, Depends(read_query(Listing))]
+) -> Response:
+    """Show verdicts that fit, newest first; those of one job in the order of submission."""
+    after = decode_cursor(listing.cursor) if listing.cursor else None
+    found = list(find_verdicts(service.engine, listing.build_filter(key), PAGE + 1, after))
+    page, following = found[:PAGE], None
+    if len(found) > PAGE:
+        following = listing.write_query(cursor=encode_cursor(Position.of(page[-1])))
+    return render(
+        request,
+        "verdicts.html",
+        verdicts=page,
+        stored=list_stored(service.engine, page),
+        search=listing,
+        following=following,
+        downloads={each: listing.write_query(format=each) for each in ExportFormat},
+        words={"outcome": list(Outcome), "method": list(Method), "error_code": list(ErrorCode)},
+    )
+
+
+@router.get("/verdicts/download")
+def download_verdicts(
+    key: Reading, service: Shared, download: Annotated[Download, Depends(read_query(Download))]
+) -> Response:
+    """Hand out all verdicts that fit; a cell of CSV is never a formula."""
+    found = find_verdicts(service.engine, download.build_filter(key))
+    return stream_verdicts(found, download.format.media_type, spreadsheet=True)
+
+
+def _require_verdict_of_path(
+    job: VisibleJob, service: Shared, ordinal: Annotated[int, Path(ge=0, le=MAX_ORDINAL)]
+) -> Verdict:
+    found = list_between(service.engine, job.id, ordinal, ordinal)
+    if not found:
+        raise ProblemError(404, f"job {job.id} has no verdict {ordinal}, or not yet")
+    return found[0]
+
+
+VisibleVerdict = Annotated[Verdict, Depends(_require_verdict_of_path)]
+
+
+@router.get("/jobs/{job_id}/verdicts/{ordinal}")
+def show_verdict(request: Request, key: Reading, job: VisibleJob, verdict: VisibleVerdict, service: Shared) -> Response:
+    """Show one verdict."""
+    same: list[Verdict] = []
+    if verdict.sha256:
+        wanted = VerdictFilter(sha256=verdict.sha256, submitter=visible_submitter(key))
+        same = list(find_verdicts(service.engine, wanted, SAME_BYTES))
+    return render(
+        request,
+        "verdict.html",
+        job=job,
+        verdict=verdict,
+        is_stored=bool(list_stored(service.engine, [verdict])),
+        same=[each for each in same if (each.job_id, each.ordinal) != (verdict.job_id, verdict.ordinal)],
+        judgements=list_judgements(service.engine, verdict.job_id, verdict.ordinal),
+        words=list(Judgement),
+    )

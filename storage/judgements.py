@@ -1,0 +1,109 @@
+"""What people say of verdicts: stored beside them with who and when, never in their place."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine, RowMapping, text
+
+from starlight_vocabulary.words import Judgement, Method, Outcome
+from storage.database import connect_to_read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedVerdict:
+    """A judgement with what it was said of."""
+
+    job_id: uuid.UUID
+    ordinal: int
+    uri: str
+    sha256: str | None
+    outcome: Outcome
+    stego_probability: float | None
+    stego_type: Method | None
+    judgement: Judgement
+    note: str
+    judged_by: str
+    judged_at: datetime
+
+    @property
+    def is_stego(self) -> bool | None:
+        """Whether something is hidden, as the person has it; None where that is not known."""
+        if self.judgement is Judgement.UNSURE or self.outcome is Outcome.ERROR:
+            return None
+        return (self.outcome is Outcome.STEGO) == (self.judgement is Judgement.TRUE)
+
+
+# A judgement of a verdict that there is.
+INSERT_JUDGEMENT = text("""
+    INSERT INTO judgements (job_id, ordinal, judgement, note, judged_by)
+    VALUES (:job_id, :ordinal, :judgement, :note, :judged_by)
+""")
+
+
+def judge(engine: Engine, job_id: uuid.UUID, ordinal: int, judgement: Judgement, note: str, judged_by: str) -> None:
+    """Store what somebody says of a verdict; earlier judgements stay."""
+    parameters = {
+        "job_id": job_id, "ordinal": ordinal, "judgement": judgement, "note": note, "judged_by": judged_by,
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(INSERT_JUDGEMENT, parameters)
+
+
+SELECT_JUDGED = """
+    SELECT judgements.*, uri, encode(verdicts.sha256, 'hex') AS sha256, outcome, stego_probability, method
+    FROM judgements JOIN verdicts USING (job_id, ordinal)
+"""
+
+# Judgements of one verdict, the newest first.
+LIST_JUDGEMENTS = text(f"{SELECT_JUDGED} WHERE job_id = :job_id AND ordinal = :ordinal ORDER BY id DESC LIMIT :limit")
+
+
+def list_judgements(engine: Engine, job_id: uuid.UUID, ordinal: int, limit: int = 100) -> list[JudgedVerdict]:
+    """Return the judgements of a verdict, newest first."""
+    parameters = {"job_id": job_id, "ordinal": ordinal, "limit": limit}
+    with connect_to_read(engine) as connection:
+        return [_read_judged(row) for row in connection.execute(LIST_JUDGEMENTS, parameters).mappings()]
+
+
+# Judgements behind one, oldest first, without those that a newer one of the same person on the same verdict replaces.
+LIST_LABELS = text(f"""
+    {SELECT_JUDGED} WHERE judgements.id > :after
+        AND (CAST(:submitter AS text) IS NULL OR job_id IN (SELECT jobs.id FROM jobs WHERE submitter = :submitter))
+        AND NOT EXISTS (
+            SELECT FROM judgements AS newer WHERE newer.job_id = judgements.job_id
+                AND newer.ordinal = judgements.ordinal AND newer.judged_by = judgements.judged_by
+                AND newer.id > judgements.id
+        )
+    ORDER BY judgements.id LIMIT :limit
+""")
+PAGE = 1000
+
+
+def find_labels(engine: Engine, submitter: str | None = None) -> Iterator[JudgedVerdict]:
+    """Yield each person's newest judgement of each verdict, of jobs of one submitter or all, read page by page."""
+    after, page = 0, PAGE
+    while page == PAGE:
+        parameters = {"submitter": submitter, "after": after, "limit": PAGE}
+        with connect_to_read(engine) as connection:
+            rows: Sequence[RowMapping] = connection.execute(LIST_LABELS, parameters).mappings().all()
+        yield from map(_read_judged, rows)
+        page = len(rows)
+        after = rows[-1]["id"] if rows else after
+
+
+def _read_judged(row: RowMapping) -> JudgedVerdict:
+    return JudgedVerdict(
+        job_id=row["job_id"],
+        ordinal=row["ordinal"],
+        uri=row["uri"],
+        sha256=row["sha256"],
+        outcome=Outcome.read(row["outcome"]),
+        stego_probability=row["stego_probability"],
+        stego_type=Method.read(row["method"]) if row["method"] else None,
+        judgement=Judgement.read(row["judgement"]),
+        note=row["note"],
+        judged_by=row["judged_by"],
+        judged_at=row["judged_at"],
+    )

@@ -1,0 +1,25 @@
+"""Which images of verdicts are still stored: the bytes of a verdict are there as long as its own job keeps them."""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, text
+
+from starlight_vocabulary.verdict import Verdict
+from storage.database import connect_to_read
+
+# Which of these images are kept for these jobs.
+LIST_STORED = text("""
+    SELECT job_id, encode(sha256, 'hex') AS sha256 FROM job_blobs
+    WHERE (job_id, sha256) IN (
+        SELECT * FROM unnest(CAST(:job_ids AS uuid[]), CAST(:digests AS bytea[]))
+    )
+""")
+
+
+def list_stored(engine: Engine, verdicts: Sequence[Verdict]) -> set[tuple[uuid.UUID, str]]:
+    """Return the job and SHA-256 of those of these verdicts whose images are stored for their job."""
+    known = [(each.job_id, bytes.fromhex(each.sha256)) for each in verdicts if each.sha256]
+    parameters = {"job_ids": [job_id for job_id, _ in known], "digests": [digest for _, digest in known]}
+    with connect_to_read(engine) as connection:
+        return {(row.job_id, row.sha256) for row in connection.execute(LIST_STORED, parameters)}

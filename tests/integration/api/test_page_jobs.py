@@ -1,0 +1,162 @@
+"""Jobs on the page: listed and searched, one job, images that are submitted, and what can be done."""
+
+import pytest
+from sqlalchemy import Engine, text
+from starlette.testclient import TestClient
+
+from producer.api.page import jobs as jobs_of_the_page
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import Outcome
+from storage.failures import list_retries
+from storage.jobs import submit_job
+from tests.kit.api import Api
+from tests.kit.page import read_page, sign_in_as
+from tests.kit.pictures import encode_pattern
+from tests.kit.rows import finish_waiting_chunks, read_job, submit_job_of
+
+PNG = encode_pattern("PNG")
+
+
+@pytest.fixture
+def browser(api: Api) -> TestClient:
+    """The page as ann sees it."""
+    return sign_in_as(api, "ann")
+
+
+def submit_named(engine: Engine, name: str, submitter: str = "ann") -> str:
+    submission = submit_job(engine, ["file:///a.png"], JobOptions(name=name), submitter=submitter)
+    return str(submission.job_id)
+
+
+def list_names(browser: TestClient, query: str = "") -> list[str]:
+    return [row[0] for row in read_page(browser.get(f"/page/jobs{query}")).read_rows()]
+
+
+def test_the_list_shows_how_far_jobs_are(browser: TestClient, engine: Engine) -> None:
+    done = submit_job_of(engine, 3)
+    finish_waiting_chunks(engine, Outcome.ERROR)
+    waiting = submit_job_of(engine, 1200)
+
+    page = read_page(browser.get("/page/jobs"))
+
+    first, second = page.read_rows()
+    assert (first[0], first[2], first[4], first[7]) == (str(waiting), "pending", "1 200", "\N{EN DASH}")
+    assert (second[0], second[2], second[4], second[5]) == (str(done), "done", "3", "0 / 0 / 3")
+    bars = [(each.attributes["value"], each.attributes["max"]) for each in page.find_all("progress")]
+    assert bars == [("0", "1200"), ("3", "3")]
+
+
+def test_jobs_are_found_by_name_id_state_and_submitter(api: Api, engine: Engine) -> None:
+    browser = sign_in_as(api, "root", "admin")
+    june = submit_named(engine, "Evidence of June")
+    finish_waiting_chunks(engine)
+    submit_named(engine, "50%_off", submitter="bob")
+
+    assert list_names(browser, "?text=of+jun&state=&submitter=") == ["Evidence of June"]
+    assert list_names(browser, f"?text={june.upper()}") == ["Evidence of June"]
+    assert list_names(browser, "?text=%25_") == ["50%_off"]
+    assert list_names(browser, "?state=pending") == ["50%_off"]
+    assert list_names(browser, "?submitter=ann") == ["Evidence of June"]
+    assert list_names(browser, "?text=nothing") == []
+    assert read_page(browser.get("/page/jobs?text=june")).find("input", name="text").attributes["value"] == "june"
+
+
+@pytest.mark.parametrize("query", ["?state=no", "?before=1", "?text=%00", f"?text={'a' * 201}"])
+def test_a_search_that_cannot_be_used_says_what_is_wrong(browser: TestClient, query: str) -> None:
+    page = read_page(browser.get(f"/page/jobs{query}"), 422)
+
+    assert page.find("li").find("code").text == f"query.{query[1:].partition('=')[0]}"
+
+
+def test_pages_follow_each_other_and_keep_the_search(
+    browser: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_of_the_page, "PAGE", 2)
+    for name in ("one", "two", "other", "three"):
+        submit_named(engine, f"{name} job" if name != "other" else name)
+
+    page = read_page(browser.get("/page/jobs?text=job"))
+    following = page.find("a", rel="next").attributes["href"]
+    last = read_page(browser.get(f"/page/jobs{following}"))
+
+    assert [row[0] for row in page.read_rows()] == ["three job", "two job"]
+    assert [row[0] for row in last.read_rows()] == ["one job"]
+    assert last.find_all("a", rel="next") == []
+
+
+def test_others_jobs_are_not_there(browser: TestClient, engine: Engine, api: Api) -> None:
+    other = submit_named(engine, "secret", submitter="bob")
+
+    assert list_names(browser, "?submitter=bob") == []
+    for answer in (
+        browser.get(f"/page/jobs/{other}"),
+        browser.post(f"/page/jobs/{other}/cancel"),
+        browser.post(f"/page/jobs/{other}/retry"),
+    ):
+        assert "secret" not in answer.text
+        assert "there is no job" in read_page(answer, 404).shown
+    assert list_names(sign_in_as(api, "root", "admin")) == ["secret"]
+
+
+def test_images_of_a_form_become_a_job(browser: TestClient, engine: Engine) -> None:
+    form = read_page(browser.get("/page/jobs")).find("form", method="post", enctype="multipart/form-data")
+    field = form.find("input", type="file").attributes["name"]
+    files = [(field, ("ä b.png", PNG)), (field, ("two.png", PNG + b"2"))]
+
+    answer = browser.post(
+        form.attributes["action"], files=files, data={"name": "", "priority": "interactive", "threshold": "0.25"}
+    )
+
+    assert answer.status_code == 303, answer.text
+    facts = read_page(browser.get(answer.headers["location"])).read_facts()
+    assert (facts["Submitter"], facts["Priority"], facts["Threshold"]) == ("ann", "interactive", "0.25")
+    with engine.connect() as connection:
+        references = list(connection.execute(text("SELECT unnest(refs) FROM chunks")).scalars())
+    assert [each.rpartition("/")[2] for each in references] == ["%C3%A4%20b.png", "two.png"]
+
+
+def test_a_form_without_an_image_or_with_a_wrong_field_stores_nothing(browser: TestClient, engine: Engine) -> None:
+    empty = browser.post("/page/jobs", data={"name": "a"}, files=[("images", ("", b""))])
+    wrong = browser.post("/page/jobs", data={"threshold": "2"}, files=[("images", ("a.png", PNG))])
+
+    assert "choose one image or more" in read_page(empty, 422).shown
+    assert "threshold" in read_page(wrong, 422).shown
+    assert list_names(browser) == []
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM blobs WHERE released_at IS NULL")).scalar() == 0
+
+
+def test_a_job_is_cancelled(browser: TestClient, engine: Engine) -> None:
+    job_id = submit_job_of(engine, 2)
+    action = read_page(browser.get(f"/page/jobs/{job_id}")).find("main").find("form").attributes["action"]
+
+    answer = browser.post(action)
+
+    assert answer.headers["location"] == f"/page/jobs/{job_id}"
+    assert read_job(engine, job_id).state == "cancelled"
+    assert read_page(browser.get(f"/page/jobs/{job_id}")).find("table").read_rows()[0][:2] == ["cancelled", "2"]
+
+
+def test_failed_images_are_scanned_again(browser: TestClient, engine: Engine) -> None:
+    job_id = submit_job_of(engine, 2)
+    early = browser.post(f"/page/jobs/{job_id}/retry")
+    finish_waiting_chunks(engine, Outcome.ERROR)
+    action = read_page(browser.get(f"/page/jobs/{job_id}")).find("main").find("form").attributes["action"]
+
+    answer = browser.post(action)
+
+    (retry,) = list_retries(engine, job_id)
+    assert "has not ended yet" in read_page(early, 409).shown
+    assert answer.headers["location"] == f"/page/jobs/{retry}"
+    assert read_page(browser.get(answer.headers["location"])).read_facts()["Scans again"] == str(job_id)
+    assert read_page(browser.get(f"/page/jobs/{job_id}")).read_facts()["Scanned again by"] == str(retry)
+
+
+def test_who_may_only_read_is_offered_nothing_else(api: Api, engine: Engine) -> None:
+    job_id = submit_job_of(engine, 1)
+    browser = sign_in_as(api, "ann", "read")
+
+    assert read_page(browser.get("/page/jobs")).find("main").find_all("form", method="post") == []
+    assert read_page(browser.get(f"/page/jobs/{job_id}")).find("main").find_all("form") == []
+    assert browser.post(f"/page/jobs/{job_id}/cancel").status_code == 403
+    assert read_job(engine, job_id).state == "pending"

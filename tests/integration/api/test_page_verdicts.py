@@ -1,0 +1,282 @@
+"""Verdicts on the page: found by filters, downloaded, one of them, its picture, and what people say of it."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import pytest
+from PIL import Image
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from producer.api.page import verdicts as verdicts_of_the_page
+from starlight_vocabulary.words import BitOrder, ErrorCode, Method
+from tests.kit.api import Api
+from tests.kit.page import read_page, run_page_as, scan, sign_in_as
+from tests.kit.pictures import draw_pattern, encode, encode_pattern, encode_truncated
+from tests.kit.rows import execute
+
+PNG = encode_pattern("PNG")
+MESSAGE = "k\u202eey\x07\nunder <b>the</b> mat"
+STEGO = {
+    "stego_probability": 0.75,
+    "method": Method.ALPHA,
+    "bit_order": BitOrder.LSB_FIRST,
+    "extracted_message": MESSAGE,
+    "format": "PNG",
+    "width": 8,
+    "height": 8,
+    "size_bytes": 1234,
+}
+
+
+@pytest.fixture
+def browser(api: Api) -> Iterator[TestClient]:
+    """The page as ann sees it, with all that the application starts."""
+    with run_page_as(api, "ann") as client:
+        yield client
+
+
+@pytest.fixture
+def job_id(browser: TestClient, engine: Engine) -> str:
+    """A job with a clean image, one with a message, and one that is none."""
+    failed = {"error_code": ErrorCode.EMPTY, "error_detail": "=no <i>bytes</i>"}
+    return scan(browser, engine, ("clean.png", PNG, {}), ("s ä.png", PNG + b"2", STEGO), ("x.png", b"", failed))
+
+
+def list_images(browser: TestClient, **query: object) -> list[str]:
+    return [row[1] for row in read_page(browser.get(f"/page/verdicts?{urlencode(query)}")).read_rows()]
+
+
+def test_verdicts_are_listed_with_what_was_found(browser: TestClient, job_id: str) -> None:
+    page = read_page(browser.get("/page/verdicts"))
+
+    rows = page.read_rows()
+    assert [row[1:6] for row in rows] == [
+        ["clean.png", "clean", "0.2500", "", ""],
+        ["s ä.png", "stego", "0.7500", "alpha", r"k\u202eey\x07\nunder <b>the</b> mat"],
+        ["x.png", "error", "", "", "empty"],
+    ]
+    assert [each.text for each in page.find("bdi", class_="message").find_all("span", class_="escape")] == [
+        "\\u202e", "\\x07\\n",
+    ]  # fmt: skip
+    assert page.find_all("b") == []
+    assert [row[0] for row in rows] == ["", "", "not stored"]
+    assert len(page.find_all("img")) == 2
+
+
+def test_filters_stand_in_the_address(browser: TestClient, engine: Engine, job_id: str) -> None:
+    now = datetime.now(UTC)
+    stego = browser.get(f"/page/jobs/{job_id}/verdicts/1")
+    digest = read_page(stego).read_facts()["SHA-256"]
+    expected: dict[str, list[dict[str, object]]] = {
+        "clean.png": [
+            {"outcome": "clean"}, {"max_probability": 0.25}, {"min_probability": "0.1", "max_probability": "0.5"},
+        ],
+        "s ä.png": [
+            {"outcome": "stego"}, {"method": "alpha"}, {"min_probability": 0.75}, {"sha256": digest.upper()},
+        ],
+        "x.png": [{"outcome": "error"}, {"error_code": "empty"}],
+    }  # fmt: skip
+
+    for name, queries in expected.items():
+        for query in queries:
+            assert list_images(browser, **query, since="") == [name], query
+    assert len(list_images(browser, job=job_id)) == 3
+    assert len(list_images(browser, since=(now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M"))) == 3
+    assert list_images(browser, until=(now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M")) == []
+    form = read_page(browser.get("/page/verdicts?outcome=stego&min_probability=0.5")).find("form", class_="filters")
+    assert [each.text for each in form.find_all("option", selected="")] == ["stego"]
+    assert form.find("input", name="min_probability").attributes["value"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "outcome=no",
+        "job=1",
+        "min_probability=2",
+        "max_probability=nan",
+        "sha256=ab",
+        "cursor=x",
+        "since=then",
+        "other=1",
+    ],
+)
+def test_a_filter_that_cannot_be_used_says_which(browser: TestClient, query: str) -> None:
+    page = read_page(browser.get(f"/page/verdicts?{query}"), 422)
+
+    assert page.find("li").find("code").text == f"query.{query.partition('=')[0]}"
+
+
+def test_pages_follow_each_other_and_keep_the_filters(
+    browser: TestClient, engine: Engine, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts_of_the_page, "PAGE", 2)
+
+    page = read_page(browser.get(f"/page/verdicts?job={job_id}"))
+    following = page.find("a", rel="next").attributes["href"]
+    last = read_page(browser.get(f"/page/verdicts{following}"))
+
+    assert [row[1] for row in page.read_rows()] == ["clean.png", "s ä.png"]
+    assert [row[1] for row in last.read_rows()] == ["x.png"]
+    assert last.find("input", name="job").attributes["value"] == job_id
+    assert last.find_all("a", rel="next") == []
+
+
+def test_what_fits_is_downloaded(browser: TestClient, job_id: str) -> None:
+    page = read_page(browser.get("/page/verdicts?outcome=error"))
+    links = {each.text: each.attributes["href"] for each in page.find("p", class_="hint").find_all("a")}
+
+    as_csv, as_ndjson = browser.get(links["csv"]), browser.get(links["ndjson"])
+
+    assert as_csv.headers["content-disposition"] == 'attachment; filename="verdicts.csv"'
+    (row,) = csv.DictReader(io.StringIO(as_csv.text))
+    assert (row["job_id"], row["error_detail"]) == (job_id, "'=no <i>bytes</i>")
+    assert [json.loads(line)["outcome"] for line in as_ndjson.text.splitlines()] == ["error"]
+
+
+def test_one_verdict_is_shown_with_its_provenance(browser: TestClient, job_id: str) -> None:
+    page = read_page(browser.get(f"/page/jobs/{job_id}/verdicts/1"))
+
+    facts = page.read_facts()
+    assert page.find("h1").text == "s ä.png"
+    assert facts["Outcome"] == "stego"
+    assert facts["Probability"] == "0.750000, threshold 0.5"
+    assert facts["Method"] == "alpha, lsb-first"
+    assert facts["Model"] == f"v4-0@sha256:{'0' * 64}"
+    assert facts["Image"] == "PNG, 8 × 8, 1 234 bytes"  # noqa: RUF001 - the sign of a multiplication
+    assert facts["Job"] == f"{job_id}, image 2 of 3, by ann"
+    message = page.find("pre", class_="text")
+    assert message.text == "k\\u202eey\\x07\nunder <b>the</b> mat"
+    assert message.find_all("b") == []
+    assert page.find("pre", class_="hex").text.splitlines() == [
+        "000000  6b e2 80 ae 65 79 07 0a 75 6e 64 65 72 20 3c 62  k...ey..under <b",
+        "000010  3e 74 68 65 3c 2f 62 3e 20 6d 61 74              >the</b> mat",
+    ]
+
+
+def test_an_error_is_explained(browser: TestClient, job_id: str) -> None:
+    facts = read_page(browser.get(f"/page/jobs/{job_id}/verdicts/2")).read_facts()
+
+    assert facts["Error"] == "empty: the file has no bytes"
+    assert facts["Detail"] == "=no <i>bytes</i>"
+    assert facts["Model"] == "was not asked"
+
+
+def test_verdicts_on_the_same_bytes_lead_to_each_other(browser: TestClient, engine: Engine, job_id: str) -> None:
+    again = scan(browser, engine, ("again.png", PNG, {}))
+
+    page = read_page(browser.get(f"/page/jobs/{again}/verdicts/0"))
+
+    (row,) = page.find("table", class_="same").read_rows()
+    assert row[:2] == ["clean.png", "clean"]
+    assert page.find("table", class_="same").find("a").attributes["href"] == f"/page/jobs/{job_id}/verdicts/0"
+
+
+@pytest.mark.parametrize("ordinal", ["3", "-1", "x", str(2**31), "99999999999999999999"])
+def test_a_verdict_that_is_not_there_is_no_fault(browser: TestClient, job_id: str, ordinal: str) -> None:
+    assert browser.get(f"/page/jobs/{job_id}/verdicts/{ordinal}").status_code in (404, 422)
+
+
+def test_a_picture_is_made_anew(browser: TestClient, engine: Engine) -> None:
+    secret = b"<script>alert(1)</script>"
+    large = encode(draw_pattern("RGBA", (1500, 300)), "PNG") + secret
+    damaged = encode_truncated("PNG", kept=0.8)
+    job_id = scan(browser, engine, ("large.png", large, {}), ("cut.png", damaged, {}), ("no.png", b"no image", {}))
+
+    answers = [browser.get(f"/page/jobs/{job_id}/verdicts/0/picture{size}") for size in ("", "?size=small")]
+
+    sizes = [Image.open(io.BytesIO(answer.content)).size for answer in answers]
+    assert sizes == [(1024, 205), (112, 22)]
+    for answer in answers:
+        assert answer.headers["content-type"] == "image/webp"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"].endswith("; sandbox")
+        assert secret not in answer.content
+    assert browser.get(f"/page/jobs/{job_id}/verdicts/1/picture").headers["content-type"] == "image/webp"
+    assert "no picture" in read_page(browser.get(f"/page/jobs/{job_id}/verdicts/2/picture"), 404).shown
+
+
+def test_a_file_is_looked_into(browser: TestClient, engine: Engine) -> None:
+    hidden = b"hello <b>from</b> behind\0"
+    job_id = scan(browser, engine, ("a.png", encode(draw_pattern("RGB", (32, 32))) + hidden, {}))
+    link = read_page(browser.get(f"/page/jobs/{job_id}/verdicts/0")).find("section").find("a").attributes["href"]
+
+    page = read_page(browser.get(link))
+
+    assert page.read_facts()["Image"].startswith("PNG, RGB, 32 × 32, ")  # noqa: RUF001 - the sign of a multiplication
+    assert [row[4] for row in page.read_rows() if row[0] == "trailing"] == ["hello <b>from</b> behind"]
+    assert page.find_all("b") == []
+    execute(engine, "DELETE FROM job_blobs")
+    assert browser.get(link).status_code == 404
+
+
+def test_a_picture_that_is_gone_is_told(browser: TestClient, engine: Engine, job_id: str) -> None:
+    execute(engine, "DELETE FROM job_blobs")
+
+    page = read_page(browser.get(f"/page/jobs/{job_id}/verdicts/0"))
+
+    assert page.find_all("img") == []
+    assert "The image is not stored" in page.shown
+    assert browser.get(f"/page/jobs/{job_id}/verdicts/0/picture").status_code == 404
+
+
+def test_what_people_say_of_a_verdict_stands_beside_it(browser: TestClient, engine: Engine, job_id: str) -> None:
+    form = read_page(browser.get(f"/page/jobs/{job_id}/verdicts/1")).find("form", class_="judge")
+    offered = [each.attributes["value"] for each in form.find_all("input", type="radio")]
+    for judgement, note in (("unsure", ""), ("false", "a <i>watermark</i>\u202e\nof a tool")):
+        answer = browser.post(form.attributes["action"], data={"judgement": judgement, "note": note})
+        assert answer.headers["location"] == f"/page/jobs/{job_id}/verdicts/1"
+    browser.post(f"/page/jobs/{job_id}/verdicts/0/judgements", data={"judgement": "true"})
+
+    page = read_page(browser.get(answer.headers["location"]))
+    rows = [row[:3] for row in page.find("table", class_="judgements").read_rows()]
+    labels = [json.loads(line) for line in browser.get("/page/labels").text.splitlines()]
+
+    assert offered == ["true", "false", "unsure"]
+    assert rows == [["false", "a <i>watermark</i>\\u202e of a tool", "ann"], ["unsure", "", "ann"]]
+    assert page.read_facts()["Outcome"] == "stego"
+    assert [(each["ordinal"], each["judgement"], each["is_stego"]) for each in labels] == [
+        (1, "false", False), (0, "true", False),
+    ]  # fmt: skip
+    assert {each["judged_by"] for each in labels} == {"ann"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, {"judgement": "maybe"}, {"judgement": "true", "note": "a\0"}, {"judgement": "true", "note": "a" * 2001}],
+)
+def test_a_judgement_that_cannot_be_used_is_not_stored(browser: TestClient, job_id: str, data: dict[str, str]) -> None:
+    answer = browser.post(f"/page/jobs/{job_id}/verdicts/1/judgements", data=data)
+
+    assert read_page(answer, 422).find("li").find("code").text.startswith("body.")
+    assert browser.get("/page/labels").text == ""
+
+
+def test_others_verdicts_are_not_there(api: Api, browser: TestClient, engine: Engine, job_id: str) -> None:
+    bob = sign_in_as(api, "bob")
+    browser.post(f"/page/jobs/{job_id}/verdicts/1/judgements", data={"judgement": "true"})
+
+    assert list_images(bob) == list_images(bob, job=job_id) == list_images(bob, submitter="ann") == []
+    for path in ("", "/picture"):
+        assert bob.get(f"/page/jobs/{job_id}/verdicts/1{path}").status_code == 404
+    assert bob.post(f"/page/jobs/{job_id}/verdicts/1/judgements", data={"judgement": "true"}).status_code == 404
+    assert bob.get("/page/labels").text == ""
+    assert bob.get(f"/page/verdicts/download?format=ndjson&job={job_id}").text == ""
+    root = sign_in_as(api, "root", "admin")
+    assert len(list_images(root, submitter="ann")) == 3
+    assert len(root.get("/page/labels").text.splitlines()) == 1
+
+
+def test_who_may_only_read_judges_nothing(api: Api, engine: Engine) -> None:
+    with run_page_as(api, "carl") as browser:
+        job_id = scan(browser, engine, ("clean.png", PNG, {}))
+    browser = sign_in_as(api, "dora", "read")
+    execute(engine, "UPDATE jobs SET submitter = 'dora'")
+
+    assert read_page(browser.get(f"/page/jobs/{job_id}/verdicts/0")).find("main").find_all("form") == []
+    assert browser.post(f"/page/jobs/{job_id}/verdicts/0/judgements", data={"judgement": "true"}).status_code == 403

@@ -1,0 +1,151 @@
+"""A browser's side of the page: a client that is signed in, and its HTML as a tree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from starlight_vocabulary.words import Outcome
+from storage.chunks import finish_chunk
+from storage.keys import create_key
+from storage.new_verdict import NewVerdict
+from tests.kit.api import Api
+from tests.kit.rows import claim_waiting_chunks, register_v4
+
+ORIGIN = {"Origin": "http://testserver"}
+VOID = {"br", "hr", "img", "input", "link", "meta"}
+
+
+@dataclass
+class Element:
+    """An element with what it contains."""
+
+    name: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    children: "list[Element | str]" = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All text in it."""
+        return "".join(each if isinstance(each, str) else each.text for each in self.children)
+
+    @property
+    def shown(self) -> str:
+        """All text in it, with one space where there is any."""
+        return " ".join(self.text.split())
+
+    def find_all(self, tag: str, /, **attributes: str) -> "list[Element]":
+        """Return the elements of this tag and with these attributes; `class_` is one of the classes."""
+        wanted = attributes.pop("class_", None)
+        found = []
+        for child in self.children:
+            if isinstance(child, Element):
+                has_class = wanted is None or wanted in child.attributes.get("class", "").split()
+                if child.name == tag and has_class and attributes.items() <= child.attributes.items():
+                    found.append(child)
+                found += child.find_all(tag, **attributes, **({"class_": wanted} if wanted else {}))
+        return found
+
+    def find(self, tag: str, /, **attributes: str) -> "Element":
+        """Return the first; fails where there is none."""
+        found = self.find_all(tag, **attributes)
+        assert found, f"there is no {tag} {attributes} in {self.shown}"
+        return found[0]
+
+    def read_rows(self) -> list[list[str]]:
+        """Return the text of each cell of the bodies of its tables."""
+        return [[cell.shown for cell in row.find_all("td")] for row in self.find_all("tr") if row.find_all("td")]
+
+    def read_facts(self) -> dict[str, str]:
+        """Return what stands in its lists of terms."""
+        terms = [each.shown for each in self.find_all("dt")]
+        return dict(zip(terms, [each.shown for each in self.find_all("dd")], strict=True))
+
+
+class Reader(HTMLParser):
+    """Makes a tree; what is not closed as it was opened fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = [Element("")]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].children.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open[-1].children.append(Element(tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().name == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def read_html(text: str) -> Element:
+    """Return HTML as a tree."""
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert len(reader.open) == 1, f"<{reader.open[-1].name}> is open"
+    return reader.open[0]
+
+
+def read_page(response: httpx.Response, status: int = 200) -> Element:
+    """Return the page that the response must be."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    return read_html(response.text)
+
+
+def open_browser(api: Api) -> TestClient:
+    """Return a client that is not signed in and says where it comes from, as browsers do; it follows no redirect."""
+    return TestClient(api.app, headers=ORIGIN, follow_redirects=False, raise_server_exceptions=False)
+
+
+@contextmanager
+def run_page_as(api: Api, name: str, *scopes: str) -> Iterator[TestClient]:
+    """Yield a browser that is signed in with a new key, with all that the application starts."""
+    cookies = dict(sign_in_as(api, name, *scopes).cookies)
+    with TestClient(api.app, headers=ORIGIN, cookies=cookies, follow_redirects=False) as browser:
+        yield browser
+
+
+def sign_in_as(api: Api, name: str, *scopes: str) -> TestClient:
+    """Return a browser that is signed in with a new key."""
+    browser = open_browser(api)
+    key = create_key(api.service.engine, name, scopes or ("submit", "read"))
+    answer = browser.post("/page/sign-in", data={"key": key})
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+def scan(browser: httpx.Client, engine: Engine, *images: tuple[str, bytes, dict[str, Any]]) -> str:
+    """Submit images by the page and give each a verdict, with what stands beside it; return the job's id.
+
+    One with a `method` is stego, one with an `error_code` an error.
+    """
+    files = [("images", (name, data)) for name, data, _ in images]
+    answer = browser.post("/page/jobs", files=files)
+    assert answer.status_code == 303, answer.text
+    (claim,) = claim_waiting_chunks(engine)
+    verdicts = []
+    for (ordinal, uri), (_, _, more) in zip(claim.images, images, strict=True):
+        scored = {
+            "sha256": bytes.fromhex(uri.split("/")[2]),
+            "stego_probability": 0.25,
+            "model_id": register_v4(engine),
+        }
+        outcome = Outcome.ERROR if "error_code" in more else Outcome.STEGO if "method" in more else Outcome.CLEAN
+        known: dict[str, Any] = more if outcome is Outcome.ERROR else {**scored, **more}
+        verdicts.append(NewVerdict(ordinal, uri, outcome, **known))
+    assert finish_chunk(engine, claim, verdicts)
+    return answer.headers["location"].rpartition("/")[2]
