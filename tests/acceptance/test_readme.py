@@ -14,13 +14,15 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine
 
+from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.schema_version import build_alembic_config
+from storage.workers import list_live_workers
 from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment, read_records, run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.output import Output
 from tests.kit.pictures import draw_grained, encode
-from tests.kit.rows import execute
+from tests.kit.rows import LEASE_S, execute
 from tests.kit.stack import RunningStack
 from worker.v4.card import DEFAULT_MODEL, read_card
 
@@ -34,6 +36,7 @@ ELSEWHERE = {
         "tests/unit/test_tuning.py::test_tuning_writes_a_file_that_every_command_reads_and_the_environment_overrules"
     ),
 }
+PAUSED = "who waits"
 # What installs this checkout and runs its checks, these among them, or measures it.
 SCRIPTS = {"scripts/quickstart", "scripts/test", "scripts/check", "scripts/bench.py"}
 
@@ -76,14 +79,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def meanings(stack: RunningStack, folders: Mapping[str, Path]) -> Iterator[dict[str, str]]:
-    """What the words in capitals stand for; the job of ID has ended, and its image could not be reached."""
+def meanings(
+    stack: RunningStack, folders: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """What the words in capitals stand for: ID is a job that has ended without its image, JOB one that waits."""
     scanned = run_starlight("scan", folders["error"], "--format", "ndjson", settings=stack.settings)
     job_id = read_records(scanned)[0]["job_id"]
     execute(stack.engine, f"UPDATE verdicts SET error_code = 'unavailable' WHERE job_id = '{job_id}'")
     # So that there is a model to use, and something to go back to.
     for words in (["add", DEFAULT_MODEL], ["use", "shipped"]):
         assert run_starlight("model", *words, settings=stack.settings).returncode == 0
+    assert run_starlight("pause", "--submitter", PAUSED, settings=stack.settings).returncode == 0
     api = urlsplit(stack.addresses["API"])
     yield {
         "--webhook URL": "--webhook https://example.org/",
@@ -96,8 +102,12 @@ def meanings(stack: RunningStack, folders: Mapping[str, Path]) -> Iterator[dict[
         "NAME-VERSION": read_card(DEFAULT_MODEL).label,
         "NAME": "june",
         "ID": job_id,
+        "PLACE": shlex.quote(str(tmp_path_factory.mktemp("exported"))),
+        "WORKER": list_live_workers(stack.engine, LEASE_S)[0].name,
+        "JOB": str(submit_job(stack.engine, ["file:///waits"], submitter=PAUSED).job_id),
     }
-    run_starlight("model", "use", "shipped", settings=stack.settings)
+    for words in (["model", "use", "shipped"], ["resume", "--submitter", PAUSED], ["drain", "--all", "--undo"]):
+        run_starlight(*words, settings=stack.settings)
 
 
 def type_in(line: str, meanings: Mapping[str, str], settings: Mapping[str, object], shell: Mapping[str, str]) -> int:
@@ -118,6 +128,10 @@ def test_a_command_does_what_it_is_shown_for(
     stack: RunningStack, meanings: Mapping[str, str], shell: Mapping[str, str], line: str
 ) -> None:
     assert type_in(line, meanings, stack.settings, shell) == 0
+
+    if line.startswith("starlight drain"):
+        # The other commands need all workers.
+        assert type_in(f"{line} --undo", meanings, stack.settings, shell) == 0
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("clean", 0), ("stego", 1), ("error", 2)])
