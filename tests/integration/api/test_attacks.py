@@ -39,13 +39,11 @@ def test_without_a_key_nothing_is_told(api: Api, authorization: str | None, meth
 
 
 def test_every_request_but_the_open_ones_needs_a_key(api: Api) -> None:
-    ids = {"job_id": uuid.UUID(int=1), "sha256": "ab" * 32}
-
     open_ones = {
         path
         for path, operations in api.app.openapi()["paths"].items()
         for method in operations
-        if api.connect().request(method, path.format(**ids)).status_code != 401
+        if api.connect().request(method, re.sub("{[^}]*}", "1", path)).status_code != 401
     }
 
     assert open_ones == {"/health", "/info"}
