@@ -97,7 +97,7 @@ def meanings(
         "KEY": create_key(stack.engine, "reader of the README", ["submit", "read"]),
         "PATH…": shlex.quote(str(folders["clean"])),
         "IMAGE": shlex.quote(str(folders["stego"] / "image")),
-        "DIR": shlex.quote(str(folders["clean"] / "planes")),
+        "DIR": shlex.quote(str(tmp_path_factory.mktemp("pictures") / "planes")),
         "FOLDER": shlex.quote(str(DEFAULT_MODEL)),
         "NAME-VERSION": read_card(DEFAULT_MODEL).label,
         "NAME": "june",

@@ -10,8 +10,11 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from storage.database import connect
+from storage.embedded.ports import find_free_port
 from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment
 from tests.kit.output import Output
+
+PORTS = ("api_port", "exporter_port", "flower_port")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class RunningStack:
 
 def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
     """Start `starlight up` with a worker on each device, and return when it says that all is ready."""
+    # Of its own: stacks of tests run side by side, and each would take the default ones.
+    settings = {**{port: find_free_port() for port in PORTS}, **settings}
     options = [option for device in devices for option in ("--device", device)]
     process = subprocess.Popen(
         [*STARLIGHT, "up", *options],
