@@ -71,8 +71,14 @@ class Blobs:
 
     def delete_all(self, digests: Sequence[str]) -> None:
         """Delete the blobs of these digests; those that are not there are no error."""
-        with suppress(FileNotFoundError):
-            obstore.delete(self._store, [self._path(digest) for digest in digests])
+        paths = [self._path(digest) for digest in digests]
+        try:
+            obstore.delete(self._store, paths)
+        except FileNotFoundError:
+            # A folder deletes no more once one is not there; only object stores do.
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, path)
 
     def open(self, digest: str) -> StoredObject:
         """Return the blob of this digest; raises FileNotFoundError where there is none."""

@@ -255,8 +255,10 @@ def test_a_retried_job_keeps_what_is_still_stored(store: Store) -> None:
 
 
 def test_objects_that_are_gone_already_are_no_error(store: Store) -> None:
-    cancel_job(store.engine, store.submit(b"one"))
-    store.blobs.delete_all([sha256(b"one").hexdigest()])
+    images = [bytes([number]) for number in range(30)]
+    cancel_job(store.engine, store.submit(*images))
+    store.blobs.delete_all([sha256(image).hexdigest() for image in images[::3]])
 
-    assert store.sweep(**AT_ONCE) == 1
+    assert store.sweep(**AT_ONCE) == len(images)
+    assert [image for image in images if store.has(image)] == []
     assert list(delete_released_blobs(store.engine, store.blobs)) == []
