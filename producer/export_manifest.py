@@ -89,10 +89,10 @@ class Manifest:
             raise ExportError("the export there is of another release, with other columns: export elsewhere")
 
 
-def describe(wanted: VerdictFilter, format: str, partition_by: str | None) -> dict[str, Any]:  # noqa: A002
+def describe(wanted: VerdictFilter, file_format: str, partition_by: str | None) -> dict[str, Any]:
     """Return what is asked for, as it stands in a manifest."""
     return {
-        "format": format, "partition_by": partition_by, "outcome": wanted.outcome, "method": wanted.method,
+        "format": file_format, "partition_by": partition_by, "outcome": wanted.outcome, "method": wanted.method,
         "since": wanted.since and wanted.since.isoformat(), "until": wanted.until and wanted.until.isoformat(),
         "job_id": wanted.job_id and str(wanted.job_id), "submitter": wanted.submitter,
     }  # fmt: skip

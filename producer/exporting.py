@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
@@ -152,9 +152,9 @@ class _Pieces:
             yield piece
 
 
-def _open_writer(format: ExportFormat, file: IO[bytes]) -> tuple[VerdictWriter, Callable[[], object]]:  # noqa: A002
+def _open_writer(file_format: ExportFormat, file: IO[bytes]) -> tuple[VerdictWriter, Callable[[], object]]:
     """Return a writer on the file, and what hands over the rest of it and leaves the file open."""
-    if format is ExportFormat.PARQUET:
-        return ParquetWriter(file), file.flush  # type: ignore[arg-type]
+    if file_format is ExportFormat.PARQUET:
+        return ParquetWriter(cast(BinaryIO, file)), file.flush
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    return (CsvWriter if format is ExportFormat.CSV else NdjsonWriter)(text), text.detach
+    return (CsvWriter if file_format is ExportFormat.CSV else NdjsonWriter)(text), text.detach

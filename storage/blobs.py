@@ -61,9 +61,13 @@ class Blobs:
     def put(self, data: bytes) -> str:
         """Store the bytes unless they are there; return their SHA-256 in hex."""
         digest = hashlib.sha256(data).hexdigest()
+        self.put_as(digest, data)
+        return digest
+
+    def put_as(self, digest: str, data: bytes) -> None:
+        """Store the bytes, whose SHA-256 is known, unless they are there."""
         with suppress(AlreadyExistsError):
             obstore.put(self._store, self._path(digest), data, mode="create")
-        return digest
 
     def put_all(self, images: Sequence[bytes]) -> list[str]:
         """Store each of these unless it is there; return their SHA-256 in hex."""

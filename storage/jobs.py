@@ -197,14 +197,25 @@ def list_jobs(
     submitter: str | None = None,
     before: uuid.UUID | None = None,
     only_open: bool = False,
+    state: JobState | None = None,
+    sought: str | None = None,
 ) -> list[Job]:
-    """Return the newest jobs, newest first: of one submitter, older than a job, and not ended, where that is wanted."""
-    narrowed = {"submitter = :submitter": submitter, "id < :before": before, IS_OPEN: only_open or None}
+    """Return the newest jobs, newest first.
+
+    Where it is wanted, those of one submitter, older than a job, not ended, in one state, or with `sought` in their
+    name or as their id.
+    """
+    narrowed = {
+        "submitter = :submitter": submitter,
+        "id < :before": before,
+        IS_OPEN: only_open or None,
+        "state = :state": state,
+        "(strpos(lower(name), lower(:sought)) > 0 OR id::text = lower(:sought))": sought,
+    }
     conditions = " AND ".join(condition for condition, value in narrowed.items() if value is not None) or "true"
+    parameters = {"limit": limit, "submitter": submitter, "before": before, "state": state, "sought": sought}
     with connect_to_read(engine) as connection:
-        rows = connection.execute(
-            text(LIST_JOBS.format(conditions=conditions)), {"limit": limit, "submitter": submitter, "before": before}
-        ).mappings()
+        rows = connection.execute(text(LIST_JOBS.format(conditions=conditions)), parameters).mappings()
         return [read_job(row) for row in rows]
 
 

@@ -12,7 +12,6 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, text
 
 from storage.blobs import Blobs
-from storage.database import connect_to_read
 from storage.schema import KeptBlobs
 
 # What one transaction deals with at most.
@@ -140,19 +139,3 @@ def delete_released_blobs(engine: Engine, blobs: Blobs) -> Iterator[int]:
             blobs.delete_all([digest.hex() for digest in unneeded])
             connection.execute(FORGET_BLOBS, {"digests": list(unneeded)})
         yield len(unneeded)
-
-
-# Whether a job, of this submitter or of anybody, has a blob stored.
-KEEPS_BLOB = text("""
-    SELECT EXISTS (
-        SELECT FROM job_blobs JOIN jobs ON jobs.id = job_blobs.job_id
-        WHERE job_blobs.sha256 = :sha256 AND jobs.submitter = coalesce(:submitter, jobs.submitter)
-    )
-""")
-
-
-def keeps_blob(engine: Engine, digest: str, submitter: str | None = None) -> bool:
-    """Whether the blob with this SHA-256, in hex, is stored for a job of this submitter, or for anybody's."""
-    with connect_to_read(engine) as connection:
-        parameters = {"sha256": bytes.fromhex(digest), "submitter": submitter}
-        return bool(connection.execute(KEEPS_BLOB, parameters).scalar_one())

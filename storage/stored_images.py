@@ -1,4 +1,4 @@
-"""Which images of verdicts are still stored: the bytes of a verdict are there as long as its own job keeps them."""
+"""Which images are still stored, and for whom: their bytes are there as long as a job keeps them."""
 
 import uuid
 from collections.abc import Sequence
@@ -23,3 +23,19 @@ def list_stored(engine: Engine, verdicts: Sequence[Verdict]) -> set[tuple[uuid.U
     parameters = {"job_ids": [job_id for job_id, _ in known], "digests": [digest for _, digest in known]}
     with connect_to_read(engine) as connection:
         return {(row.job_id, row.sha256) for row in connection.execute(LIST_STORED, parameters)}
+
+
+# Whether a job, of this submitter or of anybody, has a blob stored.
+KEEPS_BLOB = text("""
+    SELECT EXISTS (
+        SELECT FROM job_blobs JOIN jobs ON jobs.id = job_blobs.job_id
+        WHERE job_blobs.sha256 = :sha256 AND jobs.submitter = coalesce(:submitter, jobs.submitter)
+    )
+""")
+
+
+def keeps_blob(engine: Engine, digest: str, submitter: str | None = None) -> bool:
+    """Whether the blob with this SHA-256, in hex, is stored for a job of this submitter, or for anybody's."""
+    with connect_to_read(engine) as connection:
+        parameters = {"sha256": bytes.fromhex(digest), "submitter": submitter}
+        return bool(connection.execute(KEEPS_BLOB, parameters).scalar_one())

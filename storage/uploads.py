@@ -152,7 +152,8 @@ class Upload:
                     f"the jobs of {self._submitter!r} would keep {stored:,} bytes; they may keep {limit:,}"
                 )
         self._renew_at = time.monotonic() + RENEW_EVERY_S
-        self._blobs.put_all(list(distinct.values()))
+        for digest, data in distinct.items():
+            self._blobs.put_as(digest.hex(), data)
         return [digest.hex() for digest in digests]
 
     @property

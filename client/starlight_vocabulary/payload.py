@@ -1,9 +1,9 @@
 """The payload: what was read where V4 says that something is hidden, in parts that programs can use."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
-from starlight_vocabulary.words import Word
+from starlight_vocabulary.words import ExplainedWord
 
 # A payload as it may look, for the API's documentation.
 EXAMPLE_PAYLOAD: Final = {
@@ -13,17 +13,8 @@ EXAMPLE_PAYLOAD: Final = {
 }  # fmt: skip
 
 
-class PayloadKind(Word):
-    """What a payload is, with a name for people."""
-
-    explanation: str
-
-    def __new__(cls, word: str, explanation: str) -> Self:
-        """Return the member of this word."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.explanation = explanation
-        return member
+class PayloadKind(ExplainedWord):
+    """What a payload is."""
 
     EMPTY = "empty", "nothing"
     TEXT = "text", "text"

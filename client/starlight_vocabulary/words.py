@@ -13,6 +13,19 @@ class Word(StrEnum):
         return cls(text) if text in cls._value2member_map_ else cast("Self", text)
 
 
+class ExplainedWord(Word):
+    """A word with an explanation for the person who reads it."""
+
+    explanation: str
+
+    def __new__(cls, word: str, explanation: str) -> Self:
+        """Return the member of this word."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.explanation = explanation
+        return member
+
+
 class Outcome(Word):
     """What became of an image."""
 
@@ -85,17 +98,8 @@ class Judgement(Word):
     UNSURE = "unsure"
 
 
-class ErrorCode(Word):
-    """Why an image has no score, with an explanation for the person who reads it."""
-
-    explanation: str
-
-    def __new__(cls, word: str, explanation: str) -> Self:
-        """Return the member of this word."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.explanation = explanation
-        return member
+class ErrorCode(ExplainedWord):
+    """Why an image has no score."""
 
     NOT_FOUND = "not_found", "there was nothing at the reference when it was scanned"
     NOT_READABLE = "not_readable", "the file could not be opened or read; the detail has the system's reason"

@@ -19,8 +19,7 @@ from producer.api.routes import events, inspections, jobs, operations, statistic
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
 from storage.version import VERSION
-from worker.message_reading import MessageReading
-from worker.picture_making import PictureMaking
+from worker.image_reading import ImageReader
 
 DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow them, fetch verdicts.
 
@@ -38,8 +37,8 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
         async with Hub(service.engine) as app.state.feeds:
             measures.count_streams(app.state.feeds.count_streams)
             with (
-                closing(MessageReading(service.settings, READERS)) as app.state.reading,
-                closing(PictureMaking(service.settings, MAKERS)) as app.state.pictures,
+                closing(ImageReader(service.settings, READERS)) as app.state.reading,
+                closing(ImageReader(service.settings, MAKERS)) as app.state.pictures,
             ):
                 yield
 

@@ -100,11 +100,11 @@ class BoundedProtocol(H11Protocol):
     # What uvicorn gives to its own protocol is passed on as it comes.
     def __init__(
         self,
-        *arguments: Any,  # noqa: ANN401
+        *arguments: Any,  # noqa: ANN401 - what uvicorn gives its protocols
         connections: Connections,
         head_s: float,
         transfer_s: float,
-        **more: Any,  # noqa: ANN401
+        **more: Any,  # noqa: ANN401 - the same
     ) -> None:
         super().__init__(*arguments, **more)
         self._counted = connections

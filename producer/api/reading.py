@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from worker.message_reading import MessageReading
+from worker.image_reading import ImageReader
 
 READERS: Final = 2
 """Images that are read at once."""
@@ -14,10 +14,10 @@ TURNS: Final = asyncio.Semaphore(READERS)
 """Held by who reads an image. Others wait for it, and take neither a thread nor the bytes of an image meanwhile."""
 
 
-def get_reading(request: Request) -> MessageReading:
+def get_reading(request: Request) -> ImageReader:
     """Return what requests of this process share."""
-    reading: MessageReading = request.app.state.reading
+    reading: ImageReader = request.app.state.reading
     return reading
 
 
-ImageReading = Annotated[MessageReading, Depends(get_reading)]
+ImageReading = Annotated[ImageReader, Depends(get_reading)]

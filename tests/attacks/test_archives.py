@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.attacks.conftest import ServedApi
@@ -31,7 +30,6 @@ from tests.kit.hostile_archives import (
     encode_sparse_map,
     encode_zeros,
 )
-from tests.kit.threads import PATIENCE_S
 
 ZIP, TAR = "application/zip", "application/x-tar"
 MEMBERS = "STARLIGHT_MAX_ARCHIVE_MEMBERS"
@@ -123,8 +121,7 @@ def measure(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", THROUGH_THE_API)
 def test_an_archive_costs_the_api_no_more_than_another_body(served: ServedApi, name: str) -> None:
     attack = ATTACKS[name]
-    address = f"http://localhost:{served.port}"
-    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {served.key}"}, timeout=PATIENCE_S) as ann:
+    with served.connect() as ann:
         first = ann.post("/v1/jobs", content=pack_zip({"a": b"a"}), headers={"Content-Type": ZIP})
         before, before_s = served.read_peak_bytes(), read_seconds(served.process.pid)
 

@@ -12,6 +12,7 @@ from storage.blobs import Blobs
 from storage.settings import Settings
 from tests.attacks.conftest import ServedApi
 from tests.kit.archives import pack_zip
+from tests.kit.folders import list_stored_files
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import submit_job_of
 
@@ -27,11 +28,6 @@ ZIP = {"Content-Type": "application/zip"}
 def limits(request: pytest.FixtureRequest) -> dict[str, object]:
     given: dict[str, object] = getattr(request, "param", {})
     return {"max_stored_bytes_per_key": MAX_STORED, "max_archive_members": MAX_MEMBERS, **given}
-
-
-def list_stored_files(folder: Path) -> list[Path]:
-    """Return the files of the blob store in this data folder."""
-    return [path for path in (folder / "blobs").rglob("*") if path.is_file()]
 
 
 def sweep(engine: Engine, data_dir: Path) -> int:

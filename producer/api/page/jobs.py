@@ -28,8 +28,7 @@ from producer.api.uploads import open_form, store_image
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.words import JobState
 from storage.failures import RetryError, count_failures, list_retries, retry_job
-from storage.job_search import JobFilter, search_jobs
-from storage.jobs import cancel_job
+from storage.jobs import cancel_job, list_jobs
 from storage.verdicts import VerdictFilter
 from storage.webhooks import get_webhook
 
@@ -53,15 +52,16 @@ Searched = Annotated[JobSearch, Depends(read_query(JobSearch))]
 
 
 @router.get("/jobs")
-def list_jobs(request: Request, key: Reading, service: Shared, search: Searched) -> Response:
+def show_jobs(request: Request, key: Reading, service: Shared, search: Searched) -> Response:
     """Show the newest jobs that fit."""
-    wanted = JobFilter(
+    found = list_jobs(
+        service.engine,
+        limit=PAGE + 1,
         submitter=visible_submitter(key) or search.submitter or None,
-        text=search.text or None,
-        states=[search.state] if search.state else None,
         before=search.before,
+        state=search.state,
+        sought=search.text or None,
     )
-    found = search_jobs(service.engine, wanted, PAGE + 1)
     page, following = found[:PAGE], None
     if len(found) > PAGE:
         kept = drop_empty(search.model_dump(mode="json"))

@@ -13,8 +13,7 @@ from producer.api.page.board import RATES, Board, SharedBoard
 from producer.api.page.rendering import HEADERS, PREFIX, TEMPLATES, render
 from producer.api.reports import report_job
 from producer.api.service import Service, Shared
-from starlight_vocabulary.words import JobState
-from storage.job_search import JobFilter, search_jobs
+from storage.jobs import list_jobs
 from storage.keys import ApiKey
 
 INTERVAL_S: Final = 2.0
@@ -52,6 +51,6 @@ async def follow(key: Reading, service: Shared, board: SharedBoard, feeds: Feeds
 
 def read_values(service: Service, board: Board, key: ApiKey) -> dict[str, Any]:
     """Return what the templates show: the installation's figures, and the open jobs that the key may see."""
-    wanted = JobFilter(submitter=visible_submitter(key), states=(JobState.PENDING, JobState.RUNNING))
-    jobs = [report_job(job) for job in search_jobs(service.engine, wanted, OPEN_JOBS)]
+    found = list_jobs(service.engine, limit=OPEN_JOBS, submitter=visible_submitter(key), only_open=True)
+    jobs = [report_job(job) for job in found]
     return {"state": board.read(), "jobs": jobs, "width": RATES}

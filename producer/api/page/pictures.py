@@ -16,8 +16,7 @@ from producer.api.service import Service, Shared
 from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.verdict import Verdict
 from storage.stored_images import list_stored
-from worker.message_reading import UnseenImageError
-from worker.picture_making import PictureMaking
+from worker.image_reading import ImageReader, UnseenImageError
 
 # Decoding processes that make pictures, of all keys; each is started when it is needed.
 MAKERS: Final = 2
@@ -33,17 +32,17 @@ TURNS: Final = asyncio.Semaphore(MAKERS)
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
-def get_pictures(request: Request) -> PictureMaking:
+def get_pictures(request: Request) -> ImageReader:
     """Return what makes pictures in this process."""
-    making: PictureMaking = request.app.state.pictures
-    return making
+    pictures: ImageReader = request.app.state.pictures
+    return pictures
 
 
 @router.get("/jobs/{job_id}/verdicts/{ordinal}/picture")
 async def show_picture(
     verdict: VisibleVerdict,
     service: Shared,
-    pictures: Annotated[PictureMaking, Depends(get_pictures)],
+    pictures: Annotated[ImageReader, Depends(get_pictures)],
     size: Literal["small", "large"] = "large",
 ) -> Response:
     """Return the picture of a verdict's image, where its job still keeps the image and something can be seen."""
@@ -52,9 +51,9 @@ async def show_picture(
     return Response(picture, media_type="image/webp", headers=HEADERS)
 
 
-def make_picture(service: Service, pictures: PictureMaking, verdict: Verdict, *, thumbnail: bool) -> bytes:
+def make_picture(service: Service, pictures: ImageReader, verdict: Verdict, *, thumbnail: bool) -> bytes:
     """Return the picture; raises a problem where there is none."""
-    picture = pictures.make(read_image(service, verdict), thumbnail=thumbnail)
+    picture = pictures.make_picture(read_image(service, verdict), thumbnail=thumbnail)
     if picture is None:
         raise ProblemError(404, "there is no picture: the image cannot be decoded within the limits")
     return picture

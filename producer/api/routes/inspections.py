@@ -15,9 +15,9 @@ from producer.api.service import Service, Shared
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import Verdict
-from storage.retention import keeps_blob
+from storage.stored_images import keeps_blob
 from storage.verdicts import VerdictFilter, find_verdicts
-from worker.message_reading import MessageReading, UnseenImageError
+from worker.image_reading import ImageReader, UnseenImageError
 
 router = APIRouter(prefix="/v1", tags=["verdicts"])
 
@@ -36,7 +36,7 @@ async def inspect_image(
     return JSONResponse(to_json(found))
 
 
-def look_into(service: Service, reading: MessageReading, digest: str, submitter: str | None) -> ImageInspection:
+def look_into(service: Service, reading: ImageReader, digest: str, submitter: str | None) -> ImageInspection:
     """Return what is in the image; raises a problem where it cannot be seen."""
     verdict, data = find_image(service, digest, submitter)
     try:

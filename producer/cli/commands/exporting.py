@@ -47,7 +47,9 @@ def export(
     outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")] = None,
     method: Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")] = None,
     submitter: Annotated[str | None, typer.Option(help="Of this submitter's jobs alone.")] = None,
-    format: Annotated[FileFormat, typer.Option(help="Of the files.")] = FileFormat.PARQUET,  # noqa: A002
+    format: Annotated[  # noqa: A002 - the name of the option
+        FileFormat, typer.Option(help="Of the files.")
+    ] = FileFormat.PARQUET,
     partition_by: Annotated[
         Layout | None, typer.Option("--partition-by", help="A folder for each day, day=2026-06-01.")
     ] = None,

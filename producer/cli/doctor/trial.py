@@ -4,7 +4,6 @@ import io
 import os
 import time
 
-from PIL import Image
 from sqlalchemy import Engine
 
 from producer.cli.doctor.findings import Finding, well, wrong
@@ -47,5 +46,8 @@ def scan_sample(engine: Engine, settings: Settings, patience_s: float) -> Findin
 def draw_sample() -> bytes:
     """Return a small PNG that no earlier verdict is about."""
     file = io.BytesIO()
+    # Here, not above: no other command needs it, and all would load it.
+    from PIL import Image
+
     Image.frombytes("RGB", (SIDE, SIDE), os.urandom(3 * SIDE * SIDE)).save(file, "PNG")
     return file.getvalue()

@@ -1,7 +1,6 @@
 """Images of requests that are refused: nothing of them is stored."""
 
 import base64
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,17 +9,13 @@ from starlette.testclient import TestClient
 
 from storage.settings import Settings
 from tests.kit.api import read_problem
+from tests.kit.folders import list_stored_files
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import submit_job_of
 
 IMAGE = encode_pattern("PNG")
 FORM = {"files": {"image": ("image.png", IMAGE)}}
 BATCH = {"json": {"items": [{"type": "image", "image_data": base64.b64encode(IMAGE).decode()}]}}
-
-
-def list_stored_files(settings: Settings) -> list[Path]:
-    """Return the files of the blob store."""
-    return [path for path in (settings.data_dir / "blobs").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +36,7 @@ def test_an_image_beside_a_wrong_field_is_not_stored(
     with ann:
         read_problem(ann.post(route, **request_of), 422)
 
-    assert list_stored_files(api_settings) == []
+    assert list_stored_files(api_settings.data_dir) == []
 
 
 @pytest.mark.parametrize(
@@ -55,4 +50,4 @@ def test_an_image_beyond_the_quota_is_not_stored(
     with ann:
         read_problem(ann.post(route, **request_of), 429)
 
-    assert list_stored_files(api_settings) == []
+    assert list_stored_files(api_settings.data_dir) == []

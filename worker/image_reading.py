@@ -1,4 +1,4 @@
-"""Reading what is in one image, for whoever asks for it and scans nothing: what a method would have hidden, or all."""
+"""Looking into one image, for whoever asks and scans nothing: what a method would have hidden, all of it, a picture."""
 
 from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.payload import Payload
@@ -15,8 +15,8 @@ class UnseenImageError(Exception):
     """Nothing of the image can be seen; the message says why."""
 
 
-class MessageReading:
-    """Reads payloads in up to `readers` decoding processes, within the limits that scans have; for many threads."""
+class ImageReader:
+    """Reads images in up to `readers` decoding processes, within the limits that scans have; for many threads."""
 
     def __init__(self, settings: Settings, readers: int) -> None:
         self._decoding = open_decoding_pool(settings, readers, settings.max_image_bytes)
@@ -41,3 +41,7 @@ class MessageReading:
             return self._decoding.inspect(data)
         except ImageError as error:
             raise UnseenImageError(f"{error.code}: {error.detail}") from error
+
+    def make_picture(self, data: bytes, *, thumbnail: bool) -> bytes | None:
+        """Return what an image shows as a new WebP file, also of a damaged one; None where nothing can be seen."""
+        return self._decoding.make_picture(data, thumbnail=thumbnail)
