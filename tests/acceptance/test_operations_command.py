@@ -53,7 +53,7 @@ def test_a_paused_job_waits_and_goes_on_with_another_priority(
     stack: RunningStack, settings: dict[str, object], submitted: uuid.UUID
 ) -> None:
     listed = json.loads(run(settings, "operations", "--json"))
-    assert [each["job_id"] for each in listed["pauses"]] == [str(submitted)]
+    assert str(submitted) in [each["job_id"] for each in listed["pauses"]]
     assert f"paused    job {submitted}" in run(settings, "operations")
     assert read_job(stack.engine, submitted).finished == 0
 

@@ -129,9 +129,11 @@ def test_a_command_does_what_it_is_shown_for(
 ) -> None:
     assert type_in(line, meanings, stack.settings, shell) == 0
 
-    if line.startswith("starlight drain"):
-        # The other commands need all workers.
-        assert type_in(f"{line} --undo", meanings, stack.settings, shell) == 0
+    # The other commands need all workers, and the other tests nothing held back.
+    undone = {"starlight drain": f"{line} --undo", "starlight pause": line.replace("pause", "resume")}
+    for words, undoing in undone.items():
+        if line.startswith(words):
+            assert type_in(undoing, meanings, stack.settings, shell) == 0
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("clean", 0), ("stego", 1), ("error", 2)])
