@@ -130,6 +130,9 @@ class Run:
             "hostile": {
                 "fed": len(hostile),
                 "as_expected": sum(errors.get(uri) == code for uri, code in hostile.items()),
+                "otherwise": [
+                    f"{uri}: {errors.get(uri)}, not {code}" for uri, code in hostile.items() if errors.get(uri) != code
+                ],
                 "errors_of_others": len(errors.keys() - hostile.keys()),
             },
             "jobs": len(audits),

@@ -1,7 +1,5 @@
 """A real Prometheus watches the programs of the stack while they scan, and sees its only worker die."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -128,8 +126,8 @@ def test_a_night_in_short(watched: Watched, tmp_path: Path) -> None:
 
     no_worker, died = find_alert("StarlightNoWorker"), watched.worker.process
     assert watched.prometheus.query(no_worker) == {}
-    os.kill(died.pid, signal.SIGKILL)
-    died.wait()
+    died.kill()
+    died.join()
     assert set(watched.prometheus.wait_for(no_worker).values()) == {0}
     pending = watched.prometheus.wait_for('ALERTS{alertname="StarlightNoWorker"}')
     assert {dict(labels)["alertstate"] for labels in pending} <= {"pending", "firing"}

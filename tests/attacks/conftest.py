@@ -1,6 +1,5 @@
 """The API as a process of its own, on the real database and Redis."""
 
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,9 +35,9 @@ def record_costs(process_id: int, record: Record) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ServedApi:
-    """The API's process, log, port on the loopback interface, a key that may submit and read, database and folder."""
+    """The API's process id, log, port on the loopback interface, a key for submitting and reading, database and folder."""
 
-    process: "subprocess.Popen[str]"
+    pid: int
     log: Output
     port: int
     key: str
@@ -52,7 +51,7 @@ class ServedApi:
 
     def read_peak_bytes(self) -> int:
         """Return the most memory that the process has had."""
-        return read_peak_bytes(self.process.pid)
+        return read_peak_bytes(self.pid)
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def serve_api(servers: tuple[str, str], data_dir: Path, limits: Mapping[str, obj
         engine = connect(database_url)
         key = create_key(engine, "ann", ["submit", "read"])
         with run_program("-m", "producer.api", settings=settings, until=until) as api:
-            yield ServedApi(api.process, api.log, port, key, engine, data_dir)
+            yield ServedApi(api.pid, api.log, port, key, engine, data_dir)
         engine.dispose()
 
 
@@ -99,6 +98,6 @@ def served(serving: ServedApi, record_property: Record) -> Iterator[ServedApi]:
     """Serve the API, with nothing in its database but a key."""
     emptied = ", ".join(METADATA.tables.keys() - {"schema_support"})
     execute(serving.engine, f"TRUNCATE {emptied}")
-    forget_peak_bytes(serving.process.pid)
-    with record_costs(serving.process.pid, record_property):
+    forget_peak_bytes(serving.pid)
+    with record_costs(serving.pid, record_property):
         yield replace(serving, key=create_key(serving.engine, "ann", ["submit", "read"]))

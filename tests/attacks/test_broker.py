@@ -3,10 +3,10 @@
 import base64
 import json
 import pickle
-import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ MARK = "\x1b[2Jevil"
 class AttackedWorker:
     """A worker's process, what it logs, and the servers that it works on."""
 
-    process: "subprocess.Popen[str]"
+    process: BaseProcess
     log: Output
     engine: Engine
     broker: "redis.Redis"
@@ -138,7 +138,7 @@ def write(message: Any) -> bytes:
 
 def assert_well(worker: AttackedWorker) -> None:
     """Nothing ended, nothing waits in Redis, and nothing foreign is in the log."""
-    assert worker.process.poll() is None
+    assert worker.process.is_alive()
     assert [worker.broker.llen(queue) for queue in QUEUES] == [0, 0]
     assert [worker.log.count(each) for each in ("\x1b", "evil", "Traceback")] == [0, 0, 0]
 

@@ -56,9 +56,9 @@ def serve_api(engine: Engine, database_url: str, redis_url: str, tmp_path: Path,
         servers = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "api_port": port}
         until = f"running on http://127.0.0.1:{port}"
         with run_program("-c", CONFINED, settings={**servers, **settings}, until=until) as api:
-            with record_costs(api.process.pid, record_property):
+            with record_costs(api.pid, record_property):
                 key = create_key(engine, "ann", ["submit", "read"])
-                yield ServedApi(api.process, api.log, port, key, engine, tmp_path)
+                yield ServedApi(api.pid, api.log, port, key, engine, tmp_path)
             record_property("log_lines", api.log.count(""))
 
     return serve
@@ -84,7 +84,7 @@ def test_a_thousand_slow_heads_keep_nobody_out(serve_api: Serve) -> None:
         answers = {ask(served) for _ in range(20)}
 
         assert answers == {b"HTTP/1.1 200 OK"}
-        assert len(list(Path(f"/proc/{served.process.pid}/fd").iterdir())) < DESCRIPTORS
+        assert len(list(Path(f"/proc/{served.pid}/fd").iterdir())) < DESCRIPTORS
         assert served.log.count("") < FEW_LINES
 
 

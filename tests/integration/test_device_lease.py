@@ -1,7 +1,6 @@
 """Who has a device: one worker of a name, until its process ends, however it ends."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -74,9 +73,9 @@ def test_of_two_workers_that_are_started_the_second_is_told_so_and_the_first_goe
         assert second.returncode == os.EX_SOFTWARE
         assert f"a worker for cpu0 runs on {socket.gethostname()} already" in second.stderr
         assert "Traceback" not in second.stderr
-        assert first.process.poll() is None
+        assert first.process.is_alive()
         # Killed, it leaves the device at once.
-        first.process.send_signal(signal.SIGKILL)
-        first.process.wait(PATIENCE_S)
+        first.process.kill()
+        first.process.join(PATIENCE_S)
         with run_program("-m", "worker", "cpu0", settings=settings, until=" ready"):
             pass

@@ -1,7 +1,5 @@
 """The exporter, asked as Prometheus asks it."""
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from storage.workers import report_worker
 from tests.kit.programs import run_program
 from tests.kit.rows import finish_waiting_chunks, register_v4, submit_job_of
 from tests.kit.samples import Samples, scrape
+from tests.kit.threads import PATIENCE_S
 
 
 def find(samples: Samples, name: str) -> dict[tuple[str, ...], float]:
@@ -141,5 +140,6 @@ def test_an_outage_is_one_line_in_the_log(error: Exception, caplog: pytest.LogCa
 
 def test_it_ends_when_it_is_told_to(settings: dict[str, Any]) -> None:
     with run_program("-m", "monitoring", settings=settings, until="metrics are served") as program:
-        os.kill(program.process.pid, signal.SIGTERM)
-        assert program.process.wait(60) == 0
+        program.process.terminate()
+        program.process.join(PATIENCE_S)
+        assert program.process.exitcode == 0

@@ -1,16 +1,17 @@
 """Running the programs of the stack as processes of their own."""
 
 import os
-import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.kit.command import make_environment
 from tests.kit.output import Output
 from tests.kit.threads import PATIENCE_S
+from tests.kit.warm_programs import start_program
 
 
 def read_peak_bytes(process_id: int) -> int:
@@ -35,26 +36,29 @@ def read_processor_seconds(process_id: int) -> float:
 class Program:
     """A process and what it logs."""
 
-    process: "subprocess.Popen[str]"
+    process: BaseProcess
     log: Output
+
+    @property
+    def pid(self) -> int:
+        """Return the process's id."""
+        assert self.process.pid is not None
+        return self.process.pid
 
 
 @contextmanager
 def run_program(*arguments: str, settings: Mapping[str, object], until: str | None) -> Iterator[Program]:
     """Run this Python with these arguments while the block lasts, which begins once the log holds a text, if any."""
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        env=make_environment(settings),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        pipe = Path(folder) / "log"
+        os.mkfifo(pipe)
+        nothing = Path(os.devnull)
+        process = start_program(arguments, make_environment(settings), (nothing, nothing, pipe))
+        log = Output(pipe.open(encoding="utf-8", errors="surrogateescape"))
     try:
-        assert process.stderr is not None
-        log = Output(process.stderr)
         if until is not None:
             log.wait_for(until)
         yield Program(process, log)
     finally:
         process.terminate()
-        process.wait(PATIENCE_S)
+        process.join(PATIENCE_S)
