@@ -35,7 +35,7 @@ def record_costs(process_id: int, record: Record) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ServedApi:
-    """The API's process id, log, port on the loopback interface, a key for submitting and reading, database and folder."""
+    """The API's process id, log, port on the loopback interface, a submitter's key, database and folder."""
 
     pid: int
     log: Output
