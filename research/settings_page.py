@@ -18,7 +18,8 @@ settings once, when it starts.
 TAIL = """
 Other variables: `STARLIGHT_SERVER` and `STARLIGHT_KEY` name the API that
 [the command asks](api.md#from-the-command-line); containers have [some of their own](deploy.md#settings); `s3://`
-references and blob stores use the credentials and endpoint of the environment (`AWS_…`).
+references and blob stores use the credentials and endpoint of the environment (`AWS_…`);
+[traces](traces.md#settings) use OpenTelemetry's variables (`OTEL_…`).
 """
 # Title of each group, by its first setting; the others follow it in the code.
 GROUPS = {

@@ -22,7 +22,7 @@ class Claim:
 
     `refs` are all of the chunk, `judged` the ordinals of those that have their verdict from one of its earlier `tries`.
     `threshold` is the job's own, or None where the model's decides. Unless it may `follow_links`, no link may stand in
-    the path of a file.
+    the path of a file. `traceparent` is the trace of the submission, None where it was not traced.
     """
 
     chunk_id: uuid.UUID
@@ -37,6 +37,7 @@ class Claim:
     judged: list[int]
     threshold: float | None
     follow_links: bool
+    traceparent: str | None = None
 
     @property
     def images(self) -> list[tuple[int, str]]:
@@ -125,7 +126,7 @@ CLAIM_CHUNK = text(f"""
             AND (state = 'running' AND worker = :claimant OR state IN ('pending', 'dispatched') AND NOT {IS_PAUSED}
                 AND NOT {IS_DRAINING.format(worker="split_part(CAST(:claimant AS text), ' ', 1)")})
             AND losses = coalesce(:losses, losses) AND (not_before IS NULL OR not_before <= now())
-        RETURNING id, job_id, attempt, losses, submitter, priority, first_ordinal, refs, tries
+        RETURNING id, job_id, attempt, losses, submitter, priority, first_ordinal, refs, tries, traceparent
     ), started AS (
         UPDATE jobs SET state = 'running', started_at = now()
         WHERE id = (SELECT job_id FROM claimed) AND state = 'pending'

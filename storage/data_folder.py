@@ -41,4 +41,12 @@ def check_ownership(path: Path) -> None:
         raise DataFolderError(f"{path} is closed to this account (mode {status.st_mode & 0o7777:04o}); {_ELSEWHERE}")
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.rename(path)
+
+
 _ELSEWHERE = "set STARLIGHT_DATA_DIR to a folder of your own"

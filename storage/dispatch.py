@@ -1,20 +1,41 @@
 """Chunks as the dispatcher knows them: picked in fair shares, published again, and recovered where they were lost."""
 
 import uuid
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 
 from starlight_vocabulary.words import ErrorCode, Priority
 from storage.database import DISPATCH_LOCK, FINISHED, SUBMITTED, connect_to_read
 from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
 
+
+@dataclass(frozen=True, slots=True)
+class DispatchedChunk:
+    """A chunk whose id is to be published: its priority, job, number of images, and the trace of its submission."""
+
+    chunk_id: uuid.UUID
+    priority: Priority
+    job_id: uuid.UUID
+    images: int
+    traceparent: str | None
+
+
+DISPATCHED_COLUMNS = "chunks.id, priority, job_id, coalesce(images, cardinality(refs)) AS images, traceparent"
+
+
+def _read_chunk(row: Row[Any]) -> DispatchedChunk:
+    return DispatchedChunk(row.id, Priority.read(row.priority), row.job_id, row.images, row.traceparent)
+
+
 # Whether this transaction is the one that picks.
 LOCK_DISPATCH = text(f"SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK})")
 
 # Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be. Nobody
 # takes more of the window than he leaves to others.
-PICK_CHUNKS = text("""
+PICK_CHUNKS = text(f"""
     WITH in_flight AS (
         SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched
         FROM chunks WHERE state IN ('dispatched', 'running') AND priority = :priority GROUP BY submitter
@@ -43,14 +64,15 @@ PICK_CHUNKS = text("""
         ORDER BY share, submitter LIMIT (SELECT chunks FROM room)
     ), marked AS (
         UPDATE chunks SET state = 'dispatched', dispatched_at = now()
-        FROM picked WHERE chunks.id = picked.id AND chunks.state = 'pending' RETURNING chunks.id
+        FROM picked WHERE chunks.id = picked.id AND chunks.state = 'pending'
+        RETURNING {DISPATCHED_COLUMNS}
     )
-    SELECT id FROM marked JOIN picked USING (id) ORDER BY place
+    SELECT marked.* FROM marked JOIN picked USING (id) ORDER BY place
 """)
 
 
-def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[uuid.UUID]:
-    """Mark pending chunks as dispatched, and return their ids, until `window` are of each submitter.
+def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[DispatchedChunk]:
+    """Mark pending chunks as dispatched, and return them, until `window` are of each submitter.
 
     Twice as many are of all together at most, in equal shares; who comes finds some of it free. Chunks that are put off
     or paused are left out. Within a submitter, older jobs go first. One dispatcher picks at a time; others get an
@@ -59,9 +81,9 @@ def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[uuid.UU
     with engine.begin() as connection:
         if not connection.execute(LOCK_DISPATCH).scalar_one():
             return []
-        picked = list(connection.execute(PICK_CHUNKS, {"priority": priority, "window": window}).scalars())
+        picked = connection.execute(PICK_CHUNKS, {"priority": priority, "window": window}).all()
         raise_totals(connection, count_one(Total.CHUNKS_DISPATCHED, priority.value, len(picked)))
-    return picked
+    return [_read_chunk(row) for row in picked]
 
 
 # Chunks that have a message in Redis.
@@ -75,19 +97,19 @@ def count_in_flight(engine: Engine) -> int:
 
 
 # Chunks whose message nobody took for long.
-REDATE_UNCLAIMED = text("""
+REDATE_UNCLAIMED = text(f"""
     UPDATE chunks SET dispatched_at = now()
     WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => :age)
-    RETURNING id, priority
+    RETURNING {DISPATCHED_COLUMNS}
 """)
 
 
-def redate_unclaimed(engine: Engine, older_than_s: float) -> list[tuple[uuid.UUID, Priority]]:
-    """Return id and priority of dispatched chunks that nobody claimed for so long, and date them anew."""
+def redate_unclaimed(engine: Engine, older_than_s: float) -> list[DispatchedChunk]:
+    """Return the dispatched chunks that nobody claimed for so long, and date them anew."""
     with engine.begin() as connection:
         rows = connection.execute(REDATE_UNCLAIMED, {"age": older_than_s}).all()
         raise_totals(connection, count_one(Total.CHUNKS_REPUBLISHED, by=len(rows)))
-    return [(row.id, Priority.read(row.priority)) for row in rows]
+    return [_read_chunk(row) for row in rows]
 
 
 # One chunk whose lease ran out, while PostgreSQL was there for long enough to have it renewed.
@@ -104,9 +126,11 @@ SPLIT_CHUNK = text("""
     WITH whole AS (
         DELETE FROM chunks WHERE id = :id RETURNING *
     )
-    INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images, attempt, losses, tries, state)
-    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri], 1, attempt, 1, tries,
-        CASE WHEN verdicts.ordinal IS NULL THEN 'pending' ELSE 'done' END
+    INSERT INTO chunks (
+        job_id, submitter, priority, first_ordinal, refs, images, traceparent, attempt, losses, tries, state
+    )
+    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri], 1, traceparent,
+        attempt, 1, tries, CASE WHEN verdicts.ordinal IS NULL THEN 'pending' ELSE 'done' END
     FROM whole CROSS JOIN unnest(refs) WITH ORDINALITY AS listed (uri, position)
         LEFT JOIN verdicts ON verdicts.job_id = whole.job_id AND verdicts.ordinal = first_ordinal + position - 1
 """)

@@ -10,6 +10,7 @@ from storage.database import SUBMITTED, connect_to_read
 from storage.jobs import COMPLETE_JOB, Submission
 from storage.settings import CHUNK_SIZE
 from storage.totals import Total, count_one, raise_totals
+from storage.traces import describe_span, read_traceparent, trace
 from storage.verdicts import VerdictFilter
 
 
@@ -65,8 +66,8 @@ COPY_FAILED = text("""
         SELECT uri, (row_number() OVER (ORDER BY ordinal) - 1)::int4 AS place FROM verdicts
         WHERE job_id = :id AND outcome = 'error' AND error_code = ANY(:codes)
     ), stored AS (
-        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images)
-        SELECT :retry_id, :submitter, :priority, min(place), array_agg(uri ORDER BY place), count(*)
+        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images, traceparent)
+        SELECT :retry_id, :submitter, :priority, min(place), array_agg(uri ORDER BY place), count(*), :traceparent
         FROM failed GROUP BY place / :chunk_size
         RETURNING images
     )
@@ -88,7 +89,7 @@ def retry_job(
     another is given. One transaction, inside the database: memory does not grow with the job. Raises RetryError
     where there is no such job, it has not ended, or nothing in it failed so.
     """
-    with engine.begin() as connection:
+    with trace("submit"), engine.begin() as connection:
         job = connection.execute(FIND_ENDED_JOB, {"id": job_id}).one_or_none()
         if job is None:
             raise RetryError(f"there is no job {job_id}")
@@ -102,6 +103,7 @@ def retry_job(
             "priority": job.priority,
             "codes": list(codes),
             "chunk_size": chunk_size,
+            "traceparent": read_traceparent(),
         }
         total = int(connection.execute(COPY_FAILED, parameters).scalar_one())
         if total == 0:
@@ -109,6 +111,7 @@ def retry_job(
         connection.execute(KEEP_FAILED_BLOBS, parameters)
         connection.execute(COMPLETE_JOB, {"total": total, "id": retry_id, "channel": SUBMITTED})
         raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=total))
+        describe_span(job=retry_id, images=total)
     return Submission(retry_id, total, created=True)
 
 

@@ -14,6 +14,7 @@ from starlight_vocabulary.words import ErrorCode, JobState, Priority
 from storage.database import CANCELLED, FINISHED, SUBMITTED, connect_to_read
 from storage.settings import CHUNK_SIZE
 from storage.totals import Total, count_errors, count_one, raise_totals
+from storage.traces import read_traceparent
 from storage.verdicts import LOCK_JOB
 from storage.waiting import WaitingLimits, find_room
 
@@ -124,7 +125,9 @@ def _find_earlier_job(connection: Connection, submitter: str, idempotency_key: s
 
 
 # The chunks of a new job, as fast as they come.
-COPY_CHUNKS = "COPY chunks (job_id, submitter, priority, first_ordinal, refs, images) FROM STDIN (FORMAT BINARY)"
+COPY_CHUNKS = """
+    COPY chunks (job_id, submitter, priority, first_ordinal, refs, images, traceparent) FROM STDIN (FORMAT BINARY)
+"""
 
 
 def _copy_chunks(
@@ -137,11 +140,11 @@ def _copy_chunks(
 ) -> int:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    total = 0
+    total, traceparent = 0, read_traceparent()
     with driver.cursor() as cursor, cursor.copy(COPY_CHUNKS) as copy:
-        copy.set_types(["uuid", "text", "text", "int4", "text[]", "int4"])
+        copy.set_types(["uuid", "text", "text", "int4", "text[]", "int4", "text"])
         for refs in _cut(references, chunk_size):
-            copy.write_row((job_id, submitter, priority.value, total, refs, len(refs)))
+            copy.write_row((job_id, submitter, priority.value, total, refs, len(refs), traceparent))
             total += len(refs)
     return total
 

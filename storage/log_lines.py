@@ -11,11 +11,12 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from starlight_vocabulary.escaping import escape, escape_lines
+from storage.traces import find_trace_id
 
 # Whose `extra` is told; libraries have other uses for it.
 OURS: Final = ("storage", "worker", "producer", "monitoring", "__main__")
 # What a line is about, in this order, before what else it tells.
-CONTEXT: Final = ("job", "chunk", "device", "request")
+CONTEXT: Final = ("job", "chunk", "device", "request", "trace_id")
 # Told as they are.
 PLAIN: Final = (int, float, type(None))
 
@@ -30,7 +31,9 @@ def make_formatter(style: str, facts: Mapping[str, object]) -> logging.Formatter
         record: logging.LogRecord = event["_record"]
         told = _add_extra(logger, method, event) if record.name.partition(".")[0] in OURS else event
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"time": at, "level": record.levelname, **facts, "logger": record.name, **told}
+        trace_id = find_trace_id()
+        traced = {} if trace_id is None else {"trace_id": trace_id}
+        return {"time": at, "level": record.levelname, **facts, **traced, "logger": record.name, **told}
 
     processors: list[Processor] = [
         merge_contextvars,

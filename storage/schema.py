@@ -111,7 +111,8 @@ jobs = Table(
 
 # Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts the
 # scans after which some of its images, without a verdict yet, were put off until `not_before`. `images` is how many
-# references there are, null in chunks that code before 0013 has stored.
+# references there are, null in chunks that code before 0013 has stored. `traceparent` is the trace of the submission as
+# W3C Trace Context has it, null where nothing is traced.
 chunks = Table(
     "chunks", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -129,6 +130,7 @@ chunks = Table(
     optional("worker", TEXT),
     optional("dispatched_at", TIME),
     optional("lease_until", TIME),
+    optional("traceparent", TEXT),
     UniqueConstraint("job_id", "first_ordinal"),
     one_of("state", ChunkState),
     CheckConstraint("cardinality(refs) > 0", name="refs"),

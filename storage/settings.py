@@ -273,7 +273,11 @@ class Settings(BaseSettings):
     flower_host: str = Field("127.0.0.1", description="address that Flower listens on")
     flower_basic_auth: Annotated[SecretStr | None, AfterValidator(_flower_basic_auth)] = Field(
         None,
-        description="name:password, this of 8 characters or more, that Flower asks for, as it must beyond loopback",
+        description="name:password, this of 8 characters or more, that Flower asks for; unset, on loopback: starlight "
+        "and what is made in the data folder",
+    )
+    flower_url_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$")] = Field(
+        "", description="path that Flower is served under, such as tools/flower, for a proxy that sends it on as it is"
     )
     exporter_port: Port = Field(9808, description="port of the metrics exporter")
     exporter_host: str = Field(

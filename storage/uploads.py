@@ -19,6 +19,7 @@ from starlight_vocabulary.job import JobOptions
 from storage.blobs import Blobs
 from storage.jobs import Submission, UploadExpiredError, find_earlier_job, submit_job
 from storage.retention import end_upload
+from storage.traces import describe_span, trace
 from storage.waiting import WaitingLimits, find_room
 
 # How long an upload of which nothing is heard is kept for, and how often it is renewed while it comes in.
@@ -186,7 +187,10 @@ class Upload:
             earlier = self.take_key(options.idempotency_key)
             if earlier is not None:
                 return earlier
-        with SpooledTemporaryFile(SPOOLED_BYTES, "w+", encoding="utf-8", newline="\n") as spool:
+        with (
+            trace("submit"),
+            SpooledTemporaryFile(SPOOLED_BYTES, "w+", encoding="utf-8", newline="\n") as spool,
+        ):
             room = find_room(self._engine, self._submitter, limits) if limits else None
             for number, reference in enumerate(references, 1):
                 if room is not None:
@@ -203,6 +207,7 @@ class Upload:
                 limits=limits,
                 upload_id=self._job_id,
             )
+            describe_span(job=submission.job_id, images=submission.total)
         if submission.created:
             self._job_id = None
         return submission

@@ -17,12 +17,16 @@ from storage.totals import Total, WebhookResult, count_one, raise_totals
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt to deliver: whoever holds it has the webhook to himself until it is due again."""
+    """One attempt to deliver: whoever holds it has the webhook to himself until it is due again.
+
+    `traceparent` is the trace of the job's submission, None where it was not traced.
+    """
 
     job_id: uuid.UUID
     url: str
     attempt: int
     submitter: str
+    traceparent: str | None
 
     @property
     def receiver(self) -> str:
@@ -62,7 +66,8 @@ CLAIM_WEBHOOK = text("""
         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE OF webhooks SKIP LOCKED
     ) AS due
     WHERE webhooks.job_id = due.job_id
-    RETURNING webhooks.job_id, url, attempts, submitter
+    RETURNING webhooks.job_id, url, attempts, submitter,
+        (SELECT traceparent FROM chunks WHERE chunks.job_id = webhooks.job_id ORDER BY first_ordinal LIMIT 1)
 """)
 
 

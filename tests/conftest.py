@@ -20,7 +20,7 @@ from tests.kit.object_store import ObjectStore, serve_objects
 @pytest.fixture(scope="session", autouse=True)
 def no_settings_from_outside() -> None:
     """The tests mean the same on every machine."""
-    for name in [name for name in os.environ if name.startswith("STARLIGHT_")]:
+    for name in [name for name in os.environ if name.startswith(("STARLIGHT_", "OTEL_"))]:
         del os.environ[name]
     read_settings.cache_clear()
 

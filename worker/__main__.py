@@ -11,6 +11,7 @@ from storage.broker import QUEUES
 from storage.descriptors import raise_descriptor_limit
 from storage.logs import set_up_logging
 from storage.settings import read_settings
+from storage.traces import set_up_traces
 from worker.app import app
 from worker.devices import Device
 from worker.slots import SPARE_THREADS
@@ -30,6 +31,7 @@ def main(device_name: str) -> None:
     """Run a Celery worker in this process until it is told to stop."""
     device = Device.parse(device_name)
     set_up_logging("worker", device=str(device))
+    set_up_traces("worker")
     celery.apps.worker.safe_say = say_nothing  # type: ignore[attr-defined]
     device.pin(os.environ)
     raise_descriptor_limit()

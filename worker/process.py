@@ -31,6 +31,7 @@ from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
 from storage.settings import Settings
+from storage.traces import describe_span, trace
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
@@ -197,13 +198,27 @@ class WorkerProcess:
         # gets the chunk, and a second message for the same chunk does not.
         claimant = f"{self._name} {secrets.token_hex(4)}"
         lease_s = self._settings.lease_s
+        begun_ns = time.time_ns()
         claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
         if claim is None:
             log.info(NOTHING_TO_DO)
             # Where it was held back while it waited for its turn here, its message is used up.
             self._leave_held(chunk_id)
             return NOTHING_TO_DO
-        with bound_contextvars(job=str(claim.job_id)), self._leases.keep(claim) as lost:
+        with (
+            bound_contextvars(job=str(claim.job_id)),
+            trace(
+                "scan",
+                parent=claim.traceparent,
+                kind="consumer",
+                begun_ns=begun_ns,
+                job=claim.job_id,
+                chunk=claim.chunk_id,
+                attempt=claim.attempt,
+                device=self._device,
+            ),
+            self._leases.keep(claim) as lost,
+        ):
             return self._scan(claim, lost)
 
     def _scan(self, claim: Claim, lost: "Future[None]") -> str:
@@ -217,7 +232,7 @@ class WorkerProcess:
                     claim.images, claim.threshold, claim.submitter, follow_links=claim.follow_links, given_up=lost
                 )
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
-            with self._measures.time_stage(Stage.WRITE):
+            with self._measures.time_stage(Stage.WRITE), trace(Stage.WRITE.value):
                 stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except GivenUpError:
             log.info(NOTHING_STORED)
@@ -236,6 +251,7 @@ class WorkerProcess:
         left = len(scanned) - len(verdicts)
         counts = {"images": len(verdicts), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "put_off": left}
         log.info("a chunk is scanned", extra={**counts, "seconds": round(time.monotonic() - begun_at, 3)})
+        describe_span(**counts)
         result = summarise(outcomes)
         return f"{result}; {left} put off for {put_off_s:.0f} s" if left else result
 

@@ -19,6 +19,7 @@ from redis.client import PubSub
 from redis.exceptions import ResponseError
 
 from storage.broker import KINDS, drop_foreign_keys
+from worker.task_description import check_description
 
 # As `broker_transport` of the Celery application.
 TRANSPORT = f"{__name__}:Transport"
@@ -106,7 +107,7 @@ def keep_task(popped: list[bytes] | None, **_: object) -> list[bytes] | None:
     except ValidationError as error:
         _tell(f"a message of {len(raw):,} bytes from {queue.decode()}", error)
         return None
-    task.headers.argsrepr = f"['{task.body[0][0]}']"
+    task.headers.argsrepr = check_description(task.headers.argsrepr, task.body[0][0])
     return [queue, task.model_dump_json(by_alias=True).encode()]
 
 

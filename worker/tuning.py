@@ -18,8 +18,7 @@ import torch
 from PIL import Image
 
 from starlight_vocabulary.formats import ImageFormat
-from storage.data_folder import make_data_folder
-from storage.embedded.servers import write_whole
+from storage.data_folder import make_data_folder, write_whole
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings, read_settings
 from worker.devices import Device

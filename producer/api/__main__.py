@@ -24,6 +24,7 @@ from storage.logs import set_up_logging
 from storage.metrics_server import serve_metrics
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import Settings, read_settings
+from storage.traces import set_up_traces
 
 # Requests that use the database at once; others wait for them.
 CONNECTIONS = 16
@@ -68,6 +69,7 @@ def serve_own_metrics(registry: CollectorRegistry, configured: Settings) -> None
 def main() -> None:
     """Serve on the configured address."""
     set_up_logging("api", strangers=STRANGERS)
+    set_up_traces("api")
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"

@@ -18,6 +18,7 @@ from producer.api.reading import READERS
 from producer.api.routes import events, inspections, jobs, operations, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
+from producer.api.tracing import Tracing
 from storage.version import VERSION
 from worker.image_reading import ImageReader
 
@@ -60,6 +61,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     add_documentation(app)
     add_page(app)
     add_problem_handlers(app)
+    app.add_middleware(Tracing)
     app.add_middleware(Entrance, service=service)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Measuring, measures=measures)

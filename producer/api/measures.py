@@ -6,6 +6,8 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from storage.traces import find_exemplar
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 # Of a path that no route has.
 NO_ROUTE = "none"
@@ -15,6 +17,11 @@ REASONS = {
     400: "malformed", 401: "key", 403: "right", 408: "slow", 413: "size", 415: "type", 421: "name", 422: "invalid",
     429: "limit", 503: "outage", 507: "disk",
 }  # fmt: skip
+
+
+def name_method(scope: Scope) -> str:
+    """Return the method of a request, which strangers choose, as one of few words."""
+    return scope["method"] if scope["method"] in METHODS else "other"
 
 
 class ApiMeasures:
@@ -47,9 +54,8 @@ class ApiMeasures:
     def count_answer(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request that is answered with this status after so many seconds."""
         route = getattr(scope.get("route"), "path", NO_ROUTE)
-        method = scope["method"] if scope["method"] in METHODS else "other"
-        self.requests.labels(route, method, f"{status // 100}xx").inc()
-        self.seconds.labels(route).observe(seconds)
+        self.requests.labels(route, name_method(scope), f"{status // 100}xx").inc()
+        self.seconds.labels(route).observe(seconds, find_exemplar())
         if status in REASONS:
             self.refusals.labels(REASONS[status]).inc()
 

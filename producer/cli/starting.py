@@ -21,7 +21,7 @@ CONNECT_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A program that listens: its label for people, its host and port, the path to show, and who may enter."""
+    """A program that listens: its label for people, its host and port, the path to show, and as whom to enter."""
 
     label: str
     host: str

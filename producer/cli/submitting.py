@@ -12,6 +12,7 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.blobs import Blobs
 from storage.jobs import Submission, UploadExpiredError
+from storage.traces import set_up_traces
 from storage.uploads import KeyInUseError, StorageLimits, Upload
 
 Paths = Annotated[
@@ -44,6 +45,7 @@ def submit_paths(current: Session, paths: list[str], options: JobOptions, *, nul
 
     Raises SourceError, ArchiveTooLargeError, EmptyJobError, StorageFullError and UsageError.
     """
+    set_up_traces("starlight")
     configured = current.settings
     limits = StorageLimits(None, configured.min_free_bytes)
     with Upload(current.engine, Blobs(configured.blobs()), configured.submitter, limits) as upload:

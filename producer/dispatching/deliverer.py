@@ -25,6 +25,7 @@ from storage.jobs import get_job
 from storage.outages import POSTGRESQL, Patience
 from storage.public_network import CONNECTION_ERRORS, explain_failure, open_public_pool
 from storage.settings import Settings
+from storage.traces import read_traceparent, trace
 from storage.webhooks import Delivery, claim_webhook, record_delivered, record_failed
 
 LOOK_EVERY_S = 1.0
@@ -102,7 +103,10 @@ class Deliverer(BackgroundThread):
         if job is None:
             return
         assert self._secret is not None, "nothing is claimed without one"
-        reason, is_final = self._post(delivery, job, self._secret.get_secret_value())
+        with trace("deliver", parent=delivery.traceparent, kind="client", job=job.id, attempt=delivery.attempt) as span:
+            reason, is_final = self._post(delivery, job, self._secret.get_secret_value())
+            if span is not None:
+                span.set_attribute("starlight.delivered", reason is None)
         if reason is None:
             record_delivered(self._engine, delivery)
             return
@@ -122,6 +126,8 @@ class Deliverer(BackgroundThread):
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": Webhook(secret).sign(message_id, now, body),
         }
+        if traceparent := read_traceparent():
+            headers["traceparent"] = traceparent
         deadline = Deadline(TIMEOUT_S)
         try:
             # Streamed and left unread: how much a receiver answers is not our concern.

@@ -6,7 +6,6 @@ and a chunk that is dispatched without a message in Redis is published again.
 """
 
 import logging
-import uuid
 from collections.abc import Callable
 
 import redis
@@ -17,23 +16,31 @@ from sqlalchemy.exc import DBAPIError
 from starlight_vocabulary.words import Priority
 from storage.broker import count_messages, name_queue
 from storage.database import FINISHED, SUBMITTED, listen, may_succeed_later
-from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.dispatch import DispatchedChunk, count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.outages import POSTGRESQL, REDIS, Patience
 from storage.settings import Settings
+from storage.traces import trace
 from storage.workers import list_live_workers
 from worker.app import SCAN_CHUNK, app
+from worker.task_description import describe_task
 
 # After so many leases a claimed-by-nobody chunk is published again even where Redis seems to hold its message.
 STALE_LEASES = 10
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[uuid.UUID, Priority], None]
+Publish = Callable[[DispatchedChunk], None]
 
 
-def publish(chunk_id: uuid.UUID, priority: Priority) -> None:
-    """Send the chunk's id to the workers, as a Celery task."""
-    app.send_task(SCAN_CHUNK, args=[str(chunk_id)], queue=name_queue(priority), retry=False)
+def publish(chunk: DispatchedChunk) -> None:
+    """Send the chunk's id to the workers, as a Celery task; what Flower shows of it says more."""
+    app.send_task(
+        SCAN_CHUNK,
+        args=[str(chunk.chunk_id)],
+        argsrepr=describe_task(chunk.chunk_id, chunk.job_id, chunk.images),
+        queue=name_queue(chunk.priority),
+        retry=False,
+    )
 
 
 class Dispatcher:
@@ -69,15 +76,27 @@ class Dispatcher:
         claiming = sum(not each.draining for each in list_live_workers(self._engine, self._settings.lease_s))
         window = self._settings.dispatch_window * max(1, claiming)
         for priority in Priority:
-            for chunk_id in pick_chunks(self._engine, priority, window):
-                self._publish(chunk_id, priority)
+            for chunk in pick_chunks(self._engine, priority, window):
+                self._publish_traced(chunk)
 
     def _republish(self) -> None:
         # Messages first: a chunk that is picked meanwhile then counts as missing, not as there.
         messages = sum(count_messages(self._broker).values())
         missing = messages < count_in_flight(self._engine)
         age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
-        for chunk_id, priority in redate_unclaimed(self._engine, age):
-            told = {"chunk": chunk_id}
+        for chunk in redate_unclaimed(self._engine, age):
+            told = {"job": chunk.job_id, "chunk": chunk.chunk_id}
             log.warning("a chunk was dispatched, but its message seems lost; publishing it again", extra=told)
-            self._publish(chunk_id, priority)
+            self._publish_traced(chunk)
+
+    def _publish_traced(self, chunk: DispatchedChunk) -> None:
+        with trace(
+            "dispatch",
+            parent=chunk.traceparent,
+            kind="producer",
+            job=chunk.job_id,
+            chunk=chunk.chunk_id,
+            images=chunk.images,
+            priority=chunk.priority,
+        ):
+            self._publish(chunk)

@@ -1,25 +1,15 @@
 """Both embedded servers as one thing that is started by whoever comes first and stopped by whoever leaves last."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from storage.data_folder import check_ownership, make_data_folder
+from storage.data_folder import check_ownership, make_data_folder, write_whole
 from storage.embedded.locks import FileLock
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.redis import EmbeddedRedis
 from storage.settings import Settings
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file for its owner alone, whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.touch(mode=0o600)
-    partial.write_text(text)
-    partial.rename(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ def stack() -> Iterator[RunningStack]:
     with make_temporary_folder() as folder:
         settings = {
             "data_dir": folder, "lease_s": LEASE_S, "chunk_size": 16, "submitter": "tester", "reuse": False,
-            "blocks_root": folder / "blocks",
+            "blocks_root": folder / "blocks", "flower_url_prefix": "tools/flower",
         }  # fmt: skip
         running = start_stack(settings, "cpu0", "cpu1")
         yield running

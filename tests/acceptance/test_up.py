@@ -1,6 +1,5 @@
 """`starlight up` as an operator meets it."""
 
-import json
 import os
 import signal
 import urllib.request
@@ -80,28 +79,6 @@ def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: Runnin
         last = update.job
     assert (last.clean, last.stego, last.error) == (300, 300, 300)
     assert broker.ping()
-
-
-def test_flower_shows_chunks_with_their_worker_and_a_readable_result(stack: RunningStack, tmp_path: Path) -> None:
-    # Counts that no other test's chunk has: the stack is shared.
-    for number in range(3):
-        (tmp_path / f"clean{number}.png").write_bytes(encode(draw_grained()))
-    for number in range(8):
-        (tmp_path / f"none{number}.txt").write_text("none")
-    run_starlight("scan", tmp_path, settings=stack.settings)
-    columns = "&".join(f"columns[{n}][data]={name}" for n, name in enumerate(("name", "state", "result", "worker")))
-
-    page = fetch(
-        f"{stack.addresses['Flower']}/tasks/datatable?draw=1&start=0&length=1000&search[value]=&order[0][column]=0"
-        f"&order[0][dir]=desc&{columns}"
-    )
-
-    tasks = json.loads(page)["data"]
-    assert {task["name"] for task in tasks} == {"worker.scan_chunk"}
-    (ours,) = [task for task in tasks if "11 images: 8 error" in (task["result"] or "")]
-    assert ours["state"] == "SUCCESS"
-    assert ours["worker"].partition("@")[0] in ("cpu0", "cpu1")
-    assert float(ours["runtime"]) > 0
 
 
 def test_metrics_account_for_every_image(stack: RunningStack, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from sqlalchemy import Engine, text
 
 from producer.api.references import check_references
 from starlight_vocabulary.words import ErrorCode, Priority
-from storage.dispatch import pick_chunks
 from storage.failures import retry_job
 from storage.jobs import submit_job
 from storage.settings import Settings
@@ -17,6 +16,7 @@ from storage.verdicts import VerdictFilter, find_verdicts
 from tests.attacks.conftest import ServedApi
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
+from tests.kit.rows import pick_ids
 from worker.process import WorkerProcess
 
 REFUSED = (ErrorCode.NOT_FOUND, ErrorCode.NOT_READABLE)
@@ -52,7 +52,7 @@ def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
 
 def scan_all(engine: Engine, process: WorkerProcess) -> list[str]:
     """Scan what waits; return how all jobs' images ended, newest first."""
-    for chunk in pick_chunks(engine, Priority.BULK, 16):
+    for chunk in pick_ids(engine, Priority.BULK, 16):
         process.scan_chunk(chunk)
     return [verdict.error_code or verdict.outcome for verdict in find_verdicts(engine, VerdictFilter(), 16)]
 

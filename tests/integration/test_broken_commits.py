@@ -10,11 +10,10 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.database import connect
-from storage.dispatch import pick_chunks
 from storage.jobs import list_jobs, submit_job
 from storage.settings import Settings
 from tests.kit.detectors import CARD, HeldDetector
-from tests.kit.rows import read_job
+from tests.kit.rows import pick_ids, read_job
 from tests.kit.wire import Wire, open_wire_to
 from worker.process import WorkerProcess
 
@@ -41,7 +40,7 @@ def test_a_scan_whose_commit_is_cut_stores_each_verdict_once_and_loses_nothing(
     process = WorkerProcess(wired, configured, name="cpu0@here", device=CARD.name, detector=HeldDetector())
     process.start()
     job_id = submit_job(engine, ["file:///nothing", "file:///nowhere"], submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
 
     wire.break_at(commit, heard=heard)
     process.scan_chunk(chunk)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from starlight_vocabulary.words import Outcome, Priority
 from storage.audits import audit_jobs
 from storage.chunks import claim_chunk, finish_chunk, is_ahead, lose_chunk, postpone_chunk, renew_leases
-from storage.dispatch import pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.dispatch import recover_lost_chunk, redate_unclaimed
 from storage.jobs import cancel_job
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.rows import (
@@ -21,6 +21,7 @@ from tests.kit.rows import (
     execute,
     expire_leases,
     make_verdicts,
+    pick_ids,
     read_chunk_states,
     read_job,
     submit_job_of,
@@ -34,7 +35,7 @@ def test_of_eight_claimants_exactly_one_gets_the_chunk(engine: Engine) -> None:
     # The long form: CLAIMS=10000 scripts/test tests/integration/test_chunks.py -k eight
     times = int(os.environ.get("CLAIMS", "200"))
     submit_job_of(engine, times, chunk_size=1)
-    chunks = pick_chunks(engine, Priority.BULK, times)
+    chunks = pick_ids(engine, Priority.BULK, times)
     assert len(chunks) == times
 
     with ThreadPoolExecutor(8) as pool:
@@ -109,7 +110,7 @@ def test_leases_are_renewed_by_their_holder(engine: Engine) -> None:
 
 def test_a_claim_that_is_made_again_by_the_same_claimant_holds_and_no_other(engine: Engine) -> None:
     submit_job_of(engine, 4)
-    (chunk,) = pick_chunks(engine, Priority.BULK, 1000)
+    (chunk,) = pick_ids(engine, Priority.BULK, 1000)
     first = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
 
     again = claim_chunk(engine, chunk, "cpu0 a", LEASE_S)
@@ -199,25 +200,25 @@ def test_a_job_cancelled_while_its_chunk_is_split_is_accounted_for(engine: Engin
 
 def test_only_old_unclaimed_chunks_are_published_again_and_not_twice_in_a_row(engine: Engine) -> None:
     submit_job_of(engine, 8)
-    picked = pick_chunks(engine, Priority.BULK, 1000)
+    picked = pick_ids(engine, Priority.BULK, 1000)
     claim_chunk(engine, picked[0], "cpu0", LEASE_S)
     assert redate_unclaimed(engine, 60) == []
 
     execute(engine, "UPDATE chunks SET dispatched_at = now() - interval '61 seconds'")
 
-    assert redate_unclaimed(engine, 60) == [(picked[1], "bulk")]
+    assert [(chunk.chunk_id, chunk.images) for chunk in redate_unclaimed(engine, 60)] == [(picked[1], 4)]
     assert redate_unclaimed(engine, 60) == []
 
 
 def test_a_submitter_is_ahead_of_one_of_whom_less_runs_and_something_waits(engine: Engine) -> None:
     submit_job_of(engine, 12, submitter="mallory")
-    for chunk in pick_chunks(engine, Priority.BULK, 16)[:2]:
+    for chunk in pick_ids(engine, Priority.BULK, 16)[:2]:
         assert claim_chunk(engine, chunk, "cpu0", LEASE_S) is not None
     assert not is_ahead(engine, "mallory", Priority.BULK)
 
     submit_job_of(engine, 4, submitter="ann")
     assert not is_ahead(engine, "mallory", Priority.BULK)
-    (theirs,) = pick_chunks(engine, Priority.BULK, 16)
+    (theirs,) = pick_ids(engine, Priority.BULK, 16)
 
     assert is_ahead(engine, "mallory", Priority.BULK)
     assert not is_ahead(engine, "ann", Priority.BULK)
@@ -227,10 +228,10 @@ def test_a_submitter_is_ahead_of_one_of_whom_less_runs_and_something_waits(engin
 
 def test_what_waits_with_another_priority_is_no_reason_to_give_way(engine: Engine) -> None:
     submit_job_of(engine, 4, submitter="ann")
-    (running,) = pick_chunks(engine, Priority.BULK, 16)
+    (running,) = pick_ids(engine, Priority.BULK, 16)
     assert claim_chunk(engine, running, "cpu0", LEASE_S) is not None
     submit_job_of(engine, 4, submitter="bob")
-    assert len(pick_chunks(engine, Priority.BULK, 16)) == 1
+    assert len(pick_ids(engine, Priority.BULK, 16)) == 1
 
     assert is_ahead(engine, "ann", Priority.BULK)
     assert not is_ahead(engine, "ann", Priority.INTERACTIVE)
@@ -238,13 +239,13 @@ def test_what_waits_with_another_priority_is_no_reason_to_give_way(engine: Engin
 
 def test_a_chunk_that_is_postponed_is_dispatched_again_in_its_time(engine: Engine) -> None:
     submit_job_of(engine, 4)
-    (chunk,) = pick_chunks(engine, Priority.BULK, 16)
+    (chunk,) = pick_ids(engine, Priority.BULK, 16)
 
     postpone_chunk(engine, chunk, 3600.0)
-    assert pick_chunks(engine, Priority.BULK, 16) == []
+    assert pick_ids(engine, Priority.BULK, 16) == []
     execute(engine, "UPDATE chunks SET not_before = now()")
 
-    assert pick_chunks(engine, Priority.BULK, 16) == [chunk]
+    assert pick_ids(engine, Priority.BULK, 16) == [chunk]
     assert claim_chunk(engine, chunk, "cpu0", LEASE_S) is not None
     postpone_chunk(engine, chunk, 3600.0)
     assert read_chunk_states(engine) == ["running"]

@@ -2,19 +2,18 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 import redis
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine, text
 
-from producer.dispatching.dispatcher import Dispatcher
+from producer.dispatching.dispatcher import Dispatcher, Publish
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.broker import count_messages, name_queue
 from storage.chunks import claim_chunk, finish_chunk
-from storage.dispatch import pick_chunks
+from storage.dispatch import DispatchedChunk
 from storage.settings import Settings
 from storage.workers import report_worker
 from tests.kit.rows import (
@@ -23,6 +22,7 @@ from tests.kit.rows import (
     execute,
     expire_leases,
     make_verdicts,
+    pick_ids,
     read_job,
     register_v4,
     submit_job_of,
@@ -42,9 +42,9 @@ def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> D
     return Dispatcher(engine, broker, configured.model_copy(update={"dispatch_window": WINDOW}), pushing_to(broker))
 
 
-def pushing_to(broker: "redis.Redis") -> Callable[[uuid.UUID, Priority], None]:
-    def push(chunk_id: uuid.UUID, priority: Priority) -> None:
-        broker.lpush(name_queue(priority), str(chunk_id))
+def pushing_to(broker: "redis.Redis") -> Publish:
+    def push(chunk: DispatchedChunk) -> None:
+        broker.lpush(name_queue(chunk.priority), str(chunk.chunk_id))
 
     return push
 
@@ -170,7 +170,7 @@ def test_messages_that_wait_long_for_busy_workers_are_not_doubled(
 
 
 def test_a_publish_that_fails_loses_nothing(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:
-    def refuse(_chunk_id: uuid.UUID, _priority: str) -> None:
+    def refuse(_chunk: DispatchedChunk) -> None:
         raise BrokerError("out of memory")
 
     submit_job_of(engine, 8)
@@ -188,9 +188,9 @@ def test_a_second_dispatcher_waits_for_the_first_to_pick(engine: Engine) -> None
     with engine.begin() as first:
         first.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x44495350})
 
-        assert pick_chunks(engine, Priority.BULK, WINDOW) == []
+        assert pick_ids(engine, Priority.BULK, WINDOW) == []
 
-    assert len(pick_chunks(engine, Priority.BULK, WINDOW)) == WINDOW
+    assert len(pick_ids(engine, Priority.BULK, WINDOW)) == WINDOW
 
 
 def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:

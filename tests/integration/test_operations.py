@@ -12,7 +12,6 @@ from starlight_vocabulary.operations import Action, PauseSubject, RequeueRequest
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.chunks import claim_chunk, find_waiting_chunk, finish_chunk, renew_leases
-from storage.dispatch import pick_chunks
 from storage.draining import is_draining, set_draining
 from storage.jobs import cancel_job, submit_job
 from storage.operations import OperationError, list_operations
@@ -27,6 +26,7 @@ from tests.kit.rows import (
     claim_waiting_chunks,
     finish_waiting_chunks,
     make_verdicts,
+    pick_ids,
     read_chunk_states,
     read_job,
     register_v4,
@@ -46,7 +46,7 @@ SUBJECTS: dict[str, Subject] = {
 
 
 def pick(engine: Engine, priority: Priority = Priority.BULK) -> list[uuid.UUID]:
-    return pick_chunks(engine, priority, WINDOW)
+    return pick_ids(engine, priority, WINDOW)
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

@@ -15,14 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
-from storage.dispatch import pick_chunks, recover_lost_chunk
+from storage.dispatch import recover_lost_chunk
 from storage.jobs import submit_job
 from storage.settings import Settings
 from storage.workers import list_live_workers
 from tests.kit.changes import wait_for_change
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import execute, read_chunk_states, read_job
+from tests.kit.rows import execute, pick_ids, read_chunk_states, read_job
 from tests.kit.threads import PATIENCE_S, Waits
 from worker import gate
 from worker.process import NOTHING_TO_DO, WorkerProcess
@@ -63,7 +63,7 @@ def test_a_chunk_is_scanned_once_however_often_its_message_comes(
     engine: Engine, process: WorkerProcess, references: list[str]
 ) -> None:
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
 
     assert process.scan_chunk(chunk) == "2 images: 1 error"
     assert process.scan_chunk(chunk) == NOTHING_TO_DO
@@ -77,7 +77,7 @@ def test_a_message_that_comes_three_times_at_once_is_scanned_once(
     engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -104,7 +104,7 @@ def test_leases_are_renewed_while_a_chunk_is_scanned(
     engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
     submit_job(engine, references, submitter="ann")
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     def lease() -> datetime | None:
@@ -143,7 +143,7 @@ def test_a_schema_that_the_worker_does_not_know_costs_no_chunk(
     old = WorkerProcess(engine, configured, name="cpu0@old", device="cpu0", detector=HeldDetector(), end=ended.set)
     old.start()
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
     execute(engine, f"ALTER TABLE verdicts {change}")
 
     with pytest.raises(DBAPIError):
@@ -154,7 +154,7 @@ def test_a_schema_that_the_worker_does_not_know_costs_no_chunk(
     assert not recover_lost_chunk(engine, 3, 0.0)
     old.stop()
     execute(engine, f"ALTER TABLE verdicts {mend}")
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
     new = WorkerProcess(engine, configured, name="cpu0@new", device="cpu0", detector=HeldDetector())
     new.start()
     assert new.scan_chunk(chunk) == "2 images: 1 error"
@@ -180,7 +180,7 @@ def test_a_chunk_that_takes_more_memory_than_there_is_counts_as_lost(
     )
     process.start()
     submit_job(engine, references, submitter="ann")
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
 
     with pytest.raises(MemoryError):
         process.scan_chunk(chunk)
@@ -194,7 +194,7 @@ def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
     engine: Engine, process: WorkerProcess, detector: HeldDetector, references: list[str]
 ) -> None:
     job_id = submit_job(engine, references, submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -207,7 +207,7 @@ def test_what_is_given_back_is_not_lost_and_its_verdicts_are_not_stored(
     assert read_chunk_states(engine) == ["pending"]
     assert read_job(engine, job_id).finished == 0
     assert not recover_lost_chunk(engine, 3, 0.0)
-    pick_chunks(engine, Priority.BULK, 10)
+    pick_ids(engine, Priority.BULK, 10)
     assert process.scan_chunk(chunk) == "2 images: 1 error"
 
 
@@ -219,7 +219,7 @@ def test_a_chunk_that_takes_too_long_ends_its_worker(
     process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector, end=ended.set)
     process.start()
     submit_job(engine, references, submitter="ann")
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -235,7 +235,7 @@ def test_suspects_that_wait_their_turn_hold_no_lease(
 ) -> None:
     submit_job(engine, references, submitter="ann", chunk_size=1)
     execute(engine, "UPDATE chunks SET losses = 1")
-    first_chunk, second_chunk = pick_chunks(engine, Priority.BULK, 10)
+    first_chunk, second_chunk = pick_ids(engine, Priority.BULK, 10)
     detector.may_score.clear()
 
     with ThreadPoolExecutor() as pool:
@@ -254,7 +254,7 @@ def test_a_chunk_finishes_with_the_model_that_it_began_with(
 ) -> None:
     submit_job(engine, references, submitter="ann")
     submit_job(engine, references, submitter="ann")
-    first_chunk, second_chunk = pick_chunks(engine, Priority.BULK, 10)
+    first_chunk, second_chunk = pick_ids(engine, Priority.BULK, 10)
     successor = HeldDetector()
     successor.model = dataclasses.replace(CARD, version="successor")
     detector.may_score.clear()

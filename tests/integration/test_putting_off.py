@@ -12,7 +12,7 @@ from starlight_vocabulary.words import Outcome, Priority
 from storage.audits import audit_jobs
 from storage.blobs import Blobs
 from storage.chunks import claim_chunk, finish_chunk, release_chunks
-from storage.dispatch import pick_chunks, recover_lost_chunk
+from storage.dispatch import recover_lost_chunk
 from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
 from storage.verdicts import VerdictFilter, find_verdicts
@@ -25,6 +25,7 @@ from tests.kit.rows import (
     execute,
     expire_leases,
     make_verdicts,
+    pick_ids,
     read_chunk_states,
     read_job,
     submit_job_of,
@@ -49,7 +50,7 @@ def test_what_is_put_off_waits_for_its_time_and_then_only_the_rest_is_scanned(en
     assert finish_chunk(engine, claim, [verdicts[0], verdicts[2], verdicts[5]], LONG_S)
 
     assert read_job(engine, job_id).clean == 3
-    assert pick_chunks(engine, Priority.BULK, 1000) == []
+    assert pick_ids(engine, Priority.BULK, 1000) == []
     assert claim_chunk(engine, claim.chunk_id, "cpu0", LEASE_S) is None
     let_time_pass(engine)
     (again,) = claim_waiting_chunks(engine)
@@ -162,7 +163,7 @@ def process(engine: Engine, configured: Settings, object_store: ObjectStore) -> 
 
 
 def scan_what_is_due(engine: Engine, process: WorkerProcess) -> list[str]:
-    return [process.scan_chunk(chunk) for chunk in pick_chunks(engine, Priority.BULK, 10)]
+    return [process.scan_chunk(chunk) for chunk in pick_ids(engine, Priority.BULK, 10)]
 
 
 def pause_s(engine: Engine) -> float:

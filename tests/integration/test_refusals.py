@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,13 +12,13 @@ from sqlalchemy import Engine, text
 from producer.dispatching.dispatcher import Dispatcher, publish
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
-from storage.dispatch import pick_chunks
+from storage.dispatch import DispatchedChunk
 from storage.jobs import list_jobs, submit_job
 from storage.settings import Settings
 from tests.kit.command import STARLIGHT, make_environment
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.outages import OutageLog, record_outages
-from tests.kit.rows import execute, read_job, submit_job_of
+from tests.kit.rows import execute, pick_ids, read_job, submit_job_of
 from tests.kit.threads import PATIENCE_S
 from worker.app import app
 from worker.process import WorkerProcess
@@ -66,7 +65,7 @@ def test_a_worker_waits_until_the_database_takes_what_it_has(
     engine: Engine, process: WorkerProcess, log: OutageLog, table: str, sqlstate: str
 ) -> None:
     job_id = submit_job(engine, ["file:///nothing", "file:///nowhere"], submitter="ann").job_id
-    (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+    (chunk,) = pick_ids(engine, Priority.BULK, 10)
     refuse(engine, table, sqlstate)
 
     with ThreadPoolExecutor() as pool:
@@ -87,8 +86,8 @@ class EnoughError(Exception):
     """Ends a dispatcher that would run for ever."""
 
 
-def publish_once(chunk_id: uuid.UUID, priority: Priority) -> None:
-    publish(chunk_id, priority)
+def publish_once(chunk: DispatchedChunk) -> None:
+    publish(chunk)
     raise EnoughError
 
 

@@ -10,7 +10,6 @@ from starlight_vocabulary.payload import Payload, PayloadKind
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.chunks import finish_chunk
-from storage.dispatch import pick_chunks
 from storage.jobs import submit_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
@@ -20,7 +19,7 @@ from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
 from tests.kit.payloads import READ_TEXT, make_payload
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import claim_waiting_chunks, register_v4, submit_job_of
+from tests.kit.rows import claim_waiting_chunks, pick_ids, register_v4, submit_job_of
 from worker.process import WorkerProcess
 
 DIGEST = hashlib.sha256(b"image").digest()
@@ -136,7 +135,7 @@ def test_a_worker_reuses_across_submitters_only_where_that_is_switched_on(
 
     for submitter in ("ann", "bob", "ann"):
         job_id = submit_job(engine, [(tmp_path / "image.png").as_uri()], submitter=submitter).job_id
-        (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+        (chunk,) = pick_ids(engine, Priority.BULK, 10)
         process.scan_chunk(chunk)
         reused += [verdict.reused for verdict in find_verdicts(engine, VerdictFilter(job_id=job_id))]
 
@@ -165,7 +164,7 @@ def test_a_worker_reuses_verdicts_across_jobs_and_says_so_unless_that_is_switche
 
     def scanned(*paths: Path) -> list[Verdict]:
         job_id = submit_job(engine, [path.as_uri() for path in paths], submitter="ann").job_id
-        (chunk,) = pick_chunks(engine, Priority.BULK, 10)
+        (chunk,) = pick_ids(engine, Priority.BULK, 10)
         process.scan_chunk(chunk)
         return list(find_verdicts(engine, VerdictFilter(job_id=job_id)))
 

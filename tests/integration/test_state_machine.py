@@ -18,12 +18,12 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.chunks import Claim, claim_chunk, finish_chunk, lose_chunk, renew_leases
-from storage.dispatch import pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.dispatch import recover_lost_chunk, redate_unclaimed
 from storage.failures import RetryError, retry_job
 from storage.figures import take_figures
 from storage.jobs import cancel_job, list_jobs
 from storage.totals import Total
-from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, submit_job_of
+from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, pick_ids, submit_job_of
 
 MAX_LOSSES = 3
 RETRIED = (ErrorCode.EMPTY, ErrorCode.WORKER_CRASH, ErrorCode.CANCELLED)
@@ -52,11 +52,11 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(window=st.integers(1, 4))
     def dispatch(self, window: int) -> None:
-        self.messages += pick_chunks(self.engine, Priority.BULK, window)
+        self.messages += pick_ids(self.engine, Priority.BULK, window)
 
     @rule()
     def publish_again(self) -> None:
-        self.messages += [chunk_id for chunk_id, _ in redate_unclaimed(self.engine, 0)]
+        self.messages += [chunk.chunk_id for chunk in redate_unclaimed(self.engine, 0)]
 
     @rule(images=st.integers(1, 9), worker=st.sampled_from(["cpu0", "cpu1"]))
     def submit_and_claim(self, images: int, worker: str) -> None:
@@ -164,8 +164,8 @@ class Accounts(RuleBasedStateMachine):
             self.let_the_time_come()
             while recover_lost_chunk(self.engine, MAX_LOSSES, 0.0):
                 pass
-            waiting = [chunk_id for chunk_id, _ in redate_unclaimed(self.engine, 0)]
-            waiting += pick_chunks(self.engine, Priority.BULK, 1000)
+            waiting = [chunk.chunk_id for chunk in redate_unclaimed(self.engine, 0)]
+            waiting += pick_ids(self.engine, Priority.BULK, 1000)
             for chunk_id in waiting:
                 claim = claim_chunk(self.engine, chunk_id, "cpu2", LEASE_S)
                 if claim is not None:

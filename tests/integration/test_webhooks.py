@@ -4,10 +4,7 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -19,44 +16,16 @@ from starlight_vocabulary.job import JobOptions
 from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
 from storage.webhooks import claim_webhook
+from tests.kit.receiver import Receiver, receive_webhooks
 from tests.kit.rows import execute, finish_waiting_chunks, read_webhook
-from tests.kit.servers import serve
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
-@dataclass
-class Receiver:
-    """What came, and what is answered: the statuses in turn, the last one for ever."""
-
-    url: str = ""
-    statuses: list[int] = field(default_factory=lambda: [204])
-    messages: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    def answer(self) -> int:
-        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Listens on a loopback port."""
-    received = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            received.messages.append((dict(self.headers), body))
-            self.send_response(received.answer())
-            self.send_header("Location", received.url)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    received.url = f"http://127.0.0.1:{server.server_port}/hook"
-    with serve(server):
-        yield received
+    with receive_webhooks() as receiver:
+        yield receiver
 
 
 @pytest.fixture

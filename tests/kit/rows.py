@@ -41,9 +41,14 @@ def read_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState:
     return state
 
 
+def pick_ids(engine: Engine, priority: Priority, window: int) -> list[uuid.UUID]:
+    """Dispatch what waits; return the ids of the chunks."""
+    return [chunk.chunk_id for chunk in pick_chunks(engine, priority, window)]
+
+
 def claim_waiting_chunks(engine: Engine, worker: str = "cpu0@here", priority: Priority = Priority.BULK) -> list[Claim]:
     """Dispatch and claim whatever waits."""
-    claims = [claim_chunk(engine, chunk, worker, LEASE_S) for chunk in pick_chunks(engine, priority, 1000)]
+    claims = [claim_chunk(engine, chunk, worker, LEASE_S) for chunk in pick_ids(engine, priority, 1000)]
     return [claim for claim in claims if claim is not None]
 
 

@@ -27,6 +27,12 @@ class RunningStack:
     log: Output
     engine: Engine
 
+    def find_flower(self) -> tuple[str, str, str]:
+        """Return the address of Flower, and the name and password that it asks for."""
+        address, _, known = self.addresses["Flower"].partition(" as ")
+        name, _, file = known.partition(", password in ")
+        return address, name, Path(file).read_text()
+
 
 def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
     """Start `starlight up` with a worker on each device, and return when it says that all is ready."""

@@ -13,7 +13,7 @@ from storage.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 # Made by the entrypoint, of no use beside configured servers, or part of the image.
-NOT_TO_BE_SET = {"database_url", "redis_url", "redis_server", "data_dir", "model_dir"}
+NOT_TO_BE_SET = {"database_url", "redis_url", "redis_server", "model_dir"}
 ONE_SHOT = {"migrate"}
 WATCHERS = ("prometheus", "alertmanager", "grafana")
 

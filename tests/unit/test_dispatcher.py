@@ -15,6 +15,7 @@ from producer.dispatching import dispatcher as dispatcher_module
 from producer.dispatching.dispatcher import Dispatcher
 from starlight_vocabulary.words import Priority
 from storage.broker import name_queue
+from storage.dispatch import DispatchedChunk
 from storage.settings import Settings
 from tests.kit.outages import OutageLog, record_outages
 from tests.kit.threads import PATIENCE_S, start_thread
@@ -30,23 +31,27 @@ class EnoughError(Exception):
 class Backlog:
     """Bulk chunks as PostgreSQL would hold them: those that wait, and those that were picked."""
 
-    pending: list[uuid.UUID] = field(default_factory=list)
-    dispatched: list[uuid.UUID] = field(default_factory=list)
+    pending: list[DispatchedChunk] = field(default_factory=list)
+    dispatched: list[DispatchedChunk] = field(default_factory=list)
 
-    def pick(self, _: object, priority: Priority, window: int) -> list[uuid.UUID]:
+    def pick(self, _: object, priority: Priority, window: int) -> list[DispatchedChunk]:
         room = window - len(self.dispatched) if priority is Priority.BULK else 0
         picked, self.pending = self.pending[:room], self.pending[room:]
         self.dispatched += picked
         return picked
 
-    def list_unclaimed(self, _: object, older_than_s: float) -> list[tuple[uuid.UUID, Priority]]:
-        return [(chunk, Priority.BULK) for chunk in self.dispatched] if older_than_s == REPUBLISH_AFTER_S else []
+    def list_unclaimed(self, _: object, older_than_s: float) -> list[DispatchedChunk]:
+        return self.dispatched if older_than_s == REPUBLISH_AFTER_S else []
+
+
+def make_chunk() -> DispatchedChunk:
+    return DispatchedChunk(uuid.uuid4(), Priority.BULK, uuid.uuid4(), 4, None)
 
 
 @pytest.fixture
 def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
     """Two chunks that wait, in place of PostgreSQL."""
-    backlog = Backlog([uuid.uuid4(), uuid.uuid4()])
+    backlog = Backlog([make_chunk(), make_chunk()])
     monkeypatch.setattr(dispatcher_module, "listen", lambda *_: itertools.repeat(set()))
     monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: False)
     monkeypatch.setattr(dispatcher_module, "list_live_workers", lambda *_: [])
@@ -72,10 +77,10 @@ class Publisher:
         self.ends_after: int | None = None
         self.published = 0
 
-    def publish(self, chunk_id: uuid.UUID, priority: Priority) -> None:
+    def publish(self, chunk: DispatchedChunk) -> None:
         if self.published == self.breaks_after:
             self._server.connected, self.breaks_after = False, None
-        self._broker.lpush(name_queue(priority), str(chunk_id))
+        self._broker.lpush(name_queue(chunk.priority), str(chunk.chunk_id))
         self.published += 1
         if self.published == self.ends_after:
             raise EnoughError
@@ -97,9 +102,9 @@ def list_messages(broker: "redis.Redis") -> list[bytes | str]:
     return broker.lrange(name_queue(Priority.BULK), 0, -1)[::-1]
 
 
-def write_messages(*chunks: uuid.UUID) -> list[bytes]:
+def write_messages(*chunks: DispatchedChunk) -> list[bytes]:
     """Return what is expected in the queue."""
-    return [str(chunk).encode() for chunk in chunks]
+    return [str(chunk.chunk_id).encode() for chunk in chunks]
 
 
 def test_nothing_is_picked_while_the_broker_is_away(

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from storage.traces import find_exemplar, trace
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 BATCH_SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
@@ -62,7 +64,7 @@ class Measures:
         finally:
             self._chunks.dec()
             for stage, seconds in chunk.seconds.items():
-                self._stages[stage].observe(seconds)
+                self._stages[stage].observe(seconds, find_exemplar())
 
     def count_judged(self, images: int) -> None:
         """Count images whose verdicts are stored."""
@@ -85,9 +87,10 @@ class ChunkMeasures:
 
     @contextmanager
     def time_stage(self, stage: Stage) -> Iterator[None]:
-        """Add the time of the block."""
+        """Add the time of the block, which is a span too where the chunk is traced."""
         begun_at = time.perf_counter()
         try:
-            yield
+            with trace(stage.value):
+                yield
         finally:
             self.seconds[stage] += time.perf_counter() - begun_at

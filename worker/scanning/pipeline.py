@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from starlight_vocabulary.words import Outcome
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
+from storage.traces import trace_until
 from worker.scanning.batcher import Batcher, Scorer
 from worker.scanning.budget import Budget
 from worker.scanning.chunk_loading import ChunkLoader, Loaded
@@ -143,6 +144,7 @@ class Pipeline:
                         decoded, planes = self._decode(unknown, chunk)
                     with measures.time_stage(Stage.WAIT):
                         scoring.append(self._submit(decoded, planes, chunk))
+                    trace_until(scoring[-1].scores, Stage.SCORE.value, images=len(decoded))
             for group in scoring:
                 with measures.time_stage(Stage.WAIT):
                     group.wait()

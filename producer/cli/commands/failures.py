@@ -12,6 +12,7 @@ from producer.cli.session import open_session, parse_id
 from producer.cli.submitting import Name
 from starlight_vocabulary.words import FAILURES, ErrorCode, Outcome
 from storage.failures import count_failures, retry_job
+from storage.traces import set_up_traces
 from storage.verdicts import VerdictFilter, find_verdicts
 
 Codes = Annotated[
@@ -56,6 +57,7 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
     The new job has the old one's submitter, priority and threshold.
     """
     codes = parse_codes(code)
+    set_up_traces("starlight")
     with open_session() as current:
         submission = retry_job(
             current.engine,

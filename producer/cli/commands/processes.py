@@ -12,6 +12,7 @@ from producer import stack
 from producer.cli.session import open_session
 from storage.blobs import Blobs
 from storage.settings import find_settings_file, read_settings
+from storage.traces import set_up_traces
 from worker.devices import Device, find_devices
 
 
@@ -59,6 +60,7 @@ def dispatcher() -> None:
     from producer.dispatching.sweeper import Sweeper
     from worker.app import app as celery_app
 
+    set_up_traces("dispatcher")
     with open_session(program="dispatcher") as current:
         celery_app.conf.update(broker_url=current.servers.redis_url)
         broker = redis.Redis.from_url(current.servers.redis_url)

@@ -25,6 +25,7 @@ from producer.stack import (
 from storage.analysts import USUAL_NAME, create_analyst
 from storage.embedded.ports import find_usable_port
 from storage.embedded.servers import EmbeddedServers
+from storage.flower_password import find_password_file, read_flower_credentials
 from storage.settings import Settings, read_settings
 from worker.devices import Device, find_devices
 
@@ -55,7 +56,13 @@ def up(
     os.environ["STARLIGHT_FLOWER_PORT"] = str(flower_port)
     listeners = [
         Listener("API", configured.api_host, api_port, "/docs"),
-        Listener("Flower", configured.flower_host, flower_port, name=read_flower_name(configured)),
+        Listener(
+            "Flower",
+            configured.flower_host,
+            flower_port,
+            f"/{configured.flower_url_prefix}".rstrip("/"),
+            tell_flower_password(configured),
+        ),
         Listener("Metrics", configured.exporter_host, exporter_port, "/metrics"),
     ]
     programs = [make_dispatcher(), *make_workers(devices), make_api(), make_exporter(), make_flower()]
@@ -75,10 +82,13 @@ def up(
             log.info("stopping: running chunks finish first; once more Ctrl-C ends them at once")
 
 
-def read_flower_name(configured: Settings) -> str | None:
-    """Return the name that Flower asks for, if it asks for one."""
-    credentials = configured.flower_basic_auth
-    return credentials.get_secret_value().partition(":")[0] if credentials else None
+def tell_flower_password(configured: Settings) -> str:
+    """Return the name that Flower asks for, and a password that was made here: itself on a terminal, else its file."""
+    name, _, password = read_flower_credentials(configured).partition(":")
+    file = find_password_file(configured)
+    if file is None:
+        return name
+    return f"{name}, password {password}" if sys.stdout.isatty() else f"{name}, password in {file}"
 
 
 def down() -> None:

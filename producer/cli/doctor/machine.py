@@ -35,13 +35,14 @@ def check_folder(settings: Settings) -> Finding:
     folder = settings.data_dir
     if not folder.exists():
         return well("data folder", f"{folder} is not there yet; the first command that needs it makes it")
+    secrets = (folder / "password", folder / "flower_password", find_settings_file())
     try:
-        for path in (folder, folder / "password", find_settings_file()):
+        for path in (folder, *secrets):
             check_ownership(path)
     except DataFolderError as error:
         seen, _, mend = str(error).partition(": ")
         return wrong("data folder", seen, mend or "set STARLIGHT_DATA_DIR to a folder of your own")
-    for path in (folder / "password", find_settings_file()):
+    for path in secrets:
         if path.exists() and path.stat().st_mode & SECRET_MODE:
             return wrong(
                 "data folder", f"other accounts may read {path}, which may hold a password", f"chmod 600 {path}"

@@ -1,0 +1,1 @@
+"""Flower: chunks on their way through Celery, for people."""

@@ -1,0 +1,43 @@
+"""A receiver of webhooks within the tests' own process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.kit.servers import serve
+
+
+@dataclass
+class Receiver:
+    """What came, and what is answered: the statuses in turn, the last one for ever."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=lambda: [204])
+    messages: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def answer(self) -> int:
+        """Return the next status."""
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+
+@contextmanager
+def receive_webhooks() -> Iterator[Receiver]:
+    """Listen on a loopback port while the block lasts."""
+    received = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.messages.append((dict(self.headers), body))
+            self.send_response(received.answer())
+            self.send_header("Location", received.url)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received.url = f"http://127.0.0.1:{server.server_port}/hook"
+    with serve(server):
+        yield received

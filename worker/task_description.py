@@ -1,0 +1,18 @@
+"""What Flower shows of a task in place of its argument: which chunk, of which job, of how many images."""
+
+import re
+import uuid
+
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+DESCRIPTION = re.compile(rf"chunk ({UUID}) of job {UUID}, [0-9]{{1,5}} images?")
+
+
+def describe_task(chunk_id: uuid.UUID, job_id: uuid.UUID, images: int) -> str:
+    """Return the description."""
+    return f"chunk {chunk_id} of job {job_id}, {images} image{'' if images == 1 else 's'}"
+
+
+def check_description(found: str, chunk_id: uuid.UUID) -> str:
+    """Return what came with a message, unless it is no description of its chunk: then the chunk alone."""
+    match = DESCRIPTION.fullmatch(found)
+    return found if match and match[1] == str(chunk_id) else f"chunk {chunk_id}"
