@@ -13,9 +13,9 @@ from PIL import Image
 from research.evaluation.steganalysis import regular_singular, sample_pairs, weighted_stego
 from research.stego.corpus import Corpus, open_image
 from research.stego.covers import adapt, upper_left
-from research.stego.embed import capacity, embed_lsb, embed_palette
 from research.stego.payloads import draw_binary
 from worker.v4.detector import Detector
+from worker.v4.embedding import capacity, embed_lsb, embed_palette
 from worker.v4.planes import extract_planes
 
 ALLOWED: Final = 0.01

@@ -15,7 +15,6 @@ from research.evaluation.traits import hard_traits, measure_noise
 from research.evaluation.unseen import UNSEEN_FILES, UNSEEN_WRITERS, append_unseen, write_unseen
 from research.stego.corpus import Corpus, open_image
 from research.stego.covers import adapt, upper_left
-from research.stego.embed import capacity
 from research.stego.payloads import draw_binary, draw_text
 from research.stego.samples import (
     PIXEL_WRITERS,
@@ -31,6 +30,7 @@ from research.stego.tails import TAIL_WRITERS, draw_tail
 from research.stego.trailers import HARMLESS_KINDS
 from starlight_vocabulary.words import METHODS
 from worker.v4.detector import Detector, Score
+from worker.v4.embedding import capacity
 from worker.v4.extraction import read_payload_bytes
 from worker.v4.planes import extract_planes
 

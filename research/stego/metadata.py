@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from research.stego.embed import exif_with_comment
+from worker.v4.embedding import exif_with_comment
 from worker.v4.exif import CHARSETS
 
 Rng = np.random.Generator

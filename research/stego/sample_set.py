@@ -15,7 +15,9 @@ import numpy as np
 from PIL import Image
 
 from research.stego.drawn import draw_picture
-from research.stego.embed import (
+from research.stego.encoders import Encoder
+from research.stego.trailers import motion_photo
+from worker.v4.embedding import (
     comment_value,
     embed_alpha,
     embed_lsb,
@@ -24,8 +26,6 @@ from research.stego.embed import (
     embed_written,
     exif_with_comment,
 )
-from research.stego.encoders import Encoder
-from research.stego.trailers import motion_photo
 
 PNG: Final = Encoder("PNG", (("optimize", True),))
 JPEG: Final = Encoder("JPEG", (("quality", 88),))

@@ -10,7 +10,15 @@ from PIL import Image
 from research.stego.corpus import Corpus
 from research.stego.covers import CoverSource
 from research.stego.drawn import PICTURE_NAMES, draw_picture
-from research.stego.embed import (
+from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossless
+from research.stego.headers import WRITERS, Writing, draw_writing, largest_text
+from research.stego.metadata import draw_exif, draw_tags
+from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
+from research.stego.tails import TAIL_WRITERS, Tail, draw_tail
+from research.stego.trailers import DECLARED_KINDS, append_harmless, append_kind, declare_harmless
+from starlight_vocabulary.words import METHODS
+from worker.v4.containers import find_trailing
+from worker.v4.embedding import (
     capacity,
     comment_value,
     embed_alpha,
@@ -20,14 +28,6 @@ from research.stego.embed import (
     embed_written,
     exif_with_comment,
 )
-from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossless
-from research.stego.headers import WRITERS, Writing, draw_writing, largest_text
-from research.stego.metadata import draw_exif, draw_tags
-from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
-from research.stego.tails import TAIL_WRITERS, Tail, draw_tail
-from research.stego.trailers import DECLARED_KINDS, append_harmless, append_kind, declare_harmless
-from starlight_vocabulary.words import METHODS
-from worker.v4.containers import find_trailing
 
 Rng = np.random.Generator
 

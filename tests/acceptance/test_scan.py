@@ -12,12 +12,12 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 
-from research.stego.embed import embed_raw
 from starlight_vocabulary.verdict import VERDICT_KEYS
 from tests.kit.command import STARLIGHT, make_environment, read_records, run_starlight
 from tests.kit.inputs import MESSAGE, fill_hostile_folder, make_stego_files
 from tests.kit.pictures import draw_grained, encode
 from tests.kit.stack import RunningStack
+from worker.v4.embedding import embed_raw
 
 ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from research.stego.embed import embed_alpha, embed_lsb, embed_raw, exif_with_comment
 from tests.kit.pictures import draw_grained, encode, encode_blank_gif, encode_blank_png
+from worker.v4.embedding import embed_alpha, embed_lsb, embed_raw, exif_with_comment
 
 MESSAGE = "The key is under the third stone from the left, behind the old mill."
 

@@ -9,7 +9,6 @@ import pytest
 
 from producer.sources.expansion import refer_to_file
 from research.stego.drawn import draw_picture
-from research.stego.embed import embed_lsb
 from starlight_vocabulary.words import ErrorCode, Outcome
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
@@ -18,6 +17,7 @@ from tests.kit.threads import PATIENCE_S, start_thread
 from worker.scanning.pipeline import Pipeline
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
+from worker.v4.embedding import embed_lsb
 
 MESSAGE = "Meet me at seven at the old bridge."
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from research.stego.embed import (
+from tests.kit.pictures import decode, draw_noise, encode
+from worker.v4.embedding import (
     CapacityError,
     comment_value,
     embed_alpha,
@@ -14,7 +15,6 @@ from research.stego.embed import (
     embed_raw,
     exif_with_comment,
 )
-from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.extraction import read_payload
 from worker.v4.text_runs import decode_text
 

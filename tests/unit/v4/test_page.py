@@ -10,10 +10,10 @@ from research.evaluation.baselines import SHARES, compare
 from research.evaluation.page import write_page
 from research.evaluation.traits import hard_traits
 from research.stego.corpus import find_images
-from research.stego.embed import exif_with_comment
 from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.card import DEFAULT_MODEL, read_card
 from worker.v4.detector import Detector
+from worker.v4.embedding import exif_with_comment
 
 RESULTS = Path(__file__).parents[3] / "results"
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from research.stego.embed import exif_with_comment
 from tests.kit.pictures import draw_noise
 from worker.v4.byte_statistics import leading_text
+from worker.v4.embedding import exif_with_comment
 from worker.v4.pair_statistics import PAIR_FEATURES
 from worker.v4.planes import extract_planes
 from worker.v4.streams import CONTENT_FEATURES, FORMAT_FEATURES, SLOTS, Streams, compute, stack

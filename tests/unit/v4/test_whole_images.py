@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from research.stego.drawn import draw_picture
-from research.stego.embed import embed_lsb, embed_palette
 from tests.kit.pictures import decode, encode
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector, Score
+from worker.v4.embedding import embed_lsb, embed_palette
 from worker.v4.planes import extract_planes
 
 

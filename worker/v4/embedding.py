@@ -1,11 +1,11 @@
-"""Writing payloads into images by each of the five methods: the rules that V4 has to find."""
+"""Writing payloads into images by each of the five methods, as the specification has them: what V4 has to find."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from worker.v4.exif import CHARSETS, USER_COMMENT
-from worker.v4.extraction import ALPHA_PREFIX
+from worker.v4.headers import ALPHA_PREFIX
 
 _EXIF_IFD = 0x8769
 _CHANNELS = {"alpha": slice(-1, None), "palette": slice(0, 1), "lsb.rgb": slice(0, 3)}
