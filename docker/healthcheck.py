@@ -1,4 +1,4 @@
-"""`healthcheck.py dispatcher|worker|api|exporter|flower`: exit 0 while the program of this container does its work.
+"""`healthcheck.py dispatcher|canary|worker|api|exporter|flower`: exit 0 while this container's program does its work.
 
 It runs every few seconds in every container, so it does without SQLAlchemy, which costs a second of processor time.
 """
@@ -15,13 +15,26 @@ TIMEOUT_S = 10
 
 def dispatcher() -> bool:
     """Whether the dispatcher asked PostgreSQL for something within the last minute, as each of its rounds does."""
-    return holds("""
+    return asks("dispatcher")
+
+
+def canary() -> bool:
+    """Whether the service of canaries did, as it does every few seconds."""
+    return asks("canary")
+
+
+def asks(program: str) -> bool:
+    """Whether this container's program asked PostgreSQL for something within the last minute."""
+    return holds(
+        """
         SELECT EXISTS (
             SELECT FROM pg_stat_activity
-            WHERE starts_with(application_name, 'starlight dispatcher') AND client_addr = inet_client_addr()
+            WHERE starts_with(application_name, 'starlight ' || %s) AND client_addr = inet_client_addr()
                 AND state_change > now() - interval '1 minute'
         )
-    """)
+        """,
+        program,
+    )
 
 
 def worker() -> bool:
@@ -81,7 +94,7 @@ def fetch(url: str) -> bytes:
         return bytes(answer.read())
 
 
-CHECKS = {check.__name__: check for check in (dispatcher, worker, api, exporter, flower)}
+CHECKS = {check.__name__: check for check in (dispatcher, canary, worker, api, exporter, flower)}
 
 if __name__ == "__main__":
     sys.exit(not CHECKS[sys.argv[1]]())

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from monitoring.families import describe, gauge, gauges
 from storage.blobs import find_folder
 from storage.broker import count_messages
+from storage.canaries import read_canaries
 from storage.figures import take_figures
 from storage.settings import Settings
 from storage.workers import list_live_workers
@@ -102,7 +103,7 @@ class StarlightCollector(Collector):
     def _from_postgres(self) -> list[Metric]:
         figures = take_figures(self._engine)
         workers = list_live_workers(self._engine, self._settings.lease_s)
-        return list(describe(figures, workers, self._settings))
+        return list(describe(figures, workers, read_canaries(self._engine), self._settings))
 
     def _from_redis(self) -> list[Metric]:
         counts = {(queue,): float(count) for queue, count in count_messages(self._broker).items()}

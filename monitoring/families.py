@@ -9,9 +9,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from starlight_vocabulary.answers import LiveWorker
 from starlight_vocabulary.words import METHODS, ErrorCode, Priority
+from storage.canaries import CLEAN, Canaries, CanaryResult
 from storage.figures import WAITING_STATES, Figures
 from storage.settings import Settings
-from storage.totals import IMAGE_SECONDS, Total, WebhookResult
+from storage.totals import IMAGE_SECONDS, Total, Totals, WebhookResult
 
 PUT_OFF = "put_off"
 LabelValues = TypeVar("LabelValues", bound=tuple[str, ...])
@@ -80,14 +81,40 @@ def describe_latency(figures: Figures) -> Metric:
         "starlight_image_seconds", "From an image's submission to its verdict.", labels=["priority"]
     )
     for priority in Priority:
-        counts = [figures.totals.get(Total.IMAGE_SECONDS, f"{priority.value} {bound:g}") for bound in IMAGE_SECONDS]
-        buckets = [
-            ("+Inf" if math.isinf(bound) else str(bound), count)
-            for bound, count in zip(IMAGE_SECONDS, accumulate(counts), strict=True)
-        ]
+        buckets = read_buckets(figures.totals, Total.IMAGE_SECONDS, f"{priority.value} ")
         seconds = figures.totals.get(Total.IMAGE_MILLISECONDS, priority.value) / 1000
         family.add_metric([priority.value], buckets, seconds)
     return family
+
+
+def read_buckets(totals: Totals, total: Total, before: str = "") -> list[tuple[str, int]]:
+    """Return the buckets of a histogram, whose labels are bounds of `IMAGE_SECONDS` and what stands before them."""
+    counts = [totals.get(total, f"{before}{bound:g}") for bound in IMAGE_SECONDS]
+    return [
+        ("+Inf" if math.isinf(bound) else str(bound), count)
+        for bound, count in zip(IMAGE_SECONDS, accumulate(counts), strict=True)
+    ]
+
+
+def describe_canaries(totals: Totals, canaries: Canaries, interval_s: float) -> Iterator[Metric]:
+    """Yield what came of images whose truth we know. A time is 0 where there was none in the last days."""
+    images = CounterMetricFamily(
+        "starlight_canary_images", "Canaries, by what is hidden in them.", labels=["hidden", "result"]
+    )
+    for hidden, result in product((CLEAN, *METHODS), CanaryResult):
+        images.add_metric([hidden, result], totals.get(Total.CANARY_IMAGES, f"{hidden} {result}"))
+    yield images
+    rounds = totals.by_label(Total.CANARY_ROUNDS, CanaryResult)
+    yield counters("canary_rounds", "Rounds of canaries, by the worst of their results.", "result", rounds)
+    seconds = HistogramMetricFamily("starlight_canary_seconds", "From a canary's submission to its verdict.")
+    seconds.add_metric([], read_buckets(totals, Total.CANARY_SECONDS), totals.get(Total.CANARY_MILLISECONDS) / 1000)
+    yield seconds
+    ends = {(result.value,): 0.0 for result in CanaryResult}
+    ends |= {(result.value,): time.timestamp() for result, time in canaries.ended_at.items()}
+    yield gauges("canary_last_round_timestamp_seconds", "End of the newest round of this result.", ["result"], ends)
+    slowest = canaries.newest.slowest_s if canaries.newest is not None else None
+    yield gauge("canary_slowest_seconds", "What the slowest of the newest round took, 0 for none.", slowest or 0.0)
+    yield gauge("canary_interval_seconds", "Between the starts of two rounds; 0: there are none.", interval_s)
 
 
 def describe_queues(figures: Figures) -> Iterator[Metric]:
@@ -149,10 +176,13 @@ def describe_workers(workers: Sequence[LiveWorker]) -> Iterator[Metric]:
     yield gauges("model_workers", "Live workers by the model they use.", ["model", "sha256"], models)
 
 
-def describe(figures: Figures, workers: Sequence[LiveWorker], settings: Settings) -> Iterator[Metric]:
+def describe(
+    figures: Figures, workers: Sequence[LiveWorker], canaries: Canaries, settings: Settings
+) -> Iterator[Metric]:
     """Yield everything that PostgreSQL knows."""
     yield from describe_throughput(figures, settings.target_images_per_minute)
     yield from describe_totals(figures)
     yield from describe_queues(figures)
     yield from describe_workers(workers)
+    yield from describe_canaries(figures.totals, canaries, settings.canary_interval.total_seconds())
     yield from describe_rest(figures, settings)

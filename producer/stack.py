@@ -72,6 +72,11 @@ def make_exporter() -> Program:
     return Program("exporter", ("-m", "monitoring"))
 
 
+def make_canary() -> Program:
+    """Return the service of canaries."""
+    return Program("canary", ("-m", "producer.cli", "canary"))
+
+
 def make_flower() -> Program:
     """Return Flower."""
     return Program("flower", ("-m", "monitoring.flower"))

@@ -189,9 +189,9 @@ FINISH_CHUNK = text(f"""
             finished_at = CASE WHEN jobs.clean + jobs.stego + jobs.error + written = total
                 THEN now() ELSE finished_at END
         FROM counted, ended WHERE jobs.id = ended.job_id
-        RETURNING pg_notify(:channel, jobs.id::text), extract(epoch FROM now() - created_at) AS age_s
+        RETURNING pg_notify(:channel, jobs.id::text), canary, extract(epoch FROM now() - created_at) AS age_s
     )
-    SELECT age_s, ARRAY(SELECT ordinal FROM written) AS written FROM progressed
+    SELECT age_s, canary, ARRAY(SELECT ordinal FROM written) AS written FROM progressed
 """)
 
 
@@ -214,7 +214,7 @@ def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], p
         ).one_or_none()
         if finished is None:
             return False
-        written = set(finished.written)
+        written = set() if finished.canary else set(finished.written)
         stored = (verdict for verdict in verdicts if verdict.ordinal in written)
         counts = count_verdicts(stored, claim.priority, float(finished.age_s))
         if put_off_s is not None:

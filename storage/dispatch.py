@@ -112,13 +112,22 @@ def redate_unclaimed(engine: Engine, older_than_s: float) -> list[DispatchedChun
     return [_read_chunk(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class LostChunk:
+    """A chunk whose lease ran out, its job, and how often it was lost by now."""
+
+    chunk_id: uuid.UUID
+    job_id: uuid.UUID
+    losses: int
+
+
 # One chunk whose lease ran out, while PostgreSQL was there for long enough to have it renewed.
 FIND_LOST_CHUNK = text("""
     UPDATE chunks SET state = 'pending', losses = losses + 1, worker = NULL, lease_until = NULL
     WHERE id = (SELECT id FROM chunks WHERE state = 'running' AND lease_until < now()
                 AND pg_postmaster_start_time() + make_interval(secs => :lease_s) < now()
                 LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING id, losses, cardinality(refs) AS images
+    RETURNING id, job_id, losses, cardinality(refs) AS images
 """)
 
 # The pieces start with one loss: a suspect is scanned alone in its process. Those with a verdict have ended.
@@ -151,12 +160,12 @@ CONVICT_IMAGE = text(f"""
     UPDATE jobs SET error = error + 1,
         state = CASE WHEN clean + stego + error + 1 = total AND state <> 'cancelled' THEN 'done' ELSE state END,
         finished_at = CASE WHEN clean + stego + error + 1 = total THEN now() ELSE finished_at END
-    FROM written WHERE id = written.job_id RETURNING pg_notify(:channel, id::text)
+    FROM written WHERE id = written.job_id RETURNING canary, pg_notify(:channel, id::text)
 """)
 
 
-def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> bool:
-    """Deal with one chunk whose lease ran out; return False where there is none.
+def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> LostChunk | None:
+    """Deal with one chunk whose lease ran out, and return it; None where there is none.
 
     After a start of PostgreSQL all have one more lease: nobody could renew while it was away.
 
@@ -167,15 +176,16 @@ def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> bool:
     with engine.begin() as connection:
         lost = connection.execute(FIND_LOST_CHUNK, {"lease_s": lease_s}).one_or_none()
         if lost is None:
-            return False
+            return None
         counts = count_one(Total.CHUNKS_LOST)
         if lost.images > 1 and lost.losses >= 2:
             connection.execute(SPLIT_CHUNK, {"id": lost.id})
             counts += count_one(Total.CHUNKS_SPLIT)
         elif lost.images == 1 and lost.losses >= max_losses:
             convicted = {"id": lost.id, "losses": lost.losses, "channel": FINISHED}
-            if connection.execute(CONVICT_IMAGE, convicted).one_or_none() is not None:
+            job = connection.execute(CONVICT_IMAGE, convicted).one_or_none()
+            if job is not None and not job.canary:
                 counts += count_one(Total.IMAGES_CONVICTED) + count_errors(ErrorCode.WORKER_CRASH, 1)
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
         raise_totals(connection, counts)
-        return True
+    return LostChunk(lost.id, lost.job_id, lost.losses)

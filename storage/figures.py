@@ -1,6 +1,7 @@
 """Figures about the whole installation at one moment, for metrics and statistics.
 
 Neither verdicts nor ended jobs or chunks are read for them: a row for each chunk, job and webhook that is open.
+Canaries are left out.
 """
 
 from dataclasses import dataclass
@@ -109,8 +110,9 @@ COUNT_QUEUES = text("""
         SELECT job_id, priority, state, first_ordinal, tries, coalesce(images, cardinality(refs)), false
         FROM chunks WHERE state IN ('dispatched', 'running')
     ) AS waiting LEFT JOIN (
-        SELECT id, created_at FROM jobs WHERE state IN ('pending', 'running')
+        SELECT id, created_at, canary FROM jobs WHERE state IN ('pending', 'running')
     ) AS open_jobs ON open_jobs.id = waiting.job_id
+    WHERE open_jobs.canary IS NOT TRUE
     GROUP BY waiting.priority, waiting.state, is_put_off
 """)
 
@@ -123,13 +125,13 @@ COUNT_OPEN_JOBS = text("""
                 / nullif(clean + stego + error, 0)
         ), 0) AS longest_left_s,
         sum(total - clean - stego - error) AS unfinished
-    FROM jobs WHERE state IN ('pending', 'running') GROUP BY priority
+    FROM jobs WHERE state IN ('pending', 'running') AND NOT canary GROUP BY priority
 """)
 
 # Images that jobs have ended without.
 COUNT_LEFT_OUT = text("""
     SELECT coalesce(sum(total - clean - stego - error), 0) FROM jobs
-    WHERE state IN ('done', 'cancelled') AND clean + stego + error <> total
+    WHERE state IN ('done', 'cancelled') AND clean + stego + error <> total AND NOT canary
 """)
 
 # Webhooks of jobs that have ended.

@@ -40,9 +40,9 @@ NO_OPTIONS = JobOptions()
 
 # A new job, nothing where the submitter used the idempotency key before.
 INSERT_JOB = text("""
-    INSERT INTO jobs (id, name, submitter, idempotency_key, priority, threshold, follow_links, total)
+    INSERT INTO jobs (id, name, submitter, idempotency_key, priority, threshold, follow_links, canary, total)
     VALUES (coalesce(CAST(:id AS uuid), uuidv7()), :name, :submitter, :idempotency_key, :priority, :threshold,
-        :follow_links, 0)
+        :follow_links, :canary, 0)
     ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
 """)
 
@@ -74,13 +74,14 @@ def submit_job(
     follow_links: bool = True,
     limits: WaitingLimits | None = None,
     upload_id: uuid.UUID | None = None,
+    canary: bool = False,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
 
     Unless it may `follow_links`, `file://` references whose path has links in it when it is read are not read. With an
     idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
-    `upload_id` is the upload that becomes this job. Raises EmptyJobError where there is no reference,
-    TooManyWaitingError and UploadExpiredError; then nothing is stored.
+    `upload_id` is the upload that becomes this job. A `canary` is left out of searches and totals. Raises EmptyJobError
+    where there is no reference, TooManyWaitingError and UploadExpiredError; then nothing is stored.
     """
     with engine.begin() as connection:
         job_id = connection.execute(
@@ -93,6 +94,7 @@ def submit_job(
                 "priority": options.priority,
                 "threshold": options.threshold,
                 "follow_links": follow_links,
+                "canary": canary,
             },
         ).scalar()
         if job_id is None:
@@ -109,7 +111,7 @@ def submit_job(
             raise UploadExpiredError
         if options.webhook is not None:
             connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook})
-        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=total))
+        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=0 if canary else total))
     return Submission(job_id, total, created=True)
 
 
@@ -203,13 +205,14 @@ def list_jobs(
     state: JobState | None = None,
     sought: str | None = None,
 ) -> list[Job]:
-    """Return the newest jobs, newest first.
+    """Return the newest jobs, newest first; canaries only where their submitter is named.
 
     Where it is wanted, those of one submitter, older than a job, not ended, in one state, or with `sought` in their
     name or as their id.
     """
     narrowed = {
         "submitter = :submitter": submitter,
+        "NOT canary": submitter is None or None,
         "id < :before": before,
         IS_OPEN: only_open or None,
         "state = :state": state,
@@ -248,7 +251,7 @@ CANCEL_JOB = text(f"""
     )
     UPDATE jobs SET error = error + written, state = CASE WHEN state = 'done' THEN 'done' ELSE 'cancelled' END,
         finished_at = coalesce(finished_at, now())
-    FROM counted WHERE id = :id RETURNING written, pg_notify(:channel, id::text)
+    FROM counted WHERE id = :id RETURNING written, canary, pg_notify(:channel, id::text)
 """)
 
 
@@ -262,7 +265,8 @@ def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
         # was split while we waited for its lock has pieces that the first look did not see.
         while connection.execute(HAS_OPEN_CHUNKS, {"id": job_id}).scalar_one():
             connection.execute(CANCEL_CHUNKS, {"id": job_id})
-        cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).scalar()
+        cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).one_or_none()
         connection.execute(text(f"NOTIFY {CANCELLED}"))
-        raise_totals(connection, count_errors(ErrorCode.CANCELLED, cancelled or 0))
-    return None if cancelled is None else int(cancelled)
+        if cancelled is not None and not cancelled.canary:
+            raise_totals(connection, count_errors(ErrorCode.CANCELLED, cancelled.written))
+    return None if cancelled is None else int(cancelled.written)

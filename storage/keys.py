@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from starlight_vocabulary.words import Scope
 from storage.buckets import Location, read_location
 from storage.database import connect_to_read
+from storage.settings import CANARY_SUBMITTER
 
 PREFIX_BYTES = 6
 SECRET_BYTES = 32
@@ -56,10 +57,12 @@ def create_key(engine: Engine, name: str, scopes: Sequence[str], buckets: Sequen
     """Store a new key and return it, the only time that it can be read.
 
     `buckets` are `s3://BUCKET` or `s3://BUCKET/PREFIX`; without any, the key can name no object. Raises KeyNameError
-    for an empty name, an unknown scope or none, what is no bucket, and where a key of this name is in use.
+    for an empty or reserved name, an unknown scope or none, what is no bucket, and where a key of this name is in use.
     """
     if not name.strip():
         raise KeyNameError("a key needs a name")
+    if name == CANARY_SUBMITTER:
+        raise KeyNameError(f"{name!r} submits canaries alone: take another name")
     if not scopes or set(scopes) - set(Scope):
         raise KeyNameError(f"scopes are some of {', '.join(Scope)}, not {', '.join(scopes) or 'none'}")
     try:

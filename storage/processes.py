@@ -38,7 +38,7 @@ def list_programs(engine: Engine) -> list[LiveProgram]:
 MEASURE_AGES = text(f"""
     SELECT chunks.priority, extract(epoch FROM now() - min(jobs.created_at))::float8 AS age_s
     FROM chunks JOIN jobs ON jobs.id = chunks.job_id
-    WHERE chunks.state = 'pending' AND (not_before IS NULL OR not_before <= now()) AND NOT {IS_PAUSED}
+    WHERE chunks.state = 'pending' AND NOT canary AND (not_before IS NULL OR not_before <= now()) AND NOT {IS_PAUSED}
     GROUP BY chunks.priority
 """)
 

@@ -18,7 +18,7 @@ RECALL_VERDICTS = text(f"""
     CROSS JOIN LATERAL (
         SELECT verdicts.*
         FROM verdicts JOIN models ON models.id = verdicts.model_id JOIN jobs ON jobs.id = verdicts.job_id
-        WHERE verdicts.sha256 = wanted.sha256 AND verdicts.model_id = :model_id
+        WHERE verdicts.sha256 = wanted.sha256 AND verdicts.model_id = :model_id AND NOT jobs.canary
             AND jobs.submitter = coalesce(:submitter, jobs.submitter)
             AND outcome = CASE WHEN stego_probability >= coalesce(:threshold, models.threshold)
                 THEN 'stego' ELSE 'clean' END

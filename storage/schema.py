@@ -72,7 +72,8 @@ def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
 # One submission: `total` references and how many of them have which outcome. `threshold` is null where the model's own
 # decides; `retry_of` is the job whose failed images this one scans again. `follow_links` is false where `file://`
 # references were resolved when they were submitted, so that a link on the way can only have been put there since.
-# `kept_blobs` says which of its blobs are still stored for it.
+# `kept_blobs` says which of its blobs are still stored for it. A `canary` is a job of images whose truth we know, which
+# searches, totals and quotas leave out: `storage.canaries`.
 jobs = Table(
     "jobs", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -83,6 +84,7 @@ jobs = Table(
     optional("threshold", DOUBLE_PRECISION),
     required("follow_links", BOOLEAN, server_default=true()),
     required("kept_blobs", TEXT, server_default=KeptBlobs.NONE),
+    required("canary", BOOLEAN, server_default=false()),
     optional("retry_of", UUID, ForeignKey("jobs.id", ondelete="SET NULL")),
     required("state", TEXT, server_default=JobState.PENDING),
     required("total", Integer),
@@ -106,6 +108,7 @@ jobs = Table(
         postgresql_where=text("state IN ('done', 'cancelled') AND clean + stego + error <> total"),
     ),
     Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+    Index("ix_jobs_canary", "id", postgresql_where=text("canary")),
     Index("ix_jobs_kept_blobs", "kept_blobs", "finished_at", postgresql_where=text("kept_blobs <> 'none'")),
 )  # fmt: skip
 
@@ -281,6 +284,21 @@ operations = Table(
     required("action", TEXT),
     required("subject", TEXT),
     required("chunks", Integer, server_default="0"),
+)  # fmt: skip
+
+# A round of canaries, drawn from a seed, and what came of each of its images. One that has not ended runs, or its
+# program died; there is one such at most.
+canary_rounds = Table(
+    "canary_rounds", METADATA,
+    required("id", BIGINT, Identity(always=True), primary_key=True),
+    required("seed", BIGINT),
+    required("started_at", TIME, server_default=func.now()),
+    optional("ended_at", TIME),
+    optional("result", TEXT),
+    required("answers", JSONB, server_default="[]"),
+    CheckConstraint("(ended_at IS NULL) = (result IS NULL)", name="ended"),
+    Index("ix_canary_rounds_result", "result", "ended_at"),
+    Index("uq_canary_rounds_open", text("(ended_at IS NULL)"), unique=True, postgresql_where=text("ended_at IS NULL")),
 )  # fmt: skip
 
 # The outbox of a job that names a webhook: due once the job has ended, until delivered or given up.

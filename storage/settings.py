@@ -99,12 +99,20 @@ def _flower_basic_auth(credentials: SecretStr | None, info: ValidationInfo) -> S
     return None
 
 
+def _check_submitter(name: str) -> str:
+    if name == CANARY_SUBMITTER:
+        raise ValueError(f"{name!r} submits canaries alone: give another name")
+    return name
+
+
 def _read_seconds(value: object) -> object:
     return float(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
 CHUNK_SIZE = 256
 MIN_PASSWORD = 8
+# Who submits canaries, and nobody else.
+CANARY_SUBMITTER = "canary"
 Retention = Annotated[timedelta, BeforeValidator(_read_seconds), Field(ge=timedelta(0))]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -140,10 +148,16 @@ class Settings(BaseSettings):
     min_free_bytes: NonNegativeInt = Field(
         2 * 2**30, description="bytes of a disk below which no more images are stored on it, nor bodies of requests"
     )
+    canary_interval: Retention = Field(
+        timedelta(minutes=5),
+        description="time between the starts of two rounds of canaries: 00:05:00, or seconds; 0: none",
+    )
     max_stored_bytes_per_key: PositiveInt = Field(
         100 * 2**30, description="bytes of images that the jobs of one API key may keep stored"
     )
-    submitter: str = Field(default_factory=default_submitter, description="who submits, for fair sharing")
+    submitter: Annotated[str, AfterValidator(_check_submitter)] = Field(
+        default_factory=default_submitter, description="who submits, for fair sharing; not `canary`"
+    )
     log: Literal["auto", "text", "json"] = Field(
         "auto",
         description="lines of logs: text, json, or auto: text on a terminal and in the files of `starlight scan`, "

@@ -1,6 +1,7 @@
 """Running totals of what happened, for metrics: rows that only grow, raised in the transactions that make it happen.
 
-Verdicts and jobs are never counted for them, and what is purged stays counted. Each total has `SHARDS` rows, of which a
+Verdicts and jobs are never counted for them, and what is purged stays counted. What becomes of canaries is counted by
+totals of their own alone, what becomes of their chunks as of others. Each total has `SHARDS` rows, of which a
 connection raises its own, so that no two transactions wait for each other's commit at one row.
 """
 
@@ -45,6 +46,10 @@ class Total(StrEnum):
     CHUNKS_PUT_OFF = "chunks_put_off"  # none
     CHUNKS_GIVEN_BACK = "chunks_given_back"  # none
     WEBHOOK_ATTEMPTS = "webhook_attempts"  # results of deliveries: `WebhookResult`
+    CANARY_ROUNDS = "canary_rounds"  # the worst result of a round: `storage.canaries.CanaryResult`
+    CANARY_IMAGES = "canary_images"  # what is hidden, a method or `none`, and, behind a space, the result
+    CANARY_SECONDS = "canary_seconds"  # bounds of `IMAGE_SECONDS`, as above
+    CANARY_MILLISECONDS = "canary_milliseconds"  # none: the sum over all canaries
 
 
 class WebhookResult(StrEnum):

@@ -176,6 +176,7 @@ class Upload:
         chunk_size: int,
         follow_links: bool = True,
         limits: WaitingLimits | None = None,
+        canary: bool = False,
     ) -> Submission:
         """Submit the job that this is for, reading `references` once, before anything is held in the database.
 
@@ -206,6 +207,7 @@ class Upload:
                 follow_links=follow_links,
                 limits=limits,
                 upload_id=self._job_id,
+                canary=canary,
             )
             describe_span(job=submission.job_id, images=submission.total)
         if submission.created:

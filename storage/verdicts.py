@@ -93,11 +93,16 @@ def read_verdict(row: RowMapping) -> Verdict:
     )
 
 
+# Looked up once for a search: there are next to no canaries at any time.
+NO_CANARY = "verdicts.job_id <> ALL (ARRAY(SELECT id FROM jobs WHERE canary))"
+
+
 @dataclass(frozen=True, slots=True)
 class VerdictFilter:
     """Which verdicts to find; what is None does not narrow the search.
 
-    `sha256` is in hex; `until` is exclusive, probabilities are not.
+    Those on canaries are found only where their job or submitter is named. `sha256` is in hex; `until` is exclusive,
+    probabilities are not.
     """
 
     job_id: uuid.UUID | None = None
@@ -127,6 +132,8 @@ class VerdictFilter:
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
         }
         used = {clause: values for clause, values in narrowed.items() if None not in values.values()}
+        if self.job_id is None and self.submitter is None:
+            used[NO_CANARY] = {}
         parameters = {name: value for values in used.values() for name, value in values.items()}
         return " AND ".join(used) or "true", parameters
 

@@ -41,7 +41,7 @@ class Room:
 COUNT_WAITING = text("""
     SELECT coalesce(sum(total - clean - stego - error) FILTER (WHERE submitter = :submitter), 0) AS own,
         coalesce(sum(total - clean - stego - error), 0) AS all_together
-    FROM jobs WHERE state IN ('pending', 'running')
+    FROM jobs WHERE state IN ('pending', 'running') AND NOT canary
 """)
 
 

@@ -30,7 +30,7 @@ from storage.database import wait_out_outages
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
-from storage.settings import Settings
+from storage.settings import CANARY_SUBMITTER, Settings
 from storage.traces import describe_span, trace
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
@@ -118,7 +118,8 @@ class WorkerProcess:
 
     def _build_pipeline(self, detector: Detector, model_id: int) -> Pipeline:
         def recall(digests: Sequence[bytes], threshold: float | None, submitter: str) -> Mapping[bytes, NewVerdict]:
-            whose = None if self._settings.reuse_across_submitters else submitter
+            across = self._settings.reuse_across_submitters and submitter != CANARY_SUBMITTER
+            whose = None if across else submitter
             limit = self._settings.max_message_bytes
             return wait_out_outages(
                 lambda: recall_verdicts(self._engine, model_id, digests, threshold, whose, max_message_bytes=limit)

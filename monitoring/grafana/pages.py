@@ -51,13 +51,13 @@ class Page:
     variables: dict[str, str] = field(default_factory=dict)
 
 
-def quantiles(metric: str, by: str = "", where: str = "") -> tuple[Query, ...]:
+def quantiles(metric: str, by: str = "", where: str = "", window: str = "$__rate_interval") -> tuple[Query, ...]:
     """Return the queries of the median and of the slowest twentieth and hundredth of a histogram."""
     labels = f"le, {by}" if by else "le"
     legend = f"{{{{{by}}}}} " if by else ""
     return tuple(
         Query(
-            f"histogram_quantile({quantile}, sum by ({labels}) (rate({metric}_bucket{where}[$__rate_interval])))",
+            f"histogram_quantile({quantile}, sum by ({labels}) (rate({metric}_bucket{where}[{window}])))",
             f"{legend}{name}",
         )
         for quantile, name in ((0.5, "median"), (0.95, "95 %"), (0.99, "99 %"))

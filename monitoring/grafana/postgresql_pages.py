@@ -2,6 +2,8 @@
 
 from monitoring.grafana.pages import Page, Panel, Query, Source, Unit
 
+NO_CANARY = "job_id <> ALL (ARRAY(SELECT id FROM jobs WHERE canary))"
+
 ANALYSTS = Page(
     "starlight-analysts",
     "Starlight: verdicts",
@@ -10,9 +12,9 @@ ANALYSTS = Page(
             "What was found last",
             Unit.COUNT,
             (
-                Query("""
+                Query(f"""
                     SELECT scanned_at, method, round(stego_probability::numeric, 3) AS stego_probability, uri, job_id
-                    FROM verdicts WHERE outcome = 'stego' AND $__timeFilter(scanned_at)
+                    FROM verdicts WHERE outcome = 'stego' AND {NO_CANARY} AND $__timeFilter(scanned_at)
                     ORDER BY scanned_at DESC LIMIT 100
                 """),
             ),
@@ -21,9 +23,9 @@ ANALYSTS = Page(
             "Found, by method and format",
             Unit.COUNT,
             (
-                Query("""
+                Query(f"""
                     SELECT method, format, count(*) AS images FROM verdicts
-                    WHERE outcome = 'stego' AND $__timeFilter(scanned_at)
+                    WHERE outcome = 'stego' AND {NO_CANARY} AND $__timeFilter(scanned_at)
                     GROUP BY method, format ORDER BY images DESC LIMIT 100
                 """),
             ),
@@ -32,9 +34,9 @@ ANALYSTS = Page(
             "Errors, by code",
             Unit.COUNT,
             (
-                Query("""
+                Query(f"""
                     SELECT error_code, count(*) AS images, min(uri) AS example FROM verdicts
-                    WHERE outcome = 'error' AND $__timeFilter(scanned_at)
+                    WHERE outcome = 'error' AND {NO_CANARY} AND $__timeFilter(scanned_at)
                     GROUP BY error_code ORDER BY images DESC
                 """),
             ),
@@ -46,7 +48,7 @@ ANALYSTS = Page(
                 Query("""
                     SELECT created_at, name, submitter, priority, state, total, clean, stego, error,
                         finished_at - created_at AS took
-                    FROM jobs WHERE $__timeFilter(created_at) ORDER BY created_at DESC LIMIT 100
+                    FROM jobs WHERE NOT canary AND $__timeFilter(created_at) ORDER BY created_at DESC LIMIT 100
                 """),
             ),
         ),
@@ -54,10 +56,11 @@ ANALYSTS = Page(
             "By model",
             Unit.COUNT,
             (
-                Query("""
+                Query(f"""
                     SELECT models.name, models.version, count(*) AS images,
                         round(avg((outcome = 'stego')::int)::numeric, 4) AS part_stego
-                    FROM verdicts JOIN models ON models.id = model_id WHERE $__timeFilter(scanned_at)
+                    FROM verdicts JOIN models ON models.id = model_id
+                    WHERE {NO_CANARY} AND $__timeFilter(scanned_at)
                     GROUP BY models.name, models.version ORDER BY images DESC
                 """),
             ),

@@ -256,5 +256,46 @@ QUALITY = Page(
             Unit.COUNT,
             (Query("60 * max(rate(starlight_images_reused_total[$__rate_interval]))", "a minute"),),
         ),
+        Panel(
+            "Canaries in which what is hidden is found, by method",
+            Unit.RATIO,
+            (
+                Query(
+                    "sum by (hidden) ("
+                    'increase(starlight_canary_images_total{hidden!="none", result=~"right|unread"}[1d]))'
+                    ' / sum by (hidden) (increase(starlight_canary_images_total{hidden!="none"}[1d]))',
+                    "{{hidden}}",
+                ),
+            ),
+            "Of a day. Less than 1 is an alert.",
+        ),
+        Panel(
+            "Clean canaries in which something is found",
+            Unit.COUNT,
+            (
+                Query(
+                    'max(increase(starlight_canary_images_total{hidden="none", result="wrong"}[1h]))', "false positives"
+                ),
+            ),
+            "In an hour. Each is an alert.",
+        ),
+        Panel(
+            "Canaries, by what came of them",
+            Unit.COUNT,
+            (
+                Query(
+                    "max by (hidden, result) (increase(starlight_canary_images_total[1h])) > 0", "{{hidden}} {{result}}"
+                ),
+            ),
+            "In an hour. Unread: judged rightly, but the message was not read whole.",
+        ),
+        Panel(
+            "From submission to verdict, canaries",
+            Unit.SECONDS,
+            (
+                *quantiles("starlight_canary_seconds", window="1h"),
+                Query("max(starlight_canary_slowest_seconds)", "slowest of the newest round"),
+            ),
+        ),
     ),
 )

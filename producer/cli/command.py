@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.cli.commands import (
+    canary,
     doctor,
     exporting,
     failures,
@@ -60,7 +61,7 @@ app = typer.Typer(
 )
 for subject in (
     servers, scan, jobs, verdicts, exporting, inspection, failures, models, keys, purging, operations, top, doctor,
-    processes,
+    canary, processes,
 ):  # fmt: skip
     subject.register(app)
 
@@ -70,7 +71,7 @@ EXPECTED = (
     DataFolderError, AnalystError, ExportError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
-PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter")
+PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary")
 USAGE = 2
 INTERRUPTED = 130
 CLOSED_OUTPUT = 141

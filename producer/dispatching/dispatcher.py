@@ -70,8 +70,9 @@ class Dispatcher:
 
     def do_round(self) -> None:
         """Recover lost chunks, publish again what has no message, and fill the window."""
-        while recover_lost_chunk(self._engine, self._settings.max_losses, self._settings.lease_s):
-            log.warning("the lease of a chunk ran out; it goes back to the queue, or is split")
+        while lost := recover_lost_chunk(self._engine, self._settings.max_losses, self._settings.lease_s):
+            told = {"job": lost.job_id, "chunk": lost.chunk_id, "losses": lost.losses}
+            log.warning("the lease of a chunk ran out; it goes back to the queue, or is split", extra=told)
         self._republish()
         claiming = sum(not each.draining for each in list_live_workers(self._engine, self._settings.lease_s))
         window = self._settings.dispatch_window * max(1, claiming)

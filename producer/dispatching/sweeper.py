@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.background import BackgroundThread
 from storage.blobs import Blobs
+from storage.canaries import delete_abandoned_canaries
 from storage.database import may_succeed_later
 from storage.outages import POSTGRESQL, Patience
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweeper(BackgroundThread):
-    """Ends the retention of jobs, and deletes what they let go of."""
+    """Ends the retention of jobs, and deletes what they let go of, and canaries that were left behind."""
 
     def __init__(self, engine: Engine, blobs: Blobs, settings: Settings) -> None:
         super().__init__("sweeper")
@@ -49,6 +50,8 @@ class Sweeper(BackgroundThread):
         """Do all there is to do now; return how many blobs were deleted. Raises what `obstore` raises."""
         while expired := end_expired_uploads(self._engine):
             log.warning("%d uploads that nobody renewed were given up", expired)
+        if abandoned := delete_abandoned_canaries(self._engine):
+            log.warning("%d jobs of canaries whose program died are deleted", abandoned)
         for kept, keep, retention in (
             (KeptBlobs.ALL, KeptBlobs.EVIDENCE, self._settings.blob_retention),
             (KeptBlobs.EVIDENCE, KeptBlobs.NONE, self._settings.evidence_retention),

@@ -13,12 +13,15 @@ from sqlalchemy import Engine, text
 from monitoring.grafana.pages import Page
 from monitoring.grafana.postgresql_pages import ANALYSTS
 from monitoring.grafana.prometheus_pages import API, GPU, OPERATIONS, QUALITY, WORKER
+from producer.canaries.rounds import run_round
 from producer.following import Follower
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
+from storage.canaries import CanaryResult, begin_round
 from storage.embedded.ports import find_free_port
 from storage.jobs import submit_job
 from storage.keys import create_key
+from storage.settings import Settings
 from storage.workers import list_live_workers
 from tests.kit.folders import make_temporary_folder
 from tests.kit.inputs import make_stego_files
@@ -26,6 +29,7 @@ from tests.kit.pictures import draw_grained, encode
 from tests.kit.programs import Program, run_program
 from tests.kit.prometheus import Prometheus, find_tool, read_rules, run_prometheus
 from tests.kit.samples import Samples, scrape
+from tests.kit.threads import PATIENCE_S
 
 LEASE_S = 2
 TARGET = 10
@@ -40,6 +44,7 @@ class Watched:
     """The programs, and who watches them."""
 
     engine: Engine
+    settings: Settings
     prometheus: Prometheus
     worker: Program
     exporter_port: int
@@ -62,6 +67,14 @@ class Watched:
                 if update.job.finished:
                     httpx.get(f"http://127.0.0.1:{self.api_port}/v1/jobs/{job_id}", headers=headers)
                 self.check_accounts()
+
+    def run_canaries(self) -> None:
+        """Have a round of canaries judged, which is counted by itself."""
+        round_id = begin_round(self.engine, 1, 0.0)
+        assert round_id is not None
+        answers = run_round(self.engine, self.settings, round_id, 1, PATIENCE_S)
+        assert {answer.result for answer in answers} == {CanaryResult.RIGHT}
+        self.check_accounts()
 
     def check_accounts(self) -> None:
         """See that every image is somewhere, at any moment of a job."""
@@ -97,7 +110,8 @@ def watched(engine: Engine, database_url: str, redis_url: str, folder: Path) -> 
         worker = programs.enter_context(run_program("-m", "worker", "cpu0", settings=settings, until="ready"))
         targets = {job: [f"127.0.0.1:{port}"] for job, port in jobs.items()}
         prometheus = programs.enter_context(run_prometheus(folder, targets))
-        yield Watched(engine, prometheus, worker, *ports)
+        own = Settings(data_dir=folder, blob_url=(folder / "blobs").as_uri())
+        yield Watched(engine, own, prometheus, worker, *ports)
 
 
 def find_alert(name: str) -> str:
@@ -113,10 +127,12 @@ def test_a_night_in_short(watched: Watched, tmp_path: Path) -> None:
     samples, worker = scrape(watched.exporter_port), scrape(watched.worker_port)
     see_what_the_database_says(watched.engine, samples)
     see_what_the_worker_did(worker)
+    watched.run_canaries()
 
     # Rules are evaluated, and rates need two scrapes after the last change.
     watched.prometheus.wait_for(f"max(starlight_images_submitted_total) == {IMAGES + 3}")
     watched.prometheus.wait_for("starlight:images_per_minute:rate1m > 0")
+    watched.prometheus.wait_for('sum(starlight_canary_images_total{result="right"}) == 10')
     for page in (OPERATIONS, WORKER, API, QUALITY):
         see_data_in_every_panel(watched.prometheus, page)
     for panel in GPU.panels:

@@ -193,8 +193,10 @@ def test_a_second_dispatcher_waits_for_the_first_to_pick(engine: Engine) -> None
     assert len(pick_ids(engine, Priority.BULK, WINDOW)) == WINDOW
 
 
-def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:
-    submit_job_of(engine, 4)
+def test_lost_chunks_are_published_again_and_named_in_the_log(
+    engine: Engine, broker: "redis.Redis", configured: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = submit_job_of(engine, 4)
     (claim,) = claim_waiting_chunks(engine)
     expire_leases(engine)
 
@@ -202,6 +204,8 @@ def test_lost_chunks_are_published_again(engine: Engine, broker: "redis.Redis", 
     Dispatcher(engine, broker, short_lease, pushing_to(broker)).do_round()
 
     assert waiting(broker) == [claim.chunk_id]
+    (told,) = (vars(record) for record in caplog.records if record.message.startswith("the lease of a chunk ran out"))
+    assert (told["job"], told["chunk"], told["losses"]) == (job_id, claim.chunk_id, 1)
 
 
 def test_who_comes_finds_some_of_the_window_free(engine: Engine, broker: "redis.Redis", dispatcher: Dispatcher) -> None:

@@ -13,8 +13,11 @@ from sqlalchemy.exc import OperationalError
 
 from monitoring.exporter import Source
 from monitoring.families import STATES, gauge
-from starlight_vocabulary.words import METHODS, ErrorCode, Outcome, Priority
+from starlight_vocabulary.words import METHODS, ErrorCode, Method, Outcome, Priority
+from storage.canaries import CanaryAnswer, CanaryResult, begin_round, end_round
 from storage.embedded.ports import find_free_port
+from storage.jobs import submit_job
+from storage.settings import CANARY_SUBMITTER
 from storage.workers import report_worker
 from tests.kit.programs import run_program
 from tests.kit.rows import finish_waiting_chunks, register_v4, submit_job_of
@@ -61,6 +64,13 @@ def test_every_family_is_there_before_anything_happens(port: int) -> None:
     ):  # fmt: skip
         assert find(samples, name) == {(): 0}, name
     assert find(samples, "webhook_attempts_total") == {("delivered",): 0, ("failed",): 0, ("given_up",): 0}
+    kinds = ("none", *(each.value for each in METHODS))
+    canaries = {(hidden, result.value) for hidden in kinds for result in CanaryResult}
+    assert find(samples, "canary_images_total") == dict.fromkeys(canaries, 0)
+    for name in ("canary_rounds_total", "canary_last_round_timestamp_seconds"):
+        assert find(samples, name) == {(result.value,): 0 for result in CanaryResult}, name
+    assert find(samples, "canary_seconds_count") == find(samples, "canary_slowest_seconds") == {(): 0}
+    assert find(samples, "canary_interval_seconds") == {(): 300}
     assert set(find(samples, "messages")) == {("scan.interactive",), ("scan.bulk",), ("unacked",)}
     assert find(samples, "blobs_disk_free_bytes")[()] < find(samples, "blobs_disk_bytes")[()]
     assert find(samples, "postgres_up") == find(samples, "redis_up") == {(): 1}
@@ -87,6 +97,26 @@ def test_what_happened_is_what_it_says(port: int, engine: Engine) -> None:
     assert find(samples, "image_seconds_bucket")["+Inf", "bulk"] == 8
     assert find(samples, "device_workers") == {("cpu0",): 2, ("cpu1",): 1}
     assert find(samples, "model_workers") == {("v4-0", "0" * 12): 3}
+
+
+def test_canaries_show_by_what_is_hidden_and_result(port: int, engine: Engine) -> None:
+    round_id = begin_round(engine, 7, 0.0)
+    assert round_id is not None
+    job_id = submit_job(engine, ["file:///canary"], submitter=CANARY_SUBMITTER, canary=True).job_id
+    found = CanaryAnswer("raw.jpg", Method.RAW, CanaryResult.RIGHT, "stego", "raw", 1.0, seconds=0.2)
+    alarm = CanaryAnswer("raw-clean.jpg", None, CanaryResult.WRONG, "stego", "raw", 1.0, seconds=0.3)
+    end_round(engine, round_id, job_id, [found, alarm])
+
+    samples = scrape(port)
+
+    assert find(samples, "canary_images_total")["raw", "right"] == 1
+    assert find(samples, "canary_images_total")["none", "wrong"] == 1
+    assert sum(find(samples, "canary_images_total").values()) == 2
+    assert find(samples, "canary_rounds_total")["wrong",] == 1
+    assert find(samples, "canary_last_round_timestamp_seconds")["wrong",] > 0
+    assert find(samples, "canary_last_round_timestamp_seconds")["right",] == 0
+    assert find(samples, "canary_seconds_sum")[()] == 0.5
+    assert find(samples, "canary_slowest_seconds")[()] == 0.3
 
 
 def test_servers_that_are_down_are_told_apart(settings: dict[str, Any], database_url: str) -> None:

@@ -19,6 +19,7 @@ from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.blobs import Blobs
+from storage.canaries import begin_round, delete_abandoned_canaries, end_round, read_canaries
 from storage.chunks import (
     Claim,
     claim_chunk,
@@ -123,12 +124,17 @@ FILL = f"""
     INSERT INTO pauses (job_id, submitter, paused_by)
     SELECT id, NULL, 'olga' FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = 'running' OFFSET 5 LIMIT 1)
     UNION ALL SELECT NULL, 'submitter 9', 'olga';
+    INSERT INTO canary_rounds (seed, started_at, ended_at, result)
+    SELECT number, now() + age, now() + age, CASE WHEN number % 500 = 0 THEN 'missing' ELSE 'right' END
+    FROM generate_series(1, 20000) AS number, LATERAL (SELECT make_interval(secs => number * 30 - 600000) AS age);
     INSERT INTO uploads (submitter, expires_at) VALUES ('{SUBMITTER}', now() + interval '1 hour'), ('other', now());
 
     ANALYZE
 """
 # What grows with the images that are scanned, and never shrinks by itself. The other tables stay small.
-LARGE = frozenset({"jobs", "chunks", "verdicts", "webhooks", "api_keys", "blobs", "job_blobs", "operations"})
+LARGE = frozenset(
+    {"jobs", "chunks", "verdicts", "webhooks", "api_keys", "blobs", "job_blobs", "operations", "canary_rounds"}
+)
 KEY = f"starlight_{7:012}_secret"
 # However long PostgreSQL has been up, leases may have run out.
 NO_LEASE = 0.0
@@ -298,6 +304,16 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         {"uq_chunks_job_id_first_ordinal", "pk_jobs"},
     ),
     "operations": (lambda filled: list_operations(filled.engine, 20), {"pk_operations"}),
+    "canaries": (lambda filled: read_canaries(filled.engine), {"pk_canary_rounds", "ix_canary_rounds_result"}),
+    "abandoned canaries": (lambda filled: delete_abandoned_canaries(filled.engine), {"ix_jobs_canary"}),
+    "begin a round of canaries": (
+        lambda filled: begin_round(filled.engine, 1, 0.0),
+        {"uq_canary_rounds_open", "pk_canary_rounds"},
+    ),
+    "end a round of canaries": (
+        lambda filled: end_round(filled.engine, 1, filled.ended_job, []),
+        {"uq_canary_rounds_open", "ix_canary_rounds_result", "pk_jobs", "pk_job_blobs", "pk_blobs"},
+    ),
     "draining": (lambda filled: is_draining(filled.engine, "cpu0"), set()),
     "export": (
         lambda filled: next(list_oldest_first(filled.engine, VerdictFilter(), filled.position)),

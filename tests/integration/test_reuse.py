@@ -14,7 +14,7 @@ from storage.jobs import submit_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
-from storage.settings import Settings
+from storage.settings import CANARY_SUBMITTER, Settings
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
 from tests.kit.payloads import READ_TEXT, make_payload
@@ -133,14 +133,16 @@ def test_a_worker_reuses_across_submitters_only_where_that_is_switched_on(
     (tmp_path / "image.png").write_bytes(encode_pattern("PNG"))
     reused = []
 
-    for submitter in ("ann", "bob", "ann"):
-        job_id = submit_job(engine, [(tmp_path / "image.png").as_uri()], submitter=submitter).job_id
+    for submitter in ("ann", "bob", "ann", CANARY_SUBMITTER):
+        is_canary = submitter == CANARY_SUBMITTER
+        references = [(tmp_path / "image.png").as_uri()]
+        job_id = submit_job(engine, references, submitter=submitter, canary=is_canary).job_id
         (chunk,) = pick_ids(engine, Priority.BULK, 10)
         process.scan_chunk(chunk)
         reused += [verdict.reused for verdict in find_verdicts(engine, VerdictFilter(job_id=job_id))]
 
     process.stop()
-    assert reused == [False, across, True]
+    assert reused == [False, across, True, False]
 
 
 @pytest.mark.parametrize("reuse", [True, False])

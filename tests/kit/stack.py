@@ -36,8 +36,8 @@ class RunningStack:
 
 def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
     """Start `starlight up` with a worker on each device, and return when it says that all is ready."""
-    # Of its own: stacks of tests run side by side, and each would take the default ones.
-    settings = {**{port: find_free_port() for port in PORTS}, **settings}
+    # Of its own: stacks of tests run side by side, and each would take the default ones. Tests count what they scan.
+    settings = {**{port: find_free_port() for port in PORTS}, "canary_interval": 0, **settings}
     options = [option for device in devices for option in ("--device", device)]
     process = subprocess.Popen(
         [*STARLIGHT, "up", *options],

@@ -53,7 +53,7 @@ def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
     """Two chunks that wait, in place of PostgreSQL."""
     backlog = Backlog([make_chunk(), make_chunk()])
     monkeypatch.setattr(dispatcher_module, "listen", lambda *_: itertools.repeat(set()))
-    monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: False)
+    monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: None)
     monkeypatch.setattr(dispatcher_module, "list_live_workers", lambda *_: [])
     monkeypatch.setattr(dispatcher_module, "count_in_flight", lambda _: len(backlog.dispatched))
     monkeypatch.setattr(dispatcher_module, "redate_unclaimed", backlog.list_unclaimed)

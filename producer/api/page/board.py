@@ -1,4 +1,4 @@
-"""What everybody who looks at the page sees alike: figures and workers, read once for all, and the rates before."""
+"""What everybody who looks at the page sees alike, read once for all: figures, workers, canaries, and rates before."""
 
 import threading
 import time
@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from producer.api.service import Service
 from starlight_vocabulary.answers import LiveWorker
+from storage.canaries import Canaries, read_canaries
 from storage.figures import Figures, take_figures
 from storage.workers import list_live_workers
 
@@ -22,10 +23,11 @@ RATES: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Figures and workers of one moment, and the images a minute of the moments up to it, oldest first."""
+    """Figures, workers and canaries of one moment, and the images a minute of the moments up to it, oldest first."""
 
     figures: Figures
     workers: Sequence[LiveWorker]
+    canaries: Canaries
     target: int
     rates: tuple[int, ...]
 
@@ -63,7 +65,9 @@ class Board:
                 figures = take_figures(self._service.engine)
                 workers = list_live_workers(self._service.engine, settings.lease_s)
                 self._rates.append(figures.finished_last_minute)
-                self._state = State(figures, workers, settings.target_images_per_minute, tuple(self._rates))
+                canaries = read_canaries(self._service.engine)
+                target = settings.target_images_per_minute
+                self._state = State(figures, workers, canaries, target, tuple(self._rates))
                 self._read_at = time.monotonic()
             return self._state
 

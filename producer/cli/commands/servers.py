@@ -17,6 +17,7 @@ from producer.stack import (
     STOP_GRACE_S,
     WATCH_INTERVAL_S,
     make_api,
+    make_canary,
     make_dispatcher,
     make_exporter,
     make_flower,
@@ -46,7 +47,10 @@ def up(
         typer.Option(help="cpu0, cpu1, gpu0, …; may be repeated. Without it: every GPU, or one for each core."),
     ] = None,
 ) -> None:
-    """Run the whole stack in the foreground until Ctrl-C: servers, dispatcher, workers, API, exporter and Flower."""
+    """Run the whole stack in the foreground until Ctrl-C.
+
+    It is servers, dispatcher, workers, API, exporter, Flower and canaries.
+    """
     devices = [Device.parse(name) for name in device] if device else find_devices()
     configured = read_settings()
     flower_port, exporter_port = find_usable_port(configured.flower_port), find_usable_port(configured.exporter_port)
@@ -66,6 +70,8 @@ def up(
         Listener("Metrics", configured.exporter_host, exporter_port, "/metrics"),
     ]
     programs = [make_dispatcher(), *make_workers(devices), make_api(), make_exporter(), make_flower()]
+    if configured.canary_interval:
+        programs.append(make_canary())
     with open_session() as current, run_stack(current, programs, log_to=None) as runner:
         if not runner.running:
             holder = open_stack_lock(configured.data_dir).read()

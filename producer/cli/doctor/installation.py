@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from producer.cli.doctor.findings import Finding, warn, well, wrong
 from starlight_vocabulary.answers import LiveWorker
 from storage.broker import UNACKNOWLEDGED, count_messages
+from storage.canaries import Canaries, CanaryResult, read_canaries
 from storage.figures import take_figures
 from storage.models import get_model_in_use
 from storage.pauses import list_pauses
@@ -88,6 +89,7 @@ def look_at_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
     yield from check_workers(workers)
     yield check_models(engine, workers)
     yield check_pauses(engine)
+    yield check_canaries(read_canaries(engine))
     yield from check_queues(engine)
 
 
@@ -148,6 +150,18 @@ def check_pauses(engine: Engine) -> Finding:
     return well("pauses", "nothing is held back")
 
 
+def check_canaries(canaries: Canaries) -> Finding:
+    """Look at what came of the newest round of images whose truth is known."""
+    newest = canaries.newest
+    if newest is None:
+        return well("canaries", "no round has ended in the last days")
+    counts = ", ".join(f"{count} {result}" for result, count in newest.counts.items())
+    seen = f"the round that ended at {newest.ended_at:%Y-%m-%d %H:%M:%S %Z}: {counts}"
+    if newest.result is not CanaryResult.RIGHT:
+        return wrong("canaries", seen, "see docs/runbook.md#starlightcanarywrong, and `starlight canary --once`")
+    return well("canaries", seen)
+
+
 def check_queues(engine: Engine) -> Iterator[Finding]:
     """Look at how old what waits is, and whether each image is accounted for."""
     ages = measure_ages(engine)
@@ -160,9 +174,9 @@ def check_queues(engine: Engine) -> Iterator[Finding]:
     if not ages:
         yield well("queues", "nothing waits")
     figures = take_figures(engine)
-    lost = figures.submitted - sum(figures.outcomes.values()) - sum(figures.waiting.values())
-    if lost:
-        yield wrong("accounting", f"{lost} of {figures.submitted:,} images are neither judged nor waiting",
+    if figures.unaccounted:
+        seen = f"{figures.unaccounted} of {figures.submitted:,} images are neither judged nor waiting"
+        yield wrong("accounting", seen,
                     "this is a bug: `starlight audit --all` says in which job; please report it")  # fmt: skip
     else:
         yield well("accounting", f"each of {figures.submitted:,} images is judged, waits or runs")

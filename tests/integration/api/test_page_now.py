@@ -4,7 +4,10 @@ import httpx
 from httpx_sse import connect_sse
 from sqlalchemy import Engine
 
-from starlight_vocabulary.words import Outcome
+from starlight_vocabulary.words import Method, Outcome
+from storage.canaries import CanaryAnswer, CanaryResult, begin_round, end_round
+from storage.jobs import submit_job
+from storage.settings import CANARY_SUBMITTER
 from storage.workers import report_worker
 from tests.kit.api import Api
 from tests.kit.page import read_html, read_page, sign_in_as
@@ -29,6 +32,20 @@ def test_the_start_shows_figures_open_jobs_and_workers(api: Api, engine: Engine)
     assert page.find("table", class_="workers").read_rows()[0][:2] == ["<cpu0>@here", "cpu0"]
     admins = read_page(sign_in_as(api, "root", "admin").get("/"))
     assert [row[0] for row in admins.find("table", class_="jobs").read_rows()] == [str(others), str(own)]
+
+
+def test_the_newest_round_of_canaries_is_one_line(api: Api, engine: Engine) -> None:
+    right = CanaryAnswer("raw.jpg", Method.RAW, CanaryResult.RIGHT, "stego", "raw", 1.0, seconds=0.25)
+    for others in ([], [CanaryAnswer("exif-clean.jpg", None, CanaryResult.WRONG, "stego", "exif", 0.9, seconds=4.0)]):
+        round_id = begin_round(engine, 7, 0.0)
+        assert round_id is not None
+        job_id = submit_job(engine, ["file:///canary"], submitter=CANARY_SUBMITTER, canary=True).job_id
+        end_round(engine, round_id, job_id, [right, *others])
+
+    line = read_page(sign_in_as(api, "ann").get("/")).find("p", class_="wrong")
+
+    assert line.shown.startswith("Of 2 images whose truth is known, 1 were answered rightly at ")
+    assert line.shown.endswith(", the slowest after 4.0 s; 1 wrong.")
 
 
 def test_without_a_worker_it_says_so(api: Api) -> None:

@@ -1,0 +1,111 @@
+"""`starlight canary`: images whose truth we know, sent on the way of all others every few minutes, or once."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from producer.cli.session import Session, UsageError, open_session, warn_without_workers
+from starlight_vocabulary.escaping import escape
+from storage.canaries import CanaryAnswer, CanaryResult, begin_round, find_worst
+
+NOT_RIGHT = 1
+# How soon one looks again whether the round of somebody else has ended.
+LOOK_EVERY_S = 0.5
+STYLES = {CanaryResult.RIGHT: "green", CanaryResult.UNREAD: "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(canary)
+
+
+def canary(
+    once: Annotated[bool, typer.Option("--once", help="Run one round, print what came of it, and end.")] = False,
+    patience: Annotated[float, typer.Option(min=1, max=240, help="With --once: seconds that it may take.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON object.")] = False,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Only write the images of --seed into this folder.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draw the images of this round again.")] = None,
+) -> None:
+    """Send known images on the way of all others every STARLIGHT_CANARY_INTERVAL, and compare what comes back.
+
+    With --once it ends with 1 where an answer is not right or does not come.
+    """
+    if draw is not None:
+        if seed is None:
+            raise UsageError("--draw draws the images of one seed, which the log names: give --seed too")
+        draw_into(draw, seed)
+        return
+    if not once and (as_json or seed is not None):
+        raise UsageError("--json and --seed are for one round: give --once too")
+    # Here, not above: numpy and Pillow take longer to load than most commands take to run.
+    from producer.canaries.service import CanaryService, draw_seed
+
+    with open_session(program="canary") as current:
+        if not once:
+            CanaryService(current.engine, current.settings).run()
+        warn_without_workers(current)
+        seed = draw_seed() if seed is None else seed
+        answers = run_once(current, seed, patience)
+    if as_json:
+        print(json.dumps({"seed": seed, "answers": [dataclasses.asdict(each) for each in answers]}))
+    else:
+        print_answers(seed, answers)
+    if find_worst(answers) is not CanaryResult.RIGHT:
+        raise typer.Exit(NOT_RIGHT)
+
+
+def draw_into(folder: Path, seed: int) -> None:
+    """Write the images of a seed into a folder, which is made where there is none."""
+    from producer.canaries.drawing import draw_canaries
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in draw_canaries(seed):
+        (folder / each.name).write_bytes(each.data)
+        print(f"{folder / each.name}: {'nothing hidden' if each.message is None else repr(each.message)}")
+
+
+def run_once(current: Session, seed: int, patience_s: float) -> Sequence[CanaryAnswer]:
+    """Run a round as soon as no other runs; raises UsageError where one does for too long."""
+    from producer.canaries.rounds import PATIENCE_S, run_round
+
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    while (round_id := begin_round(current.engine, seed, 0.0)) is None:
+        if time.monotonic() > deadline:
+            raise UsageError("another round of canaries runs, or its program has died: try again in some minutes")
+        time.sleep(LOOK_EVERY_S)
+    return run_round(current.engine, current.settings, round_id, seed, patience_s)
+
+
+def print_answers(seed: int, answers: Sequence[CanaryAnswer]) -> None:
+    """Print a row for each image, and what came of all."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(arrange("RESULT", "HIDDEN", "OUTCOME", "METHOD", "P(STEGO)", "SECONDS", "IMAGE"), style="bold")
+    for each in answers:
+        probability = "" if each.stego_probability is None else f"{each.stego_probability:.4f}"
+        seconds = "" if each.seconds is None else f"{each.seconds:.2f}"
+        said = (
+            each.outcome or "",
+            each.stego_type or "",
+            probability,
+            seconds,
+            f"{each.name}  {each.error_code or ''}",
+        )
+        line = arrange(each.result, each.hidden or "nothing", *said)
+        console.print(Text(escape(line), style=STYLES.get(each.result, "bold red")))
+    right = sum(each.result is CanaryResult.RIGHT for each in answers)
+    console.print(f"{right} of {len(answers)} are right; drawn from the seed {seed}")
+
+
+def arrange(*cells: str) -> str:
+    """Return the cells of a row below those of others."""
+    *first, last = cells
+    return f"{''.join(f'{cell:<10}' for cell in first)}{last}".rstrip()
