@@ -93,6 +93,61 @@ def find_labels(engine: Engine, submitter: str | None = None) -> Iterator[Judged
         after = rows[-1]["id"] if rows else after
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What people said of verdicts of one outcome, method and tenth of the probabilities.
+
+    `stego` is how many images are stego as people have it, `total` the sum of V4's probabilities of those that are
+    judged true or false.
+    """
+
+    outcome: Outcome
+    method: Method | None
+    tenth: int
+    true: int
+    false: int
+    unsure: int
+    stego: int
+    total: float
+
+    @property
+    def judged(self) -> int:
+        """How many are judged true or false."""
+        return self.true + self.false
+
+
+# Each person's newest judgement of each scored verdict. As many rows as people have judged, the newest of them.
+COUNT_AGREEMENT = text("""
+    SELECT outcome, method, least(floor(stego_probability * 10)::int4, 9) AS tenth,
+        count(*) FILTER (WHERE judgement = 'true') AS "true", count(*) FILTER (WHERE judgement = 'false') AS "false",
+        count(*) FILTER (WHERE judgement = 'unsure') AS unsure,
+        count(*) FILTER (WHERE judgement <> 'unsure' AND (outcome = 'stego') = (judgement = 'true')) AS stego,
+        coalesce(sum(stego_probability) FILTER (WHERE judgement <> 'unsure'), 0)::float8 AS total
+    FROM (
+        SELECT DISTINCT ON (job_id, ordinal, judged_by) job_id, ordinal, judgement
+        FROM (SELECT * FROM judgements ORDER BY id DESC LIMIT :most) AS newest
+        ORDER BY job_id, ordinal, judged_by, id DESC
+    ) AS labels JOIN verdicts USING (job_id, ordinal)
+    WHERE stego_probability IS NOT NULL AND model_id = :model_id
+        AND (CAST(:submitter AS text) IS NULL OR job_id IN (SELECT jobs.id FROM jobs WHERE submitter = :submitter))
+    GROUP BY outcome, method, tenth ORDER BY outcome, method, tenth
+""")
+MOST_JUDGED = 10_000
+
+
+def count_agreement(engine: Engine, model_id: int, submitter: str | None = None) -> list[Agreement]:
+    """Return what people said of a model's verdicts, of jobs of one submitter or all: the `MOST_JUDGED` newest."""
+    parameters = {"model_id": model_id, "submitter": submitter, "most": MOST_JUDGED}
+    with connect_to_read(engine) as connection:
+        return [
+            Agreement(**{
+                **row, "outcome": Outcome.read(row["outcome"]),
+                "method": Method.read(row["method"]) if row["method"] else None,
+            })
+            for row in connection.execute(COUNT_AGREEMENT, parameters).mappings()
+        ]  # fmt: skip
+
+
 def _read_judged(row: RowMapping) -> JudgedVerdict:
     return JudgedVerdict(
         job_id=row["job_id"],

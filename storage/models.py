@@ -145,6 +145,16 @@ def list_models(engine: Engine, lease_s: float) -> list[ListedModel]:
         ]
 
 
+# Every model that there ever was a verdict of, by its name and version.
+LIST_LABELS = text("SELECT DISTINCT name || '-' || version AS label FROM models ORDER BY label")
+
+
+def list_labels(engine: Engine) -> list[str]:
+    """Return names with versions of all models."""
+    with connect_to_read(engine) as connection:
+        return list(connection.execute(LIST_LABELS).scalars())
+
+
 # Added models that a name, a version or the start of a digest means, the newest first.
 FIND_MODEL = text("""
     SELECT id, name || '-' || version AS label, sha256 FROM models

@@ -3,6 +3,9 @@
 A pause is a row. Whoever picks chunks leaves out what it holds back, and nobody claims it; chunks that run finish.
 """
 
+import uuid
+from collections.abc import Sequence
+
 from sqlalchemy import Engine, RowMapping, text
 
 from starlight_vocabulary.operations import Action, PauseReport, PauseSubject
@@ -99,6 +102,16 @@ def list_pauses(engine: Engine) -> list[PauseReport]:
     """Return what is held back, the earliest pause first."""
     with connect_to_read(engine) as connection:
         return [_read(row) for row in connection.execute(LIST_PAUSES).mappings()]
+
+
+# Those of these jobs that are held back as such.
+LIST_PAUSED_JOBS = text("SELECT job_id FROM pauses WHERE job_id = ANY(:job_ids)")
+
+
+def list_paused_jobs(engine: Engine, job_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which of these jobs are paused themselves; pauses of priorities and submitters do not count."""
+    with connect_to_read(engine) as connection:
+        return set(connection.execute(LIST_PAUSED_JOBS, {"job_ids": list(job_ids)}).scalars())
 
 
 def _check(subject: PauseSubject) -> dict[str, object]:

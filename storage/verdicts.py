@@ -102,7 +102,7 @@ class VerdictFilter:
     """Which verdicts to find; what is None does not narrow the search.
 
     Those on canaries are found only where their job or submitter is named. `sha256` is in hex; `until` is exclusive,
-    probabilities are not.
+    probabilities are not. `model` is a name with its version.
     """
 
     job_id: uuid.UUID | None = None
@@ -115,6 +115,7 @@ class VerdictFilter:
     error_codes: Sequence[ErrorCode] | None = None
     min_probability: float | None = None
     max_probability: float | None = None
+    model: str | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """Return the WHERE clause and its parameters."""
@@ -129,6 +130,7 @@ class VerdictFilter:
             "error_code = ANY(:error_codes)": {"error_codes": list(self.error_codes) if self.error_codes else None},
             "stego_probability >= :min_probability": {"min_probability": self.min_probability},
             "stego_probability <= :max_probability": {"max_probability": self.max_probability},
+            "model_id IN (SELECT id FROM models WHERE name || '-' || version = :model)": {"model": self.model},
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
         }
         used = {clause: values for clause, values in narrowed.items() if None not in values.values()}

@@ -1,11 +1,15 @@
 """Looking into one image, for whoever asks and scans nothing: what a method would have hidden, all of it, a picture."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BitOrder, Method
 from storage.settings import Settings
-from worker.scanning.decoding_pool import HiddenPayload, open_decoding_pool
+from worker.scanning.decoding_pool import HiddenPayload, PlaneChoice, open_decoding_pool
 from worker.scanning.image_error import ImageError
+from worker.v4.evidence import Evidence
 
 # Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
 ORDERS = dict.fromkeys((Method.PALETTE, Method.LSB_RGB), (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST))
@@ -37,11 +41,31 @@ class ImageReader:
 
     def inspect(self, data: bytes) -> Inspection:
         """Return everything that is in an image; raises UnseenImageError where there is none to be seen."""
-        try:
+        with _telling_why():
             return self._decoding.inspect(data)
-        except ImageError as error:
-            raise UnseenImageError(f"{error.code}: {error.detail}") from error
+
+    def collect_evidence(self, data: bytes, method: Method | None, bit_order: BitOrder | None) -> Evidence:
+        """Return what of an image is shown as it is; raises UnseenImageError where there is none to be seen."""
+        with _telling_why():
+            return self._decoding.collect_evidence(HiddenPayload(data, method, bit_order))
 
     def make_picture(self, data: bytes, *, thumbnail: bool) -> bytes | None:
         """Return what an image shows as a new WebP file, also of a damaged one; None where nothing can be seen."""
         return self._decoding.make_picture(data, thumbnail=thumbnail)
+
+    def draw_bit_plane(
+        self, data: bytes, method: Method | None, bit_order: BitOrder | None, name: str, *, near: bool
+    ) -> bytes | None:
+        """Return a bit plane as a new PNG file, with what V4 says is hidden marked; None where there is no such plane.
+
+        With `near`, of the image's first columns and rows alone.
+        """
+        return self._decoding.draw_bit_plane(HiddenPayload(data, method, bit_order), PlaneChoice(name, near))
+
+
+@contextmanager
+def _telling_why() -> Iterator[None]:
+    try:
+        yield
+    except ImageError as error:
+        raise UnseenImageError(f"{error.code}: {error.detail}") from error

@@ -71,6 +71,16 @@ def require_scope(scope: Scope) -> Callable[..., ApiKey]:
     return check
 
 
+def _require_operator(request: Request) -> ApiKey:
+    key: ApiKey = request.state.key
+    if not key.allows(Scope.ADMIN):
+        raise ProblemError(404, "there is no such page")
+    return key
+
+
+# An admin, for pages that are not there for others.
+Operating = Annotated[ApiKey, Depends(_require_operator)]
+
 Submitting = Annotated[ApiKey, Depends(require_scope(Scope.SUBMIT))]
 Reading = Annotated[ApiKey, Depends(require_scope(Scope.READ))]
 Administering = Annotated[ApiKey, Depends(require_scope(Scope.ADMIN))]
@@ -91,11 +101,16 @@ def _count_request(service: Service, key: ApiKey) -> None:
 
 
 def _check_quota(key: Submitting, service: Shared) -> ApiKey:
+    check_quota(service, key)
+    return key
+
+
+def check_quota(service: Service, key: ApiKey) -> None:
+    """Raise a problem where as many images wait as may: of this key, or of all."""
     try:
         find_room(service.engine, key.name, service.waiting_limits).check()
     except TooManyWaitingError as error:
         raise reject_for_waiting(error) from error
-    return key
 
 
 def reject_for_waiting(error: TooManyWaitingError) -> ProblemError:

@@ -11,6 +11,7 @@ from producer.api.entrance import Entrance
 from producer.api.feeds import Hub
 from producer.api.measures import ApiMeasures, Measuring
 from producer.api.page.board import Board
+from producer.api.page.model import Samples
 from producer.api.page.pictures import MAKERS
 from producer.api.page.router import add_page
 from producer.api.problems import add_problem_handlers, document_problems
@@ -56,6 +57,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     )
     app.state.service = service
     app.state.board = Board(service)
+    app.state.samples = Samples(service)
     for routes in (jobs, verdicts, inspections, events, statistics, operations, stargate):
         app.include_router(routes.router)
     add_documentation(app)

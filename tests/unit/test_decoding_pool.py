@@ -27,7 +27,7 @@ from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.scanning import decoding_pool
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
-from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
+from worker.scanning.decoding_pool import DecodingPool, HiddenPayload, PlaneChoice
 from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, Limits
 from worker.scanning.image_error import ImageError
 from worker.v4.planes import extract_planes
@@ -226,6 +226,20 @@ def test_an_image_is_looked_into_and_its_bit_planes_are_drawn(open_pool: OpenPoo
         f"{band}-bit-{bit}": (64, 64) for band in "rgb" for bit in (0, 1)
     }
     assert pool.inspect(encode_truncated()).damage
+
+
+def test_evidence_is_collected_and_a_bit_plane_drawn(open_pool: OpenPool) -> None:
+    pool = open_pool()
+    hidden = HiddenPayload(make_full_png(), Method.RAW, None)
+
+    evidence = pool.collect_evidence(hidden)
+    planes = [pool.draw_bit_plane(hidden, PlaneChoice(name, near=True)) for name in ("b-bit-7", "a-bit-0")]
+
+    assert bytes.fromhex(evidence.carrier) == TEXTS["behind the image's end"].encode()
+    assert planes[0] is not None
+    assert decode(planes[0]).size == (64, 32)
+    assert planes[1] is None
+    assert pool.draw_bit_plane(HiddenPayload(b"no image", None, None), PlaneChoice("r-bit-0", near=False)) is None
 
 
 def test_what_cannot_be_looked_into_has_a_reason(open_pool: OpenPool) -> None:

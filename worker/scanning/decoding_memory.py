@@ -20,6 +20,7 @@ from worker.v4.planes import PLANES
 GROUP: Final = 64
 """Images that are handed over together, at most."""
 DETAIL_BYTES: Final = 480
+PLANE_NAME_BYTES: Final = 16
 PICTURE_BYTES: Final = 2**20
 """What a picture that is made for people may have, at most."""
 # What is written over again and again stays; the pages of larger groups go back to the system.
@@ -28,7 +29,8 @@ KEPT_BYTES: Final = 8 * 2**20
 CODES: Final = (None, *ErrorCode)
 
 # `current` is the image that is being decoded, `wanted` the bytes that it needs. `sizes`, `methods` and `orders` are
-# the images' own; the last two say what to read out of them.
+# the images' own; the last two say what to read out of them. `plane` is the bit plane to draw, `near` whether of the
+# start alone.
 REQUEST: Final = np.dtype([
     ("count", np.int64),
     ("current", np.int64),
@@ -36,6 +38,8 @@ REQUEST: Final = np.dtype([
     ("sizes", np.int64, GROUP),
     ("methods", np.uint8, GROUP),
     ("orders", np.uint8, GROUP),
+    ("plane", f"S{PLANE_NAME_BYTES}"),
+    ("near", np.bool_),
 ])  # fmt: skip
 
 # What one image shows: a text of so many bytes, or why there is none.

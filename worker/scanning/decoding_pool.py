@@ -25,9 +25,11 @@ from worker.scanning import decoding_process
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import SharedMemory, read_error
 from worker.scanning.decoding_process import (
+    COLLECT_EVIDENCE,
     DECODE,
     DONE,
     DRAW,
+    DRAW_PLANE,
     INSPECT,
     MAKE_PICTURE,
     MAKE_THUMBNAIL,
@@ -36,8 +38,9 @@ from worker.scanning.decoding_process import (
     Limits,
 )
 from worker.scanning.image_error import ImageError
-from worker.scanning.looks import read_inspection, read_planes
+from worker.scanning.looks import read_evidence, read_inspection, read_planes
 from worker.scanning.turns import Turns
+from worker.v4.evidence import Evidence
 from worker.v4.planes import PLANES, PlaneArray
 
 # Ends of a process in a row, before it had looked at an image, after which it is not the images' fault.
@@ -46,7 +49,7 @@ MAX_FAILED_STARTS = 3
 WITHHELD = ("STARLIGHT_", "AWS_")
 EXIT_S = 5.0
 # Of what is given out as a picture, whatever a decoder that was taken over says.
-WEBP_START = b"RIFF"
+WEBP_START, PNG_START = b"RIFF", b"\x89PNG\r\n\x1a\n"
 # Memory of the last picture is kept for the next one; glibc would give it back and have it mapped anew, for 85 us.
 MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 
@@ -84,11 +87,19 @@ class DecodedImages:
 
 @dataclass(frozen=True, slots=True)
 class HiddenPayload:
-    """Bytes of an image, and how V4 says that a payload is hidden in them."""
+    """Bytes of an image, and how V4 says that a payload is hidden in them; None where it says so of none."""
 
     data: bytes
-    method: Method
+    method: Method | None
     bit_order: BitOrder | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneChoice:
+    """The name of a bit plane, such as `r-bit-0`, and whether only the image's start is drawn, which is `near`."""
+
+    name: str
+    near: bool
 
 
 class DecodingPool:
@@ -150,7 +161,11 @@ class DecodingPool:
         """Return PNGs of the two lowest bits of each channel, by name; raises ImageError, and as `decode` does."""
         return read_planes(self._look_at(DRAW, data))
 
-    def _look_at(self, asked: bytes, data: bytes) -> bytes:
+    def collect_evidence(self, hidden: HiddenPayload) -> Evidence:
+        """Return what of a file is shown as it is; raises ImageError, and as `decode` does."""
+        return read_evidence(self._look_at(COLLECT_EVIDENCE, hidden.data, [hidden]))
+
+    def _look_at(self, asked: bytes, data: bytes, hidden: Sequence[HiddenPayload] = ()) -> bytes:
         looks: list[bytes] = []
 
         def take(answers: SharedMemory, done: slice) -> None:
@@ -160,19 +175,33 @@ class DecodingPool:
         def refuse(_number: int, error: ImageError) -> None:
             raise error
 
-        self._have_done(asked, [data], take, refuse)
+        self._have_done(asked, [data], take, refuse, hidden)
         return looks[0]
 
     def make_picture(self, data: bytes, *, thumbnail: bool) -> bytes | None:
         """Return an image as a new WebP for people, None where it cannot be seen; raises as `decode` does."""
+        return self._take_picture(MAKE_THUMBNAIL if thumbnail else MAKE_PICTURE, data, WEBP_START)
+
+    def draw_bit_plane(self, hidden: HiddenPayload, plane: PlaneChoice) -> bytes | None:
+        """Return a PNG of a bit plane with the payload marked, None where there is none; raises as `decode` does."""
+        return self._take_picture(DRAW_PLANE, hidden.data, PNG_START, [hidden], plane)
+
+    def _take_picture(
+        self,
+        asked: bytes,
+        data: bytes,
+        start: bytes,
+        hidden: Sequence[HiddenPayload] = (),
+        plane: PlaneChoice | None = None,
+    ) -> bytes | None:
         pictures: list[bytes] = []
 
         def take(answers: SharedMemory, done: slice) -> None:
             if done.start < done.stop:
                 pictures.append(answers.read_picture())
 
-        self._have_done(MAKE_THUMBNAIL if thumbnail else MAKE_PICTURE, [data], take, lambda *_: None)
-        return pictures[0] if pictures and pictures[0].startswith(WEBP_START) else None
+        self._have_done(asked, [data], take, lambda *_: None, hidden, plane)
+        return pictures[0] if pictures and pictures[0].startswith(start) else None
 
     def _have_done(
         self,
@@ -181,6 +210,7 @@ class DecodingPool:
         take: Callable[[SharedMemory, slice], None],
         refuse: Callable[[int, ImageError], None],
         hidden: Sequence[HiddenPayload] = (),
+        plane: PlaneChoice | None = None,
     ) -> None:
         """Have all images done: `take` the answers of those that are, and `refuse` those that end their decoder."""
         start, suspect, failed_starts = 0, -1, 0
@@ -188,7 +218,7 @@ class DecodingPool:
             # Whatever ended its decoder once may have had nothing to do with it: it is tried again, alone.
             stop = start + 1 if start == suspect else len(images)
             with self._lend() as process:
-                ended = process.work(asked, images[start:stop], hidden[start:stop], self._budget)
+                ended = process.work(asked, images[start:stop], hidden[start:stop], self._budget, plane)
                 done = slice(start, stop if ended is None else start + max(0, ended.current))
                 take(process.memory, done)
             start = done.stop
@@ -263,13 +293,20 @@ class DecodingClient:
         return self._process.pid
 
     def work(
-        self, asked: bytes, images: Sequence[bytes], hidden: Sequence[HiddenPayload], budget: Budget
+        self,
+        asked: bytes,
+        images: Sequence[bytes],
+        hidden: Sequence[HiddenPayload],
+        budget: Budget,
+        plane: PlaneChoice | None = None,
     ) -> ProcessEnded | None:
         """Have these images done; return how the process ended, None where it did not: then all are done."""
         self.memory.write_images(images)
         for number, each in enumerate(hidden):
-            self.memory.request["methods"][number] = METHODS.index(each.method)
+            self.memory.request["methods"][number] = METHODS.index(each.method) if each.method else len(METHODS)
             self.memory.request["orders"][number] = BIT_ORDERS.index(each.bit_order or BitOrder.NONE)
+        if plane is not None:
+            self.memory.request["plane"], self.memory.request["near"] = plane.name.encode("ascii"), plane.near
         if self._ask(asked, budget):
             self.memory.forget_images()
             return None

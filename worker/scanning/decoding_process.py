@@ -18,14 +18,16 @@ from typing import Final
 
 from PIL import Image
 
-from starlight_vocabulary.words import BIT_ORDERS, METHODS, ErrorCode
+from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, ErrorCode, Method
 from storage.logs import Style, set_up_logging
 from storage.process_limits import limit_resources
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import PICTURE_BYTES, SharedMemory, write_error
 from worker.scanning.image_error import ImageError
-from worker.scanning.looks import Look, draw_image, inspect_image
+from worker.scanning.looks import Look, draw_image, inspect_image, write_evidence
 from worker.scanning.pictures import PICTURE_SIDE, THUMBNAIL_SIDE, encode_picture
+from worker.v4.bit_planes import NO_SAMPLES, draw_marked_plane, find_marked_samples
+from worker.v4.evidence import collect_evidence
 from worker.v4.extraction import read_payload
 from worker.v4.planes import extract_planes
 
@@ -36,6 +38,8 @@ INSPECT: Final = b"i"
 DRAW: Final = b"b"
 MAKE_THUMBNAIL: Final = b"t"
 MAKE_PICTURE: Final = b"w"
+DRAW_PLANE: Final = b"l"
+COLLECT_EVIDENCE: Final = b"e"
 NEEDS_MEMORY: Final = b"?"
 DONE: Final = b"."
 
@@ -73,6 +77,8 @@ class DecodingProcess:
             DRAW: partial(self._look, look=draw_image),
             MAKE_THUMBNAIL: partial(self._make_picture, THUMBNAIL_SIDE),
             MAKE_PICTURE: partial(self._make_picture, PICTURE_SIDE),
+            DRAW_PLANE: self._draw_plane,
+            COLLECT_EVIDENCE: self._collect_evidence,
         }
         while asked := self._control.recv(1):
             self._do_each(works[asked])
@@ -116,12 +122,32 @@ class DecodingProcess:
             write_error(answer, ImageError(ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}"))
 
     def _read_payload(self, number: int, data: bytes) -> None:
-        request, payload = self._memory.request, None
-        method = METHODS[request["methods"][number]]
-        order = BIT_ORDERS[request["orders"][number]]
+        payload = None
+        method, order = self._read_method(number)
         with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
-            payload = read_payload(picture, data, method, order, self._limits.max_message_bytes).payload
+            if method is not None:
+                payload = read_payload(picture, data, method, order, self._limits.max_message_bytes).payload
         self._memory.write_payload(number, payload)
+
+    def _read_method(self, number: int) -> tuple[Method | None, BitOrder]:
+        method = int(self._memory.request["methods"][number])
+        return METHODS[method] if method < len(METHODS) else None, BIT_ORDERS[self._memory.request["orders"][number]]
+
+    def _collect_evidence(self, number: int, data: bytes) -> None:
+        method, order = self._read_method(number)
+
+        def look(picture: Image.Image, whole: bytes, _damage: str | None) -> bytes:
+            return write_evidence(collect_evidence(picture, whole, method, order))
+
+        self._look(number, data, look)
+
+    def _draw_plane(self, number: int, data: bytes) -> None:
+        self._memory.write_picture(b"")
+        method, order = self._read_method(number)
+        name, near = self._memory.request["plane"].decode("ascii"), bool(self._memory.request["near"])
+        with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
+            marked = find_marked_samples(picture, data, method, order) if method else NO_SAMPLES
+            self._memory.write_picture(draw_marked_plane(picture, name, marked, PICTURE_BYTES, near=near))
 
     def _look(self, _number: int, data: bytes, look: Look) -> None:
         """Answer with what one image shows, as text."""

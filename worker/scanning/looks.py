@@ -4,9 +4,9 @@ import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from PIL import Image
 
@@ -14,7 +14,8 @@ from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.words import ErrorCode
 from worker.scanning.image_error import ImageError
-from worker.v4.inspection import draw_bit_planes
+from worker.v4.bit_planes import draw_bit_planes
+from worker.v4.evidence import Evidence
 from worker.v4.inspection import inspect_image as inspect
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ LOOK_BYTES: Final = 8 * 2**20
 """Of what is shown, at most."""
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
+_HEX: Final = re.compile(r"([0-9a-f]{2})*")
 
+Shown = TypeVar("Shown")
 Look: TypeAlias = Callable[[Image.Image, bytes, str | None], bytes]
 """Makes the text that shows an image: of its first frame, its file, and what is wrong with that."""
 
@@ -51,12 +54,24 @@ def draw_image(image: Image.Image, _data: bytes, _damage: str | None) -> bytes:
     return json.dumps(planes).encode()
 
 
+def write_evidence(evidence: Evidence) -> bytes:
+    """Return the evidence of an image, as JSON."""
+    return json.dumps(asdict(evidence)).encode()
+
+
 def read_inspection(text: bytes) -> Inspection:
     """Return the inspection; raises ImageError where this is none."""
-    try:
-        return _adapter().validate_json(text)
-    except ValueError as error:
-        raise ImageError(ErrorCode.SCAN_FAILED, "its decoder says what is no inspection") from error
+    return _read(_adapters()[0], text, "inspection")
+
+
+def read_evidence(text: bytes) -> Evidence:
+    """Return the evidence; raises ImageError where this is none."""
+    evidence = _read(_adapters()[1], text, "evidence")
+    if all(map(_NAME.fullmatch, [*evidence.planes, *evidence.marked])) and _HEX.fullmatch(
+        evidence.carrier + evidence.trailing
+    ):
+        return evidence
+    raise ImageError(ErrorCode.SCAN_FAILED, "its decoder shows what is no evidence")
 
 
 def read_planes(text: bytes) -> dict[str, bytes]:
@@ -67,9 +82,16 @@ def read_planes(text: bytes) -> dict[str, bytes]:
         raise ImageError(ErrorCode.SCAN_FAILED, "its decoder shows what are no pictures") from error
 
 
+def _read(adapter: "TypeAdapter[Shown]", text: bytes, kind: str) -> Shown:
+    try:
+        return adapter.validate_json(text)
+    except ValueError as error:
+        raise ImageError(ErrorCode.SCAN_FAILED, f"its decoder says what is no {kind}") from error
+
+
 @cache
-def _adapter() -> "TypeAdapter[Inspection]":
+def _adapters() -> "tuple[TypeAdapter[Inspection], TypeAdapter[Evidence]]":
     # Here, not above: the processes that look have no use for it.
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Inspection)
+    return TypeAdapter(Inspection), TypeAdapter(Evidence)

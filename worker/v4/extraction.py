@@ -6,14 +6,17 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from starlight_vocabulary.payload import PayloadKind
 from worker.v4.containers import survey
 from worker.v4.exif import read_comment_text
 from worker.v4.headers import ALPHA_PREFIX as ALPHA_PREFIX
-from worker.v4.payloads import HEAD_BYTES, ReadPayload, read_payload_of
+from worker.v4.payloads import HEAD_BYTES, Carrier, ReadPayload, read_payload_of
 from worker.v4.planes import take_leading_pixels
 
 MESSAGE_BYTES: Final = 64 * 2**10
 """Default limit of the text that is shown, in bytes."""
+CARRIER_BYTES: Final = 2048
+"""Of a carrier, what a person is shown."""
 
 _CHANNELS: Final = {"RGB": 3, "RGBX": 4, "RGBA": 4, "RGBa": 4, "L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2}
 
@@ -84,15 +87,41 @@ def read_payload(
     Of text, at most `limit` bytes are shown. What a stranger hid is data: control characters are kept. Never raises on
     account of the image.
     """
+    # Writers leave room behind their text.
+    return read_payload_of(open_carrier(image, data, method, bit_order, 2 * limit + HEAD_BYTES), limit)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCarrier:
+    """The first bytes of a method's carrier, and how many of them are the payload, what stands before it included.
+
+    `payload_bytes` is None where nothing is hidden, or nothing says where it ends.
+    """
+
+    head: bytes
+    total: int
+    payload_bytes: int | None
+
+
+def open_carrier(image: Image.Image, data: bytes, method: str, bit_order: str | None, most: int) -> Carrier:
+    """Return the carrier of a method in an image, of which `data` are the file's bytes; of EXIF, `most` bytes."""
     if method == "exif":
         layout = survey(data)
-        exif = memoryview(data)[layout.exif_start : layout.exif_end]
-        # Writers leave room behind their text.
-        comment = read_comment_text(exif, 2 * limit + HEAD_BYTES)
-        return read_payload_of(BytesCarrier(comment), limit)
+        return BytesCarrier(read_comment_text(memoryview(data)[layout.exif_start : layout.exif_end], most))
     if method == "raw":
-        return read_payload_of(BytesCarrier(memoryview(data)[survey(data).end :]), limit)
-    return read_payload_of(PixelCarrier(image, method, bit_order), limit)
+        return BytesCarrier(memoryview(data)[survey(data).end :])
+    return PixelCarrier(image, method, bit_order)
+
+
+def read_carrier(image: Image.Image, data: bytes, method: str, bit_order: str | None, count: int) -> ReadCarrier:
+    """Return the first `count` bytes of the carrier of a method; never raises on account of the image."""
+    carrier = open_carrier(image, data, method, bit_order, 2 * MESSAGE_BYTES + HEAD_BYTES)
+    payload = read_payload_of(carrier, MESSAGE_BYTES).payload
+    size = payload.size
+    if size is None and payload.text is not None:
+        size = len(payload.text.encode("utf-8", "surrogatepass"))
+    end = None if size is None or payload.kind is PayloadKind.EMPTY else min(carrier.total, payload.offset + size)
+    return ReadCarrier(carrier.take(min(count, carrier.total)), carrier.total, end)
 
 
 def read_payload_bytes(image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int) -> bytes:

@@ -1,10 +1,8 @@
 """Looking into an image file in every way that is known here, for a person. Nothing is judged."""
 
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Final
 
-import numpy as np
 from PIL import Image
 
 from starlight_vocabulary.inspection import Finding, Inspection, Place
@@ -12,14 +10,12 @@ from worker.v4.containers import survey
 from worker.v4.extraction import BytesCarrier
 from worker.v4.metadata import list_metadata
 from worker.v4.payloads import Carrier, read_payload_of
-from worker.v4.sample_orders import list_sample_orders, take_pixels
+from worker.v4.sample_orders import list_sample_orders
 
 MAX_FINDINGS: Final = 400
 """Places that are listed, at most."""
 TEXT_BYTES: Final = 4096
 """Of a text, what is shown at most."""
-MAX_PICTURE_PIXELS: Final = 4_000_000
-"""Of a picture of a bit plane; of a larger image, its first rows."""
 
 # A text of so many characters, so many of them different, is there neither by chance nor as a pattern; more are needed
 # where nothing closes it.
@@ -70,18 +66,3 @@ def _rank(finding: Finding) -> tuple[bool, bool, int]:
     least = _SURE_TEXT if finding.payload.closed_by else _SURE_OPEN_TEXT
     is_sure = finding.place is not Place.PIXELS or (len(text) >= least and len(set(text)) >= _SURE_ALPHABET)
     return is_sure and not text.isspace(), True, len(text)
-
-
-def draw_bit_planes(image: Image.Image) -> Iterator[tuple[str, bytes]]:
-    """Yield a name and a PNG, in black and white, of the two lowest bits of each channel; none of other modes."""
-    orders = [order for order in list_sample_orders(image) if len(order.channels) == 1]
-    if not orders:
-        return
-    rows = min(image.height, max(1, MAX_PICTURE_PIXELS // image.width))
-    samples = take_pixels(image, rows * image.width, in_columns=False)
-    for channel, band in enumerate(image.getbands()):
-        for bit in (0, 1):
-            plane = (samples[:, channel] >> bit & 1).reshape(rows, image.width)
-            stream = BytesIO()
-            Image.fromarray(plane.astype(np.bool_)).save(stream, "PNG")
-            yield f"{band.lower()}-bit-{bit}", stream.getvalue()

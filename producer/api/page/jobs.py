@@ -1,4 +1,4 @@
-"""Jobs on the page: the list with a search, one job, images that are dropped, and what can be done with a job."""
+"""Jobs on the page: the list with a search, one job, and images that are dropped."""
 
 import uuid
 from typing import Annotated, Final
@@ -10,16 +10,14 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import (
     Reading,
-    Submitting,
     SubmittingImages,
     VisibleJob,
-    require_visible_job,
     visible_submitter,
 )
 from producer.api.bodies import validate
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, redirect, render
-from producer.api.problems import ProblemError, reject_field
+from producer.api.problems import reject_field
 from producer.api.reports import report_job
 from producer.api.routes.jobs import OPTIONS
 from producer.api.service import Shared
@@ -27,8 +25,9 @@ from producer.api.submission import open_upload, submit_for
 from producer.api.uploads import open_form, store_image
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.words import JobState
-from storage.failures import RetryError, count_failures, list_retries, retry_job
-from storage.jobs import cancel_job, list_jobs
+from storage.failures import count_failures, list_retries
+from storage.jobs import list_jobs
+from storage.pauses import list_paused_jobs
 from storage.verdicts import VerdictFilter
 from storage.webhooks import get_webhook
 
@@ -68,7 +67,8 @@ def show_jobs(request: Request, key: Reading, service: Shared, search: Searched)
         following = "?" + urlencode({**kept, "before": str(page[-1].id)})
     return render(
         request, "jobs.html", jobs=[report_job(job) for job in page], search=search, following=following,
-        states=list(JobState),
+        states=list(JobState), paused=list_paused_jobs(service.engine, [job.id for job in page]),
+        formats=list(ExportFormat),
     )  # fmt: skip
 
 
@@ -95,27 +95,9 @@ def show_job(request: Request, job: VisibleJob, service: Shared) -> Response:
         request,
         "job.html",
         job=report_job(job),
+        is_paused=bool(list_paused_jobs(service.engine, [job.id])),
         formats=list(ExportFormat),
         failures=failures,
         retries=list_retries(service.engine, job.id),
         webhook=get_webhook(service.engine, job.id),
     )
-
-
-@router.post("/jobs/{job_id}/cancel")
-def cancel(job_id: uuid.UUID, key: Submitting, service: Shared) -> Response:
-    """Cancel a job."""
-    job = require_visible_job(service, key, job_id)
-    cancel_job(service.engine, job.id)
-    return redirect(f"{PREFIX}/jobs/{job.id}")
-
-
-@router.post("/jobs/{job_id}/retry")
-def retry(job_id: uuid.UUID, key: SubmittingImages, service: Shared) -> Response:
-    """Scan the failed images of a job again, as a new job."""
-    job = require_visible_job(service, key, job_id)
-    try:
-        submission = retry_job(service.engine, job.id, chunk_size=service.settings.chunk_size)
-    except RetryError as error:
-        raise ProblemError(409, str(error)) from error
-    return redirect(f"{PREFIX}/jobs/{submission.job_id}")

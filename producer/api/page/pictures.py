@@ -1,28 +1,29 @@
 """Pictures on the page: made anew of stored bytes in a decoding process, never the bytes of a stranger themselves."""
 
 import asyncio
+import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.page.rendering import PREFIX, render
+from producer.api.page.rendering import PREFIX
 from producer.api.page.verdicts import VisibleVerdict
 from producer.api.problems import ProblemError
-from producer.api.reading import TURNS as READING_TURNS
-from producer.api.reading import ImageReading
 from producer.api.service import Service, Shared
-from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.verdict import Verdict
 from storage.stored_images import list_stored
-from worker.image_reading import ImageReader, UnseenImageError
+from storage.version import VERSION
+from worker.image_reading import ImageReader
 
 # Decoding processes that make pictures, of all keys; each is started when it is needed.
 MAKERS: Final = 2
 HEADERS: Final = {
+    # Kept by the browser of who may see it, who asks each time whether it still is as it was.
+    "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-    "Content-Disposition": "inline; filename=picture.webp",
     "Referrer-Policy": "same-origin",
 }
 
@@ -30,6 +31,8 @@ HEADERS: Final = {
 TURNS: Final = asyncio.Semaphore(MAKERS)
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
+PlaneName = Annotated[str, Path(pattern="^[a-z0-9]{1,8}-bit-[0-7]$")]
+Make = Callable[[bytes], bytes | None]
 
 
 def get_pictures(request: Request) -> ImageReader:
@@ -38,47 +41,75 @@ def get_pictures(request: Request) -> ImageReader:
     return pictures
 
 
+Pictures = Annotated[ImageReader, Depends(get_pictures)]
+
+
 @router.get("/jobs/{job_id}/verdicts/{ordinal}/picture")
 async def show_picture(
+    request: Request,
     verdict: VisibleVerdict,
     service: Shared,
-    pictures: Annotated[ImageReader, Depends(get_pictures)],
+    pictures: Pictures,
     size: Literal["small", "large"] = "large",
 ) -> Response:
     """Return the picture of a verdict's image, where its job still keeps the image and something can be seen."""
-    async with TURNS:
-        picture = await run_in_threadpool(make_picture, service, pictures, verdict, thumbnail=size == "small")
-    return Response(picture, media_type="image/webp", headers=HEADERS)
+
+    def make(data: bytes) -> bytes | None:
+        return pictures.make_picture(data, thumbnail=size == "small")
+
+    return await answer_picture(request, service, verdict, f"picture {size}", "webp", make)
 
 
-def make_picture(service: Service, pictures: ImageReader, verdict: Verdict, *, thumbnail: bool) -> bytes:
-    """Return the picture; raises a problem where there is none."""
-    picture = pictures.make_picture(read_image(service, verdict), thumbnail=thumbnail)
-    if picture is None:
-        raise ProblemError(404, "there is no picture: the image cannot be decoded within the limits")
-    return picture
-
-
-@router.get("/jobs/{job_id}/verdicts/{ordinal}/inspection")
-async def show_inspection(
-    request: Request, verdict: VisibleVerdict, service: Shared, reading: ImageReading
+@router.get("/jobs/{job_id}/verdicts/{ordinal}/planes/{name}")
+async def show_bit_plane(
+    request: Request,
+    verdict: VisibleVerdict,
+    service: Shared,
+    pictures: Pictures,
+    name: PlaneName,
+    near: bool = False,
 ) -> Response:
-    """Show everything that is found in a verdict's image, whether V4 looks there or not."""
+    """Return a bit plane of a verdict's image, with the payload marked; with `near` that of the image's start."""
 
-    def inspect() -> Inspection:
-        try:
-            return reading.inspect(read_image(service, verdict))
-        except UnseenImageError as error:
-            raise ProblemError(422, f"the image cannot be looked into: {error}") from None
+    def make(data: bytes) -> bytes | None:
+        return pictures.draw_bit_plane(data, verdict.stego_type, verdict.bit_order, name, near=near)
 
-    async with READING_TURNS:
-        inspection = await run_in_threadpool(inspect)
-    return render(request, "inspection.html", verdict=verdict, inspection=inspection)
+    # Where the payload lies is read by the verdict's method.
+    kind = f"plane {name} {near} {verdict.stego_type} {verdict.bit_order}"
+    return await answer_picture(request, service, verdict, kind, "png", make)
+
+
+async def answer_picture(
+    request: Request, service: Service, verdict: Verdict, kind: str, file_format: str, make: Make
+) -> Response:
+    """Return a picture of this kind, or 304 where the browser has it; raises a problem where there is none."""
+    tag = hashlib.sha256(f"{VERSION} {verdict.sha256} {kind}".encode()).hexdigest()[:32]
+    headers = {**HEADERS, "ETag": f'"{tag}"', "Content-Disposition": f"inline; filename=picture.{file_format}"}
+
+    def make_picture() -> bytes:
+        picture = make(read_image(service, verdict))
+        if picture is None:
+            raise ProblemError(404, "there is no picture: the image cannot be decoded within the limits, or lacks this")
+        return picture
+
+    if f'"{tag}"' in request.headers.get("if-none-match", ""):
+        await run_in_threadpool(require_stored, service, verdict)
+        return Response(status_code=304, headers=headers)
+    async with TURNS:
+        picture = await run_in_threadpool(make_picture)
+    return Response(picture, media_type=f"image/{file_format}", headers=headers)
+
+
+def require_stored(service: Service, verdict: Verdict) -> str:
+    """Return the SHA-256 of an image that the verdict's job keeps; raises a problem where it does not."""
+    if verdict.sha256 is None or not list_stored(service.engine, [verdict]):
+        raise ProblemError(404, "the image is not stored: it lies elsewhere, or was deleted")
+    return verdict.sha256
 
 
 def read_image(service: Service, verdict: Verdict) -> bytes:
     """Return the bytes that a verdict is about; raises a problem where its job does not keep them."""
-    if verdict.sha256 is not None and list_stored(service.engine, [verdict]):
-        with suppress(FileNotFoundError):
-            return service.blobs.get(verdict.sha256, service.settings.max_image_bytes)
-    raise ProblemError(404, "the image is not stored: it lies elsewhere, or was deleted")
+    digest = require_stored(service, verdict)
+    with suppress(FileNotFoundError):
+        return service.blobs.get(digest, service.settings.max_image_bytes)
+    raise ProblemError(404, "the image is not stored: it was deleted")

@@ -54,16 +54,28 @@ def _mark_runs(text: str) -> Iterator[Markup]:
         yield escape(shown) if is_printable else Markup('<span class="escape">{}</span>').format(show_escapes(shown))
 
 
-def show_hex(text: str | None) -> str:
-    """Return the UTF-8 bytes of a text as lines of an offset, bytes in hex, and what of them is printable ASCII."""
-    data = (text or "").encode("utf-8", "surrogatepass")
-    return "\n".join(_show_hex_line(data, at) for at in range(0, len(data), HEX_LINE))
+def show_hex(data: str | bytes | None, marked: int = 0) -> Markup:
+    """Return bytes, or the UTF-8 of a text, as lines of an offset, bytes in hex, and what of them is printable ASCII.
+
+    The first `marked` bytes are marked.
+    """
+    whole = data if isinstance(data, bytes) else (data or "").encode("utf-8", "surrogatepass")
+    starts = range(0, len(whole), HEX_LINE)
+    return Markup("\n").join(_show_hex_line(whole[at : at + HEX_LINE], at, marked - at) for at in starts)
 
 
-def _show_hex_line(data: bytes, at: int) -> str:
-    piece = data[at : at + HEX_LINE]
+def _show_hex_line(piece: bytes, at: int, marked: int) -> Markup:
+    inside = min(len(piece), max(0, marked))
+    digits = piece[:inside].hex(" "), piece[inside:].hex(" ")
+    gap = " " if all(digits) else ""
+    filling = " " * (3 * HEX_LINE - 1 - len(gap.join(digits)))
     letters = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in piece)
-    return f"{at:06x}  {piece.hex(' '):<{3 * HEX_LINE - 1}}  {letters}"
+    shown = [_mark(digits[0]), gap, digits[1], filling, "  ", _mark(letters[:inside]), letters[inside:]]
+    return Markup("{:06x}  ").format(at) + Markup("").join(shown)
+
+
+def _mark(text: str) -> Markup | str:
+    return Markup("<mark>{}</mark>").format(text) if text else ""
 
 
 def find_name(uri: str) -> str:

@@ -5,12 +5,22 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from producer.api.page import jobs, judging, now, pictures, signing_in, verdicts
+from producer.api.page import (
+    evidence,
+    job_actions,
+    jobs,
+    judging,
+    model,
+    now,
+    pictures,
+    signing_in,
+    verdicts,
+)
 from producer.api.page.rendering import PREFIX
 
 
 def add_page(app: FastAPI) -> None:
     """Serve the page."""
     app.mount(f"{PREFIX}/assets", StaticFiles(directory=Path(__file__).parent / "assets"))
-    for routes in (signing_in, now, jobs, verdicts, judging, pictures):
+    for routes in (signing_in, now, job_actions, jobs, verdicts, judging, pictures, evidence, model):
         app.include_router(routes.router)

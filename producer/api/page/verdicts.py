@@ -19,6 +19,8 @@ from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Judgement, Method, Outcome
 from storage.judgements import list_judgements
 from storage.keys import ApiKey
+from storage.models import list_labels
+from storage.scans import find_scan
 from storage.stored_images import list_stored
 from storage.verdicts import Position, VerdictFilter, find_verdicts, list_between
 
@@ -46,6 +48,7 @@ class Filters(BaseModel):
     until: Time | None = None
     sha256: Sha256 | None = None
     error_code: ErrorCode | None = None
+    model: str | None = Field(None, max_length=400, pattern=r"^[^\x00]*$")
 
     def build_filter(self, key: ApiKey) -> VerdictFilter:
         """Return the filter, within what the key may see."""
@@ -60,6 +63,7 @@ class Filters(BaseModel):
             error_codes=[self.error_code] if self.error_code else None,
             min_probability=self.min_probability,
             max_probability=self.max_probability,
+            model=self.model,
         )
 
     def write_query(self, **more: str) -> str:
@@ -96,9 +100,15 @@ def list_verdicts(
         verdicts=page,
         stored=list_stored(service.engine, page),
         search=listing,
+        first=listing.write_query(),
         following=following,
         downloads={each: listing.write_query(format=each) for each in ExportFormat},
-        words={"outcome": list(Outcome), "method": list(Method), "error_code": list(ErrorCode)},
+        words={
+            "outcome": list(Outcome),
+            "method": list(Method),
+            "error_code": list(ErrorCode),
+            "model": list_labels(service.engine),
+        },
     )
 
 
@@ -135,8 +145,11 @@ def show_verdict(request: Request, key: Reading, job: VisibleJob, verdict: Visib
         "verdict.html",
         job=job,
         verdict=verdict,
+        is_first=verdict.ordinal == 0,
+        is_last=verdict.ordinal + 1 == job.total,
         is_stored=bool(list_stored(service.engine, [verdict])),
         same=[each for each in same if (each.job_id, each.ordinal) != (verdict.job_id, verdict.ordinal)],
+        scan=find_scan(service.engine, verdict.job_id, verdict.ordinal),
         judgements=list_judgements(service.engine, verdict.job_id, verdict.ordinal),
         words=list(Judgement),
     )

@@ -1,5 +1,9 @@
 """Jobs on the page: listed and searched, one job, images that are submitted, and what can be done."""
 
+import json
+import uuid
+
+import httpx
 import pytest
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
@@ -9,6 +13,8 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome
 from storage.failures import list_retries
 from storage.jobs import submit_job
+from storage.operations import list_operations
+from storage.pauses import list_pauses
 from tests.kit.api import Api
 from tests.kit.page import read_page, sign_in_as
 from tests.kit.pictures import encode_pattern
@@ -28,8 +34,20 @@ def submit_named(engine: Engine, name: str, submitter: str = "ann") -> str:
     return str(submission.job_id)
 
 
+def act(browser: TestClient, action: str, *jobs: object) -> httpx.Response:
+    """Do something with jobs as the form of the list does."""
+    answer: httpx.Response = browser.post("/page/jobs/actions", data={"action": action, "job": list(map(str, jobs))})
+    return answer
+
+
+def offered(browser: TestClient, job_id: object) -> list[str]:
+    """Return what can be done on the page of a job."""
+    form = read_page(browser.get(f"/page/jobs/{job_id}")).find("form", class_="actions")
+    return [each.attributes["value"] for each in form.find_all("button")]
+
+
 def list_names(browser: TestClient, query: str = "") -> list[str]:
-    return [row[0] for row in read_page(browser.get(f"/page/jobs{query}")).read_rows()]
+    return [row[1] for row in read_page(browser.get(f"/page/jobs{query}")).read_rows()]
 
 
 def test_the_list_shows_how_far_jobs_are(browser: TestClient, engine: Engine) -> None:
@@ -39,7 +57,7 @@ def test_the_list_shows_how_far_jobs_are(browser: TestClient, engine: Engine) ->
 
     page = read_page(browser.get("/page/jobs"))
 
-    first, second = page.read_rows()
+    first, second = (row[1:] for row in page.read_rows())
     assert (first[0], first[2], first[4], first[7]) == (str(waiting), "pending", "1 200", "\N{EN DASH}")
     assert (second[0], second[2], second[4], second[5]) == (str(done), "done", "3", "0 / 0 / 3")
     bars = [(each.attributes["value"], each.attributes["max"]) for each in page.find_all("progress")]
@@ -79,8 +97,8 @@ def test_pages_follow_each_other_and_keep_the_search(
     following = page.find("a", rel="next").attributes["href"]
     last = read_page(browser.get(f"/page/jobs{following}"))
 
-    assert [row[0] for row in page.read_rows()] == ["three job", "two job"]
-    assert [row[0] for row in last.read_rows()] == ["one job"]
+    assert [row[1] for row in page.read_rows()] == ["three job", "two job"]
+    assert [row[1] for row in last.read_rows()] == ["one job"]
     assert last.find_all("a", rel="next") == []
 
 
@@ -90,8 +108,9 @@ def test_others_jobs_are_not_there(browser: TestClient, engine: Engine, api: Api
     assert list_names(browser, "?submitter=bob") == []
     for answer in (
         browser.get(f"/page/jobs/{other}"),
-        browser.post(f"/page/jobs/{other}/cancel"),
-        browser.post(f"/page/jobs/{other}/retry"),
+        act(browser, "cancel", other),
+        act(browser, "retry", other),
+        browser.post("/page/jobs/download", data={"format": "ndjson", "job": other}),
     ):
         assert "secret" not in answer.text
         assert "there is no job" in read_page(answer, 404).shown
@@ -128,22 +147,20 @@ def test_a_form_without_an_image_or_with_a_wrong_field_stores_nothing(browser: T
 
 def test_a_job_is_cancelled(browser: TestClient, engine: Engine) -> None:
     job_id = submit_job_of(engine, 2)
-    action = read_page(browser.get(f"/page/jobs/{job_id}")).find("main").find("form").attributes["action"]
 
-    answer = browser.post(action)
-
-    assert answer.headers["location"] == f"/page/jobs/{job_id}"
+    assert offered(browser, job_id) == ["cancel"]
+    assert act(browser, "cancel", job_id).headers["location"] == f"/page/jobs/{job_id}"
     assert read_job(engine, job_id).state == "cancelled"
     assert read_page(browser.get(f"/page/jobs/{job_id}")).find("table").read_rows()[0][:2] == ["cancelled", "2"]
 
 
 def test_failed_images_are_scanned_again(browser: TestClient, engine: Engine) -> None:
     job_id = submit_job_of(engine, 2)
-    early = browser.post(f"/page/jobs/{job_id}/retry")
+    early = act(browser, "retry", job_id)
     finish_waiting_chunks(engine, Outcome.ERROR)
-    action = read_page(browser.get(f"/page/jobs/{job_id}")).find("main").find("form").attributes["action"]
 
-    answer = browser.post(action)
+    assert offered(browser, job_id) == ["retry"]
+    answer = act(browser, "retry", job_id)
 
     (retry,) = list_retries(engine, job_id)
     assert "has not ended yet" in read_page(early, 409).shown
@@ -152,11 +169,89 @@ def test_failed_images_are_scanned_again(browser: TestClient, engine: Engine) ->
     assert read_page(browser.get(f"/page/jobs/{job_id}")).read_facts()["Scanned again by"] == str(retry)
 
 
+def test_an_admin_pauses_resumes_and_moves_a_job(api: Api, engine: Engine) -> None:
+    root = sign_in_as(api, "root", "admin")
+    job_id = submit_job_of(engine, 2)
+
+    assert offered(root, job_id) == ["cancel", "pause", "interactive"]
+    assert act(root, "pause", job_id).status_code == 303
+    assert "paused" in root.get("/page/jobs").text
+    assert offered(root, job_id) == ["cancel", "resume", "interactive"]
+    assert [pause.job_id for pause in list_pauses(engine)] == [job_id]
+    assert act(root, "resume", job_id).status_code == 303
+    assert list_pauses(engine) == []
+    assert act(root, "interactive", job_id).status_code == 303
+    assert read_job(engine, job_id).priority == "interactive"
+    assert {each.done_by for each in list_operations(engine, 10)} == {"root"}
+    assert "is not paused" in read_page(act(root, "resume", job_id), 409).shown
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "interactive", "bulk"])
+def test_only_admins_hold_jobs_back_and_move_them(browser: TestClient, engine: Engine, action: str) -> None:
+    job_id = submit_job_of(engine, 1)
+
+    assert act(browser, action, job_id).status_code == 403
+    assert list_operations(engine, 10) == []
+
+
+def test_several_jobs_are_cancelled_at_once(browser: TestClient, engine: Engine) -> None:
+    jobs = [submit_job_of(engine, 2) for _ in range(3)]
+    form = read_page(browser.get("/page/jobs")).find("form", action="/page/jobs/actions")
+    boxes = {each.attributes["value"] for each in form.find_all("input", name="job")}
+
+    page = read_page(act(browser, "cancel", *jobs[:2]))
+
+    assert boxes == set(map(str, jobs))
+    assert [row[1] for row in page.read_rows()] == ["cancelled, 2 images without a verdict"] * 2
+    assert [read_job(engine, each).state for each in jobs] == ["cancelled", "cancelled", "pending"]
+
+
+def test_what_cannot_be_done_with_one_of_several_jobs_is_told(browser: TestClient, engine: Engine) -> None:
+    failed = submit_job_of(engine, 2)
+    finish_waiting_chunks(engine, Outcome.ERROR)
+    clean = submit_job_of(engine, 1)
+    finish_waiting_chunks(engine)
+
+    page = read_page(act(browser, "retry", failed, clean))
+
+    (retry,) = list_retries(engine, failed)
+    first, second = page.read_rows()
+    assert first[1] == f"2 images are scanned again, as {retry}"
+    assert "no image of job" in second[1]
+    assert len(page.find_all("td", class_="wrong")) == 1
+
+
+def test_verdicts_of_several_jobs_are_downloaded_together(browser: TestClient, engine: Engine) -> None:
+    jobs = [str(submit_job_of(engine, 2)) for _ in range(2)]
+    finish_waiting_chunks(engine)
+
+    answers = [browser.post("/page/jobs/download", data={"format": kind, "job": jobs}) for kind in ("ndjson", "csv")]
+
+    lines = [json.loads(line) for line in answers[0].text.splitlines()]
+    assert [(each["job_id"], each["ordinal"]) for each in lines] == [(job, at) for job in jobs for at in (0, 1)]
+    assert answers[0].headers["content-disposition"] == 'attachment; filename="verdicts.ndjson"'
+    assert len(answers[1].text.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"action": "cancel"}, {"action": "cancel", "job": "x"}, {"action": "explode", "job": str(uuid.UUID(int=0))},
+        {"job": str(uuid.UUID(int=0))}, {"action": "cancel", "job": [str(uuid.UUID(int=at)) for at in range(51)]},
+    ],
+)  # fmt: skip
+def test_a_choice_that_cannot_be_used_says_what_is_wrong(browser: TestClient, data: dict[str, str]) -> None:
+    page = read_page(browser.post("/page/jobs/actions", data=data), 422)
+
+    assert page.find("li").find("code").text.startswith(("body.job", "body.action"))
+
+
 def test_who_may_only_read_is_offered_nothing_else(api: Api, engine: Engine) -> None:
     job_id = submit_job_of(engine, 1)
     browser = sign_in_as(api, "ann", "read")
 
-    assert read_page(browser.get("/page/jobs")).find("main").find_all("form", method="post") == []
+    (form,) = read_page(browser.get("/page/jobs")).find("main").find_all("form", method="post")
+    assert {each.attributes["name"] for each in form.find_all("button")} == {"format"}
     assert read_page(browser.get(f"/page/jobs/{job_id}")).find("main").find_all("form") == []
-    assert browser.post(f"/page/jobs/{job_id}/cancel").status_code == 403
+    assert act(browser, "cancel", job_id).status_code == 403
     assert read_job(engine, job_id).state == "pending"

@@ -1,6 +1,5 @@
 """An inspection shows what is hidden in any order and any place, and looks into any bytes."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +9,7 @@ from starlight_vocabulary.inspection import Inspection, Place
 from starlight_vocabulary.payload import PayloadKind
 from tests.kit.hiding import TEXTS, hide_in_pixels, make_full_gif, make_full_jpeg, make_full_png
 from tests.kit.pictures import decode, draw_grained, draw_noise, encode, encode_pattern
-from worker.v4.inspection import draw_bit_planes, inspect_image
+from worker.v4.inspection import inspect_image
 from worker.v4.metadata import list_metadata
 from worker.v4.sample_orders import list_sample_orders
 
@@ -87,31 +86,6 @@ def test_a_profile_says_who_made_it(packed: bool) -> None:
     texts = read_texts(inspect(encode(draw_grained(), "PNG" if packed else "JPEG", icc_profile=profile)))
 
     assert texts["ICC description"] == "A profile that says something."
-
-
-def test_bit_planes_are_pictures_of_the_lowest_bits() -> None:
-    image = draw_noise("RGBA", 30, 20)
-    planes = dict(draw_bit_planes(image))
-
-    assert list(planes) == [f"{band}-bit-{bit}" for band in "rgba" for bit in (0, 1)]
-    for number, band in enumerate("rgba"):
-        for bit in (0, 1):
-            drawn = np.asarray(decode(planes[f"{band}-bit-{bit}"]).convert("L")) > 0
-            assert (drawn == (np.asarray(image)[..., number] >> bit & 1)).all()
-
-
-def test_of_a_large_image_the_first_rows_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.v4.inspection.MAX_PICTURE_PIXELS", 100)
-
-    assert {decode(plane).size for _, plane in draw_bit_planes(draw_noise("L", 30, 20))} == {(30, 3)}
-
-
-@pytest.mark.parametrize("mode", ["1", "I;16", "I", "F"])
-def test_samples_of_other_sizes_are_left_out(mode: str) -> None:
-    image = Image.new(mode, (20, 10))
-
-    assert [finding.place for finding in inspect_image(image, b"").findings] == []
-    assert dict(draw_bit_planes(image)) == {}
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,25 +1,5 @@
 "use strict";
 
-// Files that are dropped anywhere become those of the form, which is sent.
-const drop = document.querySelector("form[data-drop]");
-if (drop) {
-  const carriesFiles = (event) => [...event.dataTransfer.types].includes("Files");
-  document.addEventListener("dragover", (event) => {
-    if (carriesFiles(event)) {
-      event.preventDefault();
-      document.body.classList.add("dropping");
-    }
-  });
-  document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
-  document.addEventListener("drop", (event) => {
-    if (carriesFiles(event)) {
-      event.preventDefault();
-      drop.elements.images.files = event.dataTransfer.files;
-      drop.requestSubmit();
-    }
-  });
-}
-
 // What cannot be undone is asked for twice.
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.sure;
@@ -41,4 +21,25 @@ if (live) {
       location.reload();
     }
   };
+}
+
+// What takes a look into a file comes after the rest of its page; without it the link stays.
+const late = document.querySelector("[data-load]");
+if (late) {
+  fetch(late.dataset.load).then(async (answer) => {
+    if (answer.ok) {
+      late.innerHTML = await answer.text();
+    }
+  });
+}
+
+// One box for all that stand below it.
+const all = document.querySelector("[data-all]");
+if (all) {
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) {
+      box.checked = all.checked;
+    }
+  });
 }

@@ -1,0 +1,127 @@
+"""What is done with several jobs at once: cancelled, scanned again, held back, moved, or their verdicts downloaded."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request, Response
+
+from producer.api.access import Reading, check_quota, require_visible_job
+from producer.api.negotiation import stream_verdicts
+from producer.api.page.rendering import PREFIX, redirect, render
+from producer.api.problems import ProblemError, reject_field
+from producer.api.service import Service, Shared
+from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.job import Job
+from starlight_vocabulary.operations import PauseSubject
+from starlight_vocabulary.words import Priority, Scope
+from storage.failures import RetryError, retry_job
+from storage.jobs import cancel_job
+from storage.keys import ApiKey
+from storage.operations import OperationError
+from storage.pauses import pause_chunks, resume_chunks
+from storage.requeueing import change_priority
+from storage.verdicts import VerdictFilter, find_verdicts
+
+# Jobs that are chosen together: as many as a page lists.
+MOST: Final = 50
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+
+class JobAction(StrEnum):
+    """What can be done with a job."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+    PAUSE = "pause"
+    RESUME = "resume"
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+    @property
+    def scope(self) -> Scope:
+        """Who may do it, as in the API."""
+        return Scope.SUBMIT if self in (JobAction.CANCEL, JobAction.RETRY) else Scope.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one of the jobs: in words, and the job that came of it, if one did."""
+
+    job: Job
+    done: str
+    was_done: bool
+    made: uuid.UUID | None = None
+
+
+Chosen = Annotated[list[uuid.UUID], Form(max_length=MOST)]
+
+
+@router.post("/jobs/actions")
+def act_on_jobs(
+    request: Request,
+    key: Reading,
+    service: Shared,
+    action: Annotated[JobAction, Form()],
+    job: Chosen = [],  # noqa: B006 - FastAPI copies it
+) -> Response:
+    """Do the same with each of the jobs, and say what became of it."""
+    if not key.allows(action.scope):
+        raise ProblemError(403, f"the key {key.prefix} lacks the scope {action.scope.value!r}")
+    jobs = require_chosen(service, key, job)
+    outcomes = [act(service, key, action, each) for each in jobs]
+    if len(jobs) == 1:
+        (only,) = outcomes
+        if not only.was_done:
+            raise ProblemError(409, only.done)
+        return redirect(f"{PREFIX}/jobs/{only.made or only.job.id}")
+    return render(request, "job_outcomes.html", outcomes=outcomes, action=action)
+
+
+@router.post("/jobs/download")
+def download_jobs(
+    key: Reading,
+    service: Shared,
+    format: Annotated[ExportFormat, Form()],  # noqa: A002 - the name of the field
+    job: Chosen = [],  # noqa: B006 - FastAPI copies it
+) -> Response:
+    """Hand out the verdicts of several jobs, job by job; a cell of CSV is never a formula."""
+    jobs = require_chosen(service, key, job)
+    found = chain.from_iterable(find_verdicts(service.engine, VerdictFilter(job_id=each.id)) for each in jobs)
+    return stream_verdicts(found, format.media_type, spreadsheet=True)
+
+
+def require_chosen(service: Service, key: ApiKey, job_ids: Sequence[uuid.UUID]) -> list[Job]:
+    """Return the jobs that were chosen; raises a problem where there are none, or the key may not see one of them."""
+    if not job_ids:
+        raise reject_field("body.job", "mark the jobs first")
+    return [require_visible_job(service, key, job_id) for job_id in dict.fromkeys(job_ids)]
+
+
+def act(service: Service, key: ApiKey, action: JobAction, job: Job) -> Outcome:
+    """Do something with a job; what cannot be done is told in the outcome."""
+    engine = service.engine
+    try:
+        match action:
+            case JobAction.CANCEL:
+                cancelled = cancel_job(engine, job.id) or 0
+                return Outcome(job, f"cancelled, {cancelled:,} images without a verdict", was_done=True)
+            case JobAction.RETRY:
+                check_quota(service, key)
+                made = retry_job(engine, job.id, chunk_size=service.settings.chunk_size)
+                return Outcome(job, f"{made.total:,} images are scanned again", was_done=True, made=made.job_id)
+            case JobAction.PAUSE:
+                pause_chunks(engine, PauseSubject(job_id=job.id), key.name)
+            case JobAction.RESUME:
+                resume_chunks(engine, PauseSubject(job_id=job.id), key.name)
+            case JobAction.INTERACTIVE | JobAction.BULK:
+                change_priority(engine, job.id, Priority(action.value), key.name)
+    except (RetryError, OperationError) as error:
+        return Outcome(job, str(error), was_done=False)
+    except ProblemError as error:
+        return Outcome(job, error.detail, was_done=False)
+    return Outcome(job, "done", was_done=True)

@@ -1,0 +1,177 @@
+"""The model: what its card says of it, what people say of its verdicts, and how its probabilities are distributed."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from producer.api.access import Reading, visible_submitter
+from producer.api.page.model_figures import list_figures
+from producer.api.page.rendering import PREFIX, render
+from producer.api.problems import ProblemError
+from producer.api.service import Service, Shared
+from storage.drift import BINS, DAYS, DaySample, sample_probabilities
+from storage.judgements import Agreement, count_agreement
+from storage.models import ListedModel, get_model_in_use, list_models
+from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card
+
+# How old a sample may be that is shown again: it is of hours and days.
+FRESH_S: Final = 60.0
+TENTHS: Final = 10
+
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+
+class Samples:
+    """Keeps the sample of this process's installation, taken when somebody asks and the last is not fresh."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._samples: Sequence[DaySample] = ()
+        self._taken_at = -FRESH_S
+
+    def read(self) -> Sequence[DaySample]:
+        """Return the sample; of several who ask at once, one takes it."""
+        with self._lock:
+            if time.monotonic() - self._taken_at > FRESH_S:
+                self._samples = sample_probabilities(self._service.engine)
+                self._taken_at = time.monotonic()
+            return self._samples
+
+
+def get_samples(request: Request) -> Samples:
+    """Return the sample of this process."""
+    samples: Samples = request.app.state.samples
+    return samples
+
+
+@dataclass(frozen=True, slots=True)
+class DriftDay:
+    """A column of the diagram: a day, how many were sampled, their mean, and the share in each bin from 0 to 1."""
+
+    day: date
+    images: int
+    mean: float | None
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityPoint:
+    """Judged images of a tenth of the probabilities: V4's mean probability, and the share that is stego."""
+
+    images: int
+    mean: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedKind:
+    """What people said of verdicts of one outcome and method."""
+
+    name: str
+    true: int
+    false: int
+    unsure: int
+
+
+@router.get("/model")
+def show_model(
+    request: Request,
+    key: Reading,
+    service: Shared,
+    samples: Annotated[Samples, Depends(get_samples)],
+    chosen: Annotated[int | None, Query(alias="id", ge=1, le=2**31 - 1)] = None,
+) -> Response:
+    """Show a model: the one in use, or the one that was chosen."""
+    models, shipped = find_models(service)
+    wanted = [model for model in models if (model.in_use if chosen is None else model.id == chosen)]
+    if chosen is not None and not wanted:
+        raise ProblemError(404, f"there is no model {chosen}")
+    model = wanted[0] if wanted else None
+    agreement = count_agreement(service.engine, model.id, visible_submitter(key)) if model else []
+    return render(
+        request,
+        "model.html",
+        models=models,
+        model=model,
+        card=shipped if model is None else None,
+        figures=list_figures(find_figures(model, shipped)),
+        measured_on=read_measured_on(find_figures(model, shipped)),
+        reliability=find_reliability(agreement),
+        judged=sum_kinds(agreement),
+        drift=arrange_drift(samples.read(), model.id) if model else [],
+        bins=BINS,
+    )
+
+
+def find_models(service: Service) -> tuple[list[ListedModel], ModelCard | None]:
+    """Return all models, the one in use first, and the card that ships with the code, None where it cannot be read."""
+    used = get_model_in_use(service.engine)
+    try:
+        shipped = read_card(service.settings.model_dir or DEFAULT_MODEL)
+    except ModelError:
+        shipped = None
+    default = shipped.sha256 if shipped and not (used and used.model_id) else None
+    models = [
+        dataclasses.replace(model, in_use=model.in_use or model.sha256 == default)
+        for model in list_models(service.engine, service.settings.lease_s)
+    ]
+    return sorted(models, key=lambda model: not model.in_use), shipped
+
+
+def find_figures(model: ListedModel | None, shipped: ModelCard | None) -> dict[str, Any]:
+    """Return the figures of a model's card: of one that was added its own, else of the one that ships."""
+    if model is None or (shipped and not model.figures and model.sha256 == shipped.sha256):
+        return shipped.figures if shipped else {}
+    return model.figures
+
+
+def read_measured_on(figures: dict[str, Any]) -> dict[str, str]:
+    """Return what a card says that its figures were measured on."""
+    measured = figures.get("measured_on")
+    return {str(name): str(value) for name, value in measured.items()} if isinstance(measured, dict) else {}
+
+
+def find_reliability(agreement: Sequence[Agreement]) -> list[ReliabilityPoint]:
+    """Return a point for each tenth of the probabilities in which something was judged true or false."""
+    points = []
+    for tenth in range(TENTHS):
+        found = [each for each in agreement if each.tenth == tenth and each.judged]
+        if images := sum(each.judged for each in found):
+            mean = sum(each.total for each in found) / images
+            points.append(ReliabilityPoint(images, mean, sum(each.stego for each in found) / images))
+    return points
+
+
+def sum_kinds(agreement: Sequence[Agreement]) -> list[JudgedKind]:
+    """Return what people said, by outcome and method."""
+    kinds: dict[str, list[Agreement]] = {}
+    for each in agreement:
+        kinds.setdefault(f"{each.outcome}, {each.method}" if each.method else str(each.outcome), []).append(each)
+    return [JudgedKind(name, *_sum_words(found)) for name, found in kinds.items()]
+
+
+def _sum_words(found: Sequence[Agreement]) -> tuple[int, int, int]:
+    return sum(each.true for each in found), sum(each.false for each in found), sum(each.unsure for each in found)
+
+
+def arrange_drift(samples: Sequence[DaySample], model_id: int) -> list[DriftDay]:
+    """Return a column for each day up to the last that has verdicts, oldest first; none where there are none at all."""
+    own = {sample.day: sample for sample in samples if sample.model_id == model_id}
+    if not own:
+        return []
+    last = max(sample.day for sample in samples)
+    days = [last - timedelta(days=back) for back in reversed(range(DAYS))]
+    return [_arrange_day(day, own.get(day)) for day in days]
+
+
+def _arrange_day(day: date, sample: DaySample | None) -> DriftDay:
+    if sample is None:
+        return DriftDay(day, 0, None, (0.0,) * BINS)
+    return DriftDay(day, sample.images, sample.mean, tuple(count / sample.images for count in sample.bins))
