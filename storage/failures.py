@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
@@ -31,6 +32,42 @@ def count_failures(engine: Engine, wanted: VerdictFilter) -> dict[ErrorCode, int
     query = text(COUNT_FAILURES.format(conditions=conditions))
     with connect_to_read(engine) as connection:
         return {ErrorCode.read(row.error_code): row.images for row in connection.execute(query, parameters)}
+
+
+@dataclass(frozen=True, slots=True)
+class RecentFailure:
+    """How many of the newest failures have a code, in how many jobs, and the newest of them."""
+
+    code: ErrorCode
+    images: int
+    jobs: int
+    job_id: uuid.UUID
+    ordinal: int
+    uri: str
+    detail: str | None
+
+
+# The newest failures of a day, by the index on what was found: so many rows, however many there are.
+LIST_RECENT_FAILURES = text("""
+    WITH recent AS MATERIALIZED (
+        SELECT error_code, job_id, ordinal, uri, error_detail, scanned_at FROM verdicts
+        WHERE outcome = 'error' AND method IS NULL AND scanned_at > now() - interval '24 hours'
+        ORDER BY scanned_at DESC LIMIT :most
+    ), counted AS (
+        SELECT error_code, count(*) AS images, count(DISTINCT job_id) AS jobs FROM recent
+        WHERE error_code <> 'cancelled' GROUP BY error_code
+    )
+    SELECT DISTINCT ON (error_code) error_code, images, jobs, job_id, ordinal, uri, error_detail
+    FROM recent JOIN counted USING (error_code) ORDER BY error_code, scanned_at DESC
+""")
+
+
+def list_recent_failures(engine: Engine, most: int) -> list[RecentFailure]:
+    """Return the last day's failures by their code, of at most so many errors, the most frequent first."""
+    with connect_to_read(engine) as connection:
+        rows = connection.execute(LIST_RECENT_FAILURES, {"most": most}).all()
+    found = [RecentFailure(ErrorCode.read(row.error_code), *row[1:]) for row in rows]
+    return sorted(found, key=lambda each: -each.images)
 
 
 # What a job that may be retried hands on to its chunks.

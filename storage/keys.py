@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import IntegrityError
 
+from starlight_vocabulary.operations import Action
 from starlight_vocabulary.words import Scope
 from storage.buckets import Location, read_location
 from storage.database import connect_to_read
+from storage.operations import record_operation
 from storage.settings import CANARY_SUBMITTER
 
 PREFIX_BYTES = 6
@@ -53,8 +55,10 @@ INSERT_KEY = text("""
 """)
 
 
-def create_key(engine: Engine, name: str, scopes: Sequence[str], buckets: Sequence[str] = ()) -> str:
-    """Store a new key and return it, the only time that it can be read.
+def create_key(
+    engine: Engine, name: str, scopes: Sequence[str], buckets: Sequence[str] = (), *, done_by: str | None = None
+) -> str:
+    """Store a new key and return it, the only time that it can be read; who it was `done_by` is recorded, if named.
 
     `buckets` are `s3://BUCKET` or `s3://BUCKET/PREFIX`; without any, the key can name no object. Raises KeyNameError
     for an empty or reserved name, an unknown scope or none, what is no bucket, and where a key of this name is in use.
@@ -83,6 +87,8 @@ def create_key(engine: Engine, name: str, scopes: Sequence[str], buckets: Sequen
                     "buckets": sorted(set(locations)),
                 },
             )
+            if done_by is not None:
+                record_operation(connection, done_by, Action.CREATE_KEY, f"key {name} ({prefix})")
     except IntegrityError as error:
         raise KeyNameError(f"there is a key {name!r} already: revoke it first, or take another name") from error
     return key
@@ -106,10 +112,15 @@ def list_keys(engine: Engine) -> list[ApiKey]:
 REVOKE_KEY = text("UPDATE api_keys SET revoked_at = now() WHERE name = :name AND revoked_at IS NULL RETURNING prefix")
 
 
-def revoke_key(engine: Engine, name: str) -> None:
-    """End the key of this name, from its next request on; raises KeyNameError where none is in use."""
+def revoke_key(engine: Engine, name: str, *, done_by: str | None = None) -> None:
+    """End the key of this name, from its next request on; who it was `done_by` is recorded, if named.
+
+    Raises KeyNameError where none is in use.
+    """
     with engine.begin() as connection:
         revoked = connection.execute(REVOKE_KEY, {"name": name}).one_or_none()
+        if revoked is not None and done_by is not None:
+            record_operation(connection, done_by, Action.REVOKE_KEY, f"key {name} ({revoked.prefix})")
     if revoked is None:
         raise KeyNameError(f"no key {name!r} is in use; `starlight keys list` lists them")
 

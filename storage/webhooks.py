@@ -11,7 +11,9 @@ from datetime import datetime
 
 from sqlalchemy import Engine, text
 
+from starlight_vocabulary.operations import Action
 from storage.database import connect_to_read
+from storage.operations import OperationError, record_operation
 from storage.totals import Total, WebhookResult, count_one, raise_totals
 
 
@@ -130,3 +132,48 @@ def get_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState | None:
             {"id": job_id},
         ).one_or_none()
     return WebhookState(*row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedWebhook:
+    """A job's webhook as operators see it."""
+
+    job_id: uuid.UUID
+    submitter: str
+    state: WebhookState
+
+
+# Webhooks of the newest jobs, and those that failed before and are still tried.
+LIST_WEBHOOKS = text("""
+    SELECT job_id, submitter, url, attempts, next_attempt_at, delivered_at, given_up_at, last_error
+    FROM webhooks JOIN jobs ON jobs.id = job_id
+    WHERE job_id IN (
+        (SELECT job_id FROM webhooks ORDER BY job_id DESC LIMIT :limit)
+        UNION
+        (SELECT job_id FROM webhooks WHERE delivered_at IS NULL AND given_up_at IS NULL AND attempts > 0
+            ORDER BY next_attempt_at LIMIT :limit)
+    )
+    ORDER BY job_id DESC
+""")
+
+
+def list_webhooks(engine: Engine, limit: int) -> list[ListedWebhook]:
+    """Return the webhooks of the newest jobs, and so many of those that failed and are still tried, newest first."""
+    with connect_to_read(engine) as connection:
+        rows = connection.execute(LIST_WEBHOOKS, {"limit": limit})
+        return [ListedWebhook(row.job_id, row.submitter, WebhookState(*row[2:])) for row in rows]
+
+
+# A webhook that is due once more, as if it had never been tried.
+REDELIVER = text("""
+    UPDATE webhooks SET attempts = 0, next_attempt_at = now(), delivered_at = NULL, given_up_at = NULL
+    WHERE job_id = :id RETURNING job_id
+""")
+
+
+def redeliver(engine: Engine, job_id: uuid.UUID, done_by: str) -> None:
+    """Have a webhook delivered again, also one that was given up; raises OperationError where the job names none."""
+    with engine.begin() as connection:
+        if connection.execute(REDELIVER, {"id": job_id}).one_or_none() is None:
+            raise OperationError(f"there is no webhook of a job {job_id}")
+        record_operation(connection, done_by, Action.REDELIVER, f"webhook of job {job_id}")

@@ -18,6 +18,9 @@ class Action(Word):
     UNDRAIN = "undrain"
     REQUEUE = "requeue"
     PRIORITY = "priority"
+    CREATE_KEY = "create_key"
+    REVOKE_KEY = "revoke_key"
+    REDELIVER = "redeliver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,7 @@ class Operation:
     action: Action
     """What was done."""
     subject: str
-    """To what: everything, a priority, a submitter, a job, a worker."""
+    """To what: everything, a priority, a submitter, a job, a worker, a key."""
     chunks: int
     """How many chunks went back to be dispatched anew."""
 

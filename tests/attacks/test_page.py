@@ -5,17 +5,22 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from PIL.PngImagePlugin import PngInfo
 
 from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import BitOrder, ErrorCode, Judgement, Method, Outcome
 from storage.chunks import finish_chunk
 from storage.jobs import submit_job
 from storage.judgements import judge
 from storage.keys import create_key
+from storage.models import add_model, use_model
 from storage.new_verdict import NewVerdict
+from storage.pauses import pause_chunks
+from storage.workers import report_worker
 from tests.attacks.conftest import ServedApi
-from tests.kit.page import Element, read_page, scan
-from tests.kit.pictures import encode_pattern
+from tests.kit.page import Element, read_html, read_page, scan
+from tests.kit.pictures import draw_pattern, encode, encode_pattern
 from tests.kit.rows import claim_waiting_chunks, register_v4
 from tests.kit.threads import PATIENCE_S
 
@@ -85,6 +90,48 @@ def test_hostile_names_messages_and_notes_run_nothing(served: ServedApi, browser
         assert_harmless(page)
         assert ESCAPED in page.text
     assert pages[f"{one}/verdicts/0"].find("pre", class_="text").text == ESCAPED
+
+
+def test_hostile_names_run_nothing_before_an_operator(served: ServedApi) -> None:
+    engine = served.engine
+    origin = f"http://127.0.0.1:{served.port}"
+    report_worker(engine, HOSTILE, HOSTILE, register_v4(engine))
+    pause_chunks(engine, PauseSubject(submitter=HOSTILE), HOSTILE)
+    create_key(engine, HOSTILE, ["read"], done_by=HOSTILE)
+    named = JobOptions(name=HOSTILE, webhook=f"https://example.com/{HOSTILE}")
+    jobs = [str(submit_job(engine, [f"https://example.com/{HOSTILE}"], named, submitter="eve").job_id) for _ in "ab"]
+    for claim in claim_waiting_chunks(engine):
+        error = NewVerdict(0, claim.refs[0], Outcome.ERROR, error_code=ErrorCode.CORRUPT, error_detail=HOSTILE)
+        assert finish_chunk(engine, claim, [error])
+    figures = {HOSTILE: {HOSTILE: {"count": 1, "of": 2}}, "measured_on": {HOSTILE: HOSTILE}}
+    card = {"name": HOSTILE, "version": HOSTILE, "sha256": HOSTILE, "threshold": 0.5, "figures": figures}
+    add_model(engine, card)
+    use_model(engine, HOSTILE, HOSTILE)
+
+    with httpx.Client(base_url=origin, headers={"Origin": origin}, timeout=PATIENCE_S) as olga:
+        olga.post("/page/sign-in", data={"key": create_key(engine, "olga", ["admin"])})
+        listed = ("operations", "model", "verdicts", "jobs")
+        pages = [read_page(olga.get(f"/page/{name}")) for name in listed]
+        pages.append(read_page(olga.post("/page/jobs/actions", data={"action": "pause", "job": jobs})))
+
+    for page in pages:
+        assert_harmless(page)
+        assert ESCAPED in page.text
+
+
+def test_hostile_metadata_runs_nothing(served: ServedApi, browser: httpx.Client) -> None:
+    info = PngInfo()
+    info.add_itxt("Comment", HOSTILE)
+    info.add_text(HOSTILE[:60].encode("latin-1", "ignore").decode("latin-1"), "named")
+    image = encode(draw_pattern(), pnginfo=info) + HOSTILE.encode()
+    job_id = scan(browser, served.engine, ("a.png", image, {"method": Method.RAW, "stego_probability": 0.9}))
+
+    pages = [read_page(browser.get(f"/page/jobs/{job_id}/verdicts/0/inspection"))]
+    pages.append(read_html(browser.get(f"/page/jobs/{job_id}/verdicts/0/inspection?part=true").text))
+
+    for page in pages:
+        assert_harmless(page)
+        assert ESCAPED in page.text
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,9 @@ from storage.chunks import (
 from storage.database import connect
 from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.draining import is_draining
+from storage.drift import sample_probabilities
 from storage.exports import list_oldest_first
-from storage.failures import count_failures, list_retries, retry_job
+from storage.failures import count_failures, list_recent_failures, list_retries, retry_job
 from storage.figures import take_figures
 from storage.jobs import cancel_job, count_finished, get_job, list_jobs, submit_job
 from storage.keys import find_key, revoke_key
@@ -46,11 +47,12 @@ from storage.pauses import list_pauses, pause_chunks
 from storage.requeueing import change_priority, requeue_chunks
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.reuse import recall_verdicts
+from storage.scans import find_scan
 from storage.schema import KeptBlobs
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed
 from storage.waiting import WaitingLimits, find_room
-from storage.webhooks import claim_webhook, get_webhook
+from storage.webhooks import claim_webhook, get_webhook, list_webhooks, redeliver
 from storage.workers import list_live_workers
 from tests.kit.databases import copy_database
 from tests.kit.rows import LEASE_S, execute, register_v4
@@ -250,6 +252,9 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: submit_job(filled.engine, [], AGAIN, submitter="submitter 1"),
         {"uq_jobs_submitter_idempotency_key"},
     ),
+    "recent failures": (lambda filled: list_recent_failures(filled.engine, 1000), {"ix_verdicts_found"}),
+    "drift": (lambda filled: sample_probabilities(filled.engine), {"ix_verdicts_scanned_at"}),
+    "scan": (lambda filled: find_scan(filled.engine, filled.ended_job, 7), {"uq_chunks_job_id_first_ordinal"}),
     "retry": (lambda filled: retry_job(filled.engine, filled.ended_job), {"pk_jobs"}),
     "retries": (lambda filled: list_retries(filled.engine, filled.ended_job), {"ix_jobs_retry_of"}),
     "cancel": (
@@ -282,6 +287,8 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         {"ix_webhooks_open", "pk_jobs", "pk_webhooks"},
     ),
     "webhook": (lambda filled: get_webhook(filled.engine, filled.ended_job), {"pk_webhooks"}),
+    "webhooks": (lambda filled: list_webhooks(filled.engine, 30), {"pk_webhooks", "ix_webhooks_open", "pk_jobs"}),
+    "redeliver": (lambda filled: redeliver(filled.engine, filled.ended_job, "olga"), {"pk_webhooks"}),
     "key": (lambda filled: find_key(filled.engine, KEY), {"pk_api_keys"}),
     "revoke": (lambda filled: revoke_key(filled.engine, SUBMITTER), {"uq_api_keys_name"}),
     "pause": (

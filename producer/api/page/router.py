@@ -12,6 +12,7 @@ from producer.api.page import (
     judging,
     model,
     now,
+    operations,
     pictures,
     signing_in,
     verdicts,
@@ -22,5 +23,5 @@ from producer.api.page.rendering import PREFIX
 def add_page(app: FastAPI) -> None:
     """Serve the page."""
     app.mount(f"{PREFIX}/assets", StaticFiles(directory=Path(__file__).parent / "assets"))
-    for routes in (signing_in, now, job_actions, jobs, verdicts, judging, pictures, evidence, model):
+    for routes in (signing_in, now, job_actions, jobs, verdicts, judging, pictures, evidence, model, operations):
         app.include_router(routes.router)

@@ -33,7 +33,7 @@ def create(
     """Create a key and print it, alone; it cannot be shown again."""
     with open_session() as current:
         scopes = [each.strip() for each in scope.split(",") if each.strip()]
-        key = create_key(current.engine, name, scopes, bucket or ())
+        key = create_key(current.engine, name, scopes, bucket or (), done_by=current.settings.submitter)
     print(key)
     print("keep it: it cannot be shown again", file=sys.stderr)
 
@@ -65,5 +65,5 @@ def describe_buckets(key: ApiKey) -> str:
 def revoke(name: KeyName) -> None:
     """End a key, from its next request on; its jobs stay."""
     with open_session() as current:
-        revoke_key(current.engine, name)
+        revoke_key(current.engine, name, done_by=current.settings.submitter)
     print(f"revoked the key {escape(name)}")
