@@ -104,7 +104,7 @@ def test_hostile_names_run_nothing_before_an_operator(served: ServedApi) -> None
         error = NewVerdict(0, claim.refs[0], Outcome.ERROR, error_code=ErrorCode.CORRUPT, error_detail=HOSTILE)
         assert finish_chunk(engine, claim, [error])
     figures = {HOSTILE: {HOSTILE: {"count": 1, "of": 2}}, "measured_on": {HOSTILE: HOSTILE}}
-    card = {"name": HOSTILE, "version": HOSTILE, "sha256": HOSTILE, "threshold": 0.5, "figures": figures}
+    card = {"name": HOSTILE, "version": HOSTILE, "sha256": "ab" * 32, "threshold": 0.5, "figures": figures}
     add_model(engine, card)
     use_model(engine, HOSTILE, HOSTILE)
 

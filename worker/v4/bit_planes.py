@@ -82,7 +82,8 @@ def draw_marked_plane(
     if found is None:
         return b""
     plane = _take_plane(image, *found)
-    plane.reshape(-1)[: marked.count_pixels(found[0])] |= 2
+    if found[1] == 0:
+        plane.reshape(-1)[: marked.count_pixels(found[0])] |= 2
     if near:
         plane = plane[: NEAR[1], : NEAR[0]]
     while len(encoded := _encode(plane)) > max_bytes and len(plane) > 1:

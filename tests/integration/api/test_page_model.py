@@ -64,7 +64,7 @@ def test_the_figures_of_the_model_in_use_are_those_of_its_card(browser: TestClie
     page = read_page(browser.get("/page/model"))
 
     assert page.find("h1").text == "v4-0"
-    assert page.find("table", class_="figures").read_rows() == [
+    assert page.find("table", class_="shares").read_rows() == [
         ["<b>twins</b>", "1", "8", "12.50 %", "1.00 to 25.00", ""]
     ]
     assert "<i> 5" in page.shown

@@ -79,12 +79,11 @@ def test_the_samples_of_a_payload_are_marked(method: str) -> None:
         plane = read_plane(draw_marked_plane(image, name, marked, MOST))
         samples = np.asarray(image).reshape(image.height, image.width, -1)[..., channel]
         assert (plane & 1 == samples >> bit & 1).all()
-        if bit == 0:
-            inside = np.flatnonzero(plane >> 1)
-            # From the first pixel on, without a gap.
-            assert inside.tolist() == list(range(inside.size))
-            assert bool(inside.size) == (channel in channels)
-            count += inside.size
+        inside = np.flatnonzero(plane >> 1)
+        # From the first pixel on, without a gap.
+        assert inside.tolist() == list(range(inside.size))
+        assert bool(inside.size) == (channel in channels and bit == 0)
+        count += inside.size
     assert count == bits
 
 
