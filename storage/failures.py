@@ -47,7 +47,7 @@ class RecentFailure:
     detail: str | None
 
 
-# The newest failures of a day, by the index on what was found: so many rows, however many there are.
+# The newest failures of a day, by the index on what was found where they are rare, else by that on time.
 LIST_RECENT_FAILURES = text("""
     WITH recent AS MATERIALIZED (
         SELECT error_code, job_id, ordinal, uri, error_detail, scanned_at FROM verdicts

@@ -147,12 +147,12 @@ class ListedWebhook:
 LIST_WEBHOOKS = text("""
     SELECT job_id, submitter, url, attempts, next_attempt_at, delivered_at, given_up_at, last_error
     FROM webhooks JOIN jobs ON jobs.id = job_id
-    WHERE job_id IN (
+    WHERE job_id = ANY(ARRAY(
         (SELECT job_id FROM webhooks ORDER BY job_id DESC LIMIT :limit)
         UNION
         (SELECT job_id FROM webhooks WHERE delivered_at IS NULL AND given_up_at IS NULL AND attempts > 0
             ORDER BY next_attempt_at LIMIT :limit)
-    )
+    ))
     ORDER BY job_id DESC
 """)
 
