@@ -49,6 +49,9 @@ FILL = text("""
         SELECT *, CASE WHEN chance < 0.02 THEN 'error' WHEN (chance < 0.07) <> seen_otherwise THEN 'stego'
             ELSE 'clean' END AS outcome
         FROM drawn
+    ), recorded AS (
+        INSERT INTO provenance (job_id, landed, worker, code_version, attempt)
+        SELECT id, 0, 'cpu0@made-up', '0', 1 FROM numbered
     )
     INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, sha256, stego_probability, method, bit_order,
         extracted_message, error_code, error_detail, model_id, width, height, format, size_bytes, reused, scanned_at)
@@ -59,6 +62,7 @@ FILL = text("""
         CASE WHEN outcome = 'stego' THEN CASE WHEN variety % 5 > 2 THEN 'none' ELSE 'lsb-first' END END,
         CASE WHEN outcome = 'stego' AND variety % 4 > 0
             THEN format('meet me at %s by the %s', variety % 24, (ARRAY['bridge', 'mill', 'ferry'])[1 + variety % 3])
+                || CASE WHEN variety % 16 = 1 THEN ' no. ' || image ELSE '' END
         END,
         CASE WHEN outcome = 'error' THEN (ARRAY['not_found', 'corrupt', 'too_large'])[1 + variety % 3] END,
         CASE WHEN outcome = 'error' THEN 'made up' END, CASE WHEN outcome <> 'error' THEN model_id END,

@@ -12,8 +12,10 @@ from storage.database import FINISHED, SUBMITTED, connect_to_read
 from storage.draining import IS_DRAINING
 from storage.new_verdict import NewVerdict
 from storage.pauses import IS_PAUSED
+from storage.provenance import RECORD_PROVENANCE
 from storage.totals import Total, count_one, count_verdicts, raise_totals
 from storage.verdicts import LOCK_JOB, VERDICT_COLUMNS, VERDICT_LISTS, list_columns
+from storage.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Claim:
 
     `refs` are all of the chunk, `judged` the ordinals of those that have their verdict from one of its earlier `tries`.
     `threshold` is the job's own, or None where the model's decides. Unless it may `follow_links`, no link may stand in
-    the path of a file. `traceparent` is the trace of the submission, None where it was not traced.
+    the path of a file. `traceparent` is the trace of the submission, None where it was not traced. What is scanned
+    `anew` reuses no verdict.
     """
 
     chunk_id: uuid.UUID
@@ -38,6 +41,7 @@ class Claim:
     threshold: float | None
     follow_links: bool
     traceparent: str | None = None
+    anew: bool = False
 
     @property
     def images(self) -> list[tuple[int, str]]:
@@ -131,7 +135,7 @@ CLAIM_CHUNK = text(f"""
         UPDATE jobs SET state = 'running', started_at = now()
         WHERE id = (SELECT job_id FROM claimed) AND state = 'pending'
     )
-    SELECT claimed.*, jobs.threshold, jobs.follow_links, CASE WHEN tries = 0 THEN '{{}}' ELSE ARRAY(
+    SELECT claimed.*, jobs.threshold, jobs.follow_links, jobs.anew, CASE WHEN tries = 0 THEN '{{}}' ELSE ARRAY(
         SELECT ordinal FROM verdicts WHERE verdicts.job_id = claimed.job_id
             AND ordinal BETWEEN first_ordinal AND first_ordinal + cardinality(refs) - 1
     ) END AS judged
@@ -169,7 +173,7 @@ FINISH_CHUNK = text(f"""
             tries = tries + CASE WHEN CAST(:put_off_s AS float8) IS NULL THEN 0 ELSE 1 END,
             not_before = now() + make_interval(secs => :put_off_s)
         WHERE id = :id AND attempt = :attempt AND state = 'running'
-        RETURNING job_id
+        RETURNING job_id, worker, attempt
     ), locked AS (
         {LOCK_JOB.format(job="(SELECT job_id FROM ended)")}
     ), written AS (
@@ -177,6 +181,8 @@ FINISH_CHUNK = text(f"""
         SELECT locked.*, listed.* FROM locked, unnest({VERDICT_LISTS}) AS listed
         ON CONFLICT (job_id, ordinal) DO NOTHING
         RETURNING ordinal, outcome
+    ), recorded AS (
+        {RECORD_PROVENANCE}
     ), counted AS (
         SELECT count(*) AS written, count(*) FILTER (WHERE outcome = 'clean') AS clean,
             count(*) FILTER (WHERE outcome = 'stego') AS stego, count(*) FILTER (WHERE outcome = 'error') AS error
@@ -209,6 +215,7 @@ def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], p
                 "attempt": claim.attempt,
                 "put_off_s": put_off_s,
                 "channel": FINISHED,
+                "code_version": VERSION,
                 **list_columns(verdicts),
             },
         ).one_or_none()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 
 from starlight_vocabulary.words import FAILURES, ErrorCode
-from storage.database import SUBMITTED, connect_to_read
-from storage.jobs import COMPLETE_JOB, Submission
+from storage.database import connect_to_read
+from storage.jobs import Submission
+from storage.resubmission import resubmit_images
 from storage.settings import CHUNK_SIZE
-from storage.totals import Total, count_one, raise_totals
-from storage.traces import describe_span, read_traceparent, trace
+from storage.traces import describe_span, trace
 from storage.verdicts import VerdictFilter
 
 
@@ -70,46 +70,9 @@ def list_recent_failures(engine: Engine, most: int) -> list[RecentFailure]:
     return sorted(found, key=lambda each: -each.images)
 
 
-# What a job that may be retried hands on to its chunks.
-FIND_ENDED_JOB = text("SELECT submitter, priority, clean + stego + error = total AS ended FROM jobs WHERE id = :id")
-
-# The new job, which takes after the old one.
-INSERT_RETRY = text("""
-    INSERT INTO jobs (name, submitter, priority, threshold, follow_links, retry_of, total)
-    SELECT coalesce(:name, name), submitter, priority, threshold, follow_links, id, 0 FROM jobs WHERE id = :id
-    RETURNING id
-""")
-
-# The blobs among them that are still stored, which the new job needs from now on. Rows are locked in one order by all
-# who lock several of them.
-KEEP_FAILED_BLOBS = text("""
-    WITH locked AS MATERIALIZED (
-        SELECT sha256, size_bytes FROM blobs WHERE sha256 IN (
-            SELECT decode(substring(uri FROM 8 FOR 64), 'hex') FROM verdicts
-            WHERE job_id = :id AND outcome = 'error' AND error_code = ANY(:codes) AND uri ~ '^blob://[0-9a-f]{64}/'
-        ) ORDER BY sha256 FOR NO KEY UPDATE
-    ), marked AS (
-        UPDATE blobs SET released_at = NULL FROM locked WHERE blobs.sha256 = locked.sha256
-    ), kept AS (
-        INSERT INTO job_blobs (job_id, sha256) SELECT :retry_id, sha256 FROM locked
-    )
-    INSERT INTO submitters (name, stored_bytes) SELECT :submitter, coalesce(sum(size_bytes), 0) FROM locked
-    ON CONFLICT (name) DO UPDATE SET stored_bytes = submitters.stored_bytes + excluded.stored_bytes
-""")
-
-# The chunks of failed images, in the order in which these were submitted, and how many images they have.
-COPY_FAILED = text("""
-    WITH failed AS (
-        SELECT uri, (row_number() OVER (ORDER BY ordinal) - 1)::int4 AS place FROM verdicts
-        WHERE job_id = :id AND outcome = 'error' AND error_code = ANY(:codes)
-    ), stored AS (
-        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images, traceparent)
-        SELECT :retry_id, :submitter, :priority, min(place), array_agg(uri ORDER BY place), count(*), :traceparent
-        FROM failed GROUP BY place / :chunk_size
-        RETURNING images
-    )
-    SELECT coalesce(sum(images), 0) FROM stored
-""")
+# Whether a job that may be retried has ended.
+HAS_ENDED = text("SELECT clean + stego + error = total FROM jobs WHERE id = :id")
+HAS_FAILED = "outcome = 'error' AND error_code = ANY(:codes)"
 
 
 def retry_job(
@@ -127,29 +90,19 @@ def retry_job(
     where there is no such job, it has not ended, or nothing in it failed so.
     """
     with trace("submit"), engine.begin() as connection:
-        job = connection.execute(FIND_ENDED_JOB, {"id": job_id}).one_or_none()
-        if job is None:
+        has_ended = connection.execute(HAS_ENDED, {"id": job_id}).scalar()
+        if has_ended is None:
             raise RetryError(f"there is no job {job_id}")
-        if not job.ended:
+        if not has_ended:
             raise RetryError(f"job {job_id} has not ended yet: wait for it, or cancel it")
-        retry_id = connection.execute(INSERT_RETRY, {"id": job_id, "name": name}).scalar_one()
-        parameters = {
-            "id": job_id,
-            "retry_id": retry_id,
-            "submitter": job.submitter,
-            "priority": job.priority,
-            "codes": list(codes),
-            "chunk_size": chunk_size,
-            "traceparent": read_traceparent(),
-        }
-        total = int(connection.execute(COPY_FAILED, parameters).scalar_one())
-        if total == 0:
+        made = resubmit_images(
+            connection, job_id, HAS_FAILED, {"codes": list(codes)}, is_rescan=False, keep_gone=True, name=name,
+            priority=None, idempotency_key=None, chunk_size=chunk_size,
+        )  # fmt: skip
+        if made is None or not made.images:
             raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
-        connection.execute(KEEP_FAILED_BLOBS, parameters)
-        connection.execute(COMPLETE_JOB, {"total": total, "id": retry_id, "channel": SUBMITTED})
-        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=total))
-        describe_span(job=retry_id, images=total)
-    return Submission(retry_id, total, created=True)
+        describe_span(job=made.job_id, images=made.images)
+    return Submission(made.job_id, made.images, created=True)
 
 
 # The jobs that retry one.

@@ -185,6 +185,30 @@ def use_model(engine: Engine, wanted: str, used_by: str) -> str:
         return str(chosen.label)
 
 
+# Models that people mean by a name and version, a version, or the start of a digest, with whatever threshold.
+FIND_MODELS = text("""
+    SELECT id, name || '-' || version || ' (sha256 ' || sha256 || ')' AS label FROM models
+    WHERE name || '-' || version = :wanted OR version = :wanted
+        OR length(:wanted) >= 6 AND starts_with(sha256, lower(:wanted))
+    ORDER BY id
+""")
+
+
+def find_models(engine: Engine, wanted: str) -> list[int]:
+    """Return the ids of the model that is meant: NAME-VERSION, VERSION, or the start of a digest; it may have several.
+
+    Raises ModelChoiceError where there is none, or more than one.
+    """
+    with connect_to_read(engine) as connection:
+        rows = connection.execute(FIND_MODELS, {"wanted": wanted}).all()
+    labels = sorted({row.label for row in rows})
+    if not labels:
+        raise ModelChoiceError(f"there is no model {wanted!r}; `starlight model list` shows them")
+    if len(labels) > 1:
+        raise ModelChoiceError(f"{wanted!r} means {', '.join(labels)}: name one by the start of its SHA-256")
+    return [row.id for row in rows]
+
+
 # What is used, and what was used before.
 LAST_TWO_USES = text("""
     SELECT models.id, name || '-' || version AS label

@@ -70,10 +70,12 @@ def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
 
 
 # One submission: `total` references and how many of them have which outcome. `threshold` is null where the model's own
-# decides; `retry_of` is the job whose failed images this one scans again. `follow_links` is false where `file://`
+# decides; `retry_of` is the job whose failed images this one scans again, `rescan_of` the one of which it scans images
+# that another model judged. A job that scans `anew` reuses no verdict. `follow_links` is false where `file://`
 # references were resolved when they were submitted, so that a link on the way can only have been put there since.
 # `kept_blobs` says which of its blobs are still stored for it. A `canary` is a job of images whose truth we know, which
 # searches, totals and quotas leave out: `storage.canaries`.
+# Whether it is `sealed` is null in jobs that ended before there were seals.
 jobs = Table(
     "jobs", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -86,6 +88,8 @@ jobs = Table(
     required("kept_blobs", TEXT, server_default=KeptBlobs.NONE),
     required("canary", BOOLEAN, server_default=false()),
     optional("retry_of", UUID, ForeignKey("jobs.id", ondelete="SET NULL")),
+    required("anew", BOOLEAN, server_default=false()),
+    optional("rescan_of", UUID, ForeignKey("jobs.id", ondelete="SET NULL")),
     required("state", TEXT, server_default=JobState.PENDING),
     required("total", Integer),
     required("clean", Integer, server_default="0"),
@@ -94,6 +98,7 @@ jobs = Table(
     required("created_at", TIME, server_default=func.now()),
     optional("started_at", TIME),
     optional("finished_at", TIME),
+    optional("sealed", BOOLEAN, server_default=false()),
     UniqueConstraint("submitter", "idempotency_key"),
     one_of("priority", Priority),
     one_of("state", JobState),
@@ -107,8 +112,10 @@ jobs = Table(
         "ix_jobs_unaccounted", "id",
         postgresql_where=text("state IN ('done', 'cancelled') AND clean + stego + error <> total"),
     ),
+    Index("ix_jobs_unsealed", "finished_at", postgresql_where=text("NOT sealed AND finished_at IS NOT NULL")),
     Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     Index("ix_jobs_canary", "id", postgresql_where=text("canary")),
+    Index("ix_jobs_rescan_of", "rescan_of", postgresql_where=text("rescan_of IS NOT NULL")),
     Index("ix_jobs_kept_blobs", "kept_blobs", "finished_at", postgresql_where=text("kept_blobs <> 'none'")),
 )  # fmt: skip
 
@@ -247,6 +254,43 @@ verdicts = Table(
     Index("ix_verdicts_landed", "job_id", "landed", "ordinal"),
     Index("ix_verdicts_scanned_at", "scanned_at"),
     Index("ix_verdicts_found", "outcome", "method", "scanned_at", postgresql_where=text("outcome <> 'clean'")),
+    # What people look for in messages; `message_words` is a function of the database.
+    Index(
+        "ix_verdicts_words", text("message_words(extracted_message)"), postgresql_using="gin",
+        postgresql_where=text("extracted_message IS NOT NULL"),
+    ),
+    Index("ix_verdicts_messages", "scanned_at", postgresql_where=text("extracted_message IS NOT NULL")),
+    # Errors and what is not quite clean: few images are either.
+    Index("ix_verdicts_errors", "error_code", "scanned_at", postgresql_where=text("error_code IS NOT NULL")),
+    Index("ix_verdicts_probable", "stego_probability", postgresql_where=text("stego_probability >= 0.1")),
+)  # fmt: skip
+
+# By whom the verdicts were made that one transaction stored, all of one chunk: by which worker, of which version, at
+# which attempt. What no worker made, as images that were cancelled, has no row, nor has what is older than this table.
+provenance = Table(
+    "provenance", METADATA,
+    required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    required("landed", Integer, primary_key=True, autoincrement=False),
+    required("worker", TEXT),
+    required("code_version", TEXT),
+    required("attempt", Integer),
+)  # fmt: skip
+
+# A digest of all verdicts of a job that has ended, as they were then; `storage.seals` says of what. Of each 128 of its
+# ordinals `seal_pieces` has a digest, and the first bytes of those of its verdicts.
+seals = Table(
+    "seals", METADATA,
+    required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    required("root", BYTEA),
+    required("verdicts", Integer),
+    required("sealed_at", TIME, server_default=func.now()),
+)  # fmt: skip
+seal_pieces = Table(
+    "seal_pieces", METADATA,
+    required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    required("first_ordinal", Integer, primary_key=True, autoincrement=False),
+    required("digest", BYTEA),
+    required("leaves", BYTEA),
 )  # fmt: skip
 
 # A worker process, and when it last reported; `storage.workers` says which of them count as alive. One that is

@@ -17,9 +17,12 @@ from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage import schema
 from storage.database import connect_to_read
+from storage.message_search import HAS_PART, HAS_WORDS, connect_to_search, write_pattern
 from storage.new_verdict import NewVerdict
 
 PAGE = 1000
+# What PostgreSQL counts with.
+MAX_ORDINAL = 2**31 - 1
 
 VERDICT_COLUMNS = tuple(field.name for field in fields(NewVerdict))
 # The columns as parameters that `unnest` takes: one list for each.
@@ -102,7 +105,8 @@ class VerdictFilter:
     """Which verdicts to find; what is None does not narrow the search.
 
     Those on canaries are found only where their job or submitter is named. `sha256` is in hex; `until` is exclusive,
-    probabilities are not. `model` is a name with its version.
+    probabilities are not. `model` is a name with its version. `words` all stand in the extracted message, in any order;
+    `part` stands in it as it is. Neither minds upper and lower case.
     """
 
     job_id: uuid.UUID | None = None
@@ -116,6 +120,13 @@ class VerdictFilter:
     min_probability: float | None = None
     max_probability: float | None = None
     model: str | None = None
+    words: str | None = None
+    part: str | None = None
+
+    @property
+    def in_messages(self) -> bool:
+        """Whether it looks into messages."""
+        return self.words is not None or self.part is not None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """Return the WHERE clause and its parameters."""
@@ -127,17 +138,26 @@ class VerdictFilter:
             "outcome = 'stego' AND method = :method": {"method": self.method},
             "scanned_at >= :since": {"since": self.since},
             "scanned_at < :until": {"until": self.until},
-            "error_code = ANY(:error_codes)": {"error_codes": list(self.error_codes) if self.error_codes else None},
+            **self._narrow_to_codes(),
             "stego_probability >= :min_probability": {"min_probability": self.min_probability},
             "stego_probability <= :max_probability": {"max_probability": self.max_probability},
             "model_id IN (SELECT id FROM models WHERE name || '-' || version = :model)": {"model": self.model},
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
+            HAS_WORDS: {"words": self.words},
+            HAS_PART: {"part": None if self.part is None else write_pattern(self.part)},
         }
         used = {clause: values for clause, values in narrowed.items() if None not in values.values()}
         if self.job_id is None and self.submitter is None:
             used[NO_CANARY] = {}
         parameters = {name: value for values in used.values() for name, value in values.items()}
         return " AND ".join(used) or "true", parameters
+
+    def _narrow_to_codes(self) -> dict[str, dict[str, Any]]:
+        codes = list(self.error_codes or ())
+        # Of one code, its index has the newest first.
+        if len(codes) == 1:
+            return {"error_code = :error_code": {"error_code": codes[0]}}
+        return {"error_code = ANY(:error_codes)": {"error_codes": codes}} if codes else {}
 
 
 class Position(NamedTuple):
@@ -158,7 +178,8 @@ def find_verdicts(
 ) -> Iterator[Verdict]:
     """Yield verdicts, from the one behind `after` on; those of one job in the order of submission, others newest first.
 
-    They are read page by page: memory does not grow with their number, and a slow reader holds no connection.
+    They are read page by page: memory does not grow with their number, and a slow reader holds no connection. Raises
+    SearchTooLongError where a page of a search in messages takes too long.
     """
     left = sys.maxsize if limit is None else limit
     while left > 0:
@@ -190,7 +211,7 @@ def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Positio
         conditions += f" AND {BEHIND_IN_JOB if wanted.job_id else BEHIND}"
         parameters |= {f"after_{name}": value for name, value in after._asdict().items()}
     query = text(FIND_VERDICTS.format(conditions=conditions, order=ORDER_IN_JOB if wanted.job_id else ORDER))
-    with connect_to_read(engine) as connection:
+    with connect_to_search(engine, in_messages=wanted.in_messages) as connection:
         return [read_verdict(row) for row in connection.execute(query, {**parameters, "limit": limit}).mappings()]
 
 

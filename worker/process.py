@@ -230,7 +230,12 @@ class WorkerProcess:
                 self._pipelines.use_newest() as pipeline,
             ):
                 scanned = pipeline.scan(
-                    claim.images, claim.threshold, claim.submitter, follow_links=claim.follow_links, given_up=lost
+                    claim.images,
+                    claim.threshold,
+                    claim.submitter,
+                    follow_links=claim.follow_links,
+                    anew=claim.anew,
+                    given_up=lost,
                 )
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
             with self._measures.time_stage(Stage.WRITE), trace(Stage.WRITE.value):

@@ -12,7 +12,15 @@ from starlight_client.asynchronous import AsyncStarlight
 from starlight_client.errors import RefusedError, UnreadableAnswerError
 from starlight_client.flows import VerdictSearch
 from starlight_client.synchronous import Starlight
-from starlight_vocabulary.answers import Cancellation, JobReport, LiveWorker, Statistics
+from starlight_vocabulary.answers import (
+    Cancellation,
+    JobReport,
+    LiveWorker,
+    Provenance,
+    Statistics,
+    VerdictReport,
+    Verification,
+)
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import Action, Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.verdict import Verdict
@@ -34,11 +42,14 @@ __all__ = [
     "PauseReport",
     "PauseSubject",
     "Priority",
+    "Provenance",
     "RefusedError",
     "RequeueRequest",
     "Starlight",
     "Statistics",
     "UnreadableAnswerError",
     "Verdict",
+    "VerdictReport",
     "VerdictSearch",
+    "Verification",
 ]

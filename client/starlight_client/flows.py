@@ -13,7 +13,15 @@ from httpx_sse import ServerSentEvent
 
 from starlight_client.errors import UnreadableAnswerError
 from starlight_client.exchanges import Backoff, Exchange, Flow, OpenEvents, Pause, ReadEvent, Request, send, to_header
-from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Statistics, VerdictPage
+from starlight_vocabulary.answers import (
+    Cancellation,
+    JobPage,
+    JobReport,
+    Statistics,
+    VerdictPage,
+    VerdictReport,
+    Verification,
+)
 from starlight_vocabulary.formats import JSON, ArchiveFormat, ExportFormat
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
@@ -48,13 +56,18 @@ LONGEST_LOOK_S: Final = 2.0
 
 
 class VerdictSearch(TypedDict, total=False):
-    """Which verdicts to find; times without a zone are in UTC, `until` is exclusive, `sha256` in hex."""
+    """Which verdicts to find; times without a zone are in UTC, `until` is exclusive, `sha256` in hex.
+
+    `words` all stand in the message, in any order; `part` stands in it as it is.
+    """
 
     outcome: Outcome | None
     method: Method | None
     since: datetime | None
     until: datetime | None
     sha256: str | None
+    words: str | None
+    part: str | None
     error_code: Sequence[ErrorCode] | None
 
 
@@ -142,6 +155,16 @@ def list_jobs(*, only_open: bool = False) -> Flow[JobReport]:
 def list_verdicts(job_id: JobId, search: VerdictSearch) -> Flow[Verdict]:
     """Find verdicts of a job."""
     return _turn_pages(f"{_path_of(job_id)}/verdicts", search, VerdictPage, lambda page: page.verdicts)
+
+
+def get_verdict(job_id: JobId, ordinal: int) -> Exchange[VerdictReport]:
+    """Ask for one verdict."""
+    return _ask(VerdictReport, Request("GET", f"{_path_of(job_id)}/verdicts/{int(ordinal)}"))
+
+
+def verify_job(job_id: JobId) -> Exchange[Verification]:
+    """Ask whether a job's verdicts are what they were when it ended."""
+    return _ask(Verification, Request("GET", f"{_path_of(job_id)}/verification"))
 
 
 def find_verdicts(search: VerdictSearch) -> Flow[Verdict]:

@@ -25,7 +25,7 @@ from starlight_client.exchanges import (
 )
 from starlight_client.flows import DEFAULTS, JobId, VerdictSearch
 from starlight_client.packing import LocalPath, pack_files
-from starlight_vocabulary.answers import Cancellation, JobReport, Statistics
+from starlight_vocabulary.answers import Cancellation, JobReport, Statistics, VerdictReport, Verification
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
@@ -86,6 +86,14 @@ class Starlight:
     def verdicts(self, job_id: JobId, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
         """Yield the verdicts of a job that there are so far, in the order of submission."""
         return self._run(flows.list_verdicts(job_id, search))
+
+    def verify(self, job_id: JobId) -> Verification:
+        """Compare a job's verdicts with its seal, the digest that was stored when it had ended."""
+        return self._ask(flows.verify_job(job_id))
+
+    def verdict(self, job_id: JobId, ordinal: int) -> VerdictReport:
+        """Return one verdict, and where it comes from."""
+        return self._ask(flows.get_verdict(job_id, ordinal))
 
     def find(self, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
         """Yield verdicts of all jobs, newest first."""

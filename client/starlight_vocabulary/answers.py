@@ -1,5 +1,6 @@
 """What the API answers beside single verdicts."""
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -60,6 +61,69 @@ class VerdictPage:
     verdicts: list[Verdict]
     next: str | None
     """Where those are that follow; null on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a verdict comes from. What a worker did not make, or made before this was recorded, names none."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
+
+    submitter: str
+    """Who submitted the job."""
+    model_name: str | None
+    """The model that decided; null where none was asked."""
+    model_version: str | None
+    """Its version."""
+    weights_sha256: str | None
+    """Of the model's weights, in hex."""
+    worker: str | None
+    """Who stored the verdict: device@host."""
+    device: str | None
+    """What that worker computes on: `cpu0`, `gpu0`, …"""
+    code_version: str | None
+    """Of the worker's program."""
+    attempt: int | None
+    """Which claim of its chunk this was, counted from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictReport(Verdict):
+    """A verdict, and where it comes from."""
+
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What the verdicts of a job are beside its seal, the digest that was stored when it had ended.
+
+    Ordinals are in order, at most 1,000 in each list.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
+
+    job_id: uuid.UUID
+    intact: bool
+    """Whether all verdicts are as they were."""
+    root: str
+    """The seal's digest, in hex. Who keeps it elsewhere knows whether the seal was replaced."""
+    sealed_at: datetime
+    """When the job was sealed."""
+    verdicts: int
+    """How many verdicts were sealed."""
+    differences: int
+    """How many verdicts were changed, added or deleted."""
+    changed: list[int]
+    """Ordinals of verdicts that say something else."""
+    added: list[int]
+    """Those of verdicts that were not there."""
+    deleted: list[int]
+    """Those of verdicts that are gone."""
+    unclear: list[int]
+    """Among the 128 from each of these on, something was changed, and what would tell which, too."""
+    seal_intact: bool
+    """Whether the parts of the seal make up its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

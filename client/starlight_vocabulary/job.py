@@ -66,6 +66,8 @@ class Job:
     """When its last verdict was stored."""
     retry_of: uuid.UUID | None
     """The job whose failed images this one scans again."""
+    rescan_of: uuid.UUID | None = None
+    """The job of which this one scans images that another model judged."""
 
     @property
     def ended(self) -> bool:

@@ -1,4 +1,4 @@
-"""How many archives the API unpacks at once: a few in all, one for each key."""
+"""What the API does a few at a time: unpacking archives, one for each key, and verifying jobs."""
 
 import threading
 from collections.abc import Iterator
@@ -38,3 +38,20 @@ class UnpackingPermits:
         finally:
             with self._lock:
                 self._holders.remove(key)
+
+
+class VerifyingPermit:
+    """The permit to verify a job, whose verdicts are all read: one at a time, and nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the permit; raises a problem, 503, where somebody has it."""
+        if not self._lock.acquire(blocking=False):
+            raise ProblemError(503, "another job is being verified; try again later", headers=RETRY_LATER)
+        try:
+            yield
+        finally:
+            self._lock.release()

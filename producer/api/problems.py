@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from producer.api.page.rendering import is_page, render_problem
 from storage.database import may_succeed_later
+from storage.message_search import SearchTooLongError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -110,6 +111,10 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(ProblemError)
     def answer_refusal(request: Request, error: ProblemError) -> Response:
         return answer_problem(request, error.status, error.detail, error.headers, **error.more)
+
+    @app.exception_handler(SearchTooLongError)
+    def answer_long_search(request: Request, error: SearchTooLongError) -> Response:
+        return answer_problem(request, 422, str(error))
 
     @app.exception_handler(HTTPException)
     def answer_http_error(request: Request, error: HTTPException) -> Response:

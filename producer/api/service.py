@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 
-from producer.api.permits import UnpackingPermits
+from producer.api.permits import UnpackingPermits, VerifyingPermit
 from storage.blobs import Blobs
 from storage.settings import Settings
 from storage.waiting import WaitingLimits
@@ -22,6 +22,7 @@ class Service:
     settings: Settings
     limiter: SlidingWindowCounterRateLimiter
     unpacking: UnpackingPermits = field(init=False)
+    verifying: VerifyingPermit = field(default_factory=VerifyingPermit, init=False)
 
     def __post_init__(self) -> None:
         """Allow as many archives as are set."""

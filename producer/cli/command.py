@@ -25,13 +25,16 @@ from producer.cli.commands import (
     jobs,
     keys,
     models,
+    one_verdict,
     operations,
     processes,
     purging,
+    rescanning,
     scan,
     servers,
     top,
     verdicts,
+    verification,
 )
 from producer.cli.session import OutputClosedError, UsageError
 from producer.export_manifest import ExportError
@@ -45,10 +48,12 @@ from storage.failures import RetryError
 from storage.jobs import EmptyJobError
 from storage.keys import KeyNameError
 from storage.logs import set_up_logging
+from storage.message_search import SearchTooLongError
 from storage.models import ModelChoiceError
 from storage.operations import OperationError
 from storage.schema_version import SchemaError
 from storage.uploads import StorageFullError
+from storage.verification import SealError
 from worker.devices import DeviceError
 from worker.v4.card import ModelError
 
@@ -60,15 +65,15 @@ app = typer.Typer(
     add_completion=False,
 )
 for subject in (
-    servers, scan, jobs, verdicts, exporting, inspection, failures, models, keys, purging, operations, top, doctor,
-    canary, processes,
+    servers, scan, jobs, verdicts, one_verdict, exporting, inspection, failures, models, keys, purging, operations, top,
+    doctor, canary, processes, verification, rescanning,
 ):  # fmt: skip
     subject.register(app)
 
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
     DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
-    DataFolderError, AnalystError, ExportError,
+    DataFolderError, AnalystError, ExportError, SearchTooLongError, SealError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary")

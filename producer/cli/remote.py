@@ -15,6 +15,7 @@ import typer
 
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.expansion import Sources
+from starlight_vocabulary.answers import VerdictReport, Verification
 from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.verdict import Verdict
 from storage.blobs import Blobs
@@ -69,9 +70,19 @@ class Remote:
             "since": wanted.since,
             "until": wanted.until,
             "sha256": wanted.sha256,
+            "words": wanted.words,
+            "part": wanted.part,
         }
         found = self._client.verdicts(wanted.job_id, **search) if wanted.job_id else self._client.find(**search)
         yield from islice(found, limit)
+
+    def verdict(self, job_id: str, ordinal: int) -> VerdictReport:
+        """Return one verdict, and where it comes from."""
+        return self._client.verdict(job_id, ordinal)
+
+    def verify(self, job_id: str) -> Verification:
+        """Compare a job's verdicts with its seal."""
+        return self._client.verify(job_id)
 
     def submit(self, paths: list[str], options: JobOptions, *, null: bool) -> Job:
         """Submit addresses, or the files that paths name; archives are unpacked here."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from research.benchmark.analysts import measure_analysts
 from research.benchmark.api import measure_api
 from research.benchmark.costs import measure_costs
 from research.benchmark.pictures import draw_images, draw_large_images, repeated
@@ -26,6 +27,8 @@ from storage.settings import count_usable_cores
 from worker.devices import Device, find_devices, list_cpu_devices
 
 REPEATS = (0, 30, 90)
+# What an index can show is seen from there on; ten million are for reporting.
+VERDICTS = 200_000
 # What the project aims at, on two cores without a GPU: at least, or at most.
 AIMS = {
     "images_per_minute": ">= 30000",
@@ -68,7 +71,15 @@ QUICK = Amounts(images=800, rounds=2, references=200_000, lone=20, bulk=10_000, 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["api"], help="api: the load that the API bears; else all the rest")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=["api", "analysts"],
+        help="api: the load that the API bears; analysts: what is asked of stored verdicts; else all the rest",
+    )
+    parser.add_argument(
+        "--verdicts", type=int, default=VERDICTS, help="made-up verdicts that analysts ask of (default %(default)s)"
+    )
     parser.add_argument(
         "--device",
         default="cpu",
@@ -78,8 +89,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--plot", type=Path, help="draw the rates into this SVG file too")
     options = parser.parse_args()
-    if options.what == "api" and options.plot:
-        parser.error("there is no picture of the API's load")
+    if options.what and options.plot:
+        parser.error(f"there is no picture of {options.what}")
+    if options.what == "analysts":
+        answers = measure_analysts(options.verdicts)
+        print(json.dumps(answers, indent=1) if options.json else table_answers(answers))
+        return
     measured = measure_load if options.what == "api" else measure
     figures = measured(QUICK if options.quick else WHOLE, devices_of(options.device))
     if options.plot:
@@ -158,3 +173,13 @@ def table(figures: dict[str, Any]) -> str:
     lines = [f"{name:<36} {figures[name]!s:>12}   {aim}" for name, aim in AIMS.items() if name in figures]
     lines += [f"{name:<36} {value!s:>12}" for name, value in figures.items() if name not in AIMS]
     return "\n".join([f"{'what':<36} {'measured':>12}   aim", *lines])
+
+
+def table_answers(figures: dict[str, Any]) -> str:
+    """Return how long answers took for people, beside the aims."""
+    lines = [f"{'milliseconds':<40} {'p50':>9} {'p95':>9}   aim"]
+    for name, each in figures["questions"].items():
+        missed = " missed" if name in figures["missed"] else ""
+        lines.append(f"{name:<40} {each['p50_ms']:>9} {each['p95_ms']:>9}   <= {each['aim_ms']}{missed}")
+    lines += [f"{name:<40} {value!s:>9}" for name, value in figures.items() if name not in ("questions", "missed")]
+    return "\n".join(lines)

@@ -5,10 +5,13 @@ import uuid
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from tests.kit.changes import wait_for_change
 from tests.kit.command import read_records, run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode
+from tests.kit.rows import execute
 from tests.kit.stack import RunningStack
 
 
@@ -59,6 +62,36 @@ def test_verdicts_are_found_by_what_people_ask_for(stack: RunningStack, folder: 
         run_starlight("verdicts", "--job", job_id, "--method", "raw", "--format", "ndjson", settings=stack.settings)
     )
     assert found("--sha256", raw["sha256"].upper()) == ["raw.jpg"]
+    assert "raw.jpg" in found("--words", raw["extracted_message"].upper(), "--part", raw["extracted_message"][2:8])
+    shown = run_starlight("verdict", job_id, str(raw["ordinal"]), "--json", settings=stack.settings)
+    report = json.loads(shown.stdout)
+    assert report.pop("provenance")["device"] in ("cpu0", "cpu1")
+    assert report == raw
+
+
+def test_a_job_is_sealed_when_it_has_ended_and_verified(stack: RunningStack, folder: Path) -> None:
+    job_id = read_records(run_starlight("scan", folder, "--format", "ndjson", settings=stack.settings))[0]["job_id"]
+    sealed = text("SELECT EXISTS (SELECT FROM seals WHERE job_id = :id)")
+
+    def is_sealed() -> bool:
+        with stack.engine.connect() as connection:
+            return bool(connection.execute(sealed, {"id": job_id}).scalar_one())
+
+    wait_for_change(stack.engine, "seals", is_sealed)
+    intact = run_starlight("verify", job_id, settings=stack.settings)
+    execute(stack.engine, f"UPDATE verdicts SET outcome = 'clean' WHERE job_id = '{job_id}' AND ordinal = 5")
+    root = intact.stdout.split()[-1]
+    changed = run_starlight("verify", job_id, "--root", "00" * 32, settings=stack.settings)
+
+    assert intact.returncode == 0, intact.stderr
+    assert f"{job_id}: intact; 6 verdicts sealed" in intact.stdout
+    assert changed.returncode == 1
+    assert "1 difference;" in changed.stdout
+    assert "  changed: verdict 5\n" in changed.stdout
+    assert f"  root {root}\n  " in changed.stdout
+    assert "the seal is another one" in changed.stdout
+    wrong = run_starlight("verify", "--all", "--root", root, settings=stack.settings)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
 
 def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -> None:

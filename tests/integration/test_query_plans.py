@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event, text
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import PauseSubject, RequeueRequest
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import Method, Outcome, Priority
+from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.blobs import Blobs
 from storage.canaries import begin_round, delete_abandoned_canaries, end_round, read_canaries
@@ -44,13 +44,17 @@ from storage.keys import find_key, revoke_key
 from storage.new_verdict import NewVerdict
 from storage.operations import list_operations
 from storage.pauses import list_pauses, pause_chunks
+from storage.provenance import find_provenance
 from storage.requeueing import change_priority, requeue_chunks
+from storage.rescans import list_rescans, rescan_jobs
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.reuse import recall_verdicts
 from storage.scans import find_scan
 from storage.schema import KeptBlobs
+from storage.seals import seal_ended_jobs
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed
+from storage.verification import list_sealed_jobs, verify_job
 from storage.waiting import WaitingLimits, find_room
 from storage.webhooks import claim_webhook, get_webhook, list_webhooks, redeliver
 from storage.workers import list_live_workers
@@ -63,6 +67,7 @@ STEGO_ORDINAL, ERROR_ORDINAL = 7, 13
 SUBMITTERS = 20
 SUBMITTER = "submitter 7"
 BLOBS_PER_JOB = 5
+SHOWN = 50
 # Of a job a minute, half have let go of their images but evidence; a few more are about to.
 RETENTION = timedelta(minutes=JOBS // 2 - 10)
 
@@ -74,12 +79,13 @@ FILL = f"""
     FROM generate_series(1, {JOBS}) AS number;
 
     INSERT INTO jobs (id, submitter, idempotency_key, priority, state, total, clean, stego, error, created_at,
-        started_at, finished_at, kept_blobs)
+        started_at, finished_at, kept_blobs, sealed)
     SELECT uuidv7(age), 'submitter ' || 1 + number % {SUBMITTERS}, CASE WHEN number % 4 = 0 THEN 'key ' || number END,
         CASE WHEN number % 5 = 0 THEN 'interactive' ELSE 'bulk' END, CASE WHEN ended THEN 'done' ELSE 'running' END,
         {IMAGES_PER_JOB}, CASE WHEN ended THEN {IMAGES_PER_JOB - 2} ELSE 0 END, ended::int, ended::int, now() + age,
         now() + age, CASE WHEN ended THEN now() + age END,
-        CASE WHEN number <= {JOBS // 2} THEN 'evidence' ELSE 'all' END
+        CASE WHEN number <= {JOBS // 2} THEN 'evidence' ELSE 'all' END,
+        ended AND number <> {JOBS - OPEN_JOBS}
     FROM (
         SELECT number, number <= {JOBS - OPEN_JOBS} AS ended, make_interval(mins => number - {JOBS}) AS age
         FROM generate_series(1, {JOBS}) AS number
@@ -101,12 +107,14 @@ FILL = f"""
     ORDER BY id, place;
 
     INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, sha256, stego_probability, method, bit_order,
-        error_code, model_id, scanned_at)
+        extracted_message, error_code, model_id, scanned_at)
     SELECT job_id, ordinal, first_ordinal, uri,
         CASE ordinal WHEN {STEGO_ORDINAL} THEN 'stego' WHEN {ERROR_ORDINAL} THEN 'error' ELSE 'clean' END,
         CASE WHEN ordinal <> {ERROR_ORDINAL} THEN sha256(uri::bytea) END,
         CASE ordinal WHEN {STEGO_ORDINAL} THEN 0.9 WHEN {ERROR_ORDINAL} THEN NULL ELSE 0.1 END,
         CASE ordinal WHEN {STEGO_ORDINAL} THEN 'raw' END, CASE ordinal WHEN {STEGO_ORDINAL} THEN 'none' END,
+        CASE ordinal WHEN {STEGO_ORDINAL}
+            THEN 'frequent' || CASE WHEN right(job_id::text, 2) = '00' THEN ' rare' ELSE '' END END,
         CASE ordinal WHEN {ERROR_ORDINAL} THEN 'unavailable' END,
         CASE WHEN ordinal <> {ERROR_ORDINAL} THEN models.id END, dispatched_at
     FROM models, (
@@ -114,6 +122,14 @@ FILL = f"""
         FROM chunks, unnest(refs) WITH ORDINALITY AS listed (uri, position)
         WHERE state = 'done' ORDER BY job_id, first_ordinal, position
     ) AS scanned;
+
+    INSERT INTO provenance (job_id, landed, worker, code_version, attempt)
+    SELECT DISTINCT job_id, landed, 'cpu0@here', '1', 1 FROM verdicts;
+
+    INSERT INTO seal_pieces (job_id, first_ordinal, digest, leaves)
+    SELECT job_id, 0, sha256(job_id::text::bytea), 'leaves'
+    FROM verdicts JOIN jobs ON id = job_id WHERE ordinal = 0 AND sealed;
+    INSERT INTO seals (job_id, root, verdicts) SELECT job_id, digest, 20 FROM seal_pieces;
 
     INSERT INTO blobs (sha256, size_bytes, released_at)
     SELECT sha256, 1000, CASE WHEN row_number() OVER () % 1000 = 0 THEN now() END
@@ -134,9 +150,10 @@ FILL = f"""
     ANALYZE
 """
 # What grows with the images that are scanned, and never shrinks by itself. The other tables stay small.
-LARGE = frozenset(
-    {"jobs", "chunks", "verdicts", "webhooks", "api_keys", "blobs", "job_blobs", "operations", "canary_rounds"}
-)
+LARGE = frozenset({
+    "jobs", "chunks", "verdicts", "provenance", "seals", "seal_pieces", "webhooks", "api_keys", "blobs", "job_blobs",
+    "operations", "canary_rounds",
+})  # fmt: skip
 KEY = f"starlight_{7:012}_secret"
 # However long PostgreSQL has been up, leases may have run out.
 NO_LEASE = 0.0
@@ -169,6 +186,10 @@ class Filled:
     def find(self, after: Position | None = None, **wanted: Any) -> list[Verdict]:
         """Return a page of verdicts."""
         return list(find_verdicts(self.engine, VerdictFilter(**wanted), PAGE, after))
+
+    def show(self, **wanted: Any) -> list[Verdict]:
+        """Return as many verdicts as people see at once."""
+        return list(find_verdicts(self.engine, VerdictFilter(**wanted), SHOWN))
 
     def ask(self, query: str, **parameters: object) -> list[Any]:
         """Return what an analyst's query answers."""
@@ -214,6 +235,10 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "landed": (lambda filled: list_landed(filled.engine, filled.ended_job), {"ix_verdicts_landed", "pk_jobs"}),
     "between": (lambda filled: list_between(filled.engine, filled.ended_job, 5, 8), {"pk_verdicts", "pk_jobs"}),
     "verdicts of a job": (lambda filled: filled.find(job_id=filled.ended_job), {"pk_verdicts"}),
+    "provenance": (
+        lambda filled: find_provenance(filled.engine, filled.ended_job, 5),
+        {"pk_verdicts", "pk_jobs", "pk_provenance"},
+    ),
     "newest verdicts": (lambda filled: filled.find(), {"ix_verdicts_scanned_at", "pk_jobs"}),
     "second page": (lambda filled: filled.find(filled.position), {"ix_verdicts_scanned_at", "pk_jobs"}),
     "verdicts since": (
@@ -229,6 +254,20 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         {"ix_verdicts_scanned_at", "pk_jobs"},
     ),
     "rare method": (lambda filled: filled.find(method=Method.EXIF), {"ix_verdicts_found", "pk_jobs"}),
+    "words of messages": (lambda filled: filled.find(words="rare"), {"ix_verdicts_words", "pk_jobs"}),
+    "a part of messages": (lambda filled: filled.show(part="requ"), {"ix_verdicts_messages", "pk_jobs"}),
+    "verdicts by a frequent probability": (
+        lambda filled: filled.find(min_probability=0.85),
+        {"ix_verdicts_scanned_at", "pk_jobs"},
+    ),
+    "verdicts by a rare probability": (
+        lambda filled: filled.find(min_probability=0.5, max_probability=0.6),
+        {"ix_verdicts_probable", "pk_jobs"},
+    ),
+    "verdicts by error": (
+        lambda filled: filled.show(outcome=Outcome.ERROR, error_codes=[ErrorCode.UNAVAILABLE]),
+        {"ix_verdicts_errors", "pk_jobs"},
+    ),
     "recall": (
         lambda filled: recall_verdicts(
             filled.engine, filled.model_id, [filled.digest] * 64, None, SUBMITTER, max_message_bytes=10
@@ -257,6 +296,11 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "drift": (lambda filled: sample_probabilities(filled.engine), {"ix_verdicts_scanned_at"}),
     "scan": (lambda filled: find_scan(filled.engine, filled.ended_job, 7), {"uq_chunks_job_id_first_ordinal"}),
     "retry": (lambda filled: retry_job(filled.engine, filled.ended_job), {"pk_jobs"}),
+    "rescans": (lambda filled: list_rescans(filled.engine, filled.ended_job), {"ix_jobs_rescan_of"}),
+    "rescan": (
+        lambda filled: next(rescan_jobs(filled.engine, [filled.model_id], VerdictFilter(outcome=Outcome.STEGO))),
+        {"pk_jobs"},
+    ),
     "retries": (lambda filled: list_retries(filled.engine, filled.ended_job), {"ix_jobs_retry_of"}),
     "cancel": (
         lambda filled: cancel_job(filled.engine, filled.open_job),
@@ -266,6 +310,15 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: list(audit_jobs(filled.engine, [filled.ended_job])),
         {"uq_chunks_job_id_first_ordinal", "pk_verdicts", "pk_jobs"},
     ),
+    "seal": (
+        lambda filled: seal_ended_jobs(filled.engine),
+        {"ix_jobs_unsealed", "pk_jobs", "pk_verdicts", "pk_provenance", "pk_seal_pieces"},
+    ),
+    "verify": (
+        lambda filled: verify_job(filled.engine, filled.ended_job),
+        {"pk_jobs", "pk_seals", "pk_seal_pieces", "pk_verdicts", "pk_provenance"},
+    ),
+    "sealed jobs": (lambda filled: next(list_sealed_jobs(filled.engine)), {"pk_jobs"}),
     "job": (lambda filled: get_job(filled.engine, filled.ended_job), {"pk_jobs"}),
     "progress": (lambda filled: count_finished(filled.engine, [filled.ended_job]), {"pk_jobs"}),
     "newest jobs": (lambda filled: list_jobs(filled.engine), {"pk_jobs"}),
@@ -393,7 +446,7 @@ def explain_queries(engine: Engine, run: Callable[[], object]) -> list[dict[str,
     nodes: list[dict[str, Any]] = []
 
     def explain(_: Connection, cursor: "Cursor[Any]", statement: str, parameters: Any, *_more: object) -> None:
-        if not statement.startswith("NOTIFY"):
+        if not statement.startswith(("NOTIFY", "SET")):
             ((plans,),) = cursor.connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
             nodes.extend(list_nodes(plans[0]["Plan"]))
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, text
 
+from starlight_vocabulary.answers import Provenance
 from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.chunks import Claim, claim_chunk, finish_chunk
@@ -12,6 +13,7 @@ from storage.dispatch import pick_chunks
 from storage.jobs import get_job, submit_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
+from storage.provenance import find_provenance
 from storage.webhooks import WebhookState, get_webhook
 
 LEASE_S = 60.0
@@ -32,6 +34,13 @@ def read_job(engine: Engine, job_id: uuid.UUID) -> Job:
     job = get_job(engine, job_id)
     assert job is not None, f"there is no job {job_id}"
     return job
+
+
+def require_provenance(engine: Engine, job_id: uuid.UUID, ordinal: int) -> Provenance:
+    """Return where a verdict comes from, which must be there."""
+    found = find_provenance(engine, job_id, ordinal)
+    assert found is not None, f"job {job_id} has no verdict {ordinal}"
+    return found
 
 
 def read_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState:

@@ -112,17 +112,19 @@ class Pipeline:
         submitter: str = "",
         *,
         follow_links: bool = True,
+        anew: bool = False,
         given_up: "Future[None] | None" = None,
     ) -> list[NewVerdict]:
         """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
 
         Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is. Unless
-        it may `follow_links`, files behind links are not read. Raises GivenUpError soon after `given_up` is done: then
-        nobody wants the verdicts any more.
+        it may `follow_links`, files behind links are not read. What is scanned `anew` recalls no verdict. Raises
+        GivenUpError soon after `given_up` is done: then nobody wants the verdicts any more.
         """
         chunk = ChunkScan(
-            images, threshold, submitter, follow_links=follow_links, loading_s=self._loading_s, given_up=given_up
-        )
+            images, threshold, submitter, follow_links=follow_links, anew=anew, loading_s=self._loading_s,
+            given_up=given_up,
+        )  # fmt: skip
         with self._measures.watch_chunk() as measures:
             self._scan(chunk, measures)
         return chunk.list_verdicts()
@@ -160,7 +162,7 @@ class Pipeline:
             return list(loaded)
         new = [image for image in loaded if not chunk.repeats_earlier(image.facts)]
         digests = [image.facts.digest for image in new]
-        recalled = self._recall(digests, chunk.threshold, chunk.submitter) if new else {}
+        recalled = self._recall(digests, chunk.threshold, chunk.submitter) if new and not chunk.anew else {}
         unknown = []
         for image in new:
             if stored := recalled.get(image.facts.digest):

@@ -9,9 +9,9 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.page.pictures import read_image
 from producer.api.page.rendering import PREFIX, render
-from producer.api.page.verdicts import VisibleVerdict
 from producer.api.problems import ProblemError
 from producer.api.reading import TURNS, ImageReading
+from producer.api.routes.verdicts import VisibleVerdict
 from producer.api.service import Service, Shared
 from starlight_vocabulary.inspection import Finding, Inspection, Place
 from starlight_vocabulary.verdict import Verdict

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from producer.api.access import Reading, Submitting, visible_submitter
 from producer.api.page.rendering import PREFIX, redirect
-from producer.api.page.verdicts import VisibleVerdict
+from producer.api.routes.verdicts import VisibleVerdict
 from producer.api.service import Shared
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.words import Judgement

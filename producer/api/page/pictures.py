@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.page.rendering import PREFIX
-from producer.api.page.verdicts import VisibleVerdict
 from producer.api.problems import ProblemError
+from producer.api.routes.verdicts import VisibleVerdict
 from producer.api.service import Service, Shared
 from starlight_vocabulary.verdict import Verdict
 from storage.stored_images import list_stored

@@ -4,15 +4,23 @@ import uuid
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.negotiation import stream_verdicts
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, render
-from producer.api.problems import ProblemError
-from producer.api.routes.verdicts import Sha256, Time, check_cursor, decode_cursor, encode_cursor
+from producer.api.routes.verdicts import (
+    Part,
+    Sha256,
+    Time,
+    VisibleVerdict,
+    Words,
+    check_cursor,
+    decode_cursor,
+    encode_cursor,
+)
 from producer.api.service import Shared
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.verdict import Verdict
@@ -22,13 +30,11 @@ from storage.keys import ApiKey
 from storage.models import list_labels
 from storage.scans import find_scan
 from storage.stored_images import list_stored
-from storage.verdicts import Position, VerdictFilter, find_verdicts, list_between
+from storage.verdicts import Position, VerdictFilter, find_verdicts
 
 # Verdicts of a page, and of those on the same bytes.
 PAGE: Final = 50
 SAME_BYTES: Final = 50
-# What PostgreSQL counts with.
-MAX_ORDINAL: Final = 2**31 - 1
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
@@ -47,6 +53,8 @@ class Filters(BaseModel):
     since: Time | None = None
     until: Time | None = None
     sha256: Sha256 | None = None
+    words: Words | None = None
+    part: Part | None = None
     error_code: ErrorCode | None = None
     model: str | None = Field(None, max_length=400, pattern=r"^[^\x00]*$")
 
@@ -60,6 +68,8 @@ class Filters(BaseModel):
             since=self.since,
             until=self.until,
             sha256=self.sha256,
+            words=self.words,
+            part=self.part,
             error_codes=[self.error_code] if self.error_code else None,
             min_probability=self.min_probability,
             max_probability=self.max_probability,
@@ -119,18 +129,6 @@ def download_verdicts(
     """Hand out all verdicts that fit; a cell of CSV is never a formula."""
     found = find_verdicts(service.engine, download.build_filter(key))
     return stream_verdicts(found, download.format.media_type, spreadsheet=True)
-
-
-def _require_verdict_of_path(
-    job: VisibleJob, service: Shared, ordinal: Annotated[int, Path(ge=0, le=MAX_ORDINAL)]
-) -> Verdict:
-    found = list_between(service.engine, job.id, ordinal, ordinal)
-    if not found:
-        raise ProblemError(404, f"job {job.id} has no verdict {ordinal}, or not yet")
-    return found[0]
-
-
-VisibleVerdict = Annotated[Verdict, Depends(_require_verdict_of_path)]
 
 
 @router.get("/jobs/{job_id}/verdicts/{ordinal}")

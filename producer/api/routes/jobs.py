@@ -34,12 +34,13 @@ from producer.api.uploads import (
     store_image,
     unpack_upload,
 )
-from starlight_vocabulary.answers import Cancellation, JobPage, JobReport
+from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Verification
 from starlight_vocabulary.formats import JSON, ExportFormat
 from starlight_vocabulary.job import SHORT_TEXT, JobOptions
 from storage.jobs import Submission, cancel_job, list_jobs
 from storage.keys import ApiKey
 from storage.uploads import Upload
+from storage.verification import SealError, verify_job
 
 NDJSON = ExportFormat.NDJSON.media_type
 
@@ -181,6 +182,16 @@ def show_jobs(
 def show_job(job: VisibleJob) -> JobReport:
     """Say how far a job is."""
     return report_job(job)
+
+
+@router.get("/{job_id}/verification")
+def verify(job: VisibleJob, service: Shared) -> Verification:
+    """Compare the verdicts of a job that has ended with its seal, the digest of what they were then."""
+    with service.verifying.hold():
+        try:
+            return verify_job(service.engine, job.id)
+        except SealError as error:
+            raise ProblemError(409, str(error)) from error
 
 
 @router.delete("/{job_id}")

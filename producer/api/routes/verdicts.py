@@ -5,19 +5,23 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
+from producer.api.problems import ProblemError
 from producer.api.service import Shared
-from starlight_vocabulary.answers import VerdictPage
+from starlight_vocabulary.answers import VerdictPage, VerdictReport
 from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.records import to_json
+from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
-from storage.verdicts import Position, VerdictFilter, find_verdicts
+from storage.message_search import check_part, check_words
+from storage.provenance import find_provenance, report_verdict
+from storage.verdicts import MAX_ORDINAL, Position, VerdictFilter, find_verdicts, list_between
 
 # Verdicts of a page, unless it is asked for otherwise, and at most.
 USUAL, MOST = 100, 1000
@@ -56,6 +60,10 @@ def add_zone(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+Words = Annotated[
+    str, AfterValidator(check_words), Field(description="All of them stand in the hidden message, in any order.")
+]
+Part = Annotated[str, AfterValidator(check_part), Field(description="Stands in the hidden message as it is.")]
 Time = Annotated[datetime, AfterValidator(add_zone)]
 
 
@@ -83,6 +91,8 @@ class JobSearch(Paging):
     since: Time | None = Field(None, description="From this time on, in UTC where it has no zone.")
     until: Time | None = Field(None, description="Before this time.")
     sha256: Sha256 | None = None
+    words: Words | None = None
+    part: Part | None = None
     error_code: list[ErrorCode] = Field([], description="May be repeated.")
 
     def build_filter(self, job_id: uuid.UUID | None, submitter: str | None) -> VerdictFilter:
@@ -95,6 +105,8 @@ class JobSearch(Paging):
             since=self.since,
             until=self.until,
             sha256=self.sha256,
+            words=self.words,
+            part=self.part,
             error_codes=tuple(self.error_code) or None,
         )
 
@@ -123,6 +135,27 @@ def list_job_verdicts(
     Pages of JSON, or all of them as NDJSON, CSV or Parquet, whichever the `Accept` header prefers.
     """
     return answer_verdicts(service.engine, request, search.build_filter(job.id, None), search, accept)
+
+
+def _require_verdict_of_path(
+    job: VisibleJob, service: Shared, ordinal: Annotated[int, Path(ge=0, le=MAX_ORDINAL)]
+) -> Verdict:
+    found = list_between(service.engine, job.id, ordinal, ordinal)
+    if not found:
+        raise ProblemError(404, f"job {job.id} has no verdict {ordinal}, or not yet")
+    return found[0]
+
+
+VisibleVerdict = Annotated[Verdict, Depends(_require_verdict_of_path)]
+
+
+@router.get("/jobs/{job_id}/verdicts/{ordinal}", response_model=VerdictReport)
+def show_verdict(verdict: VisibleVerdict, service: Shared) -> JSONResponse:
+    """Return one verdict, and where it comes from."""
+    provenance = find_provenance(service.engine, verdict.job_id, verdict.ordinal)
+    if provenance is None:
+        raise ProblemError(404, f"job {verdict.job_id} was deleted")
+    return JSONResponse(to_json(report_verdict(verdict, provenance)))
 
 
 @router.get("/verdicts", response_model=VerdictPage, responses=ANSWERS)

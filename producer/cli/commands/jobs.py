@@ -22,6 +22,7 @@ from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.failures import list_retries
 from storage.jobs import cancel_job, get_job, list_jobs
+from storage.rescans import list_rescans
 from storage.webhooks import WebhookState, get_webhook
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
@@ -86,7 +87,7 @@ def job(
             if watch and not status.ended:
                 with show_progress(status.total) as progress:
                     status = api.wait(job_id, progress.show)
-        show_job(status, as_json, [], None)
+        show_job(status, as_json, [], [], None)
         return
     with open_session() as current:
         status = require_job(current, job_id)
@@ -97,14 +98,21 @@ def job(
                     progress.show(update.job)
             status = require_job(current, job_id)
         retries = list_retries(current.engine, status.id)
+        rescans = list_rescans(current.engine, status.id)
         webhook = get_webhook(current.engine, status.id)
-    show_job(status, as_json, retries, webhook)
+    show_job(status, as_json, retries, rescans, webhook)
 
 
-def show_job(status: Job, as_json: bool, retries: Sequence[uuid.UUID], webhook: WebhookState | None) -> None:
-    """Print where a job stands, with the jobs that scan its failed images again."""
+def show_job(
+    status: Job,
+    as_json: bool,
+    retries: Sequence[uuid.UUID],
+    rescans: Sequence[uuid.UUID],
+    webhook: WebhookState | None,
+) -> None:
+    """Print where a job stands, with the jobs that scan its images again."""
     if as_json:
-        print(format_line(status, retries=retries, webhook=webhook and webhook.summary))
+        print(format_line(status, retries=retries, rescans=rescans, webhook=webhook and webhook.summary))
         return
     for label, value in (
         ("job", status.id), ("name", status.name), ("submitter", status.submitter), ("priority", status.priority),
@@ -113,6 +121,7 @@ def show_job(status: Job, as_json: bool, retries: Sequence[uuid.UUID], webhook: 
         ("verdicts", summarise_job(status)),
         ("created", status.created_at), ("started", status.started_at), ("finished at", status.finished_at),
         ("retry of", status.retry_of), *(("retried as", retry) for retry in retries),
+        ("rescan of", status.rescan_of), *(("rescanned as", rescan) for rescan in rescans),
         ("webhook", webhook and webhook.summary),
     ):  # fmt: skip
         if value is not None:

@@ -57,6 +57,7 @@ def dispatcher() -> None:
     # Here, not above: Celery takes longer to import than most other commands take to run.
     from producer.dispatching.deliverer import Deliverer
     from producer.dispatching.dispatcher import Dispatcher
+    from producer.dispatching.sealer import Sealer
     from producer.dispatching.sweeper import Sweeper
     from worker.app import app as celery_app
 
@@ -66,6 +67,7 @@ def dispatcher() -> None:
         broker = redis.Redis.from_url(current.servers.redis_url)
         Deliverer(current.engine, current.settings).start()
         Sweeper(current.engine, Blobs(current.settings.blobs()), current.settings).start()
+        Sealer(current.engine).start()
         Dispatcher(current.engine, broker, current.settings).run()
 
 

@@ -1,7 +1,7 @@
 """`starlight verdicts`: what was found, whenever and in whatever job."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, TypeVar
@@ -13,6 +13,7 @@ from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import UsageError, open_session, parse_id
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Word
+from storage.message_search import check_part, check_words
 from storage.verdicts import PAGE, VerdictFilter, find_verdicts
 
 AnyWord = TypeVar("AnyWord", bound=Word)
@@ -23,26 +24,35 @@ def register(app: typer.Typer) -> None:
     app.command()(verdicts)
 
 
+JobOption = Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")]
+OutcomeOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")]
+MethodOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")]
+SinceOption = Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")]
+UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Before this time, in ISO 8601.")]
+Sha256Option = Annotated[str | None, typer.Option(metavar="HEX", help="On a file with these bytes.")]
+WordsOption = Annotated[
+    str | None, typer.Option(metavar="WORDS", help="With all these words in the hidden message, in any order.")
+]
+PartOption = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text anywhere in the hidden message.")]
+
+
 def verdicts(
-    job: Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")] = None,
-    outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")] = None,
-    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time, in ISO 8601.")] = None,
-    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="On a file with these bytes.")] = None,
+    job: JobOption = None,
+    outcome: OutcomeOption = None,
+    method: MethodOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    sha256: Sha256Option = None,
+    words: WordsOption = None,
+    part: PartOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     format: FormatOption = Format.TABLE,  # noqa: A002
     server: Server = None,
     key: Key = None,
 ) -> None:
     """Print stored verdicts, newest first. Times without a zone are local."""
-    wanted = VerdictFilter(
-        job_id=parse_id(job) if job else None,
-        outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
-        method=parse_word(Method, "method", method) if method else None,
-        since=parse_time(since),
-        until=parse_time(until),
-        sha256=parse_digest(sha256),
+    wanted = build_filter(
+        job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part
     )
     if server:
         with open_remote(server, key) as api:
@@ -50,6 +60,32 @@ def verdicts(
         return
     with open_session() as current:
         print_verdicts(find_verdicts(current.engine, wanted, limit), format)
+
+
+def build_filter(
+    *,
+    job: str | None,
+    outcome: str | None,
+    method: str | None,
+    since: str | None,
+    until: str | None,
+    sha256: str | None,
+    words: str | None,
+    part: str | None,
+    submitter: str | None = None,
+) -> VerdictFilter:
+    """Return the filter that these options ask for; raises UsageError."""
+    return VerdictFilter(
+        job_id=parse_id(job) if job else None,
+        submitter=submitter,
+        outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
+        method=parse_word(Method, "method", method) if method else None,
+        since=parse_time(since),
+        until=parse_time(until),
+        sha256=parse_digest(sha256),
+        words=parse_sought(check_words, words),
+        part=parse_sought(check_part, part),
+    )
 
 
 def print_verdicts(found: Iterator[Verdict], format: Format) -> None:  # noqa: A002
@@ -89,3 +125,11 @@ def parse_digest(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise UsageError(f"{text!r} is no SHA-256: it has 64 hexadecimal digits")
     return text.lower() if text else None
+
+
+def parse_sought(check: Callable[[str], str], text: str | None) -> str | None:
+    """Return what to look for in messages; raises UsageError where it cannot be looked for."""
+    try:
+        return None if text is None else check(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r}: {error}") from None

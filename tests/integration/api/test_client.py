@@ -28,7 +28,7 @@ from storage.keys import create_key
 from storage.verdicts import VerdictFilter, find_verdicts
 from storage.workers import list_live_workers, report_worker
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import finish_waiting_chunks, register_v4
+from tests.kit.rows import finish_waiting_chunks, register_v4, require_provenance
 
 REFERENCES = [f"https://example.com/{number}.png" for number in range(5)]
 
@@ -144,6 +144,7 @@ def test_verdicts_come_page_by_page(starlight: Any, engine: Engine, monkeypatch:
     assert list(starlight.verdicts(job.id, outcome=Outcome.STEGO)) == []
     assert {verdict.ordinal for verdict in starlight.find(outcome=Outcome.CLEAN, since=job.created_at)} == set(range(5))
     assert len(list(starlight.image(verdicts[0].sha256))) == 5
+    assert starlight.verdict(job.id, 3).provenance == require_provenance(engine, job.id, 3)
 
 
 def test_statistics_are_those_of_the_server(starlight: Any, engine: Engine) -> None:

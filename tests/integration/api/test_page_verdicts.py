@@ -79,6 +79,7 @@ def test_filters_stand_in_the_address(browser: TestClient, engine: Engine, job_i
         ],
         "s ä.png": [
             {"outcome": "stego"}, {"method": "alpha"}, {"min_probability": 0.75}, {"sha256": digest.upper()},
+            {"words": "mat UNDER"}, {"part": "<B>the"},
         ],
         "x.png": [{"outcome": "error"}, {"error_code": "empty"}],
     }  # fmt: skip
@@ -106,6 +107,8 @@ def test_filters_stand_in_the_address(browser: TestClient, engine: Engine, job_i
         "sha256=ab",
         "cursor=x",
         "since=then",
+        "words=%2C",
+        "part=%00",
         "other=1",
     ],
 )

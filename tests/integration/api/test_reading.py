@@ -17,13 +17,16 @@ from starlette.testclient import TestClient
 
 from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
 from producer.verdict_writers import ROW_GROUP
+from starlight_vocabulary.answers import Verification
 from starlight_vocabulary.records import from_json, to_json
 from starlight_vocabulary.verdict import EXAMPLE, VERDICT_KEYS, Verdict
 from starlight_vocabulary.words import Outcome
 from storage.chunks import finish_chunk
 from storage.jobs import submit_job
 from storage.keys import create_key
+from storage.seals import seal_ended_jobs
 from storage.verdicts import PAGE, VerdictFilter, find_verdicts
+from storage.verification import verify_job
 from storage.workers import report_worker
 from tests.kit.api import Api, read_problem
 from tests.kit.events import list_ordinals, parse_events
@@ -34,6 +37,7 @@ from tests.kit.rows import (
     finish_waiting_chunks,
     make_verdicts,
     register_v4,
+    require_provenance,
     submit_job_of,
 )
 
@@ -190,6 +194,39 @@ WRONG = {
     "verdicts?sha256=%00": "sha256",
     "images/abc": "sha256",
 }
+
+
+def test_one_verdict_comes_with_its_provenance_to_those_who_may_see_it(engine: Engine, api: Api) -> None:
+    job_id = submit_job_of(engine, 3, submitter="ann")
+    ann, bob = api.connect_as("ann"), api.connect_as("bob")
+    finish_waiting_chunks(engine)
+
+    shown = ann.get(f"/v1/jobs/{job_id}/verdicts/1").json()
+
+    (listed,) = [each for each in ann.get(f"/v1/jobs/{job_id}/verdicts").json()["verdicts"] if each["ordinal"] == 1]
+    assert shown == {**listed, "provenance": to_json(require_provenance(engine, job_id, 1))}
+    assert shown["provenance"]["worker"] == "cpu0@here"
+    read_problem(bob.get(f"/v1/jobs/{job_id}/verdicts/1"), 404)
+    for ordinal, status in (("3", 404), (str(2**31), 422), ("-1", 422), ("x", 422)):
+        read_problem(ann.get(f"/v1/jobs/{job_id}/verdicts/{ordinal}"), status)
+
+
+def test_a_job_is_verified_for_those_who_may_see_it(engine: Engine, api: Api) -> None:
+    job_id = submit_job_of(engine, 3, submitter="ann")
+    ann, bob = api.connect_as("ann"), api.connect_as("bob")
+    assert "not ended" in str(read_problem(ann.get(f"/v1/jobs/{job_id}/verification"), 409)["detail"])
+    finish_waiting_chunks(engine)
+    seal_ended_jobs(engine)
+
+    assert ann.get(f"/v1/jobs/{job_id}/verification").json()["intact"]
+    execute(engine, "UPDATE verdicts SET width = 1 WHERE ordinal = 2")
+    verified = ann.get(f"/v1/jobs/{job_id}/verification").json()
+
+    assert from_json(Verification, verified) == verify_job(engine, job_id)
+    assert verified["changed"] == [2]
+    read_problem(bob.get(f"/v1/jobs/{job_id}/verification"), 404)
+    with api.service.verifying.hold():
+        assert ann.get(f"/v1/jobs/{job_id}/verification").headers["retry-after"]
 
 
 def test_a_wrong_parameter_is_named_and_an_unknown_media_type_refused(ann: TestClient) -> None:

@@ -1,0 +1,58 @@
+"""`starlight verdict`: one verdict, and where it comes from."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from producer.cli.commands.jobs import JobId, require_job
+from producer.cli.remote import Key, Server, open_remote
+from producer.cli.session import Session, UsageError, open_session, parse_id
+from starlight_vocabulary.answers import VerdictReport
+from starlight_vocabulary.escaping import escape
+from starlight_vocabulary.records import to_json
+from storage.provenance import find_provenance, report_verdict
+from storage.verdicts import MAX_ORDINAL, list_between
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(verdict)
+
+
+def verdict(
+    job_id: JobId,
+    ordinal: Annotated[int, typer.Argument(metavar="ORDINAL", min=0, max=MAX_ORDINAL, help="Which image, from 0.")],
+    as_json: Json = False,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Show one verdict with all that is known of it, and where it comes from."""
+    if server:
+        with open_remote(server, key) as api:
+            report = api.verdict(str(parse_id(job_id)), ordinal)
+    else:
+        with open_session() as current:
+            report = require_verdict(current, job_id, ordinal)
+    if as_json:
+        print(json.dumps(to_json(report)))
+        return
+    told = to_json(report)
+    told |= told.pop("provenance")
+    payload = told.pop("payload") or {}
+    told |= {f"payload {name}": value for name, value in payload.items() if name != "text"}
+    for name, value in told.items():
+        if value is not None:
+            print(f"{name.replace('_', ' '):<18} {escape(str(value))}")
+
+
+def require_verdict(current: Session, job_id: str, ordinal: int) -> VerdictReport:
+    """Return the verdict; raises UsageError where there is none."""
+    status = require_job(current, job_id)
+    found = list_between(current.engine, status.id, ordinal, ordinal)
+    provenance = find_provenance(current.engine, status.id, ordinal)
+    if not found or provenance is None:
+        raise UsageError(f"job {status.id} has {status.total:,} images, and no verdict {ordinal} yet")
+    return report_verdict(found[0], provenance)

@@ -1,0 +1,117 @@
+"""`starlight rescan` and `compare`: what an older model judged, once more, and what two models say of a file."""
+
+import json
+import sys
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from producer.cli.commands.verdicts import (
+    JobOption,
+    MethodOption,
+    OutcomeOption,
+    PartOption,
+    Sha256Option,
+    SinceOption,
+    UntilOption,
+    WordsOption,
+    build_filter,
+    parse_time,
+)
+from producer.cli.output import format_count
+from producer.cli.session import open_session
+from producer.cli.submitting import Name
+from starlight_vocabulary.escaping import escape
+from storage.comparisons import Comparison, compare_models
+from storage.models import find_models
+from storage.rescans import rescan_jobs
+
+MODEL = "NAME-VERSION, VERSION, or the start of its SHA-256, as `starlight model list` shows them."
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (rescan, compare):
+        app.command()(command)
+
+
+def rescan(
+    model: Annotated[str, typer.Option(help=f"Which judged them: {MODEL}")],
+    job: JobOption = None,
+    outcome: OutcomeOption = None,
+    method: MethodOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    sha256: Sha256Option = None,
+    words: WordsOption = None,
+    part: PartOption = None,
+    submitter: Annotated[str | None, typer.Option(help="Of this submitter's jobs alone.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also what the same command submitted before.")] = False,
+    name: Name = None,
+) -> None:
+    """Scan again, with the model in use, images that another one judged; print the ids of the new jobs.
+
+    The filters are those of `verdicts`. For each job that has such verdicts there is a new one, of the same submitter,
+    which names it, waits behind interactive ones, and reuses no verdict. Interrupted, the same command goes on.
+    """
+    wanted = build_filter(
+        job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part,
+        submitter=submitter,
+    )  # fmt: skip
+    counts: Counter[str] = Counter()
+    with open_session() as current:
+        models = find_models(current.engine, model)
+        for made in rescan_jobs(
+            current.engine, models, wanted, again=again, name=name, chunk_size=current.settings.chunk_size
+        ):
+            counts.update(images=made.images, gone=made.gone, done=made.was_done, jobs=made.job_id is not None)
+            if made.job_id is not None:
+                print(made.job_id, flush=True)
+    told = f"{format_count(counts['images'], 'image')} in {format_count(counts['jobs'], 'job')} are scanned again"
+    if counts["gone"]:
+        told += f"; of {format_count(counts['gone'], 'image')} the bytes are no longer stored"
+    if counts["done"]:
+        told += f"; {format_count(counts['done'], 'job')} were submitted so before (--again takes them too)"
+    print(told, file=sys.stderr)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="MODEL_A", help=MODEL)],
+    second: Annotated[str, typer.Argument(metavar="MODEL_B", help="The other one.")],
+    since: SinceOption = None,
+    submitter: Annotated[str | None, typer.Option(help="On images of this submitter's jobs alone.")] = None,
+    sample: Annotated[int, typer.Option(min=0, max=10_000, help="Files that are shown on which they differ.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show on which files two models differ, by their newest verdicts on the same bytes, with counts and a sample."""
+    with open_session() as current:
+        models = [find_models(current.engine, each) for each in (first, second)]
+        compared = compare_models(current.engine, *models, submitter=submitter, since=parse_time(since), sample=sample)
+    if as_json:
+        print(json.dumps(describe(compared), default=str))
+        return
+    print(f"{format_count(compared.files, 'file')} judged by both, {compared.differing:,} otherwise")
+    print(f"{'FILES':>12}  {first:<24}  {second:<24}")
+    for each in compared.counts:
+        says, other = f"{each.outcome} {each.method or ''}", f"{each.other_outcome} {each.other_method or ''}"
+        print(f"{each.files:>12,}  {says:<24}  {other:<24}{'' if each.agrees else '  differ'}")
+    for row in compared.sample:
+        says = f"{row['outcome']} {row['method'] or ''} {row['stego_probability']:.4f}"
+        other = f"{row['other_outcome']} {row['other_method'] or ''} {row['other_stego_probability']:.4f}"
+        print(escape(f"{row['sha256']}  {says:<24}  {other:<24}  {row['uri']}"))
+
+
+def describe(compared: Comparison) -> dict[str, object]:
+    """Return the comparison for programs."""
+    counts = [
+        {
+            "outcome": each.outcome, "method": each.method, "other_outcome": each.other_outcome,
+            "other_method": each.other_method, "files": each.files, "agrees": each.agrees,
+        }
+        for each in compared.counts
+    ]  # fmt: skip
+    return {
+        "files": compared.files, "differing": compared.differing, "counts": counts, "sample": compared.sample,
+    }  # fmt: skip

@@ -1,0 +1,73 @@
+"""`starlight verify`: whether the verdicts of a job are what they were when it ended."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from producer.cli.commands.verdicts import parse_digest
+from producer.cli.output import format_count
+from producer.cli.remote import Key, Server, open_remote
+from producer.cli.session import UsageError, open_session, parse_id
+from starlight_vocabulary.answers import Verification
+from starlight_vocabulary.records import to_json
+from storage.verification import list_sealed_jobs, verify_job
+
+NOT_INTACT = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(verify)
+
+
+def verify(
+    job_id: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every job that has a seal.")] = False,
+    root: Annotated[
+        str | None, typer.Option(metavar="HEX", help="The seal's digest, as it was printed before and kept elsewhere.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    server: Server = None,
+    key: Key = None,
+) -> None:
+    """Compare the verdicts of a job with its seal, the digest that a dispatcher stored when the job had ended.
+
+    Exit code 1 where a verdict was changed, added or deleted, each of which is named, or the seal is another.
+    """
+    kept = parse_digest(root)
+    if (job_id is None) != every or (every and (kept or server)):
+        raise UsageError("name one job id, or --all, without --root and --server")
+    is_intact = True
+    if server:
+        with open_remote(server, key) as api:
+            is_intact = show_verification(api.verify(str(parse_id(job_id or ""))), kept, as_json=as_json)
+    else:
+        with open_session() as current:
+            jobs = list_sealed_jobs(current.engine) if job_id is None else [parse_id(job_id)]
+            for each in jobs:
+                verified = verify_job(current.engine, each)
+                is_intact = show_verification(verified, kept, as_json=as_json) and is_intact
+    if not is_intact:
+        raise typer.Exit(NOT_INTACT)
+
+
+def show_verification(verified: Verification, kept: str | None, *, as_json: bool) -> bool:
+    """Print what was found; return whether all is as it was, by this digest too where one was kept."""
+    is_same = kept in (None, verified.root)
+    if as_json:
+        print(json.dumps(to_json(verified) | ({} if kept is None else {"root_is_as_kept": is_same})))
+        return verified.intact and is_same
+    state = "intact" if verified.intact else f"{format_count(verified.differences, 'difference')}"
+    print(f"{verified.job_id}: {state}; {format_count(verified.verdicts, 'verdict')} sealed {verified.sealed_at}")
+    print(f"  root {verified.root}")
+    for kind in ("changed", "added", "deleted"):
+        for ordinal in getattr(verified, kind):
+            print(f"  {kind}: verdict {ordinal}")
+    for first in verified.unclear:
+        print(f"  changed: some of the verdicts {first} to {first + 127}, and what would tell which")
+    if not verified.seal_intact:
+        print("  the seal itself was changed: its parts do not make up its root")
+    if not is_same:
+        print(f"  the seal is another one: the root that was kept is {kept}")
+    return verified.intact and is_same

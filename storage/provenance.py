@@ -1,0 +1,39 @@
+"""Where a verdict comes from: which worker stored it, on which device, by which code, at which attempt at its chunk."""
+
+import uuid
+from dataclasses import fields
+
+from sqlalchemy import Engine, text
+
+from starlight_vocabulary.answers import Provenance, VerdictReport
+from starlight_vocabulary.verdict import Verdict
+from storage.database import connect_to_read
+
+# That the verdicts which a transaction stores come from the worker that claimed their chunk. `ended` is the chunk,
+# `locked` the job, `written` what was stored of it.
+RECORD_PROVENANCE = """
+    INSERT INTO provenance (job_id, landed, worker, code_version, attempt)
+    SELECT locked.id, locked.landed, split_part(ended.worker, ' ', 1), :code_version, ended.attempt
+    FROM locked, ended WHERE EXISTS (SELECT FROM written)
+"""
+
+# Of one verdict.
+FIND_PROVENANCE = text("""
+    SELECT submitter, models.name AS model_name, models.version AS model_version, models.sha256 AS weights_sha256,
+        provenance.worker, split_part(provenance.worker, '@', 1) AS device, code_version, attempt
+    FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id LEFT JOIN models ON models.id = verdicts.model_id
+        LEFT JOIN provenance ON provenance.job_id = verdicts.job_id AND provenance.landed = verdicts.landed
+    WHERE verdicts.job_id = :job_id AND ordinal = :ordinal
+""")
+
+
+def find_provenance(engine: Engine, job_id: uuid.UUID, ordinal: int) -> Provenance | None:
+    """Return where this verdict comes from, or None where there is no such verdict."""
+    with connect_to_read(engine) as connection:
+        row = connection.execute(FIND_PROVENANCE, {"job_id": job_id, "ordinal": ordinal}).mappings().one_or_none()
+    return Provenance(**{str(name): value for name, value in row.items()}) if row else None
+
+
+def report_verdict(verdict: Verdict, provenance: Provenance) -> VerdictReport:
+    """Return the verdict with where it comes from."""
+    return VerdictReport(**{each.name: getattr(verdict, each.name) for each in fields(Verdict)}, provenance=provenance)
