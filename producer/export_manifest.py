@@ -95,4 +95,7 @@ def describe(wanted: VerdictFilter, file_format: str, partition_by: str | None) 
         "format": file_format, "partition_by": partition_by, "outcome": wanted.outcome, "method": wanted.method,
         "since": wanted.since and wanted.since.isoformat(), "until": wanted.until and wanted.until.isoformat(),
         "job_id": wanted.job_id and str(wanted.job_id), "submitter": wanted.submitter,
+        "sha256": wanted.sha256, "error_codes": list(wanted.error_codes) if wanted.error_codes else None,
+        "min_probability": wanted.min_probability, "max_probability": wanted.max_probability, "words": wanted.words,
+        "part": wanted.part, "model": wanted.model,
     }  # fmt: skip

@@ -23,6 +23,7 @@ from storage.verdicts import Position, VerdictFilter
 
 # Of one file. It is written whole into a temporary file before it is stored, and done again where that was broken off.
 ROWS_OF_A_FILE = 250_000
+BYTES_OF_A_FILE = 2**30
 # Pieces of a file, of 5 MiB, that are on their way to an object store at once.
 PIECES_AT_ONCE = 2
 DAY = "day"
@@ -30,12 +31,16 @@ DAY = "day"
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What to export and how. With `partition_by` of `day`, files lie in folders `day=2026-06-01`, by UTC."""
+    """What to export and how. With `partition_by` of `day`, files lie in folders `day=2026-06-01`, by UTC.
+
+    A file ends behind the page of verdicts with which it has `bytes_of_a_file`, or before.
+    """
 
     wanted: VerdictFilter
     format: ExportFormat
     partition_by: str | None = None
     rows_of_a_file: int = ROWS_OF_A_FILE
+    bytes_of_a_file: int = BYTES_OF_A_FILE
 
 
 class Export:
@@ -111,6 +116,8 @@ class Export:
                 writer.write(page)
                 rows += len(page)
                 last = page[-1]
+                if file.tell() >= self._options.bytes_of_a_file:
+                    break
             writer.close()
             finish()
             size = file.tell()

@@ -194,7 +194,7 @@ class Stack:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
+                preexec_fn=partial(die_with, os.getpid()) if sys.platform == "linux" else None,
             )
         finally:
             if output is not None:
@@ -204,8 +204,8 @@ class Stack:
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel send SIGTERM to the child when its parent dies; runs in the child before its program."""
+def die_with(parent: int) -> None:
+    """Have the kernel send SIGTERM to this process when its parent dies; of a parent that is dead, it ends now."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(0)

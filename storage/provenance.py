@@ -15,6 +15,7 @@ RECORD_PROVENANCE = """
     INSERT INTO provenance (job_id, landed, worker, code_version, attempt)
     SELECT locked.id, locked.landed, split_part(ended.worker, ' ', 1), :code_version, ended.attempt
     FROM locked, ended WHERE EXISTS (SELECT FROM written)
+    ON CONFLICT DO NOTHING
 """
 
 # Of one verdict.

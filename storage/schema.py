@@ -39,6 +39,7 @@ from sqlalchemy.dialects.postgresql import (
     UUID,
 )
 
+from starlight_vocabulary.exports import ExportState
 from starlight_vocabulary.words import ChunkState, JobState, Judgement, Method, Outcome, Priority, Scope
 
 # Names of constraints are spelled out so that migrations can refer to them.
@@ -358,6 +359,26 @@ webhooks = Table(
     Index(
         "ix_webhooks_open", "next_attempt_at", postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL")
     ),
+)  # fmt: skip
+
+# What keys of the API ask to have exported, and how far it is; the files are beside the blobs. `submitter` is whose
+# verdicts, null for everybody's. Whoever makes one has a lease, under the number of his attempt.
+exports = Table(
+    "exports", METADATA,
+    required("id", UUID, primary_key=True, server_default=func.uuidv7()),
+    required("asked_by", TEXT),
+    optional("submitter", TEXT),
+    required("request", JSONB),
+    required("state", TEXT, server_default=ExportState.PENDING),
+    required("attempts", Integer, server_default="0"),
+    optional("lease_until", TIME),
+    required("rows", BIGINT, server_default="0"),
+    required("size_bytes", BIGINT, server_default="0"),
+    optional("error", TEXT),
+    required("created_at", TIME, server_default=func.now()),
+    optional("finished_at", TIME),
+    one_of("state", ExportState),
+    Index("ix_exports_asked_by", "asked_by"),
 )  # fmt: skip
 
 # How often something happened, for metrics: `storage.totals` says what. The sum of all shards counts; rows are raised

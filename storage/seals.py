@@ -44,7 +44,8 @@ ROOT = "sha256('\\x02'::bytea || string_agg(digest, ''::bytea ORDER BY first_ord
 
 # Jobs that have ended and have no seal yet, the first first.
 LIST_UNSEALED = text("""
-    SELECT id, total FROM jobs WHERE NOT sealed AND finished_at IS NOT NULL AND NOT canary ORDER BY finished_at LIMIT :limit
+    SELECT id, total FROM jobs WHERE NOT sealed AND finished_at IS NOT NULL AND NOT canary
+    ORDER BY finished_at LIMIT :limit
 """)
 JOBS_AT_ONCE = 500
 

@@ -145,6 +145,10 @@ class Settings(BaseSettings):
     evidence_retention: Retention = Field(
         timedelta(days=90), description="the same, of images in which something was found, where this is longer"
     )
+    export_retention: Retention = Field(
+        timedelta(days=1), description="how long the files of an export that the API has made are kept"
+    )
+    max_exports_per_key: PositiveInt = Field(5, description="exports that one API key may have, made or waiting")
     min_free_bytes: NonNegativeInt = Field(
         2 * 2**30, description="bytes of a disk below which no more images are stored on it, nor bodies of requests"
     )

@@ -16,7 +16,7 @@ from producer.api.page.pictures import MAKERS
 from producer.api.page.router import add_page
 from producer.api.problems import add_problem_handlers, document_problems
 from producer.api.reading import READERS
-from producer.api.routes import events, inspections, jobs, operations, statistics, verdicts
+from producer.api.routes import events, exports, inspections, jobs, operations, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import Service
 from producer.api.tracing import Tracing
@@ -58,7 +58,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     app.state.service = service
     app.state.board = Board(service)
     app.state.samples = Samples(service)
-    for routes in (jobs, verdicts, inspections, events, statistics, operations, stargate):
+    for routes in (jobs, verdicts, exports, inspections, events, statistics, operations, stargate):
         app.include_router(routes.router)
     add_documentation(app)
     add_page(app)

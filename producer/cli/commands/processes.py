@@ -57,6 +57,7 @@ def dispatcher() -> None:
     # Here, not above: Celery takes longer to import than most other commands take to run.
     from producer.dispatching.deliverer import Deliverer
     from producer.dispatching.dispatcher import Dispatcher
+    from producer.dispatching.exports import Exporting
     from producer.dispatching.sealer import Sealer
     from producer.dispatching.sweeper import Sweeper
     from worker.app import app as celery_app
@@ -68,7 +69,8 @@ def dispatcher() -> None:
         Deliverer(current.engine, current.settings).start()
         Sweeper(current.engine, Blobs(current.settings.blobs()), current.settings).start()
         Sealer(current.engine).start()
-        Dispatcher(current.engine, broker, current.settings).run()
+        with Exporting(current.engine, current.settings, current.servers.environment()):
+            Dispatcher(current.engine, broker, current.settings).run()
 
 
 def run(program: stack.Program) -> None:

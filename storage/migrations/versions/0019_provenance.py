@@ -22,7 +22,8 @@ VERDICT = f"""
         CASE WHEN models.id IS NOT NULL THEN coalesce(jobs.threshold, models.threshold) END AS threshold,
         verdicts.width, verdicts.height, verdicts.format, verdicts.size_bytes, verdicts.reused, verdicts.scanned_at,
         verdicts.payload {{more}}
-    FROM verdicts JOIN jobs ON NOT jobs.canary AND jobs.id = verdicts.job_id LEFT JOIN models ON models.id = verdicts.model_id {{joined}}
+    FROM verdicts JOIN jobs ON NOT jobs.canary AND jobs.id = verdicts.job_id
+        LEFT JOIN models ON models.id = verdicts.model_id {{joined}}
 """
 BEFORE = VERDICT.format(or_replace="", more="", joined="")
 AFTER = VERDICT.format(

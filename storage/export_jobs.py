@@ -1,0 +1,187 @@
+"""Exports that keys of the API ask for: they wait, are made under a lease by one process, and are kept for a while."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from starlight_vocabulary.exports import ExportState
+from storage.database import connect_to_read
+
+# A process that makes an export renews its lease several times within it. One that is lost so often has failed.
+LEASE_S = 60.0
+ATTEMPTS = 3
+LISTED = 100
+
+
+class TooManyExportsError(Exception):
+    """The key has as many exports as it may; the message says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """An export: who asked for it, of whose verdicts it is, of everybody's where `submitter` is None, and of which."""
+
+    id: uuid.UUID
+    asked_by: str
+    submitter: str | None
+    request: dict[str, Any]
+    state: ExportState
+    attempts: int
+    rows: int
+    size_bytes: int
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+COLUMNS = "id, asked_by, submitter, request, state, attempts, rows, size_bytes, error, created_at, finished_at"
+
+# Exports of one key are counted one request after the other.
+LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended('exports ' || :asked_by, 0))")
+COUNT_EXPORTS = text("SELECT count(*) FROM exports WHERE asked_by = :asked_by AND state <> 'deleted'")
+INSERT_EXPORT = text(f"""
+    INSERT INTO exports (asked_by, submitter, request) VALUES (:asked_by, :submitter, :request) RETURNING {COLUMNS}
+""").bindparams(bindparam("request", type_=JSONB))
+
+
+def create_export(
+    engine: Engine, asked_by: str, submitter: str | None, request: dict[str, Any], *, limit: int
+) -> ExportJob:
+    """Store an export that is to be made; raises TooManyExportsError where its key has `limit` of them."""
+    with engine.begin() as connection:
+        connection.execute(LOCK_KEY, {"asked_by": asked_by})
+        if connection.execute(COUNT_EXPORTS, {"asked_by": asked_by}).scalar_one() >= limit:
+            raise TooManyExportsError(f"this key has {limit} exports: delete one, or wait until one has expired")
+        values = {"asked_by": asked_by, "submitter": submitter, "request": request}
+        return _read(connection.execute(INSERT_EXPORT, values).mappings().one())
+
+
+# What a key may see: its own, and of everybody's verdicts only where it may see these still.
+MAY_SEE = """
+    state <> 'deleted' AND (CAST(:everybody AS bool) OR asked_by = :asked_by AND submitter = :asked_by)
+"""
+LIST_EXPORTS = text(f"SELECT {COLUMNS} FROM exports WHERE {MAY_SEE} ORDER BY id DESC LIMIT :limit")
+GET_EXPORT = text(f"SELECT {COLUMNS} FROM exports WHERE id = :id AND {MAY_SEE}")
+
+
+def list_exports(engine: Engine, asked_by: str, *, everybody: bool) -> list[ExportJob]:
+    """Return the newest exports of a key, or, where it may see them, everybody's."""
+    with connect_to_read(engine) as connection:
+        values = {"asked_by": asked_by, "everybody": everybody, "limit": LISTED}
+        return [_read(row) for row in connection.execute(LIST_EXPORTS, values).mappings()]
+
+
+def get_export(engine: Engine, export_id: uuid.UUID, asked_by: str, *, everybody: bool) -> ExportJob | None:
+    """Return the export, or None where there is none that this key may see."""
+    with connect_to_read(engine) as connection:
+        values = {"id": export_id, "asked_by": asked_by, "everybody": everybody}
+        row = connection.execute(GET_EXPORT, values).mappings().one_or_none()
+    return _read(row) if row else None
+
+
+# The next export that waits, or whose maker is gone, as running.
+CLAIM_EXPORT = text(f"""
+    UPDATE exports SET state = 'running', attempts = attempts + 1, lease_until = now() + make_interval(secs => :lease_s)
+    WHERE id = (
+        SELECT id FROM exports WHERE state = 'pending' OR state = 'running' AND lease_until < now()
+        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) RETURNING {COLUMNS}
+""")
+
+
+def claim_export(engine: Engine) -> ExportJob | None:
+    """Return the next export that is to be made, from now on under a lease, or None where there is none."""
+    with engine.begin() as connection:
+        row = connection.execute(CLAIM_EXPORT, {"lease_s": LEASE_S}).mappings().one_or_none()
+    return _read(row) if row else None
+
+
+HOLDS = "id = :id AND attempts = :attempts AND state = 'running'"
+RENEW = text(f"UPDATE exports SET lease_until = now() + make_interval(secs => :lease_s) WHERE {HOLDS} RETURNING id")
+NOTE_PROGRESS = text(f"UPDATE exports SET rows = :rows, size_bytes = :size_bytes WHERE {HOLDS} RETURNING id")
+RELEASE = text(f"""
+    UPDATE exports SET state = 'pending', attempts = attempts - 1, lease_until = NULL WHERE {HOLDS}
+""")
+FIND_RUNNING = text(f"SELECT {COLUMNS} FROM exports WHERE {HOLDS}")
+FINISH = text(f"""
+    UPDATE exports SET state = :state, error = :error, lease_until = NULL, finished_at = now() WHERE {HOLDS}
+""")
+
+
+def renew_export(engine: Engine, export: ExportJob) -> bool:
+    """Extend the lease; return False where it does not hold any more: the export was deleted, or another makes it."""
+    with engine.begin() as connection:
+        return connection.execute(RENEW, {**_hold(export), "lease_s": LEASE_S}).one_or_none() is not None
+
+
+def note_progress(engine: Engine, export: ExportJob, rows: int, size_bytes: int) -> bool:
+    """Store how far the export is; return False where the lease does not hold any more."""
+    with engine.begin() as connection:
+        values = {**_hold(export), "rows": rows, "size_bytes": size_bytes}
+        return connection.execute(NOTE_PROGRESS, values).one_or_none() is not None
+
+
+def release_export(engine: Engine, export: ExportJob) -> None:
+    """Leave the export to others, as if it had not been claimed."""
+    with engine.begin() as connection:
+        connection.execute(RELEASE, _hold(export))
+
+
+def find_running_export(engine: Engine, export_id: uuid.UUID, attempts: int) -> ExportJob | None:
+    """Return the export, or None where this is not its newest attempt, or it does not run."""
+    with connect_to_read(engine) as connection:
+        row = connection.execute(FIND_RUNNING, {"id": export_id, "attempts": attempts}).mappings().one_or_none()
+    return _read(row) if row else None
+
+
+def finish_export(engine: Engine, export: ExportJob, error: str | None = None) -> None:
+    """End the export: it is done, or failed for this reason."""
+    state = ExportState.FAILED if error else ExportState.DONE
+    with engine.begin() as connection:
+        connection.execute(FINISH, {**_hold(export), "state": state, "error": error})
+
+
+def _hold(export: ExportJob) -> dict[str, Any]:
+    return {"id": export.id, "attempts": export.attempts}
+
+
+# Exports that nobody is to see any more: their files go first, then they.
+MARK_DELETED = text("UPDATE exports SET state = 'deleted' WHERE id = :id")
+MARK_EXPIRED = text("""
+    UPDATE exports SET state = 'deleted'
+    WHERE state IN ('done', 'failed') AND finished_at <= now() - CAST(:retention AS interval)
+""")
+# Not while a process may write another file.
+LIST_DELETED = text("""
+    SELECT id FROM exports WHERE state = 'deleted' AND (lease_until IS NULL OR lease_until < now())
+    ORDER BY id LIMIT :limit
+""")
+FORGET = text("DELETE FROM exports WHERE id = :id AND state = 'deleted'")
+
+
+def delete_export(engine: Engine, export_id: uuid.UUID) -> None:
+    """Have an export and its files deleted; one that is being made ends."""
+    with engine.begin() as connection:
+        connection.execute(MARK_DELETED, {"id": export_id})
+
+
+def list_deleted_exports(engine: Engine, retention: timedelta) -> Sequence[uuid.UUID]:
+    """Return exports whose files are to go, those among them that ended so long ago."""
+    with engine.begin() as connection:
+        connection.execute(MARK_EXPIRED, {"retention": retention})
+        return connection.execute(LIST_DELETED, {"limit": LISTED}).scalars().all()
+
+
+def forget_export(engine: Engine, export_id: uuid.UUID) -> None:
+    """Delete the row of an export whose files are gone."""
+    with engine.begin() as connection:
+        connection.execute(FORGET, {"id": export_id})
+
+
+def _read(row: Any) -> ExportJob:  # noqa: ANN401 - a mapping of the columns
+    return ExportJob(**{**row, "state": ExportState.read(row["state"])})
