@@ -1,4 +1,4 @@
-"""`scripts/fuzz`: decode spoilt images, and see that each has one outcome that the project knows.
+"""`scripts/fuzz`: decode and inspect spoilt images, and see that each has one outcome that the project knows.
 
 What is spoilt is decided by the seed and the number of the case alone. Where an image crashes its decoder, takes all
 its time or memory, or ends as something that nobody foresaw, its bytes are kept and the program ends with 1.
@@ -17,12 +17,16 @@ from typing import Final
 import numpy as np
 
 from research.stego.drawn import draw_picture
+from research.stego.embed import embed_written
+from research.stego.headers import WRITERS, draw_writing
 from research.stego.metadata import draw_exif
-from starlight_vocabulary.words import METHODS, BitOrder, ErrorCode
+from research.stego.tails import TAIL_WRITERS, draw_tail
+from starlight_vocabulary.words import METHODS, BitOrder, ErrorCode, Method
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
 from worker.scanning.decoding_process import Limits
+from worker.scanning.image_error import ImageError
 
 Rng = np.random.Generator
 
@@ -41,6 +45,8 @@ KINDS: Final[tuple[tuple[str, str, dict[str, str | bool]], ...]] = (
     ("TIFF", "1", {"compression": "group4"}), ("TIFF", "RGB", {"compression": "jpeg"}),
     ("TIFF", "RGB", {"compression": "tiff_adobe_deflate"}),
 )  # fmt: skip
+PAYLOAD: Final = 64
+"""About how many bytes are hidden."""
 # Values at which sizes and offsets turn.
 EDGES: Final = (b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\x01")
 
@@ -55,7 +61,7 @@ class Findings:
 
 
 def draw_seeds(rng: Rng) -> list[bytes]:
-    """Return small sound images of every kind, with metadata where the format has any."""
+    """Return small sound images of every kind, with metadata where the format has any, and with payloads of each."""
     seeds = []
     for name, mode, options in KINDS:
         picture = draw_picture(rng, size=(40, 30)).convert("L" if mode == "I;16" else mode)
@@ -63,7 +69,21 @@ def draw_seeds(rng: Rng) -> list[bytes]:
         exif = {"exif": draw_exif(rng, with_comment=True)} if name in ("PNG", "JPEG", "WEBP") else {}
         picture.convert(mode).save(stream, name, **options, **exif)
         seeds.append(stream.getvalue())
-    return seeds
+    return seeds + draw_hidden(rng)
+
+
+def draw_hidden(rng: Rng) -> list[bytes]:
+    """Return small images in which every known writer has hidden something, in pixels and after the end."""
+    picture = draw_picture(rng, size=(40, 30)).convert("RGB")
+    hidden = []
+    for writer in WRITERS:
+        stream = BytesIO()
+        order = (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST)[rng.integers(2)]
+        embed_written(picture, Method.LSB_RGB, draw_writing(rng, writer, PAYLOAD).written, order).save(stream, "PNG")
+        hidden.append(stream.getvalue())
+    stream = BytesIO()
+    picture.save(stream, "JPEG")
+    return hidden + [stream.getvalue() + draw_tail(rng, writer, PAYLOAD).written for writer in TAIL_WRITERS]
 
 
 def spoil(rng: Rng, data: bytes, other: bytes) -> bytes:
@@ -104,7 +124,7 @@ def make_cases(seed: int) -> Iterator[bytes]:
 
 
 def try_cases(pool: DecodingPool, cases: Sequence[bytes], findings: Findings) -> None:
-    """Decode up to `GROUP` cases and read messages from them."""
+    """Decode up to `GROUP` cases, read messages from them, and inspect each."""
     found = pool.decode(cases)
     hidden = [
         HiddenPayload(data, METHODS[number % len(METHODS)], BitOrder.LSB_FIRST) for number, data in enumerate(cases)
@@ -115,7 +135,18 @@ def try_cases(pool: DecodingPool, cases: Sequence[bytes], findings: Findings) ->
         findings.endings[f"{code or 'sound'}{', seen' if code and has_planes else ''}"] += 1
         if code not in EXPECTED or not (code or has_planes):
             findings.unexpected.append((findings.cases + number, f"{code}: {error.detail if error else ''}", data))
+        if wrong := inspect(pool, data, is_seen=has_planes):
+            findings.unexpected.append((findings.cases + number, f"inspection: {wrong}", data))
     findings.cases += len(cases)
+
+
+def inspect(pool: DecodingPool, data: bytes, *, is_seen: bool) -> str | None:
+    """Inspect a case, and return what is wrong if that ends as it may not: what can be seen can be inspected."""
+    try:
+        pool.inspect(data)
+    except ImageError as error:
+        return f"{error.code}: {error.detail}" if is_seen or error.code not in EXPECTED else None
+    return None if is_seen else "what cannot be seen was inspected"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--keep-convolutions", action="store_true", help="learn all but these, from more examples in the same time"
     )
-    parser.add_argument("--steps-per-shard", type=int, default=12, help="steps for each 512 new examples (%(default)s)")
+    parser.add_argument("--steps-per-shard", type=int, default=12, help="steps for each new shard (%(default)s)")
+    parser.add_argument("--shard", type=int, default=512, metavar="N", help="examples made together (%(default)s)")
     parser.add_argument("--name", default="starlight-v4")
     parser.add_argument("--version", default="0.0.0")
     parser.add_argument("--threshold", type=float, default=0.5, help="until validate_v4 has chosen one")
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    shards = stream_shards(options.corpus, options.seed, size=512)
+    shards = stream_shards(options.corpus, options.seed, size=options.shard)
     if options.keep_convolutions and (options.initial is None or options.minutes):
         parser.error("--keep-convolutions needs --initial and --steps")
     network = Network() if options.initial is None else load_network(options.initial)
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.steps,
             batch=512,
             steps_per_shard=options.steps_per_shard,
-            pool=200_000,
+            pool=100_000,
             peak_rate=options.rate,
         )
         network = train_evidence(network, shards, schedule, options.seed)

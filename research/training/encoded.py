@@ -4,6 +4,7 @@ The convolutions of a trained model know text, structure and noise; what new wri
 evidence. A step without them costs a tenth, so that far more examples are learnt from in the same time.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from research.training.loop import Learning, Schedule, losses, without_some
+from research.training.model_files import pack_weights
 from research.training.shards import Shard
 from worker.v4.network import Network
 from worker.v4.streams import Streams, compute, stack
@@ -79,7 +81,10 @@ def draw_batch(groups: list[Encoded], rng: np.random.Generator, size: int) -> En
 
 
 def train_evidence(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: int) -> Network:
-    """Train all but the convolutions and return the moving average; the same shards and steps give the same weights."""
+    """Train all but the convolutions and return the moving average; the same shards and steps give the same weights.
+
+    The log names a digest of the weights now and then: so that a second training can be compared before its end.
+    """
     for value in network.encoder.convolved():
         value.requires_grad = False
     learning = Learning(network, schedule)
@@ -100,11 +105,12 @@ def train_evidence(network: Network, shards: Iterator[Shard], schedule: Schedule
             step += 1
         if number % 10 == 0:
             log.info(
-                "step %d of %d, %.1f minutes, loss %.4f",
+                "step %d of %d, %.1f minutes, loss %.4f, weights sha256 %.16s",
                 step,
                 schedule.steps,
                 (time.monotonic() - started) / 60.0,
                 learning.mean,
+                hashlib.sha256(pack_weights(network)).hexdigest(),
             )
     return learning.finish()
 

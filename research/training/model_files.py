@@ -22,12 +22,17 @@ WEIGHTS_FILE = "model.safetensors"
 def write_model(folder: Path, network: Network, name: str, version: str, threshold: float) -> ModelCard:
     """Write weights and card to `folder`, made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    blob = save({key: value.contiguous() for key, value in network.state_dict().items()})
+    blob = pack_weights(network)
     (folder / WEIGHTS_FILE).write_bytes(blob)
     digest = hashlib.sha256(blob).hexdigest()
     card = ModelCard(name, version, WEIGHTS_FILE, digest, threshold, inputs=describe_inputs())
     write_card(folder, card)
     return card
+
+
+def pack_weights(network: Network) -> bytes:
+    """Return the weights of a network as the bytes of a weights file."""
+    return save({key: value.contiguous() for key, value in network.state_dict().items()})
 
 
 def load_network(folder: Path) -> Network:

@@ -17,6 +17,7 @@ from worker.v4.headers import ALPHA_PREFIX, DIGESTS, FITS, MAX_WORD, Header, fin
 from worker.v4.member_lists import list_members
 from worker.v4.text_runs import TextRuns, decode_text, is_text
 from worker.v4.unwrapping import Unwrapped, unwrap
+from worker.v4.wide_text import WideText, find_wide_text
 
 HEAD_BYTES: Final = 4096
 """What is read first; more only of what goes on."""
@@ -103,6 +104,9 @@ class _Reading:
         kind = recognise_kind(data, start)
         if kind:
             return self._file(kind, start, None, self._prefix(start))
+        wide = find_wide_text(data, start)
+        if wide:
+            return self._wide(wide)
         if len(closed) > MAX_WORD and is_text(closed) and not may_be_header(data, start, zero):
             # What the specification says, and most find: nothing else counts for more.
             return self._text(start, zero, None)
@@ -195,6 +199,17 @@ class _Reading:
             PayloadKind.TEXT, start, size, header=words, closed_by=closing, encoding=encoding, text=text, truncated=cut
         )
         return ReadPayload(payload, text.encode())
+
+    def _wide(self, wide: WideText) -> ReadPayload:
+        if wide.end == len(self._data) < self._carrier.total:
+            self.wants_more = True
+        closing = name_end(self._data, wide.end, self._carrier.total, is_whole=self._carrier.is_whole)
+        shown = decode_text(wide.text[: self._limit]) or ""
+        payload = self._make(
+            PayloadKind.TEXT, wide.start, wide.end - wide.start, header=self._prefix(wide.start), closed_by=closing,
+            encoding=wide.coding, text=shown, truncated=len(wide.text) > self._limit,
+        )  # fmt: skip
+        return ReadPayload(payload, shown.encode())
 
     def _file(
         self,

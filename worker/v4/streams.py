@@ -20,7 +20,14 @@ from worker.v4.byte_statistics import BYTE_FEATURES, byte_statistics
 from worker.v4.containers import CONTAINERS
 from worker.v4.pair_statistics import pair_statistics
 from worker.v4.planes import MODES, NUMBERS, PLANES, SAMPLES, TAIL_BYTES, TEXT_BYTES, PlaneArray, extract_planes
-from worker.v4.text_statistics import LENGTH_FEATURES, RUN_FEATURES, length_statistics, run_statistics
+from worker.v4.signatures import SIGNATURE_FEATURES, signature_statistics
+from worker.v4.text_statistics import (
+    LENGTH_FEATURES,
+    RUN_FEATURES,
+    find_longest_run,
+    length_statistics,
+    run_statistics,
+)
 from worker.v4.utf8 import PADDING
 
 SLOTS: Final = (
@@ -60,7 +67,7 @@ EARLIER_WIDTHS: Final = ({"format": 37, "content": 71},)
 _GATHER_LSB_FIRST: Final = 0x0102040810204080
 FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14 + 8
 """Numbers of the `format` stream."""
-CONTENT_FEATURES: Final = BYTE_FEATURES + RUN_FEATURES + LENGTH_FEATURES
+CONTENT_FEATURES: Final = BYTE_FEATURES + RUN_FEATURES + LENGTH_FEATURES + SIGNATURE_FEATURES
 """Statistics of one byte sequence in the `content` stream."""
 
 
@@ -151,9 +158,14 @@ def _content(tokens: Tensor, present: Tensor, count: dict[str, Tensor]) -> Tenso
     in_file = (count["user_comment_size"], count["comment_text_size"], count["trailing_size"], count["trailing_size"])
     held = [pixels * samples // 8 for samples in _ROOM_OF_SLOTS[len(in_file) :]]
     room = torch.stack([*in_file, *held], dim=1)[present].double()
-    features[present] = torch.cat(
-        [byte_statistics(rows), run_statistics(rows, room), length_statistics(rows, room)], dim=1
+    start, length = find_longest_run(rows)
+    parts = (
+        byte_statistics(rows),
+        run_statistics(rows, room, start, length),
+        length_statistics(rows, room),
+        signature_statistics(rows, start),
     )
+    features[present] = torch.cat(parts, dim=1)
     return features
 
 

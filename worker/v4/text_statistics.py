@@ -49,14 +49,13 @@ def find_longest_run(rows: Tensor) -> tuple[Tensor, Tensor]:
     return (end + 1 - length).clamp(min=0), length
 
 
-def run_statistics(rows: Tensor, room: Tensor) -> Tensor:
+def run_statistics(rows: Tensor, room: Tensor, start: Tensor, length: Tensor) -> Tensor:
     """Return statistics (N, RUN_FEATURES) of the text in (N, K) tokens.
 
-    `room` (N,) float64 is how many bytes the carrier holds. The statistics are those of `leading_text` from the first
-    byte, from behind a charset header and from where the longest run begins; where that stands, what surrounds it, and
-    whether a length before it agrees with it.
+    `start` and `length` are those of the longest run, `room` (N,) float64 is how many bytes the carrier holds. The
+    statistics are those of `leading_text` from the first byte, from behind a charset header and from where the longest
+    run begins; where that stands, what surrounds it, and whether a length before it agrees with it.
     """
-    start, length = find_longest_run(rows)
     count = rows.shape[1]
     window = start[:, None] + torch.arange(_WINDOW, device=rows.device)
     text = rows.gather(1, window.clamp(max=count - 1)).masked_fill(window >= count, PADDING)

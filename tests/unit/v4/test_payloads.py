@@ -270,3 +270,16 @@ def test_a_bomb_is_unpacked_no_further_than_is_shown() -> None:
     payload = read_whole(zlib.compress(b"a" * 2**28, 9), 1000)
 
     assert (payload.text, payload.truncated) == ("a" * 1000, True)
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["Meet me at noon, by the old bridge", "Встретимся на мосту", "Zażółć gęślą jaźń"])
+@pytest.mark.parametrize("start", [b"", b"\x00\x00\x01\x10"])
+def test_wide_characters_are_read(coding: str, text: str, start: bytes) -> None:
+    found = read(start + text.encode(coding)).payload
+    assert (found.text, found.encoding, found.offset) == (text, coding, len(start))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    found = read("\ufeffMeet me at noon".encode("utf-16-le") + b"\x00\x00").payload
+    assert (found.text, found.offset, found.closed_by) == ("Meet me at noon", 2, "a zero byte")

@@ -1,0 +1,152 @@
+"""What byte sequences show of files and encodings: signatures, a digest in front of a text, wide characters.
+
+Sources of the signatures: the formats' specifications and, for those of other programs, file(1)'s published magic. The
+network sees kinds of signatures, not which one: so it knows one that no training held as soon as it is listed here.
+"""
+
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from worker.v4.utf8 import PADDING
+
+_SIGNATURE_BYTES: Final = 8
+# Hexadecimal, `..` for any byte. What four bytes and more tell is hardly there by chance.
+_STRONG: Final = (
+    b"PK\x03\x04".hex(), b"PK\x05\x06".hex(), "377abcaf271c", b"Rar!\x1a\x07".hex(), "fd377a585a00", "28b52ffd",
+    b"%PDF-".hex(), "7f454c46", b"Salted__".hex(), b"-----BEG".hex(), b"age-encr".hex(), "425a68..31415926",
+    "425a68..17724538", "1f8b08", "04224d18", b"SQLite f".hex(), "d0cf11e0a1b11ae1", "cffaedfe", "cefaedfe", "feedface",
+    "feedfacf", "cafebabe", b"MSCF".hex(), b"fLaC".hex(), b"OggS".hex(), b"ID3".hex(), b"LRZI".hex(), b"LZIP".hex(),
+    b"xar!".hex(), b"{\\rtf".hex(), b"wOFF".hex(), b"wOF2".hex(), b"\x00asm".hex(), b"LUKS".hex(), "1a45dfa3",
+    b"!<arch>\n".hex(), "4f626a01", b"\x89HDF".hex(), "d4c3b2a1", "a1b2c3d4", "0a0d0d0a", b"KDBX".hex(), "03d9a29a",
+)  # fmt: skip
+_PICTURES: Final = (
+    "89504e470d0a1a0a", "ffd8ff", b"GIF87a".hex(), b"GIF89a".hex(), b"RIFF".hex(), "424d........0000",
+)  # fmt: skip
+_ZLIB: Final = ("7801", "785e", "789c", "78da")
+# A packet with a session key: its tag, length and version.
+_PGP: Final = (
+    "84..03",
+    "85....03",
+    "8c0d04",
+    "8c..04",
+    "c1..03",
+    "c1c0..03",
+    "c1c1..03",
+    "c1c2..03",
+    "c30d04",
+    "c32e04",
+)
+_PROGRAM: Final = (b"MZ".hex(), b"#!/".hex())
+_GROUPS: Final = (_STRONG, _PICTURES, _ZLIB, _PGP, _PROGRAM)
+_BEHIND: Final = (2, 3, 4, 8)
+"""Widths of the lengths behind which signatures of the first groups are looked for."""
+_SOUGHT_BEHIND: Final = 3
+
+_DIGESTS: Final = (16, 20, 32, 64)
+_WIDTHS: Final = (2, 4, 8)
+_CHANCE: Final = 3
+"""Last bytes of a digest or a length that may be printable, and so look like the text's beginning."""
+_WIDE_BYTES: Final = 64
+_PERIODS: Final = 16
+_NEAR: Final = 4
+_SHORTEST_PATTERN: Final = 6
+
+SIGNATURE_FEATURES: Final = len(_GROUPS) + _SOUGHT_BEHIND * len(_BEHIND) + 3 + 4 + 2
+"""Statistics of one byte sequence."""
+
+
+def signature_statistics(rows: Tensor, start: Tensor) -> Tensor:
+    """Return statistics (N, SIGNATURE_FEATURES) of (N, K) tokens whose longest run of text begins at `start` (N,).
+
+    Which kind of signature the first bytes are, and those behind a length; whether the run begins behind a digest, with
+    or without a length; how far the start is wide characters; and whether it repeats itself at a distance, or counts.
+    """
+    found = _find_signatures(rows)
+    known, behind = found[:, 0], found[:, 1:, :_SOUGHT_BEHIND].flatten(1)
+    head = rows[:, :_WIDE_BYTES]
+    return torch.cat([known, behind, _behind_digest(start), _wide_runs(head), _periods(head)], dim=1)
+
+
+def _find_signatures(rows: Tensor) -> Tensor:
+    """Tell (N, 1 + behind, groups) whether a signature of each group stands at the start, and behind each length."""
+    places = [rows[:, at : at + _SIGNATURE_BYTES].to(torch.uint8) for at in (0, *_BEHIND)]
+    # Eight bytes as one number: all signatures are compared at once.
+    starts = torch.stack(places, dim=1).view(torch.int64)
+    values, masks, members = _signatures(rows.device)
+    found = ((starts & masks) == values).float() @ members
+    return found.clamp_(max=1.0)
+
+
+@cache
+def _signatures(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return S signatures (S,) as numbers of 64 bits, masks of the bytes that they state, and their groups (S, G)."""
+    values, masks, members = [], [], []
+    for number, group in enumerate(_GROUPS):
+        for text in group:
+            whole = text.ljust(2 * _SIGNATURE_BYTES, ".")
+            values.append(list(bytes.fromhex(whole.replace(".", "0"))))
+            masks.append(list(bytes.fromhex("".join("0" if digit == "." else "f" for digit in whole))))
+            members.append([float(place == number) for place in range(len(_GROUPS))])
+    numbers = (torch.tensor(each, dtype=torch.uint8, device=device).view(torch.int64)[:, 0] for each in (values, masks))
+    value, mask = numbers
+    return value, mask, torch.tensor(members, device=device)
+
+
+def _behind_digest(start: Tensor) -> Tensor:
+    """Tell (N, 3) whether a run begins behind a digest, behind one and a length, or a little before a digest's end."""
+    exact, chance = _digest_places(start.device)
+    place = start.clamp(max=len(exact) - 1)
+    return torch.cat([exact[place], chance[place]], dim=1)
+
+
+@cache
+def _digest_places(device: torch.device) -> tuple[Tensor, Tensor]:
+    size = max(_DIGESTS) + max(_WIDTHS) + 2
+    exact = torch.zeros(size, 2, device=device)
+    near = torch.zeros(size, 1, device=device)
+    for digest in _DIGESTS:
+        exact[digest, 0] = 1.0
+        near[digest - _CHANCE : digest] = 1.0
+        for width in _WIDTHS:
+            exact[digest + width, 1] = 1.0
+    return exact, near
+
+
+def _wide_runs(head: Tensor) -> Tensor:
+    """Return (N, 4): the longest runs of ASCII and zeros in turns, of ASCII and three zeros, and of constant bytes.
+
+    As shares of `head` (N, 64) each; the last two say of bytes that are alike at distances two and four, while their
+    neighbours are not.
+    """
+    ascii_ = (head >= 9) & (head < 127)
+    zero = head == 0
+    pairs = ascii_[:, :-1] & zero[:, 1:]
+    fours = ascii_[:, :-3] & zero[:, 1:-2] & zero[:, 2:-1] & zero[:, 3:]
+    same = (head[:, 2:] == head[:, :-2]) & (head[:, 2:] != head[:, 1:-1])
+    same_four = (head[:, 4:] == head[:, :-4]) & (head[:, 4:] != head[:, 1:-3])
+    runs = [_longest(found, step) for found, step in ((pairs, 2), (fours, 4), (same, 2), (same_four, 4))]
+    return torch.stack(runs, dim=1)
+
+
+def _longest(found: Tensor, step: int) -> Tensor:
+    """Return the longest run (N,) of what is found at every `step`-th position, as a share of the positions."""
+    rows = found[:, : found.shape[1] // step * step].view(len(found), -1, step).transpose(1, 2).to(torch.int16)
+    position = torch.arange(1, rows.shape[2] + 1, device=rows.device, dtype=torch.int16)
+    last = torch.cummax((1 - rows) * position, dim=2).values
+    return (position - last).amax((1, 2)).float() / rows.shape[2]
+
+
+def _periods(head: Tensor) -> Tensor:
+    """Return (N, 2): how many bytes are those some distance before plus one same step, for distances to 4 and to 16."""
+    real = head != PADDING
+    length = real.sum(1)
+    shares = []
+    for lag in range(1, _PERIODS + 1):
+        steps = head[:, lag:] - head[:, :-lag] & 255
+        same = ((steps[:, 1:] == steps[:, :-1]) & real[:, lag + 1 :]).sum(1)
+        shares.append(same / (length - lag - 1).clamp(min=_SHORTEST_PATTERN))
+    near, far = torch.stack(shares, dim=1).split([_NEAR, _PERIODS - _NEAR], dim=1)
+    return torch.stack([near.amax(1), far.amax(1)], dim=1)
