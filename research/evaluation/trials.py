@@ -33,6 +33,7 @@ from worker.v4.detector import Detector, Score
 from worker.v4.embedding import capacity
 from worker.v4.extraction import read_payload_bytes
 from worker.v4.planes import extract_planes
+from worker.v4.text_runs import decode_text
 from worker.v4.unwrapping import unwrap
 
 Rng = np.random.Generator
@@ -228,5 +229,8 @@ def _shows(sample: Sample, score: Score) -> bool:
 
 def is_whole(shown: bytes, payload: bytes) -> bool:
     """Whether what is shown is a payload, but for blanks around it; one that is packed or Base64 is shown decoded."""
-    wanted = (payload, unwrap(payload, _MESSAGE_LIMIT).body)
+    inside = unwrap(payload, _MESSAGE_LIMIT).body
+    text = decode_text(inside)
+    # Of Base64 that was cut, the last character may be incomplete.
+    wanted = (payload, inside, text.encode() if text else payload)
     return any(shown.strip() == each.strip() for each in wanted)

@@ -6,15 +6,18 @@ from typing import Final
 _WORDS: Final = rb"(?:END|EOF|EOM|EOT|STOP|DONE|FIN)(?:[ _-]?(?:OF[ _-]?)?(?:MESSAGE|MSG|FILE|DATA|TEXT))?"
 _MARK: Final = re.compile(
     rb"#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
-    rb"|\$t3g0|(?:\*\^){2,}\*|\n{3,}|\xde\xad\Z"
+    rb"|\$t3g0|(?:\*\^){2,}\*|-{3,}|!{3,}|\n{3,}|\xde\xad\Z|/0\Z"
     # Bare, where no word of a sentence stands.
-    rb"|(?<=[a-z0-9.,;:!?)\]}\"'-])(?-i:END|EOF)"
+    rb"|(?:(?<=[a-z0-9.,;:!?)\]}\"'-])|(?<=[a-z0-9.,;:!?)\]}\"'-]\s))(?-i:END|EOF)"
     rb"|[<\[{(|#_*=/\\~$%@-]{1,5}\s?" + _WORDS + rb"\s?[>\]})|#_*=/\\~$%@-]{1,5}",
     re.IGNORECASE,
 )
 # Characters of noise that may stand between a mark and the end of what looks like text.
 _CHANCE: Final = 12
+_CHANCE_BEFORE_ZERO: Final = 1
 _TAIL: Final = 64
+_PERIODS: Final = (1, 2, 3)
+_MIN_PATTERN: Final = 16
 CLOSING: Final = b"\x03\x04\x1a"
 """Control characters that end a text, in front of a zero or without one."""
 _NAMES: Final = {0x00: "a zero byte", 0x03: "end of text (03)", 0x04: "end of transmission (04)", 0x1A: "Ctrl-Z (1a)"}
@@ -29,11 +32,23 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
     found = None
     for match in _MARK.finditer(tail):
         behind = len(tail) - match.end()
-        if match.start() + len(text) > len(tail) and behind <= (0 if is_closed else _CHANCE):
+        if match.start() + len(text) > len(tail) and behind <= (_CHANCE_BEFORE_ZERO if is_closed else _CHANCE):
             found = match
     if found is None:
         return text, None
     return text[: len(text) - len(tail) + found.start()], found.group().decode("latin-1")
+
+
+def cut_pattern(data: bytes, start: int, end: int) -> int:
+    """Return where the text from `start` to `end` ends if what it ends with is but the pattern of a plain picture."""
+    text = data[start:end]
+    for period in _PERIODS:
+        same = end - start
+        while same > period and text[same - 1] == text[same - 1 - period]:
+            same -= 1
+        if len(text) - same >= _MIN_PATTERN:
+            return max(start, start + same - period)
+    return end
 
 
 def name_end(data: bytes, end: int, total: int, *, is_whole: bool) -> str | None:

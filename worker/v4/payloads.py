@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from starlight_vocabulary.payload import Member, Payload, PayloadKind
-from worker.v4.end_marks import CLOSING, cut_end_mark, name_end
+from worker.v4.end_marks import CLOSING, cut_end_mark, cut_pattern, name_end
 from worker.v4.file_kinds import find_end, find_strong_kind, recognise_kind
 from worker.v4.headers import ALPHA_PREFIX, DIGESTS, FITS, MAX_WORD, Header, find_header, is_name, may_be_header
 from worker.v4.member_lists import list_members
@@ -33,6 +33,7 @@ _SURE_BITS: Final = 18
 _MAX_VERSION: Final = 4
 _MIN_ALPHABET: Final = 6
 _CHANCE_IN_DIGEST: Final = 3
+_CHANCE_BEFORE_ZERO: Final = 16
 # Text that begins at the first byte, and nothing closes.
 _MIN_UNCLOSED: Final = 6
 # Of the most that so many bytes can have, the entropy from which on they are as even as chance makes them.
@@ -114,7 +115,9 @@ class _Reading:
         end = self._runs.find_end(start)
         if closed and closed[-1] in CLOSING and end == zero - 1:
             zero, closed = end, closed[:-1]
-        closed_text = decode_text(closed) is not None
+        # Behind a text that nothing closes, noise may have its first zero a few bytes on.
+        is_noise = end - start >= _MIN_UNCLOSED and 0 < zero - end <= _CHANCE_BEFORE_ZERO
+        closed_text = decode_text(closed) is not None and not is_noise
         if header and header.evidence > FITS and self._precedes(header, end, zero if closed_text else None):
             return self._behind(header)
         if lead := self._find_behind_word(end):
@@ -155,7 +158,8 @@ class _Reading:
             # In front of it may stand a magic or a name; a short text that a zero closes is more often just that.
             word = self._data[self._start : end]
             is_word = len(word) <= MAX_WORD and (zero is None or len(word.split()) < 2)
-            return (is_word or is_name(word)) and (zero is None or header.at <= zero or header.bits >= _SURE_BITS)
+            near = header.at <= zero + (_MAX_VERSION if header.has_name else 0) if zero is not None else True
+            return (is_word or is_name(word)) and (near or header.bits >= _SURE_BITS)
         # Among the text stands the length itself, in decimal or by chance.
         return header.at == self._start and (zero is None or header.end == zero or zero < header.start)
 
@@ -168,15 +172,34 @@ class _Reading:
         if kind:
             return self._file(kind, header.start, header.size, words)
         body = data[header.start : header.end]
+        if is_name(body) and (further := self._behind_name(header, words)):
+            return further
         if decode_text(body) is not None:
             return self._show(header.start, body, header.size, "the length", words)
         return self._opaque(header.start, body, header.size, "the length", words)
+
+    def _behind_name(self, header: Header, words: str) -> ReadPayload | None:
+        """Return what stands behind a file's name if a length of its own, which is borne out, follows that."""
+        rest = self._data[header.end :]
+        runs = TextRuns(rest, is_cut=len(self._data) < self._carrier.total)
+        found = find_header(rest, runs, self._carrier.total - header.end, is_whole=self._carrier.is_whole)
+        if found is None or found.at or found.evidence == FITS:
+            return None
+        body = rest[found.start : found.end]
+        if decode_text(body) is None:
+            return None
+        self.wants_more |= found.end > len(rest)
+        name = self._data[header.start : header.end].decode("ascii", "replace")
+        words = f"{words}, name {name!r}, {found.describe(rest)}"
+        return self._show(header.end + found.start, body, found.size, "the length", words)
 
     def _text(self, start: int, end: int, words: str | None) -> ReadPayload:
         data = self._data
         if end == len(data) < self._carrier.total:
             self.wants_more = True
         closing = name_end(data, end, self._carrier.total, is_whole=self._carrier.is_whole)
+        if closing is None:
+            end = cut_pattern(data, start, end)
         body, mark = cut_end_mark(data[start:end], is_closed=closing is not None)
         closing = f"end mark {mark!r}" if mark else closing
         size = None if end == len(data) < self._carrier.total else len(body)
@@ -233,10 +256,15 @@ class _Reading:
                 return self._unpacked(shown, start, size, words)
             if size is None and (end := find_end(data, kind)) is not None:
                 size, closing = end, closing or "its own end"
+            elif kind is PayloadKind.SCRIPT and size is None and not self._carrier.is_whole:
+                # A script is text, and ends as text does.
+                size, closing = self._runs.find_end(start) - start, "where it is text no more"
             elif size is not None:
                 closing = "the length"
             elif known is not None:
                 size, closing = known, "the end of the file"
+                if kind is PayloadKind.SCRIPT and data.endswith(b"\x00"):
+                    size, closing = known - 1, "a zero byte"
         listed = list_members(data if size is None or inside is not None else data[:size], kind)
         members, more = listed or (None, False)
         payload = self._make(

@@ -1,7 +1,7 @@
 """Text in characters of two or four bytes each: UTF-16 and UTF-32, with or without a byte order mark."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,13 +15,14 @@ _LEADS: Final = (0, 2, 3, 4, 8)
 """Bytes of a length that may stand in front."""
 _MIN_CHARACTERS: Final = 6
 _MIN_DISTINCT: Final = 4
-# Of UTF-16, what no bytes of UTF-8 and little noise look like: alphabets from Latin to Arabic, and punctuation.
-_NARROW: Final = 2
+# What no bytes of UTF-8 and little noise look like: alphabets from Latin to Arabic, and punctuation.
 _WESTERN: Final = 0x0900
 _BLOCK: Final = 256
-_PUNCTUATION: Final = (0x20,)
+_PUNCTUATION: Final = 0x20
+# Bytes of noise that may look like more of a text than its length says.
+_CHANCE: Final = 4
+_ORDERS: Final[tuple[Literal["big", "little"], ...]] = ("big", "little")
 _CONTROLS: Final = (9, 10, 13)
-_LARGEST: Final = 0x110000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +36,31 @@ class WideText:
 
 
 def find_wide_text(data: bytes, first: int) -> WideText | None:
-    """Return the longest text of wide characters that begins at `first` of `data`, or behind a length there."""
-    found = [
-        text
+    """Return the text of wide characters that begins at `first` of `data`, or else behind a length there."""
+    readings = [
+        (lead, text)
         for lead in _LEADS
-        for coding, kind, mark in _CODINGS
-        if (text := _read(data, first + lead, coding, kind, mark)) is not None
+        for coding in _CODINGS
+        if (text := _read(data, first + lead, *coding)) is not None
     ]
-    return max(found, key=lambda text: len(text.text), default=None)
+    for lead, text in readings:
+        field, size = data[first : first + lead], text.end - first - lead
+        values = {int.from_bytes(field, order) // unit for order in _ORDERS for unit in (1, 8)}
+        if any(0 <= size - value <= _CHANCE for value in values if value):
+            return text
+    return readings[0][1] if readings else None
 
 
 def _read(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> WideText | None:
     start += len(mark) * data.startswith(mark, start)
     width = np.dtype(kind).itemsize
     units = np.frombuffer(data[start : start + (len(data) - start) // width * width], kind)
-    fits = ((units >= ord(" ")) | np.isin(units, _CONTROLS)) & (units < _LARGEST)
-    if width == _NARROW:
-        fits &= (units < _WESTERN) | np.isin(units // _BLOCK, _PUNCTUATION)
+    blocks = units // _BLOCK
+    fits = ((units >= ord(" ")) & (units < _WESTERN)) | np.isin(units, _CONTROLS) | (blocks == _PUNCTUATION)
     count = len(units) if fits.all() else int(fits.argmin())
-    if width == _NARROW:
-        # Behind a text stands noise, of which a character now and then fits, but from an alphabet of its own.
-        blocks = (units[:count] // _BLOCK).tolist()
-        while count > _MIN_CHARACTERS and blocks.count(blocks[count - 1]) == 1:
-            count -= 1
+    # Behind a text stands noise, of which a character now and then fits, but from an alphabet of its own.
+    while count > _MIN_CHARACTERS and np.count_nonzero(blocks[:count] == blocks[count - 1]) == 1:
+        count -= 1
     shown = units[:count]
     if count < _MIN_CHARACTERS or len(np.unique(shown)) < _MIN_DISTINCT:
         return None
