@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 
 from research.stego.drawn import draw_picture
-from research.stego.embed import embed_written
 from research.stego.headers import WRITERS, draw_writing
 from research.stego.metadata import draw_exif
 from research.stego.tails import TAIL_WRITERS, draw_tail
@@ -27,6 +26,7 @@ from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
 from worker.scanning.decoding_process import Limits
 from worker.scanning.image_error import ImageError
+from worker.v4.embedding import embed_written
 
 Rng = np.random.Generator
 

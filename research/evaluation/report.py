@@ -6,15 +6,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from research.evaluation.intervals import calibration
+from research.evaluation.intervals import calibration, clopper_pearson
 from research.evaluation.rates import is_stego, rate
 from research.evaluation.trials import Trial
 from research.evaluation.writers import by_size_and_noise, by_writer, worst_misses
 from starlight_vocabulary.words import METHODS
 from worker.v4.card import ModelCard
 
-TARGET_RATE: Final = 0.0007
+TARGET_RATE: Final = 0.0005
 """False positives that a threshold is chosen for, as a share of clean images."""
+TARGET_END: Final = 0.0007
+"""Where the interval of that share ends, at most."""
 _SIZES: Final = (4, 16, 64, 256, 1024, 4097)
 _THRESHOLDS: Final = tuple(round(float(1 / (1 + np.exp(-logit))), 6) for logit in np.arange(-3.0, 9.01, 0.25))
 _WORST: Final = 25
@@ -74,10 +76,15 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
     }
 
 
-def choose_threshold(trials: Sequence[Trial], share: float = TARGET_RATE) -> float:
-    """Return the smallest threshold, 0.5 at least, that keeps false positives at `share` of the clean images."""
+def choose_threshold(trials: Sequence[Trial], share: float = TARGET_RATE, end: float = TARGET_END) -> float:
+    """Return the smallest threshold, 0.5 at least, that keeps false positives at `share` of the clean images.
+
+    Of few images fewer are allowed: so many that their share's interval ends at `end`, or none.
+    """
     clean = np.sort([trial.score.stego_probability for trial in trials if trial.method is None])[::-1]
     allowed = int(share * len(clean))
+    while allowed > 0 and clopper_pearson(allowed, len(clean))[1] > end:
+        allowed -= 1
     if allowed >= len(clean) or clean[allowed] < 0.5:
         return 0.5
     # Half way in log-odds to certainty would be arbitrary: just above the last image that must stay clean.

@@ -37,17 +37,11 @@ PIXEL_WRITERS: Final = (*WRITERS, "file")
 _METHOD_SHARES: Final = np.array([0.12, 0.20, 0.27, 0.11, 0.30])
 _WILD_SHARE: Final = {"alpha": 0.55, "palette": 0.5, "lsb.rgb": 0.6, "exif": 0.0, "raw": 0.65}
 """Share of the payloads that are not written as the specification says."""
-# What is learnt slowly is drawn more often than what is learnt from few examples.
-_WEIGHTS: Final = {"no end": 2.5, "end mark": 1.5, "decimal length": 1.5, "magic": 1.5, "file name": 1.5, "base64": 1.5,
-                   "digest": 3.5, "wide characters": 3.0, "ciphertext behind a length": 3.0, "deflated": 1.5,
-                   "deflated behind a length": 2.5, "file": 3.0}  # fmt: skip
-_TAIL_WEIGHTS: Final = {"text without a zero": 4.0, "text with newlines": 2.0, "pgp": 3.0, "png": 3.0, "zlib": 3.0,
-                        "zstd": 2.0, "gif": 2.0, "jpeg": 2.0, "gzip": 1.5, "elf": 1.5}  # fmt: skip
-_SHARES: Final = np.array([0.12, 0.20, 0.27, 0.11, 0.30])
-_WILD_SHARE: Final = {"alpha": 0.55, "palette": 0.5, "lsb.rgb": 0.6, "exif": 0.0, "raw": 0.65}
-"""Share of the payloads that are not written as the specification says."""
 _WEIGHTS: Final = {"no end": 3.0, "end mark": 2.0, "decimal length": 2.5, "magic": 2.0, "file name": 2.5, "base64": 2.5,
                    "digest": 2.5, "ciphertext behind a length": 3.0, "file": 2.0}  # fmt: skip
+# What is learnt slowly is drawn more often.
+_TAIL_WEIGHTS: Final = {"text without a zero": 4.0, "text with newlines": 2.0, "pgp": 3.0, "png": 3.0, "zlib": 3.0,
+                        "zstd": 2.0, "gif": 2.0, "jpeg": 2.0, "gzip": 1.5, "elf": 1.5}  # fmt: skip
 _SHARES: Final = np.array([_WEIGHTS.get(writer, 0.8) for writer in PIXEL_WRITERS])
 _TAIL_SHARES: Final = np.array([_TAIL_WEIGHTS.get(writer, 1.0) for writer in TAIL_WRITERS])
 _SHORTEST_WILD: Final = 8

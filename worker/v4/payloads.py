@@ -198,8 +198,9 @@ class _Reading:
         if end == len(data) < self._carrier.total:
             self.wants_more = True
         closing = name_end(data, end, self._carrier.total, is_whole=self._carrier.is_whole)
-        if closing is None:
-            end = cut_pattern(data, start, end)
+        if closing is None and end < len(data):
+            plain = cut_pattern(data, start, end)
+            end = plain if plain - start >= _MIN_UNCLOSED else end
         body, mark = cut_end_mark(data[start:end], is_closed=closing is not None)
         closing = f"end mark {mark!r}" if mark else closing
         size = None if end == len(data) < self._carrier.total else len(body)

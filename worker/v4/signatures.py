@@ -148,5 +148,5 @@ def _periods(head: Tensor) -> Tensor:
         steps = head[:, lag:] - head[:, :-lag] & 255
         same = ((steps[:, 1:] == steps[:, :-1]) & real[:, lag + 1 :]).sum(1)
         shares.append(same / (length - lag - 1).clamp(min=_SHORTEST_PATTERN))
-    near, far = torch.stack(shares, dim=1).split([_NEAR, _PERIODS - _NEAR], dim=1)
-    return torch.stack([near.amax(1), far.amax(1)], dim=1)
+    of_distances = torch.stack(shares, dim=1)
+    return torch.stack([of_distances[:, :_NEAR].amax(1), of_distances[:, _NEAR:].amax(1)], dim=1)

@@ -54,6 +54,10 @@ def find_wide_text(data: bytes, first: int) -> WideText | None:
 def _read(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> WideText | None:
     start += len(mark) * data.startswith(mark, start)
     width = np.dtype(kind).itemsize
+    # What almost nothing passes, before all of it is looked at.
+    high = data[start + (1 if coding.endswith("le") else width - 2) : start + _MIN_CHARACTERS * width : width]
+    if max(high, default=_PUNCTUATION + 1) > _PUNCTUATION:
+        return None
     units = np.frombuffer(data[start : start + (len(data) - start) // width * width], kind)
     blocks = units // _BLOCK
     fits = ((units >= ord(" ")) & (units < _WESTERN)) | np.isin(units, _CONTROLS) | (blocks == _PUNCTUATION)

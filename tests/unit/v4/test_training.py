@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from research.stego.samples import SampleSource
+from research.training import command
 from research.training.encoded import encode, train_evidence
 from research.training.loop import Schedule, calibrate, losses, train
-from research.training.model_files import load_network, update_card, widen, write_card, write_model
+from research.training.model_files import WEIGHTS_FILE, load_network, update_card, widen, write_card, write_model
 from research.training.shards import Shard, make_shard
+from tests.kit.pictures import draw_noise
+from tests.kit.pictures import encode as encode_picture
 from worker.v4.card import read_card
 from worker.v4.detector import Detector
 from worker.v4.network import Network, Sizes
@@ -107,6 +110,17 @@ def test_encoded_examples_are_judged_as_whole_ones(shards: list[Shard]) -> None:
         )
         judged = network.judge(streams, encoded.pooled.float()[streams.present])
     assert torch.allclose(whole.stego, judged.stego, atol=0.02)
+
+
+def test_the_command_builds_the_same_weights_again(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(encode_picture(draw_noise("RGB", 80, 80, seed=number), "PNG"))
+    torch.manual_seed(4)
+    write_model(tmp_path / "initial", Network(), "test", "0.0.0", 0.5)
+    given = f"--corpus {tmp_path} --seed 3 --steps 4 --steps-per-shard 2 --shard 16 --keep-convolutions"
+    for run in ("first", "second"):
+        command.main([*given.split(), "--initial", str(tmp_path / "initial"), "--out", str(tmp_path / run)])
+    assert (tmp_path / "first" / WEIGHTS_FILE).read_bytes() == (tmp_path / "second" / WEIGHTS_FILE).read_bytes()
 
 
 @pytest.mark.parametrize("widths", EARLIER_WIDTHS)
