@@ -12,13 +12,11 @@ from producer.api.feeds import Hub
 from producer.api.measures import ApiMeasures, Measuring
 from producer.api.page.board import Board
 from producer.api.page.model import Samples
-from producer.api.page.pictures import MAKERS
 from producer.api.page.router import add_page
 from producer.api.problems import add_problem_handlers, document_problems
-from producer.api.reading import READERS
 from producer.api.routes import events, exports, inspections, jobs, operations, statistics, verdicts
 from producer.api.security import SecurityHeaders
-from producer.api.service import Service
+from producer.api.service import MAKERS, READERS, Service
 from producer.api.tracing import Tracing
 from storage.version import VERSION
 from worker.image_reading import ImageReader

@@ -1,5 +1,6 @@
 """What requests share: the database, the blobs, the limits, and the settings."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,10 +13,18 @@ from storage.blobs import Blobs
 from storage.settings import Settings
 from storage.waiting import WaitingLimits
 
+# Images that are read, and pictures that are made, at once.
+READERS = 2
+MAKERS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The connections of one process of the API."""
+    """The connections of one process of the API.
+
+    `reading_turns` are held by who reads an image, `picture_turns` by who has a picture made. Others wait for them, and
+    take neither a thread nor the bytes of an image meanwhile.
+    """
 
     engine: Engine
     blobs: Blobs
@@ -23,6 +32,8 @@ class Service:
     limiter: SlidingWindowCounterRateLimiter
     unpacking: UnpackingPermits = field(init=False)
     verifying: VerifyingPermit = field(default_factory=VerifyingPermit, init=False)
+    reading_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS), init=False)
+    picture_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAKERS), init=False)
 
     def __post_init__(self) -> None:
         """Allow as many archives as are set."""

@@ -1,6 +1,7 @@
 """Flower behind a prefix, asked by its HTTP API and in a real Chromium: whose chunk, what became of it, and where."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,22 @@ def list_tasks(flower: httpx.Client) -> list[dict[str, Any]]:
     return tasks
 
 
+def wait_for_task(flower: httpx.Client, said: str) -> dict[str, Any]:
+    """Return the task whose arguments say this, once Flower has heard of its success: events come after verdicts."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        for task in list_tasks(flower):
+            # Null where Flower heard of the task's start before it heard of the task.
+            if said in (task["args"] or "") and task["state"] == "SUCCESS":
+                return task
+    raise AssertionError(f"Flower does not show: {said}")
+
+
 def test_flower_shows_the_chunk_its_job_its_size_its_worker_and_what_became_of_it(
     flower: httpx.Client, job: str
 ) -> None:
-    (task,) = [task for task in list_tasks(flower) if f"of job {job}, 11 images" in task["args"]]
+    task = wait_for_task(flower, f"of job {job}, 11 images")
 
-    assert task["state"] == "SUCCESS"
     assert task["result"] == "'11 images: 8 error'"
     assert task["worker"].partition("@")[0] in WORKERS
     assert float(task["runtime"]) > 0

@@ -66,6 +66,11 @@ class TardyServer(ThreadingTCPServer):
             assert self.left.acquire(timeout=PATIENCE_S), "nobody leaves"
 
 
+def read_manner(line: bytes) -> str:
+    """Return the manner that the first line of a request asks for."""
+    return unquote(line.split(b" ")[1].decode("ascii")).strip("/").partition("/")[0]
+
+
 class Handler(StreamRequestHandler):
     """One connection."""
 
@@ -74,7 +79,11 @@ class Handler(StreamRequestHandler):
     def handle(self) -> None:
         """Answer in the manner of the path, until whoever asks has left."""
         self.server.asked.release()
-        first, again = MANNERS[self._read_manner()]
+        asked = self.rfile.readline() if self.connection.recv(1, socket.MSG_PEEK) != TLS else b"GET /handshake "
+        if not asked:
+            self.server.left.release()
+            return
+        first, again = MANNERS[read_manner(asked)]
         with suppress(OSError):
             self.connection.settimeout(PAUSE_S)
             for piece in chain([first], repeat(again)):
@@ -82,12 +91,6 @@ class Handler(StreamRequestHandler):
                 if self.server.ending.is_set() or self._has_been_left():
                     break
         self.server.left.release()
-
-    def _read_manner(self) -> str:
-        if self.connection.recv(1, socket.MSG_PEEK) == TLS:
-            return "handshake"
-        path = self.rfile.readline().split(b" ")[1].decode("ascii")
-        return unquote(path).strip("/").partition("/")[0]
 
     def _has_been_left(self) -> bool:
         """Whether the other side has closed the connection; waits a moment for it."""

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from producer.api.page.pictures import read_image
 from producer.api.page.rendering import PREFIX, render
 from producer.api.problems import ProblemError
-from producer.api.reading import TURNS, ImageReading
+from producer.api.reading import ImageReading
 from producer.api.routes.verdicts import VisibleVerdict
 from producer.api.service import Service, Shared
 from starlight_vocabulary.inspection import Finding, Inspection, Place
@@ -51,7 +51,7 @@ async def show_evidence(
     request: Request, verdict: VisibleVerdict, service: Shared, reading: ImageReading, part: bool = False
 ) -> Response:
     """Show everything that is in a verdict's image, whether V4 looks there or not; a `part` is put into its page."""
-    async with TURNS:
+    async with service.reading_turns:
         view = await run_in_threadpool(look_into, service, reading, verdict)
     template = "evidence_part.html" if part else "evidence.html"
     return render(request, template, verdict=verdict, view=view, Place=Place)

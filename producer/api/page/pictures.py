@@ -1,6 +1,5 @@
 """Pictures on the page: made anew of stored bytes in a decoding process, never the bytes of a stranger themselves."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,17 +17,12 @@ from storage.stored_images import list_stored
 from storage.version import VERSION
 from worker.image_reading import ImageReader
 
-# Decoding processes that make pictures, of all keys; each is started when it is needed.
-MAKERS: Final = 2
 HEADERS: Final = {
     # Kept by the browser of who may see it, who asks each time whether it still is as it was.
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Referrer-Policy": "same-origin",
 }
-
-# Held by who has a picture made. Others wait for it, and take neither a thread nor the bytes of an image meanwhile.
-TURNS: Final = asyncio.Semaphore(MAKERS)
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 PlaneName = Annotated[str, Path(pattern="^[a-z0-9]{1,8}-bit-[0-7]$")]
@@ -95,7 +89,7 @@ async def answer_picture(
     if f'"{tag}"' in request.headers.get("if-none-match", ""):
         await run_in_threadpool(require_stored, service, verdict)
         return Response(status_code=304, headers=headers)
-    async with TURNS:
+    async with service.picture_turns:
         picture = await run_in_threadpool(make_picture)
     return Response(picture, media_type=f"image/{file_format}", headers=headers)
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, visible_submitter
 from producer.api.problems import ProblemError
-from producer.api.reading import TURNS, ImageReading
+from producer.api.reading import ImageReading
 from producer.api.routes.verdicts import Sha256
 from producer.api.service import Service, Shared
 from starlight_vocabulary.inspection import ImageInspection
@@ -31,7 +31,7 @@ async def inspect_image(
     Of images that were uploaded and are still stored for one of these jobs: what other references lead to is not.
     """
     digest = sha256.lower()
-    async with TURNS:
+    async with service.reading_turns:
         found = await run_in_threadpool(look_into, service, reading, digest, visible_submitter(key))
     return JSONResponse(to_json(found))
 

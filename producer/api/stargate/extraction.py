@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from producer.api.access import SubmittingImages
 from producer.api.feeds import Feeds
 from producer.api.problems import document_problems, reject_field
-from producer.api.reading import TURNS, ImageReading
+from producer.api.reading import ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_answer, open_image_form
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
@@ -36,7 +36,7 @@ async def extract(
         named = verdict.stego_type or ""
         method = asked or named
         if method:
-            async with TURNS:
+            async with service.reading_turns:
                 await form.file.seek(0)
                 data = await form.file.read(service.settings.max_image_bytes)
                 payload = await run_in_threadpool(reading.read, data, Method(method))
