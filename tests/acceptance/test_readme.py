@@ -88,6 +88,8 @@ def meanings(
     scanned = run_starlight("scan", folders["error"], "--format", "ndjson", settings=stack.settings)
     job_id = read_records(scanned)[0]["job_id"]
     execute(stack.engine, f"UPDATE verdicts SET error_code = 'unavailable' WHERE job_id = '{job_id}'")
+    judged = read_records(run_starlight("scan", folders["stego"], "--format", "ndjson", settings=stack.settings))
+    shipped = read_card(DEFAULT_MODEL).label
     # So that there is a model to use, and something to go back to.
     for words in (["add", DEFAULT_MODEL], ["use", "shipped"]):
         assert run_starlight("model", *words, settings=stack.settings).returncode == 0
@@ -101,9 +103,13 @@ def meanings(
         "IMAGE": shlex.quote(str(folders["stego"] / "image")),
         "DIR": shlex.quote(str(tmp_path_factory.mktemp("pictures") / "planes")),
         "FOLDER": shlex.quote(str(DEFAULT_MODEL)),
-        "NAME-VERSION": read_card(DEFAULT_MODEL).label,
+        "NAME-VERSION": shipped,
         "NAME": "june",
+        "--model VERSION": f"--model {shipped} --job {judged[0]['job_id']}",
+        "MODEL_A": shipped,
+        "MODEL_B": shipped,
         "ID": job_id,
+        "ORDINAL": "0",
         "PLACE": shlex.quote(str(tmp_path_factory.mktemp("exported"))),
         "WORKER": list_live_workers(stack.engine, LEASE_S)[0].name,
         "JOB": str(submit_job(stack.engine, ["file:///waits"], submitter=PAUSED).job_id),

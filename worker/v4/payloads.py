@@ -115,8 +115,8 @@ class _Reading:
         end = self._runs.find_end(start)
         if closed and closed[-1] in CLOSING and end == zero - 1:
             zero, closed = end, closed[:-1]
-        # Behind a text that nothing closes, noise may have its first zero a few bytes on.
-        is_noise = end - start >= _MIN_UNCLOSED and 0 < zero - end <= _CHANCE_BEFORE_ZERO
+        # Behind a text that nothing closes, noise of a picture may have its first zero a few bytes on.
+        is_noise = not self._carrier.is_whole and end - start >= _MIN_UNCLOSED and 0 < zero - end <= _CHANCE_BEFORE_ZERO
         closed_text = decode_text(closed) is not None and not is_noise
         if header and header.evidence > FITS and self._precedes(header, end, zero if closed_text else None):
             return self._behind(header)
