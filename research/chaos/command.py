@@ -149,6 +149,9 @@ class Run:
         paused = {member.name for member in self._stage.members if member.paused}
         try:
             if not FAULTS[name](self._stage, self._rng):
+                if finished == self._images:
+                    # Nothing is left to be scanned, so that what it strikes, as a decoder, may never be there again.
+                    self._left.pop()
                 return
         except (SQLAlchemyError, redis.RedisError, OSError):
             # Its server is down from the fault before: it is this one's turn again.
