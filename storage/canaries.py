@@ -6,7 +6,6 @@ programs may want to run rounds. With its end, its answers are kept and its job 
 
 import json
 import uuid
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from storage.jobs import cancel_job
 from storage.purging import DELETE_JOBS
 from storage.retention import release_blobs
 from storage.settings import CANARY_SUBMITTER
-from storage.totals import IMAGE_SECONDS, Counts, Total, raise_totals
+from storage.totals import Counts, Total, name_bound, raise_totals
 
 CLEAN = "none"
 """What is hidden in a clean image, as a label."""
@@ -74,12 +73,12 @@ class CanaryRound:
     @property
     def counts(self) -> Counter[CanaryResult]:
         """How many answers are which."""
-        return Counter(answer.result for answer in self.answers)
+        return count_results(self.answers)
 
     @property
     def slowest_s(self) -> float | None:
         """Seconds that the slowest answer took, None where none came."""
-        return max((answer.seconds for answer in self.answers if answer.seconds is not None), default=None)
+        return find_slowest(self.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,16 @@ def find_worst(answers: Sequence[CanaryAnswer]) -> CanaryResult:
     """Return the worst result, `missing` where there is no answer."""
     words = list(CanaryResult)
     return max((answer.result for answer in answers), key=words.index, default=CanaryResult.MISSING)
+
+
+def count_results(answers: Sequence[CanaryAnswer]) -> Counter[CanaryResult]:
+    """Return how many answers are which."""
+    return Counter(answer.result for answer in answers)
+
+
+def find_slowest(answers: Sequence[CanaryAnswer]) -> float | None:
+    """Return the seconds that the slowest answer took, None where none came."""
+    return max((answer.seconds for answer in answers if answer.seconds is not None), default=None)
 
 
 # A round that was left behind.
@@ -150,8 +159,7 @@ def count_round(result: CanaryResult, answers: Sequence[CanaryAnswer]) -> Counts
     for answer in answers:
         counts[Total.CANARY_IMAGES, f"{answer.hidden or CLEAN} {answer.result}"] += 1
         if answer.seconds is not None:
-            bound = IMAGE_SECONDS[bisect_left(IMAGE_SECONDS, answer.seconds)]
-            counts[Total.CANARY_SECONDS, f"{bound:g}"] += 1
+            counts[Total.CANARY_SECONDS, name_bound(answer.seconds)] += 1
             counts[Total.CANARY_MILLISECONDS, ""] += round(1000 * answer.seconds)
     return counts
 

@@ -1,5 +1,6 @@
 """The connection to PostgreSQL, waiting out its outages, and its notifications."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -79,6 +80,24 @@ def wait_out_outages(operation: Callable[[], T]) -> T:
                 if not may_succeed_later(error):
                     raise
                 patience.wait_after(error.orig or error)
+
+
+def work_in_rounds(work: Callable[[], float], stopping: threading.Event) -> None:
+    """Do one round of work after another until told to stop, waiting out the database's outages between them.
+
+    `work` returns for how many seconds to pause before the next round.
+    """
+    with Patience(POSTGRESQL) as patience:
+        while not stopping.is_set():
+            try:
+                pause_s = work()
+            except DBAPIError as error:
+                if not may_succeed_later(error):
+                    raise
+                pause_s = patience.note_failure(error.orig or error)
+            else:
+                patience.note_success()
+            stopping.wait(pause_s)
 
 
 def listen(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:

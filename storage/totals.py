@@ -73,6 +73,11 @@ def count_errors(code: ErrorCode, images: int) -> Counts:
     return Counter({(Total.IMAGES_FINISHED, Outcome.ERROR.value): images, (Total.IMAGE_ERRORS, code.value): images})
 
 
+def name_bound(seconds: float) -> str:
+    """Return the label of the bound of `IMAGE_SECONDS` that so many seconds count under."""
+    return f"{IMAGE_SECONDS[bisect_left(IMAGE_SECONDS, seconds)]:g}"
+
+
 def count_verdicts(verdicts: Iterable[NewVerdict], priority: Priority, age_s: float) -> Counts:
     """Return the counts of verdicts on images that were submitted `age_s` seconds ago."""
     counts: Counts = Counter()
@@ -86,8 +91,7 @@ def count_verdicts(verdicts: Iterable[NewVerdict], priority: Priority, age_s: fl
             counts[Total.IMAGES_FOUND, verdict.method.value] += 1
         if verdict.reused:
             counts[Total.IMAGES_REUSED, ""] += 1
-    bound = IMAGE_SECONDS[bisect_left(IMAGE_SECONDS, age_s)]
-    counts[Total.IMAGE_SECONDS, f"{priority.value} {bound:g}"] += images
+    counts[Total.IMAGE_SECONDS, f"{priority.value} {name_bound(age_s)}"] += images
     counts[Total.IMAGE_MILLISECONDS, priority.value] += round(images * age_s * 1000)
     return counts
 

@@ -93,7 +93,6 @@ def main() -> None:
         server_header=False,
         # Whoever connects could send them.
         proxy_headers=False,
-        # Uvicorn calls it, and says that it takes a class.
         # Uvicorn calls what stands here, and asks for a class by its types alone.
         http=partial(  # type: ignore[arg-type]
             BoundedProtocol,

@@ -3,7 +3,6 @@
 import logging
 import secrets
 import time
-from collections import Counter
 from typing import NoReturn
 
 from obstore.exceptions import BaseError as StoreError
@@ -11,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from producer.canaries.rounds import PATIENCE_S, run_round
-from storage.canaries import CanaryAnswer, CanaryResult, begin_round, find_worst
+from storage.canaries import CanaryAnswer, CanaryResult, begin_round, count_results, find_slowest, find_worst
 from storage.database import may_succeed_later
 from storage.outages import POSTGRESQL, Patience
 from storage.settings import Settings
@@ -79,8 +78,9 @@ def report(seed: int, answers: list[CanaryAnswer]) -> None:
                 "probability": answer.stego_probability, "error": answer.error_code, "model": answer.model,
             }  # fmt: skip
             log.warning("a canary is not right", extra={"seed": seed, **told})
-    counts = Counter(answer.result for answer in answers)
-    slowest = max((answer.seconds for answer in answers if answer.seconds is not None), default=None)
+    counts = count_results(answers)
     told_counts = {result.value: counts[result] for result in CanaryResult if counts[result]}
     level = logging.INFO if find_worst(answers) is CanaryResult.RIGHT else logging.WARNING
-    log.log(level, "a round of canaries came back", extra={"seed": seed, **told_counts, "seconds": slowest})
+    log.log(
+        level, "a round of canaries came back", extra={"seed": seed, **told_counts, "seconds": find_slowest(answers)}
+    )

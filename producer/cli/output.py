@@ -43,6 +43,8 @@ def check_printable(chosen: Format) -> Format:
     return chosen
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 FormatOption = Annotated[Format, typer.Option(help="How to print verdicts.", callback=check_printable)]
 
 

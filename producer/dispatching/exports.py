@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from producer.export_jobs import FAILED, LATER, UNWANTED, delete_files
 from storage.background import BackgroundThread
-from storage.database import may_succeed_later, wait_out_outages
+from storage.database import may_succeed_later, wait_out_outages, work_in_rounds
 from storage.export_jobs import (
     ATTEMPTS,
     ExportJob,
@@ -24,7 +24,6 @@ from storage.export_jobs import (
     release_export,
     renew_export,
 )
-from storage.outages import POSTGRESQL, Patience
 from storage.settings import Settings
 
 LOOK_EVERY_S = 2.0
@@ -45,20 +44,11 @@ class Exporting(BackgroundThread):
 
     def run(self) -> None:
         """Make and delete exports until stopped, waiting out a lost database."""
-        with Patience(POSTGRESQL) as database:
-            while not self.stopping.is_set():
-                pause_s = LOOK_EVERY_S
-                try:
-                    self.delete_expired()
-                    if self.make_next():
-                        pause_s = 0
-                except DBAPIError as error:
-                    if not may_succeed_later(error):
-                        raise
-                    pause_s = database.note_failure(error.orig or error)
-                else:
-                    database.note_success()
-                self.stopping.wait(pause_s)
+        work_in_rounds(self._do_round, self.stopping)
+
+    def _do_round(self) -> float:
+        self.delete_expired()
+        return 0 if self.make_next() else LOOK_EVERY_S
 
     def delete_expired(self) -> None:
         """Delete the files of exports that are to go, and then these."""

@@ -1,11 +1,9 @@
 """Sealing jobs that have ended, beside the dispatcher. Any number of processes may do so at once."""
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from storage.background import BackgroundThread
-from storage.database import may_succeed_later
-from storage.outages import POSTGRESQL, Patience
+from storage.database import work_in_rounds
 from storage.seals import seal_ended_jobs
 
 LOOK_EVERY_S = 2.0
@@ -20,16 +18,4 @@ class Sealer(BackgroundThread):
 
     def run(self) -> None:
         """Seal until stopped, waiting out a lost database."""
-        with Patience(POSTGRESQL) as database:
-            while not self.stopping.is_set():
-                pause_s = LOOK_EVERY_S
-                try:
-                    if seal_ended_jobs(self._engine):
-                        pause_s = 0
-                except DBAPIError as error:
-                    if not may_succeed_later(error):
-                        raise
-                    pause_s = database.note_failure(error.orig or error)
-                else:
-                    database.note_success()
-                self.stopping.wait(pause_s)
+        work_in_rounds(lambda: 0 if seal_ended_jobs(self._engine) else LOOK_EVERY_S, self.stopping)

@@ -4,13 +4,11 @@ import logging
 
 from obstore.exceptions import BaseError as StoreError
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from storage.background import BackgroundThread
 from storage.blobs import Blobs
 from storage.canaries import delete_abandoned_canaries
-from storage.database import may_succeed_later
-from storage.outages import POSTGRESQL, Patience
+from storage.database import work_in_rounds
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.schema import KeptBlobs
 from storage.settings import Settings
@@ -31,20 +29,14 @@ class Sweeper(BackgroundThread):
 
     def run(self) -> None:
         """Sweep until stopped, waiting out a lost database, and a store that does not answer."""
-        with Patience(POSTGRESQL) as database:
-            while not self.stopping.is_set():
-                pause_s = LOOK_EVERY_S
-                try:
-                    self.sweep()
-                except DBAPIError as error:
-                    if not may_succeed_later(error):
-                        raise
-                    pause_s = database.note_failure(error.orig or error)
-                except (StoreError, OSError) as error:
-                    log.warning("blobs that no job needs are not deleted yet: %s", error)
-                else:
-                    database.note_success()
-                self.stopping.wait(pause_s)
+        work_in_rounds(self._do_round, self.stopping)
+
+    def _do_round(self) -> float:
+        try:
+            self.sweep()
+        except (StoreError, OSError) as error:
+            log.warning("blobs that no job needs are not deleted yet: %s", error)
+        return LOOK_EVERY_S
 
     def sweep(self) -> int:
         """Do all there is to do now; return how many blobs were deleted. Raises what `obstore` raises."""

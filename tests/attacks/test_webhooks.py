@@ -1,6 +1,5 @@
 """Receivers of webhooks that keep us waiting: each delays what is its submitter's, and nothing else."""
 
-import base64
 import uuid
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -16,12 +15,12 @@ from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
 from tests.kit.changes import wait_for_change
 from tests.kit.image_server import ImageServer, serve_images
+from tests.kit.receiver import SECRET
 from tests.kit.rows import read_webhook
 from tests.kit.tardy_server import TardyServer
 
 FOR_EVER_S = 3600.0
 THIS_MACHINE = ["127.0.0.1", "localhost", "127.1", "2130706433"]
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Webhooks against a real receiver: signed, at least once, and never before the job has ended."""
 
-import base64
 import json
 import uuid
 from collections.abc import Iterator
@@ -16,10 +15,8 @@ from starlight_vocabulary.job import JobOptions
 from storage.jobs import cancel_job, submit_job
 from storage.settings import Settings
 from storage.webhooks import claim_webhook
-from tests.kit.receiver import Receiver, receive_webhooks
+from tests.kit.receiver import SECRET, Receiver, receive_webhooks
 from tests.kit.rows import execute, finish_waiting_chunks, read_webhook
-
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
 """A receiver of webhooks within the tests' own process."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from tests.kit.servers import serve
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+"""By which webhooks are signed."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from producer.cli.doctor import installation, machine, trial
 from producer.cli.doctor.findings import Condition, Finding, unknown, wrong
+from producer.cli.output import JsonOption
 from starlight_vocabulary.escaping import escape
 from storage.data_folder import DataFolderError
 from storage.database import connect
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     scan: Annotated[bool, typer.Option(help="Have a drawn picture scanned, on its whole way.")] = True,
     patience: Annotated[float, typer.Option(min=1, help="Seconds that this picture may take.")] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Look at the machine, the servers and all programs, and say what is wrong and how to mend it.
 

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from producer.cli.output import OpenEndedConsole, format_count
+from producer.cli.output import JsonOption, OpenEndedConsole, format_count
 from producer.cli.session import OutputClosedError, UsageError
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.inspection import Finding, Inspection
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     image: Annotated[Path, typer.Argument(help="A file.", metavar="IMAGE")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write pictures of the bit planes into this folder.")
     ] = None,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import format_count, summarise_job
+from producer.cli.output import JsonLinesOption, format_count, summarise_job
 from producer.cli.progress import show_progress
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import Session, UsageError, open_session, parse_id, warn_without_workers
@@ -26,7 +26,6 @@ from storage.rescans import list_rescans
 from storage.webhooks import WebhookState, get_webhook
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 NOT_EXACT = 1
 
 
@@ -76,7 +75,7 @@ def check_signing(current: Session, options: JobOptions) -> None:
 def job(
     job_id: JobId,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
-    as_json: Json = False,
+    as_json: JsonLinesOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
@@ -130,7 +129,7 @@ def show_job(
 
 def jobs(
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
-    as_json: Json = False,
+    as_json: JsonLinesOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
@@ -166,7 +165,7 @@ def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:
 def audit(
     job_id: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
     every: Annotated[bool, typer.Option("--all", help="Audit every job.")] = False,
-    as_json: Json = False,
+    as_json: JsonLinesOption = False,
 ) -> None:
     """Count references and verdicts of a job; exit code 1 unless each reference has exactly one verdict."""
     if (job_id is None) != every:

@@ -9,13 +9,12 @@ from typing import Annotated
 
 import typer
 
+from producer.cli.output import JsonLinesOption
 from producer.cli.session import Session, UsageError, open_session
 from starlight_vocabulary.escaping import escape
 from storage.blobs import Blobs
 from storage.models import add_model, get_model_in_use, list_models, roll_back, use_model
 from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group)
 
 
-def show_models(as_json: Json = False) -> None:
+def show_models(as_json: JsonLinesOption = False) -> None:
     """List the models that were added or that workers scored with, and which one is in use."""
     with open_session() as current:
         used = get_model_in_use(current.engine)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.jobs import JobId, require_job
+from producer.cli.output import JsonOption
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import Session, UsageError, open_session, parse_id
 from starlight_vocabulary.answers import VerdictReport
@@ -13,8 +14,6 @@ from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.records import to_json
 from storage.provenance import find_provenance, report_verdict
 from storage.verdicts import MAX_ORDINAL, list_between
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def verdict(
     job_id: JobId,
     ordinal: Annotated[int, typer.Argument(metavar="ORDINAL", min=0, max=MAX_ORDINAL, help="Which image, from 0.")],
-    as_json: Json = False,
+    as_json: JsonOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:

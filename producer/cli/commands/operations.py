@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.output import format_count
+from producer.cli.output import JsonOption, format_count
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import Session, UsageError, open_session, parse_id
 from starlight_vocabulary.escaping import escape
@@ -134,7 +134,7 @@ def priority(
 
 def operations(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:

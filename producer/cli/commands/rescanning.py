@@ -19,7 +19,7 @@ from producer.cli.commands.verdicts import (
     build_filter,
     parse_time,
 )
-from producer.cli.output import format_count
+from producer.cli.output import JsonOption, format_count
 from producer.cli.session import open_session
 from producer.cli.submitting import Name
 from starlight_vocabulary.escaping import escape
@@ -28,7 +28,6 @@ from storage.models import find_models
 from storage.rescans import rescan_jobs
 
 MODEL = "NAME-VERSION, VERSION, or the start of its SHA-256, as `starlight model list` shows them."
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +82,7 @@ def compare(
     since: SinceOption = None,
     submitter: Annotated[str | None, typer.Option(help="On images of this submitter's jobs alone.")] = None,
     sample: Annotated[int, typer.Option(min=0, max=10_000, help="Files that are shown on which they differ.")] = 20,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show on which files two models differ, by their newest verdicts on the same bytes, with counts and a sample."""
     with open_session() as current:

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.verdicts import parse_digest
-from producer.cli.output import format_count
+from producer.cli.output import JsonLinesOption, format_count
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import UsageError, open_session, parse_id
 from starlight_vocabulary.answers import Verification
 from starlight_vocabulary.records import to_json
+from storage.seals import PIECE
 from storage.verification import list_sealed_jobs, verify_job
 
 NOT_INTACT = 1
@@ -27,7 +28,7 @@ def verify(
     root: Annotated[
         str | None, typer.Option(metavar="HEX", help="The seal's digest, as it was printed before and kept elsewhere.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_json: JsonLinesOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
@@ -65,7 +66,7 @@ def show_verification(verified: Verification, kept: str | None, *, as_json: bool
         for ordinal in getattr(verified, kind):
             print(f"  {kind}: verdict {ordinal}")
     for first in verified.unclear:
-        print(f"  changed: some of the verdicts {first} to {first + 127}, and what would tell which")
+        print(f"  changed: some of the verdicts {first} to {first + PIECE - 1}, and what would tell which")
     if not verified.seal_intact:
         print("  the seal itself was changed: its parts do not make up its root")
     if not is_same:

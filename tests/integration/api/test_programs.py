@@ -1,6 +1,5 @@
 """The programs that the documentation shows, run as a reader would, against the served API and its database."""
 
-import base64
 import os
 import re
 import signal
@@ -24,13 +23,13 @@ from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.settings import Settings
 from tests.kit.pictures import encode_pattern
+from tests.kit.receiver import SECRET
 from tests.kit.rows import execute, finish_waiting_chunks, read_webhook
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "client" / "README.md").read_text(), re.DOTALL)
 TIMEOUT_S = 60
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """One trace leads from a request to the verdicts and to the webhook, through all processes and whoever called."""
 
-import base64
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -24,7 +23,7 @@ from storage.settings import Settings
 from tests.kit.api import Api
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
-from tests.kit.receiver import Receiver, receive_webhooks
+from tests.kit.receiver import SECRET, Receiver, receive_webhooks
 from tests.kit.rows import claim_waiting_chunks, expire_leases, finish_waiting_chunks, submit_job_of
 from tests.kit.traces import Spans, record_spans
 from worker.process import WorkerProcess
@@ -32,7 +31,6 @@ from worker.scanning.measures import Stage
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
-SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture
