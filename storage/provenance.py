@@ -18,10 +18,13 @@ RECORD_PROVENANCE = """
     ON CONFLICT DO NOTHING
 """
 
-# Of one verdict.
+# Of one verdict. The chunk of an image is the last that begins at or before it.
 FIND_PROVENANCE = text("""
     SELECT submitter, models.name AS model_name, models.version AS model_version, models.sha256 AS weights_sha256,
-        provenance.worker, split_part(provenance.worker, '@', 1) AS device, code_version, attempt
+        provenance.worker, split_part(provenance.worker, '@', 1) AS device, code_version, attempt, (
+            SELECT losses FROM chunks WHERE chunks.job_id = verdicts.job_id AND first_ordinal <= verdicts.ordinal
+            ORDER BY first_ordinal DESC LIMIT 1
+        ) AS losses
     FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id LEFT JOIN models ON models.id = verdicts.model_id
         LEFT JOIN provenance ON provenance.job_id = verdicts.job_id AND provenance.landed = verdicts.landed
     WHERE verdicts.job_id = :job_id AND ordinal = :ordinal

@@ -85,6 +85,8 @@ class Provenance:
     """Of the worker's program."""
     attempt: int | None
     """Which claim of its chunk this was, counted from 1."""
+    losses: int
+    """How often the chunk that the image ended in was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

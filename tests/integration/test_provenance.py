@@ -5,11 +5,18 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.words import Priority
 from storage.chunks import claim_chunk, finish_chunk, release_chunks
-from storage.dispatch import pick_chunks
+from storage.dispatch import pick_chunks, recover_lost_chunk
 from storage.jobs import cancel_job
 from storage.provenance import find_provenance
 from storage.version import VERSION
-from tests.kit.rows import LEASE_S, claim_waiting_chunks, make_verdicts, require_provenance, submit_job_of
+from tests.kit.rows import (
+    LEASE_S,
+    claim_waiting_chunks,
+    expire_leases,
+    make_verdicts,
+    require_provenance,
+    submit_job_of,
+)
 
 
 def test_a_verdict_names_its_model_worker_device_version_and_attempt(engine: Engine) -> None:
@@ -24,7 +31,7 @@ def test_a_verdict_names_its_model_worker_device_version_and_attempt(engine: Eng
 
     assert to_json(first) == {
         "submitter": "ann", "model_name": "v4", "model_version": "0", "weights_sha256": "0" * 64,
-        "worker": "gpu1@first", "device": "gpu1", "code_version": VERSION, "attempt": 1,
+        "worker": "gpu1@first", "device": "gpu1", "code_version": VERSION, "attempt": 1, "losses": 0,
     }  # fmt: skip
     assert (last.worker, last.device, last.attempt) == ("cpu0@second", "cpu0", 2)
     with engine.connect() as connection:
@@ -47,11 +54,26 @@ def test_images_of_one_chunk_that_landed_apart_name_each_their_own_attempt(engin
     assert require_provenance(engine, job_id, 1).worker == "cpu0@second"
 
 
+def test_a_loss_is_told_of_the_images_whose_chunk_was_lost(engine: Engine) -> None:
+    job_id = submit_job_of(engine, 4, chunk_size=2)
+    lost, kept = claim_waiting_chunks(engine, "cpu0@first")
+    finish_chunk(engine, kept, make_verdicts(engine, kept))
+    expire_leases(engine)
+    assert recover_lost_chunk(engine, 3, 0.0)
+    (again,) = claim_waiting_chunks(engine, "cpu0@second")
+    assert finish_chunk(engine, again, make_verdicts(engine, again))
+
+    found = [require_provenance(engine, job_id, ordinal) for ordinal in range(4)]
+
+    assert lost.chunk_id == again.chunk_id
+    assert [(each.attempt, each.losses) for each in found] == [(2, 1), (2, 1), (1, 0), (1, 0)]
+
+
 def test_what_no_worker_made_names_none(engine: Engine) -> None:
     job_id = submit_job_of(engine, 2, chunk_size=2)
     cancel_job(engine, job_id)
 
     found = require_provenance(engine, job_id, 0)
 
-    assert {value for name, value in to_json(found).items() if name != "submitter"} == {None}
+    assert {value for name, value in to_json(found).items() if name not in ("submitter", "losses")} == {None}
     assert find_provenance(engine, job_id, 2) is None

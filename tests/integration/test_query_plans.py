@@ -49,7 +49,6 @@ from storage.requeueing import change_priority, requeue_chunks
 from storage.rescans import list_rescans, rescan_jobs
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.reuse import recall_verdicts
-from storage.scans import find_scan
 from storage.schema import KeptBlobs
 from storage.seals import seal_ended_jobs
 from storage.uploads import StorageLimits, Upload
@@ -237,7 +236,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "verdicts of a job": (lambda filled: filled.find(job_id=filled.ended_job), {"pk_verdicts"}),
     "provenance": (
         lambda filled: find_provenance(filled.engine, filled.ended_job, 5),
-        {"pk_verdicts", "pk_jobs", "pk_provenance"},
+        {"pk_verdicts", "pk_jobs", "pk_provenance", "uq_chunks_job_id_first_ordinal"},
     ),
     "newest verdicts": (lambda filled: filled.find(), {"ix_verdicts_scanned_at", "pk_jobs"}),
     "second page": (lambda filled: filled.find(filled.position), {"ix_verdicts_scanned_at", "pk_jobs"}),
@@ -294,7 +293,6 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     # Of one image in twenty, as of stego.
     "recent failures": (lambda filled: list_recent_failures(filled.engine, 1000), {"ix_verdicts_scanned_at"}),
     "drift": (lambda filled: sample_probabilities(filled.engine), {"ix_verdicts_scanned_at"}),
-    "scan": (lambda filled: find_scan(filled.engine, filled.ended_job, 7), {"uq_chunks_job_id_first_ordinal"}),
     "retry": (lambda filled: retry_job(filled.engine, filled.ended_job), {"pk_jobs"}),
     "rescans": (lambda filled: list_rescans(filled.engine, filled.ended_job), {"ix_jobs_rescan_of"}),
     "rescan": (

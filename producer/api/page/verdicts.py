@@ -20,6 +20,7 @@ from producer.api.routes.verdicts import (
     check_cursor,
     decode_cursor,
     encode_cursor,
+    require_provenance,
 )
 from producer.api.service import Shared
 from starlight_vocabulary.formats import ExportFormat
@@ -28,7 +29,6 @@ from starlight_vocabulary.words import ErrorCode, Judgement, Method, Outcome
 from storage.judgements import list_judgements
 from storage.keys import ApiKey
 from storage.models import list_labels
-from storage.scans import find_scan
 from storage.stored_images import list_stored
 from storage.verdicts import Position, VerdictFilter, find_verdicts
 
@@ -147,7 +147,7 @@ def show_verdict(request: Request, key: Reading, job: VisibleJob, verdict: Visib
         is_last=verdict.ordinal + 1 == job.total,
         is_stored=bool(list_stored(service.engine, [verdict])),
         same=[each for each in same if (each.job_id, each.ordinal) != (verdict.job_id, verdict.ordinal)],
-        scan=find_scan(service.engine, verdict.job_id, verdict.ordinal),
+        provenance=require_provenance(service, verdict),
         judgements=list_judgements(service.engine, verdict.job_id, verdict.ordinal),
         words=list(Judgement),
     )

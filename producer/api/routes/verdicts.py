@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
 from producer.api.problems import ProblemError
-from producer.api.service import Shared
-from starlight_vocabulary.answers import VerdictPage, VerdictReport
+from producer.api.service import Service, Shared
+from starlight_vocabulary.answers import Provenance, VerdictPage, VerdictReport
 from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import Verdict
@@ -149,12 +149,18 @@ def _require_verdict_of_path(
 VisibleVerdict = Annotated[Verdict, Depends(_require_verdict_of_path)]
 
 
-@router.get("/jobs/{job_id}/verdicts/{ordinal}", response_model=VerdictReport)
-def show_verdict(verdict: VisibleVerdict, service: Shared) -> JSONResponse:
-    """Return one verdict, and where it comes from."""
+def require_provenance(service: Service, verdict: Verdict) -> Provenance:
+    """Return where a verdict comes from; raises a problem where it was deleted meanwhile."""
     provenance = find_provenance(service.engine, verdict.job_id, verdict.ordinal)
     if provenance is None:
         raise ProblemError(404, f"job {verdict.job_id} was deleted")
+    return provenance
+
+
+@router.get("/jobs/{job_id}/verdicts/{ordinal}", response_model=VerdictReport)
+def show_verdict(verdict: VisibleVerdict, service: Shared) -> JSONResponse:
+    """Return one verdict, and where it comes from."""
+    provenance = require_provenance(service, verdict)
     return JSONResponse(to_json(report_verdict(verdict, provenance)))
 
 

@@ -14,10 +14,12 @@ from starlette.testclient import TestClient
 
 from producer.api.page import verdicts as verdicts_of_the_page
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method
+from storage.chunks import finish_chunk
+from storage.version import VERSION
 from tests.kit.api import Api
 from tests.kit.page import read_page, run_page_as, scan, sign_in_as
 from tests.kit.pictures import draw_pattern, encode, encode_pattern, encode_truncated
-from tests.kit.rows import execute
+from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, submit_job_of
 
 PNG = encode_pattern("PNG")
 MESSAGE = "k\u202eey\x07\nunder <b>the</b> mat"
@@ -154,7 +156,8 @@ def test_one_verdict_is_shown_with_its_provenance(browser: TestClient, job_id: s
     assert facts["Probability"] == "0.750000, threshold 0.5"
     assert facts["Method"] == "alpha, lsb-first"
     assert (facts["Model"], facts["Weights"]) == ("v4-0", f"sha256:{'0' * 64}")
-    assert facts["By worker"] == "cpu0@here, attempt 1"
+    assert (facts["By worker"], facts["Attempt"]) == (f"cpu0@here, version {VERSION}", "1")
+    assert "Losses" not in facts
     assert facts["Image"] == "PNG, 8 × 8, 1 234 bytes"  # noqa: RUF001 - the sign of a multiplication
     assert facts["Job"] == f"{job_id}, image 2 of 3"
     assert facts["Submitter"].startswith("ann, ")
@@ -165,6 +168,23 @@ def test_one_verdict_is_shown_with_its_provenance(browser: TestClient, job_id: s
         "000000  6b e2 80 ae 65 79 07 0a 75 6e 64 65 72 20 3c 62  k...ey..under <b",
         "000010  3e 74 68 65 3c 2f 62 3e 20 6d 61 74              >the</b> mat",
     ]
+
+
+def test_a_verdict_names_the_worker_that_stored_it_and_not_who_claimed_its_chunk_last(
+    browser: TestClient, engine: Engine
+) -> None:
+    job_id = submit_job_of(engine, 2, chunk_size=2)
+    (claim,) = claim_waiting_chunks(engine, "cpu0@first")
+    finish_chunk(engine, claim, make_verdicts(engine, claim)[:1], put_off_s=0)
+    (again,) = claim_waiting_chunks(engine, "gpu1@second")
+    finish_chunk(engine, again, make_verdicts(engine, again))
+    execute(engine, "UPDATE chunks SET losses = 2")
+
+    first, second = (read_page(browser.get(f"/page/jobs/{job_id}/verdicts/{ordinal}")) for ordinal in (0, 1))
+
+    assert first.read_facts()["By worker"].startswith("cpu0@first, ")
+    assert second.read_facts()["By worker"].startswith("gpu1@second, ")
+    assert first.read_facts()["Losses"] == "2, of its chunk"
 
 
 def test_an_error_is_explained(browser: TestClient, job_id: str) -> None:
