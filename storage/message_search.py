@@ -1,13 +1,11 @@
 """Searching in hidden messages: by words, which an index finds, and by any part, for which messages are read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-import psycopg
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine
 
 from storage.database import connect_to_read
+from storage.time_limits import connect_within
 
 SEARCH_TIMEOUT_S = 10
 # Characters that may be looked for.
@@ -16,16 +14,6 @@ MAX_SOUGHT = 200
 # Conditions on rows of `verdicts`. The functions are those of the database that a migration made.
 HAS_WORDS = "extracted_message IS NOT NULL AND message_words(extracted_message) @@ words_sought(:words)"
 HAS_PART = "extracted_message IS NOT NULL AND message_folded(extracted_message) LIKE message_folded(:part)"
-
-
-class SearchTooLongError(RuntimeError):
-    """A search in messages that was given up; the message says what to do."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"this search in messages takes longer than {SEARCH_TIMEOUT_S} s: narrow it to a job or to a time, "
-            "or look for whole words"
-        )
 
 
 def check_words(words: str) -> str:
@@ -51,18 +39,9 @@ def write_pattern(part: str) -> str:
     return f"%{part}%"
 
 
-@contextmanager
-def connect_to_search(engine: Engine, *, in_messages: bool) -> Iterator[Connection]:
-    """Yield a connection to read with, on which a search in messages is given up in time: raises SearchTooLongError."""
+def connect_to_search(engine: Engine, *, in_messages: bool) -> AbstractContextManager[Connection]:
+    """Return a connection to read with, on which a search in messages is given up in time: raises QueryTooLongError."""
     if not in_messages:
-        with connect_to_read(engine) as connection:
-            yield connection
-        return
-    try:
-        with engine.begin() as connection:
-            connection.execute(text(f"SET LOCAL statement_timeout = '{SEARCH_TIMEOUT_S}s'"))
-            yield connection
-    except OperationalError as error:
-        if isinstance(error.orig, psycopg.errors.QueryCanceled):
-            raise SearchTooLongError from error
-        raise
+        return connect_to_read(engine)
+    advice = "narrow it to a job or to a time, or look for whole words"
+    return connect_within(engine, SEARCH_TIMEOUT_S, "this search in messages", advice)

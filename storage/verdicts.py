@@ -179,7 +179,7 @@ def find_verdicts(
     """Yield verdicts, from the one behind `after` on; those of one job in the order of submission, others newest first.
 
     They are read page by page: memory does not grow with their number, and a slow reader holds no connection. Raises
-    SearchTooLongError where a page of a search in messages takes too long.
+    QueryTooLongError where a page of a search in messages takes too long.
     """
     left = sys.maxsize if limit is None else limit
     while left > 0:

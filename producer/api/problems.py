@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from producer.api.page.rendering import is_page, render_problem
 from storage.database import may_succeed_later
-from storage.message_search import SearchTooLongError
+from storage.time_limits import QueryTooLongError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -112,8 +112,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     def answer_refusal(request: Request, error: ProblemError) -> Response:
         return answer_problem(request, error.status, error.detail, error.headers, **error.more)
 
-    @app.exception_handler(SearchTooLongError)
-    def answer_long_search(request: Request, error: SearchTooLongError) -> Response:
+    @app.exception_handler(QueryTooLongError)
+    def answer_long_query(request: Request, error: QueryTooLongError) -> Response:
         return answer_problem(request, 422, str(error))
 
     @app.exception_handler(HTTPException)

@@ -48,10 +48,10 @@ from storage.failures import RetryError
 from storage.jobs import EmptyJobError
 from storage.keys import KeyNameError
 from storage.logs import set_up_logging
-from storage.message_search import SearchTooLongError
 from storage.models import ModelChoiceError
 from storage.operations import OperationError
 from storage.schema_version import SchemaError
+from storage.time_limits import QueryTooLongError
 from storage.uploads import StorageFullError
 from storage.verification import SealError
 from worker.devices import DeviceError
@@ -73,7 +73,7 @@ for subject in (
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
     DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
-    DataFolderError, AnalystError, ExportError, SearchTooLongError, SealError,
+    DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary")

@@ -19,10 +19,10 @@ from storage.database import connect
 from storage.embedded.servers import provide_servers
 from storage.exports import list_oldest_first
 from storage.jobs import list_jobs
-from storage.message_search import SearchTooLongError
 from storage.schema_version import upgrade_schema
 from storage.seals import seal_ended_jobs
 from storage.settings import Settings
+from storage.time_limits import QueryTooLongError
 from storage.verdicts import Position, VerdictFilter, find_verdicts
 from storage.verification import verify_job
 
@@ -187,7 +187,7 @@ def measure_questions(engine: Engine, rounds: int = ROUNDS) -> dict[str, dict[st
 def _time(engine: Engine, ask: Ask, drawn: Drawn) -> float:
     started = time.perf_counter()
     # What is given up has taken as long as it may.
-    with suppress(SearchTooLongError):
+    with suppress(QueryTooLongError):
         ask(engine, drawn)
     return 1000 * (time.perf_counter() - started)
 

@@ -8,8 +8,9 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.words import BitOrder, Method, Outcome
 from storage import message_search
 from storage.chunks import finish_chunk
-from storage.message_search import SearchTooLongError, check_part, check_words
+from storage.message_search import check_part, check_words
 from storage.new_verdict import NewVerdict
+from storage.time_limits import QueryTooLongError
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.rows import claim_waiting_chunks, register_v4, submit_job_of
 
@@ -115,7 +116,7 @@ def test_a_search_that_takes_too_long_is_given_up_and_says_so(engine: Engine, mo
     monkeypatch.setattr(message_search, "SEARCH_TIMEOUT_S", 0.05)
     with engine.begin() as holder:
         holder.execute(text("LOCK TABLE verdicts"))
-        with pytest.raises(SearchTooLongError, match="narrow it to a job or to a time"):
+        with pytest.raises(QueryTooLongError, match="narrow it to a job or to a time"):
             find(engine, part="noon")
 
 

@@ -5,7 +5,7 @@ the planner chooses as it would there. What a function stores here is taken back
 """
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -32,6 +32,7 @@ from storage.chunks import (
     release_chunks,
     renew_leases,
 )
+from storage.comparisons import compare_models
 from storage.database import connect
 from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.draining import is_draining
@@ -298,6 +299,12 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "rescan": (
         lambda filled: next(rescan_jobs(filled.engine, [filled.model_id], VerdictFilter(outcome=Outcome.STEGO))),
         {"pk_jobs"},
+    ),
+    "compare": (
+        lambda filled: compare_models(
+            filled.engine, [filled.model_id], [filled.model_id], since=datetime.now(UTC) - timedelta(hours=1)
+        ),
+        {"ix_verdicts_scanned_at", "pk_verdicts"},
     ),
     "retries": (lambda filled: list_retries(filled.engine, filled.ended_job), {"ix_jobs_retry_of"}),
     "cancel": (

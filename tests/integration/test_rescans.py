@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from starlight_vocabulary.comparison import DifferingFile
 from starlight_vocabulary.words import Method, Outcome, Priority
 from storage.blobs import Blobs
 from storage.chunks import finish_chunk
@@ -18,6 +19,7 @@ from storage.models import ModelChoiceError, find_models, register_model
 from storage.new_verdict import NewVerdict
 from storage.rescans import Rescan, list_rescans, rescan_jobs
 from storage.settings import Settings
+from storage.time_limits import QueryTooLongError
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
@@ -39,6 +41,11 @@ def newer(engine: Engine) -> int:
     return register_model(engine, name="v4", version="2", sha256="cd" * 32, threshold=0.5)
 
 
+def hash_of(name: str) -> str:
+    """Return the SHA-256 of the image of this name, in hex."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def store(engine: Engine, model_id: int, *images: tuple[str, Method | None], submitter: str = "ann") -> uuid.UUID:
     """Store a job of images, each with its bytes and what this model finds in it; without bytes it is an error."""
     job_id = submit_job(engine, [f"file:///{name}" for name, _ in images], submitter=submitter, chunk_size=100).job_id
@@ -46,7 +53,7 @@ def store(engine: Engine, model_id: int, *images: tuple[str, Method | None], sub
     verdicts = [
         NewVerdict(
             place, claim.refs[place], Outcome.STEGO if method else Outcome.CLEAN,
-            hashlib.sha256(name.encode()).digest(),
+            bytes.fromhex(hash_of(name)),
             0.9 if method else 0.1, method, model_id=model_id,
         )
         for place, (name, method) in enumerate(images)
@@ -84,7 +91,7 @@ def test_filters_narrow_what_is_scanned_again(engine: Engine, older: int) -> Non
 
     for wanted in (
         STEGO, VerdictFilter(method=Method.RAW), VerdictFilter(submitter="bob", outcome=Outcome.STEGO),
-        VerdictFilter(job_id=found, min_probability=0.5), VerdictFilter(sha256=hashlib.sha256(b"b").hexdigest()),
+        VerdictFilter(job_id=found, min_probability=0.5), VerdictFilter(sha256=hash_of("b")),
         VerdictFilter(since=now - timedelta(hours=1), until=now + timedelta(hours=1), min_probability=0.5),
     ):  # fmt: skip
         assert [(each.rescan_of, each.images) for each in rescan(engine, older, wanted)] == [(found, 1)], wanted
@@ -171,22 +178,41 @@ def test_a_model_is_named_as_people_do(engine: Engine, older: int, newer: int) -
 
 
 def test_models_are_compared_by_their_newest_verdicts_on_the_same_bytes(engine: Engine, older: int, newer: int) -> None:
-    store(engine, older, ("a", None), ("b", Method.RAW), ("c", Method.RAW), ("only old", None), ("e", None))
-    store(engine, older, ("a", Method.RAW), submitter="bob")
-    store(engine, newer, ("a", Method.RAW), ("b", Method.ALPHA), ("c", None), ("only new", None), ("e", None))
+    jobs = [
+        store(engine, older, ("a", None), ("b", Method.RAW), ("c", Method.RAW), ("only old", None), ("e", None)),
+        store(engine, older, ("a", Method.RAW), submitter="bob"),
+        store(engine, newer, ("a", Method.RAW), ("b", Method.ALPHA), ("c", None), ("only new", None), ("e", None)),
+    ]
 
     compared = compare_models(engine, [older], [newer])
 
     assert (compared.files, compared.differing) == (4, 2)
     counts = {
-        (each.outcome, each.method, each.other_outcome, each.other_method): each.files for each in compared.counts
+        (each.outcome, each.stego_type, each.other_outcome, each.other_stego_type): each.files
+        for each in compared.counts
     }
     assert counts == {
         ("clean", None, "clean", None): 1, ("stego", "raw", "clean", None): 1, ("stego", "raw", "stego", "alpha"): 1,
         ("stego", "raw", "stego", "raw"): 1,
     }  # fmt: skip
-    assert {row["uri"] for row in compared.sample} == {"file:///b", "file:///c"}
+    assert [each.sha256 for each in compared.sample] == sorted(hash_of(name) for name in ("b", "c"))
+    shown = {each.uri: each for each in compared.sample}
+    assert shown["file:///b"] == DifferingFile(
+        sha256=hash_of("b"), uri="file:///b", job_id=jobs[0], ordinal=1, outcome=Outcome.STEGO, stego_type=Method.RAW,
+        stego_probability=0.9, other_job_id=jobs[2], other_ordinal=1, other_outcome=Outcome.STEGO,
+        other_stego_type=Method.ALPHA, other_stego_probability=0.9,
+    )  # fmt: skip
+    assert (shown["file:///c"].other_outcome, shown["file:///c"].other_stego_type) == ("clean", None)
     assert compare_models(engine, [older], [newer], submitter="bob").files == 0
     assert compare_models(engine, [older], [newer], since=datetime.now(UTC) + timedelta(hours=1)).files == 0
     narrowed = compare_models(engine, [older], [newer], submitter="ann", sample=1)
     assert (narrowed.differing, len(narrowed.sample)) == (3, 1)
+    execute(engine, f"UPDATE jobs SET canary = true WHERE id = '{jobs[1]}'")
+    assert compare_models(engine, [older], [newer]).differing == 3
+
+
+def test_a_comparison_that_takes_too_long_is_given_up_and_says_so(engine: Engine, older: int, newer: int) -> None:
+    with engine.begin() as holder:
+        holder.execute(text("LOCK TABLE verdicts"))
+        with pytest.raises(QueryTooLongError, match=r"this comparison takes longer than 0.05 s: narrow it by `since`"):
+            compare_models(engine, [older], [newer], within_s=0.05)

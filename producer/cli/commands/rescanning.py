@@ -22,8 +22,11 @@ from producer.cli.commands.verdicts import (
 from producer.cli.output import JsonOption, format_count
 from producer.cli.session import open_session
 from producer.cli.submitting import Name
+from starlight_vocabulary.comparison import Comparison
 from starlight_vocabulary.escaping import escape
-from storage.comparisons import Comparison, compare_models
+from starlight_vocabulary.records import to_json
+from starlight_vocabulary.words import Method, Outcome
+from storage.comparisons import compare_models
 from storage.models import find_models
 from storage.rescans import rescan_jobs
 
@@ -89,28 +92,24 @@ def compare(
         models = [find_models(current.engine, each) for each in (first, second)]
         compared = compare_models(current.engine, *models, submitter=submitter, since=parse_time(since), sample=sample)
     if as_json:
-        print(json.dumps(describe(compared), default=str))
-        return
+        print(json.dumps(to_json(compared)))
+    else:
+        show_comparison(compared, first, second)
+
+
+def show_comparison(compared: Comparison, first: str, second: str) -> None:
+    """Print it for people."""
     print(f"{format_count(compared.files, 'file')} judged by both, {compared.differing:,} otherwise")
     print(f"{'FILES':>12}  {first:<24}  {second:<24}")
     for each in compared.counts:
-        says, other = f"{each.outcome} {each.method or ''}", f"{each.other_outcome} {each.other_method or ''}"
+        says, other = say(each.outcome, each.stego_type), say(each.other_outcome, each.other_stego_type)
         print(f"{each.files:>12,}  {says:<24}  {other:<24}{'' if each.agrees else '  differ'}")
-    for row in compared.sample:
-        says = f"{row['outcome']} {row['method'] or ''} {row['stego_probability']:.4f}"
-        other = f"{row['other_outcome']} {row['other_method'] or ''} {row['other_stego_probability']:.4f}"
-        print(escape(f"{row['sha256']}  {says:<24}  {other:<24}  {row['uri']}"))
+    for file in compared.sample:
+        says = say(file.outcome, file.stego_type, file.stego_probability)
+        other = say(file.other_outcome, file.other_stego_type, file.other_stego_probability)
+        print(escape(f"{file.sha256}  {says:<24}  {other:<24}  {file.uri}"))
 
 
-def describe(compared: Comparison) -> dict[str, object]:
-    """Return the comparison for programs."""
-    counts = [
-        {
-            "outcome": each.outcome, "method": each.method, "other_outcome": each.other_outcome,
-            "other_method": each.other_method, "files": each.files, "agrees": each.agrees,
-        }
-        for each in compared.counts
-    ]  # fmt: skip
-    return {
-        "files": compared.files, "differing": compared.differing, "counts": counts, "sample": compared.sample,
-    }  # fmt: skip
+def say(outcome: Outcome, method: Method | None, probability: float | None = None) -> str:
+    """Return in words what a model says of a file."""
+    return " ".join([outcome, method or "", "" if probability is None else f"{probability:.4f}"])
