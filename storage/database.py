@@ -1,7 +1,9 @@
 """The connection to PostgreSQL, waiting out its outages, and its notifications."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from selectors import EVENT_READ, DefaultSelector
 from typing import TypeVar
 
 import psycopg
@@ -100,23 +102,56 @@ def work_in_rounds(work: Callable[[], float], stopping: threading.Event) -> None
             stopping.wait(pause_s)
 
 
-def listen(engine: Engine, channels: Sequence[str], timeout_s: float) -> Iterator[set[str]]:
+class Wakeup:
+    """Ends a `listen` from another thread, for good."""
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable once it was sent."""
+        return self._receiver.fileno()
+
+    def send(self) -> None:
+        """End the `listen` that waits, and any later one."""
+        self._sender.close()
+
+
+def listen(
+    engine: Engine, channels: Sequence[str], timeout_s: float, wakeup: Wakeup | None = None
+) -> Iterator[set[str]]:
     """Yield the payloads heard on `channels`, and an empty set whenever `timeout_s` passes without any.
 
     The first set is empty, once we listen, so that what happened before can be looked up. A lost connection is
-    opened again with a growing pause and reported by another empty set.
+    opened again with a growing pause and reported by another empty set. Ends once `wakeup` is sent.
     """
-    with Patience(POSTGRESQL) as patience:
+    with Patience(POSTGRESQL) as patience, DefaultSelector() as waiting:
+        if wakeup is not None:
+            waiting.register(wakeup, EVENT_READ)
         while True:
             try:
                 with _open_listener(engine, channels) as connection:
                     patience.note_success()
                     yield set()
-                    while True:
-                        heard = {notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1)}
-                        yield heard | {notice.payload for notice in connection.notifies(timeout=0)}
+                    # A number: of a connection that was lost, nothing can be asked any more.
+                    descriptor = connection.fileno()
+                    waiting.register(descriptor, EVENT_READ)
+                    try:
+                        while True:
+                            heard = _take_notifications(connection)
+                            if not heard:
+                                if any(key.fileobj is wakeup for key, _ in waiting.select(timeout_s)):
+                                    return
+                                heard = _take_notifications(connection)
+                            yield heard
+                    finally:
+                        waiting.unregister(descriptor)
             except psycopg.OperationalError as error:
                 patience.wait_after(error)
+
+
+def _take_notifications(connection: psycopg.Connection) -> set[str]:
+    return {notice.payload for notice in connection.notifies(timeout=0)}
 
 
 def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:

@@ -12,7 +12,7 @@ from storage.database import connect
 from storage.embedded.servers import EmbeddedServers
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings, read_settings
-from tests.kit.databases import copy_database
+from tests.kit.databases import copy_database, skip_syncing
 from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
 
@@ -36,6 +36,7 @@ def session_servers() -> Iterator[tuple[str, str]]:
         engine = connect(database_url)
         upgrade_schema(engine)
         engine.dispose()
+        skip_syncing(database_url)
         yield database_url, redis_url
         servers.detach()
 

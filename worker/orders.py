@@ -1,18 +1,15 @@
 """What is ordered while this worker runs: that chunks were taken from it, and that it drains."""
 
-import time
 from collections.abc import Callable
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage.background import BackgroundThread
-from storage.database import CANCELLED, DRAINING, listen
+from storage.database import CANCELLED, DRAINING, Wakeup, listen
 from storage.draining import is_draining
 from worker.leases import Leases
 
-# How long the thread goes on listening after it was stopped.
-LISTEN_S = 0.2
 # What is ordered while the connection is lost is seen after this long.
 LOOK_EVERY_S = 1.0
 
@@ -29,18 +26,18 @@ class Orders(BackgroundThread):
         self._worker = worker
         self._leases = leases
         self._consume = consume
+        self._wakeup = Wakeup()
 
     def run(self) -> None:
         """Listen until stopped."""
-        look_at = 0.0
-        for heard in listen(self._engine, (CANCELLED, DRAINING), LISTEN_S):
-            if self.stopping.is_set():
-                return
+        for heard in listen(self._engine, (CANCELLED, DRAINING), LOOK_EVERY_S, self._wakeup):
             if heard:
                 self._leases.hurry()
-            if heard or time.monotonic() >= look_at:
-                self._look()
-                look_at = time.monotonic() + LOOK_EVERY_S
+            self._look()
+
+    def wake(self) -> None:
+        """Have `run` end."""
+        self._wakeup.send()
 
     def _look(self) -> None:
         try:

@@ -23,7 +23,7 @@ from starlight_vocabulary.answers import JobReport
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
 from storage.background import BackgroundThread
-from storage.database import FINISHED, listen, may_succeed_later
+from storage.database import FINISHED, Wakeup, listen, may_succeed_later
 from storage.jobs import count_finished, get_job
 from storage.outages import POSTGRESQL, Patience
 from storage.verdicts import Place, list_landed
@@ -119,13 +119,16 @@ class Listener(BackgroundThread):
         self._engine = engine
         self._loop = loop
         self._take = take
+        self._wakeup = Wakeup()
 
     def run(self) -> None:
         """Listen until stopped."""
-        for heard in listen(self._engine, (FINISHED,), POLL_S):
-            if self.stopping.is_set():
-                return
+        for heard in listen(self._engine, (FINISHED,), POLL_S, self._wakeup):
             self._loop.call_soon_threadsafe(self._take, heard)
+
+    def wake(self) -> None:
+        """Have `run` end."""
+        self._wakeup.send()
 
 
 class Hub:

@@ -119,8 +119,20 @@ def down() -> None:
     if (configured.database_url and configured.redis_url) or not (configured.data_dir / "password").exists():
         print("no stack runs here any more")
         return
-    stopped = EmbeddedServers(configured).stop()
+    servers = EmbeddedServers(configured)
+    # A stack leaves its servers a little later than it lets go of its lock.
+    while not (stopped := servers.stop()) and signalled and is_running(signalled) and time.monotonic() < deadline:
+        time.sleep(WATCH_INTERVAL_S / 5)
     print("stopped" if stopped else "the stack is stopped; other commands still use the embedded servers")
+
+
+def is_running(process_id: int) -> bool:
+    """Return whether there is such a process of this account."""
+    try:
+        os.kill(process_id, 0)
+    except OSError:
+        return False
+    return True
 
 
 @database.command("upgrade")
