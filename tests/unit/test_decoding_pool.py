@@ -56,6 +56,11 @@ def list_codes(pool: DecodingPool, *images: bytes) -> list[ErrorCode | None]:
     return [error.code if error else None for error in pool.decode(images).errors]
 
 
+def list_children() -> set[int]:
+    children = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for listed in children for pid in listed.read_text().split()}
+
+
 def test_planes_are_those_of_a_decoder_in_this_process(open_pool: OpenPool) -> None:
     images = [encode_pattern(name, mode) for name, mode in FORMATS_AND_MODES]
 
@@ -143,9 +148,7 @@ def test_secrets_of_the_worker_are_withheld(open_pool: OpenPool, monkeypatch: py
     pool = open_pool()
     pool.decode([encode_pattern()])
 
-    children = Path("/proc/self/task").glob("*/children")
-    pids = [int(pid) for listed in children for pid in listed.read_text().split()]
-    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]
+    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in list_children()]
 
     decoders = [each for each in environments if b"MALLOC_TRIM_THRESHOLD_" in each]
     assert decoders
@@ -242,9 +245,15 @@ def test_evidence_is_collected_and_a_bit_plane_drawn(open_pool: OpenPool) -> Non
     assert pool.draw_bit_plane(HiddenPayload(b"no image", None, None), PlaneChoice("r-bit-0", near=False)) is None
 
 
-def test_what_cannot_be_looked_into_has_a_reason(open_pool: OpenPool) -> None:
+def test_what_cannot_be_looked_into_has_a_reason_and_costs_no_process(open_pool: OpenPool) -> None:
+    pool = open_pool()
+    pool.decode([encode_pattern()])
+    before = list_children()
+
     with pytest.raises(ImageError, match="supported format"):
-        open_pool().inspect(b"hello")
+        pool.inspect(b"hello")
+
+    assert list_children() == before
 
 
 @pytest.mark.parametrize("ask", [DecodingPool.inspect, DecodingPool.draw_bit_planes])

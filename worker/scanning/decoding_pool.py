@@ -167,15 +167,19 @@ class DecodingPool:
 
     def _look_at(self, asked: bytes, data: bytes, hidden: Sequence[HiddenPayload] = ()) -> bytes:
         looks: list[bytes] = []
+        errors: list[ImageError] = []
 
         def take(answers: SharedMemory, done: slice) -> None:
             if done.stop > done.start:
-                looks.append(answers.read_look())
+                # What is raised here would end the process, which has done its work.
+                try:
+                    looks.append(answers.read_look())
+                except ImageError as error:
+                    errors.append(error)
 
-        def refuse(_number: int, error: ImageError) -> None:
-            raise error
-
-        self._have_done(asked, [data], take, refuse, hidden)
+        self._have_done(asked, [data], take, lambda _, error: errors.append(error), hidden)
+        if errors:
+            raise errors[0]
         return looks[0]
 
     def make_picture(self, data: bytes, *, thumbnail: bool) -> bytes | None:
