@@ -30,7 +30,7 @@ FILL = text("""
             CASE WHEN number % 10 = 9 THEN CAST(:newer AS int) ELSE :older END AS model_id,
             least(:job_images, :verdicts - number * CAST(:job_images AS bigint)) AS total
         FROM generate_series(CAST(:first AS int), :last) AS number,
-            LATERAL (SELECT make_interval(secs => (number + 1 - CAST(:jobs AS int)) * :days * 86400.0 / :jobs) AS age)
+            make_interval(secs => (number + 1 - CAST(:jobs AS int)) * :days * 86400.0 / :jobs) AS age
     ), stored AS (
         INSERT INTO jobs (id, name, submitter, priority, state, total, created_at, started_at, finished_at)
         SELECT id, 'filled ' || number, 'submitter ' || 1 + number % :submitters, 'bulk', 'done', total,

@@ -34,6 +34,9 @@ MAKE_ROLE: Final = (
 )
 
 
+MAY_MAKE_TABLES = text("SELECT has_schema_privilege(:name, current_schema(), 'CREATE')")
+
+
 class AnalystError(ValueError):
     """A role that cannot be made; the message says why."""
 
@@ -84,3 +87,8 @@ def _make_role(connection: Connection, name: str, password: str, *, exists: bool
     }
     for statement in MAKE_ROLE:
         driver.execute(sql.SQL(statement).format(**parts))
+    if connection.execute(MAY_MAKE_TABLES, {"name": name}).scalar_one():
+        # Before PostgreSQL 15, unless somebody took it back.
+        raise AnalystError(
+            "here every role may make tables: `REVOKE CREATE ON SCHEMA public FROM PUBLIC`, by a superuser; then again"
+        )

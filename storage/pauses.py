@@ -32,7 +32,7 @@ IS_OPEN = text("SELECT EXISTS (SELECT FROM jobs WHERE id = :id AND state IN ('pe
 INSERT_PAUSE = text(f"""
     INSERT INTO pauses (priority, submitter, job_id, paused_by)
     VALUES (CAST(:priority AS text), CAST(:submitter AS text), CAST(:job_id AS uuid), :paused_by)
-    ON CONFLICT (priority, submitter, job_id) DO NOTHING RETURNING {PAUSE_COLUMNS}
+    ON CONFLICT DO NOTHING RETURNING {PAUSE_COLUMNS}
 """)
 
 # The pause of this subject.

@@ -52,10 +52,13 @@ HAS_OTHERS = text("""
 
 # Those that are dispatched go back: their messages are in the other queue.
 MOVE_CHUNKS = text("""
-    WITH moved AS (
-        UPDATE chunks SET priority = :priority, state = CASE WHEN state = 'dispatched' THEN 'pending' ELSE state END
-        WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running') AND priority <> :priority
-        RETURNING OLD.state AS state
+    WITH found AS (
+        SELECT id, state FROM chunks
+        WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running') AND priority <> :priority FOR UPDATE
+    ), moved AS (
+        UPDATE chunks
+        SET priority = :priority, state = CASE WHEN found.state = 'dispatched' THEN 'pending' ELSE found.state END
+        FROM found WHERE chunks.id = found.id RETURNING found.state
     )
     SELECT count(*) FROM moved WHERE state = 'dispatched'
 """)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x53544152
+OLDEST_POSTGRESQL = 140000
 
 
 class SchemaError(RuntimeError):
@@ -46,12 +47,13 @@ def check_schema(engine: Engine) -> None:
 def upgrade_schema(engine: Engine) -> None:
     """Bring the schema up to the newest migration; processes that do so at once wait for each other.
 
-    Raises SchemaError where the schema is too new for this code.
+    Raises SchemaError where the schema is too new for this code, and where the server cannot hold it.
     """
     found, needed = read_revision(engine), find_newest_revision()
     if found is not None and found >= needed:
         check_schema(engine)
         return
+    _check_server(engine)
     # Here, not above: next to no command has to upgrade, and Alembic takes longer to import than they run.
     from alembic import command
 
@@ -61,6 +63,28 @@ def upgrade_schema(engine: Engine) -> None:
             command.upgrade(build_alembic_config(engine), "head")
         finally:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
+
+
+# The server's version as 180000 and in words, the database's encoding, and whether letters can be folded by Unicode.
+READ_SERVER = text("""
+    SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS named,
+        current_setting('server_encoding') AS encoding,
+        EXISTS (SELECT FROM pg_collation WHERE collname IN ('pg_c_utf8', 'und-x-icu')) AS folds
+""")
+
+
+def _check_server(engine: Engine) -> None:
+    with connect_to_read(engine) as connection:
+        server = connection.execute(READ_SERVER).one()
+    if server.version < OLDEST_POSTGRESQL:
+        raise SchemaError(f"this is PostgreSQL {server.named}; Starlight needs 14 or newer")
+    if server.encoding != "UTF8":
+        raise SchemaError(
+            f"the database's encoding is {server.encoding}: make another by "
+            "`CREATE DATABASE … ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0`"
+        )
+    if not server.folds:
+        raise SchemaError(f"this PostgreSQL {server.named} was built without ICU: use one that has it, or 17 or newer")
 
 
 def build_alembic_config(engine: Engine) -> "Config":

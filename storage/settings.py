@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True, hide_input_in_errors=True)
 
     database_url: Annotated[str | None, _url_of("postgresql", read=_read_behind_password)] = Field(
-        None, repr=False, description="postgresql://… of PostgreSQL 18 or newer; unset: an embedded server"
+        None, repr=False, description="postgresql://… of PostgreSQL 14 or newer; unset: an embedded server"
     )
     redis_url: Annotated[str | None, _url_of("redis", "rediss")] = Field(
         None, repr=False, description="redis://… or rediss://… of the message broker; unset: an embedded server"

@@ -109,7 +109,7 @@ RAISE_TOTALS = text(f"""
     )
     INSERT INTO recent_images (slot, shard, period, images)
     SELECT period % {SLOTS}, pg_backend_pid() % {SHARDS}, period, :recent
-    FROM (SELECT count(*) FROM raised), floor(extract(epoch FROM now()) / {PERIOD_S}) AS period
+    FROM (SELECT count(*) FROM raised) AS counted, floor(extract(epoch FROM now()) / {PERIOD_S}) AS period
     WHERE CAST(:recent AS int8) > 0
     ON CONFLICT (slot, shard) DO UPDATE SET period = greatest(recent_images.period, excluded.period),
         images = excluded.images

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,16 @@ from storage.database import connect
 from storage.embedded.servers import EmbeddedServers
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings, read_settings
-from tests.kit.databases import copy_database, skip_syncing
+from tests.kit.databases import copy_database, skip_syncing, start_postgres
 from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say which PostgreSQL the tests run against."""
+    parser.addoption(
+        "--postgresql", type=Path, help="folder of the programs of another PostgreSQL for the tests' databases"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,11 +34,16 @@ def no_settings_from_outside() -> None:
 
 
 @pytest.fixture(scope="session")
-def session_servers() -> Iterator[tuple[str, str]]:
+def session_servers(pytestconfig: pytest.Config) -> Iterator[tuple[str, str]]:
     """URLs of PostgreSQL, with an upgraded database to copy, and Redis."""
-    with make_temporary_folder() as folder:
-        servers = EmbeddedServers(Settings(data_dir=folder))
-        database_url, redis_url = servers.attach()
+    programs: Path | None = pytestconfig.getoption("postgresql")
+    with ExitStack() as running:
+        folder = running.enter_context(make_temporary_folder())
+        database_url = None if programs is None else running.enter_context(start_postgres(programs))
+        servers = EmbeddedServers(Settings(data_dir=folder, database_url=database_url))
+        embedded_url, redis_url = servers.attach()
+        running.callback(servers.detach)
+        database_url = database_url or embedded_url
         assert database_url is not None
         assert redis_url is not None
         engine = connect(database_url)
@@ -38,7 +51,6 @@ def session_servers() -> Iterator[tuple[str, str]]:
         engine.dispose()
         skip_syncing(database_url)
         yield database_url, redis_url
-        servers.detach()
 
 
 @pytest.fixture

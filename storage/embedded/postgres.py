@@ -38,16 +38,16 @@ def find_binaries() -> Path:
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL cluster in `folder`, on a loopback port, with a password."""
+    """One PostgreSQL cluster in `folder`, on a loopback port, with a password; of these programs, or the wheel's."""
 
-    def __init__(self, folder: Path, password: str) -> None:
+    def __init__(self, folder: Path, password: str, binaries: Path | None = None) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.log = folder / "log"
         self.password = password
         # Where root starts it: who owns the cluster, and may alone enter the folder.
         self._number: int | None = None
-        self._binaries = find_binaries()
+        self._binaries = binaries or find_binaries()
 
     def start(self) -> str:
         """Start the server unless it runs, and return the URL of the database.

@@ -144,7 +144,7 @@ FILL = f"""
     UNION ALL SELECT NULL, 'submitter 9', 'olga';
     INSERT INTO canary_rounds (seed, started_at, ended_at, result)
     SELECT number, now() + age, now() + age, CASE WHEN number % 500 = 0 THEN 'missing' ELSE 'right' END
-    FROM generate_series(1, 20000) AS number, LATERAL (SELECT make_interval(secs => number * 30 - 600000) AS age);
+    FROM generate_series(1, 20000) AS number, make_interval(secs => number * 30 - 600000) AS age;
     INSERT INTO uploads (submitter, expires_at) VALUES ('{SUBMITTER}', now() + interval '1 hour'), ('other', now());
 
     ANALYZE

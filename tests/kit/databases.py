@@ -1,11 +1,16 @@
 """Databases of their own for tests."""
 
+import secrets
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 from sqlalchemy import make_url
+
+from storage.embedded.postgres import EmbeddedPostgres
+from tests.kit.folders import make_temporary_folder
 
 
 def skip_syncing(url: str) -> None:
@@ -28,3 +33,19 @@ def copy_database(template_url: str) -> Iterator[str]:
             yield template.set(database=name).render_as_string(hide_password=False)
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def start_postgres(programs: Path) -> Iterator[str]:
+    """Yield the URL of an empty database on a server of these programs, which ends with the block."""
+    with make_temporary_folder() as folder:
+        server = EmbeddedPostgres(folder / "postgres", secrets.token_urlsafe(), programs)
+        try:
+            url = server.start()
+            skip_syncing(url)
+            with psycopg.connect(url, autocommit=True) as connection:
+                # As it is from PostgreSQL 15 on.
+                connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            yield url
+        finally:
+            server.stop()

@@ -14,11 +14,10 @@ from storage.figures import take_figures
 from storage.models import get_model_in_use
 from storage.pauses import list_pauses
 from storage.processes import LiveProgram, list_programs, measure_ages, read_server
-from storage.schema_version import SchemaError, check_schema, find_newest_revision
+from storage.schema_version import OLDEST_POSTGRESQL, SchemaError, check_schema, find_newest_revision
 from storage.version import VERSION
 from storage.workers import list_live_workers
 
-OLDEST_POSTGRESQL = 180000
 # What leases and `starlight operations` show would mislead people; nothing is decided by a host's clock.
 CLOCKS_MAY_DIFFER_S = 2.0
 OLD_S = {"interactive": 10.0, "bulk": 600.0}
@@ -32,7 +31,7 @@ def check_postgresql(engine: Engine) -> Finding:
     version, named, _ = read_server(engine)
     seen = f"PostgreSQL {named} answers in {1000 * (time.perf_counter() - begun):.1f} ms"
     if version < OLDEST_POSTGRESQL:
-        return wrong("PostgreSQL", seen, "Starlight needs PostgreSQL 18 or newer")
+        return wrong("PostgreSQL", seen, "Starlight needs PostgreSQL 14 or newer")
     return well("PostgreSQL", seen)
 
 

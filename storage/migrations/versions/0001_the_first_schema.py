@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from storage.migrations.older_servers import drop_uuidv7, make_uuidv7
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -11,6 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    make_uuidv7(op.get_bind())
     op.create_table(
         "jobs",
         sa.Column("id", sa.UUID(), server_default=sa.text("uuidv7()"), nullable=False),
@@ -152,3 +155,4 @@ def downgrade() -> None:
     op.drop_table("models")
     op.drop_index("ix_jobs_open", table_name="jobs", postgresql_where=sa.text("state IN ('pending', 'running')"))
     op.drop_table("jobs")
+    drop_uuidv7(op.get_bind())

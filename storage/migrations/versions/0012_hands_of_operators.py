@@ -4,12 +4,15 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from storage.migrations.older_servers import unite_nulls
+
 revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
 
 TIME = postgresql.TIMESTAMP(timezone=True)
+NO_JOB = "'00000000-0000-0000-0000-000000000000'::uuid"
 
 
 def upgrade() -> None:
@@ -23,15 +26,11 @@ def upgrade() -> None:
         sa.Column("paused_at", TIME, server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pauses")),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_pauses_job_id"), ondelete="CASCADE"),
-        sa.UniqueConstraint(
-            "priority",
-            "submitter",
-            "job_id",
-            name=op.f("uq_pauses_priority_submitter_job_id"),
-            postgresql_nulls_not_distinct=True,
-        ),
         sa.CheckConstraint("priority IN ('interactive', 'bulk')", name="priority"),
         sa.CheckConstraint("num_nonnulls(priority, submitter, job_id) <= 1", name="one_subject"),
+    )
+    unite_nulls(
+        op.get_bind(), "pauses", "uq_pauses_priority_submitter_job_id", priority="''", submitter="''", job_id=NO_JOB
     )
     op.create_table(
         "operations",

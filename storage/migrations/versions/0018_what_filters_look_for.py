@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations.older_servers import write_folding
+
 revision = "0018"
 down_revision = "0017"
 branch_labels = None
@@ -12,10 +14,8 @@ depends_on = None
 # which are found by nothing but the whole, and which take a time that grows with the square of what a stranger wrote.
 PUNCTUATION = "!\"#$%&''()*+,-./:;<=>?@[\\]^_`{|}~"
 SPACES = " " * (len(PUNCTUATION) - 1)
-# In lower case by Unicode, whatever the locale of the database.
 FOLDED = """
-    CREATE FUNCTION message_folded(message text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN lower(message COLLATE pg_catalog.pg_c_utf8)
+    CREATE FUNCTION message_folded(message text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN {folding}
 """
 # So many characters make a vector that is never too large for PostgreSQL, whatever they are.
 WORDS = f"""
@@ -34,7 +34,7 @@ HAS_MESSAGE = sa.text("extracted_message IS NOT NULL")
 def upgrade() -> None:
     # As SQL of the driver: the punctuation has colons and percent signs.
     connection = op.get_bind()
-    for statement in (FOLDED, WORDS, SOUGHT):
+    for statement in (FOLDED.format(folding=write_folding(connection)), WORDS, SOUGHT):
         connection.exec_driver_sql(statement.replace("%", "%%"))
     op.create_index(
         "ix_verdicts_words",
