@@ -12,9 +12,10 @@ from obstore.store import ObjectStore, from_url
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from producer.export_manifest import MANIFEST, Manifest
+from producer.export_manifest import Manifest
 from producer.exporting import Export, ExportOptions
 from producer.stack import die_with
+from starlight_vocabulary.exports import MANIFEST
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.records import from_json
 from storage.blobs import CLIENT, RETRIES, Blobs, find_folder

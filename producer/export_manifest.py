@@ -4,27 +4,15 @@ import json
 import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
+from starlight_vocabulary.exports import MANIFEST, ExportedPart
 from starlight_vocabulary.verdict import VERDICT_KEYS
 from storage.verdicts import Position, VerdictFilter
-
-# Readers of folders of Parquet leave out names that begin so.
-MANIFEST: Final = "_manifest.json"
 
 
 class ExportError(ValueError):
     """An export that cannot go on; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedFile:
-    """A file that is whole: its path below the export, rows, bytes and SHA-256 in hex."""
-
-    path: str
-    rows: int
-    size_bytes: int
-    sha256: str
 
 
 @dataclass(slots=True)
@@ -41,7 +29,7 @@ class Manifest:
     rows: int = 0
     next: Position | None = None
     writing: str | None = None
-    files: list[ExportedFile] = field(default_factory=list)
+    files: list[ExportedPart] = field(default_factory=list)
 
     def to_json(self) -> bytes:
         """Return the file's content."""
@@ -73,7 +61,7 @@ class Manifest:
                     datetime.fromisoformat(position["scanned_at"]), uuid.UUID(position["job_id"]), position["ordinal"]
                 ),
                 writing=read["writing"],
-                files=[ExportedFile(**each) for each in read["files"]],
+                files=[ExportedPart(**each) for each in read["files"]],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ExportError(f"{MANIFEST} there is not that of an export ({error}): export elsewhere") from None

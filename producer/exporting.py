@@ -13,8 +13,9 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 from sqlalchemy import Engine
 
-from producer.export_manifest import MANIFEST, ExportedFile, Manifest, describe
+from producer.export_manifest import Manifest, describe
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from starlight_vocabulary.exports import MANIFEST, ExportedPart
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.verdict import Verdict
 from storage.blobs import CLIENT, RETRIES
@@ -125,7 +126,7 @@ class Export:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             obstore.put(self._store, path, file, max_concurrency=PIECES_AT_ONCE)
-        manifest.files.append(ExportedFile(path, rows, size, digest))
+        manifest.files.append(ExportedPart(path=path, rows=rows, size_bytes=size, sha256=digest))
         manifest.rows += rows
         return Position.of(last)
 

@@ -12,6 +12,9 @@ from storage.database import connect_to_read
 from storage.time_limits import connect_within
 from storage.verdicts import NO_CANARY
 
+# Files of a sample.
+MOST_SAMPLED = 1000
+
 # The newest verdict of a model on each file that it has judged.
 NEWEST = f"""
     SELECT DISTINCT ON (sha256) sha256, job_id, ordinal, outcome, method, stego_probability FROM verdicts

@@ -185,12 +185,13 @@ def use_model(engine: Engine, wanted: str, used_by: str) -> str:
         return str(chosen.label)
 
 
-# Models that people mean by a name and version, a version, or the start of a digest, with whatever threshold.
-FIND_MODELS = text("""
-    SELECT id, name || '-' || version || ' (sha256 ' || sha256 || ')' AS label FROM models
-    WHERE name || '-' || version = :wanted OR version = :wanted
-        OR length(:wanted) >= 6 AND starts_with(sha256, lower(:wanted))
-    ORDER BY id
+# Of a row of `models`: whether people mean it by a name and version, a version, or the start of a digest.
+IS_MEANT = """
+    (name || '-' || version = :model OR version = :model OR length(:model) >= 6 AND starts_with(sha256, lower(:model)))
+"""
+# Models that are meant, with whatever threshold.
+FIND_MODELS = text(f"""
+    SELECT id, name || '-' || version || ' (sha256 ' || sha256 || ')' AS label FROM models WHERE {IS_MEANT} ORDER BY id
 """)
 
 
@@ -200,7 +201,7 @@ def find_models(engine: Engine, wanted: str) -> list[int]:
     Raises ModelChoiceError where there is none, or more than one.
     """
     with connect_to_read(engine) as connection:
-        rows = connection.execute(FIND_MODELS, {"wanted": wanted}).all()
+        rows = connection.execute(FIND_MODELS, {"model": wanted}).all()
     labels = sorted({row.label for row in rows})
     if not labels:
         raise ModelChoiceError(f"there is no model {wanted!r}; `starlight model list` shows them")

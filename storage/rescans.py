@@ -5,9 +5,11 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.words import Priority
 from storage.database import connect_to_read
 from storage.resubmission import resubmit_images
@@ -15,102 +17,124 @@ from storage.settings import CHUNK_SIZE
 from storage.traces import describe_span, trace
 from storage.verdicts import VerdictFilter
 
+# What is looked into at once: the last of the jobs may have more images.
 JOBS_AT_ONCE = 100
+IMAGES_AT_ONCE = 1_000_000
 FIRST_ID = uuid.UUID(int=0)
 
-# Jobs that have ended and have such verdicts, in the order of their ids. A job that ended before a time has no verdict
-# from then on.
+# Jobs that have ended, in the order of their ids, and whether they have such verdicts. Those without are named, too:
+# so what is read is bounded. One that is not looked into any more says that there are more. A job that ended before a
+# time has no verdict from then on.
 LIST_JOBS = """
-    SELECT id FROM jobs WHERE id > :after AND finished_at IS NOT NULL {narrowed}
-        AND EXISTS (
-            SELECT FROM verdicts WHERE verdicts.job_id = jobs.id AND model_id = ANY(:model_ids) AND {conditions}
-        )
-    ORDER BY id LIMIT :limit
+    SELECT id, is_within, is_within AND EXISTS (
+        SELECT FROM verdicts WHERE verdicts.job_id = listed.id AND model_id = ANY(:model_ids) AND {conditions}
+    ) AS has_some
+    FROM (
+        SELECT id, row_number() OVER by_id <= :jobs AND sum(total) OVER by_id - total < :images AS is_within FROM (
+            SELECT id, total FROM jobs WHERE id > :after AND finished_at IS NOT NULL {narrowed} ORDER BY id
+            LIMIT :jobs + 1
+        ) AS ended WINDOW by_id AS (ORDER BY id)
+    ) AS listed ORDER BY id
 """
 
 # How often the model in use was changed.
 READ_USE = text("SELECT coalesce(max(id), 0) FROM model_uses")
+
+# What was submitted under a key for the submitter of a job.
+FIND_MADE = text("""
+    SELECT made.id, made.total FROM jobs JOIN jobs AS made USING (submitter)
+    WHERE jobs.id = :id AND made.idempotency_key = :key
+""")
 
 # The jobs that scan images of one again.
 LIST_RESCANS = text("SELECT id FROM jobs WHERE rescan_of = :id ORDER BY id")
 
 
 @dataclass(frozen=True, slots=True)
-class Rescan:
-    """What became of one job: the one that scans its images again, how many these are, and how many have no bytes.
+class JobPage:
+    """Jobs that have images to scan again, and the last that was looked at, None where there are no more."""
 
-    Without a `job_id`, there is none: it has no images that are left, or `was_done` already.
+    job_ids: list[uuid.UUID]
+    last: uuid.UUID | None
+
+
+class Rescanning:
+    """The images of ended jobs on which these models gave a verdict that is wanted, to be scanned again.
+
+    New jobs are `bulk`, reuse no verdict, and have the submitter and threshold of the old one. What the same asked for
+    under the same idempotency key before, since a model was chosen, is not submitted anew: whoever was interrupted may
+    ask again. Images that were uploaded and are no longer stored are counted and left out.
     """
 
-    rescan_of: uuid.UUID
-    job_id: uuid.UUID | None = None
-    images: int = 0
-    gone: int = 0
-    was_done: bool = False
-
-
-def rescan_jobs(
-    engine: Engine,
-    model_ids: Sequence[int],
-    wanted: VerdictFilter,
-    *,
-    again: bool = False,
-    name: str | None = None,
-    chunk_size: int = CHUNK_SIZE,
-) -> Iterator[Rescan]:
-    """Submit the images of ended jobs on which these models gave a verdict that is wanted; yield what becomes of each.
-
-    A transaction for each job, inside the database. New jobs are `bulk`, reuse no verdict, and have the submitter and
-    threshold of the old one. What was submitted by the same call before, since a model was chosen, is not submitted
-    anew, unless `again`: whoever was interrupted may call again. Images that were uploaded and are no longer stored are
-    counted and left out.
-    """
-    conditions, parameters = wanted.conditions()
-    conditions = f"model_id = ANY(:model_ids) AND {conditions}"
-    parameters |= {"model_ids": list(model_ids)}
-    with connect_to_read(engine) as connection:
-        use = connection.execute(READ_USE).scalar_one()
-    asked = json.dumps([use, conditions, parameters], default=_write)
-    digest = hashlib.sha256(asked.encode()).hexdigest()[:32]
-    for job_id in _list_jobs(engine, model_ids, wanted):
-        key = None if again else f"rescan {job_id} {digest}"
-        with trace("submit"), engine.connect() as connection, connection.begin() as transaction:
-            made = resubmit_images(
-                connection, job_id, conditions, parameters, is_rescan=True, keep_gone=False, name=name,
-                priority=Priority.BULK, idempotency_key=key, chunk_size=chunk_size,
-            )  # fmt: skip
-            if made is not None and made.images:
-                describe_span(job=made.job_id, images=made.images)
-            elif made is not None:
-                transaction.rollback()
-        if made is None:
-            yield Rescan(job_id, was_done=True)
-        else:
-            yield Rescan(job_id, made.job_id if made.images else None, made.images, made.gone)
-
-
-def _list_jobs(engine: Engine, model_ids: Sequence[int], wanted: VerdictFilter) -> Iterator[uuid.UUID]:
-    narrowed = {
-        "AND id = :job_id": wanted.job_id,
-        "AND submitter = :submitter": wanted.submitter,
-        "AND finished_at >= :since": wanted.since,
-        "AND created_at < :until": wanted.until,
-    }
-    conditions, parameters = wanted.conditions()
-    query = text(
-        LIST_JOBS.format(
-            conditions=conditions, narrowed=" ".join(each for each, value in narrowed.items() if value is not None)
-        )
-    )
-    after = FIRST_ID
-    while True:
+    def __init__(
+        self,
+        engine: Engine,
+        model_ids: Sequence[int],
+        wanted: VerdictFilter,
+        *,
+        idempotency_key: str | None = None,
+        name: str | None = None,
+        chunk_size: int = CHUNK_SIZE,
+    ) -> None:
+        self._engine = engine
+        self._wanted = wanted
+        self._conditions, parameters = wanted.conditions()
+        self._parameters: dict[str, Any] = {**parameters, "model_ids": list(model_ids)}
+        self._name = name
+        self._chunk_size = chunk_size
         with connect_to_read(engine) as connection:
-            values = {**parameters, "after": after, "limit": JOBS_AT_ONCE, "model_ids": list(model_ids)}
-            page = list(connection.execute(query, values).scalars())
-        yield from page
-        if len(page) < JOBS_AT_ONCE:
-            return
-        after = page[-1]
+            use = connection.execute(READ_USE).scalar_one()
+        asked = json.dumps([use, self._conditions, self._parameters, idempotency_key], default=_write)
+        self._digest = hashlib.sha256(asked.encode()).hexdigest()[:32]
+
+    def list_jobs(self, after: uuid.UUID = FIRST_ID) -> JobPage:
+        """Return the jobs that have such images among the next hundred after this one, or fewer that are large."""
+        narrowed = {
+            "AND id = :job_id": self._wanted.job_id,
+            "AND submitter = :submitter": self._wanted.submitter,
+            "AND finished_at >= :since": self._wanted.since,
+            "AND created_at < :until": self._wanted.until,
+        }
+        chosen = " ".join(each for each, value in narrowed.items() if value is not None)
+        query = text(LIST_JOBS.format(conditions=self._conditions, narrowed=chosen))
+        with connect_to_read(self._engine) as connection:
+            bounds = {"after": after, "jobs": JOBS_AT_ONCE, "images": IMAGES_AT_ONCE}
+            rows = connection.execute(query, {**self._parameters, **bounds}).all()
+        within = [row.id for row in rows if row.is_within]
+        return JobPage([row.id for row in rows if row.has_some], within[-1] if len(within) < len(rows) else None)
+
+    def submit(self, job_id: uuid.UUID) -> Rescan:
+        """Have the images of one job scanned again, in one transaction, inside the database."""
+        key = f"rescan {job_id} {self._digest}"
+        conditions = f"model_id = ANY(:model_ids) AND {self._conditions}"
+        with trace("submit"), self._engine.connect() as connection, connection.begin() as transaction:
+            made = resubmit_images(
+                connection, job_id, conditions, self._parameters, is_rescan=True, keep_gone=False, name=self._name,
+                priority=Priority.BULK, idempotency_key=key, chunk_size=self._chunk_size,
+            )  # fmt: skip
+            if made is None:
+                return find_made(connection, job_id, key)
+            if not made.images:
+                transaction.rollback()
+                return Rescan(rescan_of=job_id, gone=made.gone)
+            describe_span(job=made.job_id, images=made.images)
+        return Rescan(rescan_of=job_id, job_id=made.job_id, images=made.images, gone=made.gone)
+
+    def submit_all(self) -> Iterator[Rescan]:
+        """Yield what becomes of each job that has such images."""
+        after: uuid.UUID | None = FIRST_ID
+        while after is not None:
+            page = self.list_jobs(after)
+            yield from map(self.submit, page.job_ids)
+            after = page.last
+
+
+def find_made(connection: Connection, job_id: uuid.UUID, key: str) -> Rescan:
+    """Return what was submitted under this key before."""
+    row = connection.execute(FIND_MADE, {"id": job_id, "key": key}).one_or_none()
+    if row is None:
+        return Rescan(rescan_of=job_id, was_done=True)
+    return Rescan(rescan_of=job_id, job_id=row.id, images=row.total, was_done=True)
 
 
 def _write(value: object) -> str:

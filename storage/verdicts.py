@@ -18,6 +18,7 @@ from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage import schema
 from storage.database import connect_to_read
 from storage.message_search import HAS_PART, HAS_WORDS, connect_to_search, write_pattern
+from storage.models import IS_MEANT
 from storage.new_verdict import NewVerdict
 
 PAGE = 1000
@@ -105,8 +106,8 @@ class VerdictFilter:
     """Which verdicts to find; what is None does not narrow the search.
 
     Those on canaries are found only where their job or submitter is named. `sha256` is in hex; `until` is exclusive,
-    probabilities are not. `model` is a name with its version. `words` all stand in the extracted message, in any order;
-    `part` stands in it as it is. Neither minds upper and lower case.
+    probabilities are not. `model` is NAME-VERSION, VERSION, or the start of its SHA-256. `words` all stand in the
+    extracted message, in any order; `part` stands in it as it is. Neither minds upper and lower case.
     """
 
     job_id: uuid.UUID | None = None
@@ -141,7 +142,7 @@ class VerdictFilter:
             **self._narrow_to_codes(),
             "stego_probability >= :min_probability": {"min_probability": self.min_probability},
             "stego_probability <= :max_probability": {"max_probability": self.max_probability},
-            "model_id IN (SELECT id FROM models WHERE name || '-' || version = :model)": {"model": self.model},
+            f"model_id IN (SELECT id FROM models WHERE {IS_MEANT})": {"model": self.model},
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
             HAS_WORDS: {"words": self.words},
             HAS_PART: {"part": None if self.part is None else write_pattern(self.part)},

@@ -8,9 +8,10 @@
 ...         print(verdict.uri, verdict.extracted_message)
 """
 
+from starlight_client.analysis import ComparisonSearch, ExportSearch, RescanSearch
 from starlight_client.asynchronous import AsyncStarlight
 from starlight_client.errors import RefusedError, UnreadableAnswerError
-from starlight_client.flows import VerdictSearch
+from starlight_client.flows import ImageSearch, VerdictSearch
 from starlight_client.synchronous import Starlight
 from starlight_vocabulary.answers import (
     Cancellation,
@@ -21,8 +22,12 @@ from starlight_vocabulary.answers import (
     VerdictReport,
     Verification,
 )
+from starlight_vocabulary.comparison import Comparison, DifferingFile, PairCount
+from starlight_vocabulary.exports import ExportedPart, ExportReport, ExportState
+from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import Action, Operation, PauseReport, PauseSubject, RequeueRequest
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import BitOrder, ErrorCode, JobState, Method, Outcome, Priority
 
@@ -31,7 +36,16 @@ __all__ = [
     "AsyncStarlight",
     "BitOrder",
     "Cancellation",
+    "Comparison",
+    "ComparisonSearch",
+    "DifferingFile",
     "ErrorCode",
+    "ExportFormat",
+    "ExportReport",
+    "ExportSearch",
+    "ExportState",
+    "ExportedPart",
+    "ImageSearch",
     "JobOptions",
     "JobReport",
     "JobState",
@@ -39,12 +53,15 @@ __all__ = [
     "Method",
     "Operation",
     "Outcome",
+    "PairCount",
     "PauseReport",
     "PauseSubject",
     "Priority",
     "Provenance",
     "RefusedError",
     "RequeueRequest",
+    "Rescan",
+    "RescanSearch",
     "Starlight",
     "Statistics",
     "UnreadableAnswerError",

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar, Unpack
 
 import httpx
 from httpx_sse import ServerSentEvent, aconnect_sse
 
-from starlight_client import flows
+from starlight_client import analysis, flows
+from starlight_client.analysis import ComparisonSearch, ExportId, ExportSearch, RescanSearch
 from starlight_client.exchanges import (
     LOST,
     Exchange,
+    Fetch,
     Flow,
     OpenEvents,
     Pause,
@@ -25,10 +28,15 @@ from starlight_client.exchanges import (
 )
 from starlight_client.flows import DEFAULTS, JobId, VerdictSearch
 from starlight_client.packing import LocalPath, pack_files
+from starlight_client.saving import finish_part, is_there, open_part, read_parts, save_manifest
 from starlight_vocabulary.answers import Cancellation, JobReport, Statistics, VerdictReport, Verification
+from starlight_vocabulary.comparison import Comparison
+from starlight_vocabulary.exports import ExportReport
+from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Priority
 
@@ -103,6 +111,60 @@ class AsyncStarlight:
         """Return everything that is in a file with these bytes, of an image that was uploaded and is still stored."""
         return await self._ask(flows.inspect_image(sha256))
 
+    def rescan(self, model: str, *, again: bool = False, **search: Unpack[RescanSearch]) -> AsyncIterator[Rescan]:
+        """Have images scanned again that this model judged; yield what becomes of each job that has some.
+
+        Nothing happens unless it is read. What the same call had scanned again before, since a model was chosen, is
+        there already, unless `again`.
+        """
+        return self._run(analysis.rescan(model, search, again=again))
+
+    async def compare(self, model: str, other_model: str, **search: Unpack[ComparisonSearch]) -> Comparison:
+        """Return on which files two models differ, by their newest verdicts on the same bytes."""
+        return await self._ask(analysis.compare(model, other_model, search))
+
+    async def start_export(
+        self,
+        format: ExportFormat = ExportFormat.PARQUET,  # noqa: A002 - the name in the API
+        **search: Unpack[ExportSearch],
+    ) -> ExportReport:
+        """Have verdicts exported as files, oldest first; a server makes them aside."""
+        return await self._ask(analysis.start_export(format, search))
+
+    async def exports(self) -> list[ExportReport]:
+        """Return the newest exports, newest first."""
+        return (await self._ask(analysis.list_exports())).exports
+
+    async def export(self, export_id: ExportId) -> ExportReport:
+        """Return an export, with its files so far."""
+        return await self._ask(analysis.get_export(export_id))
+
+    async def wait_for_export(
+        self, export_id: ExportId, *, progress: Callable[[ExportReport], object] | None = None
+    ) -> ExportReport:
+        """Return the export once it is done or has failed; `progress` is called with it whenever it changed."""
+        return await self._watch(analysis.watch_export(export_id), progress)
+
+    async def download_export(self, export_id: ExportId, folder: LocalPath) -> list[Path]:
+        """Write the files of an export that is done below a folder, each as its manifest says; return their paths.
+
+        The manifest comes last. Files that are there, whole, are not fetched again: broken off, call it again. Raises
+        OSError where one cannot be written.
+        """
+        place, manifest = Path(folder), await self._ask(analysis.fetch_manifest(export_id))
+        parts = read_parts(manifest)
+        for part in parts:
+            if not await asyncio.to_thread(is_there, place, part):
+                with open_part(place, part) as file:
+                    await self._ask(analysis.fetch_file(export_id, part.path, file))
+                    await asyncio.to_thread(finish_part, file, place, part)
+        save_manifest(place, manifest)
+        return [place / part.path for part in parts]
+
+    async def delete_export(self, export_id: ExportId) -> None:
+        """Delete an export with its files, or end it."""
+        await self._ask(analysis.delete_export(export_id))
+
     async def statistics(self) -> Statistics:
         """Return throughput, what waits, outcomes and workers."""
         return await self._ask(flows.take_statistics())
@@ -145,10 +207,14 @@ class AsyncStarlight:
 
     async def wait(self, job_id: JobId, *, progress: Callable[[JobReport], object] | None = None) -> JobReport:
         """Return the job once it has ended; `progress` is called with it whenever it changed."""
-        async for job in self._run(flows.watch_job(job_id)):
+        return await self._watch(flows.watch_job(job_id), progress)
+
+    async def _watch(self, flow: Flow[T], progress: Callable[[T], object] | None) -> T:
+        """Return the last that the flow finds, and call `progress` with each."""
+        async for found in self._run(flow):
             if progress is not None:
-                progress(job)
-        return job
+                progress(found)
+        return found
 
     async def _ask(self, exchange: Exchange[T]) -> T:
         (answer,) = [answer async for answer in self._run(find_answer(exchange))]
@@ -167,6 +233,8 @@ class AsyncStarlight:
                             await asyncio.sleep(step.seconds)
                         case Request():
                             result = await self._send(step)
+                        case Fetch():
+                            result = await self._fetch(step)
                         case OpenEvents():
                             await stream.aclose()
                             source = await stream.enter_async_context(
@@ -191,6 +259,17 @@ class AsyncStarlight:
             headers=request.headers,
             content=content if content is None or isinstance(content, bytes) else _read_pieces(content),
         )
+
+    async def _fetch(self, step: Fetch) -> httpx.Response:
+        async with self._http.stream("GET", step.url) as response:
+            if response.is_success:
+                step.file.seek(0)
+                step.file.truncate()
+                async for piece in response.aiter_bytes(PIECE_BYTES):
+                    await asyncio.to_thread(step.file.write, piece)
+            else:
+                await response.aread()
+        return response
 
 
 async def _read_pieces(file: IO[bytes]) -> AsyncIterator[bytes]:

@@ -40,6 +40,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask for this and write the answer into the file, from its beginning; the result is the response.
+
+    A refusal is wholly read instead.
+    """
+
+    url: str
+    file: IO[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenEvents:
     """Open this stream of events, and close the one before; the result is the response, wholly read if a refusal."""
 
@@ -64,7 +75,7 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = Request | OpenEvents | ReadEvent | Pause
+Step: TypeAlias = Request | Fetch | OpenEvents | ReadEvent | Pause
 # Errors among LOST are results too.
 Result: TypeAlias = httpx.Response | ServerSentEvent | httpx.TransportError | None
 Exchange: TypeAlias = Generator[Step, Any, T]
@@ -110,7 +121,7 @@ class Backoff:
         return Pause(longest * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
 
-def send(request: Request | OpenEvents, backoff: Backoff) -> Exchange[httpx.Response]:
+def send(request: Request | Fetch | OpenEvents, backoff: Backoff) -> Exchange[httpx.Response]:
     """Return the response, a success, trying again while that may help; raises RefusedError or one of LOST."""
     while True:
         result = yield request

@@ -22,6 +22,7 @@ from starlight_vocabulary.answers import (
     VerdictReport,
     Verification,
 )
+from starlight_vocabulary.exports import ExportReport
 from starlight_vocabulary.formats import JSON, ArchiveFormat, ExportFormat
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 JobId = uuid.UUID | str
 T = TypeVar("T")
 Page = TypeVar("Page", JobPage, VerdictPage)
+Ending = TypeVar("Ending", JobReport, ExportReport)
 Record = TypeVar("Record", bound="DataclassInstance")
 
 DEFAULTS: Final = JobOptions()
@@ -55,8 +57,8 @@ FIRST_LOOK_S: Final = 0.05
 LONGEST_LOOK_S: Final = 2.0
 
 
-class VerdictSearch(TypedDict, total=False):
-    """Which verdicts to find; times without a zone are in UTC, `until` is exclusive, `sha256` in hex.
+class ImageSearch(TypedDict, total=False):
+    """Verdicts on which images to find; times without a zone are in UTC, `until` is exclusive, `sha256` in hex.
 
     `words` all stand in the message, in any order; `part` stands in it as it is.
     """
@@ -69,6 +71,12 @@ class VerdictSearch(TypedDict, total=False):
     words: str | None
     part: str | None
     error_code: Sequence[ErrorCode] | None
+
+
+class VerdictSearch(ImageSearch, total=False):
+    """Which verdicts to find; `model` is NAME-VERSION, VERSION, or the start of its weights' SHA-256."""
+
+    model: str | None
 
 
 def submit_references(references: Iterable[str], options: JobOptions) -> Exchange[JobReport]:
@@ -87,62 +95,63 @@ def _submit(content: bytes | IO[bytes], media_type: str, options: JobOptions) ->
     # With a key, a request whose answer was lost may be sent again.
     key = to_header("idempotency key", params.pop("idempotency_key") or str(uuid.uuid4()))
     headers = {"Content-Type": media_type, "Idempotency-Key": key}
-    return _ask(JobReport, Request("POST", "/v1/jobs", _to_params(params), headers, content))
+    return ask(JobReport, Request("POST", "/v1/jobs", to_params(params), headers, content))
 
 
 def get_job(job_id: JobId) -> Exchange[JobReport]:
     """Ask for a job."""
-    return _ask(JobReport, Request("GET", _path_of(job_id)))
+    return ask(JobReport, Request("GET", _path_of(job_id)))
 
 
 def cancel_job(job_id: JobId) -> Exchange[Cancellation]:
     """Cancel a job."""
-    return _ask(Cancellation, Request("DELETE", _path_of(job_id)))
+    return ask(Cancellation, Request("DELETE", _path_of(job_id)))
 
 
 def take_statistics() -> Exchange[Statistics]:
     """Ask for figures about the whole installation."""
-    return _ask(Statistics, Request("GET", "/v1/stats"))
+    return ask(Statistics, Request("GET", "/v1/stats"))
 
 
 def list_pauses() -> Exchange[PauseList]:
     """Ask what is held back."""
-    return _ask(PauseList, Request("GET", "/v1/pauses"))
+    return ask(PauseList, Request("GET", "/v1/pauses"))
 
 
 def pause(subject: PauseSubject) -> Exchange[PauseReport]:
     """Hold chunks back."""
-    return _ask(PauseReport, _send_document("POST", "/v1/pauses", subject))
+    return ask(PauseReport, send_document("POST", "/v1/pauses", subject))
 
 
 def end_pause(pause_id: int) -> Exchange[PauseReport]:
     """End a pause."""
-    return _ask(PauseReport, Request("DELETE", f"/v1/pauses/{int(pause_id)}"))
+    return ask(PauseReport, Request("DELETE", f"/v1/pauses/{int(pause_id)}"))
 
 
 def drain(worker: str | None, *, undo: bool = False) -> Exchange[Draining]:
     """Have a worker, or all where it is None, claim no more chunks, or claim them again."""
     path = "/v1/workers/drain" if worker is None else f"/v1/workers/{quote(worker, safe='@')}/drain"
-    return _ask(Draining, Request("DELETE" if undo else "POST", path))
+    return ask(Draining, Request("DELETE" if undo else "POST", path))
 
 
 def requeue(wanted: RequeueRequest) -> Exchange[Requeueing]:
     """Make chunks pending again."""
-    return _ask(Requeueing, _send_document("POST", "/v1/requeue", wanted))
+    return ask(Requeueing, send_document("POST", "/v1/requeue", wanted))
 
 
 def change_priority(job_id: JobId, priority: Priority) -> Exchange[JobReport]:
     """Give a job another priority."""
     change = PriorityChange(priority=priority)
-    return _ask(JobReport, _send_document("PUT", f"{_path_of(job_id)}/priority", change))
+    return ask(JobReport, send_document("PUT", f"{_path_of(job_id)}/priority", change))
 
 
 def list_operations(limit: int) -> Exchange[OperationList]:
     """Ask who did what when."""
-    return _ask(OperationList, Request("GET", "/v1/operations", {"limit": limit}))
+    return ask(OperationList, Request("GET", "/v1/operations", {"limit": limit}))
 
 
-def _send_document(method: str, path: str, document: "DataclassInstance") -> Request:
+def send_document(method: str, path: str, document: "DataclassInstance") -> Request:
+    """Return the request that sends a record as JSON."""
     content = json.dumps(to_json(document)).encode("ascii")
     return Request(method, path, headers={"Content-Type": JSON}, content=content)
 
@@ -159,12 +168,12 @@ def list_verdicts(job_id: JobId, search: VerdictSearch) -> Flow[Verdict]:
 
 def get_verdict(job_id: JobId, ordinal: int) -> Exchange[VerdictReport]:
     """Ask for one verdict."""
-    return _ask(VerdictReport, Request("GET", f"{_path_of(job_id)}/verdicts/{int(ordinal)}"))
+    return ask(VerdictReport, Request("GET", f"{_path_of(job_id)}/verdicts/{int(ordinal)}"))
 
 
 def verify_job(job_id: JobId) -> Exchange[Verification]:
     """Ask whether a job's verdicts are what they were when it ended."""
-    return _ask(Verification, Request("GET", f"{_path_of(job_id)}/verification"))
+    return ask(Verification, Request("GET", f"{_path_of(job_id)}/verification"))
 
 
 def find_verdicts(search: VerdictSearch) -> Flow[Verdict]:
@@ -179,7 +188,7 @@ def find_verdicts_on(sha256: str) -> Flow[Verdict]:
 
 def inspect_image(sha256: str) -> Exchange[ImageInspection]:
     """Ask for everything that is in a file."""
-    return _ask(ImageInspection, Request("GET", f"/v1/images/{quote(sha256, safe='')}/inspection"))
+    return ask(ImageInspection, Request("GET", f"/v1/images/{quote(sha256, safe='')}/inspection"))
 
 
 def follow_job(job_id: JobId) -> Flow[JobReport | Verdict]:
@@ -202,27 +211,33 @@ def follow_job(job_id: JobId) -> Flow[JobReport | Verdict]:
 
 def watch_job(job_id: JobId) -> Flow[JobReport]:
     """Find the job whenever it changed, until it has ended."""
+    # Not the whole of it: how long it may take changes with the clock.
+    return watch(lambda: get_job(job_id), lambda job: (job.state, job.finished))
+
+
+def watch(look: Callable[[], Exchange[Ending]], stand: Callable[[Ending], object]) -> Flow[Ending]:
+    """Find what is looked at whenever it stands otherwise than before, until it has ended."""
     known, pause_s = None, FIRST_LOOK_S
     while True:
-        job = yield from get_job(job_id)
-        # Not the whole of it: how long it may take changes with the clock.
-        if (stands := (job.state, job.finished)) != known:
-            yield job
-        if job.ended:
+        found = yield from look()
+        if (stands := stand(found)) != known:
+            yield found
+        if found.ended:
             return
         yield Pause(pause_s)
         known, pause_s = stands, min(1.5 * pause_s, LONGEST_LOOK_S)
 
 
-def _ask(record: type[Record], request: Request) -> Exchange[Record]:
+def ask(record: type[Record], request: Request) -> Exchange[Record]:
+    """Ask for one record."""
     response = yield from send(request, Backoff())
     return _read(record, response.content, request.url)
 
 
 def _turn_pages(url: str, search: Mapping[str, Any], kind: type[Page], items_of: Callable[[Page], list[T]]) -> Flow[T]:
-    request = Request("GET", url, {"limit": PAGE, **_to_params(search)})
+    request = Request("GET", url, {"limit": PAGE, **to_params(search)})
     while True:
-        page = yield from _ask(kind, request)
+        page = yield from ask(kind, request)
         yield from items_of(page)
         if page.next is None:
             return
@@ -243,6 +258,7 @@ def _path_of(job_id: JobId) -> str:
     return f"/v1/jobs/{uuid.UUID(str(job_id))}"
 
 
-def _to_params(values: Mapping[str, Any]) -> dict[str, Any]:
+def to_params(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given, with times in ISO 8601."""
     given = {name: value for name, value in values.items() if value is not None}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}

@@ -3,16 +3,19 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar, Unpack
 
 import httpx
 from httpx_sse import ServerSentEvent, connect_sse
 
-from starlight_client import flows
+from starlight_client import analysis, flows
+from starlight_client.analysis import ComparisonSearch, ExportId, ExportSearch, RescanSearch
 from starlight_client.exchanges import (
     LOST,
     Exchange,
+    Fetch,
     Flow,
     OpenEvents,
     Pause,
@@ -25,14 +28,20 @@ from starlight_client.exchanges import (
 )
 from starlight_client.flows import DEFAULTS, JobId, VerdictSearch
 from starlight_client.packing import LocalPath, pack_files
+from starlight_client.saving import finish_part, is_there, open_part, read_parts, save_manifest
 from starlight_vocabulary.answers import Cancellation, JobReport, Statistics, VerdictReport, Verification
+from starlight_vocabulary.comparison import Comparison
+from starlight_vocabulary.exports import ExportReport
+from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Priority
 
 T = TypeVar("T")
+PIECE_BYTES = 2**18
 
 
 class Starlight:
@@ -107,6 +116,60 @@ class Starlight:
         """Return everything that is in a file with these bytes, of an image that was uploaded and is still stored."""
         return self._ask(flows.inspect_image(sha256))
 
+    def rescan(self, model: str, *, again: bool = False, **search: Unpack[RescanSearch]) -> Iterator[Rescan]:
+        """Have images scanned again that this model judged; yield what becomes of each job that has some.
+
+        Nothing happens unless it is read. What the same call had scanned again before, since a model was chosen, is
+        there already, unless `again`.
+        """
+        return self._run(analysis.rescan(model, search, again=again))
+
+    def compare(self, model: str, other_model: str, **search: Unpack[ComparisonSearch]) -> Comparison:
+        """Return on which files two models differ, by their newest verdicts on the same bytes."""
+        return self._ask(analysis.compare(model, other_model, search))
+
+    def start_export(
+        self,
+        format: ExportFormat = ExportFormat.PARQUET,  # noqa: A002 - the name in the API
+        **search: Unpack[ExportSearch],
+    ) -> ExportReport:
+        """Have verdicts exported as files, oldest first; a server makes them aside."""
+        return self._ask(analysis.start_export(format, search))
+
+    def exports(self) -> list[ExportReport]:
+        """Return the newest exports, newest first."""
+        return self._ask(analysis.list_exports()).exports
+
+    def export(self, export_id: ExportId) -> ExportReport:
+        """Return an export, with its files so far."""
+        return self._ask(analysis.get_export(export_id))
+
+    def wait_for_export(
+        self, export_id: ExportId, *, progress: Callable[[ExportReport], object] | None = None
+    ) -> ExportReport:
+        """Return the export once it is done or has failed; `progress` is called with it whenever it changed."""
+        return self._watch(analysis.watch_export(export_id), progress)
+
+    def download_export(self, export_id: ExportId, folder: LocalPath) -> list[Path]:
+        """Write the files of an export that is done below a folder, each as its manifest says; return their paths.
+
+        The manifest comes last. Files that are there, whole, are not fetched again: broken off, call it again. Raises
+        OSError where one cannot be written.
+        """
+        place, manifest = Path(folder), self._ask(analysis.fetch_manifest(export_id))
+        parts = read_parts(manifest)
+        for part in parts:
+            if not is_there(place, part):
+                with open_part(place, part) as file:
+                    self._ask(analysis.fetch_file(export_id, part.path, file))
+                    finish_part(file, place, part)
+        save_manifest(place, manifest)
+        return [place / part.path for part in parts]
+
+    def delete_export(self, export_id: ExportId) -> None:
+        """Delete an export with its files, or end it."""
+        self._ask(analysis.delete_export(export_id))
+
     def statistics(self) -> Statistics:
         """Return throughput, what waits, outcomes and workers."""
         return self._ask(flows.take_statistics())
@@ -149,10 +212,14 @@ class Starlight:
 
     def wait(self, job_id: JobId, *, progress: Callable[[JobReport], object] | None = None) -> JobReport:
         """Return the job once it has ended; `progress` is called with it whenever it changed."""
-        for job in self._run(flows.watch_job(job_id)):
+        return self._watch(flows.watch_job(job_id), progress)
+
+    def _watch(self, flow: Flow[T], progress: Callable[[T], object] | None) -> T:
+        """Return the last that the flow finds, and call `progress` with each."""
+        for found in self._run(flow):
             if progress is not None:
-                progress(job)
-        return job
+                progress(found)
+        return found
 
     def _ask(self, exchange: Exchange[T]) -> T:
         (answer,) = self._run(find_answer(exchange))
@@ -171,6 +238,8 @@ class Starlight:
                             time.sleep(step.seconds)
                         case Request():
                             result = self._send(step)
+                        case Fetch():
+                            result = self._fetch(step)
                         case OpenEvents():
                             stream.close()
                             source = stream.enter_context(
@@ -192,3 +261,14 @@ class Starlight:
         return self._http.request(
             request.method, request.url, params=request.params, headers=request.headers, content=request.content
         )
+
+    def _fetch(self, step: Fetch) -> httpx.Response:
+        with self._http.stream("GET", step.url) as response:
+            if response.is_success:
+                step.file.seek(0)
+                step.file.truncate()
+                for piece in response.iter_bytes(PIECE_BYTES):
+                    step.file.write(piece)
+            else:
+                response.read()
+        return response

@@ -3,10 +3,13 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from starlight_vocabulary.job import DOCUMENTED
 from starlight_vocabulary.words import Word
+
+# Beside the files of an export. Readers of folders of Parquet leave out names that begin so.
+MANIFEST: Final = "_manifest.json"
 
 
 class ExportState(Word):
@@ -60,6 +63,11 @@ class ExportReport:
     """Verdicts before this time are in it; null before its first file, and in lists."""
     files: list[ExportedPart] | None = None
     """Its files so far; null in lists."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is done, or has failed."""
+        return self.finished_at is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

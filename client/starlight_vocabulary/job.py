@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Final
 from starlight_vocabulary.words import JobState, Priority
 
 DOCUMENTED: Final[dict[str, Any]] = {"use_attribute_docstrings": True}
-# Text that people give a name or key with: PostgreSQL holds no NUL.
-SHORT_TEXT: Final = {"min_length": 1, "max_length": 200, "pattern": r"^[^\x00]*$"}
+# PostgreSQL holds no NUL.
+NO_NUL: Final = r"^[^\x00]*$"
+# Text that people give a name or key with.
+SHORT_TEXT: Final = {"min_length": 1, "max_length": 200, "pattern": NO_NUL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from producer.api.page.board import Board
 from producer.api.page.model import Samples
 from producer.api.page.router import add_page
 from producer.api.problems import add_problem_handlers, document_problems
-from producer.api.routes import events, exports, inspections, jobs, operations, statistics, verdicts
+from producer.api.routes import events, exports, inspections, jobs, operations, rescans, statistics, verdicts
 from producer.api.security import SecurityHeaders
 from producer.api.service import MAKERS, READERS, Service
 from producer.api.tracing import Tracing
@@ -56,7 +56,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     app.state.service = service
     app.state.board = Board(service)
     app.state.samples = Samples(service)
-    for routes in (jobs, verdicts, exports, inspections, events, statistics, operations, stargate):
+    for routes in (jobs, verdicts, exports, rescans, inspections, events, statistics, operations, stargate):
         app.include_router(routes.router)
     add_documentation(app)
     add_page(app)

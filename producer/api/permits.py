@@ -1,4 +1,4 @@
-"""What the API does a few at a time: unpacking archives, one for each key, and verifying jobs."""
+"""What the API does a few at a time: unpacking archives, one for each key, and what reads very many verdicts."""
 
 import threading
 from collections.abc import Iterator
@@ -40,17 +40,18 @@ class UnpackingPermits:
                 self._holders.remove(key)
 
 
-class VerifyingPermit:
-    """The permit to verify a job, whose verdicts are all read: one at a time, and nobody waits for it."""
+class LonePermit:
+    """The permit to do what reads very many verdicts: one at a time, and nobody waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, what_is_done: str) -> None:
+        self._what_is_done = what_is_done
         self._lock = threading.Lock()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Hold the permit; raises a problem, 503, where somebody has it."""
         if not self._lock.acquire(blocking=False):
-            raise ProblemError(503, "another job is being verified; try again later", headers=RETRY_LATER)
+            raise ProblemError(503, f"{self._what_is_done}; try again later", headers=RETRY_LATER)
         try:
             yield
         finally:

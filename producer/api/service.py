@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 
-from producer.api.permits import UnpackingPermits, VerifyingPermit
+from producer.api.permits import LonePermit, UnpackingPermits
 from storage.blobs import Blobs
 from storage.settings import Settings
 from storage.waiting import WaitingLimits
@@ -31,7 +31,8 @@ class Service:
     settings: Settings
     limiter: SlidingWindowCounterRateLimiter
     unpacking: UnpackingPermits = field(init=False)
-    verifying: VerifyingPermit = field(default_factory=VerifyingPermit, init=False)
+    verifying: LonePermit = field(default_factory=lambda: LonePermit("another job is being verified"), init=False)
+    comparing: LonePermit = field(default_factory=lambda: LonePermit("two models are being compared"), init=False)
     reading_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS), init=False)
     picture_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAKERS), init=False)
 

@@ -17,13 +17,14 @@ from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.expansion import Sources
 from starlight_vocabulary.answers import VerdictReport, Verification
 from starlight_vocabulary.job import Job, JobOptions
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
 from storage.blobs import Blobs
 from storage.settings import Settings, read_settings
 from storage.verdicts import VerdictFilter
 
 if TYPE_CHECKING:
-    from starlight_client import Starlight, VerdictSearch
+    from starlight_client import ImageSearch, RescanSearch, Starlight, VerdictSearch
 
 Server = Annotated[
     str | None,
@@ -64,17 +65,16 @@ class Remote:
 
     def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Verdict]:
         """Yield what is found."""
-        search: VerdictSearch = {
-            "outcome": wanted.outcome,
-            "method": wanted.method,
-            "since": wanted.since,
-            "until": wanted.until,
-            "sha256": wanted.sha256,
-            "words": wanted.words,
-            "part": wanted.part,
-        }
+        search: VerdictSearch = {**_describe(wanted), "model": wanted.model}
         found = self._client.verdicts(wanted.job_id, **search) if wanted.job_id else self._client.find(**search)
         yield from islice(found, limit)
+
+    def rescan(self, model: str, wanted: VerdictFilter, *, again: bool, name: str | None) -> Iterator[Rescan]:
+        """Have images scanned again that a model judged; yield what becomes of each job."""
+        search: RescanSearch = {
+            **_describe(wanted), "job_id": wanted.job_id, "submitter": wanted.submitter, "name": name,
+        }  # fmt: skip
+        return self._client.rescan(model, again=again, **search)
 
     def verdict(self, job_id: str, ordinal: int) -> VerdictReport:
         """Return one verdict, and where it comes from."""
@@ -121,6 +121,18 @@ def open_remote(server: str, key: str | None) -> Iterator[Remote]:
         raise UsageError(f"{server} refuses: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL, UnreadableAnswerError) as error:
         raise UsageError(f"{server} cannot be asked: {error}") from error
+
+
+def _describe(wanted: VerdictFilter) -> "ImageSearch":
+    return {
+        "outcome": wanted.outcome,
+        "method": wanted.method,
+        "since": wanted.since,
+        "until": wanted.until,
+        "sha256": wanted.sha256,
+        "words": wanted.words,
+        "part": wanted.part,
+    }
 
 
 def _is_local(reference: str) -> bool:

@@ -15,9 +15,10 @@ import polars as pl
 import pytest
 from sqlalchemy import Engine, text
 
-from producer.export_manifest import MANIFEST, ExportError, Manifest
+from producer.export_manifest import ExportError, Manifest
 from producer.exporting import Export, ExportOptions
 from research.filling import fill_verdicts
+from starlight_vocabulary.exports import MANIFEST
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict

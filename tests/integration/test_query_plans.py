@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import PauseSubject, RequeueRequest
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.audits import audit_jobs
@@ -47,7 +48,7 @@ from storage.operations import list_operations
 from storage.pauses import list_pauses, pause_chunks
 from storage.provenance import find_provenance
 from storage.requeueing import change_priority, requeue_chunks
-from storage.rescans import list_rescans, rescan_jobs
+from storage.rescans import Rescanning, find_made, list_rescans
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.reuse import recall_verdicts
 from storage.schema import KeptBlobs
@@ -200,6 +201,11 @@ class Filled:
         """Store an image as that of a job."""
         return Upload(self.engine, self.blobs, SUBMITTER, StorageLimits(None, 0)).put_all([image])
 
+    def find_made(self) -> Rescan:
+        """Ask for a rescan that is not there."""
+        with self.engine.connect() as connection:
+            return find_made(connection, self.ended_job, "key 20")
+
     def finish(self) -> bool:
         """Finish the running chunk with one verdict."""
         verdict = NewVerdict(0, "file:///0", Outcome.CLEAN, self.digest, 0.1, model_id=self.model_id)
@@ -297,8 +303,14 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "retry": (lambda filled: retry_job(filled.engine, filled.ended_job), {"pk_jobs"}),
     "rescans": (lambda filled: list_rescans(filled.engine, filled.ended_job), {"ix_jobs_rescan_of"}),
     "rescan": (
-        lambda filled: next(rescan_jobs(filled.engine, [filled.model_id], VerdictFilter(outcome=Outcome.STEGO))),
-        {"pk_jobs"},
+        lambda filled: next(
+            Rescanning(filled.engine, [filled.model_id], VerdictFilter(outcome=Outcome.STEGO)).submit_all()
+        ),
+        {"pk_jobs", "ix_verdicts_landed"},
+    ),
+    "rescan again": (
+        lambda filled: filled.find_made(),
+        {"pk_jobs", "uq_jobs_submitter_idempotency_key"},
     ),
     "compare": (
         lambda filled: compare_models(

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from starlight_vocabulary.comparison import DifferingFile
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.words import Method, Outcome, Priority
 from storage.blobs import Blobs
 from storage.chunks import finish_chunk
@@ -17,7 +18,7 @@ from storage.dispatch import pick_chunks
 from storage.jobs import NO_OPTIONS, submit_job
 from storage.models import ModelChoiceError, find_models, register_model
 from storage.new_verdict import NewVerdict
-from storage.rescans import Rescan, list_rescans, rescan_jobs
+from storage.rescans import Rescanning, list_rescans
 from storage.settings import Settings
 from storage.time_limits import QueryTooLongError
 from storage.uploads import StorageLimits, Upload
@@ -63,7 +64,8 @@ def store(engine: Engine, model_id: int, *images: tuple[str, Method | None], sub
 
 
 def rescan(engine: Engine, model_id: int, wanted: VerdictFilter = EVERYTHING, *, again: bool = False) -> list[Rescan]:
-    return list(rescan_jobs(engine, [model_id], wanted, again=again, chunk_size=2))
+    key = str(uuid.uuid4()) if again else None
+    return list(Rescanning(engine, [model_id], wanted, idempotency_key=key, chunk_size=2).submit_all())
 
 
 def test_a_rescan_is_a_job_of_what_the_model_judged_in_order(engine: Engine, older: int, newer: int) -> None:
@@ -101,12 +103,13 @@ def test_filters_narrow_what_is_scanned_again(engine: Engine, older: int) -> Non
 
 def test_the_same_rescan_again_goes_on_where_it_was_broken_off(engine: Engine, older: int) -> None:
     jobs = [store(engine, older, (name, Method.RAW)) for name in "abc"]
-    first = next(rescan_jobs(engine, [older], STEGO))
+    first = next(Rescanning(engine, [older], STEGO).submit_all())
 
     rest = rescan(engine, older, STEGO)
 
     assert first.rescan_of == jobs[0]
     assert [(each.rescan_of, each.was_done) for each in rest] == [(jobs[0], True), (jobs[1], False), (jobs[2], False)]
+    assert rest[0] == Rescan(rescan_of=jobs[0], job_id=first.job_id, images=1, was_done=True)
     assert [each.was_done for each in rescan(engine, older, EVERYTHING)] == [False] * 3
     assert [each.was_done for each in rescan(engine, older, STEGO, again=True)] == [False] * 3
     execute(engine, f"INSERT INTO model_uses (model_id, used_by) VALUES ({older}, 'olga')")

@@ -24,6 +24,7 @@ from producer.api.service import Shared
 from producer.api.submission import open_upload, submit_for
 from producer.api.uploads import open_form, store_image
 from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.words import JobState
 from storage.failures import count_failures, list_retries
 from storage.jobs import list_jobs
@@ -41,9 +42,9 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 class JobSearch(BaseModel):
     """Which jobs to list."""
 
-    text: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$")
+    text: str | None = Field(None, max_length=200, pattern=NO_NUL)
     state: JobState | None = None
-    submitter: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$")
+    submitter: str | None = Field(None, max_length=200, pattern=NO_NUL)
     before: uuid.UUID | None = None
 
 

@@ -13,6 +13,7 @@ from producer.api.page.rendering import PREFIX, redirect
 from producer.api.routes.verdicts import VisibleVerdict
 from producer.api.service import Shared
 from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.words import Judgement
 from storage.judgements import JudgedVerdict, find_labels, judge
 
@@ -28,7 +29,7 @@ def judge_verdict(
     key: Submitting,
     service: Shared,
     judgement: Annotated[Judgement, Form()],
-    note: Annotated[str, Form(max_length=MAX_NOTE, pattern=r"^[^\x00]*$")] = "",
+    note: Annotated[str, Form(max_length=MAX_NOTE, pattern=NO_NUL)] = "",
 ) -> Response:
     """Store what the person who is signed in says of a verdict."""
     judge(service.engine, verdict.job_id, verdict.ordinal, judgement, note, key.name)

@@ -10,6 +10,7 @@ from producer.api.page.board import SharedBoard
 from producer.api.page.rendering import PREFIX, redirect, render
 from producer.api.problems import ProblemError
 from producer.api.service import Shared
+from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import ErrorCode, Priority, Scope
 from storage.draining import set_draining
@@ -26,7 +27,7 @@ WEBHOOKS: Final = 30
 OPERATIONS: Final = 50
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
-Name = Annotated[str, Form(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Form(min_length=1, max_length=200, pattern=NO_NUL)]
 PauseId = Annotated[int, Form(ge=1, le=2**31 - 1)]
 
 
@@ -76,7 +77,7 @@ def pause(
     key: Operating,
     service: Shared,
     priority: Annotated[Priority | None, Form()] = None,
-    submitter: Annotated[str, Form(max_length=200, pattern=r"^[^\x00]*$")] = "",
+    submitter: Annotated[str, Form(max_length=200, pattern=NO_NUL)] = "",
 ) -> Response:
     """Hold back the chunks of a priority or a submitter, or all."""
     try:

@@ -8,15 +8,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
+from producer.api.filters import Model, Part, Sha256, Submitter, Time, Words
 from producer.api.negotiation import stream_verdicts
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, render
 from producer.api.routes.verdicts import (
-    Part,
-    Sha256,
-    Time,
     VisibleVerdict,
-    Words,
     check_cursor,
     decode_cursor,
     encode_cursor,
@@ -39,7 +36,7 @@ SAME_BYTES: Final = 50
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
-class Filters(BaseModel):
+class PageFilters(BaseModel):
     """Which verdicts to find."""
 
     model_config = ConfigDict(extra="forbid")
@@ -49,14 +46,14 @@ class Filters(BaseModel):
     min_probability: float | None = Field(None, ge=0, le=1)
     max_probability: float | None = Field(None, ge=0, le=1)
     job: uuid.UUID | None = None
-    submitter: str | None = Field(None, max_length=200, pattern=r"^[^\x00]*$")
+    submitter: Submitter | None = None
     since: Time | None = None
     until: Time | None = None
     sha256: Sha256 | None = None
     words: Words | None = None
     part: Part | None = None
     error_code: ErrorCode | None = None
-    model: str | None = Field(None, max_length=400, pattern=r"^[^\x00]*$")
+    model: Model | None = None
 
     def build_filter(self, key: ApiKey) -> VerdictFilter:
         """Return the filter, within what the key may see."""
@@ -78,17 +75,17 @@ class Filters(BaseModel):
 
     def write_query(self, **more: str) -> str:
         """Return the filters as a query, in the order of the form."""
-        chosen = self.model_dump(mode="json", include=set(Filters.model_fields))
+        chosen = self.model_dump(mode="json", include=set(PageFilters.model_fields))
         return urlencode(drop_empty({**chosen, **more}))
 
 
-class Listing(Filters):
+class Listing(PageFilters):
     """Which page of them to show."""
 
     cursor: Annotated[str, AfterValidator(check_cursor)] | None = None
 
 
-class Download(Filters):
+class Download(PageFilters):
     """In which format to hand them out."""
 
     format: ExportFormat

@@ -1,23 +1,22 @@
 """`/v1/exports`: files of verdicts, made aside, and fetched when they are there."""
 
 import uuid
-from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from producer.api.access import Reading, visible_submitter
+from producer.api.filters import Filters, Model
 from producer.api.problems import ProblemError
-from producer.api.routes.verdicts import Part, Sha256, Time, Words
 from producer.api.service import Service, Shared
 from producer.export_jobs import open_files, read_manifest
-from producer.export_manifest import MANIFEST, Manifest
-from starlight_vocabulary.exports import ExportedPart, ExportList, ExportReport, ExportState
+from producer.export_manifest import Manifest
+from starlight_vocabulary.exports import MANIFEST, ExportList, ExportReport, ExportState
 from starlight_vocabulary.formats import JSON, ExportFormat
 from starlight_vocabulary.records import to_json
-from starlight_vocabulary.words import ErrorCode, Method, Outcome, Scope
+from starlight_vocabulary.words import Scope
 from storage.blobs import open_object
 from storage.export_jobs import (
     ExportJob,
@@ -27,41 +26,21 @@ from storage.export_jobs import (
     get_export,
     list_exports,
 )
-from storage.verdicts import VerdictFilter
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"])
 
 
-class ExportRequest(BaseModel):
-    """Which verdicts to export, and how."""
-
-    model_config = ConfigDict(extra="forbid")
+class ExportRequest(Filters):
+    """Which verdicts to export, and how; without `until`, those before now."""
 
     format: ExportFormat = ExportFormat.PARQUET
     partition_by: Literal["day"] | None = Field(None, description="A folder for each day of UTC, `day=2026-06-01`.")
-    outcome: Outcome | None = None
-    method: Method | None = None
-    since: Time | None = Field(None, description="From this time on, in UTC where it has no zone.")
-    until: Time | None = Field(None, description="Before this time; without it, before now.")
     job_id: uuid.UUID | None = None
-    sha256: Sha256 | None = None
-    words: Words | None = None
-    part: Part | None = None
-    error_code: list[ErrorCode] = Field([], max_length=len(ErrorCode))
+    model: Model | None = None
 
     def describe(self) -> dict[str, object]:
         """Return what is asked for, without what is not."""
-        wanted = VerdictFilter(
-            job_id=self.job_id,
-            outcome=self.outcome,
-            method=self.method,
-            since=self.since,
-            until=self.until,
-            sha256=self.sha256,
-            error_codes=self.error_code or None,
-            words=self.words,
-            part=self.part,
-        )
+        wanted = self.build_filter(job_id=self.job_id, model=self.model)
         asked = {"format": self.format.value, "partition_by": self.partition_by, **to_json(wanted)}
         return {name: value for name, value in asked.items() if value is not None}
 
@@ -143,5 +122,5 @@ def report_export(service: Service, export: ExportJob, manifest: Manifest | None
         finished_at=ended,
         expires_at=ended and ended + service.settings.export_retention,
         until=manifest.until if manifest else None,
-        files=[ExportedPart(**asdict(each)) for each in manifest.files] if manifest else None,
+        files=manifest.files if manifest else None,
     )

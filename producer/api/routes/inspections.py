@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, visible_submitter
+from producer.api.filters import Sha256
 from producer.api.problems import ProblemError
 from producer.api.reading import ImageReading
-from producer.api.routes.verdicts import Sha256
 from producer.api.service import Service, Shared
 from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.records import to_json

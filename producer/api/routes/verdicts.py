@@ -2,7 +2,7 @@
 
 import base64
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
+from producer.api.filters import Filters, Model, Sha256
 from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
@@ -18,14 +19,11 @@ from starlight_vocabulary.answers import Provenance, VerdictPage, VerdictReport
 from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import ErrorCode, Method, Outcome
-from storage.message_search import check_part, check_words
 from storage.provenance import find_provenance, report_verdict
 from storage.verdicts import MAX_ORDINAL, Position, VerdictFilter, find_verdicts, list_between
 
 # Verdicts of a page, unless it is asked for otherwise, and at most.
 USUAL, MOST = 100, 1000
-Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="Of the file, in hex.")]
 
 router = APIRouter(prefix="/v1", tags=["verdicts"])
 
@@ -55,18 +53,6 @@ def check_cursor(cursor: str) -> str:
     return cursor
 
 
-def add_zone(time: datetime) -> datetime:
-    """Return the time with its zone, UTC where it names none."""
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-Words = Annotated[
-    str, AfterValidator(check_words), Field(description="All of them stand in the hidden message, in any order.")
-]
-Part = Annotated[str, AfterValidator(check_part), Field(description="Stands in the hidden message as it is.")]
-Time = Annotated[datetime, AfterValidator(add_zone)]
-
-
 class Paging(BaseModel):
     """Which part of what was found to answer with."""
 
@@ -83,32 +69,10 @@ class Paging(BaseModel):
         return decode_cursor(self.cursor) if self.cursor else None
 
 
-class JobSearch(Paging):
+class JobSearch(Paging, Filters):
     """Which verdicts of a job to find."""
 
-    outcome: Outcome | None = None
-    method: Method | None = None
-    since: Time | None = Field(None, description="From this time on, in UTC where it has no zone.")
-    until: Time | None = Field(None, description="Before this time.")
-    sha256: Sha256 | None = None
-    words: Words | None = None
-    part: Part | None = None
-    error_code: list[ErrorCode] = Field([], description="May be repeated.")
-
-    def build_filter(self, job_id: uuid.UUID | None, submitter: str | None) -> VerdictFilter:
-        """Return the filter for this job or all, of this submitter or all."""
-        return VerdictFilter(
-            job_id=job_id,
-            submitter=submitter,
-            outcome=self.outcome,
-            method=self.method,
-            since=self.since,
-            until=self.until,
-            sha256=self.sha256,
-            words=self.words,
-            part=self.part,
-            error_codes=tuple(self.error_code) or None,
-        )
+    model: Model | None = None
 
 
 class Search(JobSearch):
@@ -134,7 +98,9 @@ def list_job_verdicts(
 
     Pages of JSON, or all of them as NDJSON, CSV or Parquet, whichever the `Accept` header prefers.
     """
-    return answer_verdicts(service.engine, request, search.build_filter(job.id, None), search, accept)
+    return answer_verdicts(
+        service.engine, request, search.build_filter(job_id=job.id, model=search.model), search, accept
+    )
 
 
 def _require_verdict_of_path(
@@ -169,7 +135,7 @@ def list_verdicts(
     key: Reading, service: Shared, request: Request, search: Annotated[Search, Query()], accept: Accept = "*/*"
 ) -> Response:
     """Return verdicts, newest first; those of one job in the order of submission. Admins see those of all jobs."""
-    wanted = search.build_filter(search.job_id, visible_submitter(key))
+    wanted = search.build_filter(job_id=search.job_id, submitter=visible_submitter(key), model=search.model)
     return answer_verdicts(service.engine, request, wanted, search, accept)
 
 

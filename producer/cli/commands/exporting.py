@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.commands.verdicts import parse_time, parse_word
+from producer.cli.commands.verdicts import ModelOption, parse_time, parse_word
 from producer.cli.output import Format, check_printable, open_writer
 from producer.cli.session import UsageError, open_session
-from producer.export_manifest import MANIFEST, Manifest
+from producer.export_manifest import Manifest
 from producer.exporting import DAY, Export, ExportOptions
+from starlight_vocabulary.exports import MANIFEST
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.words import Method, Outcome
 from storage.buckets import read_location
@@ -47,6 +48,7 @@ def export(
     outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")] = None,
     method: Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")] = None,
     submitter: Annotated[str | None, typer.Option(help="Of this submitter's jobs alone.")] = None,
+    model: ModelOption = None,
     format: Annotated[  # noqa: A002 - the name of the option
         FileFormat, typer.Option(help="Of the files.")
     ] = FileFormat.PARQUET,
@@ -64,6 +66,7 @@ def export(
         since=parse_time(since),
         until=parse_time(until),
         submitter=submitter,
+        model=model,
     )
     chosen = ExportFormat[format.name]
     if to is None:

@@ -2,12 +2,15 @@
 
 import json
 import sys
+import uuid
 from collections import Counter
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from producer.cli.commands.verdicts import (
+    MEANT,
     JobOption,
     MethodOption,
     OutcomeOption,
@@ -20,17 +23,17 @@ from producer.cli.commands.verdicts import (
     parse_time,
 )
 from producer.cli.output import JsonOption, format_count
+from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import open_session
 from producer.cli.submitting import Name
 from starlight_vocabulary.comparison import Comparison
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.records import to_json
+from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.words import Method, Outcome
-from storage.comparisons import compare_models
+from storage.comparisons import MOST_SAMPLED, compare_models
 from storage.models import find_models
-from storage.rescans import rescan_jobs
-
-MODEL = "NAME-VERSION, VERSION, or the start of its SHA-256, as `starlight model list` shows them."
+from storage.rescans import Rescanning
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def rescan(
-    model: Annotated[str, typer.Option(help=f"Which judged them: {MODEL}")],
+    model: Annotated[str, typer.Option(help=f"Which judged them: {MEANT}")],
     job: JobOption = None,
     outcome: OutcomeOption = None,
     method: MethodOption = None,
@@ -52,6 +55,8 @@ def rescan(
     submitter: Annotated[str | None, typer.Option(help="Of this submitter's jobs alone.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Also what the same command submitted before.")] = False,
     name: Name = None,
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """Scan again, with the model in use, images that another one judged; print the ids of the new jobs.
 
@@ -62,15 +67,30 @@ def rescan(
         job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part,
         submitter=submitter,
     )  # fmt: skip
-    counts: Counter[str] = Counter()
+    if server:
+        with open_remote(server, key) as api:
+            show_rescans(api.rescan(model, wanted, again=again, name=name))
+        return
     with open_session() as current:
-        models = find_models(current.engine, model)
-        for made in rescan_jobs(
-            current.engine, models, wanted, again=again, name=name, chunk_size=current.settings.chunk_size
-        ):
-            counts.update(images=made.images, gone=made.gone, done=made.was_done, jobs=made.job_id is not None)
-            if made.job_id is not None:
-                print(made.job_id, flush=True)
+        rescanning = Rescanning(
+            current.engine,
+            find_models(current.engine, model),
+            wanted,
+            idempotency_key=str(uuid.uuid4()) if again else None,
+            name=name,
+            chunk_size=current.settings.chunk_size,
+        )
+        show_rescans(rescanning.submit_all())
+
+
+def show_rescans(rescans: Iterator[Rescan]) -> None:
+    """Print the ids of new jobs as they are made, and what became of all on standard error."""
+    counts: Counter[str] = Counter()
+    for made in rescans:
+        counts.update(gone=made.gone, done=made.was_done)
+        if made.job_id is not None and not made.was_done:
+            counts.update(images=made.images, jobs=1)
+            print(made.job_id, flush=True)
     told = f"{format_count(counts['images'], 'image')} in {format_count(counts['jobs'], 'job')} are scanned again"
     if counts["gone"]:
         told += f"; of {format_count(counts['gone'], 'image')} the bytes are no longer stored"
@@ -80,17 +100,26 @@ def rescan(
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="MODEL_A", help=MODEL)],
+    first: Annotated[str, typer.Argument(metavar="MODEL_A", help=MEANT)],
     second: Annotated[str, typer.Argument(metavar="MODEL_B", help="The other one.")],
     since: SinceOption = None,
     submitter: Annotated[str | None, typer.Option(help="On images of this submitter's jobs alone.")] = None,
-    sample: Annotated[int, typer.Option(min=0, max=10_000, help="Files that are shown on which they differ.")] = 20,
+    sample: Annotated[
+        int, typer.Option(min=0, max=MOST_SAMPLED, help="Files that are shown on which they differ.")
+    ] = 20,
     as_json: JsonOption = False,
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """Show on which files two models differ, by their newest verdicts on the same bytes, with counts and a sample."""
-    with open_session() as current:
-        models = [find_models(current.engine, each) for each in (first, second)]
-        compared = compare_models(current.engine, *models, submitter=submitter, since=parse_time(since), sample=sample)
+    time = parse_time(since)
+    if server:
+        with open_remote(server, key) as api:
+            compared = api.client.compare(first, second, since=time, submitter=submitter, sample=sample)
+    else:
+        with open_session() as current:
+            models = [find_models(current.engine, each) for each in (first, second)]
+            compared = compare_models(current.engine, *models, submitter=submitter, since=time, sample=sample)
     if as_json:
         print(json.dumps(to_json(compared)))
     else:

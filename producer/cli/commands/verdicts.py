@@ -35,6 +35,9 @@ WordsOption = Annotated[
 ]
 PartOption = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text anywhere in the hidden message.")]
 
+MEANT = "NAME-VERSION, VERSION, or the start of its SHA-256, as `starlight model list` shows them."
+ModelOption = Annotated[str | None, typer.Option(metavar="MODEL", help=f"Of this model: {MEANT}")]
+
 
 def verdicts(
     job: JobOption = None,
@@ -45,6 +48,7 @@ def verdicts(
     sha256: Sha256Option = None,
     words: WordsOption = None,
     part: PartOption = None,
+    model: ModelOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     format: FormatOption = Format.TABLE,  # noqa: A002
     server: Server = None,
@@ -52,8 +56,9 @@ def verdicts(
 ) -> None:
     """Print stored verdicts, newest first. Times without a zone are local."""
     wanted = build_filter(
-        job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part
-    )
+        job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part,
+        model=model,
+    )  # fmt: skip
     if server:
         with open_remote(server, key) as api:
             print_verdicts(api.verdicts(wanted, limit), format)
@@ -73,6 +78,7 @@ def build_filter(
     words: str | None,
     part: str | None,
     submitter: str | None = None,
+    model: str | None = None,
 ) -> VerdictFilter:
     """Return the filter that these options ask for; raises UsageError."""
     return VerdictFilter(
@@ -85,6 +91,7 @@ def build_filter(
         sha256=parse_digest(sha256),
         words=parse_sought(check_words, words),
         part=parse_sought(check_part, part),
+        model=model,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from sqlalchemy import Engine
 
 from starlight_client import (
     AsyncStarlight,
+    ExportFormat,
+    ExportReport,
     JobOptions,
     JobReport,
     Outcome,
@@ -24,9 +27,13 @@ from starlight_client import (
     exchanges,
     flows,
 )
+from starlight_vocabulary.exports import MANIFEST
+from storage import rescans
 from storage.keys import create_key
+from storage.settings import Settings
 from storage.verdicts import VerdictFilter, find_verdicts
 from storage.workers import list_live_workers, report_worker
+from tests.kit.exports import make_here
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import finish_waiting_chunks, register_v4, require_provenance
 
@@ -183,6 +190,67 @@ def test_waiting_tells_of_progress(starlight: Any, engine: Engine) -> None:
 
     assert (ended.state, ended.error) == ("done", 5)
     assert seen == [0, 5]
+
+
+def test_verdicts_of_a_model_are_found(starlight: Any, engine: Engine) -> None:
+    job = starlight.submit(REFERENCES)
+    finish_waiting_chunks(engine)
+
+    found = [list(starlight.verdicts(job.id, model=model)) for model in ("v4-0", "0", "0" * 12, "v4-1", "00")]
+
+    assert [len(each) for each in found] == [5, 5, 5, 0, 0]
+    assert len(list(starlight.find(model="v4-0"))) == 5
+
+
+def test_images_are_scanned_again_and_models_compared(
+    starlight: Any, engine: Engine, transport: Lossy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [starlight.submit(REFERENCES).id for _ in range(3)]
+    finish_waiting_chunks(engine)
+    monkeypatch.setattr(rescans, "JOBS_AT_ONCE", 1)
+
+    transport.losses = 1
+    first = list(starlight.rescan("v4-0", outcome=Outcome.CLEAN, name="june"))
+    again = list(starlight.rescan("v4-0", outcome=Outcome.CLEAN, again=True, job_id=jobs[0]))
+
+    assert [each.rescan_of for each in first] == jobs
+    # The answer that was lost is known from the second.
+    assert [each.was_done for each in first] == [True, False, False]
+    assert {starlight.job(each.job_id).name for each in first} == {"june"}
+    assert [(each.rescan_of, each.was_done) for each in again] == [(jobs[0], False)]
+    compared = starlight.compare("v4-0", "0" * 12, sample=3)
+    assert (compared.files, compared.differing, compared.counts[0].agrees) == (1, 0, True)
+
+
+def test_an_export_is_asked_for_awaited_and_downloaded(
+    starlight: Any, engine: Engine, transport: Lossy, api_settings: Settings, tmp_path: Path
+) -> None:
+    starlight.submit(REFERENCES)
+    finish_waiting_chunks(engine)
+    report = starlight.start_export(ExportFormat.NDJSON, model="v4-0", partition_by="day", outcome=Outcome.CLEAN)
+    with pytest.raises(RefusedError, match="404"):
+        starlight.download_export(report.id, tmp_path / "early")
+    seen: list[str] = []
+
+    def make_it(export: ExportReport) -> None:
+        seen.append(export.state)
+        if export.state == "pending":
+            make_here(engine, api_settings)
+
+    done = starlight.wait_for_export(report.id, progress=make_it)
+    transport.losses = 1
+    (path,) = starlight.download_export(report.id, tmp_path / "export")
+
+    assert seen == ["pending", "done"]
+    assert (done.rows, done.error, starlight.exports()[0].id) == (5, None, report.id)
+    assert [json.loads(line)["uri"] for line in path.read_text().splitlines()] == REFERENCES
+    assert json.loads((tmp_path / "export" / MANIFEST).read_text())["rows"] == 5
+    path.write_text("changed meanwhile")
+    starlight.download_export(report.id, tmp_path / "export")
+    assert path.stat().st_size == starlight.export(report.id).files[0].size_bytes
+    starlight.delete_export(report.id)
+    assert starlight.exports() == []
+    assert not (tmp_path / "early").exists()
 
 
 def test_what_is_refused_says_why(starlight: Any) -> None:

@@ -15,13 +15,13 @@ from starlette.testclient import TestClient
 from producer.dispatching import exports as exporting
 from producer.dispatching.exports import Exporting
 from producer.export_jobs import UnwantedError, locate_export, make_export, read_manifest
-from producer.export_manifest import MANIFEST
-from starlight_vocabulary.exports import ExportState
+from starlight_vocabulary.exports import MANIFEST, ExportState
 from starlight_vocabulary.words import Outcome
 from storage.blobs import find_folder
-from storage.export_jobs import ATTEMPTS, claim_export, finish_export, get_export
+from storage.export_jobs import ATTEMPTS, claim_export, get_export
 from storage.settings import Settings
 from tests.kit.api import Api, read_problem
+from tests.kit.exports import make_here
 from tests.kit.rows import execute, finish_waiting_chunks, submit_job_of
 
 Finish = Callable[[], None]
@@ -35,15 +35,6 @@ def maker(engine: Engine, api_settings: Settings) -> Exporting:
         "STARLIGHT_DATA_DIR": str(api_settings.data_dir),
     }
     return Exporting(engine, api_settings, environment)
-
-
-def make_here(engine: Engine, settings: Settings) -> uuid.UUID:
-    """Make the next export in this process."""
-    export = claim_export(engine)
-    assert export is not None
-    make_export(engine, settings, export)
-    finish_export(engine, export)
-    return export.id
 
 
 def ask(client: TestClient, **wanted: Any) -> dict[str, Any]:

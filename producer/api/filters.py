@@ -1,0 +1,69 @@
+"""Which verdicts a request is about: the filters that searches, exports and rescans share."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from starlight_vocabulary.job import NO_NUL
+from starlight_vocabulary.words import ErrorCode, Method, Outcome
+from storage.message_search import check_part, check_words
+from storage.verdicts import VerdictFilter
+
+
+def add_zone(time: datetime) -> datetime:
+    """Return the time with its zone, UTC where it names none."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="Of the file, in hex.")]
+Words = Annotated[
+    str, AfterValidator(check_words), Field(description="All of them stand in the hidden message, in any order.")
+]
+Part = Annotated[str, AfterValidator(check_part), Field(description="Stands in the hidden message as it is.")]
+Time = Annotated[datetime, AfterValidator(add_zone)]
+Model = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=400,
+        pattern=NO_NUL,
+        description="The model that judged: its name and version as `NAME-VERSION`, its version, or the start of the "
+        "SHA-256 of its weights.",
+    ),
+]
+Submitter = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
+
+
+class Filters(BaseModel):
+    """Which verdicts to find."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outcome: Outcome | None = None
+    method: Method | None = None
+    since: Time | None = Field(None, description="From this time on, in UTC where it has no zone.")
+    until: Time | None = Field(None, description="Before this time.")
+    sha256: Sha256 | None = None
+    words: Words | None = None
+    part: Part | None = None
+    error_code: list[ErrorCode] = Field([], max_length=len(ErrorCode), description="Any of these.")
+
+    def build_filter(
+        self, *, job_id: uuid.UUID | None = None, submitter: str | None = None, model: str | None = None
+    ) -> VerdictFilter:
+        """Return the filter for one job or all, of one submitter or all, of one model or all."""
+        return VerdictFilter(
+            job_id=job_id,
+            submitter=submitter,
+            model=model,
+            outcome=self.outcome,
+            method=self.method,
+            since=self.since,
+            until=self.until,
+            sha256=self.sha256,
+            words=self.words,
+            part=self.part,
+            error_codes=tuple(self.error_code) or None,
+        )
