@@ -27,6 +27,8 @@ LEASE_S = 3600.0
 RENEW_EVERY_S = 300.0
 # References in memory while they are read; the rest is on disk.
 SPOOLED_BYTES = 2**20
+# From so many references on, each that is read must find room.
+CHECK_FROM = 1000
 
 
 class KeyInUseError(Exception):
@@ -192,8 +194,11 @@ class Upload:
             trace("submit"),
             SpooledTemporaryFile(SPOOLED_BYTES, "w+", encoding="utf-8", newline="\n") as spool,
         ):
-            room = find_room(self._engine, self._submitter, limits) if limits else None
+            room = None
             for number, reference in enumerate(references, 1):
+                # Fewer are refused by `submit_job` as soon.
+                if number == CHECK_FROM and limits is not None:
+                    room = find_room(self._engine, self._submitter, limits)
                 if room is not None:
                     room.check(number)
                 spool.write(f"{reference}\n")

@@ -12,6 +12,7 @@ from storage.descriptors import raise_descriptor_limit
 from storage.logs import set_up_logging
 from storage.settings import read_settings
 from storage.traces import set_up_traces
+from worker import event_buffer
 from worker.app import app
 from worker.devices import Device
 from worker.slots import SPARE_THREADS
@@ -39,6 +40,7 @@ def main(device_name: str) -> None:
     # Here, not in the application: the dispatcher and Flower use it too, and must not import torch.
     app.conf.imports = ("worker.tasks",)
     app.conf.broker_transport = TRANSPORT
+    app.conf.worker_consumer = event_buffer.NAME
     # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
     app.worker_main(
         [

@@ -151,6 +151,7 @@ class Channel(kombu_redis.Channel):
     """Reads no message that is not checked, and drops keys of another kind under the names of ours."""
 
     QoS = QoS
+    _shared_client: "Redis | None" = None
 
     def use_keys(self, use: Callable[[], object], kinds: Mapping[str, str] = KINDS) -> None:
         """Do something with keys, once more where some were of another kind."""
@@ -177,9 +178,15 @@ class Channel(kombu_redis.Channel):
         self.use_keys(lambda: super(Channel, self)._queue_bind(exchange, *binding), kinds)  # type: ignore[misc]
 
     def _create_client(self, asynchronous: bool = False) -> "Redis":
+        # Kombu makes one for each thing that it does, which takes longer than most of these things.
+        shared = None if asynchronous else self._shared_client
+        if shared is not None and shared.connection_pool is self.pool:
+            return shared
         client: Redis = super()._create_client(asynchronous)  # type: ignore[misc]
         client.set_response_callback("BRPOP", keep_task)
         client.set_response_callback("HGET", keep_unacknowledged)
+        if not asynchronous:
+            self._shared_client = client
         return client
 
     def _handle_message(self, client: "PubSub", r: list[Any]) -> dict[str, Any]:
