@@ -64,7 +64,7 @@ def is_sound(result: dict[str, Any]) -> bool:
     """Whether every image has one verdict, and the hostile ones, and nobody else, ended as they should."""
     images = result["hostile"]
     return bool(
-        result["lost"] == result["doubled"] == images["errors_of_others"] == 0
+        result["lost"] == result["doubled"] == len(images["errors_of_others"]) == 0
         and result["verdicts"] == result["submitted"]
         and images["as_expected"] == images["fed"]
     )
@@ -133,7 +133,7 @@ class Run:
                 "otherwise": [
                     f"{uri}: {errors.get(uri)}, not {code}" for uri, code in hostile.items() if errors.get(uri) != code
                 ],
-                "errors_of_others": len(errors.keys() - hostile.keys()),
+                "errors_of_others": {uri: code for uri, code in errors.items() if uri not in hostile},
             },
             "jobs": len(audits),
             "starts": {member.name: member.starts for member in self._stage.members},
