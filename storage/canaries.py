@@ -26,6 +26,7 @@ from storage.totals import Counts, Total, name_bound, raise_totals
 CLEAN = "none"
 """What is hidden in a clean image, as a label."""
 KEPT_DAYS = 7
+COUNTED_ROUNDS = 2016
 # Longer than a round may take: what is older was left behind by a program that died.
 ABANDONED_S = 300.0
 
@@ -87,6 +88,16 @@ class Canaries:
 
     newest: CanaryRound | None
     ended_at: Mapping[CanaryResult, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryCount:
+    """How many canaries in which this was hidden had this result by this model, None where none answered."""
+
+    model: str | None
+    hidden: Method | None
+    result: CanaryResult
+    images: int
 
 
 def find_worst(answers: Sequence[CanaryAnswer]) -> CanaryResult:
@@ -219,6 +230,29 @@ def read_canaries(engine: Engine) -> Canaries:
         newest=None if newest is None else _read_round(newest),
         ended_at={CanaryResult(row.result): row.ended_at for row in ends if row.ended_at is not None},
     )
+
+
+# What came of the canaries of the newest rounds: of a week, where one begins every five minutes.
+COUNT_ANSWERS = text("""
+    SELECT answer ->> 'model' AS model, answer ->> 'hidden' AS hidden, answer ->> 'result' AS result,
+        count(*) AS images
+    FROM (
+        SELECT answers FROM canary_rounds WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT :rounds
+    ) AS newest CROSS JOIN LATERAL jsonb_array_elements(answers) AS listed (answer)
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+""")
+
+
+def count_answers(engine: Engine) -> list[CanaryCount]:
+    """Return what came of the canaries of the newest `COUNTED_ROUNDS`."""
+    with connect_to_read(engine) as connection:
+        rows = connection.execute(COUNT_ANSWERS, {"rounds": COUNTED_ROUNDS}).all()
+    return [
+        CanaryCount(
+            row.model, Method.read(row.hidden) if row.hidden else None, CanaryResult.read(row.result), row.images
+        )
+        for row in rows
+    ]
 
 
 def _read_round(row: Row[Any]) -> CanaryRound:

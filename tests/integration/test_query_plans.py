@@ -20,7 +20,7 @@ from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.blobs import Blobs
-from storage.canaries import begin_round, delete_abandoned_canaries, end_round, read_canaries
+from storage.canaries import begin_round, count_answers, delete_abandoned_canaries, end_round, read_canaries
 from storage.chunks import (
     Claim,
     claim_chunk,
@@ -383,6 +383,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "operations": (lambda filled: list_operations(filled.engine, 20), {"pk_operations"}),
     "canaries": (lambda filled: read_canaries(filled.engine), {"pk_canary_rounds", "ix_canary_rounds_result"}),
+    "answers of canaries": (lambda filled: count_answers(filled.engine), {"pk_canary_rounds"}),
     "abandoned canaries": (lambda filled: delete_abandoned_canaries(filled.engine), {"ix_jobs_canary"}),
     "begin a round of canaries": (
         lambda filled: begin_round(filled.engine, 1, 0.0),

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,6 +16,8 @@ from producer.api.page.model_figures import list_figures
 from producer.api.page.rendering import PREFIX, render
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
+from starlight_vocabulary.words import METHODS, Method
+from storage.canaries import CanaryCount, CanaryResult, count_answers
 from storage.drift import BINS, DAYS, DaySample, sample_probabilities
 from storage.judgements import Agreement, count_agreement
 from storage.models import ListedModel, get_model_in_use, list_models
@@ -27,22 +30,31 @@ TENTHS: Final = 10
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is known of all models at one moment: probabilities by day, and what came of canaries."""
+
+    days: Sequence[DaySample] = ()
+    canaries: Sequence[CanaryCount] = ()
+
+
 class Samples:
     """Keeps the sample of this process's installation, taken when somebody asks and the last is not fresh."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._lock = threading.Lock()
-        self._samples: Sequence[DaySample] = ()
+        self._sample = Sample()
         self._taken_at = -FRESH_S
 
-    def read(self) -> Sequence[DaySample]:
+    def read(self) -> Sample:
         """Return the sample; of several who ask at once, one takes it."""
         with self._lock:
             if time.monotonic() - self._taken_at > FRESH_S:
-                self._samples = sample_probabilities(self._service.engine)
+                engine = self._service.engine
+                self._sample = Sample(sample_probabilities(engine), count_answers(engine))
                 self._taken_at = time.monotonic()
-            return self._samples
+            return self._sample
 
 
 def get_samples(request: Request) -> Samples:
@@ -80,6 +92,16 @@ class JudgedKind:
     unsure: int
 
 
+@dataclass(frozen=True, slots=True)
+class CanaryRow:
+    """Canaries in which this was hidden: how many were answered, called stego by this method, and read whole."""
+
+    hidden: Method | None
+    images: int
+    found: int
+    whole: int
+
+
 @router.get("/model")
 def show_model(
     request: Request,
@@ -94,6 +116,7 @@ def show_model(
     if chosen is not None and not wanted:
         raise ProblemError(404, f"there is no model {chosen}")
     model = wanted[0] if wanted else None
+    sample = samples.read()
     agreement = count_agreement(service.engine, model.id, visible_submitter(key)) if model else []
     return render(
         request,
@@ -105,7 +128,9 @@ def show_model(
         measured_on=read_measured_on(find_figures(model, shipped)),
         reliability=find_reliability(agreement),
         judged=sum_kinds(agreement),
-        drift=arrange_drift(samples.read(), model.id) if model else [],
+        drift=arrange_drift(sample.days, model.id) if model else [],
+        canaries=sum_canaries(sample.canaries, model) if model else [],
+        unanswered=sum(count.images for count in sample.canaries if count.model is None),
         bins=BINS,
     )
 
@@ -159,6 +184,23 @@ def sum_kinds(agreement: Sequence[Agreement]) -> list[JudgedKind]:
 
 def _sum_words(found: Sequence[Agreement]) -> tuple[int, int, int]:
     return sum(each.true for each in found), sum(each.false for each in found), sum(each.unsure for each in found)
+
+
+def sum_canaries(counts: Sequence[CanaryCount], model: ListedModel) -> list[CanaryRow]:
+    """Return what came of this model's canaries, the clean ones first."""
+    label = f"{model.label}@sha256:{model.sha256}"
+    own = [count for count in counts if count.model == label]
+    rows = []
+    for hidden in (None, *METHODS):
+        results: Counter[CanaryResult] = Counter()
+        for count in own:
+            if count.hidden == hidden:
+                results[count.result] += count.images
+        whole = results[CanaryResult.RIGHT] if hidden else 0
+        found = whole + results[CanaryResult.UNREAD] if hidden else results[CanaryResult.WRONG]
+        if images := results.total():
+            rows.append(CanaryRow(hidden, images, found, whole))
+    return rows
 
 
 def arrange_drift(samples: Sequence[DaySample], model_id: int) -> list[DriftDay]:

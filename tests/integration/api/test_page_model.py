@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from producer.api.page.model_figures import MOST_ROWS, list_figures
 from starlight_vocabulary.words import Judgement, Method
+from storage.canaries import CanaryAnswer, CanaryResult, begin_round, end_round
 from storage.drift import BINS, DAYS, OF_AN_HOUR, sample_probabilities
 from storage.judgements import judge
 from storage.models import add_model, register_model, use_model
@@ -150,3 +151,27 @@ def test_what_people_say_is_counted(browser: TestClient, api: Api, engine: Engin
 @pytest.mark.parametrize(("query", "status"), [("id=77", 404), ("id=0", 422), ("id=x", 422), (f"id={2**31}", 422)])
 def test_a_model_that_is_not_there_is_no_fault(browser: TestClient, query: str, status: int) -> None:
     read_page(browser.get(f"/page/model?{query}"), status)
+
+
+def test_canaries_are_counted_by_model_and_method(browser: TestClient, engine: Engine) -> None:
+    use(engine)
+    own, other = f"v4-0@sha256:{'0' * 64}", f"v5-1@sha256:{'5' * 64}"
+    answers = [
+        CanaryAnswer("a", None, CanaryResult.RIGHT, model=own), CanaryAnswer("b", None, CanaryResult.WRONG, model=own),
+        CanaryAnswer("c", Method.ALPHA, CanaryResult.RIGHT, model=own),
+        CanaryAnswer("d", Method.ALPHA, CanaryResult.UNREAD, model=own),
+        CanaryAnswer("e", Method.ALPHA, CanaryResult.WRONG, model=own),
+        CanaryAnswer("f", Method.RAW, CanaryResult.RIGHT, model=other),
+        CanaryAnswer("g", Method.RAW, CanaryResult.MISSING), CanaryAnswer("h", None, CanaryResult.ERROR),
+    ]  # fmt: skip
+    for _ in range(2):
+        round_id = begin_round(engine, 1, 0.0)
+        assert round_id is not None
+        end_round(engine, round_id, uuid.uuid4(), answers)
+
+    page = read_page(browser.get("/page/model"))
+
+    assert page.find("table", class_="canaries").read_rows() == [
+        ["nothing", "4", "2", "50.00 %", ""], ["alpha", "6", "4", "66.67 %", "2"],
+    ]  # fmt: skip
+    assert "by no model: 4 ended as errors" in page.shown
