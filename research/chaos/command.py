@@ -117,8 +117,11 @@ class Run:
         """Return the accounting."""
         audits = list(audit_jobs(self._stage.engine))
         with self._stage.engine.connect() as connection:
-            failed = connection.execute(text("SELECT uri, error_code FROM verdicts WHERE outcome = 'error'")).all()
+            failed = connection.execute(
+                text("SELECT uri, error_code, error_detail FROM verdicts WHERE outcome = 'error'")
+            ).all()
         errors = {row.uri: row.error_code for row in failed}
+        details = {row.uri: row.error_detail for row in failed}
         return {
             "submitted": self._images,
             "verdicts": sum(audit.verdicts for audit in audits),
@@ -131,7 +134,9 @@ class Run:
                 "fed": len(hostile),
                 "as_expected": sum(errors.get(uri) == code for uri, code in hostile.items()),
                 "otherwise": [
-                    f"{uri}: {errors.get(uri)}, not {code}" for uri, code in hostile.items() if errors.get(uri) != code
+                    f"{uri}: {errors.get(uri)} ({details.get(uri)}), not {code}"
+                    for uri, code in hostile.items()
+                    if errors.get(uri) != code
                 ],
                 "errors_of_others": {uri: code for uri, code in errors.items() if uri not in hostile},
             },

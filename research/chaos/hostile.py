@@ -61,9 +61,10 @@ def take_memory(_: bytes) -> bytes:
     return _encode(Image.new("RGB", (7000, 7000)), "PNG", compress_level=1)
 
 
-def break_off(image: bytes) -> bytes:
-    """Return the first half of the image."""
-    return image[: len(image) // 2]
+def break_off(_: bytes) -> bytes:
+    """Return the first half of a picture in which V4 sees nothing, and which has pixels in its other half."""
+    whole = _encode(Image.radial_gradient("L"), "PNG")
+    return whole[: len(whole) // 2]
 
 
 def be_no_image(image: bytes) -> bytes:

@@ -143,7 +143,12 @@ class EmbeddedPostgres:
         return self._run("pg_ctl", "status", "-D", str(self.data), check=False).returncode == 0
 
     def _url(self, database: str = DATABASE) -> str:
-        port = (self.data / "postmaster.pid").read_text().splitlines()[3]
+        try:
+            port = (self.data / "postmaster.pid").read_text().splitlines()[3]
+        except (FileNotFoundError, IndexError) as error:
+            raise EmbeddedServerError(
+                f"the embedded PostgreSQL in {self.data} ended as soon as it was there"
+            ) from error
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{port}/{database}"
 
     def _create_database(self, url: str) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import redis
 
-from storage.embedded.postgres import EmbeddedServerError
+from storage.embedded.postgres import EmbeddedPostgres, EmbeddedServerError
 from storage.embedded.redis import EmbeddedRedis, find_program
 from storage.embedded.servers import EmbeddedServers, provide_servers
 from storage.settings import Settings
@@ -134,6 +134,16 @@ def test_a_server_that_is_asked_for_runs(redis_folder: Path, monkeypatch: pytest
     embedded = EmbeddedRedis(redis_folder, "password", Settings().redis_server)
 
     assert name_running_program(embedded.start()) == program
+
+
+def test_a_server_that_ends_while_it_is_looked_at_is_an_error(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    postgres = EmbeddedPostgres(data_dir / "postgres", "secret")
+    postgres.data.mkdir(parents=True)
+    (postgres.data / "PG_VERSION").touch()
+    monkeypatch.setattr(postgres, "_runs", lambda: True)
+
+    with pytest.raises(EmbeddedServerError, match="ended as it was found"):
+        postgres.start()
 
 
 def test_a_setting_of_the_server_reaches_it(data_dir: Path) -> None:
