@@ -146,9 +146,7 @@ class EmbeddedPostgres:
         try:
             port = (self.data / "postmaster.pid").read_text().splitlines()[3]
         except (FileNotFoundError, IndexError) as error:
-            raise EmbeddedServerError(
-                f"the embedded PostgreSQL in {self.data} ended as soon as it was there"
-            ) from error
+            raise EmbeddedServerError(f"the embedded PostgreSQL in {self.data} ended as it was found") from error
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{port}/{database}"
 
     def _create_database(self, url: str) -> None:
