@@ -43,6 +43,7 @@ from storage.failures import count_failures, list_recent_failures, list_retries,
 from storage.figures import take_figures
 from storage.jobs import cancel_job, count_finished, get_job, list_jobs, submit_job
 from storage.keys import find_key, revoke_key
+from storage.message_search import HAS_WORDS
 from storage.new_verdict import NewVerdict
 from storage.operations import list_operations
 from storage.pauses import list_pauses, pause_chunks
@@ -504,3 +505,12 @@ def test_every_index_of_a_large_table_serves_a_query(filled: Filled) -> None:
         there = set(connection.execute(listed, {"tables": list(LARGE)}).scalars())
 
     assert there == set.union(*(indexes for _, indexes in QUERIES.values()))
+
+
+def test_a_rare_word_is_known_to_be_rare(filled: Filled) -> None:
+    query = f"SELECT FROM verdicts WHERE {HAS_WORDS}"
+
+    with filled.engine.connect() as connection:
+        plan = connection.execute(text(f"EXPLAIN (FORMAT JSON) {query}"), {"words": "nowhere"}).scalar_one()
+
+    assert plan[0]["Plan"]["Plan Rows"] < 10
