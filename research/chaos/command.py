@@ -25,6 +25,7 @@ from research.chaos.watching import Recoveries, finished_images
 from starlight_vocabulary.words import ErrorCode
 from storage.audits import audit_jobs
 from storage.embedded.postgres import EmbeddedServerError
+from storage.logs import set_up_logging
 
 LOOK_EVERY_S = 0.2
 SETTLE_S = 180.0
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--hostile", type=int, help="images that crash, stall or starve their decoder, or are none; unset: one in 1,000"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    set_up_logging("chaos", style="text")
     rng = np.random.default_rng(options.seed)
     names = schedule(options.faults or round(12 * options.minutes), rng)
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
