@@ -37,6 +37,7 @@ OTHER_BYTES_PER_PIXEL: Final = 4
 DECODER_BYTES_PER_PIXEL: Final = {"WEBP": 12, "JPEG": 6, "MPO": 6}
 # Each scan of a JPEG goes over the whole picture; encoders write ten or so, and hardly any file has more than these.
 MAX_SCANS: Final = 200
+START_OF_JPEG: Final = b"\xff\xd8\xff"
 START_OF_SCAN: Final = b"\xff\xda"
 # Of a PNG, unpacked: more text is no damage. What it takes is bounded by the memory of the process.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -133,6 +134,9 @@ class Decoder:
 
 def check_scans(data: bytes) -> None:
     """Raise ImageError for a JPEG of very many scans; what follows the picture is not counted."""
+    # Others have none, and to look for them takes as long as to decode some.
+    if not data.startswith(START_OF_JPEG):
+        return
     if data.count(START_OF_SCAN) > MAX_SCANS and (scans := survey(data).scans) > MAX_SCANS:
         raise ImageError(ErrorCode.TOO_SLOW, f"a JPEG of {scans:,} scans; the limit is {MAX_SCANS}")
 
