@@ -138,20 +138,17 @@ def listen(
                     waiting.register(descriptor, EVENT_READ)
                     try:
                         while True:
-                            heard = _take_notifications(connection)
-                            if not heard:
-                                if any(key.fileobj is wakeup for key, _ in waiting.select(timeout_s)):
-                                    return
-                                heard = _take_notifications(connection)
-                            yield heard
+                            ready = {key.fileobj for key, _ in waiting.select(timeout_s)}
+                            if wakeup in ready:
+                                return
+                            heard = {notice.payload for notice in connection.notifies(timeout=0)}
+                            # Servers also say other things, such as that they end.
+                            if heard or not ready:
+                                yield heard
                     finally:
                         waiting.unregister(descriptor)
             except psycopg.OperationalError as error:
                 patience.wait_after(error)
-
-
-def _take_notifications(connection: psycopg.Connection) -> set[str]:
-    return {notice.payload for notice in connection.notifies(timeout=0)}
 
 
 def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:

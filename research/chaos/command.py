@@ -118,11 +118,15 @@ class Run:
         """Return the accounting."""
         audits = list(audit_jobs(self._stage.engine))
         with self._stage.engine.connect() as connection:
-            failed = connection.execute(
+            rows = connection.execute(
                 text("SELECT uri, error_code, error_detail FROM verdicts WHERE outcome = 'error'")
             ).all()
-        errors = {row.uri: row.error_code for row in failed}
-        details = {row.uri: row.error_detail for row in failed}
+        errors = {row.uri: (row.error_code, row.error_detail) for row in rows}
+        otherwise = [
+            f"{uri}: {found[0]} ({found[1]}), not {code}"
+            for uri, code in hostile.items()
+            if (found := errors.get(uri, (None, None)))[0] != code
+        ]
         return {
             "submitted": self._images,
             "verdicts": sum(audit.verdicts for audit in audits),
@@ -133,13 +137,9 @@ class Run:
             "longest_recovery_after": self._recoveries.longest_after,
             "hostile": {
                 "fed": len(hostile),
-                "as_expected": sum(errors.get(uri) == code for uri, code in hostile.items()),
-                "otherwise": [
-                    f"{uri}: {errors.get(uri)} ({details.get(uri)}), not {code}"
-                    for uri, code in hostile.items()
-                    if errors.get(uri) != code
-                ],
-                "errors_of_others": {uri: code for uri, code in errors.items() if uri not in hostile},
+                "as_expected": len(hostile) - len(otherwise),
+                "otherwise": otherwise,
+                "errors_of_others": {uri: code for uri, (code, _) in errors.items() if uri not in hostile},
             },
             "jobs": len(audits),
             "starts": {member.name: member.starts for member in self._stage.members},

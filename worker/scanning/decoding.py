@@ -135,9 +135,8 @@ class Decoder:
 def check_scans(data: bytes) -> None:
     """Raise ImageError for a JPEG of very many scans; what follows the picture is not counted."""
     # Others have none, and to look for them takes as long as to decode some.
-    if not data.startswith(START_OF_JPEG):
-        return
-    if data.count(START_OF_SCAN) > MAX_SCANS and (scans := survey(data).scans) > MAX_SCANS:
+    is_suspect = data.startswith(START_OF_JPEG) and data.count(START_OF_SCAN) > MAX_SCANS
+    if is_suspect and (scans := survey(data).scans) > MAX_SCANS:
         raise ImageError(ErrorCode.TOO_SLOW, f"a JPEG of {scans:,} scans; the limit is {MAX_SCANS}")
 
 
