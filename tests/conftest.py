@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 from sqlalchemy import Engine
@@ -16,6 +17,10 @@ from storage.settings import Settings, read_settings
 from tests.kit.databases import copy_database, skip_syncing, start_postgres
 from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
+
+# What is drawn follows from the tests and the code: whoever changes these sees what fails, and nobody later.
+hypothesis.settings.register_profile("suite", derandomize=True, database=None)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
