@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 TIMEOUT_S = 10
+# Past a pooler, where there is one.
+DIRECT_URL = "STARLIGHT_DATABASE_DIRECT_URL"
 
 
 def dispatcher() -> bool:
@@ -24,16 +26,20 @@ def canary() -> bool:
 
 
 def asks(program: str) -> bool:
-    """Whether this container's program asked PostgreSQL for something within the last minute."""
+    """Whether this container's program asked PostgreSQL for something within the last minute.
+
+    Behind a pooler, where only the connection that it listens on tells its name: whether it is connected.
+    """
     return holds(
         """
         SELECT EXISTS (
             SELECT FROM pg_stat_activity
             WHERE starts_with(application_name, 'starlight ' || %s) AND client_addr = inet_client_addr()
-                AND state_change > now() - interval '1 minute'
+                AND (%s OR state_change > now() - interval '1 minute')
         )
         """,
         program,
+        bool(os.environ.get(DIRECT_URL)),
     )
 
 
@@ -75,7 +81,7 @@ def holds(query: str, *parameters: object) -> bool:
     """Return the one value that the query asks PostgreSQL for."""
     import psycopg
 
-    url = os.environ["STARLIGHT_DATABASE_URL"]
+    url = os.environ.get(DIRECT_URL) or os.environ["STARLIGHT_DATABASE_URL"]
     with psycopg.connect(url, connect_timeout=TIMEOUT_S, application_name="starlight healthcheck") as connection:
         row = connection.execute(query, parameters).fetchone()
     return row is not None and bool(row[0])

@@ -33,7 +33,11 @@ def main() -> None:
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight exporter`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight exporter`"
     engine = connect(
-        configured.database_url, pool_size=2, application="starlight exporter", connect_timeout_s=int(PATIENCE_S)
+        configured.database_url,
+        direct_url=configured.database_direct_url,
+        pool_size=2,
+        application="starlight exporter",
+        connect_timeout_s=int(PATIENCE_S),
     )
     broker = redis.Redis.from_url(configured.redis_url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
     registry = CollectorRegistry()

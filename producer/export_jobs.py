@@ -113,7 +113,9 @@ def main() -> None:
     os.nice(NICENESS)
     settings = read_settings()
     assert settings.database_url is not None, "the dispatcher says which"
-    engine = connect(settings.database_url, pool_size=1, application="starlight export")
+    engine = connect(
+        settings.database_url, direct_url=settings.database_direct_url, pool_size=1, application="starlight export"
+    )
     export = find_running_export(engine, uuid.UUID(export_id), int(attempt))
     if export is None:
         sys.exit(UNWANTED)

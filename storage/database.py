@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from selectors import EVENT_READ, DefaultSelector
 from typing import TypeVar
 
@@ -31,13 +32,29 @@ MAX_NAME_BYTES = 63
 T = TypeVar("T")
 
 
+# Options of an engine, for connections of their own: the URL past a pooler, where there is one, and their name.
+DIRECT_URL = "starlight_direct_url"
+APPLICATION = "starlight_application"
+
+
 def connect(
-    url: str, *, pool_size: int = 5, application: str = "starlight", connect_timeout_s: int = CONNECT_TIMEOUT_S
+    url: str,
+    *,
+    direct_url: str | None = None,
+    pool_size: int = 5,
+    application: str = "starlight",
+    connect_timeout_s: int = CONNECT_TIMEOUT_S,
 ) -> Engine:
     """Return an engine for a `postgresql://` URL; connections are checked before use and opened when needed.
 
     PostgreSQL knows them as the application and the version of this code, by which `storage.processes` lists programs.
+
+    `direct_url` says that `url` leads to a pooler, which may give every transaction another connection of the server:
+    nothing is prepared then, names tell nothing, and what needs a connection of its own goes past the pooler.
     """
+    name = name_application(application)
+    # Of pooled ones, the server would show the name of whoever used one last, long after he has ended.
+    options = {"application_name": "starlight", "prepare_threshold": None} if direct_url else {"application_name": name}
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
@@ -45,7 +62,36 @@ def connect(
         pool_pre_ping=True,
         # Errors reach logs; names of images and what was hidden in them must not.
         hide_parameters=True,
-        connect_args={"application_name": name_application(application), "connect_timeout": connect_timeout_s},
+        connect_args={**options, "connect_timeout": connect_timeout_s},
+        execution_options={DIRECT_URL: direct_url, APPLICATION: name},
+    )
+
+
+@contextmanager
+def bypass_pooler(engine: Engine) -> Iterator[Engine]:
+    """Yield an engine whose connections are each one of the server: this one, where there is no pooler in between."""
+    direct_url = engine.get_execution_options().get(DIRECT_URL)
+    if direct_url is None:
+        yield engine
+        return
+    direct = connect(direct_url, pool_size=1)
+    try:
+        yield direct
+    finally:
+        direct.dispose()
+
+
+def open_own_connection(engine: Engine, name: str) -> psycopg.Connection:
+    """Return a connection of one's own, past any pooler, known by this name: for what lasts longer than a transaction.
+
+    Raises psycopg.OperationalError.
+    """
+    direct_url = engine.get_execution_options().get(DIRECT_URL)
+    url = engine.url if direct_url is None else make_url(direct_url)
+    arguments, options = engine.dialect.create_connect_args(url)
+    return psycopg.connect(
+        *arguments,
+        **{**options, "autocommit": True, "application_name": name, "connect_timeout": CONNECT_TIMEOUT_S},
     )
 
 
@@ -152,10 +198,9 @@ def listen(
 
 
 def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
-    arguments, options = engine.dialect.create_connect_args(engine.url)
-    connection = psycopg.connect(
-        *arguments, **{**options, "autocommit": True, "application_name": "starlight listener"}
-    )
+    known = engine.get_execution_options()
+    # Behind a pooler it is the only connection that tells which program this is.
+    connection = open_own_connection(engine, known[APPLICATION] if known.get(DIRECT_URL) else "starlight listener")
     for channel in channels:
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
     return connection

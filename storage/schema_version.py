@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from storage.database import connect_to_read
+from storage.database import bypass_pooler, connect_to_read
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -57,10 +57,10 @@ def upgrade_schema(engine: Engine) -> None:
     # Here, not above: next to no command has to upgrade, and Alembic takes longer to import than they run.
     from alembic import command
 
-    with engine.connect() as connection:
+    with bypass_pooler(engine) as direct, direct.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
         try:
-            command.upgrade(build_alembic_config(engine), "head")
+            command.upgrade(build_alembic_config(direct), "head")
         finally:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
 

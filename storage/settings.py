@@ -73,6 +73,12 @@ def _url_of(*schemes: str, read: Callable[[str], object] = _read_port) -> AfterV
     return AfterValidator(check)
 
 
+def _past_pooler(url: str | None, info: ValidationInfo) -> str | None:
+    if url and not info.data.get("database_url"):
+        raise ValueError("is the way past the pooler that STARLIGHT_DATABASE_URL leads to: set both")
+    return url
+
+
 def _signing_secret(secret: SecretStr | None) -> SecretStr | None:
     if secret is None or not secret.get_secret_value():
         return None
@@ -124,6 +130,14 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str | None, _url_of("postgresql", read=_read_behind_password)] = Field(
         None, repr=False, description="postgresql://… of PostgreSQL 14 or newer; unset: an embedded server"
+    )
+    database_direct_url: Annotated[
+        str | None, _url_of("postgresql", read=_read_behind_password), AfterValidator(_past_pooler)
+    ] = Field(
+        None,
+        repr=False,
+        description="postgresql://… past a pooler, such as PgBouncer in transaction mode, that the former leads to, "
+        "for notifications, leases of devices and migrations; unset: there is none",
     )
     redis_url: Annotated[str | None, _url_of("redis", "rediss")] = Field(
         None, repr=False, description="redis://… or rediss://… of the message broker; unset: an embedded server"

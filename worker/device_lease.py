@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import Engine
 
 from storage.background import BackgroundThread
-from storage.database import name_application
+from storage.database import name_application, open_own_connection
 from storage.outages import POSTGRESQL, Patience
 
 LOOK_EVERY_S = 2.0
@@ -58,11 +58,7 @@ class DeviceLease(BackgroundThread):
             self._connection.close()
 
     def _open(self) -> psycopg.Connection:
-        arguments, options = self._engine.dialect.create_connect_args(self._engine.url)
-        name = name_application(f"starlight {self._worker}")
-        connection = psycopg.connect(
-            *arguments, **{**options, "autocommit": True, "application_name": name, "connect_timeout": 10}
-        )
+        connection = open_own_connection(self._engine, name_application(f"starlight {self._worker}"))
         for setting, value in KEEPALIVES.items():
             connection.execute(f"SET {setting} = {value}")
         taken = connection.execute(TAKE, [self._worker]).fetchone()

@@ -72,6 +72,7 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch, DeviceLease]:
     torch.set_num_threads(configured.torch_threads)
     engine = connect(
         configured.database_url,
+        direct_url=configured.database_direct_url,
         pool_size=configured.chunks_in_flight + SPARE_THREADS + SPARE_CONNECTIONS,
         application=f"starlight {name}",
     )

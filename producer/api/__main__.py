@@ -73,7 +73,12 @@ def main() -> None:
     configured = read_settings()
     assert configured.database_url is not None, "STARLIGHT_DATABASE_URL is not set: use `starlight api`"
     assert configured.redis_url is not None, "STARLIGHT_REDIS_URL is not set: use `starlight api`"
-    engine = connect(configured.database_url, pool_size=CONNECTIONS, application="starlight api")
+    engine = connect(
+        configured.database_url,
+        direct_url=configured.database_direct_url,
+        pool_size=CONNECTIONS,
+        application="starlight api",
+    )
     try:
         wait_out_outages(lambda: check_schema(engine))
     except SchemaError as error:

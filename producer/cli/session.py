@@ -41,7 +41,11 @@ def open_session(*, upgrade: bool = False, program: str = "command") -> Iterator
     """
     configured = read_settings()
     with provide_servers(configured) as addresses:
-        engine = connect(addresses.database_url, application=f"starlight {program}")
+        engine = connect(
+            addresses.database_url,
+            direct_url=configured.database_direct_url,
+            application=f"starlight {program}",
+        )
         try:
             if upgrade or configured.database_url is None:
                 upgrade_schema(engine)

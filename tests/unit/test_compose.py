@@ -11,7 +11,7 @@ from storage.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 # Made by the entrypoint, of no use beside configured servers, or part of the image.
-NOT_TO_BE_SET = {"database_url", "redis_url", "redis_server", "model_dir"}
+NOT_TO_BE_SET = {"database_url", "database_direct_url", "redis_url", "redis_server", "model_dir"}
 ONE_SHOT = {"migrate"}
 WATCHERS = ("prometheus", "alertmanager", "grafana")
 

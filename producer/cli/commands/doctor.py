@@ -79,7 +79,7 @@ def look_at_servers(settings: Settings, servers: Servers, patience_s: float | No
     with redis.Redis.from_url(servers.redis_url, socket_timeout=10, socket_connect_timeout=10) as broker:
         redis_found = installation.check_redis(broker)
         yield redis_found
-    engine = connect(servers.database_url, application="starlight doctor")
+    engine = connect(servers.database_url, direct_url=settings.database_direct_url, application="starlight doctor")
     try:
         yield installation.check_postgresql(engine)
         if settings.database_url is None:
