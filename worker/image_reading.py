@@ -8,11 +8,17 @@ from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BitOrder, Method
 from storage.settings import Settings
 from worker.scanning.decoding_pool import HiddenPayload, PlaneChoice, open_decoding_pool
+from worker.scanning.hiding import MESSAGE_BYTES as MESSAGE_BYTES
+from worker.scanning.hiding import StegoImage as StegoImage
 from worker.scanning.image_error import ImageError
 from worker.v4.evidence import Evidence
+from worker.v4.hiding import HidingError as HidingError
 
 # Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
 ORDERS = dict.fromkeys((Method.PALETTE, Method.LSB_RGB), (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST))
+
+# Beside an image, what hiding a message in it takes: the message, and what the image grows by.
+HIDING_BYTES = 2 * MESSAGE_BYTES
 
 
 class UnseenImageError(Exception):
@@ -23,7 +29,8 @@ class ImageReader:
     """Reads images in up to `readers` decoding processes, within the limits that scans have; for many threads."""
 
     def __init__(self, settings: Settings, readers: int) -> None:
-        self._decoding = open_decoding_pool(settings, readers, settings.max_image_bytes)
+        most = max(MESSAGE_BYTES, settings.max_message_bytes)
+        self._decoding = open_decoding_pool(settings, readers, settings.max_image_bytes + HIDING_BYTES, most)
 
     def close(self) -> None:
         """End the processes; nobody may be reading."""
@@ -38,6 +45,16 @@ class ImageReader:
                 return payload
             payloads.append(payload)
         return payloads[0]
+
+    def hide(self, data: bytes, method: Method | None, message: bytes) -> StegoImage:
+        """Return the image with a message hidden in it, by the method that is usual for its format where none is given.
+
+        Raises HidingError, also where the image cannot be seen.
+        """
+        try:
+            return self._decoding.hide(data, method, message)
+        except ImageError as error:
+            raise HidingError(f"{error.code}: {error.detail}") from error
 
     def inspect(self, data: bytes) -> Inspection:
         """Return everything that is in an image; raises UnseenImageError where there is none to be seen."""

@@ -21,6 +21,7 @@ from producer.api.service import Service
 from starlight_vocabulary.formats import JSON
 from storage.hosts import is_asked_by_name, list_names_if_known
 from storage.settings import Settings
+from worker.image_reading import MESSAGE_BYTES
 
 # What everybody may ask for; nothing of it takes a body.
 OPEN_PATHS: Final = ("/health", "/info", "/docs", "/openapi.json")
@@ -47,6 +48,8 @@ def find_limit(settings: Settings, path: str, media_type: str) -> int:
         limit = JOB_JSON_BYTES if media_type == JSON else settings.max_upload_bytes
     elif route in ("/scan/image", "/extract"):
         limit = settings.max_image_bytes + FORM_BYTES
+    elif route == "/inscribe":
+        limit = settings.max_image_bytes + MESSAGE_BYTES + FORM_BYTES
     else:
         limit = BATCH_JSON_BYTES if route == "/scan/batch" else JSON_BYTES
     return min(limit, settings.max_upload_bytes)

@@ -47,14 +47,14 @@ class Form:
 
 
 @asynccontextmanager
-async def open_form(request: Request, upload: Upload) -> AsyncIterator[Form]:
+async def open_form(request: Request, upload: Upload, max_field_bytes: int = MAX_FIELD_BYTES) -> AsyncIterator[Form]:
     """Yield the form that a request carries; its files are gone after the block."""
     parser = FormParser(
         request.headers,
         _receive(request, upload),
         max_files=MAX_PARTS,
         max_fields=MAX_PARTS,
-        max_part_size=MAX_FIELD_BYTES,
+        max_part_size=max_field_bytes,
     )
     try:
         parsed = await parser.parse()

@@ -21,6 +21,7 @@ from producer.cli.commands import (
     doctor,
     exporting,
     failures,
+    hiding,
     inspection,
     jobs,
     keys,
@@ -65,8 +66,8 @@ app = typer.Typer(
     add_completion=False,
 )
 for subject in (
-    servers, scan, jobs, verdicts, one_verdict, exporting, inspection, failures, models, keys, purging, operations, top,
-    doctor, canary, processes, verification, rescanning,
+    servers, scan, jobs, verdicts, one_verdict, exporting, inspection, hiding, failures, models, keys, purging,
+    operations, top, doctor, canary, processes, verification, rescanning,
 ):  # fmt: skip
     subject.register(app)
 

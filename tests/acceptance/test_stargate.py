@@ -13,9 +13,9 @@ import pytest
 from storage.keys import create_key, find_key
 from tests.kit.pictures import encode_pattern, encode_truncated
 from tests.kit.stack import RunningStack
+from tests.kit.stargate import write_form
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
 PREFIXES = ("", "/bitcoin/v1")
 
 
@@ -44,20 +44,6 @@ def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
         return int(head_of_answer.split()[1]), json.loads(content)
 
     return send
-
-
-def write_form(image: bytes, **fields: str) -> tuple[bytes, str]:
-    """Return a form as Go's `multipart.Writer` writes it, and its content type."""
-    parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="image.png"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n".encode()
-        + image
-    ]
-    parts += [
-        f'\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
-        for name, value in fields.items()
-    ]
-    return b"".join(parts) + f"\r\n--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"
 
 
 # What Go's structs hold: a JSON number decodes into an int only without a fraction, null into nothing but a pointer.
@@ -187,6 +173,34 @@ def test_a_message_is_extracted_from_what_is_left_of_a_damaged_image(call: Calla
     assert damaged["extraction_result"]["message"] == whole["extraction_result"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("cover", "method", "used"),
+    [
+        (encode_pattern("PNG", size=(64, 64)), "alpha", "alpha"),
+        (encode_pattern("PNG", size=(90, 90)), "lsb", "lsb.rgb"),
+        (encode_pattern("JPEG", size=(64, 64)), "exif", "exif"),
+        (encode_pattern("GIF", "P", (90, 90)), "palette", "palette"),
+        (encode_pattern("JPEG", size=(64, 64)), "eoi", "raw"),
+    ],
+)
+def test_what_is_inscribed_is_found_when_it_comes_back(
+    call: Callable[..., tuple[int, Any]], cover: bytes, method: str, used: str
+) -> None:
+    message = "# A wish\n\nPlease paint the fence by Friday.\n\n[stargate-ts:1764316800]"
+    _, inscribed = call("POST", "/inscribe", *write_form(cover, message=message, method=method))
+    body, kind = write_form(
+        base64.b64decode(inscribed["image_base64"]),
+        extract_message="true",
+        confidence_threshold="0.1",
+        include_metadata="true",
+    )
+
+    _, found = call("POST", "/scan/image", body, kind)
+
+    result = found["scan_result"]
+    assert (result["is_stego"], result["stego_type"], result["extracted_message"]) == (True, used, message)
+
+
 def test_a_method_that_is_none_is_refused(call: Callable[..., tuple[int, Any]]) -> None:
     status, problem = call("POST", "/extract", *write_form(encode_pattern("PNG"), method="--help"))
 
@@ -231,7 +245,13 @@ def test_a_transaction_cannot_be_resolved(call: Callable[..., tuple[int, Any]]) 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/scan/image"), ("POST", "/extract"), ("POST", "/scan/batch"), ("POST", "/scan/block")],
+    [
+        ("POST", "/scan/image"),
+        ("POST", "/extract"),
+        ("POST", "/scan/batch"),
+        ("POST", "/scan/block"),
+        ("POST", "/inscribe"),
+    ],
 )
 def test_without_a_key_nothing_is_scanned(call: Callable[..., tuple[int, Any]], method: str, path: str) -> None:
     assert call(method, path, key="")[0] == 401

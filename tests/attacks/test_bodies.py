@@ -41,6 +41,9 @@ ATTACKS = {
     "an image without a key": Attack(
         "/scan/image", "multipart/form-data; boundary=x", b"a", 256 * MIB, False, 401, 16 * MIB
     ),
+    "an inscription without a key": Attack(
+        "/inscribe", "multipart/form-data; boundary=x", b"a", 256 * MIB, False, 401, 16 * MIB
+    ),
     "a route that is not there": Attack("/v1/nothing", JSON, b"a", 256 * MIB, False, 401, 16 * MIB),
     "an endless batch": Attack("/scan/batch", JSON, b"a", 256 * MIB, True, 413, 96 * MIB),
     "an endless batch as text": Attack("/scan/batch", "text/plain", b"a", 256 * MIB, True, 413, 96 * MIB),

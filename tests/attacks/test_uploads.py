@@ -84,7 +84,7 @@ def test_a_job_that_is_larger_than_what_may_wait_is_refused_while_it_comes_in(se
     assert (count_rows(served.engine, "jobs"), count_rows(served.engine, "chunks")) == (0, 0)
 
 
-@pytest.mark.parametrize("route", ["/v1/jobs", "/scan/image", "/extract"])
+@pytest.mark.parametrize("route", ["/v1/jobs", "/scan/image", "/extract", "/inscribe"])
 def test_a_file_name_that_is_no_text_is_a_wrong_field(served: ServedApi, route: str) -> None:
     head = f'--b\r\nContent-Disposition: form-data; name="image"; filename="{SURROGATE}.png"\r\n\r\n'.encode()
     body = head + encode_pattern("PNG") + b"\r\n--b--\r\n"

@@ -29,6 +29,7 @@ from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_pool import DecodingPool, HiddenPayload, PlaneChoice
 from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, Limits
+from worker.scanning.hiding import read_answer
 from worker.scanning.image_error import ImageError
 from worker.v4.planes import extract_planes
 
@@ -256,7 +257,25 @@ def test_what_cannot_be_looked_into_has_a_reason_and_costs_no_process(open_pool:
     assert list_children() == before
 
 
-@pytest.mark.parametrize("ask", [DecodingPool.inspect, DecodingPool.draw_bit_planes])
+def hide(pool: DecodingPool, data: bytes) -> bytes:
+    return pool.hide(data, Method.RAW, b"a message").data
+
+
+def test_a_message_is_hidden_by_a_decoder(open_pool: OpenPool) -> None:
+    data = encode_pattern()
+
+    assert hide(open_pool(), data) == data + b"a message\x00"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", bytes([5]), bytes([254]) + encode_pattern(), bytes([0]) + encode_pattern("GIF", "P"), bytes([0])]
+)
+def test_an_answer_that_is_no_image_of_the_format_is_not_believed(answer: bytes) -> None:
+    with pytest.raises(ImageError, match="no image of its format"):
+        read_answer(answer, encode_pattern())
+
+
+@pytest.mark.parametrize("ask", [DecodingPool.inspect, DecodingPool.draw_bit_planes, hide])
 def test_an_image_that_ends_who_looks_into_it_has_a_reason(
     open_pool: OpenPool, ask: Callable[[DecodingPool, bytes], object]
 ) -> None:

@@ -147,6 +147,20 @@ class SharedMemory:
         """Return the picture, empty where there is none."""
         return bytes(self.picture["bytes"][: max(0, int(self.picture["size"]))].tobytes())
 
+    @property
+    def room(self) -> int:
+        """How many bytes a result may have."""
+        return len(self._map) - self._images
+
+    def write_result(self, result: bytes) -> None:
+        """Lay what was made of one image in its place; at most `room` bytes."""
+        self.request["count"], self.request["sizes"][0] = 1, len(result)
+        self._map[self._images : self._images + len(result)] = result
+
+    def read_result(self) -> bytes:
+        """Return what was made of one image."""
+        return next(self.read_images(), b"")
+
     def forget_images(self) -> None:
         """Give pages back that are not needed in every group."""
         if self.request["sizes"][: self.request["count"]].sum() > KEPT_BYTES:

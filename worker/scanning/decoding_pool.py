@@ -30,6 +30,7 @@ from worker.scanning.decoding_process import (
     DONE,
     DRAW,
     DRAW_PLANE,
+    HIDE,
     INSPECT,
     MAKE_PICTURE,
     MAKE_THUMBNAIL,
@@ -37,6 +38,7 @@ from worker.scanning.decoding_process import (
     READ_PAYLOADS,
     Limits,
 )
+from worker.scanning.hiding import StegoImage, read_answer, write_question
 from worker.scanning.image_error import ImageError
 from worker.scanning.looks import read_evidence, read_inspection, read_planes
 from worker.scanning.turns import Turns
@@ -190,6 +192,25 @@ class DecodingPool:
         """Return a PNG of a bit plane with the payload marked, None where there is none; raises as `decode` does."""
         return self._take_picture(DRAW_PLANE, hidden.data, PNG_START, [hidden], plane)
 
+    def hide(self, data: bytes, method: Method | None, message: bytes) -> StegoImage:
+        """Return the image with a message hidden in it, by the method that is usual for its format where none is given.
+
+        Raises HidingError where it cannot be, ImageError where the image ends its decoder, and as `decode` does.
+        """
+        answers: list[bytes] = []
+        errors: list[ImageError] = []
+
+        def take(memory: SharedMemory, done: slice) -> None:
+            if done.start < done.stop:
+                answers.append(memory.read_result())
+
+        question = write_question(data, message)
+        asked = HiddenPayload(question, method, None)
+        self._have_done(HIDE, [question], take, lambda _, error: errors.append(error), [asked])
+        if errors:
+            raise errors[0]
+        return read_answer(answers[0], data)
+
     def _take_picture(
         self,
         asked: bytes,
@@ -225,6 +246,8 @@ class DecodingPool:
                 ended = process.work(asked, images[start:stop], hidden[start:stop], self._budget, plane)
                 done = slice(start, stop if ended is None else start + max(0, ended.current))
                 take(process.memory, done)
+                if ended is None:
+                    process.memory.forget_images()
             start = done.stop
             if ended is None:
                 continue
@@ -257,13 +280,18 @@ class DecodingPool:
                 process.close()
 
 
-def open_decoding_pool(settings: Settings, size: int, max_bytes: int) -> DecodingPool:
-    """Return a pool with the limits of the settings; `max_bytes` is how much one group of images may have."""
+def open_decoding_pool(
+    settings: Settings, size: int, max_bytes: int, max_message_bytes: int | None = None
+) -> DecodingPool:
+    """Return a pool with the limits of the settings; `max_bytes` is how much one group of images may have.
+
+    Of messages, `max_message_bytes` are read, or as many as is set.
+    """
     limits = Limits(
         max_pixels=settings.max_image_pixels,
         max_seconds=settings.max_decode_seconds,
         max_bytes=settings.max_decode_bytes,
-        max_message_bytes=settings.max_message_bytes,
+        max_message_bytes=max_message_bytes or settings.max_message_bytes,
     )
     return DecodingPool(size, limits, max_bytes, Budget(settings.decode_budget_bytes))
 
@@ -312,7 +340,6 @@ class DecodingClient:
         if plane is not None:
             self.memory.request["plane"], self.memory.request["near"] = plane.name.encode("ascii"), plane.near
         if self._ask(asked, budget):
-            self.memory.forget_images()
             return None
         return ProcessEnded(int(self.memory.request["current"]), self._process.wait(EXIT_S))
 

@@ -23,6 +23,7 @@ from storage.logs import Style, set_up_logging
 from storage.process_limits import limit_resources
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_memory import PICTURE_BYTES, SharedMemory, write_error
+from worker.scanning.hiding import answer_question, write_refusal
 from worker.scanning.image_error import ImageError
 from worker.scanning.looks import Look, draw_image, inspect_image, write_evidence
 from worker.scanning.pictures import PICTURE_SIDE, THUMBNAIL_SIDE, encode_picture
@@ -40,6 +41,7 @@ MAKE_THUMBNAIL: Final = b"t"
 MAKE_PICTURE: Final = b"w"
 DRAW_PLANE: Final = b"l"
 COLLECT_EVIDENCE: Final = b"e"
+HIDE: Final = b"h"
 NEEDS_MEMORY: Final = b"?"
 DONE: Final = b"."
 
@@ -79,6 +81,7 @@ class DecodingProcess:
             MAKE_PICTURE: partial(self._make_picture, PICTURE_SIDE),
             DRAW_PLANE: self._draw_plane,
             COLLECT_EVIDENCE: self._collect_evidence,
+            HIDE: self._hide,
         }
         while asked := self._control.recv(1):
             self._do_each(works[asked])
@@ -148,6 +151,17 @@ class DecodingProcess:
         with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
             marked = find_marked_samples(picture, data, method, order) if method else NO_SAMPLES
             self._memory.write_picture(draw_marked_plane(picture, name, marked, PICTURE_BYTES, near=near))
+
+    def _hide(self, number: int, question: bytes) -> None:
+        method, _ = self._read_method(number)
+        try:
+            answer = answer_question(self._decoder, question, method, self._memory.room)
+        except MemoryError:
+            answer = write_refusal(f"it takes more than {self._limits.max_bytes:,} bytes of memory")
+        except Exception:  # encoders and decoders raise whatever their input provokes
+            log.exception("a message could not be hidden")
+            answer = write_refusal("the file is too odd to be written anew")
+        self._memory.write_result(answer)
 
     def _look(self, _number: int, data: bytes, look: Look) -> None:
         """Answer with what one image shows, as text."""

@@ -1,5 +1,5 @@
 """V4, the stego detector: planes of an image in, a score out.
 
-`planes`, `containers`, `exif`, `card`, `extraction` and `embedding` need numpy and Pillow alone; `streams`, `network`
-and `detector` import torch. Nothing is imported here, so that a process that only needs the card starts fast.
+`planes`, `containers`, `exif`, `card`, `extraction`, `embedding` and `hiding` need numpy and Pillow alone; `streams`,
+`network` and `detector` import torch. Nothing is imported here, so that a process that only needs the card starts fast.
 """

@@ -3,11 +3,11 @@
 from fastapi import APIRouter
 
 from producer.api.entrance import STARGATE_PREFIX
-from producer.api.stargate import blocks, extraction, scanning, status
+from producer.api.stargate import blocks, extraction, inscribing, scanning, status
 
 PREFIXES = ("", STARGATE_PREFIX)
 
 router = APIRouter(tags=["Stargate"])
 for prefix in PREFIXES:
-    for routes in (status, scanning, extraction, blocks):
+    for routes in (status, scanning, extraction, inscribing, blocks):
         router.include_router(routes.router, prefix=prefix, include_in_schema=not prefix)

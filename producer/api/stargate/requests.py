@@ -13,8 +13,9 @@ from starlette.datastructures import UploadFile
 from producer.api.problems import ProblemError, reject_field
 from producer.api.service import Service
 from producer.api.stargate.shapes import explain_failure
-from producer.api.uploads import open_form, store_image
+from producer.api.uploads import MAX_FIELD_BYTES, open_form, store_image
 from starlight_vocabulary.verdict import Verdict
+from starlight_vocabulary.words import METHODS, Method
 from storage.uploads import Upload
 
 IMAGE_FORM = {
@@ -37,6 +38,10 @@ IMAGE_FORM = {
 }
 
 
+ALIASES = {"lsb": Method.LSB_RGB, "eoi": Method.RAW}
+"""What Stargate calls methods beside their names."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageForm:
     """A form with one image, which is not stored before its other fields are known to be right."""
@@ -51,13 +56,21 @@ class ImageForm:
 
 
 @asynccontextmanager
-async def open_image_form(request: Request, upload: Upload) -> AsyncIterator[ImageForm]:
+async def open_image_form(
+    request: Request, upload: Upload, max_field_bytes: int = MAX_FIELD_BYTES
+) -> AsyncIterator[ImageForm]:
     """Yield the form; raises a problem where it has not one image, or is too large."""
-    async with open_form(request, upload) as form:
+    async with open_form(request, upload, max_field_bytes) as form:
         if len(form.images) != 1:
             raise reject_field("image", "the form must carry one image")
         ((name, file),) = form.images
         yield ImageForm(name, file, form.fields)
+
+
+def read_method(text: str) -> Method | None:
+    """Return the method of a name, also one of Stargate's own; None for what is none, such as `auto`."""
+    name = text.strip().lower()
+    return ALIASES.get(name) or (Method(name) if name in METHODS else None)
 
 
 def read_boolean(fields: dict[str, str], name: str, *, default: bool) -> bool:

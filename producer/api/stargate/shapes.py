@@ -101,6 +101,20 @@ class Extraction(Answer):
     image_info: ImageInfo
 
 
+class Inscribed(Answer):
+    """The answer to an inscription; its id is the request's."""
+
+    id: str
+    method: str = Field(examples=["alpha"])
+    message_length: int = Field(description="In bytes of UTF-8.")
+    output_file: str = Field(description="A name for the image.", examples=["image.png"])
+    image_bytes: int
+    image_sha256: str
+    image_base64: str
+    status: str = Field(examples=["pending_upload"])
+    note: str
+
+
 class BatchResult(BaseModel):
     """One item of a batch: its scan, or why there is none."""
 

@@ -18,6 +18,7 @@ ENDPOINTS = {
     "scan_batch": "/scan/batch",
     "block_scan": "/scan/block",
     "extract": "/extract",
+    "inscribe": "/inscribe",
     "jobs": "/v1/jobs",
     "documentation": "/docs",
 }

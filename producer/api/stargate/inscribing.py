@@ -1,0 +1,95 @@
+"""`/inscribe`: a message hidden in an image, for whoever puts that on the chain. Nothing of it is stored."""
+
+import base64
+import hashlib
+from pathlib import PurePath
+from time import perf_counter
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from producer.api.access import Submitting
+from producer.api.problems import ProblemError, document_problems, reject_field
+from producer.api.reading import ImageReading
+from producer.api.service import Shared
+from producer.api.stargate.requests import ALIASES, finish_answer, open_image_form, read_method
+from producer.api.stargate.shapes import Inscribed
+from producer.api.submission import open_upload
+from starlight_vocabulary.formats import ImageFormat
+from starlight_vocabulary.words import METHODS, Method
+from worker.image_reading import MESSAGE_BYTES, HidingError
+
+router = APIRouter()
+
+METHOD_NAMES = (*METHODS, *ALIASES, "auto")
+
+INSCRIPTION_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "image": {"type": "string", "format": "binary"},
+                    "message": {"type": "string", "minLength": 1, "maxLength": MESSAGE_BYTES},
+                    "method": {
+                        "type": "string",
+                        "enum": [*METHOD_NAMES, ""],
+                        "description": "`lsb` is lsb.rgb, `eoi` raw; `auto`, or none: what is usual for the format.",
+                    },
+                },
+                "required": ["image", "message"],
+            }
+        }
+    },
+}
+
+
+@router.post("/inscribe", openapi_extra={"requestBody": INSCRIPTION_FORM}, responses=document_problems(413))
+async def inscribe(request: Request, key: Submitting, service: Shared, reading: ImageReading) -> Inscribed:
+    """Hide a message in an image and answer with the image; its format, metadata and all other bits stay."""
+    started = perf_counter()
+    async with open_upload(service, key) as upload, open_image_form(request, upload, MESSAGE_BYTES) as form:
+        message = _read_message(form.fields)
+        wanted = _read_wanted(form.fields.get("method", ""))
+        if len(data := await form.file.read(service.settings.max_image_bytes + 1)) > service.settings.max_image_bytes:
+            raise ProblemError(413, f"the image is larger than {service.settings.max_image_bytes:,} bytes")
+        try:
+            async with service.reading_turns:
+                stego = await run_in_threadpool(reading.hide, data, wanted, message)
+        except HidingError as error:
+            raise ProblemError(422, str(error)) from error
+    answer = finish_answer(request, started)
+    return Inscribed(
+        id=answer["request_id"],
+        method=stego.method,
+        message_length=len(message),
+        output_file=_name_output(form.name, stego.format),
+        image_bytes=len(stego.data),
+        image_sha256=hashlib.sha256(stego.data).hexdigest(),
+        image_base64=base64.b64encode(stego.data).decode("ascii"),
+        status="pending_upload",
+        note="hidden; nothing is stored here",
+        **answer,
+    )
+
+
+def _read_message(fields: dict[str, str]) -> bytes:
+    try:
+        return fields.get("message", "").encode()
+    except UnicodeEncodeError as error:
+        raise reject_field("message", f"is no text: {error.reason}") from error
+
+
+def _read_wanted(text: str) -> Method | None:
+    method = read_method(text)
+    if method is None and text.strip().lower() not in ("", "auto"):
+        raise reject_field("method", f"must be one of {', '.join(METHOD_NAMES)}")
+    return method
+
+
+def _name_output(name: str, image_format: ImageFormat) -> str:
+    """Return the name of the image, without folders, and with a suffix of its format."""
+    plain = PurePath(PurePath(name.replace("\\", "/")).name or "image")
+    is_right = plain.suffix.lower() in image_format.suffixes
+    return plain.name if is_right else f"{plain.stem}{image_format.suffixes[0]}"
