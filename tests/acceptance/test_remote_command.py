@@ -71,9 +71,18 @@ def test_addresses_are_submitted_and_cancelled(elsewhere: Command) -> None:
     assert json.loads(elsewhere("job", job_id, "--json").stdout)["total"] == 2
 
 
+def test_images_whose_truth_is_known_go_through_the_api_as_a_customers_do(elsewhere: Command) -> None:
+    ended = elsewhere("canary", "--once", "--json", "--seed", "2")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert [answer["result"] for answer in json.loads(ended.stdout)["answers"]] == ["right"] * 10
+    assert "canaries" in elsewhere("jobs", "--limit", "1").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (["canary"], "give --once too"),
         (["jobs", "--key", "wrong"], "refuses: 401"),
         (["job", "00000000-0000-7000-8000-000000000000"], "refuses: 404"),
         (["jobs", "--server", "nonsense"], "cannot be asked"),

@@ -63,19 +63,21 @@ def test_every_container_is_confined(services: Services) -> None:
 def test_ports_are_published_on_the_loopback_interface_alone(services: Services) -> None:
     published = [(name, port) for name, service in services.items() for port in service.get("ports", [])]
 
-    assert {name for name, _ in published} == {"api", "exporter", "flower", *WATCHERS}
+    assert {name for name, _ in published} == {"proxy", "exporter", "flower", *WATCHERS}
     assert {port.get("host_ip") for _, port in published} == {"127.0.0.1"}
 
 
 def test_only_what_fetches_or_publishes_a_port_has_a_way_out(project: dict[str, Any]) -> None:
     services = {name: set(service["networks"]) for name, service in project["services"].items()}
 
-    assert {name for name, network in project["networks"].items() if network.get("internal")} == {"data", "metrics"}
+    assert {name for name, network in project["networks"].items() if network.get("internal")} == {
+        "data", "metrics", "requests",
+    }  # fmt: skip
     assert {name for name, networks in services.items() if "out" in networks} == {
         "worker", "worker-gpu", "dispatcher", "alertmanager",
     }  # fmt: skip
     assert {name for name, networks in services.items() if "front" in networks} == {
-        "api", "exporter", "flower", *WATCHERS,
+        "proxy", "exporter", "flower", *WATCHERS,
     }  # fmt: skip
     assert services["postgres"] == services["redis"] == {"data"}
 

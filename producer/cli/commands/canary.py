@@ -1,7 +1,10 @@
 """`starlight canary`: images whose truth we know, sent on the way of all others every few minutes, or once."""
 
 import dataclasses
+import io
 import json
+import tarfile
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +14,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import Session, UsageError, open_session, warn_without_workers
 from starlight_vocabulary.escaping import escape
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import Priority
 from storage.canaries import CanaryAnswer, CanaryResult, begin_round, find_worst
 
 NOT_RIGHT = 1
@@ -34,10 +40,13 @@ def canary(
         Path | None, typer.Option(metavar="FOLDER", help="Only write the images of --seed into this folder.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Draw the images of this round again.")] = None,
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """Send known images on the way of all others every STARLIGHT_CANARY_INTERVAL, and compare what comes back.
 
-    With --once it ends with 1 where an answer is not right or does not come.
+    With --once it ends with 1 where an answer is not right or does not come. With --server too, the images are a job of
+    the key, as a customer's are: it stays, and counts.
     """
     if draw is not None:
         if seed is None:
@@ -46,15 +55,21 @@ def canary(
         return
     if not once and (as_json or seed is not None):
         raise UsageError("--json and --seed are for one round: give --once too")
+    if server and not once:
+        raise UsageError("the service of canaries runs beside the servers: with --server, give --once too")
     # Here, not above: numpy and Pillow take longer to load than most commands take to run.
     from producer.canaries.service import CanaryService, draw_seed
 
-    with open_session(program="canary") as current:
-        if not once:
-            CanaryService(current.engine, current.settings).run()
-        warn_without_workers(current)
+    if server:
         seed = draw_seed() if seed is None else seed
-        answers = run_once(current, seed, patience)
+        answers = run_through_api(server, key, seed, patience)
+    else:
+        with open_session(program="canary") as current:
+            if not once:
+                CanaryService(current.engine, current.settings).run()
+            warn_without_workers(current)
+            seed = draw_seed() if seed is None else seed
+            answers = run_once(current, seed, patience)
     if as_json:
         print(json.dumps({"seed": seed, "answers": [dataclasses.asdict(each) for each in answers]}))
     else:
@@ -83,6 +98,32 @@ def run_once(current: Session, seed: int, patience_s: float) -> Sequence[CanaryA
             raise UsageError("another round of canaries runs, or its program has died: try again in some minutes")
         time.sleep(LOOK_EVERY_S)
     return run_round(current.engine, current.settings, round_id, seed, patience_s)
+
+
+def run_through_api(server: str, key: str | None, seed: int, patience_s: float) -> Sequence[CanaryAnswer]:
+    """Send the images of a seed through the API at this address as one upload; what has no verdict in time is missing.
+
+    Raises UsageError where the API refuses, or does not answer.
+    """
+    from producer.canaries.drawing import draw_canaries
+    from producer.canaries.rounds import compare
+
+    canaries = draw_canaries(seed)
+    with open_remote(server, key) as api, tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for each in canaries:
+                member = tarfile.TarInfo(each.name)
+                member.size = len(each.data)
+                archive.addfile(member, io.BytesIO(each.data))
+        file.seek(0)
+        job = api.client.upload_archive(file, JobOptions(name="canaries", priority=Priority.INTERACTIVE))
+        deadline = time.monotonic() + patience_s
+        while not (ended := api.job(str(job.id)).ended) and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY_S)
+        if not ended:
+            api.cancel(str(job.id))
+        verdicts = {verdict.ordinal: verdict for verdict in api.client.verdicts(job.id)}
+    return [compare(each, verdicts.get(ordinal), job.created_at) for ordinal, each in enumerate(canaries)]
 
 
 def print_answers(seed: int, answers: Sequence[CanaryAnswer]) -> None:

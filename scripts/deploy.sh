@@ -1,0 +1,407 @@
+#!/usr/bin/env bash
+# Puts a version into service on this machine, and takes it back by itself where it does not do its work: docs/deploy.md.
+#
+#   scripts/deploy.sh staging [VERSION]    gets the images, migrates, rolls everything out, tries it with a smoke scan
+#   scripts/deploy.sh rollback [VERSION]   back to the version before, or to the one named
+#   scripts/deploy.sh smoke                sends ten images of which the truth is known through the public API
+#   scripts/deploy.sh status               what runs, how well, and the last deployments
+#
+# --dry-run says what would be done, and does nothing. VERSION: of `staging`, without it, the commit that is checked out.
+#   STARLIGHT_DEPLOY_IMAGES   build (the default); pull, from STARLIGHT_REGISTRY; present, where they are already here
+#   STARLIGHT_DEPLOY_STATE    the folder of releases and of deployments.jsonl; .deploy
+#   STARLIGHT_DEPLOY_WAIT_S   until what was started has to be healthy; 180
+#   STARLIGHT_DEPLOY_SMOKE_S  until the smoke scan has to be answered, each image rightly; 60
+# Ends with 0 where the version is in service, with 1 where it is not, and the one before is or nothing was changed, and
+# with 2 where nothing that was tried does its work: then people are needed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+IMAGES=${STARLIGHT_DEPLOY_IMAGES:-build}
+STATE=${STARLIGHT_DEPLOY_STATE:-.deploy}
+WAIT_S=${STARLIGHT_DEPLOY_WAIT_S:-180}
+SMOKE_S=${STARLIGHT_DEPLOY_SMOKE_S:-60}
+# What two versions may run of side by side, in the order in which it is replaced; all else is replaced in its place.
+BESIDE=(dispatcher worker api)
+# As often may a new container be started again before it counts as broken.
+MAX_RESTARTS=2
+# Until requests that are being served may end, before the process is told to.
+DRAIN_S=60
+KEY_NAME=deployment
+
+dry=
+smoke_result=null
+
+say() { echo "deploy: $*" >&2; }
+say_done() { [ -n "$dry" ] || say "version $1 is in service after $SECONDS s"; }
+die() { say "$*"; exit 1; }
+# What changes anything goes through this.
+run() { if [ -n "$dry" ]; then say "would run: $*"; else "$@"; fi; }
+
+# A release is the file of Compose as it was deployed, with all settings in it.
+release_of() { echo "$STATE/releases/$1.yml"; }
+read_state() { cat "$STATE/$1" 2>/dev/null || true; }
+write_state() { run write_file "$STATE/$1" "$2"; }
+write_file() { echo "$2" >"$1.new" && mv "$1.new" "$1"; }
+
+# docker compose on the release in hand, whatever .env says by now.
+compose() { COMPOSE_PROFILES='*' docker compose --progress quiet --env-file /dev/null --project-directory "$PWD" --file "$release" "$@"; }
+services() { compose config --services; }
+scale_of() { awk -v service="  $1:" '/^  [a-z]/ {found = $0 == service} found && /^    scale:/ {n = $2} END {print n ? n : 1}' "$release"; }
+image_of() { awk -v service="  $1:" '/^  [a-z]/ {found = $0 == service} found && /^    image:/ {print $2; exit}' "$release"; }
+project() { awk '/^name:/ {print $2; exit}' "$release"; }
+
+# Containers of a service that are as the release says (`fresh`), or not (`stale`).
+containers() {
+    local kind=$1 service=$2 want image id hash made_of
+    want=$(compose config --hash "$service" | awk '{print $2}')
+    image=$(docker image inspect --format '{{.Id}}' "$(image_of "$service")" 2>/dev/null || true)
+    docker ps --all --no-trunc --filter "label=com.docker.compose.project=$(project)" \
+        --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False \
+        --format '{{.ID}} {{.Label "com.docker.compose.config-hash"}}' | while read -r id hash; do
+        made_of=$(docker inspect --format '{{.Image}}' "$id")
+        if [ "$hash $made_of" = "$want $image" ]; then
+            [ "$kind" = stale ] || echo "$id"
+        else
+            [ "$kind" = fresh ] || echo "$id"
+        fi
+    done
+}
+
+# Waits until these containers are healthy; says which is not, where one ends too often, or it takes too long.
+await_healthy() {
+    local id state restarts health name deadline=$((SECONDS + WAIT_S))
+    [ -z "$dry" ] || return 0
+    for id in "$@"; do
+        while true; do
+            read -r name state restarts health < <(docker inspect --format \
+                '{{.Name}} {{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}' "$id")
+            [ "$state $health" != "running healthy" ] || break
+            if [ "$restarts" -gt "$MAX_RESTARTS" ] || [ "$health" = unhealthy ] || [ "$SECONDS" -ge "$deadline" ]; then
+                say "${name#/} is $state, $health, started again $restarts times; its last lines:"
+                docker logs --tail 5 "$id" >&2 || true
+                reason="${name#/} does not become healthy"
+                return 1
+            fi
+            sleep 1
+        done
+    done
+}
+
+# A command for the proxy, and its answer.
+ask_proxy() {
+    docker exec "$(containers fresh proxy | head -n 1)" \
+        bash -c 'exec 3<>/dev/tcp/127.0.0.1/9999; echo "$1" >&3; cat <&3' _ "$1"
+}
+slot_of() { ask_proxy "show servers state api" | awk -v address="$1" '$5 == address {print $4; exit}'; }
+sessions_of() { ask_proxy "show stat api 4 -1" | awk -F, -v slot="$1" '$2 == slot {print $5}'; }
+
+# Has the proxy send this container of the API no more requests, and waits until those that it has are answered.
+drain() {
+    local address slot deadline=$((SECONDS + DRAIN_S))
+    address=$(docker inspect --format \
+        "{{with index .NetworkSettings.Networks \"$(project)_requests\"}}{{.IPAddress}}{{end}}" "$1")
+    slot=$([ -z "$address" ] || slot_of "$address")
+    [ -n "$slot" ] || return 0
+    ask_proxy "set server api/$slot state drain" >/dev/null
+    # Streams of events go on for as long as their jobs; clients take them up again elsewhere.
+    until [ "$(sessions_of "$slot")" = 0 ] || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.2; done
+    drained+=("$slot $address")
+}
+# Gives the places of the proxy that were drained to whoever comes next, once their containers are gone from it.
+free_slots() {
+    local slot address
+    for each in "${drained[@]}"; do
+        read -r slot address <<<"$each"
+        until [ "$(slot_of "$address")" != "$slot" ]; do sleep 0.2; done
+        ask_proxy "set server api/$slot state ready" >/dev/null
+    done
+}
+
+# Starts the release's containers of a service beside those that run, and ends these when the new ones are healthy.
+roll() {
+    local service=$1 n stale fresh drained=()
+    n=$(scale_of "$service")
+    mapfile -t stale < <(containers stale "$service")
+    mapfile -t fresh < <(containers fresh "$service")
+    if [ "${#fresh[@]}" -lt "$n" ]; then
+        run compose up --detach --no-build --no-recreate --quiet-pull \
+            --scale "$service=$((${#stale[@]} + n))" "$service" || return 1
+        [ -n "$dry" ] || mapfile -t fresh < <(containers fresh "$service")
+    fi
+    await_healthy "${fresh[@]}" || return 1
+    if [ "$service" = api ] && [ "${#stale[@]}" -gt 0 ] && [ -z "$dry" ]; then
+        # The proxy finds new ones within two seconds: not before does it do without the old ones.
+        for id in "${fresh[@]}"; do await_in_proxy "$id" || return 1; done
+        for id in "${stale[@]}"; do drain "$id"; done
+    fi
+    for id in "${stale[@]}"; do end_container "$id"; done
+    [ -n "$dry" ] || free_slots
+    while [ "${#fresh[@]}" -gt "$n" ]; do
+        end_container "${fresh[-1]}"
+        unset 'fresh[-1]'
+    done
+}
+end_container() { run docker stop "$1" >/dev/null && run docker rm "$1" >/dev/null; }
+
+await_in_proxy() {
+    local address deadline=$((SECONDS + 30))
+    address=$(docker inspect --format \
+        "{{with index .NetworkSettings.Networks \"$(project)_requests\"}}{{.IPAddress}}{{end}}" "$1")
+    # 2: it is up.
+    until [ "$(ask_proxy "show servers state api" | awk -v address="$address" '$5 == address {print $6}')" = 2 ]; do
+        if [ "$SECONDS" -ge "$deadline" ]; then
+            reason="the proxy does not find the new API"
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+# Replaces services where they are, if the release has them otherwise.
+replace() {
+    run compose up --detach --no-build --quiet-pull "$@" || return 1
+    local service fresh
+    for service in "$@"; do
+        mapfile -t fresh < <(containers fresh "$service")
+        await_healthy "${fresh[@]}" || return 1
+    done
+}
+
+# Brings everything of the release into service. The schema fits already.
+roll_out() {
+    local service others
+    replace proxy || return 1
+    for service in "${BESIDE[@]}"; do
+        ! grep -qx "$service" <<<"$(services)" || roll "$service" || return 1
+    done
+    mapfile -t others < <(services | grep -vxE "migrate|postgres|redis|proxy|$(IFS='|'; echo "${BESIDE[*]}")")
+    replace "${others[@]}" || return 1
+    # What the release has no more.
+    docker ps --all --filter "label=com.docker.compose.project=$(project)" \
+        --filter label=com.docker.compose.oneoff=False \
+        --format '{{.ID}} {{.Label "com.docker.compose.service"}}' | while read -r id service; do
+        grep -qx "$service" <<<"$(services)" || end_container "$id"
+    done
+}
+
+check_health() {
+    local ids
+    mapfile -t ids < <(compose ps --quiet)
+    await_healthy "${ids[@]}"
+}
+
+# Sends known images through the port that the API is published on, as a customer does, and leaves the result in smoke_result.
+scan_smoke() {
+    local api key address status=0
+    if [ -n "$dry" ]; then
+        say "would scan ten known images through the API"
+        return 0
+    fi
+    api=$(containers fresh api | head -n 1)
+    if [ -z "$api" ]; then
+        reason="the API does not run"
+        return 1
+    fi
+    docker exec "$api" starlight keys revoke "$KEY_NAME" >/dev/null 2>&1 || true
+    key=$(docker exec "$api" starlight keys create "$KEY_NAME" 2>/dev/null) || { reason="no key can be made"; return 1; }
+    address=$(compose port proxy 8080)
+    smoke_result=$(STARLIGHT_KEY=$key docker run --rm --network host --read-only --tmpfs /tmp --cap-drop ALL \
+        --security-opt no-new-privileges --env STARLIGHT_KEY "$(image_of api)" \
+        starlight canary --once --json --server "http://$address" --patience "$SMOKE_S") || status=$?
+    docker exec "$api" starlight keys revoke "$KEY_NAME" >/dev/null 2>&1 || true
+    [ -n "$smoke_result" ] || smoke_result=null
+    say "smoke scan: $(grep -o '"result": "[a-z]*"' <<<"$smoke_result" | cut -d'"' -f4 | sort | uniq -c | xargs), the slowest" \
+        "after $(grep -o '"seconds": [0-9.]*' <<<"$smoke_result" | awk '{print $2}' | sort -n | tail -n 1) s"
+    if [ "$status" -ne 0 ]; then
+        reason="the smoke scan is not answered rightly within $SMOKE_S s"
+        return 1
+    fi
+}
+
+record() {
+    [ -z "$dry" ] || return 0
+    printf '{"at": "%s", "by": "%s", "action": "%s", "version": "%s", "from": "%s", "outcome": "%s", "reason": "%s", "seconds": %d, "smoke": %s}\n' \
+        "$(date -u +%FT%TZ)" "$(id -un)" "$1" "$2" "$3" "$4" "${5//\"/\'}" "$SECONDS" "$smoke_result" >>"$STATE/deployments.jsonl"
+}
+
+# Passwords that are missing are made; one that anybody might guess is refused.
+check_secrets() {
+    local folder file password
+    folder=$(dirname "$(awk '/postgres_password.txt$/ {print $2}' "$release")")
+    for file in "$folder"/*_password.txt; do
+        [ -e "$file" ] || continue
+        password=$(cat "$file")
+        if [ "${#password}" -lt 16 ] || [[ ${password,,} =~ password|passwort|starlight|postgres|redis|changeme|secret ]] ||
+            [ "$(fold -w1 <<<"$password" | sort -u | wc -l)" -lt 8 ]; then
+            die "$file holds no password, or one that can be guessed: delete it, and one is made (docs/deploy.md, Secrets)"
+        fi
+        [[ $password != *[[:space:]\"\'\\]* ]] || die "the password in $file has spaces, quotes or backslashes"
+    done
+    run docker/make-secrets "$folder" >&2
+}
+
+name_version() {
+    local changed
+    git rev-parse --short=12 HEAD >/dev/null 2>&1 || die "this is no checkout: name a version"
+    changed=$(git status --porcelain)
+    if [ -z "$changed" ]; then
+        git rev-parse --short=12 HEAD
+    else
+        echo "$(git rev-parse --short=12 HEAD)-$({ git diff HEAD && echo "$changed"; } | sha256sum | cut -c1-8)"
+    fi
+}
+
+render() {
+    STARLIGHT_TAG=$1 STARLIGHT_REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose config |
+        # What starts after what is said here: Compose would have services wait that are not asked for.
+        awk '/^    depends_on:/ {inside = 1; next} inside && /^      / {next} {inside = 0; print}'
+}
+
+get_images() {
+    case $IMAGES in
+    build) run compose build --quiet ;;
+    pull)
+        local ours
+        mapfile -t ours < <(services | grep -E '^(migrate|worker)')
+        run compose pull --quiet "${ours[@]}"
+        ;;
+    present) ;;
+    *) die "STARLIGHT_DEPLOY_IMAGES is build, pull or present, not $IMAGES" ;;
+    esac
+}
+
+# Whether the code of the release in hand works on the schema as it is: its own migrations have nothing to do, or they fail.
+fits_schema() { [ -n "$dry" ] || compose run --rm -T migrate >/dev/null 2>&1; }
+
+# Back to the version before, after a deployment that failed.
+go_back() {
+    local version=$1 previous=$2 failure=$3
+    say "version $version fails: $failure"
+    if [ -z "$previous" ]; then
+        record staging "$version" "" failed "$failure"
+        say "there is no version before it; what was started stays, to be looked at"
+        exit 2
+    fi
+    say "rolling back to $previous"
+    release=$(release_of "$previous")
+    reason=
+    if fits_schema && roll_out && check_health && scan_smoke; then
+        record staging "$version" "$previous" "rolled back" "$failure"
+        rm -f "$STATE/pending"
+        say "version $previous is in service again; $version is not"
+        exit 1
+    fi
+    record staging "$version" "$previous" "roll back failed" "$failure; then ${reason:-the schema does not bear it}"
+    say "version $previous does not do its work either: $reason"
+    exit 2
+}
+
+stage() {
+    local version=$1 previous reason=
+    previous=$(read_state current)
+    [[ $version =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || die "$version cannot be the tag of an image"
+    release=$(release_of "$version")
+    if [ -n "$dry" ]; then
+        release=$(mktemp)
+        trap 'rm -f "$release"' EXIT
+    fi
+    render "$version" >"$release.new" && mv "$release.new" "$release"
+    chmod 600 "$release"
+    services | grep -qE '^worker' || die "there are no workers: set COMPOSE_PROFILES to cpu or gpu, in .env too"
+    check_secrets
+    say "version $version, after ${previous:-none}"
+    if ! get_images; then
+        record staging "$version" "$previous" failed "the images cannot be had"
+        die "the images cannot be had: nothing was changed"
+    fi
+    run compose up --detach --no-build --quiet-pull --wait --wait-timeout "$WAIT_S" postgres redis ||
+        die "PostgreSQL or Redis does not start: nothing else was changed"
+    if ! run compose run --rm -T migrate; then
+        record staging "$version" "$previous" failed "the migrations fail"
+        die "the migrations fail, and are undone; version ${previous:-none} goes on"
+    fi
+    write_state pending "$version"
+    if roll_out && check_health && scan_smoke; then
+        if [ "$previous" != "$version" ]; then
+            write_state previous "$previous"
+            write_state current "$version"
+        fi
+        run rm -f "$STATE/pending"
+        record staging "$version" "$previous" "in service" ""
+        say_done "$version"
+    else
+        [ "$previous" != "$version" ] || previous=$(read_state previous)
+        go_back "$version" "$previous" "$reason"
+    fi
+}
+
+roll_back() {
+    local version=${1:-$(read_state previous)} from reason=
+    from=$(read_state current)
+    [ -n "$version" ] || die "there is no version before ${from:-the first}"
+    release=$(release_of "$version")
+    [ -e "$release" ] || die "version $version was never deployed from here: $STATE/releases has those that were"
+    fits_schema || die "the schema does not bear version $version, or PostgreSQL does not answer: nothing was changed"
+    write_state pending "$version"
+    say "from ${from:-none} back to $version"
+    if roll_out && check_health && scan_smoke; then
+        write_state previous "$from"
+        write_state current "$version"
+        run rm -f "$STATE/pending"
+        record rollback "$version" "$from" "in service" ""
+        say_done "$version"
+    else
+        record rollback "$version" "$from" failed "$reason"
+        say "version $version does not do its work: $reason"
+        exit 2
+    fi
+}
+
+show_status() {
+    local current
+    current=$(read_state current)
+    [ -n "$current" ] || die "nothing was deployed from here"
+    echo "in service: $current; before: $(read_state previous)"
+    [ ! -e "$STATE/pending" ] || echo "a deployment of $(read_state pending) was broken off: run staging again, or rollback $current"
+    tail -n 5 "$STATE/deployments.jsonl" | sed 's/, "smoke":.*/}/'
+    release=$(release_of "$current")
+    compose ps --format '{{.Service}}\t{{.Image}}\t{{.Status}}'
+    ! compose ps --format '{{.Status}}' | grep -qvE '\(healthy\)'
+}
+
+arguments=()
+for argument in "$@"; do
+    if [ "$argument" = --dry-run ]; then dry=yes; else arguments+=("$argument"); fi
+done
+set -- "${arguments[@]}"
+action=${1:-}
+case $action in
+staging | rollback | smoke | status) ;;
+*)
+    sed -n '2,/^set/s/^# \?//p' "$0" >&2
+    exit 1
+    ;;
+esac
+
+if ! docker compose version >/dev/null 2>&1 || ! docker version >/dev/null 2>&1; then
+    die "there is no Docker engine with Compose to be reached"
+fi
+mkdir -p "$STATE/releases"
+chmod 700 "$STATE"
+STATE=$(cd "$STATE" && pwd)
+if [ "$action" != status ]; then
+    exec 9>"$STATE/lock"
+    flock --nonblock 9 || die "another deployment runs"
+fi
+
+case $action in
+staging) stage "${2:-$(name_version)}" ;;
+rollback) roll_back "${2:-}" ;;
+status) show_status ;;
+smoke)
+    release=$(release_of "$(read_state current)")
+    [ -e "$release" ] || die "nothing was deployed from here"
+    reason=
+    scan_smoke || { say "$reason"; exit 1; }
+    ;;
+esac
