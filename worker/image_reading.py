@@ -14,7 +14,7 @@ from worker.scanning.image_error import ImageError
 from worker.v4.evidence import Evidence
 from worker.v4.hiding import HidingError as HidingError
 
-# Orders in which the bits of a method may stand; of several, the one that gives text is taken, or else the first.
+# Orders in which the bits of a method may stand.
 ORDERS = dict.fromkeys((Method.PALETTE, Method.LSB_RGB), (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST))
 
 # Beside an image, what hiding a message in it takes: the message, and what the image grows by.
@@ -36,15 +36,18 @@ class ImageReader:
         """End the processes; nobody may be reading."""
         self._decoding.stop()
 
-    def read(self, data: bytes, method: Method) -> Payload | None:
-        """Return what was read, also out of a damaged image; None where there is no image to be seen."""
-        payloads = []
-        for order in ORDERS.get(method, (BitOrder.LSB_FIRST,)):
-            (payload,) = self._decoding.read_payloads([HiddenPayload(data, method, order)])
+    def read(self, data: bytes, method: Method, bit_order: BitOrder | None = None) -> tuple[Payload | None, bytes]:
+        """Return what was read and its bytes, also out of a damaged image; None where there is no image to be seen.
+
+        Of text, the bytes are its UTF-8. Without a bit order, the one that gives text is taken, or else the first.
+        """
+        found = []
+        for order in (bit_order,) if bit_order else ORDERS.get(method, (BitOrder.LSB_FIRST,)):
+            payload, body = self._decoding.read_payload(HiddenPayload(data, method, order))
             if payload is not None and payload.text is not None:
-                return payload
-            payloads.append(payload)
-        return payloads[0]
+                return payload, body
+            found.append((payload, body))
+        return found[0]
 
     def hide(self, data: bytes, method: Method | None, message: bytes) -> StegoImage:
         """Return the image with a message hidden in it, by the method that is usual for its format where none is given.

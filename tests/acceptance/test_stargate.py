@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from storage.keys import create_key, find_key
-from tests.kit.pictures import encode_pattern, encode_truncated
+from tests.kit.archives import pack_zip
+from tests.kit.pictures import encode, encode_blank_png, encode_pattern, encode_truncated
 from tests.kit.stack import RunningStack
 from tests.kit.stargate import write_form
 
@@ -51,6 +53,8 @@ SCAN_RESULT = {
     "is_stego": bool, "stego_probability": float, "confidence": float, "prediction": str, "stego_type": str,
     "extracted_message": str, "extraction_error": str,
 }  # fmt: skip
+
+EXTRACTION_RESULT = {"message_found": bool, "message": str, "method_used": str, "method_confidence": float}
 
 
 def check_shape(value: dict[str, Any], shape: dict[str, type]) -> dict[str, Any]:
@@ -108,24 +112,65 @@ def test_the_message_is_left_out_where_it_is_not_wanted(call: Callable[..., tupl
     assert answer["scan_result"]["extracted_message"] == ""
 
 
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>'
+
+
 @pytest.mark.parametrize(
-    ("image", "fields", "complaint"),
+    ("image", "reason"),
     [
-        (encode_truncated(), {}, "truncated"),
-        (b"no image", {}, "unknown_format"),
-        (b"", {}, "empty"),
-        (encode_pattern("PNG"), {"confidence_threshold": "1.50"}, "confidence_threshold"),
-        (encode_pattern("PNG"), {"confidence_threshold": "much"}, "confidence_threshold"),
-        (encode_pattern("PNG"), {"extract_message": "perhaps"}, "extract_message"),
+        (b"Just some text of an inscription.", "unknown_format"),
+        (SVG, "unknown_format"),
+        (b'{"p":"brc-20","op":"mint","tick":"ordi","amt":"1000"}', "unknown_format"),
+        (b"", "empty"),
+        (encode_truncated(), "truncated"),
+        (encode_blank_png(40_000, 40_000), "too_many_pixels"),
     ],
 )
-def test_what_cannot_be_scanned_is_told_so(
-    call: Callable[..., tuple[int, Any]], image: bytes, fields: dict[str, str], complaint: str
+def test_what_is_no_image_opens_no_circuit_breaker(
+    call: Callable[..., tuple[int, Any]], image: bytes, reason: str
 ) -> None:
-    status, problem = call("POST", "/scan/image", *write_form(image, **fields))
+    scan = write_form(image, extract_message="true", confidence_threshold="0.50", include_metadata="true")
+
+    scanned, extracted = call("POST", "/scan/image", *scan), call("POST", "/extract", *write_form(image, method="lsb"))
+
+    assert (scanned[0], extracted[0]) == (200, 200)
+    result = check_shape(scanned[1]["scan_result"], SCAN_RESULT)
+    assert (result["is_stego"], result["prediction"], result["stego_probability"]) == (False, "clean", 0)
+    assert reason in result["extraction_error"]
+    found = check_shape(extracted[1]["extraction_result"], EXTRACTION_RESULT)
+    assert (found["message_found"], found["message"]) == (False, "")
+    assert reason in found["extraction_details"]["error"]
+    for answer in (scanned[1], extracted[1]):
+        check_shape(answer["image_info"], {"filename": str, "size_bytes": int, "format": str, "dimensions": str})
+        assert answer["image_info"]["size_bytes"] == len(image)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"confidence_threshold": "1.01"}, "confidence_threshold"),
+        ({"confidence_threshold": "nan"}, "confidence_threshold"),
+        ({"confidence_threshold": "much"}, "confidence_threshold"),
+        ({"extract_message": "perhaps"}, "extract_message"),
+    ],
+)
+def test_a_wrong_field_is_told(call: Callable[..., tuple[int, Any]], fields: dict[str, str], complaint: str) -> None:
+    status, problem = call("POST", "/scan/image", *write_form(encode_pattern("PNG"), **fields))
 
     assert status == 422
     assert complaint in problem["detail"]
+
+
+@pytest.mark.parametrize(("threshold", "truth"), [("1.00", "true"), ("1", "1"), ("0.99", "True"), ("0.10", "on")])
+def test_thresholds_and_truth_values_are_taken_as_they_are_written(
+    call: Callable[..., tuple[int, Any]], threshold: str, truth: str
+) -> None:
+    fields = {"extract_message": truth, "confidence_threshold": threshold, "include_metadata": truth}
+
+    status, answer = call("POST", "/scan/image", *write_form(encode_pattern("PNG"), **fields))
+
+    assert status == 200, answer
+    assert answer["scan_result"]["is_stego"] is False
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -147,8 +192,7 @@ def test_a_message_is_extracted(
     status, answer = call("POST", f"{prefix}/extract", *write_form(data, method=method))
 
     assert status == 200, answer
-    shape = {"message_found": bool, "message": str, "method_used": str, "method_confidence": float}
-    result = check_shape(answer["extraction_result"], shape)
+    result = check_shape(answer["extraction_result"], EXTRACTION_RESULT)
     details = check_shape(
         result["extraction_details"], {"bits_extracted": int, "encoding": str, "corruption_detected": bool}
     )
@@ -156,6 +200,7 @@ def test_a_message_is_extracted(
     if found:
         assert details == {
             "bits_extracted": 8 * len(result["message"].encode()), "encoding": "utf-8", "corruption_detected": False,
+            "truncated": False, "error": "",
         }  # fmt: skip
         assert result["method_confidence"] > 0.5
     else:
@@ -201,11 +246,64 @@ def test_what_is_inscribed_is_found_when_it_comes_back(
     assert (result["is_stego"], result["stego_type"], result["extracted_message"]) == (True, used, message)
 
 
-def test_a_method_that_is_none_is_refused(call: Callable[..., tuple[int, Any]]) -> None:
-    status, problem = call("POST", "/extract", *write_form(encode_pattern("PNG"), method="--help"))
+@pytest.mark.parametrize(
+    ("sample", "method", "used"),
+    [
+        ("stego-lsb.rgb-msb-first-gradient.png", "lsb", "lsb.rgb"),
+        ("stego-raw-photo.jpg", "eoi", "raw"),
+        ("stego-raw-photo.jpg", "auto", "raw"),
+        ("stego-raw-photo.jpg", "--help", "raw"),
+        ("stego-raw-photo.jpg", "EXIF", "exif"),
+    ],
+)
+def test_methods_have_stargates_names_and_v4_chooses_where_there_is_none(
+    call: Callable[..., tuple[int, Any]], sample: str, method: str, used: str
+) -> None:
+    status, answer = call("POST", "/extract", *write_form((SAMPLES / sample).read_bytes(), method=method))
 
-    assert status == 422
-    assert problem["errors"][0]["field"] == "method"
+    result = answer["extraction_result"]
+    assert (status, result["method_used"], result["message_found"]) == (200, used, method != "EXIF")
+
+
+def test_a_payload_that_is_no_text_is_a_message_in_base64(call: Callable[..., tuple[int, Any]]) -> None:
+    hidden = pack_zip({"plan.txt": b"north gate " * 40, "map.bin": bytes(range(256)) * 8})
+
+    status, answer = call("POST", "/extract", *write_form(encode_pattern("JPEG", size=(64, 64)) + hidden, method=""))
+
+    result = check_shape(answer["extraction_result"], EXTRACTION_RESULT)
+    assert (status, result["message_found"], result["method_used"]) == (200, True, "raw")
+    assert base64.b64decode(result["message"], validate=True) == hidden
+    details = result["extraction_details"]
+    assert (details["encoding"], details["bits_extracted"], details["truncated"]) == ("base64", 8 * len(hidden), False)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGB"])
+def test_a_plain_opaque_image_hides_nothing_in_its_alpha(call: Callable[..., tuple[int, Any]], mode: str) -> None:
+    plain = encode(Image.new(mode, (64, 64), "seagreen"), "PNG")
+
+    _, answer = call("POST", "/extract", *write_form(plain, method="alpha"))
+
+    assert answer["extraction_result"]["message_found"] is False
+    assert answer["extraction_result"]["message"] == ""
+
+
+def test_a_manifest_comes_whole_however_long_it_is(call: Callable[..., tuple[int, Any]]) -> None:
+    tasks = [{"task_id": f"task-{number}", "title": f"Paint fence {number}"} for number in range(3000)]
+    manifest = json.dumps({"schema_version": 2, "proposal": {"id": "p-1"}, "tasks": tasks})
+    assert 100_000 < len(manifest) < 2**20
+    cover = encode_pattern("JPEG", size=(64, 64))
+    # As its predecessor wrote what follows the end of an image.
+    stego = cover + b"AI42" + manifest.encode() + b"\x00"
+
+    _, scanned = call("POST", "/scan/image", *write_form(stego, extract_message="true"))
+    _, extracted = call("POST", "/extract", *write_form(stego, method="eoi"))
+    item = {"type": "image", "image_data": base64.b64encode(stego).decode()}
+    _, batch = call("POST", "/scan/batch", json.dumps({"items": [item]}).encode(), "application/json")
+
+    assert scanned["scan_result"]["extracted_message"] == manifest
+    assert extracted["extraction_result"]["message"] == manifest
+    assert extracted["extraction_result"]["extraction_details"]["truncated"] is False
+    assert batch["results"][0]["scan_result"]["extracted_message"] == manifest
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

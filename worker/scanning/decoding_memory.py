@@ -109,12 +109,13 @@ class SharedMemory:
             yield self._map[at : at + size]
             at += size
 
-    def write_payload(self, number: int, payload: Payload | None) -> None:
-        """Note the payload of an image, None where it could not be read."""
+    def write_payload(self, number: int, payload: Payload | None, body: bytes = b"") -> None:
+        """Note the payload of an image, None where it could not be read; of what is no text, the bytes in its place."""
         row = self.payloads[number]
         row["about_size"] = -1
         if payload is not None:
-            for name, value in zip(("about", "text"), write_payload_text(payload), strict=True):
+            about, text = write_payload_text(payload)
+            for name, value in (("about", about), ("text", body if payload.text is None else text)):
                 kept = value[: len(row[name])]
                 row[name][: len(kept)] = np.frombuffer(kept, np.uint8)
                 row[f"{name}_size"] = len(kept)
@@ -122,6 +123,11 @@ class SharedMemory:
     def read_payloads(self, count: int) -> list[Payload | None]:
         """Return the payloads of the first images."""
         return [None if row["about_size"] < 0 else read_payload(row) for row in self.payloads[:count]]
+
+    def read_body(self, number: int) -> bytes:
+        """Return the bytes of a payload that is no text, as far as they were read; of one that is, its UTF-8."""
+        row = self.payloads[number]
+        return bytes(row["text"][: max(0, int(row["text_size"]))].tobytes()) if row["about_size"] >= 0 else b""
 
     def write_look(self, text: bytes | None, error: ImageError | None = None) -> None:
         """Note what an image shows, at most `LOOK_BYTES`, or why that is nothing."""

@@ -155,6 +155,17 @@ class DecodingPool:
         self._have_done(READ_PAYLOADS, [each.data for each in hidden], take, lambda *_: None, hidden)
         return payloads
 
+    def read_payload(self, hidden: HiddenPayload) -> tuple[Payload | None, bytes]:
+        """Return the payload of an image, and its bytes as far as they are read; raises as `decode` does."""
+        found: list[tuple[Payload | None, bytes]] = []
+
+        def take(answers: SharedMemory, done: slice) -> None:
+            if done.start < done.stop:
+                found.append((answers.read_payloads(1)[0], answers.read_body(0)))
+
+        self._have_done(READ_PAYLOADS, [hidden.data], take, lambda *_: None, [hidden])
+        return found[0] if found else (None, b"")
+
     def inspect(self, data: bytes) -> Inspection:
         """Return everything that is in a file; raises ImageError, and as `decode` does."""
         return read_inspection(self._look_at(INSPECT, data))

@@ -125,12 +125,12 @@ class DecodingProcess:
             write_error(answer, ImageError(ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}"))
 
     def _read_payload(self, number: int, data: bytes) -> None:
-        payload = None
+        found = None
         method, order = self._read_method(number)
         with suppress(ImageError, MemoryError), self._decoder.decode_damaged(data) as (picture, _):
             if method is not None:
-                payload = read_payload(picture, data, method, order, self._limits.max_message_bytes).payload
-        self._memory.write_payload(number, payload)
+                found = read_payload(picture, data, method, order, self._limits.max_message_bytes)
+        self._memory.write_payload(number, found.payload if found else None, found.body if found else b"")
 
     def _read_method(self, number: int) -> tuple[Method | None, BitOrder]:
         method = int(self._memory.request["methods"][number])

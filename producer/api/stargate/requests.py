@@ -1,5 +1,6 @@
 """What Stargate's requests carry: one image in a form, and options."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,12 +11,12 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from producer.api.problems import ProblemError, reject_field
+from producer.api.problems import RETRY_AFTER_S, ProblemError, reject_field
 from producer.api.service import Service
 from producer.api.stargate.shapes import explain_failure
 from producer.api.uploads import MAX_FIELD_BYTES, open_form, store_image
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import METHODS, Method
+from starlight_vocabulary.words import METHODS, ErrorCode, Method
 from storage.uploads import Upload
 
 IMAGE_FORM = {
@@ -29,7 +30,10 @@ IMAGE_FORM = {
                     "extract_message": {"type": "string", "enum": ["true", "false"], "default": "true"},
                     "confidence_threshold": {"type": "string", "examples": ["0.00"]},
                     "include_metadata": {"type": "string", "enum": ["true", "false"]},
-                    "method": {"type": "string", "description": "For /extract; empty: the one that V4 names."},
+                    "method": {
+                        "type": "string",
+                        "description": "For /extract; what is none: the one that V4 names.",
+                    },
                 },
                 "required": ["image"],
             }
@@ -38,8 +42,12 @@ IMAGE_FORM = {
 }
 
 
+TRUTHS = {**dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
+          **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False)}  # fmt: skip
 ALIASES = {"lsb": Method.LSB_RGB, "eoi": Method.RAW}
 """What Stargate calls methods beside their names."""
+OURS = (ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND, ErrorCode.NOT_READABLE, ErrorCode.CANCELLED)
+"""Errors that have nothing to do with the bytes of an image that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +82,11 @@ def read_method(text: str) -> Method | None:
 
 
 def read_boolean(fields: dict[str, str], name: str, *, default: bool) -> bool:
-    """Return a field that is true or false; raises a problem."""
+    """Return a field that is true or false, in one of the ways in which programs write that; raises a problem."""
     text = fields.get(name, "").strip().lower()
-    if text not in ("", "true", "false"):
+    if text and text not in TRUTHS:
         raise reject_field(name, f"must be true or false, not {text[:40]!r}")
-    return default if not text else text == "true"
+    return TRUTHS[text] if text else default
 
 
 def read_threshold(value: str | None) -> float | None:
@@ -87,15 +95,24 @@ def read_threshold(value: str | None) -> float | None:
         threshold = float(value or 0)
     except ValueError:
         raise reject_field("confidence_threshold", f"must be a number, not {str(value)[:40]!r}") from None
-    if not 0 <= threshold < 1:
-        raise reject_field("confidence_threshold", "must be at least 0 and less than 1; 0 means the model's own")
-    return threshold or None
+    if not 0 <= threshold <= 1:
+        raise reject_field("confidence_threshold", "must be from 0 to 1; 0 means the model's own")
+    return take_threshold(threshold)
+
+
+def take_threshold(threshold: float) -> float | None:
+    """Return a job's threshold: for 0 none, and for 1 one that certainty alone reaches."""
+    return min(threshold, math.nextafter(1.0, 0.0)) or None
 
 
 def check_scanned(verdict: Verdict) -> None:
-    """Raise a problem (422) where the verdict is an error."""
-    if reason := explain_failure(verdict):
-        raise ProblemError(422, f"the image could not be scanned: {reason}", error_code=verdict.error_code)
+    """Raise a problem (503) where it is not the bytes' fault that they were not scanned.
+
+    What is no image is an answer of 200: Stargate's circuit breaker opens after three others, and blocks hold text.
+    """
+    if verdict.error_code in OURS:
+        detail = f"the image could not be scanned: {explain_failure(verdict)}"
+        raise ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}, error_code=verdict.error_code)
 
 
 def finish_answer(request: Request, started: float) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from producer.api.access import Submitting, SubmittingImages
 from producer.api.bodies import describe_body, validate
 from producer.api.feeds import Feeds
 from producer.api.problems import ProblemError, document_problems, reject_field
+from producer.api.reading import ImageReading
 from producer.api.service import Shared
+from producer.api.stargate.messages import is_cut, read_whole_text
 from producer.api.stargate.requests import (
     IMAGE_FORM,
     check_scanned,
@@ -21,6 +23,7 @@ from producer.api.stargate.requests import (
     open_image_form,
     read_boolean,
     read_threshold,
+    take_threshold,
 )
 from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, explain_failure
 from producer.api.stargate.waiting import scan_now
@@ -37,13 +40,13 @@ class ScanOptions(BaseModel):
     """How to scan; a threshold of 0 means the model's own."""
 
     extract_message: bool = True
-    confidence_threshold: float = Field(0.0, ge=0, lt=1)
+    confidence_threshold: float = Field(0.0, ge=0, le=1)
     include_metadata: bool = True
 
     @property
     def threshold(self) -> float | None:
         """Return the job's threshold, None for the model's own."""
-        return self.confidence_threshold or None
+        return take_threshold(self.confidence_threshold)
 
 
 class BatchItem(BaseModel):
@@ -66,7 +69,9 @@ BATCH_BODY = {"required": True, "content": {JSON: {"schema": describe_body(BATCH
 
 
 @router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
-async def scan_image(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> ImageScan:
+async def scan_image(
+    request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
+) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
@@ -75,16 +80,19 @@ async def scan_image(request: Request, key: SubmittingImages, service: Shared, f
         threshold = read_threshold(form.fields.get("confidence_threshold"))
         reference = await form.store(service, upload)
         _, (verdict,) = await scan_now(service, feeds, upload, [reference], threshold)
-    check_scanned(verdict)
+        check_scanned(verdict)
+        message = await read_whole_text(service, reading, verdict, form.file.file) if with_message else None
     return ImageScan(
-        scan_result=ScanResult.of(verdict, with_message=with_message),
+        scan_result=ScanResult.of(verdict, with_message=with_message, message=message),
         image_info=ImageInfo.of(verdict, form.name),
         **finish_answer(request, started),
     )
 
 
 @router.post("/scan/batch", openapi_extra={"requestBody": BATCH_BODY}, responses=document_problems(504))
-async def scan_batch(request: Request, key: SubmittingImages, service: Shared, feeds: Feeds) -> Batch:
+async def scan_batch(
+    request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
+) -> Batch:
     """Scan up to 50 images, in Base64, while the caller waits."""
     started = perf_counter()
     wanted = await run_in_threadpool(validate, BATCH, await request.body(), "body")
@@ -97,8 +105,13 @@ async def scan_batch(request: Request, key: SubmittingImages, service: Shared, f
         references = [f"blob://{digest}/{number}" for number, digest in zip(images, digests, strict=True)]
         submission, verdicts = await scan_now(service, feeds, upload, references, wanted.scan_options.threshold)
     by_item = dict(zip(images, verdicts, strict=True))
+    messages = {
+        number: await read_whole_text(service, reading, verdict, images[number])
+        for number, verdict in by_item.items()
+        if is_cut(verdict)
+    }
     results = [
-        _report_item(number, item.type, by_item.get(number), wanted.scan_options)
+        _report_item(number, item.type, by_item.get(number), wanted.scan_options, messages.get(number))
         for number, item in enumerate(wanted.items)
     ]
     return Batch(
@@ -118,11 +131,13 @@ def _decode_item(number: int, item: BatchItem) -> bytes:
         raise reject_field(f"items.{number}.image_data", f"is no Base64: {error}") from error
 
 
-def _report_item(number: int, kind: str, verdict: Verdict | None, options: ScanOptions) -> BatchResult:
+def _report_item(
+    number: int, kind: str, verdict: Verdict | None, options: ScanOptions, message: str | None
+) -> BatchResult:
     error = "transactions cannot be resolved here: send their images" if verdict is None else explain_failure(verdict)
     if verdict is None or error:
         return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
-    result = ScanResult.of(verdict, with_message=options.extract_message)
+    result = ScanResult.of(verdict, with_message=options.extract_message, message=message)
     return BatchResult(index=number, type=kind, status="completed", scan_result=result, error="")
 
 

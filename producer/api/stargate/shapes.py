@@ -1,11 +1,13 @@
 """The answers that Stargate's client parses. Its texts are never null: where there is none, they are empty."""
 
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, Field
 
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import METHODS, Outcome
+
+Encoding: TypeAlias = Literal["utf-8", "base64", "none"]
 
 
 class ScanResult(BaseModel):
@@ -21,10 +23,15 @@ class ScanResult(BaseModel):
     extraction_error: str
 
     @classmethod
-    def of(cls, verdict: Verdict, *, with_message: bool = True) -> Self:
-        """Return what a verdict that is no error says."""
+    def of(cls, verdict: Verdict, *, with_message: bool = True, message: str | None = None) -> Self:
+        """Return what a verdict says, with this message in place of its own; of an error, that nothing was found."""
+        if reason := explain_failure(verdict):
+            return cls(
+                is_stego=False, stego_probability=0.0, confidence=0.0, prediction="clean", stego_type="",
+                method_id=None, extracted_message="", extraction_error=reason,
+            )  # fmt: skip
         method = verdict.stego_type
-        message = verdict.extracted_message if with_message else None
+        message = (message or verdict.extracted_message) if with_message else None
         failed = with_message and verdict.is_stego and message is None
         return cls(
             is_stego=verdict.is_stego,
@@ -49,16 +56,16 @@ class ImageInfo(BaseModel):
     filename: str
     size_bytes: int
     format: str = Field(examples=["PNG"])
-    dimensions: str = Field(description="Width and height in pixels.", examples=["256x256"])
+    dimensions: str = Field(description="Width and height in pixels; empty of what is no image.", examples=["256x256"])
 
     @classmethod
     def of(cls, verdict: Verdict, filename: str) -> Self:
-        """Return what a verdict that is no error knows."""
+        """Return what a verdict knows."""
         return cls(
             filename=filename,
-            size_bytes=verdict.size_bytes,
-            format=verdict.format,
-            dimensions=f"{verdict.width}x{verdict.height}",
+            size_bytes=verdict.size_bytes or 0,
+            format=verdict.format or "unknown",
+            dimensions=f"{verdict.width}x{verdict.height}" if verdict.width else "",
         )
 
 
@@ -80,8 +87,10 @@ class ExtractionDetails(BaseModel):
     """How the message was read."""
 
     bits_extracted: int
-    encoding: Literal["utf-8", "binary", "none"]
+    encoding: Encoding = Field(description="How `message` has it: what is no text, in Base64.")
     corruption_detected: bool = Field(description="Whether bytes were found that are no text.")
+    truncated: bool = Field(description="Whether more is hidden than `message` has.")
+    error: str = Field(description="Why nothing could be looked into; empty where it could.")
 
 
 class ExtractionResult(BaseModel):

@@ -24,7 +24,6 @@ BATCH = {"json": {"items": [{"type": "image", "image_data": base64.b64encode(IMA
         ("/scan/image", {**FORM, "data": {"confidence_threshold": "much"}}),
         ("/scan/image", {**FORM, "data": {"extract_message": "perhaps"}}),
         ("/scan/image", {**FORM, "data": {"include_metadata": "perhaps"}}),
-        ("/extract", {**FORM, "data": {"method": "magic"}}),
         ("/inscribe", {**FORM, "data": {"message": "a wish", "method": "magic"}}),
         ("/inscribe", FORM),
         ("/scan/batch", {"json": {"items": [*BATCH["json"]["items"], {"type": "image", "image_data": "no Base64"}]}}),
