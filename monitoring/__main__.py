@@ -5,10 +5,10 @@ import signal
 import sys
 from types import FrameType
 
-import redis
 from prometheus_client import CollectorRegistry
 
 from monitoring.exporter import PATIENCE_S, StarlightCollector
+from storage.broker import open_redis
 from storage.database import connect, wait_out_outages
 from storage.descriptors import raise_descriptor_limit
 from storage.logs import set_up_logging
@@ -39,7 +39,7 @@ def main() -> None:
         application="starlight exporter",
         connect_timeout_s=int(PATIENCE_S),
     )
-    broker = redis.Redis.from_url(configured.redis_url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
+    broker = open_redis(configured.redis_url, PATIENCE_S)
     registry = CollectorRegistry()
     registry.register(StarlightCollector(engine, broker, configured))
     # Before it is known whether there is a database: that there is none must be seen.

@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import redis
+from redis.sentinel import Sentinel
 
 from starlight_vocabulary.words import Priority
+from storage.redis_urls import read_sentinels
 
 # What kombu's names of lists consist of, behind that of a queue, for messages of other priorities than 0.
 SEPARATOR = "\x06\x16"
@@ -35,6 +38,21 @@ KINDS = dict.fromkeys((part for queue in QUEUES for part in list_parts(queue)), 
     UNACKNOWLEDGED: "hash",
     DELIVERED_AT: "zset",
 }
+
+
+def open_redis(url: str, timeout_s: float | None = None) -> "redis.Redis":
+    """Return a client of the server at this URL, or of the one that Sentinels call the master whenever it connects."""
+    limits: dict[str, Any] = (
+        {} if timeout_s is None else {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    )
+    sentinels = read_sentinels(url)
+    if sentinels is None:
+        return redis.Redis.from_url(url, **limits)
+    known: Any = Sentinel(  # type: ignore[no-untyped-call]
+        sentinels.addresses, sentinel_kwargs={**sentinels.login, **limits}, **sentinels.login, **limits
+    )
+    client: redis.Redis = known.master_for(sentinels.service)
+    return client
 
 
 def drop_foreign_keys(broker: "redis.Redis", kinds: Mapping[str, str] = KINDS) -> bool:

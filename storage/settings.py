@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.data_folder import check_ownership
 from storage.hosts import is_loopback
+from storage.redis_urls import SENTINEL_SCHEME, read_sentinels
 
 
 def default_data_dir() -> Path:
@@ -55,6 +56,10 @@ def _read_port(url: str) -> int | None:
 def _read_behind_password(url: str) -> int | None:
     # SQLAlchemy takes a slash in a password as it stands.
     return urlsplit(f"//{url.rpartition('@')[2]}").port
+
+
+def _read_redis_url(url: str) -> object:
+    return read_sentinels(url) or _read_port(url)
 
 
 def _url_of(*schemes: str, read: Callable[[str], object] = _read_port) -> AfterValidator:
@@ -139,8 +144,11 @@ class Settings(BaseSettings):
         description="postgresql://… past a pooler, such as PgBouncer in transaction mode, that the former leads to, "
         "for notifications, leases of devices and migrations; unset: there is none",
     )
-    redis_url: Annotated[str | None, _url_of("redis", "rediss")] = Field(
-        None, repr=False, description="redis://… or rediss://… of the message broker; unset: an embedded server"
+    redis_url: Annotated[str | None, _url_of("redis", "rediss", SENTINEL_SCHEME, read=_read_redis_url)] = Field(
+        None,
+        repr=False,
+        description="redis://…, rediss://… (TLS) or redis+sentinel://:password@host:port,host:port/service of the "
+        "message broker; unset: an embedded server",
     )
     redis_server: Path | None = Field(
         None,

@@ -16,7 +16,7 @@ from worker import event_buffer
 from worker.app import app
 from worker.devices import Device
 from worker.slots import SPARE_THREADS
-from worker.task_messages import TRANSPORT
+from worker.task_messages import name_transport
 
 
 @setup_logging.connect
@@ -39,7 +39,7 @@ def main(device_name: str) -> None:
     os.environ["STARLIGHT_DEVICE"] = str(device)
     # Here, not in the application: the dispatcher and Flower use it too, and must not import torch.
     app.conf.imports = ("worker.tasks",)
-    app.conf.broker_transport = TRANSPORT
+    app.conf.broker_transport = name_transport(read_settings().redis_url)
     app.conf.worker_consumer = event_buffer.NAME
     # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
     app.worker_main(

@@ -1,9 +1,12 @@
 """The Celery application: one task, `scan_chunk`, whose only argument is a chunk's id."""
 
+import ssl
+
 from celery import Celery
 from kombu import Queue
 
 from storage.broker import QUEUES
+from storage.redis_urls import read_sentinels
 from storage.settings import read_settings
 
 SCAN_CHUNK = "worker.scan_chunk"
@@ -11,7 +14,7 @@ SCAN_CHUNK = "worker.scan_chunk"
 VISIBILITY_LEASES = 2
 
 
-app = Celery("starlight", broker=read_settings().redis_url)
+app = Celery("starlight")
 app.conf.update(
     accept_content=["json"],
     broker_connection_retry_on_startup=True,
@@ -36,3 +39,17 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
 )
+
+
+def use_broker(url: str) -> None:
+    """Have the application find its messages at this URL of Redis."""
+    # Without it, kombu speaks in clear to whatever the scheme says; what the URL has beside it counts more.
+    app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else False
+    sentinels = read_sentinels(url)
+    app.conf.update(broker_url=sentinels.celery_url if sentinels else url)
+    if sentinels:
+        app.conf.broker_transport_options |= {"master_name": sentinels.service, "sentinel_kwargs": sentinels.login}
+
+
+if configured := read_settings().redis_url:
+    use_broker(configured)

@@ -19,10 +19,9 @@ from redis.client import PubSub
 from redis.exceptions import ResponseError
 
 from storage.broker import KINDS, drop_foreign_keys
+from storage.redis_urls import read_sentinels
 from worker.task_description import check_description
 
-# As `broker_transport` of the Celery application.
-TRANSPORT = f"{__name__}:Transport"
 # Many times what ours have; of a longer one no more is parsed, so it is none.
 MAX_BYTES = 16 * 2**10
 
@@ -206,3 +205,19 @@ class Transport(kombu_redis.Transport):
     """Kombu's, with such channels."""
 
     Channel = Channel
+
+
+class SentinelChannel(Channel, kombu_redis.SentinelChannel):
+    """The same, of the server that Sentinels call the master."""
+
+
+class SentinelTransport(kombu_redis.SentinelTransport):
+    """Kombu's, with such channels."""
+
+    Channel = SentinelChannel
+
+
+def name_transport(redis_url: str | None) -> str:
+    """Return what `broker_transport` of the Celery application is to be, for what is at this URL of Redis."""
+    by_sentinels = redis_url is not None and read_sentinels(redis_url) is not None
+    return f"{__name__}:{(SentinelTransport if by_sentinels else Transport).__name__}"

@@ -8,13 +8,13 @@ from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
-from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from producer.api.app import create_app
 from producer.api.connections import BoundedProtocol, Connections
+from producer.api.counters import open_counters
 from producer.api.measures import ApiMeasures
 from producer.api.service import Service
 from storage.blobs import Blobs
@@ -83,7 +83,7 @@ def main() -> None:
         wait_out_outages(lambda: check_schema(engine))
     except SchemaError as error:
         sys.exit(f"starlight api: {error}")
-    limiter = SlidingWindowCounterRateLimiter(RedisStorage(configured.redis_url))
+    limiter = SlidingWindowCounterRateLimiter(open_counters(configured.redis_url))
     service = Service(engine, Blobs(configured.blobs()), configured, limiter)
     descriptors = raise_descriptor_limit()
     measures = ApiMeasures()

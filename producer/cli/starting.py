@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.cli.session import Session
 from storage.hosts import EVERYWHERE
+from storage.redis_urls import mask_password
 from storage.workers import list_live_workers
 from worker.devices import Device
 
@@ -101,8 +101,3 @@ class StackStart:
             # Whoever runs the stack starts the server again.
             return self._reported
         return {worker.name: worker.seen_at for worker in workers}
-
-
-def mask_password(url: str) -> str:
-    """Return the URL without its password; that of the embedded servers is in the data folder's file `password`."""
-    return make_url(url).render_as_string(hide_password=True)

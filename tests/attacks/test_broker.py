@@ -28,7 +28,7 @@ from tests.kit.rows import read_job
 from tests.kit.threads import PATIENCE_S
 from worker.app import SCAN_CHUNK, app
 from worker.process import NOTHING_TO_DO
-from worker.task_messages import TRANSPORT
+from worker.task_messages import name_transport
 
 CHUNK = "0bf0c0d4-5c3c-4b61-9d5e-6f0f8f3f1a55"
 # What is in every one of them, and may be in no log as it is.
@@ -201,7 +201,7 @@ def test_a_broadcast_that_is_none_is_dropped(worker: AttackedWorker, message: st
 def test_an_unacknowledged_message_that_is_none_is_dropped(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kept: bytes
 ) -> None:
-    monkeypatch.setitem(app.conf, "broker_transport", TRANSPORT)
+    monkeypatch.setitem(app.conf, "broker_transport", name_transport(None))
     with redis.Redis.from_url(redis_url) as broker, app.connection_for_read() as connection:
         broker.hset(UNACKNOWLEDGED, "tag", kept)
         broker.zadd("unacked_index", {"tag": 1})
@@ -240,7 +240,7 @@ def test_a_key_of_another_kind_in_place_of_what_is_delivered_is_dropped(worker: 
 def test_a_key_of_another_kind_keeps_no_worker_from_starting(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    monkeypatch.setitem(app.conf, "broker_transport", TRANSPORT)
+    monkeypatch.setitem(app.conf, "broker_transport", name_transport(None))
     with redis.Redis.from_url(redis_url) as broker, app.connection_for_read() as connection:
         broker.zadd(DELIVERED_AT, {"tag": 1})
         broker.delete(name)

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from typing import Annotated
 
-import redis
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -15,6 +14,7 @@ from producer.cli.doctor import installation, machine, trial
 from producer.cli.doctor.findings import Condition, Finding, unknown, wrong
 from producer.cli.output import JsonOption
 from starlight_vocabulary.escaping import escape
+from storage.broker import open_redis
 from storage.data_folder import DataFolderError
 from storage.database import connect
 from storage.embedded.postgres import EmbeddedServerError
@@ -76,7 +76,7 @@ def look_everywhere(settings: Settings, patience_s: float | None) -> Iterator[Fi
 
 def look_at_servers(settings: Settings, servers: Servers, patience_s: float | None) -> Iterator[Finding]:
     """Yield what is found on these servers."""
-    with redis.Redis.from_url(servers.redis_url, socket_timeout=10, socket_connect_timeout=10) as broker:
+    with open_redis(servers.redis_url, timeout_s=10) as broker:
         redis_found = installation.check_redis(broker)
         yield redis_found
     engine = connect(servers.database_url, direct_url=settings.database_direct_url, application="starlight doctor")

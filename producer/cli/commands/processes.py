@@ -5,12 +5,12 @@ import subprocess
 import sys
 from typing import Annotated
 
-import redis
 import typer
 
 from producer import stack
 from producer.cli.session import open_session
 from storage.blobs import Blobs
+from storage.broker import open_redis
 from storage.settings import find_settings_file, read_settings
 from storage.traces import set_up_traces
 from worker.devices import Device, find_devices
@@ -60,12 +60,12 @@ def dispatcher() -> None:
     from producer.dispatching.exports import Exporting
     from producer.dispatching.sealer import Sealer
     from producer.dispatching.sweeper import Sweeper
-    from worker.app import app as celery_app
+    from worker.app import use_broker
 
     set_up_traces("dispatcher")
     with open_session(program="dispatcher") as current:
-        celery_app.conf.update(broker_url=current.servers.redis_url)
-        broker = redis.Redis.from_url(current.servers.redis_url)
+        use_broker(current.servers.redis_url)
+        broker = open_redis(current.servers.redis_url)
         Deliverer(current.engine, current.settings).start()
         Sweeper(current.engine, Blobs(current.settings.blobs()), current.settings).start()
         Sealer(current.engine).start()
