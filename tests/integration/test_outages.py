@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from storage.database import connect, listen, wait_out_outages
@@ -38,3 +38,16 @@ def test_work_goes_on_when_postgres_is_back(data_dir: Path) -> None:
     assert next(heard) == {"back"}
     engine.dispose()
     postgres.stop()
+
+
+def test_a_connection_that_the_server_has_ended_is_not_used_again(engine: Engine) -> None:
+    with engine.connect() as connection:
+        ended = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    other = connect(engine.url.render_as_string(hide_password=False))
+    with other.connect() as connection:
+        query = text("SELECT pg_terminate_backend(:pid, :patience_ms)")
+        assert connection.execute(query, {"pid": ended, "patience_ms": int(1000 * PATIENCE_S)}).scalar_one()
+    other.dispose()
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != ended
