@@ -2,10 +2,10 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, RowMapping, text
 
 from starlight_vocabulary.words import Priority
 from storage.database import FINISHED, SUBMITTED, connect_to_read
@@ -121,7 +121,8 @@ def postpone_chunk(engine: Engine, chunk_id: uuid.UUID, pause_s: float) -> None:
         connection.execute(POSTPONE_CHUNK, {"id": chunk_id, "pause_s": pause_s})
 
 
-# A claim, and the start of the job with its first one. The claimant is the worker's name and a suffix of the claim.
+# A claim, and the start of the job with its first one. The claimant is the worker's name and a suffix of the claim. One
+# that a crash of the server loses is made again: whoever had it can store nothing.
 CLAIM_CHUNK = text(f"""
     WITH claimed AS (
         UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,
@@ -138,7 +139,7 @@ CLAIM_CHUNK = text(f"""
     SELECT claimed.*, jobs.threshold, jobs.follow_links, jobs.anew, CASE WHEN tries = 0 THEN '{{}}' ELSE ARRAY(
         SELECT ordinal FROM verdicts WHERE verdicts.job_id = claimed.job_id
             AND ordinal BETWEEN first_ordinal AND first_ordinal + cardinality(refs) - 1
-    ) END AS judged
+    ) END AS judged, set_config('synchronous_commit', 'off', true)
     FROM claimed JOIN jobs ON jobs.id = claimed.job_id
 """)
 
@@ -160,9 +161,13 @@ def claim_chunk(
         if row is None:
             return None
         raise_totals(connection, count_one(Total.CHUNKS_CLAIMED))
-    values: dict[str, Any] = {**row._mapping, "chunk_id": row.id, "priority": Priority.read(row.priority)}
-    del values["id"]
-    return Claim(**values)
+    return read_claim(row._mapping)
+
+
+def read_claim(row: RowMapping) -> Claim:
+    """Return the claim of a row that has what a claim has, the chunk's id as `id`."""
+    values: dict[str, Any] = {**row, "chunk_id": row["id"], "priority": Priority.read(row["priority"])}
+    return Claim(**{each.name: values[each.name] for each in fields(Claim)})
 
 
 # The end of a chunk, or its being put off, with its verdicts and the job's counters; nothing unless the claim holds.

@@ -14,27 +14,45 @@ from storage.verdicts import LOCK_JOB
 
 @dataclass(frozen=True, slots=True)
 class DispatchedChunk:
-    """A chunk whose id is to be published: its priority, job, number of images, and the trace of its submission."""
+    """A chunk whose id is to be published: its priority, job, number of images, and the trace of its submission.
+
+    Chunks with the same `message_id` go into one message; None goes alone.
+    """
 
     chunk_id: uuid.UUID
     priority: Priority
     job_id: uuid.UUID
     images: int
     traceparent: str | None
+    message_id: uuid.UUID | None = None
 
 
-DISPATCHED_COLUMNS = "chunks.id, priority, job_id, coalesce(images, cardinality(refs)) AS images, traceparent"
+DISPATCHED_COLUMNS = """
+    chunks.id, priority, job_id, coalesce(images, cardinality(refs)) AS images, traceparent, chunks.message_id
+"""
 
 
 def _read_chunk(row: Row[Any]) -> DispatchedChunk:
-    return DispatchedChunk(row.id, Priority.read(row.priority), row.job_id, row.images, row.traceparent)
+    priority = Priority.read(row.priority)
+    return DispatchedChunk(row.id, priority, row.job_id, row.images, row.traceparent, row.message_id)
 
 
-# Whether this transaction is the one that picks.
-LOCK_DISPATCH = text(f"SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK})")
+# Whether this transaction is the one that picks. What a crash of the server loses of it is picked again.
+LOCK_DISPATCH = text(f"""
+    SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK}), set_config('synchronous_commit', 'off', true)
+""")
+
+# Lone chunks in one message, at most.
+LONE_AT_ONCE = 16
+# What may be lone, as the worker finds out that claims it (`storage.lone_chunks`): it is scanned in no time, and nobody
+# asks for more than its verdict.
+MAY_BE_LONE = """
+    images = 1 AND first_ordinal = 0 AND losses = 0 AND tries = 0 AND traceparent IS NULL
+    AND starts_with(refs[1], 'blob://')
+"""
 
 # Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be. Nobody
-# takes more of the window than he leaves to others.
+# takes more of the window than he leaves to others. Lone chunks of a submitter are divided into a message a worker.
 PICK_CHUNKS = text(f"""
     WITH in_flight AS (
         SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched
@@ -49,10 +67,11 @@ PICK_CHUNKS = text(f"""
                     AND (pauses.submitter IS NULL OR pauses.submitter = jobs.submitter)
             )
     ), candidates AS (
-        SELECT waiting.id, submitter,
+        SELECT waiting.id, submitter, may_be_lone,
             coalesce(in_flight.chunks, 0) + row_number() OVER (PARTITION BY submitter ORDER BY place) AS share
         FROM submitters LEFT JOIN in_flight USING (submitter) CROSS JOIN room, LATERAL (
-            SELECT id, row_number() OVER (ORDER BY job_id, first_ordinal) AS place FROM chunks
+            SELECT id, ({MAY_BE_LONE}) AS may_be_lone, row_number() OVER (ORDER BY job_id, first_ordinal) AS place
+            FROM chunks
             WHERE state = 'pending' AND priority = :priority AND chunks.submitter = submitters.submitter
                 AND (not_before IS NULL OR not_before <= now())
                 AND job_id <> ALL (ARRAY(SELECT job_id FROM pauses WHERE job_id IS NOT NULL))
@@ -60,45 +79,55 @@ PICK_CHUNKS = text(f"""
             LIMIT greatest(0, (room.chunks - coalesce(in_flight.dispatched, 0) + 1) / 2)
         ) AS waiting
     ), picked AS (
-        SELECT id, row_number() OVER (ORDER BY share, submitter) AS place FROM candidates
+        SELECT id, submitter, may_be_lone, row_number() OVER (ORDER BY share, submitter) AS place FROM candidates
         ORDER BY share, submitter LIMIT (SELECT chunks FROM room)
+    ), numbered AS (
+        SELECT *, row_number() OVER (PARTITION BY submitter, may_be_lone ORDER BY place) - 1 AS number FROM picked
+    ), addressed AS (
+        SELECT id, place, CASE WHEN may_be_lone THEN first_value(id) OVER (
+            PARTITION BY submitter, may_be_lone, number % :workers, number / (:workers * {LONE_AT_ONCE}) ORDER BY place
+        ) END AS message_id
+        FROM numbered
     ), marked AS (
-        UPDATE chunks SET state = 'dispatched', dispatched_at = now()
-        FROM picked WHERE chunks.id = picked.id AND chunks.state = 'pending'
+        UPDATE chunks SET state = 'dispatched', dispatched_at = now(), message_id = addressed.message_id
+        FROM addressed WHERE chunks.id = addressed.id AND chunks.state = 'pending'
         RETURNING {DISPATCHED_COLUMNS}
     )
-    SELECT marked.* FROM marked JOIN picked USING (id) ORDER BY place
+    SELECT marked.* FROM marked JOIN addressed USING (id) ORDER BY place
 """)
 
 
-def pick_chunks(engine: Engine, priority: Priority, window: int) -> list[DispatchedChunk]:
+def pick_chunks(engine: Engine, priority: Priority, window: int, workers: int = 1) -> list[DispatchedChunk]:
     """Mark pending chunks as dispatched, and return them, until `window` are of each submitter.
 
     Twice as many are of all together at most, in equal shares; who comes finds some of it free. Chunks that are put off
     or paused are left out. Within a submitter, older jobs go first. One dispatcher picks at a time; others get an
-    empty list.
+    empty list. Lone images are divided into messages for so many `workers`.
     """
     with engine.begin() as connection:
         if not connection.execute(LOCK_DISPATCH).scalar_one():
             return []
-        picked = connection.execute(PICK_CHUNKS, {"priority": priority, "window": window}).all()
+        parameters = {"priority": priority, "window": window, "workers": workers}
+        picked = connection.execute(PICK_CHUNKS, parameters).all()
         raise_totals(connection, count_one(Total.CHUNKS_DISPATCHED, priority.value, len(picked)))
     return [_read_chunk(row) for row in picked]
 
 
-# Chunks that have a message in Redis.
-COUNT_IN_FLIGHT = text("SELECT count(*) FROM chunks WHERE state IN ('dispatched', 'running')")
+# Messages of chunks that are dispatched or running.
+COUNT_EXPECTED_MESSAGES = text("""
+    SELECT count(DISTINCT coalesce(message_id, id)) FROM chunks WHERE state IN ('dispatched', 'running')
+""")
 
 
-def count_in_flight(engine: Engine) -> int:
-    """Return how many chunks are dispatched or running, each of which has a message in Redis."""
+def count_expected_messages(engine: Engine) -> int:
+    """Return how many messages there must be in Redis: of all chunks that are dispatched or running."""
     with connect_to_read(engine) as connection:
-        return int(connection.execute(COUNT_IN_FLIGHT).scalar_one())
+        return int(connection.execute(COUNT_EXPECTED_MESSAGES).scalar_one())
 
 
-# Chunks whose message nobody took for long.
+# Chunks whose message nobody took for long; each goes alone from now on.
 REDATE_UNCLAIMED = text(f"""
-    UPDATE chunks SET dispatched_at = now()
+    UPDATE chunks SET dispatched_at = now(), message_id = NULL
     WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => :age)
     RETURNING {DISPATCHED_COLUMNS}
 """)

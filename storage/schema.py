@@ -123,7 +123,8 @@ jobs = Table(
 # Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts the
 # scans after which some of its images, without a verdict yet, were put off until `not_before`. `images` is how many
 # references there are, null in chunks that code before 0013 has stored. `traceparent` is the trace of the submission as
-# W3C Trace Context has it, null where nothing is traced.
+# W3C Trace Context has it, null where nothing is traced. `message_id` is that of the first of the lone chunks
+# (`storage.lone_chunks`) that were dispatched in one message, null where a chunk went in one of its own.
 chunks = Table(
     "chunks", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -142,6 +143,7 @@ chunks = Table(
     optional("dispatched_at", TIME),
     optional("lease_until", TIME),
     optional("traceparent", TEXT),
+    optional("message_id", UUID),
     UniqueConstraint("job_id", "first_ordinal"),
     one_of("state", ChunkState),
     CheckConstraint("cardinality(refs) > 0", name="refs"),

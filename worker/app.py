@@ -1,4 +1,4 @@
-"""The Celery application: one task, `scan_chunk`, whose only argument is a chunk's id."""
+"""The Celery application: tasks that scan a chunk, or lone chunks together, all named by their ids."""
 
 import ssl
 
@@ -10,6 +10,7 @@ from storage.redis_urls import read_sentinels
 from storage.settings import read_settings
 
 SCAN_CHUNK = "worker.scan_chunk"
+SCAN_LONE_CHUNKS = "worker.scan_lone_chunks"
 # Leases after which Redis hands a message out again that no worker acknowledged.
 VISIBILITY_LEASES = 2
 

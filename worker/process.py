@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -35,6 +36,7 @@ from storage.traces import describe_span, trace
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
+from worker.lone_chunks import LoneChunks
 from worker.orders import Orders
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
@@ -53,6 +55,8 @@ NOTHING_STORED = "nothing stored: it was before, another worker had the chunk by
 POSTPONED_S = 1.0
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 def end_now() -> None:
@@ -89,6 +93,10 @@ class WorkerProcess:
         self._slots = Slots(settings.chunks_in_flight)
         self._leases = Leases(engine, settings.lease_s, self.report)
         self._orders = Orders(engine, name, self._leases, consume)
+        self._lone = LoneChunks(
+            engine, settings, name, leases=self._leases, pipelines=self._pipelines, retries=self._retries,
+            measures=self._measures, end_overdue=self._end_overdue,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Appear among the live workers, and start the threads."""
@@ -143,11 +151,24 @@ class WorkerProcess:
         there is counts as lost.
         """
         with bound_contextvars(chunk=str(chunk_id)):
-            return self._scan_or_leave(chunk_id)
+            return self._do_or_leave(lambda: self._claim_and_scan(chunk_id))
 
-    def _scan_or_leave(self, chunk_id: uuid.UUID) -> str:
+    def scan_lone_chunks(self, chunk_ids: Sequence[uuid.UUID]) -> str:
+        """Scan those of the chunks together that are lone, the others one by one, and return in words what became.
+
+        What goes wrong is treated as by `scan_chunk`.
+        """
+        scanned, outcomes = self._do_or_leave(lambda: self._scan_together(chunk_ids))
+        others = [self.scan_chunk(chunk_id) for chunk_id in chunk_ids if chunk_id not in scanned]
+        return "; ".join([summarise(outcomes), *others] if scanned else others)
+
+    def _scan_together(self, chunk_ids: Sequence[uuid.UUID]) -> tuple[set[uuid.UUID], Counter[Outcome]]:
+        with self._gate.enter(alone=False):
+            return self._lone.scan(chunk_ids)
+
+    def _do_or_leave(self, work: Callable[[], Result]) -> Result:
         try:
-            return self._claim_and_scan(chunk_id)
+            return work()
         except MemoryError:
             log.critical("there is not enough memory, so all other chunks go back and this process ends", exc_info=True)
             self._leave()

@@ -1,15 +1,16 @@
-"""What Flower shows of a task in place of its argument: which chunk, of which job, of how many images."""
+"""What Flower shows of a task in place of its arguments: which chunk, of which job, of how many images."""
 
 import re
 import uuid
 
 UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-DESCRIPTION = re.compile(rf"chunk ({UUID}) of job {UUID}, [0-9]{{1,5}} images?")
+DESCRIPTION = re.compile(rf"chunk ({UUID}) of job {UUID}, [0-9]{{1,5}} images?(?:, and [0-9]{{1,2}} more like it)?")
 
 
-def describe_task(chunk_id: uuid.UUID, job_id: uuid.UUID, images: int) -> str:
-    """Return the description."""
-    return f"chunk {chunk_id} of job {job_id}, {images} image{'' if images == 1 else 's'}"
+def describe_task(chunk_id: uuid.UUID, job_id: uuid.UUID, images: int, more: int = 0) -> str:
+    """Return the description of a task that scans a chunk, and so many more that are lone as it is."""
+    description = f"chunk {chunk_id} of job {job_id}, {images} image{'' if images == 1 else 's'}"
+    return f"{description}, and {more} more like it" if more else description
 
 
 def check_description(found: str, chunk_id: uuid.UUID) -> str:

@@ -9,17 +9,28 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from queue import Empty
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from uuid import UUID
 
 from kombu.transport import redis as kombu_redis
-from pydantic import BaseModel, BeforeValidator, Field, Json, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    Json,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import ResponseError
 
 from storage.broker import KINDS, drop_foreign_keys
+from storage.dispatch import LONE_AT_ONCE
 from storage.redis_urls import read_sentinels
+from worker.app import SCAN_CHUNK
 from worker.task_description import check_description
 
 # Many times what ours have; of a longer one no more is parsed, so it is none.
@@ -28,13 +39,14 @@ MAX_BYTES = 16 * 2**10
 log = logging.getLogger(__name__)
 
 Nothing: TypeAlias = Annotated[dict[str, None], Field(max_length=0)]
+ChunkIds: TypeAlias = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=LONE_AT_ONCE)]
 # Arguments, arguments by name, and what to do afterwards.
-Call: TypeAlias = tuple[tuple[UUID], Nothing, dict[str, None]]
+Call: TypeAlias = tuple[ChunkIds, Nothing, dict[str, None]]
 
 
 def _encode_call(call: Call) -> str:
-    (chunk_id,), by_name, afterwards = call
-    return base64.b64encode(json.dumps([[str(chunk_id)], by_name, afterwards]).encode()).decode()
+    chunk_ids, by_name, afterwards = call
+    return base64.b64encode(json.dumps([list(map(str, chunk_ids)), by_name, afterwards]).encode()).decode()
 
 
 class _Part(BaseModel, strict=True, extra="ignore"):
@@ -42,7 +54,7 @@ class _Part(BaseModel, strict=True, extra="ignore"):
 
 
 class _Headers(_Part):
-    task: Literal["worker.scan_chunk"]
+    task: Literal["worker.scan_chunk", "worker.scan_lone_chunks"]
     id: UUID
     lang: Literal["py"]
     # For Flower.
@@ -74,6 +86,12 @@ class _Task(_Message):
     body: Annotated[Json[Call], BeforeValidator(base64.b64decode), PlainSerializer(_encode_call)]
     headers: _Headers
     properties: _TaskProperties
+
+    @model_validator(mode="after")
+    def _check_number(self) -> Self:
+        if self.headers.task == SCAN_CHUNK and len(self.body[0]) > 1:
+            raise ValueError("a chunk is scanned alone")
+        return self
 
 
 class _Broadcast(_Message):

@@ -13,7 +13,7 @@ from celery.signals import worker_init, worker_ready, worker_shutdown, worker_sh
 from storage.database import connect, wait_out_outages
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
-from worker.app import SCAN_CHUNK, app
+from worker.app import SCAN_CHUNK, SCAN_LONE_CHUNKS, app
 from worker.consumption import Consumption
 from worker.device_lease import DeviceLease, DeviceTakenError
 from worker.devices import Device
@@ -149,3 +149,10 @@ def scan_chunk(chunk_id: str) -> str:
     """Scan one chunk; the answer is for Flower's readers."""
     assert _process is not None, "the worker was not started by `starlight worker`"
     return _process.scan_chunk(uuid.UUID(chunk_id))
+
+
+@app.task(name=SCAN_LONE_CHUNKS)
+def scan_lone_chunks(*chunk_ids: str) -> str:
+    """Scan lone chunks together; the answer is for Flower's readers."""
+    assert _process is not None, "the worker was not started by `starlight worker`"
+    return _process.scan_lone_chunks([uuid.UUID(chunk_id) for chunk_id in chunk_ids])

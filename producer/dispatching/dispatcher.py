@@ -6,7 +6,10 @@ and a chunk that is dispatched without a message in Redis is published again.
 """
 
 import logging
-from collections.abc import Callable
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 
 import redis
 from kombu.exceptions import OperationalError as BrokerError
@@ -16,31 +19,48 @@ from sqlalchemy.exc import DBAPIError
 from starlight_vocabulary.words import Priority
 from storage.broker import count_messages, name_queue
 from storage.database import FINISHED, SUBMITTED, listen, may_succeed_later
-from storage.dispatch import DispatchedChunk, count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.dispatch import (
+    DispatchedChunk,
+    count_expected_messages,
+    pick_chunks,
+    recover_lost_chunk,
+    redate_unclaimed,
+)
 from storage.outages import POSTGRESQL, REDIS, Patience
 from storage.settings import Settings
 from storage.traces import trace
 from storage.workers import list_live_workers
-from worker.app import SCAN_CHUNK, app
+from worker.app import SCAN_CHUNK, SCAN_LONE_CHUNKS, app
 from worker.task_description import describe_task
 
 # After so many leases a claimed-by-nobody chunk is published again even where Redis seems to hold its message.
 STALE_LEASES = 10
+# How often it looks for what was lost in each of its intervals, however often something is submitted or finished.
+LOOKS_PER_INTERVAL = 5
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[DispatchedChunk], None]
+Publish = Callable[[Sequence[DispatchedChunk]], None]
 
 
-def publish(chunk: DispatchedChunk) -> None:
-    """Send the chunk's id to the workers, as a Celery task; what Flower shows of it says more."""
+def publish(chunks: Sequence[DispatchedChunk]) -> None:
+    """Send the ids of the chunks of one message to the workers, as a Celery task; what Flower shows of it says more."""
+    first = chunks[0]
     app.send_task(
-        SCAN_CHUNK,
-        args=[str(chunk.chunk_id)],
-        argsrepr=describe_task(chunk.chunk_id, chunk.job_id, chunk.images),
-        queue=name_queue(chunk.priority),
+        SCAN_CHUNK if first.message_id is None else SCAN_LONE_CHUNKS,
+        args=[str(chunk.chunk_id) for chunk in chunks],
+        argsrepr=describe_task(first.chunk_id, first.job_id, first.images, len(chunks) - 1),
+        queue=name_queue(first.priority),
         retry=False,
     )
+
+
+def group_by_message(chunks: Iterable[DispatchedChunk]) -> list[list[DispatchedChunk]]:
+    """Return the chunks of each message, in the order of the first of each."""
+    messages: dict[uuid.UUID, list[DispatchedChunk]] = {}
+    for chunk in chunks:
+        messages.setdefault(chunk.message_id or chunk.chunk_id, []).append(chunk)
+    return list(messages.values())
 
 
 class Dispatcher:
@@ -51,13 +71,22 @@ class Dispatcher:
         self._broker = broker
         self._settings = settings
         self._publish = publish
+        self._claiming = 1
 
     def run(self) -> None:
-        """Do a round whenever something is submitted or finished, and at every interval, waiting out lost servers."""
+        """Fill the window whenever something is submitted or finished, and do a whole round at every interval.
+
+        Lost servers are waited out.
+        """
+        looked_at = -math.inf
         with Patience(POSTGRESQL) as database, Patience(REDIS) as broker:
             for _ in listen(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
                 try:
-                    self.do_round()
+                    if time.monotonic() - looked_at < self._settings.dispatch_interval_s / LOOKS_PER_INTERVAL:
+                        self._fill_window()
+                    else:
+                        self.do_round()
+                        looked_at = time.monotonic()
                 except (redis.RedisError, BrokerError) as error:
                     broker.wait_after(error)
                 except DBAPIError as error:
@@ -74,30 +103,35 @@ class Dispatcher:
             told = {"job": lost.job_id, "chunk": lost.chunk_id, "losses": lost.losses}
             log.warning("the lease of a chunk ran out; it goes back to the queue, or is split", extra=told)
         self._republish()
-        claiming = sum(not each.draining for each in list_live_workers(self._engine, self._settings.lease_s))
-        window = self._settings.dispatch_window * max(1, claiming)
+        live = list_live_workers(self._engine, self._settings.lease_s)
+        self._claiming = max(1, sum(not each.draining for each in live))
+        self._fill_window()
+
+    def _fill_window(self) -> None:
+        window = self._settings.dispatch_window * self._claiming
         for priority in Priority:
-            for chunk in pick_chunks(self._engine, priority, window):
-                self._publish_traced(chunk)
+            for chunks in group_by_message(pick_chunks(self._engine, priority, window, self._claiming)):
+                self._publish_traced(chunks)
 
     def _republish(self) -> None:
         # Messages first: a chunk that is picked meanwhile then counts as missing, not as there.
         messages = sum(count_messages(self._broker).values())
-        missing = messages < count_in_flight(self._engine)
+        missing = messages < count_expected_messages(self._engine)
         age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
         for chunk in redate_unclaimed(self._engine, age):
             told = {"job": chunk.job_id, "chunk": chunk.chunk_id}
             log.warning("a chunk was dispatched, but its message seems lost; publishing it again", extra=told)
-            self._publish_traced(chunk)
+            self._publish_traced([chunk])
 
-    def _publish_traced(self, chunk: DispatchedChunk) -> None:
+    def _publish_traced(self, chunks: Sequence[DispatchedChunk]) -> None:
+        first = chunks[0]
         with trace(
             "dispatch",
-            parent=chunk.traceparent,
+            parent=first.traceparent,
             kind="producer",
-            job=chunk.job_id,
-            chunk=chunk.chunk_id,
-            images=chunk.images,
-            priority=chunk.priority,
+            job=first.job_id,
+            chunk=first.chunk_id,
+            images=sum(chunk.images for chunk in chunks),
+            priority=first.priority,
         ):
-            self._publish(chunk)
+            self._publish(chunks)

@@ -147,7 +147,7 @@ def scan_one(worker: AttackedWorker) -> None:
     """Have the worker scan a chunk; return once its verdict is there."""
     job_id = submit_job(worker.engine, ["file:///nothing"], submitter="ann").job_id
     (chunk,) = pick_chunks(worker.engine, Priority.BULK, 10)
-    publish(chunk)
+    publish([chunk])
     wait_for_change(worker.engine, "jobs", lambda: read_job(worker.engine, job_id).finished == 1)
     assert next(audit_jobs(worker.engine, [job_id])).exact
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 import redis
@@ -43,7 +44,8 @@ def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> D
 
 
 def pushing_to(broker: "redis.Redis") -> Publish:
-    def push(chunk: DispatchedChunk) -> None:
+    def push(chunks: Sequence[DispatchedChunk]) -> None:
+        (chunk,) = chunks
         broker.lpush(name_queue(chunk.priority), str(chunk.chunk_id))
 
     return push
@@ -170,7 +172,7 @@ def test_messages_that_wait_long_for_busy_workers_are_not_doubled(
 
 
 def test_a_publish_that_fails_loses_nothing(engine: Engine, broker: "redis.Redis", configured: Settings) -> None:
-    def refuse(_chunk: DispatchedChunk) -> None:
+    def refuse(_chunks: Sequence[DispatchedChunk]) -> None:
         raise BrokerError("out of memory")
 
     submit_job_of(engine, 8)

@@ -35,7 +35,7 @@ from storage.chunks import (
 )
 from storage.comparisons import compare_models
 from storage.database import connect
-from storage.dispatch import count_in_flight, pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.dispatch import count_expected_messages, pick_chunks, recover_lost_chunk, redate_unclaimed
 from storage.draining import is_draining
 from storage.drift import sample_probabilities
 from storage.exports import list_oldest_first
@@ -238,7 +238,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         {"ix_chunks_in_flight", "pk_chunks", "pk_verdicts"},
     ),
     "redate": (lambda filled: redate_unclaimed(filled.engine, 0), {"ix_chunks_in_flight"}),
-    "in flight": (lambda filled: count_in_flight(filled.engine), {"ix_chunks_in_flight"}),
+    "in flight": (lambda filled: count_expected_messages(filled.engine), {"ix_chunks_in_flight"}),
     "landed": (lambda filled: list_landed(filled.engine, filled.ended_job), {"ix_verdicts_landed", "pk_jobs"}),
     "between": (lambda filled: list_between(filled.engine, filled.ended_job, 5, 8), {"pk_verdicts", "pk_jobs"}),
     "verdicts of a job": (lambda filled: filled.find(job_id=filled.ended_job), {"pk_verdicts"}),

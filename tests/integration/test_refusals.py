@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -86,8 +86,8 @@ class EnoughError(Exception):
     """Ends a dispatcher that would run for ever."""
 
 
-def publish_once(chunk: DispatchedChunk) -> None:
-    publish(chunk)
+def publish_once(chunks: Sequence[DispatchedChunk]) -> None:
+    publish(chunks)
     raise EnoughError
 
 

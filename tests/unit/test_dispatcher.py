@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Backlog:
     pending: list[DispatchedChunk] = field(default_factory=list)
     dispatched: list[DispatchedChunk] = field(default_factory=list)
 
-    def pick(self, _: object, priority: Priority, window: int) -> list[DispatchedChunk]:
+    def pick(self, _: object, priority: Priority, window: int, _workers: int) -> list[DispatchedChunk]:
         room = window - len(self.dispatched) if priority is Priority.BULK else 0
         picked, self.pending = self.pending[:room], self.pending[room:]
         self.dispatched += picked
@@ -55,7 +55,7 @@ def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
     monkeypatch.setattr(dispatcher_module, "listen", lambda *_: itertools.repeat(set()))
     monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: None)
     monkeypatch.setattr(dispatcher_module, "list_live_workers", lambda *_: [])
-    monkeypatch.setattr(dispatcher_module, "count_in_flight", lambda _: len(backlog.dispatched))
+    monkeypatch.setattr(dispatcher_module, "count_expected_messages", lambda _: len(backlog.dispatched))
     monkeypatch.setattr(dispatcher_module, "redate_unclaimed", backlog.list_unclaimed)
     monkeypatch.setattr(dispatcher_module, "pick_chunks", backlog.pick)
     return backlog
@@ -77,7 +77,8 @@ class Publisher:
         self.ends_after: int | None = None
         self.published = 0
 
-    def publish(self, chunk: DispatchedChunk) -> None:
+    def publish(self, chunks: Sequence[DispatchedChunk]) -> None:
+        (chunk,) = chunks
         if self.published == self.breaks_after:
             self._server.connected, self.breaks_after = False, None
         self._broker.lpush(name_queue(chunk.priority), str(chunk.chunk_id))

@@ -64,7 +64,7 @@ def dispatch(engine: Engine, settings: Settings) -> list[DispatchedChunk]:
     assert settings.redis_url is not None
     published: list[DispatchedChunk] = []
     with redis.Redis.from_url(settings.redis_url) as broker:
-        Dispatcher(engine, broker, settings, published.append).do_round()
+        Dispatcher(engine, broker, settings, published.extend).do_round()
     return published
 
 

@@ -1,0 +1,118 @@
+"""Lone chunks, one image each, of many jobs: claimed together, scanned as if they were one chunk, stored together."""
+
+import logging
+import secrets
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+
+from sqlalchemy import Engine
+
+from starlight_vocabulary.words import Outcome
+from storage.chunks import Claim, finish_chunk, lose_chunk, release_chunks
+from storage.database import wait_out_outages
+from storage.lone_chunks import claim_lone_chunks, finish_lone_chunks
+from storage.new_verdict import NewVerdict
+from storage.settings import Settings
+from worker.leases import Leases
+from worker.pipeline_switch import PipelineSwitch
+from worker.retries import Retries
+from worker.scanning.measures import Measures, Stage
+from worker.time_limit import limit_time
+
+log = logging.getLogger(__name__)
+
+
+class LoneChunks:
+    """Scans lone chunks for one worker process; called by many task threads at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        name: str,
+        *,
+        leases: Leases,
+        pipelines: PipelineSwitch,
+        retries: Retries,
+        measures: Measures,
+        end_overdue: Callable[[Claim], None],
+    ) -> None:
+        """Take what the process has, and what is done where a scan takes too long."""
+        self._engine = engine
+        self._settings = settings
+        self._name = name
+        self._leases = leases
+        self._pipelines = pipelines
+        self._retries = retries
+        self._measures = measures
+        self._end_overdue = end_overdue
+
+    def scan(self, chunk_ids: Sequence[uuid.UUID]) -> tuple[set[uuid.UUID], Counter[Outcome]]:
+        """Scan those that can be claimed together; return which these are, and their outcomes.
+
+        Raises what a scan raises, MemoryError among it; then they are given back, or counted as lost.
+        """
+        claimant = f"{self._name} {secrets.token_hex(4)}"
+        claims = wait_out_outages(lambda: claim_lone_chunks(self._engine, chunk_ids, claimant, self._settings.lease_s))
+        outcomes: Counter[Outcome] = Counter()
+        with ExitStack() as held:
+            for claim in claims:
+                held.enter_context(self._leases.keep(claim))
+            try:
+                for _, alike in groupby(sorted(claims, key=describe_scan), describe_scan):
+                    outcomes += self._scan_alike(list(alike))
+            except MemoryError:
+                for claim in claims:
+                    lose_chunk(self._engine, claim)
+                raise
+            except Exception:
+                release_chunks(self._engine, claims)
+                raise
+        return {claim.chunk_id for claim in claims}, outcomes
+
+    def _scan_alike(self, claims: Sequence[Claim]) -> Counter[Outcome]:
+        begun_at = time.monotonic()
+        first = claims[0]
+        with (
+            limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, first)),
+            self._pipelines.use_newest() as pipeline,
+        ):
+            scanned = pipeline.scan(
+                [(number, claim.refs[0]) for number, claim in enumerate(claims)],
+                first.threshold,
+                first.submitter,
+                follow_links=first.follow_links,
+                anew=first.anew,
+            )
+        with self._measures.time_stage(Stage.WRITE):
+            settled = [
+                (claim, verdict) for claim, verdict in zip(claims, scanned, strict=True) if self._settle(claim, verdict)
+            ]
+            stored = wait_out_outages(
+                lambda: finish_lone_chunks(
+                    self._engine, [claim for claim, _ in settled], [verdict for _, verdict in settled]
+                )
+            )
+        self._measures.count_judged(stored)
+        outcomes = Counter(verdict.outcome for _, verdict in settled)
+        counts = {"images": len(claims), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "stored": stored}
+        log.info("lone images are scanned", extra={**counts, "seconds": round(time.monotonic() - begun_at, 3)})
+        return outcomes
+
+    def _settle(self, claim: Claim, verdict: NewVerdict) -> bool:
+        """Whether the verdict stands; else its chunk is put off."""
+        verdicts, put_off_s = self._retries.decide([replace(verdict, ordinal=claim.first_ordinal)], claim.tries)
+        if not verdicts:
+            wait_out_outages(lambda: finish_chunk(self._engine, claim, [], put_off_s))
+        return bool(verdicts)
+
+
+def describe_scan(claim: Claim) -> tuple[Hashable, ...]:
+    """Return in what images that are scanned together must agree."""
+    return claim.submitter, claim.threshold or 0.0, claim.follow_links, claim.anew
