@@ -4,9 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-=======
 from select import POLLIN, poll
->>>>>>> 4a888ad (Connections to PostgreSQL are looked at before use, not asked: a round trip less for each)
 from selectors import EVENT_READ, DefaultSelector
 from typing import TypeVar
 
@@ -97,8 +95,6 @@ def open_own_connection(engine: Engine, name: str) -> psycopg.Connection:
         *arguments,
         **{**options, "autocommit": True, "application_name": name, "connect_timeout": CONNECT_TIMEOUT_S},
     )
-    event.listen(engine, "checkout", refuse_ended_connection)
-    return engine
 
 
 def refuse_ended_connection(connection: psycopg.Connection, *_: object) -> None:

@@ -64,8 +64,8 @@ END_EXPIRED_UPLOADS = text("""
     ) RETURNING job_id, submitter
 """)
 
-# One upload.
-END_UPLOAD = text("DELETE FROM uploads WHERE job_id = :id RETURNING job_id, submitter")
+# These uploads.
+END_UPLOADS = text("DELETE FROM uploads WHERE job_id = ANY(:ids) RETURNING job_id, submitter")
 
 
 def release_blobs(connection: Connection, owners: Sequence[tuple[uuid.UUID, str]], *, but_evidence: bool) -> None:
@@ -77,11 +77,11 @@ def release_blobs(connection: Connection, owners: Sequence[tuple[uuid.UUID, str]
     connection.execute(release, {"job_ids": list(job_ids), "submitters": list(submitters)})
 
 
-def end_upload(engine: Engine, upload_id: uuid.UUID) -> None:
-    """Let go of what was uploaded for a job that will not be."""
+def end_uploads(engine: Engine, upload_ids: Sequence[uuid.UUID]) -> None:
+    """Let go of what was uploaded for jobs that will not be."""
     # In two statements: the second sees what was stored while the first waited for it.
     with engine.begin() as connection:
-        ended = connection.execute(END_UPLOAD, {"id": upload_id})
+        ended = connection.execute(END_UPLOADS, {"ids": list(upload_ids)})
         release_blobs(connection, [(row.job_id, row.submitter) for row in ended], but_evidence=False)
 
 

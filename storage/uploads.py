@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from starlight_vocabulary.job import JobOptions
 from storage.blobs import Blobs
 from storage.jobs import Submission, UploadExpiredError, find_earlier_job, submit_job
-from storage.retention import end_upload
+from storage.retention import end_uploads
 from storage.traces import describe_span, trace
 from storage.waiting import WaitingLimits, find_room
 
@@ -149,20 +149,21 @@ class Upload:
             ).scalar()
             if stored is None:
                 raise UploadExpiredError
-            limit = self.limits.max_stored_bytes
-            if limit is not None and stored > limit:
-                raise StoredBytesError(
-                    f"the jobs of {self._submitter!r} would keep {stored:,} bytes; they may keep {limit:,}"
-                )
+            check_stored_bytes(self._submitter, stored, self.limits)
         self._renew_at = time.monotonic() + RENEW_EVERY_S
         for digest, data in distinct.items():
             self._blobs.put_as(digest.hex(), data)
         return [digest.hex() for digest in digests]
 
     @property
+    def is_begun(self) -> bool:
+        """Whether it is in the database."""
+        return self._job_id is not None
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time to `renew`."""
-        return self._job_id is not None and time.monotonic() >= self._renew_at
+        return self.is_begun and time.monotonic() >= self._renew_at
 
     def renew(self) -> None:
         """Say that it is still coming in."""
@@ -222,7 +223,7 @@ class Upload:
     def end(self) -> None:
         """Let go of everything, unless it was submitted."""
         if self._job_id is not None:
-            end_upload(self._engine, self._job_id)
+            end_uploads(self._engine, [self._job_id])
             self._job_id = None
 
     def _begin(self, connection: Connection, idempotency_key: str | None) -> None:
@@ -231,6 +232,14 @@ class Upload:
         if self._job_id is None:
             raise KeyInUseError
         self._renew_at = time.monotonic() + RENEW_EVERY_S
+
+
+def check_stored_bytes(submitter: str, stored: int, limits: StorageLimits) -> None:
+    """Raise StoredBytesError where the jobs of a submitter would keep more bytes than they may."""
+    if limits.max_stored_bytes is not None and stored > limits.max_stored_bytes:
+        raise StoredBytesError(
+            f"the jobs of {submitter!r} would keep {stored:,} bytes; they may keep {limits.max_stored_bytes:,}"
+        )
 
 
 def check_free_bytes(free: int, least: int) -> None:

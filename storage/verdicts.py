@@ -244,6 +244,17 @@ def list_landed(
         return [(Place(row["landed"], row["ordinal"]), read_verdict(row)) for row in rows]
 
 
+# The first verdicts of jobs.
+LIST_FIRST = text(f"{SELECT_VERDICTS} WHERE job_id = ANY(:job_ids) AND ordinal = 0")
+
+
+def list_first(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Verdict]:
+    """Return the verdict on the first image of each of these jobs; those that have none yet are left out."""
+    with connect_to_read(engine) as connection:
+        rows = connection.execute(LIST_FIRST, {"job_ids": list(job_ids)}).mappings()
+        return {row["job_id"]: read_verdict(row) for row in rows}
+
+
 # Verdicts of a job by their ordinals.
 LIST_BETWEEN = text(f"{SELECT_VERDICTS} WHERE job_id = :job_id AND ordinal BETWEEN :first AND :last ORDER BY ordinal")
 

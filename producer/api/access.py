@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -59,10 +59,11 @@ def authenticate_session(service: Service, request: Request) -> ApiKey:
     return key
 
 
-def require_scope(scope: Scope) -> Callable[..., ApiKey]:
+def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
     """Return the dependency that lets keys of this scope pass; the entrance has found the key."""
 
-    def check(request: Request, _documented: Credentials) -> ApiKey:
+    # What does not wait needs no thread.
+    async def check(request: Request, _documented: Credentials) -> ApiKey:
         key: ApiKey = request.state.key
         if not key.allows(scope):
             raise ProblemError(403, f"the key {key.prefix} lacks the scope {scope.value!r}")
@@ -71,7 +72,7 @@ def require_scope(scope: Scope) -> Callable[..., ApiKey]:
     return check
 
 
-def _require_operator(request: Request) -> ApiKey:
+async def _require_operator(request: Request) -> ApiKey:
     key: ApiKey = request.state.key
     if not key.allows(Scope.ADMIN):
         raise ProblemError(404, "there is no such page")

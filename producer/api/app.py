@@ -9,6 +9,7 @@ from producer.api import stargate
 from producer.api.documentation import add_documentation
 from producer.api.entrance import Entrance
 from producer.api.feeds import Hub
+from producer.api.lone_images import LoneImages
 from producer.api.measures import ApiMeasures, Measuring
 from producer.api.page.board import Board
 from producer.api.page.model import Samples
@@ -54,6 +55,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
         lifespan=lifespan,
     )
     app.state.service = service
+    app.state.lone_images = LoneImages(service)
     app.state.board = Board(service)
     app.state.samples = Samples(service)
     for routes in (jobs, verdicts, exports, rescans, inspections, events, statistics, operations, stargate):

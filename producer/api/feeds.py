@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import Depends, Request
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import TypeAdapter
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
+from producer.api.first_verdicts import FirstVerdicts
+from producer.api.reader import Reader
 from producer.api.reports import report_job
 from starlight_vocabulary.answers import JobReport
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
 from storage.background import BackgroundThread
-from storage.database import FINISHED, Wakeup, listen, may_succeed_later
+from storage.database import FINISHED, Wakeup, listen
 from storage.jobs import count_finished, get_job
-from storage.outages import POSTGRESQL, Patience
 from storage.verdicts import Place, list_landed
 
 # How long the listener waits for a notification before it looks by itself.
@@ -35,8 +35,6 @@ HEARTBEAT_S = 15.0
 # Verdicts that are read and sent together, and how many such pages of a job are kept for its other streams.
 PAGE = 100
 PAGES_KEPT = 4
-# Threads that read for all streams, each on a connection of its own.
-READERS = 2
 
 # Written as the routes of jobs write it.
 JOB_REPORT = TypeAdapter(JobReport)
@@ -88,29 +86,6 @@ class Feed:
         self.streams = 0
 
 
-class Reader:
-    """Reads from the database in a few threads of its own, and waits where the database is away."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._threads = CapacityLimiter(READERS)
-
-    def start(self, query: Callable[[Engine], T]) -> "asyncio.Task[T]":
-        """Return the reading as a task that several may wait for."""
-        return asyncio.create_task(self.read(query))
-
-    async def read(self, query: Callable[[Engine], T]) -> T:
-        """Return what the query returns."""
-        with Patience(POSTGRESQL) as patience:
-            while True:
-                try:
-                    return await to_thread.run_sync(query, self._engine, limiter=self._threads)
-                except DBAPIError as error:
-                    if not may_succeed_later(error):
-                        raise
-                    await asyncio.sleep(patience.note_failure(error.orig or error))
-
-
 class Listener(BackgroundThread):
     """Hands the event loop the ids of jobs with new verdicts, and an empty set where none was heard for a while."""
 
@@ -137,6 +112,7 @@ class Hub:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = Reader(engine)
+        self.first_verdicts = FirstVerdicts(self._reader)
         self._feeds: dict[uuid.UUID, Feed] = {}
         self._polling: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
@@ -216,8 +192,10 @@ class Hub:
                 del self._feeds[job_id]
 
     def _take_notifications(self, payloads: set[str]) -> None:
-        for payload in payloads:
-            self._end_moment(uuid.UUID(payload))
+        heard = [uuid.UUID(payload) for payload in payloads]
+        self.first_verdicts.look_for(heard)
+        for job_id in heard:
+            self._end_moment(job_id)
         # Nothing was heard for a while, or nobody listened for a while.
         if not payloads and (self._polling is None or self._polling.done()):
             self._polling = asyncio.create_task(self._poll())
@@ -268,7 +246,7 @@ async def wait_until_over(moment: Moment, timeout_s: float) -> bool:
     return True
 
 
-def get_hub(request: Request) -> Hub:
+async def get_hub(request: Request) -> Hub:
     """Return the hub of this process."""
     hub: Hub = request.app.state.feeds
     return hub

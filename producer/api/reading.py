@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from worker.image_reading import ImageReader
 
 
-def get_reading(request: Request) -> ImageReader:
+async def get_reading(request: Request) -> ImageReader:
     """Return what requests of this process share."""
     reading: ImageReader = request.app.state.reading
     return reading

@@ -46,7 +46,7 @@ class Service:
         return WaitingLimits(self.settings.max_waiting_images_per_key, self.settings.max_waiting_images)
 
 
-def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> Service:
     """Return what requests of this process share."""
     service: Service = request.app.state.service
     return service

@@ -47,7 +47,8 @@ async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
     except StorageFullError as error:
         raise ProblemError(507, str(error), headers={"Retry-After": str(FULL_RETRY_S)}) from error
     finally:
-        await run_in_threadpool(upload.end)
+        if upload.is_begun:
+            await run_in_threadpool(upload.end)
 
 
 def submit_for(service: Service, upload: Upload, references: Iterable[str], options: JobOptions) -> Submission:

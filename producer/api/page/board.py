@@ -72,7 +72,7 @@ class Board:
             return self._state
 
 
-def get_board(request: Request) -> Board:
+async def get_board(request: Request) -> Board:
     """Return the board of this process."""
     board: Board = request.app.state.board
     return board

@@ -57,7 +57,7 @@ class Samples:
             return self._sample
 
 
-def get_samples(request: Request) -> Samples:
+async def get_samples(request: Request) -> Samples:
     """Return the sample of this process."""
     samples: Samples = request.app.state.samples
     return samples

@@ -29,7 +29,7 @@ PlaneName = Annotated[str, Path(pattern="^[a-z0-9]{1,8}-bit-[0-7]$")]
 Make = Callable[[bytes], bytes | None]
 
 
-def get_pictures(request: Request) -> ImageReader:
+async def get_pictures(request: Request) -> ImageReader:
     """Return what makes pictures in this process."""
     pictures: ImageReader = request.app.state.pictures
     return pictures

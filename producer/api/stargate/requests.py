@@ -62,6 +62,10 @@ class ImageForm:
         """Store the image and return its reference."""
         return await run_in_threadpool(store_image, upload, service.settings, self.name, self.file)
 
+    async def read(self, service: Service) -> bytes:
+        """Return the image; what is larger than workers read is cut, and told so there."""
+        return await self.file.read(service.settings.max_image_bytes + 1)
+
 
 @asynccontextmanager
 async def open_image_form(

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from producer.api.access import Submitting, SubmittingImages
 from producer.api.bodies import describe_body, validate
 from producer.api.feeds import Feeds
+from producer.api.lone_images import TakingIn
 from producer.api.problems import ProblemError, document_problems, reject_field
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
@@ -26,10 +27,11 @@ from producer.api.stargate.requests import (
     take_threshold,
 )
 from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, explain_failure
-from producer.api.stargate.waiting import scan_now
+from producer.api.stargate.waiting import scan_lone_image, scan_now
 from producer.api.submission import open_upload
 from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.verdict import Verdict
+from storage.lone_uploads import LoneImage
 
 router = APIRouter()
 
@@ -70,7 +72,7 @@ BATCH_BODY = {"required": True, "content": {JSON: {"schema": describe_body(BATCH
 
 @router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
 async def scan_image(
-    request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
+    request: Request, key: Submitting, service: Shared, taking_in: TakingIn, feeds: Feeds, reading: ImageReading
 ) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
@@ -78,8 +80,8 @@ async def scan_image(
         with_message = read_boolean(form.fields, "extract_message", default=True)
         read_boolean(form.fields, "include_metadata", default=True)
         threshold = read_threshold(form.fields.get("confidence_threshold"))
-        reference = await form.store(service, upload)
-        _, (verdict,) = await scan_now(service, feeds, upload, [reference], threshold)
+        image = LoneImage(key.name, form.name, await form.read(service), threshold)
+        verdict = await scan_lone_image(service, taking_in, feeds, image)
         check_scanned(verdict)
         message = await read_whole_text(service, reading, verdict, form.file.file) if with_message else None
     return ImageScan(

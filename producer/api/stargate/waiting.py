@@ -1,10 +1,13 @@
 """Scanning while the caller waits: an interactive job, and its verdicts if they come in time."""
 
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.feeds import Hub
+from producer.api.lone_images import LoneImages
 from producer.api.problems import ProblemError
 from producer.api.service import Service
 from producer.api.submission import submit_for
@@ -12,6 +15,8 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Priority
 from storage.jobs import Submission
+from storage.lone_uploads import LoneImage
+from storage.traces import describe_span, read_traceparent, trace
 from storage.uploads import Upload
 from storage.verdicts import list_between
 
@@ -27,7 +32,24 @@ async def scan_now(
     submission = await run_in_threadpool(submit_for, service, upload, references, options)
     wait_s = service.settings.interactive_wait_s
     if not await feeds.wait_for_end(submission.job_id, wait_s):
-        url = f"/v1/jobs/{submission.job_id}"
-        detail = f"no verdict within {wait_s:g} s; the job goes on: {url}"
-        raise ProblemError(504, detail, headers={"Location": url}, job=url)
+        raise refuse_to_wait(submission.job_id, wait_s)
     return submission, await run_in_threadpool(list_between, service.engine, submission.job_id, 0, submission.total - 1)
+
+
+async def scan_lone_image(service: Service, taking_in: LoneImages, feeds: Hub, image: LoneImage) -> Verdict:
+    """Submit an image as a job of its own and return its verdict; raises as `scan_now` and `LoneImages.submit` do."""
+    with trace("submit"):
+        job_id = await taking_in.submit(replace(image, traceparent=read_traceparent()))
+        describe_span(job=job_id, images=1)
+    wait_s = service.settings.interactive_wait_s
+    verdict = await feeds.first_verdicts.wait_for(job_id, wait_s)
+    if verdict is None:
+        raise refuse_to_wait(job_id, wait_s)
+    return verdict
+
+
+def refuse_to_wait(job_id: uuid.UUID, wait_s: float) -> ProblemError:
+    """Return the problem (504) of a job that takes longer than anybody waits."""
+    url = f"/v1/jobs/{job_id}"
+    detail = f"no verdict within {wait_s:g} s; the job goes on: {url}"
+    return ProblemError(504, detail, headers={"Location": url}, job=url)
