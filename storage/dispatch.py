@@ -42,8 +42,12 @@ LOCK_DISPATCH = text(f"""
     SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK}), set_config('synchronous_commit', 'off', true)
 """)
 
-# Lone chunks in one message, at most.
+# Lone chunks in one message, at most; messages with such of one submitter that are on their way or in work for each
+# worker, while others wait and make fuller messages; and after how long one does not count any more, as its worker may
+# have died.
 LONE_AT_ONCE = 16
+LONE_MESSAGES = 2
+LONE_PATIENCE_S = 2.0
 # What may be lone, as the worker finds out that claims it (`storage.lone_chunks`): it is scanned in no time, and nobody
 # asks for more than its verdict.
 MAY_BE_LONE = """
@@ -52,10 +56,12 @@ MAY_BE_LONE = """
 """
 
 # Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be. Nobody
-# takes more of the window than he leaves to others. Lone chunks of a submitter are divided into a message a worker.
+# takes more of the window than he leaves to others. Lone chunks of a submitter are divided into a message a worker,
+# unless enough of his are on their way.
 PICK_CHUNKS = text(f"""
     WITH in_flight AS (
-        SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched
+        SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
+            count(DISTINCT message_id) FILTER (WHERE dispatched_at > now() - interval '{LONE_PATIENCE_S} s') AS messages
         FROM chunks WHERE state IN ('dispatched', 'running') AND priority = :priority GROUP BY submitter
     ), room AS (
         SELECT greatest(0, 2 * :window - coalesce(sum(dispatched), 0))::int AS chunks FROM in_flight
@@ -78,6 +84,7 @@ PICK_CHUNKS = text(f"""
             ORDER BY job_id, first_ordinal
             LIMIT greatest(0, (room.chunks - coalesce(in_flight.dispatched, 0) + 1) / 2)
         ) AS waiting
+        WHERE coalesce(messages, 0) < {LONE_MESSAGES} * :workers OR NOT may_be_lone
     ), picked AS (
         SELECT id, submitter, may_be_lone, row_number() OVER (ORDER BY share, submitter) AS place FROM candidates
         ORDER BY share, submitter LIMIT (SELECT chunks FROM room)

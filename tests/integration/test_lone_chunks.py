@@ -234,3 +234,31 @@ def test_a_verdict_that_comes_before_anybody_waits_is_found(
         return verdict.outcome if verdict else None
 
     assert asyncio.run(hear_and_wait()) == Outcome.CLEAN
+
+
+def test_lone_images_wait_while_enough_of_their_submitter_are_in_work_and_then_share_a_message(
+    engine: Engine, blobs: Blobs, process: WorkerProcess
+) -> None:
+    messages = []
+    for _ in range(2):
+        submit(engine, blobs, PICTURE)
+        messages += dispatch(engine)
+    submit(engine, blobs, PICTURE, PICTURE, PICTURE)
+    submit(engine, blobs, PICTURE, submitter="ben")
+
+    assert [len(message) for message in dispatch(engine)] == [1]
+    process.scan_lone_chunks(list_ids(messages[0]))
+    assert [len(message) for message in dispatch(engine)] == [3]
+
+
+def test_a_worker_that_died_with_lone_images_holds_none_back_for_long(engine: Engine, blobs: Blobs) -> None:
+    for _ in range(2):
+        submit(engine, blobs, PICTURE)
+        (message,) = dispatch(engine)
+        claim_lone_chunks(engine, list_ids(message), "cpu9@gone 1", LEASE_S)
+    submit(engine, blobs, PICTURE)
+    assert dispatch(engine) == []
+
+    execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '2 s'")
+
+    assert [len(message) for message in dispatch(engine)] == [1]
