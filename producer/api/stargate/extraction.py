@@ -4,39 +4,39 @@ from time import perf_counter
 
 from fastapi import APIRouter, Request
 
-from producer.api.access import SubmittingImages
+from producer.api.access import Submitting
 from producer.api.feeds import Feeds
+from producer.api.lone_images import TakingIn
 from producer.api.problems import document_problems
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.messages import NO_MESSAGE, read_message
 from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_answer, open_image_form, read_method
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo, explain_failure
-from producer.api.stargate.waiting import scan_now
+from producer.api.stargate.waiting import scan_lone_image
 from producer.api.submission import open_upload
 from starlight_vocabulary.words import Method
+from storage.lone_uploads import LoneImage
 
 router = APIRouter()
 
 
 @router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
 async def extract(
-    request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
+    request: Request, key: Submitting, service: Shared, taking_in: TakingIn, feeds: Feeds, reading: ImageReading
 ) -> Extraction:
     """Read what a method hides in an image; where `method` names none, what the one that V4 names does."""
     started = perf_counter()
     found = NO_MESSAGE
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
         asked = read_method(form.fields.get("method", ""))
-        reference = await form.store(service, upload)
-        _, (verdict,) = await scan_now(service, feeds, upload, [reference], None)
+        image = LoneImage(key.name, form.name, await form.read(service), None)
+        verdict = await scan_lone_image(service, taking_in, feeds, image)
         check_scanned(verdict)
         error = explain_failure(verdict)
         method = asked or (Method(verdict.stego_type) if verdict.stego_type else None)
         if method and not error:
-            await form.file.seek(0)
-            data = await form.file.read(service.settings.max_image_bytes)
-            found = await read_message(service, reading, data, method, verdict)
+            found = await read_message(service, reading, image.data, method, verdict)
     result = ExtractionResult(
         message_found=bool(found.text),
         message=found.text,

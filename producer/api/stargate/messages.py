@@ -3,7 +3,6 @@
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 
@@ -53,9 +52,7 @@ def is_cut(verdict: Verdict) -> bool:
     return verdict.is_stego is True and payload is not None and payload.text is not None and payload.truncated
 
 
-async def read_whole_text(
-    service: Service, reading: ImageReader, verdict: Verdict, source: BinaryIO | Path | bytes
-) -> str | None:
+async def read_whole_text(service: Service, reading: ImageReader, verdict: Verdict, source: Path | bytes) -> str | None:
     """Return the text of a verdict, up to a mebibyte, read anew from its image where less is stored."""
     if not is_cut(verdict) or verdict.stego_type is None:
         return verdict.extracted_message
@@ -64,11 +61,8 @@ async def read_whole_text(
     return found.text if found.encoding == "utf-8" else verdict.extracted_message
 
 
-def _load(source: BinaryIO | Path | bytes, most: int) -> bytes:
+def _load(source: Path | bytes, most: int) -> bytes:
     if isinstance(source, bytes):
         return source
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            return file.read(most)
-    source.seek(0)
-    return source.read(most)
+    with source.open("rb") as file:
+        return file.read(most)

@@ -8,13 +8,12 @@ from time import perf_counter
 from typing import Any
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from producer.api.problems import RETRY_AFTER_S, ProblemError, reject_field
 from producer.api.service import Service
 from producer.api.stargate.shapes import explain_failure
-from producer.api.uploads import MAX_FIELD_BYTES, open_form, store_image
+from producer.api.uploads import MAX_FIELD_BYTES, open_form
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import METHODS, ErrorCode, Method
 from storage.uploads import Upload
@@ -57,10 +56,6 @@ class ImageForm:
     name: str
     file: UploadFile
     fields: dict[str, str]
-
-    async def store(self, service: Service, upload: Upload) -> str:
-        """Store the image and return its reference."""
-        return await run_in_threadpool(store_image, upload, service.settings, self.name, self.file)
 
     async def read(self, service: Service) -> bytes:
         """Return the image; what is larger than workers read is cut, and told so there."""

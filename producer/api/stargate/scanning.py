@@ -83,7 +83,7 @@ async def scan_image(
         image = LoneImage(key.name, form.name, await form.read(service), threshold)
         verdict = await scan_lone_image(service, taking_in, feeds, image)
         check_scanned(verdict)
-        message = await read_whole_text(service, reading, verdict, form.file.file) if with_message else None
+        message = await read_whole_text(service, reading, verdict, image.data) if with_message else None
     return ImageScan(
         scan_result=ScanResult.of(verdict, with_message=with_message, message=message),
         image_info=ImageInfo.of(verdict, form.name),
