@@ -49,7 +49,7 @@ def lead_to(url: str) -> Iterator["redis.Redis"]:
 def send_and_receive(client: "redis.Redis") -> None:
     """Have a chunk's id go the way from a dispatcher to a worker."""
     chunk = DispatchedChunk(uuid.uuid4(), Priority.BULK, uuid.uuid4(), 1, None)
-    publish(chunk)
+    publish([chunk])
     assert count_messages(client)["scan.bulk"] == 1
 
     with app.connection_for_read() as connection, connection.SimpleQueue("scan.bulk") as queue:
