@@ -65,14 +65,14 @@ class Remote:
 
     def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Verdict]:
         """Yield what is found."""
-        search: VerdictSearch = {**_describe(wanted), "model": wanted.model}
+        search: VerdictSearch = {**describe_search(wanted), "model": wanted.model}
         found = self._client.verdicts(wanted.job_id, **search) if wanted.job_id else self._client.find(**search)
         yield from islice(found, limit)
 
     def rescan(self, model: str, wanted: VerdictFilter, *, again: bool, name: str | None) -> Iterator[Rescan]:
         """Have images scanned again that a model judged; yield what becomes of each job."""
         search: RescanSearch = {
-            **_describe(wanted), "job_id": wanted.job_id, "submitter": wanted.submitter, "name": name,
+            **describe_search(wanted), "job_id": wanted.job_id, "submitter": wanted.submitter, "name": name,
         }  # fmt: skip
         return self._client.rescan(model, again=again, **search)
 
@@ -123,7 +123,8 @@ def open_remote(server: str, key: str | None) -> Iterator[Remote]:
         raise UsageError(f"{server} cannot be asked: {error}") from error
 
 
-def _describe(wanted: VerdictFilter) -> "ImageSearch":
+def describe_search(wanted: VerdictFilter) -> "ImageSearch":
+    """Return what narrows a search as the client takes it."""
     return {
         "outcome": wanted.outcome,
         "method": wanted.method,

@@ -1,6 +1,7 @@
 """`starlight … --server URL --key KEY` from a machine that has no servers of its own."""
 
 import json
+import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,28 @@ def test_files_are_submitted_followed_and_their_verdicts_read(elsewhere: Command
     found = read_records(elsewhere("verdicts", "--job", job_id, "--outcome", "stego", "--format", "ndjson"))
     assert sorted(each["stego_type"] for each in found) == ["alpha", "exif", "lsb.rgb", "raw"]
     assert elsewhere("verdicts", "--limit", "2", "--format", "csv").stdout.count("\n") == 3
+
+
+def test_verdicts_are_exported_there_and_downloaded(elsewhere: Command, folder: Path, tmp_path: Path) -> None:
+    job_id = elsewhere("submit", folder).stdout.strip()
+    elsewhere("job", job_id, "--watch")
+    place = tmp_path / "exported"
+    command = ("export", "--to", place, "--format", "ndjson", "--outcome", "stego")
+
+    done = elsewhere(*command)
+
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((place / "_manifest.json").read_text())
+    lines = [json.loads(line) for file in manifest["files"] for line in (place / file["path"]).open(encoding="utf-8")]
+    assert {job_id} <= {line["job_id"] for line in lines}
+    assert {line["outcome"] for line in lines} == {"stego"}
+    assert sorted(path.name for path in place.iterdir()) == sorted(
+        ["_manifest.json", *(f["path"] for f in manifest["files"])]
+    )
+    assert "an export that is whole in it" in elsewhere(*command).stderr
+    (place / ".export").write_text(str(uuid.uuid4()))
+    assert elsewhere(*command).stdout == done.stdout
+    assert "name it by --to" in elsewhere("export").stderr
 
 
 def test_addresses_are_submitted_and_cancelled(elsewhere: Command) -> None:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.verdicts import ModelOption, parse_time, parse_word
+from producer.cli.downloading import check_folder, download_export
 from producer.cli.output import Format, check_printable, open_writer
+from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import UsageError, open_session
 from producer.export_manifest import Manifest
 from producer.exporting import DAY, Export, ExportOptions
@@ -55,6 +57,8 @@ def export(
     partition_by: Annotated[
         Layout | None, typer.Option("--partition-by", help="A folder for each day, day=2026-06-01.")
     ] = None,
+    server: Server = None,
+    key: Key = None,
 ) -> None:
     """Export stored verdicts, oldest first. Run again, it goes on where it was broken off.
 
@@ -69,6 +73,10 @@ def export(
         model=model,
     )
     chosen = ExportFormat[format.name]
+    layout = partition_by.value if partition_by else None
+    if server:
+        fetch_export(server, key, to, wanted, chosen, layout)
+        return
     if to is None:
         if partition_by:
             raise UsageError("--partition-by makes files: say where, by --to")
@@ -76,9 +84,24 @@ def export(
         return
     with open_session() as current:
         url = locate(to)
-        options = ExportOptions(wanted, chosen, partition_by.value if partition_by else None)
+        options = ExportOptions(wanted, chosen, layout)
         manifest = Export(current.engine, url, options).run(show_progress)
     print(f"{manifest.rows:,} verdicts in {len(manifest.files):,} files, up to {manifest.until.isoformat()}")
+
+
+def fetch_export(
+    server: str, key: str | None, to: str | None, wanted: VerdictFilter, chosen: ExportFormat, layout: str | None
+) -> None:
+    """Have the export made there, and download it."""
+    if to is None or "://" in to:
+        raise UsageError("with --server, files come into a folder of this machine: name it by --to")
+    if wanted.submitter is not None:
+        raise UsageError("with --server, a key exports what it may see: --submitter is for the machine itself")
+    folder = Path(to).absolute()
+    check_folder(folder)
+    with open_remote(server, key) as api:
+        done = download_export(api, folder, wanted, chosen, layout)
+    print(f"{done.rows:,} verdicts in {len(done.files or []):,} files")
 
 
 def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
