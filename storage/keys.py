@@ -20,6 +20,11 @@ from storage.settings import CANARY_SUBMITTER
 
 PREFIX_BYTES = 6
 SECRET_BYTES = 32
+# Of a key that was made elsewhere, characters.
+MIN_IMPORTED = 32
+MAX_IMPORTED = 512
+MIN_ALPHABET = 8
+KEY_CONSTRAINT = "pk_api_keys"
 # What a key that is unknown is compared with, so that it takes as long as one that is known.
 NO_HASH = bytes(hashlib.sha256().digest_size)
 
@@ -63,6 +68,36 @@ def create_key(
     `buckets` are `s3://BUCKET` or `s3://BUCKET/PREFIX`; without any, the key can name no object. Raises KeyNameError
     for an empty or reserved name, an unknown scope or none, what is no bucket, and where a key of this name is in use.
     """
+    key = f"starlight_{secrets.token_hex(PREFIX_BYTES)}_{secrets.token_hex(SECRET_BYTES)}"
+    _store_key(engine, key, name, scopes, buckets, Action.CREATE_KEY, done_by)
+    return key
+
+
+def import_key(
+    engine: Engine, key: str, name: str, scopes: Sequence[str], buckets: Sequence[str] = (), *, done_by: str | None
+) -> None:
+    """Store a key that was made elsewhere, so that who has it need not change it; else as `create_key`.
+
+    Raises KeyNameError also for a key that somebody might guess, or that no header can carry.
+    """
+    is_sendable = key.isascii() and key.isprintable() and " " not in key
+    if not is_sendable or not MIN_IMPORTED <= len(key) <= MAX_IMPORTED or len(set(key)) < MIN_ALPHABET:
+        raise KeyNameError(
+            f"a key that is imported has {MIN_IMPORTED} to {MAX_IMPORTED} characters of ASCII without spaces, of which "
+            f"{MIN_ALPHABET} or more differ: make it with `openssl rand -hex 32`"
+        )
+    _store_key(engine, key, name, scopes, buckets, Action.IMPORT_KEY, done_by)
+
+
+def _store_key(
+    engine: Engine,
+    key: str,
+    name: str,
+    scopes: Sequence[str],
+    buckets: Sequence[str],
+    action: Action,
+    done_by: str | None,
+) -> None:
     if not name.strip():
         raise KeyNameError("a key needs a name")
     if name == CANARY_SUBMITTER:
@@ -73,8 +108,7 @@ def create_key(
         locations = [str(read_location(bucket)) for bucket in buckets]
     except ValueError as error:
         raise KeyNameError(f"buckets are s3://BUCKET or s3://BUCKET/PREFIX: {error}") from error
-    prefix, secret = secrets.token_hex(PREFIX_BYTES), secrets.token_hex(SECRET_BYTES)
-    key = f"starlight_{prefix}_{secret}"
+    prefix = _find_prefix(key)
     try:
         with engine.begin() as connection:
             connection.execute(
@@ -88,10 +122,11 @@ def create_key(
                 },
             )
             if done_by is not None:
-                record_operation(connection, done_by, Action.CREATE_KEY, f"key {name} ({prefix})")
+                record_operation(connection, done_by, action, f"key {name} ({prefix})")
     except IntegrityError as error:
+        if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == KEY_CONSTRAINT:
+            raise KeyNameError("this key was stored before: make another one") from error
         raise KeyNameError(f"there is a key {name!r} already: revoke it first, or take another name") from error
-    return key
 
 
 # What `read_key` reads.
@@ -131,7 +166,7 @@ FIND_KEY = text(f"SELECT {KEY_COLUMNS}, sha256 FROM api_keys WHERE prefix = :pre
 
 def find_key(engine: Engine, key: str) -> ApiKey | None:
     """Return the key if it is in use, else None; how long that takes says nothing about stored secrets."""
-    prefix = key.split("_")[1] if key.count("_") == 2 and key.isascii() and key.isprintable() else ""
+    prefix = _find_prefix(key)
     with connect_to_read(engine) as connection:
         row = connection.execute(FIND_KEY, {"prefix": prefix}).one_or_none()
     if not hmac.compare_digest(row.sha256 if row else NO_HASH, _hash(key)) or row is None:
@@ -144,6 +179,13 @@ def read_key(row: Row[Any]) -> ApiKey:
     scopes = tuple(Scope.read(scope) for scope in row.scopes)
     buckets = None if row.buckets is None else tuple(read_location(bucket) for bucket in row.buckets)
     return ApiKey(row.name, row.prefix, scopes, row.created_at, row.revoked_at, buckets)
+
+
+def _find_prefix(key: str) -> str:
+    """Return the part of a key that may be shown: of one that was made elsewhere, of its hash."""
+    parts = key.split("_")
+    is_ours = len(parts) == 3 and parts[0] == "starlight" and key.isascii() and key.isprintable()
+    return parts[1] if is_ours else _hash(key).hex()[: 2 * PREFIX_BYTES]
 
 
 def _hash(key: str) -> bytes:

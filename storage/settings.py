@@ -276,6 +276,15 @@ class Settings(BaseSettings):
     api_port: Port = Field(8080, description="port of the API")
     api_roots: tuple[Path, ...] = Field((), description="folders that file:// references of the API may name, as JSON")
     blocks_root: Path | None = Field(None, description="folder of Stargate's blocks, HEIGHT_…/images/; unset: none")
+    blocks_write_results: bool = Field(
+        False, description="/scan/block also writes its answer into the block's folder, as starlight.json"
+    )
+    inscribe_without_key: bool = Field(
+        False, description="/inscribe takes requests without a key, as newer Stargates send them; it stores nothing"
+    )
+    metrics_without_key: bool = Field(
+        False, description="/metrics of the API is shown to everybody, not only to admins"
+    )
     allowed_hosts: tuple[str, ...] = Field(
         (),
         description="names, as JSON, by which API, exporter and Flower may be asked besides loopback's and their "

@@ -19,6 +19,7 @@ class Action(Word):
     REQUEUE = "requeue"
     PRIORITY = "priority"
     CREATE_KEY = "create_key"
+    IMPORT_KEY = "import_key"
     REVOKE_KEY = "revoke_key"
     REDELIVER = "redeliver"
 

@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -47,6 +48,16 @@ def authenticate_key(service: Service, token: str) -> ApiKey:
         )
     _count_request(service, key)
     return key
+
+
+# Who sends no key with an inscription, where that is set; it may nothing else, and is counted as one.
+INSCRIBER = ApiKey("inscriber", "(none)", (Scope.SUBMIT,), datetime.fromtimestamp(0, UTC), None, ())
+
+
+def count_inscriber(service: Service) -> ApiKey:
+    """Return what stands for the key of all who send none, which may make so many requests a minute together."""
+    _count_request(service, INSCRIBER)
+    return INSCRIBER
 
 
 def authenticate_session(service: Service, request: Request) -> ApiKey:

@@ -56,6 +56,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     )
     app.state.service = service
     app.state.lone_images = LoneImages(service)
+    app.state.measures = measures
     app.state.board = Board(service)
     app.state.samples = Samples(service)
     for routes in (jobs, verdicts, exports, rescans, inspections, events, statistics, operations, stargate):

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer.api.access import authenticate, authenticate_session
+from producer.api.access import authenticate, authenticate_session, count_inscriber
 from producer.api.page.rendering import PREFIX, is_page
 from producer.api.page.visiting import comes_from_here, is_open_page
 from producer.api.problems import ProblemError, answer_outage, answer_problem
@@ -26,6 +26,8 @@ from worker.image_reading import MESSAGE_BYTES
 # What everybody may ask for; nothing of it takes a body.
 OPEN_PATHS: Final = ("/health", "/info", "/docs", "/openapi.json")
 STARGATE_PREFIX: Final = "/bitcoin/v1"
+INSCRIBE: Final = "/inscribe"
+METRICS: Final = "/metrics"
 # A body that is parsed as a whole: its values take many times its size while they are looked at.
 JSON_BYTES: Final = 64 * 2**10
 JOB_JSON_BYTES: Final = 4 * 2**20
@@ -48,7 +50,7 @@ def find_limit(settings: Settings, path: str, media_type: str) -> int:
         limit = JOB_JSON_BYTES if media_type == JSON else settings.max_upload_bytes
     elif route in ("/scan/image", "/extract"):
         limit = settings.max_image_bytes + FORM_BYTES
-    elif route == "/inscribe":
+    elif route == INSCRIBE:
         limit = settings.max_image_bytes + MESSAGE_BYTES + FORM_BYTES
     else:
         limit = BATCH_JSON_BYTES if route == "/scan/batch" else JSON_BYTES
@@ -90,11 +92,21 @@ class Entrance:
         request.state.key = None
         if is_page(request.url.path):
             self._check_visitor(request)
+        elif self._is_let_in_without_key(request):
+            request.state.key = None if request.url.path == METRICS else count_inscriber(self._service)
         elif not is_open(request.url.path):
             request.state.key = authenticate(self._service, request.headers.get("authorization", ""))
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > limit:
             raise ProblemError(413, explain_limit(limit))
+
+    def _is_let_in_without_key(self, request: Request) -> bool:
+        """Whether a setting lets this request in; who sends a key is let in by that, or not at all."""
+        settings = self._service.settings
+        path = request.url.path
+        is_inscription = request.method == "POST" and path.removeprefix(STARGATE_PREFIX) == INSCRIBE
+        may = (settings.metrics_without_key and path == METRICS) or (settings.inscribe_without_key and is_inscription)
+        return may and "authorization" not in request.headers
 
     def _check_visitor(self, request: Request) -> None:
         if not comes_from_here(request):

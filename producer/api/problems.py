@@ -39,6 +39,8 @@ class Problem(BaseModel):
     detail: str = Field(examples=["there is no job 019ab3c4-0000-7000-8000-000000000000"])
     instance: str = Field(examples=["/v1/jobs/019ab3c4-0000-7000-8000-000000000000"])
     request_id: str = Field(examples=["5f0c3b1e9d7a4c21"])
+    message: str = Field(description="The detail, under the name by which Stargate reads it.")
+    error: str = Field(description="The title, or the code of an image's error, for the same reader.")
     errors: list[WrongField] | None = None
 
 
@@ -81,6 +83,8 @@ def answer_problem(
         "detail": detail,
         "instance": request.url.path,
         "request_id": request.state.request_id,
+        "message": detail,
+        "error": str(more.get("error_code") or title),
         **more,
     }
     return JSONResponse(document, status, dict(headers or {}), MEDIA_TYPE)

@@ -15,7 +15,7 @@ from storage.keys import create_key, find_key
 from tests.kit.archives import pack_zip
 from tests.kit.pictures import encode, encode_blank_png, encode_pattern, encode_truncated
 from tests.kit.stack import RunningStack
-from tests.kit.stargate import write_form
+from tests.kit.stargate import TIMESTAMP, write_block, write_form
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 PREFIXES = ("", "/bitcoin/v1")
@@ -339,6 +339,8 @@ def test_a_transaction_cannot_be_resolved(call: Callable[..., tuple[int, Any]]) 
 
     assert status == 501
     assert problem["status"] == 501
+    assert "no node of the chain" in problem["message"]
+    assert call("GET", f"/transaction/{'00' * 32}")[0] == 501
 
 
 @pytest.mark.parametrize(
@@ -365,17 +367,10 @@ def test_a_key_that_only_reads_scans_nothing(call: Callable[..., tuple[int, Any]
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_a_block_is_scanned(call: Callable[..., tuple[int, Any]], stack: RunningStack, prefix: str) -> None:
     folder = Path(str(stack.settings["blocks_root"])) / f"84{len(prefix)}_00ab"
-    (folder / "images").mkdir(parents=True)
-    for name in ("stego-raw-photo.jpg", "clean-icon.png"):
-        (folder / "images" / name).write_bytes((SAMPLES / name).read_bytes())
-    (folder / "images" / "note.txt").write_text("no image")
-    (folder / "images" / "broken.png").write_bytes(b"no image")
+    images = {name: (SAMPLES / name).read_bytes() for name in ("stego-raw-photo.jpg", "clean-icon.png")}
+    write_block(folder, {"broken.png": b"no image", **images}, {"wish.txt": "a wish", "mint.txt": '{"p": "brc-20"}'})
     (folder / "images" / "out.png").symlink_to("/etc/passwd")
-    (folder / "block.json").write_text(json.dumps({"block_hash": "00abcdef", "timestamp": 1_700_000_000}))
-    listed = {"tx_id": "ff" * 32, "input_index": 2, "content_type": "image/jpeg", "content": "", "size_bytes": 1,
-              "file_name": "stego-raw-photo.jpg", "file_path": "images/stego-raw-photo.jpg"}  # fmt: skip
-    (folder / "inscriptions.json").write_text(json.dumps({"inscriptions": [listed, "odd"]}))
-    options = {"extract_message": True, "confidence_threshold": 0, "include_metadata": True}
+    options = {"extract_message": True, "confidence_threshold": 0.5, "include_metadata": True}
     request = json.dumps({"block_height": int(folder.name.partition("_")[0]), "scan_options": options})
 
     status, answer = call("POST", f"{prefix}/scan/block", request.encode(), "application/json")
@@ -384,16 +379,22 @@ def test_a_block_is_scanned(call: Callable[..., tuple[int, Any]], stack: Running
     shape = {"block_height": int, "timestamp": int, "total_inscriptions": int, "images_scanned": int,
              "stego_detected": int, "block_hash": str, "processing_time_ms": float, "request_id": str}  # fmt: skip
     check_shape(answer, shape)
-    assert (answer["block_hash"], answer["timestamp"]) == ("00abcdef", 1_700_000_000)
-    assert (answer["total_inscriptions"], answer["images_scanned"], answer["stego_detected"]) == (3, 2, 1)
+    assert (answer["block_hash"], answer["timestamp"]) == ("00ab".ljust(64, "0"), TIMESTAMP)
+    assert (answer["total_inscriptions"], answer["images_scanned"], answer["stego_detected"]) == (5, 2, 1)
     by_name = {each["file_name"]: each for each in answer["inscriptions"]}
-    assert set(by_name) == {"stego-raw-photo.jpg", "clean-icon.png", "broken.png"}
-    found = check_shape(by_name["stego-raw-photo.jpg"], {"tx_id": str, "input_index": int, "content_type": str,
-                                                     "content": str, "size_bytes": int, "file_path": str})  # fmt: skip
-    assert (found["tx_id"], found["input_index"]) == ("ff" * 32, 2)
+    assert set(by_name) == {*images, "broken.png", "wish.txt", "mint.txt"}
+    for each in by_name.values():
+        check_shape(each, {"tx_id": str, "input_index": int, "content_type": str, "content": str, "size_bytes": int,
+                           "file_path": str})  # fmt: skip
+    found = by_name["stego-raw-photo.jpg"]
+    assert (found["tx_id"], found["input_index"], found["content_type"]) == (f"{1:064x}", 1, "image/jpg")
     check_shape(found["scan_result"], SCAN_RESULT)
+    # It is not listed.
+    assert by_name["clean-icon.png"]["tx_id"] == "unknown_clean-icon.png"
     assert by_name["broken.png"]["scan_result"] is None
     assert "unknown_format" in by_name["broken.png"]["error"]
+    assert (by_name["wish.txt"]["content"], by_name["wish.txt"]["scan_result"]) == ("a wish", None)
+    assert sorted(path.name for path in folder.iterdir()) == ["block.json", "images", "inscriptions.json"]
 
 
 @pytest.mark.parametrize("height", [1, -1, "../../etc", "*"])

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from starlight_vocabulary.words import Scope
-from storage.keys import KeyNameError, create_key, find_key, list_keys, revoke_key
+from storage.keys import KeyNameError, create_key, find_key, import_key, list_keys, revoke_key
 
 
 def test_a_key_is_found_by_itself_alone_and_stored_as_a_hash(engine: Engine) -> None:
@@ -48,3 +48,30 @@ def test_a_revoked_key_is_refused_and_its_name_is_free_again(engine: Engine) -> 
 def test_keys_without_name_or_with_unknown_scopes_are_refused(engine: Engine, name: str, scopes: list[str]) -> None:
     with pytest.raises(KeyNameError):
         create_key(engine, name, scopes)
+
+
+IMPORTED = "7f1c0d9e5b3a4c68917e2f4d6a8b0c1d3e5f7a9b"
+
+
+def test_a_key_that_was_made_elsewhere_works_as_it_is(engine: Engine) -> None:
+    import_key(engine, IMPORTED, "stargate", ["submit"], done_by="ann")
+
+    found = find_key(engine, IMPORTED)
+
+    assert found is not None
+    assert (found.name, found.scopes) == ("stargate", ("submit",))
+    assert found.prefix not in IMPORTED
+    assert find_key(engine, IMPORTED[:-1] + "0") is None
+    with pytest.raises(KeyNameError, match="was stored before"):
+        import_key(engine, IMPORTED, "other", ["submit"], done_by="ann")
+    with engine.connect() as connection:
+        action, subject = connection.execute(text("SELECT action, subject FROM operations")).one()
+    assert (action, subject) == ("import_key", f"key stargate ({found.prefix})")
+    revoke_key(engine, "stargate")
+    assert find_key(engine, IMPORTED) is None
+
+
+@pytest.mark.parametrize("key", ["", "demo-api-key", "a" * 64, f"{IMPORTED} {IMPORTED}", IMPORTED + "é", "ab" * 300])
+def test_a_key_that_may_be_guessed_or_not_sent_is_not_imported(engine: Engine, key: str) -> None:
+    with pytest.raises(KeyNameError, match="openssl rand"):
+        import_key(engine, key, "stargate", ["submit"], done_by="ann")

@@ -1,5 +1,11 @@
-"""Stargate's requests, byte for byte as its Go client writes them."""
+"""Stargate's requests, byte for byte as its Go client writes them, and its folders of blocks."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+TIMESTAMP = 1_713_571_767
 BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
 
 
@@ -15,3 +21,54 @@ def write_form(image: bytes, /, file_name: str = "image.png", **fields: str) -> 
         for name, value in fields.items()
     ]
     return b"".join(parts) + f"\r\n--{BOUNDARY}--\r\n".encode(), f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def write_block(folder: Path, images: Mapping[str, bytes], texts: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Write the folder of a block as Stargate's backend does: `block.json`, `inscriptions.json` and `images/`.
+
+    The last of several images is not listed, as one that came later.
+    """
+    (folder / "images").mkdir(parents=True)
+    block_hash = folder.name.partition("_")[2].ljust(64, "0")
+    extracted = [
+        {
+            "tx_id": f"{number:064x}", "format": name.rpartition(".")[2], "content_type": "", "size_bytes": len(data),
+            "file_name": name, "file_path": f"images/{name}",
+        }
+        for number, (name, data) in enumerate(images.items())
+    ]  # fmt: skip
+    if len(extracted) > 1:
+        extracted.pop()
+    inscriptions = [
+        {**each, "input_index": number, "content_type": f"image/{each['format']}", "content": ""}
+        for number, each in enumerate(extracted)
+    ]
+    inscriptions += [
+        {
+            "tx_id": f"{100 + number:064x}", "input_index": len(extracted) + number, "content_type": "text/plain",
+            "content": content, "size_bytes": len(content), "file_name": name, "file_path": f"images/{name}",
+        }
+        for number, (name, content) in enumerate(texts.items())
+    ]  # fmt: skip
+    # Go writes the names of the header's fields, which have no tags.
+    header = {
+        "Version": 536870912, "PrevBlock": "0" * 64, "MerkleRoot": "f" * 64, "Timestamp": TIMESTAMP,
+        "Bits": 386089497, "Nonce": 3932395645, "Hash": block_hash,
+    }  # fmt: skip
+    block = {
+        "block_header": header, "transactions": [], "witness_data": None, "extracted_images": extracted,
+        "inscriptions": None, "smart_contracts": None,
+        "metadata": {"source_file": f"block_{block_hash}.hex", "file_size": 1, "parser_version": "1.0.0"},
+        "processing_info": {"version": "1.0.0", "api_sources": ["blockchain.info", "raw_parser"], "success": True},
+    }  # fmt: skip
+    summary = {
+        "block_height": int(folder.name.partition("_")[0]), "block_hash": block_hash, "timestamp": TIMESTAMP,
+        "total_transactions": 3, "inscriptions": inscriptions, "images": extracted, "smart_contracts": [],
+        "processing_time_ms": TIMESTAMP, "success": True,
+    }  # fmt: skip
+    (folder / "block.json").write_text(json.dumps(block, indent=2))
+    (folder / "inscriptions.json").write_text(json.dumps(summary, indent=2))
+    for name, data in images.items():
+        (folder / "images" / name).write_bytes(data)
+    for name, content in texts.items():
+        (folder / "images" / name).write_text(content)

@@ -1,4 +1,4 @@
-"""`/scan/image`, `/scan/batch` and `/scan/transaction`."""
+"""`/scan/image` and `/scan/batch`."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ from producer.api.access import Submitting, SubmittingImages
 from producer.api.bodies import describe_body, validate
 from producer.api.feeds import Feeds
 from producer.api.lone_images import TakingIn
-from producer.api.problems import ProblemError, document_problems, reject_field
+from producer.api.problems import document_problems, reject_field
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.messages import is_cut, read_whole_text
@@ -141,9 +141,3 @@ def _report_item(
         return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
     result = ScanResult.of(verdict, with_message=options.extract_message, message=message)
     return BatchResult(index=number, type=kind, status="completed", scan_result=result, error="")
-
-
-@router.post("/scan/transaction", status_code=501, responses=document_problems(501))
-def scan_transaction(key: Submitting) -> None:
-    """Refuse: there is nothing here that finds the images of a transaction."""
-    raise ProblemError(501, "transactions cannot be resolved here: send their images to /scan/image or /v1/jobs")

@@ -1,10 +1,12 @@
 """`/health` and `/info`: whether something can be scanned now, and what."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from producer.api.problems import RETRY_AFTER_S, ProblemError
 from producer.api.service import Shared
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.words import METHODS
@@ -55,9 +57,14 @@ class Info(BaseModel):
 
 
 @router.get("/health")
-def report_health(service: Shared) -> Health:
+def report_health(
+    service: Shared,
+    ready: Annotated[bool, Query(description="Answer 503 while no worker lives.")] = False,
+) -> Health:
     """Say whether workers live, and with which model; needs no key."""
     workers = list_live_workers(service.engine, service.settings.lease_s)
+    if ready and not workers:
+        raise ProblemError(503, "no worker lives", headers={"Retry-After": str(RETRY_AFTER_S)})
     scanner = Scanner(
         model_loaded=bool(workers),
         model_version=", ".join(sorted({worker.model for worker in workers})),

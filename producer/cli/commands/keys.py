@@ -8,7 +8,7 @@ import typer
 from producer.cli.session import open_session
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import Scope
-from storage.keys import ApiKey, create_key, list_keys, revoke_key
+from storage.keys import ApiKey, create_key, import_key, list_keys, revoke_key
 
 keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; the submitter of its jobs.")]
@@ -36,6 +36,25 @@ def create(
         key = create_key(current.engine, name, scopes, bucket or (), done_by=current.settings.submitter)
     print(key)
     print("keep it: it cannot be shown again", file=sys.stderr)
+
+
+@keys.command("import")
+def import_existing(
+    name: KeyName,
+    scope: Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")] = (
+        "submit,read"
+    ),
+    bucket: Annotated[
+        list[str] | None,
+        typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX that its references may name; may be repeated."),
+    ] = None,
+) -> None:
+    """Store a key that was made elsewhere, read from standard input, so that who has it need not change it."""
+    with open_session() as current:
+        scopes = [each.strip() for each in scope.split(",") if each.strip()]
+        key = sys.stdin.readline().strip()
+        import_key(current.engine, key, name, scopes, bucket or (), done_by=current.settings.submitter)
+    print(f"imported the key {escape(name)}")
 
 
 @keys.command("list")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 
 from starlight_vocabulary.words import BitOrder
 from storage.settings import Settings
-from tests.kit.api import read_problem
+from tests.kit.api import Api, read_problem
 from tests.kit.folders import list_stored_files
 from tests.kit.pictures import decode, encode_blank_png, encode_pattern
 from tests.kit.stargate import write_form
@@ -94,7 +95,9 @@ def test_what_cannot_be_is_refused_with_the_reason(stargate: TestClient, subtest
         with subtests.test(complaint):
             problem = read_problem(inscribe(stargate, image, **fields), status)
 
-            assert complaint in str(problem["detail"])
+            # What its handler shows to a person.
+            assert complaint in str(problem["message"])
+            assert isinstance(problem["error"], str)
 
 
 def test_a_message_that_is_no_text_is_a_wrong_field(stargate: TestClient) -> None:
@@ -106,3 +109,19 @@ def test_a_message_that_is_no_text_is_a_wrong_field(stargate: TestClient) -> Non
     )
 
     assert "is no text" in str(read_problem(answer, 422)["detail"])
+
+
+def test_without_a_key_it_is_taken_where_that_is_set_and_nothing_else_is(api: Api) -> None:
+    body, kind = write_form(PNG, **ALPHA)
+    headers = {"Content-Type": kind}
+    changed = {"inscribe_without_key": True, "rate_limit_per_minute": 1}
+    opened = Api(replace(api.service, settings=api.service.settings.model_copy(update=changed)))
+
+    read_problem(api.connect().post("/inscribe", content=body, headers=headers), 401)
+    with opened.connect() as client:
+        assert client.post("/inscribe", content=body, headers=headers).status_code == 200
+        read_problem(client.post("/inscribe", content=body, headers=headers), 429)
+        read_problem(client.post("/scan/image", content=body, headers=headers), 401)
+        read_problem(client.get("/inscribe"), 401)
+        wrong = client.post("/inscribe", content=body, headers={**headers, "Authorization": "Bearer starlight_a_b"})
+        read_problem(wrong, 401)

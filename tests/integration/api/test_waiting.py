@@ -25,3 +25,5 @@ def test_without_workers_the_model_is_not_loaded(api: Api) -> None:
     health = api.connect().get("/health").json()
 
     assert health["scanner"] == {"model_loaded": False, "model_version": "", "model_path": "", "device": ""}
+    assert api.connect().get("/bitcoin/v1/health").status_code == 200
+    assert api.connect().get("/health?ready=1").status_code == 503
