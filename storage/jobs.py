@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from starlight_vocabulary.job import Job, JobOptions
-from starlight_vocabulary.words import ErrorCode, JobState, Priority
+from starlight_vocabulary.words import ErrorCode, JobState, Priority, WebhookKind
 from storage.database import CANCELLED, FINISHED, SUBMITTED, connect_to_read
 from storage.settings import CHUNK_SIZE
 from storage.totals import Total, count_errors, count_one, raise_totals
@@ -61,7 +61,7 @@ COMPLETE_JOB = text("""
 """)
 
 # The job's webhook, due once the job has ended.
-INSERT_WEBHOOK = text("INSERT INTO webhooks (job_id, url) VALUES (:id, :url)")
+INSERT_WEBHOOK = text("INSERT INTO webhooks (job_id, url, kind) VALUES (:id, :url, :kind)")
 
 
 def submit_job(
@@ -110,7 +110,8 @@ def submit_job(
         if upload_id is not None and not uploads:
             raise UploadExpiredError
         if options.webhook is not None:
-            connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook})
+            kind = options.webhook_kind or WebhookKind.STANDARD
+            connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook, "kind": kind})
         raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=0 if canary else total))
     return Submission(job_id, total, created=True)
 

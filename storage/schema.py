@@ -40,7 +40,7 @@ from sqlalchemy.dialects.postgresql import (
 )
 
 from starlight_vocabulary.exports import ExportState
-from starlight_vocabulary.words import ChunkState, JobState, Judgement, Method, Outcome, Priority, Scope
+from starlight_vocabulary.words import ChunkState, JobState, Judgement, Method, Outcome, Priority, Scope, WebhookKind
 
 # Names of constraints are spelled out so that migrations can refer to them.
 METADATA = MetaData(
@@ -358,6 +358,9 @@ webhooks = Table(
     optional("delivered_at", TIME),
     optional("given_up_at", TIME),
     optional("last_error", TEXT),
+    required("kind", TEXT, server_default=WebhookKind.STANDARD),
+    required("sent", Integer, server_default="0"),
+    one_of("kind", WebhookKind),
     Index(
         "ix_webhooks_open", "next_attempt_at", postgresql_where=text("delivered_at IS NULL AND given_up_at IS NULL")
     ),

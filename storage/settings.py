@@ -279,6 +279,14 @@ class Settings(BaseSettings):
     blocks_write_results: bool = Field(
         False, description="/scan/block also writes its answer into the block's folder, as starlight.json"
     )
+    stargate_callback_url: Annotated[str | None, _url_of("http", "https")] = Field(
+        None,
+        description="Stargate's …/api/stego/callback, told of each image of /scan/block; needs the secret of webhooks",
+    )
+    stargate_ingest_url: Annotated[str | None, _url_of("http", "https")] = Field(
+        None, description="Stargate's …/api/ingest-inscription, sent what /inscribe makes; unset: nothing is sent"
+    )
+    stargate_ingest_token: SecretStr | None = Field(None, description="Stargate's STARGATE_INGEST_TOKEN, sent with it")
     inscribe_without_key: bool = Field(
         False, description="/inscribe takes requests without a key, as newer Stargates send them; it stores nothing"
     )

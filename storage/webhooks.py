@@ -21,7 +21,8 @@ from storage.totals import Total, WebhookResult, count_one, raise_totals
 class Delivery:
     """One attempt to deliver: whoever holds it has the webhook to himself until it is due again.
 
-    `traceparent` is the trace of the job's submission, None where it was not traced.
+    `traceparent` is the trace of the job's submission, None where it was not traced. In Stargate's form, images with
+    ordinals below `sent` were told.
     """
 
     job_id: uuid.UUID
@@ -29,6 +30,8 @@ class Delivery:
     attempt: int
     submitter: str
     traceparent: str | None
+    kind: str
+    sent: int
 
     @property
     def receiver(self) -> str:
@@ -69,7 +72,8 @@ CLAIM_WEBHOOK = text("""
     ) AS due
     WHERE webhooks.job_id = due.job_id
     RETURNING webhooks.job_id, url, attempts, submitter,
-        (SELECT traceparent FROM chunks WHERE chunks.job_id = webhooks.job_id ORDER BY first_ordinal LIMIT 1)
+        (SELECT traceparent FROM chunks WHERE chunks.job_id = webhooks.job_id ORDER BY first_ordinal LIMIT 1),
+        kind, sent
 """)
 
 
@@ -84,6 +88,22 @@ def claim_webhook(
     with engine.begin() as connection:
         row = connection.execute(CLAIM_WEBHOOK, {"hold_s": hold_s, **busy}).one_or_none()
     return Delivery(*row) if row else None
+
+
+# How many images were told; with more to come, it is due again at once, and what failed before counts no more.
+RECORD_SENT = text("""
+    UPDATE webhooks SET sent = :sent, attempts = CASE WHEN :goes_on THEN 0 ELSE attempts END,
+        next_attempt_at = CASE WHEN :goes_on THEN now() ELSE next_attempt_at END
+    WHERE job_id = :id AND attempts = :attempt AND delivered_at IS NULL
+""")
+
+
+def record_sent(engine: Engine, delivery: Delivery, sent: int, *, goes_on: bool) -> None:
+    """Record that the receiver was told of the images with ordinals below `sent`, unless another attempt was made."""
+    with engine.begin() as connection:
+        connection.execute(
+            RECORD_SENT, {"id": delivery.job_id, "attempt": delivery.attempt, "sent": sent, "goes_on": goes_on}
+        )
 
 
 # That the receiver has taken it.
@@ -166,7 +186,7 @@ def list_webhooks(engine: Engine, limit: int) -> list[ListedWebhook]:
 
 # A webhook that is due once more, as if it had never been tried.
 REDELIVER = text("""
-    UPDATE webhooks SET attempts = 0, next_attempt_at = now(), delivered_at = NULL, given_up_at = NULL
+    UPDATE webhooks SET attempts = 0, sent = 0, next_attempt_at = now(), delivered_at = NULL, given_up_at = NULL
     WHERE job_id = :id RETURNING job_id
 """)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from starlight_vocabulary.words import JobState, Priority
+from starlight_vocabulary.words import JobState, Priority, WebhookKind
 
 DOCUMENTED: Final[dict[str, Any]] = {"use_attribute_docstrings": True}
 # PostgreSQL holds no NUL.
@@ -28,6 +28,8 @@ class JobOptions:
     """Stego probability that counts as stego, instead of the model's own."""
     webhook: str | None = field(default=None, metadata={"pattern": r"^https?://[!-~]+$", "max_length": 2000})
     """A URL that is told when the job has ended, signed after Standard Webhooks."""
+    webhook_kind: WebhookKind | None = None
+    """`stargate`: the URL is told of each image of a block, as Stargate takes it; else once, of the job."""
     idempotency_key: str | None = field(default=None, metadata=SHORT_TEXT)
     """The same key of the same submitter again means the earlier job."""
 

@@ -82,6 +82,13 @@ class ChunkState(Word):
     CANCELLED = "cancelled"
 
 
+class WebhookKind(Word):
+    """What a webhook is told: of the job, after Standard Webhooks, or of each image, as Stargate takes it."""
+
+    STANDARD = "standard"
+    STARGATE = "stargate"
+
+
 class Scope(Word):
     """What a key of the API may do; `admin` may do everything, with everybody's jobs."""
 

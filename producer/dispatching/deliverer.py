@@ -2,22 +2,30 @@
 
 The message is `{"type": "job.finished", "timestamp": …, "data": JOB}`; its id is the job's in every attempt, by which a
 receiver knows one that comes again. 2xx delivers it; 410 gives it up; everything else is tried again.
+
+In Stargate's form there is one message an image of a block, signed by `X-Starlight-Signature`; it goes on where it was.
 """
 
+import hashlib
+import hmac
 import json
 import logging
+import time
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 import httpcore
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from standardwebhooks import Webhook
 
+from producer.stargate_results import Callbacks
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
+from starlight_vocabulary.words import WebhookKind
 from storage.background import BackgroundThread
 from storage.database import may_succeed_later
 from storage.deadline import Deadline
@@ -26,7 +34,8 @@ from storage.outages import POSTGRESQL, Patience
 from storage.public_network import CONNECTION_ERRORS, explain_failure, open_public_pool
 from storage.settings import Settings
 from storage.traces import read_traceparent, trace
-from storage.webhooks import Delivery, claim_webhook, record_delivered, record_failed
+from storage.verdicts import list_between
+from storage.webhooks import Delivery, claim_webhook, record_delivered, record_failed, record_sent
 
 LOOK_EVERY_S = 1.0
 TIMEOUT_S = 15.0
@@ -35,6 +44,9 @@ TIMEOUT_S = 15.0
 AT_ONCE = 4
 # Longer than an attempt can take: a deliverer that dies costs one such pause.
 HOLD_S = 60.0
+# In which the images of one job are told; with the last of them, that takes less than the hold.
+SHARE_S = 30.0
+PAGE = 100
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 3600.0
 
@@ -50,6 +62,7 @@ class Deliverer(BackgroundThread):
         self._engine = engine
         self._secret = settings.webhook_secret
         self._max_attempts = settings.webhook_attempts
+        self._blocks_root = settings.blocks_root
         self._pool = open_public_pool(settings.fetch_allowed_networks, connections=AT_ONCE)
         self._delivering: dict[Future[None], Delivery] = {}
 
@@ -104,7 +117,14 @@ class Deliverer(BackgroundThread):
             return
         assert self._secret is not None, "nothing is claimed without one"
         with trace("deliver", parent=delivery.traceparent, kind="client", job=job.id, attempt=delivery.attempt) as span:
-            reason, is_final = self._post(delivery, job, self._secret.get_secret_value())
+            secret = self._secret.get_secret_value()
+            if delivery.kind == WebhookKind.STARGATE:
+                told = self._post_images(delivery, job, secret)
+                if told is None:
+                    return
+                reason, is_final = told
+            else:
+                reason, is_final = self._post(delivery, job, secret)
             if span is not None:
                 span.set_attribute("starlight.delivered", reason is None)
         if reason is None:
@@ -126,6 +146,36 @@ class Deliverer(BackgroundThread):
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": Webhook(secret).sign(message_id, now, body),
         }
+        return self._send(delivery.url, body.encode(), headers)
+
+    def _post_images(self, delivery: Delivery, job: Job, secret: str) -> tuple[str | None, bool] | None:
+        """Tell Stargate of each image of a block, one after the other, and return what `_post` does.
+
+        None where there was no time for all: the rest is due at once, for whoever claims it.
+        """
+        callbacks = Callbacks(self._blocks_root, job.id)
+        sent, until = delivery.sent, time.monotonic() + SHARE_S
+        reason, is_final = None, False
+        while sent < job.total and reason is None and time.monotonic() < until:
+            for verdict in list_between(self._engine, job.id, sent, sent + PAGE - 1):
+                reason, is_final = self._post_image(delivery.url, callbacks.write(verdict), secret)
+                if reason is not None or time.monotonic() >= until:
+                    sent = verdict.ordinal + (reason is None)
+                    break
+            else:
+                sent = min(sent + PAGE, job.total)
+        goes_on = reason is None and sent < job.total
+        record_sent(self._engine, delivery, sent, goes_on=goes_on)
+        return None if goes_on else (reason, is_final)
+
+    def _post_image(self, url: str, message: dict[str, Any] | None, secret: str) -> tuple[str | None, bool]:
+        if message is None:
+            return None, False
+        body = json.dumps(message).encode()
+        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        return self._send(url, body, {"content-type": "application/json", "x-starlight-signature": signature})
+
+    def _send(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[str | None, bool]:
         if traceparent := read_traceparent():
             headers["traceparent"] = traceparent
         deadline = Deadline(TIMEOUT_S)
@@ -134,7 +184,7 @@ class Deliverer(BackgroundThread):
             with (
                 deadline,
                 deadline.awaiting_head(),
-                self._pool.stream("POST", delivery.url, content=body.encode(), headers=list(headers.items())) as answer,
+                self._pool.stream("POST", url, content=body, headers=list(headers.items())) as answer,
             ):
                 status = answer.status
         except (*CONNECTION_ERRORS, httpcore.UnsupportedProtocol, ValueError) as error:

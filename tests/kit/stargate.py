@@ -1,9 +1,13 @@
-"""Stargate's requests, byte for byte as its Go client writes them, and its folders of blocks."""
+"""Stargate's requests as its Go client writes them, its folders of blocks, and the checks of its handlers."""
 
+import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 TIMESTAMP = 1_713_571_767
 BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
@@ -72,3 +76,29 @@ def write_block(folder: Path, images: Mapping[str, bytes], texts: Mapping[str, s
         (folder / "images" / name).write_bytes(data)
     for name, content in texts.items():
         (folder / "images" / name).write_text(content)
+
+
+def take_callback(headers: Mapping[str, str], body: bytes, secret: str) -> tuple[int, Mapping[str, Any]]:
+    """Do what its handler of `/api/stego/callback` does before it stores; return the status and what it read."""
+    expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected, headers.get("x-starlight-signature", "")):
+        return 401, {}
+    read = json.loads(body)
+    kinds = {"request_id": str, "block_height": int, "tx_id": str, "file_name": str, "content_type": str,
+             "size_bytes": int, "scan_result": dict, "metadata": dict}  # fmt: skip
+    if any(type(read.get(name)) is not kind for name, kind in kinds.items()) or not read["block_height"]:
+        return 400, {}
+    return 200, read
+
+
+def take_ingestion(headers: Mapping[str, str], body: bytes, token: str) -> tuple[int, Mapping[str, Any]]:
+    """Do what its handler of `/api/ingest-inscription` does before it stores anything."""
+    if headers.get("x-ingest-token") != token:
+        return 401, {}
+    read = json.loads(body)
+    if not all(read.get(name) for name in ("id", "filename", "method", "image_base64")):
+        return 400, {}
+    if type(read["message_length"]) is not int or type(read["metadata"]) is not dict:
+        return 400, {}
+    base64.b64decode(read["image_base64"], validate=True)
+    return 200, read

@@ -18,11 +18,12 @@ from producer.api.service import Shared
 from producer.api.stargate.messages import is_cut, read_whole_text
 from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
-from producer.api.stargate.shapes import Block, Inscription, ScanResult, explain_failure
+from producer.api.stargate.shapes import Block, Inscription
 from producer.api.stargate.waiting import scan_now
 from producer.api.submission import open_upload
 from producer.blocks import BlockFolder, NoBlockError, open_block, read_integer
 from producer.sources.expansion import refer_to_file
+from producer.stargate_results import ScanResult, explain_failure
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.verdict import Verdict
 
@@ -52,7 +53,8 @@ async def scan_block(
     if folder.images:
         references = [refer_to_file(os.fsencode(real)) for real in folder.images.values()]
         async with open_upload(service, key) as upload:
-            _, verdicts = await scan_now(service, feeds, upload, references, options.threshold)
+            callback = service.settings.stargate_callback_url if service.settings.webhook_secret else None
+            _, verdicts = await scan_now(service, feeds, upload, references, options.threshold, callback)
     messages = {
         path: await read_whole_text(service, reading, verdict, real)
         for (path, real), verdict in zip(folder.images.items(), verdicts, strict=True)

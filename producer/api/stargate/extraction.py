@@ -12,9 +12,10 @@ from producer.api.reading import ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.messages import NO_MESSAGE, read_message
 from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_answer, open_image_form, read_method
-from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo, explain_failure
+from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
 from producer.api.stargate.waiting import scan_lone_image
 from producer.api.submission import open_upload
+from producer.stargate_results import explain_failure
 from starlight_vocabulary.words import Method
 from storage.lone_uploads import LoneImage
 

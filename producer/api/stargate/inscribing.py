@@ -12,6 +12,7 @@ from producer.api.access import Submitting
 from producer.api.problems import ProblemError, document_problems, reject_field
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
+from producer.api.stargate.ingesting import hand_on
 from producer.api.stargate.requests import ALIASES, finish_answer, open_image_form, read_method
 from producer.api.stargate.shapes import Inscribed
 from producer.api.submission import open_upload
@@ -59,18 +60,29 @@ async def inscribe(request: Request, key: Submitting, service: Shared, reading: 
                 stego = await run_in_threadpool(reading.hide, data, wanted, message)
         except HidingError as error:
             raise ProblemError(422, str(error)) from error
-    answer = finish_answer(request, started)
+    name, spelled = _name_output(form.name, stego.format), base64.b64encode(stego.data).decode("ascii")
+    inscription = {
+        "id": request.state.request_id,
+        "filename": name,
+        "method": stego.method,
+        "message_length": len(message),
+        "image_base64": spelled,
+        # Stargate shows it while the inscription is pending.
+        "metadata": {"embedded_message": message.decode()},
+    }
+    url = service.settings.stargate_ingest_url
+    is_taken = url is not None and await run_in_threadpool(hand_on, service.settings, url, inscription)
     return Inscribed(
-        id=answer["request_id"],
+        id=request.state.request_id,
         method=stego.method,
         message_length=len(message),
-        output_file=_name_output(form.name, stego.format),
+        output_file=name,
         image_bytes=len(stego.data),
         image_sha256=hashlib.sha256(stego.data).hexdigest(),
-        image_base64=base64.b64encode(stego.data).decode("ascii"),
-        status="pending_upload",
-        note="hidden; nothing is stored here",
-        **answer,
+        image_base64=spelled,
+        status="ingested" if is_taken else "pending_upload",
+        note="Stargate has it" if is_taken else "nothing is stored here",
+        **finish_answer(request, started),
     )
 
 

@@ -12,8 +12,8 @@ from starlette.datastructures import UploadFile
 
 from producer.api.problems import RETRY_AFTER_S, ProblemError, reject_field
 from producer.api.service import Service
-from producer.api.stargate.shapes import explain_failure
 from producer.api.uploads import MAX_FIELD_BYTES, open_form
+from producer.stargate_results import explain_failure
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import METHODS, ErrorCode, Method
 from storage.uploads import Upload

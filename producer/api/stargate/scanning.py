@@ -26,9 +26,10 @@ from producer.api.stargate.requests import (
     read_threshold,
     take_threshold,
 )
-from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan, ScanResult, explain_failure
+from producer.api.stargate.shapes import Batch, BatchResult, ImageInfo, ImageScan
 from producer.api.stargate.waiting import scan_lone_image, scan_now
 from producer.api.submission import open_upload
+from producer.stargate_results import ScanResult, explain_failure
 from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.verdict import Verdict
 from storage.lone_uploads import LoneImage

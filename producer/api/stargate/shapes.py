@@ -4,50 +4,10 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, Field
 
+from producer.stargate_results import ScanResult
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import METHODS, Outcome
 
 Encoding: TypeAlias = Literal["utf-8", "base64", "none"]
-
-
-class ScanResult(BaseModel):
-    """What V4 says of one image."""
-
-    is_stego: bool
-    stego_probability: float = Field(examples=[0.9991])
-    confidence: float = Field(examples=[0.9991])
-    prediction: Literal["stego", "clean"]
-    stego_type: str = Field(examples=["lsb.rgb"])
-    method_id: int | None = Field(description="Position of the method among `stego_methods`.", examples=[2])
-    extracted_message: str
-    extraction_error: str
-
-    @classmethod
-    def of(cls, verdict: Verdict, *, with_message: bool = True, message: str | None = None) -> Self:
-        """Return what a verdict says, with this message in place of its own; of an error, that nothing was found."""
-        if reason := explain_failure(verdict):
-            return cls(
-                is_stego=False, stego_probability=0.0, confidence=0.0, prediction="clean", stego_type="",
-                method_id=None, extracted_message="", extraction_error=reason,
-            )  # fmt: skip
-        method = verdict.stego_type
-        message = (message or verdict.extracted_message) if with_message else None
-        failed = with_message and verdict.is_stego and message is None
-        return cls(
-            is_stego=verdict.is_stego,
-            stego_probability=verdict.stego_probability,
-            confidence=verdict.confidence,
-            prediction=verdict.prediction,
-            stego_type=method or "",
-            method_id=METHODS.index(method) if method else None,
-            extracted_message=message or "",
-            extraction_error="nothing could be read where this method hides it" if failed else "",
-        )
-
-
-def explain_failure(verdict: Verdict) -> str:
-    """Return why an image could not be scanned, or nothing where it was."""
-    return f"{verdict.error_code}: {verdict.error_detail}" if verdict.outcome is Outcome.ERROR else ""
 
 
 class ImageInfo(BaseModel):

@@ -13,7 +13,7 @@ from producer.api.service import Service
 from producer.api.submission import submit_for
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import Priority
+from starlight_vocabulary.words import Priority, WebhookKind
 from storage.jobs import Submission
 from storage.lone_uploads import LoneImage
 from storage.traces import describe_span, read_traceparent, trace
@@ -22,13 +22,23 @@ from storage.verdicts import list_between
 
 
 async def scan_now(
-    service: Service, feeds: Hub, upload: Upload, references: Sequence[str], threshold: float | None
+    service: Service,
+    feeds: Hub,
+    upload: Upload,
+    references: Sequence[str],
+    threshold: float | None,
+    callback: str | None = None,
 ) -> tuple[Submission, list[Verdict]]:
-    """Submit these references of an upload and return the job with its verdicts.
+    """Submit these references of an upload and return the job with its verdicts; a `callback` is told of each as well.
 
     Raises a problem (504) that names the job if they do not come within `interactive_wait_s`; the job goes on.
     """
-    options = JobOptions(priority=Priority.INTERACTIVE, threshold=threshold)
+    options = JobOptions(
+        priority=Priority.INTERACTIVE,
+        threshold=threshold,
+        webhook=callback,
+        webhook_kind=WebhookKind.STARGATE if callback else None,
+    )
     submission = await run_in_threadpool(submit_for, service, upload, references, options)
     wait_s = service.settings.interactive_wait_s
     if not await feeds.wait_for_end(submission.job_id, wait_s):

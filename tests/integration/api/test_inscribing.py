@@ -4,10 +4,12 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from starlight_vocabulary.words import BitOrder
@@ -15,7 +17,8 @@ from storage.settings import Settings
 from tests.kit.api import Api, read_problem
 from tests.kit.folders import list_stored_files
 from tests.kit.pictures import decode, encode_blank_png, encode_pattern
-from tests.kit.stargate import write_form
+from tests.kit.receiver import receive_webhooks
+from tests.kit.stargate import take_ingestion, write_form
 from worker.image_reading import MESSAGE_BYTES
 from worker.v4.extraction import read_payload
 
@@ -125,3 +128,24 @@ def test_without_a_key_it_is_taken_where_that_is_set_and_nothing_else_is(api: Ap
         read_problem(client.get("/inscribe"), 401)
         wrong = client.post("/inscribe", content=body, headers={**headers, "Authorization": "Bearer starlight_a_b"})
         read_problem(wrong, 401)
+
+
+def test_an_inscription_is_handed_on_to_stargate_where_that_is_set(api: Api) -> None:
+    with receive_webhooks() as receiver:
+        receiver.statuses = [200, 500]
+        changed = {
+            "stargate_ingest_url": receiver.url,
+            "stargate_ingest_token": SecretStr("a token"),
+            "fetch_allowed_networks": (ip_network("127.0.0.0/8"),),
+        }
+        handing_on = Api(replace(api.service, settings=api.service.settings.model_copy(update=changed)))
+        with handing_on.connect_as("stargate") as client:
+            taken, refused = (inscribe(client, PNG, **ALPHA).json() for _ in range(2))
+
+    (headers, body), _ = receiver.messages
+    status, read = take_ingestion({name.lower(): value for name, value in headers.items()}, body, "a token")
+    assert status == 200
+    assert (read["id"], read["image_base64"]) == (taken["id"], taken["image_base64"])
+    assert read["metadata"] == {"embedded_message": WISH}
+    assert (taken["status"], refused["status"]) == ("ingested", "pending_upload")
+    assert refused["image_base64"]
