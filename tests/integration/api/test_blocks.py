@@ -1,11 +1,15 @@
-"""`/scan/block` where nothing has to be scanned: what is told of texts, and what is written beside the block."""
+"""`/scan/block` where nothing is scanned: what is told of texts, what is written beside the block, who is told."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
+
 from producer.blocks import BlockFolder, open_block
-from tests.kit.api import Api
+from tests.kit.api import Api, read_problem
+from tests.kit.receiver import SECRET
 from tests.kit.stargate import TIMESTAMP, write_block
 
 TEXTS = {"wish.txt": "Please paint the fence.", "mint.txt": '{"p":"brc-20"}'}
@@ -50,6 +54,32 @@ def test_texts_are_read_from_their_files_and_from_nowhere_else(tmp_path: Path) -
     assert read(block, "link.txt", "text/plain") == ""
     assert read(block, "../block.json", "text/plain") == ""
     assert read(block, "../../../../../../etc/passwd", "text/plain") == ""
+
+
+def test_stargate_is_told_of_the_images_of_a_block_where_that_is_set(api: Api, engine: Engine, tmp_path: Path) -> None:
+    write_block(tmp_path / "840003_00ab", {"one.png": b"1"})
+    changed = {
+        "blocks_root": tmp_path,
+        "stargate_callback_url": "https://stargate.example/api/stego/callback",
+        "webhook_secret": SecretStr(SECRET),
+        "interactive_wait_s": 0.05,
+    }
+    telling = Api(replace(api.service, settings=api.service.settings.model_copy(update=changed)))
+
+    with telling.connect_as("stargate") as client:
+        # Nobody scans here.
+        read_problem(client.post("/scan/block", json={"block_height": 840003}), 504)
+        named = {
+            "references": ["https://example.com/a.png"],
+            "webhook": "https://b.example/",
+            "webhook_kind": "stargate",
+        }
+        assert client.post("/v1/jobs", json=named).status_code == 202
+        read_problem(client.post("/v1/jobs", json={**named, "webhook_kind": "other"}), 422)
+
+    with engine.connect() as connection:
+        stored = connection.execute(text("SELECT url, kind FROM webhooks ORDER BY job_id")).all()
+    assert stored == [(changed["stargate_callback_url"], "stargate"), ("https://b.example/", "stargate")]
 
 
 def read(block: BlockFolder, name: str, kind: str) -> str:
