@@ -20,8 +20,9 @@ IMAGES=${STARLIGHT_DEPLOY_IMAGES:-build}
 STATE=${STARLIGHT_DEPLOY_STATE:-.deploy}
 WAIT_S=${STARLIGHT_DEPLOY_WAIT_S:-180}
 SMOKE_S=${STARLIGHT_DEPLOY_SMOKE_S:-60}
-# What two versions may run of side by side, in the order in which it is replaced; all else is replaced in its place.
-BESIDE=(dispatcher worker api)
+# What two versions may run of side by side; all else is replaced in its place. Who takes messages is newer than who sends them.
+FORWARD=(worker dispatcher api)
+BACKWARD=(api dispatcher worker)
 # As often may a new container be started again before it counts as broken.
 MAX_RESTARTS=2
 # Until requests that are being served may end, before the process is told to.
@@ -109,10 +110,10 @@ drain() {
 }
 # Gives the places of the proxy that were drained to whoever comes next, once their containers are gone from it.
 free_slots() {
-    local slot address
+    local slot address deadline=$((SECONDS + 30))
     for each in "${drained[@]}"; do
         read -r slot address <<<"$each"
-        until [ "$(slot_of "$address")" != "$slot" ]; do sleep 0.2; done
+        until [ "$(slot_of "$address")" != "$slot" ] || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.2; done
         ask_proxy "set server api/$slot state ready" >/dev/null
     done
 }
@@ -167,26 +168,28 @@ replace() {
     done
 }
 
-# Brings everything of the release into service. The schema fits already.
+# Brings everything of the release into service, in this order. The schema fits already.
 roll_out() {
-    local service others
+    local service others known
+    known=$(services) || return 1
     replace proxy || return 1
-    for service in "${BESIDE[@]}"; do
-        ! grep -qx "$service" <<<"$(services)" || roll "$service" || return 1
+    for service in "$@"; do
+        ! grep -qx "$service" <<<"$known" || roll "$service" || return 1
     done
-    mapfile -t others < <(services | grep -vxE "migrate|postgres|redis|proxy|$(IFS='|'; echo "${BESIDE[*]}")")
+    mapfile -t others < <(grep -vxE "migrate|postgres|redis|proxy|$(IFS='|'; echo "$*")" <<<"$known")
     replace "${others[@]}" || return 1
     # What the release has no more.
     docker ps --all --filter "label=com.docker.compose.project=$(project)" \
         --filter label=com.docker.compose.oneoff=False \
         --format '{{.ID}} {{.Label "com.docker.compose.service"}}' | while read -r id service; do
-        grep -qx "$service" <<<"$(services)" || end_container "$id"
+        grep -qx "$service" <<<"$known" || end_container "$id"
     done
 }
 
 check_health() {
     local ids
-    mapfile -t ids < <(compose ps --quiet)
+    mapfile -t ids < <(docker ps --all --quiet --filter "label=com.docker.compose.project=$(project)" \
+        --filter label=com.docker.compose.oneoff=False)
     await_healthy "${ids[@]}"
 }
 
@@ -285,7 +288,7 @@ go_back() {
     say "rolling back to $previous"
     release=$(release_of "$previous")
     reason=
-    if fits_schema && roll_out && check_health && scan_smoke; then
+    if fits_schema && roll_out "${BACKWARD[@]}" && check_health && scan_smoke; then
         record staging "$version" "$previous" "rolled back" "$failure"
         rm -f "$STATE/pending"
         say "version $previous is in service again; $version is not"
@@ -307,21 +310,23 @@ stage() {
     fi
     render "$version" >"$release.new" && mv "$release.new" "$release"
     chmod 600 "$release"
-    services | grep -qE '^worker' || die "there are no workers: set COMPOSE_PROFILES to cpu or gpu, in .env too"
+    grep -qE '^worker' <<<"$(services)" || die "there are no workers: set COMPOSE_PROFILES to cpu or gpu, in .env too"
     check_secrets
     say "version $version, after ${previous:-none}"
     if ! get_images; then
         record staging "$version" "$previous" failed "the images cannot be had"
         die "the images cannot be had: nothing was changed"
     fi
-    run compose up --detach --no-build --quiet-pull --wait --wait-timeout "$WAIT_S" postgres redis ||
+    if ! run compose up --detach --no-build --quiet-pull --wait --wait-timeout "$WAIT_S" postgres redis; then
+        record staging "$version" "$previous" failed "PostgreSQL or Redis does not start"
         die "PostgreSQL or Redis does not start: nothing else was changed"
+    fi
     if ! run compose run --rm -T migrate; then
         record staging "$version" "$previous" failed "the migrations fail"
         die "the migrations fail, and are undone; version ${previous:-none} goes on"
     fi
     write_state pending "$version"
-    if roll_out && check_health && scan_smoke; then
+    if roll_out "${FORWARD[@]}" && check_health && scan_smoke; then
         if [ "$previous" != "$version" ]; then
             write_state previous "$previous"
             write_state current "$version"
@@ -344,7 +349,7 @@ roll_back() {
     fits_schema || die "the schema does not bear version $version, or PostgreSQL does not answer: nothing was changed"
     write_state pending "$version"
     say "from ${from:-none} back to $version"
-    if roll_out && check_health && scan_smoke; then
+    if roll_out "${BACKWARD[@]}" && check_health && scan_smoke; then
         write_state previous "$from"
         write_state current "$version"
         run rm -f "$STATE/pending"
@@ -366,7 +371,7 @@ show_status() {
     tail -n 5 "$STATE/deployments.jsonl" | sed 's/, "smoke":.*/}/'
     release=$(release_of "$current")
     compose ps --format '{{.Service}}\t{{.Image}}\t{{.Status}}'
-    ! compose ps --format '{{.Status}}' | grep -qvE '\(healthy\)'
+    ! grep -qv '(healthy)' <<<"$(compose ps --format '{{.Status}}')"
 }
 
 arguments=()

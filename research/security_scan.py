@@ -1,0 +1,213 @@
+"""`scripts/security_scan`: what scanners find in code, scripts, Dockerfiles and dependencies, and is not accepted.
+
+Findings that `docs/accepted-findings.toml` does not explain fail it, and so do explanations of what is found no more.
+Bandit's findings of low severity are left to Ruff, which has the same rules and asks for a reason in the line.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+ACCEPTED = ROOT / "docs" / "accepted-findings.toml"
+CODE = ("client", "storage", "worker", "producer", "monitoring", "docker")
+RECIPES = ("docker", "deploy")
+LOCKS = ("requirements.lock", "docker/app.lock", "docker/worker.lock")
+FRAMEWORKS = ("dockerfile", "kubernetes", "secrets")
+# A release with known vulnerabilities: whoever finds none in it has no data.
+KNOWN_VULNERABLE = "jinja2==2.4.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a tool says by which rule about a file, whose path is relative to the repository."""
+
+    tool: str
+    rule: str
+    file: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Which findings are accepted, and why; `file` may be a folder."""
+
+    tool: str
+    rule: str
+    file: str
+    reason: str
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether this finding is accepted by it."""
+        return (self.tool, self.rule) == (finding.tool, finding.rule) and Path(finding.file).is_relative_to(self.file)
+
+
+def read_acceptances() -> list[Acceptance]:
+    """Return what is accepted; raises TypeError for one without its reason, or with more."""
+    return [Acceptance(**each) for each in tomllib.loads(ACCEPTED.read_text())["accepted"]]
+
+
+def compare(
+    findings: Sequence[Finding], acceptances: Sequence[Acceptance]
+) -> tuple[Sequence[Finding], Sequence[Acceptance]]:
+    """Return the findings that nothing accepts, and the acceptances of what is found no more."""
+    unexplained = [finding for finding in findings if not any(each.covers(finding) for each in acceptances)]
+    outdated = [each for each in acceptances if not any(each.covers(finding) for finding in findings)]
+    return unexplained, outdated
+
+
+def run(tools: Path, *command: str | Path) -> str:
+    """Return what a tool prints, whatever it finds."""
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+    words = [str(tools / str(command[0])), *map(str, command[1:])]
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
+
+
+def read_documents(text: str) -> Iterator[Any]:
+    """Yield the JSON documents that stand one after the other in a text."""
+    decoder, text = json.JSONDecoder(), text.strip()
+    while text:
+        document, end = decoder.raw_decode(text)
+        yield document
+        text = text[end:].lstrip()
+
+
+def scan_code(tools: Path) -> list[Finding]:
+    """Return what Bandit finds, from medium severity on."""
+    report = json.loads(run(tools, "bandit", "--quiet", "-ll", "--format", "json", "--recursive", *CODE))
+    return [Finding("bandit", each["test_id"], each["filename"], each["issue_text"]) for each in report["results"]]
+
+
+def scan_scripts(tools: Path) -> list[Finding]:
+    """Return what ShellCheck finds in every script of a shell."""
+    command = ["git", "ls-files"]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    scripts = [name for name in tracked.splitlines() if is_shell(ROOT / name)]
+    report = json.loads(run(tools, "shellcheck", "--format", "json", *scripts))
+    return [Finding("shellcheck", f"SC{each['code']}", each["file"], each["message"]) for each in report]
+
+
+def is_shell(path: Path) -> bool:
+    """Whether a file begins as a script of sh or bash does."""
+    with path.open("rb") as file:
+        return file.readline().startswith((b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash"))
+
+
+def scan_dockerfiles(tools: Path) -> list[Finding]:
+    """Return what hadolint finds."""
+    report = json.loads(run(tools, "hadolint", "--format", "json", "docker/Dockerfile"))
+    return [Finding("hadolint", each["code"], each["file"], each["message"]) for each in report]
+
+
+def scan_recipes(tools: Path) -> list[Finding]:
+    """Return what Checkov finds, without asking anybody elsewhere."""
+    options = [word for framework in FRAMEWORKS for word in ("--framework", framework)]
+    found = []
+    for folder in RECIPES:
+        printed = run(tools, "checkov", "--skip-download", "--quiet", "--output", "json", *options, "-d", folder)
+        for document in read_documents(printed):
+            for report in document if isinstance(document, list) else [document]:
+                for each in report.get("results", {}).get("failed_checks", []):
+                    file = f"{folder}/{each['file_path'].lstrip('/')}"
+                    found.append(Finding("checkov", each["check_id"], file, each["check_name"]))
+    return found
+
+
+def audit(tools: Path, requirements: Path) -> Any:  # noqa: ANN401 - a document
+    """Return what pip-audit says of a file of exact versions; None where it says nothing."""
+    options = ("--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json")
+    printed = run(tools, "pip-audit", *options, "--requirement", requirements)
+    return json.loads(printed) if printed else None
+
+
+def list_vulnerable(report: Any) -> list[tuple[str, str, list[str]]]:  # noqa: ANN401 - a document
+    """Return name, version and vulnerabilities of the packages that have some."""
+    packages = report["dependencies"] if report else []
+    return [
+        (each["name"], each["version"], [known["id"] for known in each["vulns"]])
+        for each in packages
+        if each.get("vulns")
+    ]
+
+
+def scan_dependencies(tools: Path) -> list[Finding] | None:
+    """Return known vulnerabilities of what is installed; None where nothing is known because no data can be had."""
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder) / "requirements.txt"
+        probe.write_text(KNOWN_VULNERABLE)
+        if not list_vulnerable(audit(tools, probe)):
+            return None
+    return [
+        Finding("pip-audit", vulnerability, lock, f"{name} {version}")
+        for lock in LOCKS
+        for name, version, vulnerabilities in list_vulnerable(audit(tools, ROOT / lock))
+        for vulnerability in vulnerabilities
+    ]
+
+
+def write_inventories(tools: Path, folder: Path, images: Collection[str]) -> Iterator[Path]:
+    """Write what is in the locks and in these images as CycloneDX, and yield the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        for lock in LOCKS:
+            # Syft knows requirements by this name.
+            place = Path(name) / Path(lock).stem
+            place.mkdir()
+            (place / "requirements.txt").write_text((ROOT / lock).read_text())
+            yield write_inventory(tools, f"dir:{place}", folder / f"{place.name}.json")
+    for image in images:
+        yield write_inventory(tools, f"docker:{image}", folder / f"{image.replace('/', '_').replace(':', '-')}.json")
+
+
+def write_inventory(tools: Path, source: str, file: Path) -> Path:
+    """Write what is in a source of Syft's into a file, and return it; raises SystemExit where nothing is."""
+    file.unlink(missing_ok=True)
+    run(tools, "syft", "scan", "--quiet", source, "--output", f"cyclonedx-json={file}")
+    if not file.exists() or not json.loads(file.read_text()).get("components"):
+        raise SystemExit(f"Syft finds nothing in {source}")
+    return file
+
+
+def main() -> None:
+    """Run all scanners, and say what is not accepted."""
+    parser = argparse.ArgumentParser(prog="scripts/security_scan")
+    parser.add_argument("--tools", type=Path, required=True, help="folder of the scanners' programs")
+    parser.add_argument("--inventories", type=Path, default=ROOT / "build" / "sbom", help="where they are written")
+    parser.add_argument("--image", action="append", default=[], help="has an inventory too; may be repeated")
+    options = parser.parse_args()
+    findings: list[Finding] = []
+    for name, scan in (
+        ("bandit", scan_code), ("shellcheck", scan_scripts), ("hadolint", scan_dockerfiles), ("checkov", scan_recipes),
+    ):  # fmt: skip
+        found = scan(options.tools)
+        print(f"{name}: {len(found)} found", flush=True)
+        findings += found
+    acceptances = read_acceptances()
+    known = scan_dependencies(options.tools)
+    if known is None:
+        print(f"pip-audit: it does not know {KNOWN_VULNERABLE} for vulnerable, so it has no data: nothing is claimed")
+        acceptances = [each for each in acceptances if each.tool != "pip-audit"]
+    else:
+        print(f"pip-audit: {len(known)} found")
+        findings += known
+    for file in write_inventories(options.tools, options.inventories, options.image):
+        print(f"inventory: {file}, {len(json.loads(file.read_text())['components'])} components", flush=True)
+    unexplained, outdated = compare(findings, acceptances)
+    for finding in unexplained:
+        print(f"{finding.file}: {finding.tool} {finding.rule}: {finding.text}")
+    for acceptance in outdated:
+        print(f"{ACCEPTED.name}: {acceptance.tool} {acceptance.rule} is found in {acceptance.file} no more")
+    print(f"{len(findings) - len(unexplained)} accepted, {len(unexplained)} not, {len(outdated)} explained in vain")
+    sys.exit(bool(unexplained or outdated))
+
+
+if __name__ == "__main__":
+    main()
