@@ -20,15 +20,20 @@ from research.benchmark.costs import measure_costs
 from research.benchmark.pictures import draw_images, draw_large_images, repeated
 from research.benchmark.plot import draw_plot
 from research.benchmark.processes import measure_memory, measure_starts
+from research.benchmark.scale import measure_scale
 from research.benchmark.stage import Stage, stage
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
-from storage.settings import count_usable_cores
+from storage.settings import CHUNK_SIZE, count_usable_cores
 from worker.devices import Device, find_devices, list_cpu_devices
 
 REPEATS = (0, 30, 90)
 # What an index can show is seen from there on; ten million are for reporting.
 VERDICTS = 200_000
+# So, too, of a backlog.
+CHUNKS = 1_000_000
+# What simulated workers finish together.
+FINISHED_CHUNKS = 320
 # What the project aims at, on two cores without a GPU: at least, or at most.
 AIMS = {
     "images_per_minute": ">= 30000",
@@ -74,11 +79,15 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["api", "analysts"],
-        help="api: the load that the API bears; analysts: what is asked of stored verdicts; else all the rest",
+        choices=["api", "analysts", "scale"],
+        help="api: the load that the API bears; analysts: what is asked of stored verdicts; "
+        "scale: what one PostgreSQL bears; else all the rest",
     )
     parser.add_argument(
         "--verdicts", type=int, default=VERDICTS, help="made-up verdicts that analysts ask of (default %(default)s)"
+    )
+    parser.add_argument(
+        "--chunks", type=int, default=CHUNKS, help="chunks of one image that wait, for scale (default %(default)s)"
     )
     parser.add_argument(
         "--device",
@@ -96,10 +105,18 @@ def main() -> None:
         print(json.dumps(answers, indent=1) if options.json else table_answers(answers))
         return
     measured = measure_load if options.what == "api" else measure
+    if options.what == "scale":
+        print_figures(measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE), as_json=options.json)
+        return
     figures = measured(QUICK if options.quick else WHOLE, devices_of(options.device))
     if options.plot:
         draw_plot(figures, options.plot)
-    print(json.dumps(figures) if options.json else table(figures))
+    print_figures(figures, as_json=options.json)
+
+
+def print_figures(figures: dict[str, Any], *, as_json: bool) -> None:
+    """Print the figures for a program, or for people."""
+    print(json.dumps(figures) if as_json else table(figures))
 
 
 def devices_of(name: str) -> list[Device]:

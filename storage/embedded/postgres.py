@@ -38,13 +38,19 @@ def find_binaries() -> Path:
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL cluster in `folder`, on a loopback port, with a password; of these programs, or the wheel's."""
+    """One PostgreSQL cluster in `folder`, on a loopback port, with a password; of these programs, or the wheel's.
 
-    def __init__(self, folder: Path, password: str, binaries: Path | None = None) -> None:
+    It listens on another address too where it is told one, and lets in whom its `pg_hba.conf` names.
+    """
+
+    def __init__(
+        self, folder: Path, password: str, binaries: Path | None = None, *, other_address: str | None = None
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.log = folder / "log"
         self.password = password
+        self._addresses = ",".join(("127.0.0.1", *([other_address] if other_address else [])))
         # Where root starts it: who owns the cluster, and may alone enter the folder.
         self._number: int | None = None
         self._binaries = binaries or find_binaries()
@@ -127,7 +133,7 @@ class EmbeddedPostgres:
             self._hand_over(path, self._number)
         for port in try_ports(self.folder / "port", START_TRIES):
             options = (
-                f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
+                f"-p {port} -c listen_addresses={self._addresses} -c unix_socket_directories= "
                 "-c max_connections=200 -c shared_buffers=128MB -c jit=off"
             )
             started = self._run(
