@@ -36,7 +36,8 @@ class LoneImage:
     traceparent: str | None = None
 
 
-# Their jobs' uploads, each with its blob. Rows are locked in one order by all who lock several of them.
+# Their jobs' uploads, each with its blob. Rows are locked in one order by all who lock several of them: blobs before
+# submitters.
 KEEP_LONE_BLOBS = text("""
     WITH listed AS MATERIALIZED (
         SELECT uuidv7() AS job_id, listed.*
@@ -49,10 +50,11 @@ KEEP_LONE_BLOBS = text("""
         INSERT INTO blobs (sha256, size_bytes) SELECT DISTINCT sha256, size_bytes FROM listed ORDER BY sha256
         ON CONFLICT (sha256) DO UPDATE SET released_at = NULL RETURNING sha256
     ), kept AS (
-        INSERT INTO job_blobs (job_id, sha256) SELECT job_id, sha256 FROM listed JOIN stored USING (sha256)
+        INSERT INTO job_blobs (job_id, sha256) SELECT job_id, sha256 FROM listed JOIN stored USING (sha256) RETURNING 1
     ), counted AS (
         INSERT INTO submitters (name, stored_bytes)
-        SELECT submitter, sum(size_bytes) FROM listed GROUP BY submitter ORDER BY submitter
+        SELECT submitter, sum(size_bytes) FROM listed, (SELECT count(*) FROM kept) AS stored_first
+        GROUP BY submitter ORDER BY submitter
         ON CONFLICT (name) DO UPDATE SET stored_bytes = submitters.stored_bytes + excluded.stored_bytes
         RETURNING name, stored_bytes
     )

@@ -34,7 +34,7 @@ TIMEOUT_S = 60
 
 def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int) -> dict[str, Any]:
     """Return what the API bears with these workers beside it."""
-    with _serving(stage, Path(unquote(urlsplit(uris[0]).path)).parent) as (url, key):
+    with serving(stage, Path(unquote(urlsplit(uris[0]).path)).parent) as (url, key):
 
         async def measured() -> dict[str, Any]:
             async with httpx.AsyncClient(
@@ -51,7 +51,7 @@ def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], po
 
 
 @contextmanager
-def _serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
+def serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
     """Run the API within the block; yield its address and a key for it."""
     key = create_key(stage.engine, "bench", ["submit", "read"])
     port = find_free_port()
@@ -99,7 +99,12 @@ async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str])
 
 async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], count: int) -> dict[str, Any]:
     """Return images a minute, each uploaded by a request of its own at its time, and how long (ms) those took."""
-    requests = [_post(client, uris[number % len(uris)]) for number in range(count)]
+    images = [Path(unquote(urlsplit(uri).path)).read_bytes() for uri in uris]
+    authorization = client.headers["Authorization"]
+    requests = [
+        write_form("/v1/jobs", client.base_url.host, authorization, images[number % len(images)])
+        for number in range(count)
+    ]
     took = []
     started = time.perf_counter()
     numbers = iter(range(count))
@@ -131,17 +136,16 @@ async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], c
     }
 
 
-def _post(client: httpx.AsyncClient, uri: str) -> bytes:
+def write_form(path: str, host: str, authorization: str, image: bytes) -> bytes:
     """Return a whole request that uploads this image."""
-    image = Path(unquote(urlsplit(uri).path)).read_bytes()
     form = (
         b'--part\r\nContent-Disposition: form-data; name="image"; filename="one.image"\r\n\r\n%b\r\n--part--\r\n'
         % image
     )
     head = [
-        "POST /v1/jobs HTTP/1.1",
-        f"Host: {client.base_url.host}",
-        f"Authorization: {client.headers['Authorization']}",
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        f"Authorization: {authorization}",
         "Content-Type: multipart/form-data; boundary=part",
         f"Content-Length: {len(form)}",
     ]

@@ -21,6 +21,7 @@ from research.benchmark.pictures import draw_images, draw_large_images, repeated
 from research.benchmark.plot import draw_plot
 from research.benchmark.processes import measure_memory, measure_starts
 from research.benchmark.scale import measure_scale
+from research.benchmark.serving import measure_serving
 from research.benchmark.stage import Stage, stage
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
@@ -54,6 +55,13 @@ AIMS = {
     "api_post_p99_ms": "<= 250",
     "api_job_of_10000_s": "<= 1",
     "api_streams": ">= 1000",
+    "ratio_bare_api_16": ">= 1.0",
+    "serving_1_p50_ms": "<= 12",
+    "serving_1_p99_ms": "<= 30",
+    "serving_16_p50_ms": "<= 45",
+    "serving_16_processor_ms": "<= 6",
+    "serving_16_transactions": "<= 4",
+    "serving_16_redis_commands": "<= 6",
 }
 
 
@@ -79,9 +87,9 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["api", "analysts", "scale"],
-        help="api: the load that the API bears; analysts: what is asked of stored verdicts; "
-        "scale: what one PostgreSQL bears; else all the rest",
+        choices=["api", "serving", "analysts", "scale"],
+        help="api: the load that the API bears; serving: images of a request each, beside a bare API; "
+        "analysts: what is asked of stored verdicts; scale: what one PostgreSQL bears; else all the rest",
     )
     parser.add_argument(
         "--verdicts", type=int, default=VERDICTS, help="made-up verdicts that analysts ask of (default %(default)s)"
@@ -104,10 +112,10 @@ def main() -> None:
         answers = measure_analysts(options.verdicts)
         print(json.dumps(answers, indent=1) if options.json else table_answers(answers))
         return
-    measured = measure_load if options.what == "api" else measure
     if options.what == "scale":
         print_figures(measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE), as_json=options.json)
         return
+    measured = {"api": measure_load, "serving": measure_requests}.get(options.what, measure)
     figures = measured(QUICK if options.quick else WHOLE, devices_of(options.device))
     if options.plot:
         draw_plot(figures, options.plot)
@@ -168,6 +176,12 @@ def measure_load(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
     """Return what the API bears while these workers scan."""
     with drawn(QUICK.images) as (running, uris, _):
         return measure_api(running, devices, uris, amounts.images)
+
+
+def measure_requests(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
+    """Return how images of a request each are served while nothing else is scanned."""
+    with drawn(QUICK.images) as (running, uris, _):
+        return measure_serving(running, devices, uris, QUICK.images, amounts.rounds)
 
 
 def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], rounds: int) -> dict[str, Any]:

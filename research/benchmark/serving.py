@@ -1,0 +1,155 @@
+"""Images of a request each: `POST /scan/image` of the API, all of it stored, beside the least that could answer it."""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import redis
+from sqlalchemy import text
+
+from research.benchmark.api import serving, write_form
+from research.benchmark.processes import Process, processes
+from research.benchmark.stage import POLL_S, Stage
+from storage.embedded.ports import find_free_port
+from worker.devices import Device
+
+# Clients that each send the next image when they have the answer to the last.
+CLIENTS = (1, 16, 64)
+START_S = 60
+# Transactions since the server's start. Connections report theirs once a second.
+COUNT_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+
+
+def measure_serving(
+    stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int, rounds: int
+) -> dict[str, Any]:
+    """Return requests a second of both with 1, 16 and 64 clients, in alternation, and what one costs the API."""
+    images = [Path(unquote(urlsplit(uri).path)).read_bytes() for uri in uris]
+    measured: dict[str, list[dict[str, float]]] = {}
+    with (
+        serving(stage, Path(unquote(urlsplit(uris[0]).path)).parent) as (url, key),
+        stage.workers(devices),
+        run_bare_api(len(devices)) as bare_url,
+    ):
+        for number in range(rounds + 1):
+            for clients in CLIENTS:
+                count = posts if clients > 1 else posts // 4
+                with watch_costs(stage, count) as costs:
+                    ours = asyncio.run(post_images(url, key, images, clients, count))
+                bare = asyncio.run(post_images(bare_url, key, images, clients, count))
+                # The first round does not count.
+                if number:
+                    measured.setdefault(f"serving_{clients}", []).append(ours | costs)
+                    measured.setdefault(f"bare_{clients}", []).append(bare)
+    figures: dict[str, Any] = {}
+    for clients in CLIENTS:
+        pairs = zip(measured[f"serving_{clients}"], measured[f"bare_{clients}"], strict=True)
+        ratios = [one["per_second"] / other["per_second"] for one, other in pairs]
+        figures[f"ratio_bare_api_{clients}"] = round(statistics.median(ratios), 2)
+        figures[f"ratios_bare_api_{clients}"] = [round(ratio, 2) for ratio in ratios]
+    for name, rows in measured.items():
+        figures |= {f"{name}_{what}": round(statistics.median(row[what] for row in rows), 2) for what in rows[0]}
+    return figures
+
+
+async def post_images(url: str, key: str, images: Sequence[bytes], clients: int, count: int) -> dict[str, float]:
+    """Return requests a second and how long (ms) they took; `count` images are sent."""
+    parts = urlsplit(url)
+    requests = [
+        write_form("/scan/image", parts.netloc, f"Bearer {key}", images[number % len(images)])
+        for number in range(count)
+    ]
+    numbers = iter(range(count))
+    took = []
+
+    async def send() -> None:
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        for number in numbers:
+            started = time.perf_counter()
+            writer.write(requests[number])
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            answer = await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+            if not head.startswith(b"http/1.1 200 "):
+                sys.exit(f"bench: {url} answers {answer[:200]!r}")
+            took.append(1000 * (time.perf_counter() - started))
+        writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(send() for _ in range(clients)))
+    seconds = time.perf_counter() - started
+    return {
+        "per_second": count / seconds,
+        **{f"p{p}_ms": float(np.percentile(took, p)) for p in (50, 99)},
+    }
+
+
+@contextmanager
+def watch_costs(stage: Stage, count: int) -> Iterator[dict[str, float]]:
+    """Yield what is filled at the end of the block: what each of `count` requests cost in it.
+
+    Milliseconds of processor time in all processes of the stage, transactions of PostgreSQL, and commands of Redis.
+    """
+    costs: dict[str, float] = {}
+    with redis.Redis.from_url(stage.addresses.redis_url) as broker:
+        before = _take_costs(stage, broker)
+        yield costs
+        after = _take_costs(stage, broker)
+    costs.update({name: (after[name] - before[name]) / count for name in after})
+
+
+def _take_costs(stage: Stage, broker: "redis.Redis") -> dict[str, float]:
+    with stage.engine.connect() as connection:
+        transactions = float(connection.execute(COUNT_TRANSACTIONS).scalar_one())
+    commands = float(broker.info("stats")["total_commands_processed"])
+    folder = str(stage.settings.data_dir.parent)
+    taken = sum(each.processor_s for each in processes() if _is_of(each, folder))
+    return {"processor_ms": 1000 * taken, "transactions": transactions, "redis_commands": commands}
+
+
+def _is_of(process: Process, folder: str) -> bool:
+    """Whether a process is one of the stage, servers among them; this one, which sends, is not."""
+    words = ("-m worker", "-m producer", "postgres: starlight")
+    return folder in process.arguments or any(word in process.arguments for word in words)
+
+
+@contextmanager
+def run_bare_api(processes_wanted: int) -> Iterator[str]:
+    """Run the bare API in so many processes within the block; yield its address."""
+    port = find_free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "uvicorn", "research.benchmark.bare_api:app", "--port", str(port)]
+    running = subprocess.Popen(
+        [*command, "--workers", str(processes_wanted), "--log-level", "warning"],
+        env=os.environ, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until_ready(url)
+        yield url
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def wait_until_ready(url: str) -> None:
+    """Return once a server answers; ends the program where it does not."""
+    import httpx
+
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            httpx.get(f"{url}/health").raise_for_status()
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                sys.exit(f"bench: no answer from {url} within {START_S} s")
+            time.sleep(POLL_S)
+        else:
+            return
