@@ -6,6 +6,7 @@ verdicts, as the code of a worker does. Servers sync to the disk, as they do in 
 
 import os
 import statistics
+import sys
 import tempfile
 import time
 import uuid
@@ -56,17 +57,25 @@ READ_SIZES = text("""
 
 
 def measure_scale(chunks: int, finished: int, chunk_size: int) -> dict[str, Any]:
-    """Return the figures: of a backlog of so many chunks, and of workers that finish some of `chunk_size` together."""
+    """Return the figures: of a backlog of so many chunks, and of workers that finish some of `chunk_size` together.
+
+    Each is told on standard error once it is measured, since all of them take long.
+    """
+    figures: dict[str, Any] = {"chunk_size": chunk_size}
+
+    def note(more: dict[str, Any]) -> None:
+        print(more, file=sys.stderr)
+        figures.update(more)
+
     with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
         Path(name).chmod(0o711)
         with stage(Path(name)) as running:
-            figures: dict[str, Any] = {"chunk_size": chunk_size}
             for workers in WORKERS:
-                figures |= _measure_workers(running, workers, finished, chunk_size, jobs=workers)
-            figures |= _measure_workers(running, WORKERS[-1], finished, chunk_size, jobs=1)
+                note(_measure_workers(running, workers, finished, chunk_size, jobs=workers))
+            note(_measure_workers(running, WORKERS[-1], finished, chunk_size, jobs=1))
             running.forget()
-            figures |= _measure_backlog(running.engine, chunks)
-            figures |= _measure_workers(running, WORKERS[-1], finished, chunk_size, jobs=WORKERS[-1], backlog=True)
+            note(_measure_backlog(running.engine, chunks))
+            note(_measure_workers(running, WORKERS[-1], finished, chunk_size, jobs=WORKERS[-1], backlog=True))
     return figures
 
 
