@@ -114,3 +114,12 @@ def test_a_program_has_time_to_start(
 
     assert [healthcheck.main("api") for _ in range(6)] == [1] * 6
     assert program.poll() is None
+
+
+def test_a_canary_behind_a_pooler_that_shows_no_names_is_left_alone(
+    healthcheck: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STARLIGHT_DATABASE_DIRECT_URL", "postgresql://127.0.0.1:1/none")
+
+    assert healthcheck.main("canary") == 0
+    assert healthcheck.main("dispatcher") == 1
