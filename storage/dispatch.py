@@ -42,6 +42,8 @@ LOCK_DISPATCH = text(f"""
     SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK}), set_config('synchronous_commit', 'off', true)
 """)
 
+# Chunks of each submitter that a pick looks at at least; with many submitters no more than his share of the window.
+SHARE = 16
 # Lone chunks in one message, at most; messages with such of one submitter that are on their way or in work for each
 # worker, while others wait and make fuller messages; and after how long one does not count any more, as its worker may
 # have died.
@@ -82,7 +84,10 @@ PICK_CHUNKS = text(f"""
                 AND (not_before IS NULL OR not_before <= now())
                 AND job_id <> ALL (ARRAY(SELECT job_id FROM pauses WHERE job_id IS NOT NULL))
             ORDER BY job_id, first_ordinal
-            LIMIT greatest(0, (room.chunks - coalesce(in_flight.dispatched, 0) + 1) / 2)
+            LIMIT greatest(0, least(
+                (room.chunks - coalesce(in_flight.dispatched, 0) + 1) / 2,
+                greatest({SHARE}, 2 * room.chunks / (SELECT count(*) FROM submitters))
+            ))
         ) AS waiting
         WHERE coalesce(messages, 0) < {LONE_MESSAGES} * :workers OR NOT may_be_lone
     ), picked AS (
