@@ -1,14 +1,17 @@
 """The least that answers `POST /scan/image` with V4: FastAPI and its threads, nothing stored, nothing bounded.
 
-`serving` runs it beside the API, a process for each core.
+`serving` runs it beside the API, a process for each core: `python -m research.benchmark.bare_api PORT`.
 """
 
+import socket
+import sys
 from dataclasses import asdict
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import torch
+import uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image
 
@@ -36,3 +39,16 @@ def scan_image(image: UploadFile) -> dict[str, Any]:
         planes = extract_planes(picture, data)
     (score,) = detector.score(np.array([planes]))
     return asdict(score)
+
+
+def main(port: int) -> None:
+    """Serve on this port, which other processes may listen on too."""
+    # Of uvicorn's own processes the sockets do not say that they are TCP, and asyncio leaves their answers to Nagle.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(("127.0.0.1", port))
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

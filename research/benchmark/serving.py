@@ -1,7 +1,6 @@
 """Images of a request each: `POST /scan/image` of the API, all of it stored, beside the least that could answer it."""
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -126,17 +125,17 @@ def run_bare_api(processes_wanted: int) -> Iterator[str]:
     """Run the bare API in so many processes within the block; yield its address."""
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "uvicorn", "research.benchmark.bare_api:app", "--port", str(port)]
-    running = subprocess.Popen(
-        [*command, "--workers", str(processes_wanted), "--log-level", "warning"],
-        env=os.environ, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "research.benchmark.bare_api", str(port)]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(processes_wanted)]
     try:
-        wait_until_ready(url)
+        for _ in running:
+            wait_until_ready(url)
         yield url
     finally:
-        running.terminate()
-        running.wait()
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
 
 
 def wait_until_ready(url: str) -> None:
