@@ -101,6 +101,7 @@ def meanings(
         "KEY": create_key(stack.engine, "reader of the README", ["submit", "read"]),
         "PATH…": shlex.quote(str(folders["clean"])),
         "IMAGE": shlex.quote(str(folders["stego"] / "image")),
+        "FILE": shlex.quote(str(tmp_path_factory.mktemp("hidden") / "image.png")),
         "DIR": shlex.quote(str(tmp_path_factory.mktemp("pictures") / "planes")),
         "FOLDER": shlex.quote(str(DEFAULT_MODEL)),
         "NAME-VERSION": shipped,
