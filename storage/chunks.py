@@ -1,5 +1,6 @@
 """Chunks as workers know them: claimed under a lease, finished or given back."""
 
+import secrets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -121,8 +122,17 @@ def postpone_chunk(engine: Engine, chunk_id: uuid.UUID, pause_s: float) -> None:
         connection.execute(POSTPONE_CHUNK, {"id": chunk_id, "pause_s": pause_s})
 
 
-# A claim, and the start of the job with its first one. The claimant is the worker's name and a suffix of the claim. One
-# that a crash of the server loses is made again: whoever had it can store nothing.
+def make_claimant(worker: str) -> str:
+    """Return the claimant of one claim by this worker: its name, and behind a space what no other claim has.
+
+    One that is made again, because the answer to the first was lost, gets the chunk, and a second message for the same
+    chunk does not.
+    """
+    return f"{worker} {secrets.token_hex(4)}"
+
+
+# A claim, and the start of the job with its first one. One that a crash of the server loses is made again: whoever had
+# it can store nothing.
 CLAIM_CHUNK = text(f"""
     WITH claimed AS (
         UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,

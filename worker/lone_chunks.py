@@ -1,23 +1,20 @@
 """Lone chunks, one image each, of many jobs: claimed together, scanned as if they were one chunk, stored together."""
 
 import logging
-import secrets
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
 from sqlalchemy import Engine
 
 from starlight_vocabulary.words import Outcome
-from storage.chunks import Claim, finish_chunk, lose_chunk, release_chunks
+from storage.chunks import Claim, finish_chunk, lose_chunk, make_claimant, release_chunks
 from storage.database import wait_out_outages
 from storage.lone_chunks import claim_lone_chunks, finish_lone_chunks
-from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 from worker.leases import Leases
 from worker.pipeline_switch import PipelineSwitch
@@ -58,7 +55,7 @@ class LoneChunks:
 
         Raises what a scan raises, MemoryError among it; then they are given back, or counted as lost.
         """
-        claimant = f"{self._name} {secrets.token_hex(4)}"
+        claimant = make_claimant(self._name)
         claims = wait_out_outages(lambda: claim_lone_chunks(self._engine, chunk_ids, claimant, self._settings.lease_s))
         outcomes: Counter[Outcome] = Counter()
         with ExitStack() as held:
@@ -91,26 +88,21 @@ class LoneChunks:
                 anew=first.anew,
             )
         with self._measures.time_stage(Stage.WRITE):
-            settled = [
-                (claim, verdict) for claim, verdict in zip(claims, scanned, strict=True) if self._settle(claim, verdict)
-            ]
+            verdicts, put_off_s = self._retries.decide(scanned, tries=0)
+            settled = {verdict.ordinal for verdict in verdicts}
+            self._put_off([claim for number, claim in enumerate(claims) if number not in settled], put_off_s)
             stored = wait_out_outages(
-                lambda: finish_lone_chunks(
-                    self._engine, [claim for claim, _ in settled], [verdict for _, verdict in settled]
-                )
+                lambda: finish_lone_chunks(self._engine, [claims[each.ordinal] for each in verdicts], verdicts)
             )
         self._measures.count_judged(stored)
-        outcomes = Counter(verdict.outcome for _, verdict in settled)
+        outcomes = Counter(verdict.outcome for verdict in verdicts)
         counts = {"images": len(claims), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "stored": stored}
         log.info("lone images are scanned", extra={**counts, "seconds": round(time.monotonic() - begun_at, 3)})
         return outcomes
 
-    def _settle(self, claim: Claim, verdict: NewVerdict) -> bool:
-        """Whether the verdict stands; else its chunk is put off."""
-        verdicts, put_off_s = self._retries.decide([replace(verdict, ordinal=claim.first_ordinal)], claim.tries)
-        if not verdicts:
-            wait_out_outages(lambda: finish_chunk(self._engine, claim, [], put_off_s))
-        return bool(verdicts)
+    def _put_off(self, claims: Sequence[Claim], put_off_s: float | None) -> None:
+        for claim in claims:
+            wait_out_outages(partial(finish_chunk, self._engine, claim, [], put_off_s))
 
 
 def describe_scan(claim: Claim) -> tuple[Hashable, ...]:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import time
 import uuid
 from collections import Counter
@@ -24,6 +23,7 @@ from storage.chunks import (
     is_ahead,
     leave_held_chunk,
     lose_chunk,
+    make_claimant,
     postpone_chunk,
     release_chunks,
 )
@@ -160,7 +160,10 @@ class WorkerProcess:
         """
         scanned, outcomes = self._do_or_leave(lambda: self._scan_together(chunk_ids))
         others = [self.scan_chunk(chunk_id) for chunk_id in chunk_ids if chunk_id not in scanned]
-        return "; ".join([summarise(outcomes), *others] if scanned else others)
+        told = [summarise(outcomes)] if outcomes else []
+        if put_off := len(scanned) - outcomes.total():
+            told.append(f"{put_off} put off")
+        return "; ".join([*told, *others])
 
     def _scan_together(self, chunk_ids: Sequence[uuid.UUID]) -> tuple[set[uuid.UUID], Counter[Outcome]]:
         with self._gate.enter(alone=False):
@@ -216,9 +219,7 @@ class WorkerProcess:
         return HELD_BACK
 
     def _claim_and_scan_now(self, chunk_id: uuid.UUID, losses: int) -> str:
-        # A claimant of its own for each claim: one that is made again, because the answer to the first was lost,
-        # gets the chunk, and a second message for the same chunk does not.
-        claimant = f"{self._name} {secrets.token_hex(4)}"
+        claimant = make_claimant(self._name)
         lease_s = self._settings.lease_s
         begun_ns = time.time_ns()
         claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))

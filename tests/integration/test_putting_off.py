@@ -14,8 +14,11 @@ from storage.blobs import Blobs
 from storage.chunks import claim_chunk, finish_chunk, release_chunks
 from storage.dispatch import recover_lost_chunk
 from storage.jobs import cancel_job, submit_job
+from storage.lone_uploads import LoneImage, submit_lone_images
 from storage.settings import Settings
+from storage.uploads import StorageLimits
 from storage.verdicts import VerdictFilter, find_verdicts
+from storage.waiting import WaitingLimits
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern
@@ -169,6 +172,25 @@ def scan_what_is_due(engine: Engine, process: WorkerProcess) -> list[str]:
 def pause_s(engine: Engine) -> float:
     with engine.connect() as connection:
         return float(connection.execute(text("SELECT extract(epoch FROM not_before - now()) FROM chunks")).scalar_one())
+
+
+def test_lone_images_that_cannot_be_reached_are_put_off_and_then_scanned_alone(
+    engine: Engine, process: WorkerProcess, object_store: ObjectStore
+) -> None:
+    images = [LoneImage("ann", f"{side}.png", encode_pattern("PNG", size=(side, 3)), None) for side in (4, 5)]
+    limits = StorageLimits(None, 0), WaitingLimits(10, 10)
+    jobs = submit_lone_images(engine, Blobs(object_store.url), images, *limits)
+    chunks = pick_ids(engine, Priority.INTERACTIVE, 10)
+    object_store.answers = False
+
+    assert process.scan_lone_chunks(chunks) == "2 put off"
+    assert [read_job(engine, job_id).finished for job_id in jobs] == [0, 0]
+    assert read_chunk_states(engine) == ["pending", "pending"]
+
+    object_store.answers = True
+    let_time_pass(engine)
+    assert process.scan_lone_chunks(pick_ids(engine, Priority.INTERACTIVE, 10)) == "; ".join(["1 image: all clean"] * 2)
+    assert all(audit.exact for audit in audit_jobs(engine, jobs))
 
 
 def test_an_object_store_that_is_away_for_a_while_costs_time_alone(
