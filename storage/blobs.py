@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from shutil import disk_usage
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -43,6 +43,11 @@ def open_object(store: ObjectStore, path: str) -> StoredObject:
 def find_folder(url: str) -> Path | None:
     """Return the folder in which the store at this URL keeps its blobs, None where it is elsewhere."""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+
+
+def refer_to_blob(digest: str, name: str) -> str:
+    """Return the reference of a blob, by its SHA-256 in hex, that shows this name."""
+    return f"blob://{digest}/{quote(name)}"
 
 
 class Blobs:

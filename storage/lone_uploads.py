@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
-from urllib.parse import quote
 
 from sqlalchemy import Engine, text
 
 from starlight_vocabulary.words import Priority
-from storage.blobs import Blobs
+from storage.blobs import Blobs, refer_to_blob
 from storage.database import SUBMITTED
 from storage.jobs import UploadExpiredError
 from storage.retention import end_uploads
@@ -143,7 +142,7 @@ def _submit_jobs(
                 "job_ids": list(job_ids),
                 "submitters": [image.submitter for image in images],
                 "refs": [
-                    f"blob://{digest.hex()}/{quote(image.name)}" for digest, image in zip(digests, images, strict=True)
+                    refer_to_blob(digest.hex(), image.name) for digest, image in zip(digests, images, strict=True)
                 ],
                 "thresholds": [image.threshold for image in images],
                 "traceparents": [image.traceparent for image in images],

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
@@ -11,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from producer.api.service import Service
 from storage.jobs import UploadExpiredError
 from storage.lone_uploads import LoneImage, submit_lone_images
-from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
+from storage.uploads import StorageFullError, StoredBytesError
 from storage.waiting import TooManyWaitingError
 
 # Lots that are taken in at once, so that a slow store of blobs keeps not all waiting; and images in each.
@@ -44,7 +45,8 @@ class LoneImages:
     async def _work(self) -> None:
         while self._waiting:
             lot = [self._waiting.popleft() for _ in range(min(LOT, len(self._waiting)))]
-            for (_, taken_in), result in zip(lot, await run_in_threadpool(self._submit, lot), strict=True):
+            results = await run_in_threadpool(self._submit, [image for image, _ in lot])
+            for (_, taken_in), result in zip(lot, results, strict=True):
                 # Nobody waits where the client has gone.
                 if taken_in.done():
                     continue
@@ -53,23 +55,17 @@ class LoneImages:
                 else:
                     taken_in.set_result(result)
 
-    def _submit(self, lot: list[Waiting]) -> list[uuid.UUID | Exception]:
+    def _submit(self, images: Sequence[LoneImage]) -> Sequence[uuid.UUID | Exception]:
         """Return the job of each, or what stands against it."""
-        settings = self._service.settings
+        service = self._service
         try:
-            return list(
-                submit_lone_images(
-                    self._service.engine,
-                    self._service.blobs,
-                    [image for image, _ in lot],
-                    StorageLimits(settings.max_stored_bytes_per_key, settings.min_free_bytes),
-                    self._service.waiting_limits,
-                )
+            return submit_lone_images(
+                service.engine, service.blobs, images, service.storage_limits, service.waiting_limits
             )
         except REFUSALS as error:
-            return [error] if len(lot) == 1 else [result for one in lot for result in self._submit([one])]
+            return [error] if len(images) == 1 else [result for one in images for result in self._submit([one])]
         except Exception as error:
-            return [error] * len(lot)
+            return [error] * len(images)
 
 
 async def get_lone_images(request: Request) -> LoneImages:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from producer.api.permits import LonePermit, UnpackingPermits
 from storage.blobs import Blobs
 from storage.settings import Settings
+from storage.uploads import StorageLimits
 from storage.waiting import WaitingLimits
 
 # Images that are read, and pictures that are made, at once.
@@ -39,6 +40,11 @@ class Service:
     def __post_init__(self) -> None:
         """Allow as many archives as are set."""
         object.__setattr__(self, "unpacking", UnpackingPermits(self.settings.unpack_processes))
+
+    @property
+    def storage_limits(self) -> StorageLimits:
+        """Return how many bytes a key's jobs may keep, and how many are left free."""
+        return StorageLimits(self.settings.max_stored_bytes_per_key, self.settings.min_free_bytes)
 
     @property
     def waiting_limits(self) -> WaitingLimits:

@@ -12,7 +12,7 @@ from producer.sources.archives import ArchiveTooLargeError
 from starlight_vocabulary.job import JobOptions
 from storage.jobs import EmptyJobError, Submission, UploadExpiredError
 from storage.keys import ApiKey
-from storage.uploads import KeyInUseError, StorageFullError, StorageLimits, StoredBytesError, Upload
+from storage.uploads import KeyInUseError, StorageFullError, StoredBytesError, Upload
 from storage.waiting import TooManyWaitingError
 
 # What is told to whoever uses an idempotency key that is in use, or finds the disk full.
@@ -26,8 +26,7 @@ async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
 
     Raises as problems what stands against taking it in: 408, 409, 413, 422, 429 and 507.
     """
-    limits = StorageLimits(service.settings.max_stored_bytes_per_key, service.settings.min_free_bytes)
-    upload = Upload(service.engine, service.blobs, key.name, limits)
+    upload = Upload(service.engine, service.blobs, key.name, service.storage_limits)
     try:
         yield upload
     except EmptyJobError as error:

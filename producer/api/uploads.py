@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import disk_usage
-from urllib.parse import quote
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from producer.api.problems import ProblemError, reject_field
 from producer.sources.expansion import Sources
 from starlight_vocabulary.formats import ArchiveFormat
+from storage.blobs import refer_to_blob
 from storage.settings import Settings
 from storage.uploads import Upload, check_free_bytes
 
@@ -105,7 +105,7 @@ async def _receive(request: Request, upload: Upload) -> AsyncGenerator[bytes, No
 def store_image(upload: Upload, settings: Settings, name: str, file: UploadFile) -> str:
     """Store a file of a form and return its reference; what is larger than workers read is cut, and told so there."""
     (digest,) = upload.put_all([file.file.read(settings.max_image_bytes + 1)])
-    return f"blob://{digest}/{quote(name)}"
+    return refer_to_blob(digest, name)
 
 
 def unpack_upload(upload: Upload, settings: Settings, path: Path) -> Generator[str]:

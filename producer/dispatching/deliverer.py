@@ -12,12 +12,12 @@ import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-import httpcore
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from standardwebhooks import Webhook
@@ -25,13 +25,14 @@ from standardwebhooks import Webhook
 from producer.stargate_results import Callbacks
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
+from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import WebhookKind
 from storage.background import BackgroundThread
 from storage.database import may_succeed_later
-from storage.deadline import Deadline
 from storage.jobs import get_job
 from storage.outages import POSTGRESQL, Patience
-from storage.public_network import CONNECTION_ERRORS, explain_failure, open_public_pool
+from storage.posting import UnansweredError, post
+from storage.public_network import open_public_pool
 from storage.settings import Settings
 from storage.traces import read_traceparent, trace
 from storage.verdicts import list_between
@@ -156,17 +157,20 @@ class Deliverer(BackgroundThread):
         callbacks = Callbacks(self._blocks_root, job.id)
         sent, until = delivery.sent, time.monotonic() + SHARE_S
         reason, is_final = None, False
-        while sent < job.total and reason is None and time.monotonic() < until:
-            for verdict in list_between(self._engine, job.id, sent, sent + PAGE - 1):
-                reason, is_final = self._post_image(delivery.url, callbacks.write(verdict), secret)
-                if reason is not None or time.monotonic() >= until:
-                    sent = verdict.ordinal + (reason is None)
-                    break
-            else:
-                sent = min(sent + PAGE, job.total)
+        for verdict in self._list_from(job, sent):
+            if time.monotonic() >= until:
+                break
+            reason, is_final = self._post_image(delivery.url, callbacks.write(verdict), secret)
+            if reason is not None:
+                break
+            sent = verdict.ordinal + 1
         goes_on = reason is None and sent < job.total
         record_sent(self._engine, delivery, sent, goes_on=goes_on)
         return None if goes_on else (reason, is_final)
+
+    def _list_from(self, job: Job, first: int) -> Iterator[Verdict]:
+        for start in range(first, job.total, PAGE):
+            yield from list_between(self._engine, job.id, start, start + PAGE - 1)
 
     def _post_image(self, url: str, message: dict[str, Any] | None, secret: str) -> tuple[str | None, bool]:
         if message is None:
@@ -178,17 +182,10 @@ class Deliverer(BackgroundThread):
     def _send(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[str | None, bool]:
         if traceparent := read_traceparent():
             headers["traceparent"] = traceparent
-        deadline = Deadline(TIMEOUT_S)
         try:
-            # Streamed and left unread: how much a receiver answers is not our concern.
-            with (
-                deadline,
-                deadline.awaiting_head(),
-                self._pool.stream("POST", url, content=body, headers=list(headers.items())) as answer,
-            ):
-                status = answer.status
-        except (*CONNECTION_ERRORS, httpcore.UnsupportedProtocol, ValueError) as error:
-            return f"{type(error).__name__}: {explain_failure(error)}", False
+            status = post(self._pool, url, body, headers, TIMEOUT_S)
+        except UnansweredError as error:
+            return str(error), False
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return None, False
         return f"the receiver answered {status}", status == HTTPStatus.GONE

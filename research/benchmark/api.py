@@ -34,7 +34,7 @@ TIMEOUT_S = 60
 
 def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int) -> dict[str, Any]:
     """Return what the API bears with these workers beside it."""
-    with serving(stage, Path(unquote(urlsplit(uris[0]).path)).parent) as (url, key):
+    with serving(stage, find_file(uris[0]).parent) as (url, key):
 
         async def measured() -> dict[str, Any]:
             async with httpx.AsyncClient(
@@ -63,16 +63,27 @@ def serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
     }
     url = f"http://127.0.0.1:{port}"
     with Stack([make_api()], environment, stage.settings.data_dir / "logs"):
-        deadline = time.monotonic() + TIMEOUT_S
-        while True:
-            try:
-                httpx.get(f"{url}/openapi.json").raise_for_status()
-                break
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    sys.exit(f"bench: no API within {TIMEOUT_S} s; see {stage.settings.data_dir / 'logs'}")
-                time.sleep(POLL_S)
+        wait_until_answered(f"{url}/openapi.json")
         yield url, key
+
+
+def wait_until_answered(url: str) -> None:
+    """Return once a page is there; ends the program where that takes too long."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            httpx.get(url).raise_for_status()
+        except httpx.TransportError:
+            if time.monotonic() > deadline:
+                sys.exit(f"bench: no answer from {url} within {TIMEOUT_S} s")
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+def find_file(uri: str) -> Path:
+    """Return the file of a `file://` reference."""
+    return Path(unquote(urlsplit(uri).path))
 
 
 async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str]) -> dict[str, Any]:
@@ -99,7 +110,7 @@ async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str])
 
 async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], count: int) -> dict[str, Any]:
     """Return images a minute, each uploaded by a request of its own at its time, and how long (ms) those took."""
-    images = [Path(unquote(urlsplit(uri).path)).read_bytes() for uri in uris]
+    images = [find_file(uri).read_bytes() for uri in uris]
     authorization = client.headers["Authorization"]
     requests = [
         write_form("/v1/jobs", client.base_url.host, authorization, images[number % len(images)])

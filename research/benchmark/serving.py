@@ -7,23 +7,22 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 import redis
 from sqlalchemy import text
 
-from research.benchmark.api import serving, write_form
+from research.benchmark.api import find_file, serving, wait_until_answered, write_form
 from research.benchmark.processes import Process, processes
-from research.benchmark.stage import POLL_S, Stage
+from research.benchmark.stage import Stage
+from storage.broker import open_redis
 from storage.embedded.ports import find_free_port
 from worker.devices import Device
 
 # Clients that each send the next image when they have the answer to the last.
 CLIENTS = (1, 16, 64)
-START_S = 60
 # Transactions since the server's start. Connections report theirs once a second.
 COUNT_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
 
@@ -32,10 +31,10 @@ def measure_serving(
     stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int, rounds: int
 ) -> dict[str, Any]:
     """Return requests a second of both with 1, 16 and 64 clients, in alternation, and what one costs the API."""
-    images = [Path(unquote(urlsplit(uri).path)).read_bytes() for uri in uris]
+    images = [find_file(uri).read_bytes() for uri in uris]
     measured: dict[str, list[dict[str, float]]] = {}
     with (
-        serving(stage, Path(unquote(urlsplit(uris[0]).path)).parent) as (url, key),
+        serving(stage, find_file(uris[0]).parent) as (url, key),
         stage.workers(devices),
         run_bare_api(len(devices)) as bare_url,
     ):
@@ -98,7 +97,7 @@ def watch_costs(stage: Stage, count: int) -> Iterator[dict[str, float]]:
     Milliseconds of processor time in all processes of the stage, transactions of PostgreSQL, and commands of Redis.
     """
     costs: dict[str, float] = {}
-    with redis.Redis.from_url(stage.addresses.redis_url) as broker:
+    with open_redis(stage.addresses.redis_url) as broker:
         before = _take_costs(stage, broker)
         yield costs
         after = _take_costs(stage, broker)
@@ -129,26 +128,10 @@ def run_bare_api(processes_wanted: int) -> Iterator[str]:
     running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(processes_wanted)]
     try:
         for _ in running:
-            wait_until_ready(url)
+            wait_until_answered(f"{url}/health")
         yield url
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.wait()
-
-
-def wait_until_ready(url: str) -> None:
-    """Return once a server answers; ends the program where it does not."""
-    import httpx
-
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            httpx.get(f"{url}/health").raise_for_status()
-        except httpx.HTTPError:
-            if time.monotonic() > deadline:
-                sys.exit(f"bench: no answer from {url} within {START_S} s")
-            time.sleep(POLL_S)
-        else:
-            return

@@ -5,10 +5,8 @@ import logging
 from contextlib import closing
 from typing import Any
 
-import httpcore
-
-from storage.deadline import Deadline
-from storage.public_network import CONNECTION_ERRORS, explain_failure, open_public_pool
+from storage.posting import UnansweredError, post
+from storage.public_network import open_public_pool
 from storage.settings import Settings
 
 TIMEOUT_S = 10.0
@@ -23,17 +21,12 @@ def hand_on(settings: Settings, url: str, inscription: dict[str, Any]) -> bool:
     if settings.stargate_ingest_token is not None:
         headers["x-ingest-token"] = settings.stargate_ingest_token.get_secret_value()
     body = json.dumps(inscription).encode()
-    deadline = Deadline(TIMEOUT_S)
     try:
-        with (
-            closing(open_public_pool(settings.fetch_allowed_networks, connections=1)) as pool,
-            deadline,
-            deadline.awaiting_head(),
-            pool.stream("POST", url, content=body, headers=list(headers.items())) as answer,
-        ):
-            reason = "" if answer.status in SUCCESS else f"it answered {answer.status}"
-    except (*CONNECTION_ERRORS, httpcore.UnsupportedProtocol, ValueError) as error:
-        reason = f"{type(error).__name__}: {explain_failure(error)}"
+        with closing(open_public_pool(settings.fetch_allowed_networks, connections=1)) as pool:
+            status = post(pool, url, body, headers, TIMEOUT_S)
+        reason = "" if status in SUCCESS else f"it answered {status}"
+    except UnansweredError as error:
+        reason = str(error)
     if reason:
         log.warning("Stargate did not take an inscription: %s", reason)
     return not reason

@@ -53,7 +53,7 @@ async def inscribe(request: Request, key: Submitting, service: Shared, reading: 
     async with open_upload(service, key) as upload, open_image_form(request, upload, MESSAGE_BYTES) as form:
         message = _read_message(form.fields)
         wanted = _read_wanted(form.fields.get("method", ""))
-        if len(data := await form.file.read(service.settings.max_image_bytes + 1)) > service.settings.max_image_bytes:
+        if len(data := await form.read(service)) > service.settings.max_image_bytes:
             raise ProblemError(413, f"the image is larger than {service.settings.max_image_bytes:,} bytes")
         try:
             async with service.reading_turns:

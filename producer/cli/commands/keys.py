@@ -12,6 +12,11 @@ from storage.keys import ApiKey, create_key, import_key, list_keys, revoke_key
 
 keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; the submitter of its jobs.")]
+ScopeOption = Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")]
+BucketOption = Annotated[
+    list[str] | None,
+    typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX that its references may name; may be repeated."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,18 +27,12 @@ def register(app: typer.Typer) -> None:
 @keys.command("create")
 def create(
     name: KeyName,
-    scope: Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")] = (
-        "submit,read"
-    ),
-    bucket: Annotated[
-        list[str] | None,
-        typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX that its references may name; may be repeated."),
-    ] = None,
+    scope: ScopeOption = "submit,read",
+    bucket: BucketOption = None,
 ) -> None:
     """Create a key and print it, alone; it cannot be shown again."""
     with open_session() as current:
-        scopes = [each.strip() for each in scope.split(",") if each.strip()]
-        key = create_key(current.engine, name, scopes, bucket or (), done_by=current.settings.submitter)
+        key = create_key(current.engine, name, split_scopes(scope), bucket or (), done_by=current.settings.submitter)
     print(key)
     print("keep it: it cannot be shown again", file=sys.stderr)
 
@@ -41,19 +40,13 @@ def create(
 @keys.command("import")
 def import_existing(
     name: KeyName,
-    scope: Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")] = (
-        "submit,read"
-    ),
-    bucket: Annotated[
-        list[str] | None,
-        typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX that its references may name; may be repeated."),
-    ] = None,
+    scope: ScopeOption = "submit,read",
+    bucket: BucketOption = None,
 ) -> None:
     """Store a key that was made elsewhere, read from standard input, so that who has it need not change it."""
     with open_session() as current:
-        scopes = [each.strip() for each in scope.split(",") if each.strip()]
         key = sys.stdin.readline().strip()
-        import_key(current.engine, key, name, scopes, bucket or (), done_by=current.settings.submitter)
+        import_key(current.engine, key, name, split_scopes(scope), bucket or (), done_by=current.settings.submitter)
     print(f"imported the key {escape(name)}")
 
 
@@ -71,6 +64,11 @@ def show_keys() -> None:
             f"{key.prefix}  {','.join(key.scopes):<17}  {created:<16}  {revoked:<16}  "
             f"{escape(f'{key.name}, {describe_buckets(key)}')}"
         )
+
+
+def split_scopes(scopes: str) -> list[str]:
+    """Return the scopes of a text that has commas between them."""
+    return [each.strip() for each in scopes.split(",") if each.strip()]
 
 
 def describe_buckets(key: ApiKey) -> str:
