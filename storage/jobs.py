@@ -1,7 +1,7 @@
 """Jobs: submitted in one transaction, looked at, listed and cancelled."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any
@@ -75,13 +75,15 @@ def submit_job(
     limits: WaitingLimits | None = None,
     upload_id: uuid.UUID | None = None,
     canary: bool = False,
+    also: Callable[[Connection], object] = lambda connection: None,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
 
     Unless it may `follow_links`, `file://` references whose path has links in it when it is read are not read. With an
     idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
-    `upload_id` is the upload that becomes this job. A `canary` is left out of searches and totals. Raises EmptyJobError
-    where there is no reference, TooManyWaitingError and UploadExpiredError; then nothing is stored.
+    `upload_id` is the upload that becomes this job. A `canary` is left out of searches and totals. `also` is called in
+    the transaction of a new job. Raises what it raises, EmptyJobError where there is no reference, TooManyWaitingError
+    and UploadExpiredError; then nothing is stored.
     """
     with engine.begin() as connection:
         job_id = connection.execute(
@@ -112,6 +114,7 @@ def submit_job(
         if options.webhook is not None:
             kind = options.webhook_kind or WebhookKind.STANDARD
             connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook, "kind": kind})
+        also(connection)
         raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=0 if canary else total))
     return Submission(job_id, total, created=True)
 

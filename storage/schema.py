@@ -348,6 +348,27 @@ canary_rounds = Table(
     Index("uq_canary_rounds_open", text("(ended_at IS NULL)"), unique=True, postgresql_where=text("ended_at IS NULL")),
 )  # fmt: skip
 
+# A source that is watched for somebody: up to where it was submitted, in words of the source, and in how many steps.
+# Whoever watches it is its `holder`: what another one submits then is not taken.
+watches = Table(
+    "watches", METADATA,
+    required("id", BIGINT, Identity(always=True), primary_key=True),
+    required("source", TEXT),
+    required("submitter", TEXT),
+    optional("cursor", TEXT),
+    required("holder", UUID),
+    required("steps", BIGINT, server_default="0"),
+    required("held_since", TIME, server_default=func.now()),
+    UniqueConstraint("submitter", "source"),
+)  # fmt: skip
+# In which version each file or object of a watch was submitted last; `name` is the start of the SHA-256 of its name.
+watched_files = Table(
+    "watched_files", METADATA,
+    required("watch_id", BIGINT, ForeignKey("watches.id", ondelete="CASCADE"), primary_key=True),
+    required("name", BYTEA, primary_key=True),
+    required("version", TEXT),
+)  # fmt: skip
+
 # The outbox of a job that names a webhook: due once the job has ended, until delivered or given up.
 webhooks = Table(
     "webhooks", METADATA,

@@ -6,7 +6,7 @@ object is deleted (`storage.retention`): of two who store and delete the same by
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from tempfile import SpooledTemporaryFile
@@ -180,6 +180,7 @@ class Upload:
         follow_links: bool = True,
         limits: WaitingLimits | None = None,
         canary: bool = False,
+        also: Callable[[Connection], object] = lambda connection: None,
     ) -> Submission:
         """Submit the job that this is for, reading `references` once, before anything is held in the database.
 
@@ -214,6 +215,7 @@ class Upload:
                 limits=limits,
                 upload_id=self._job_id,
                 canary=canary,
+                also=also,
             )
             describe_span(job=submission.job_id, images=submission.total)
         if submission.created:

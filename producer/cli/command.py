@@ -36,11 +36,13 @@ from producer.cli.commands import (
     top,
     verdicts,
     verification,
+    watching,
 )
 from producer.cli.session import OutputClosedError, UsageError
 from producer.export_manifest import ExportError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.expansion import SourceError
+from producer.watching.source import SourceAwayError
 from starlight_vocabulary.escaping import escape_lines
 from storage.analysts import AnalystError
 from storage.data_folder import DataFolderError
@@ -55,6 +57,7 @@ from storage.schema_version import SchemaError
 from storage.time_limits import QueryTooLongError
 from storage.uploads import StorageFullError
 from storage.verification import SealError
+from storage.watches import WatchTakenError
 from worker.devices import DeviceError
 from worker.v4.card import ModelError
 
@@ -68,16 +71,17 @@ app = typer.Typer(
 for subject in (
     servers, scan, jobs, verdicts, one_verdict, exporting, inspection, hiding, failures, models, keys, purging,
     operations, top, doctor, canary, processes, verification, rescanning,
+    watching,
 ):  # fmt: skip
     subject.register(app)
 
 EXPECTED = (
     UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
     DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
-    DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError,
+    DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError, SourceAwayError, WatchTakenError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
-PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary")
+PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary", "watch")
 USAGE = 2
 INTERRUPTED = 130
 CLOSED_OUTPUT = 141

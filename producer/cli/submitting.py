@@ -26,6 +26,7 @@ Threshold = Annotated[
     float | None, typer.Option(help="Stego probability that counts as stego, instead of the model's own.")
 ]
 PriorityOption = Annotated[Priority, typer.Option(help="Interactive jobs overtake bulk jobs.")]
+Webhook = Annotated[str | None, typer.Option(metavar="URL", help="Told, with a signature, when the job has ended.")]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Names on standard input end in NUL, as from find -print0.")]
 
 

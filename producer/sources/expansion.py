@@ -89,12 +89,13 @@ class Sources:
 
     def _from_path(self, path: bytes) -> Iterator[str]:
         if not os.path.isdir(path):  # noqa: PTH112 - pathlib cannot hold bytes
-            yield from self._from_file(path)
+            yield from self.from_file(path)
             return
         for below in walk_files(path):
-            yield from self._from_file(below)
+            yield from self.from_file(below)
 
-    def _from_file(self, path: bytes) -> Iterator[str]:
+    def from_file(self, path: bytes) -> Iterator[str]:
+        """Yield the reference of a file, or of the members of an archive; raises ArchiveTooLargeError."""
         if is_archive(path) and os.path.isfile(path):  # noqa: PTH113
             yield from self.from_archive(path)
         else:

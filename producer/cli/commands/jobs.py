@@ -13,7 +13,16 @@ from producer.cli.output import JsonLinesOption, format_count, summarise_job
 from producer.cli.progress import show_progress
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import Session, UsageError, open_session, parse_id, warn_without_workers
-from producer.cli.submitting import Name, Null, Paths, PriorityOption, Threshold, check_options, submit_paths
+from producer.cli.submitting import (
+    Name,
+    Null,
+    Paths,
+    PriorityOption,
+    Threshold,
+    Webhook,
+    check_options,
+    submit_paths,
+)
 from producer.following import Follower
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.job import Job, JobOptions
@@ -41,9 +50,7 @@ def submit(
     idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
     priority: PriorityOption = Priority.BULK,
     threshold: Threshold = None,
-    webhook: Annotated[
-        str | None, typer.Option(metavar="URL", help="Told, with a signature, when the job has ended.")
-    ] = None,
+    webhook: Webhook = None,
     null: Null = False,
     server: Server = None,
     key: Key = None,

@@ -1,0 +1,67 @@
+"""`starlight watch`: what appears in a source is submitted."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from producer.cli.commands.jobs import check_signing
+from producer.cli.output import format_count
+from producer.cli.session import open_session, warn_without_workers
+from producer.cli.submitting import Name, PriorityOption, Threshold, Webhook, check_options
+from starlight_vocabulary.words import Priority
+from storage.jobs import Submission
+from storage.traces import set_up_traces
+
+# Of a job, characters.
+MAX_NAME = 200
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(watch)
+
+
+def watch(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, with all that is below it.")],
+    once: Annotated[bool, typer.Option("--once", help="Submit what is there and was not submitted, and end.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="How often everything is looked through.")
+    ] = 60.0,
+    settle: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="A file that changed within this time may not be whole yet."),
+    ] = 2.0,
+    name: Name = None,
+    priority: PriorityOption = Priority.BULK,
+    threshold: Threshold = None,
+    webhook: Webhook = None,
+) -> None:
+    """Submit what appears in a source, in small jobs, and print their ids; started again, it goes on where it was.
+
+    Each version of a file is submitted once, and what is being written waits. Of two that watch the same source for the
+    same submitter, the newer one goes on, and the other ends.
+    """
+    # Here, not above: other commands need nothing of it.
+    from producer.watching.opening import WatchOptions, open_source
+    from producer.watching.watcher import Watcher
+
+    options = check_options(
+        name=name or f"watch {source}"[:MAX_NAME], priority=priority, threshold=threshold, webhook=webhook
+    )
+    set_up_traces("starlight")
+    with open_session(program="watch") as current:
+        check_signing(current, options)
+        opened = open_source(source, current.settings, WatchOptions(every, settle))
+        warn_without_workers(current)
+        watcher = Watcher(current.engine, current.settings, opened, options)
+        if once:
+            watcher.run_once(show_submission)
+        else:
+            watcher.run(show_submission)
+
+
+def show_submission(submission: Submission) -> None:
+    """Print the id of a job, at once for whoever reads along."""
+    print(submission.job_id, flush=True)
+    print(format_count(submission.total, "image"), file=sys.stderr)

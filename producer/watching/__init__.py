@@ -1,0 +1,1 @@
+"""Watching sources: what appears in them is submitted, in small jobs, each file and block once."""

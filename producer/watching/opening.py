@@ -1,0 +1,27 @@
+"""From what a person names to the source that is watched."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from producer.sources.expansion import BlobWriter, Sources
+from producer.watching.folders import FolderSource
+from producer.watching.source import Source
+from storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """How a source is watched: seconds between two looks at everything, and for which a file must not have changed."""
+
+    every_s: float
+    settle_s: float
+
+
+def open_source(argument: str, settings: Settings, options: WatchOptions) -> Source:
+    """Return the source that an argument names; raises SourceError where there is none."""
+
+    def refer(blobs: BlobWriter, path: bytes) -> Iterable[str]:
+        return Sources(blobs, settings).from_file(path)
+
+    return FolderSource(Path(argument), refer, every_s=options.every_s, settle_s=options.settle_s)

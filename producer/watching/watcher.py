@@ -1,0 +1,89 @@
+"""Submitting what arrives in a source: as one job, stored together with how far the source has come.
+
+So whatever ends in between, it is submitted once: where the job is not stored, nor is what had arrived.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from sqlalchemy import Engine
+
+from producer.watching.source import Arrivals, Source, SourceAwayError
+from starlight_vocabulary.job import JobOptions
+from storage.blobs import Blobs
+from storage.database import wait_out_outages
+from storage.jobs import EmptyJobError, Submission
+from storage.settings import Settings
+from storage.uploads import StorageLimits, Upload
+from storage.watches import find_new, note_arrivals, open_watch, refresh_watch
+
+log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Watches one source for a submitter. While the database is away, it waits."""
+
+    def __init__(self, engine: Engine, settings: Settings, source: Source, options: JobOptions) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._source = source
+        self._options = options
+        self._blobs = Blobs(settings.blobs())
+        self._watch = wait_out_outages(partial(open_watch, engine, source.uri, settings.submitter))
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the source goes on."""
+        return self._watch.cursor
+
+    def find_new(self, versions: Mapping[str, str]) -> dict[str, str]:
+        """Return those of the files, by their URIs, that were not submitted in the version that they have here."""
+        return wait_out_outages(partial(find_new, self._engine, self._watch, versions))
+
+    def run(self, show: Callable[[Submission], object]) -> None:
+        """Submit what the source finds, and wait for more, without end; `show` is given each job.
+
+        Raises what `run_once` does, but that the source is away.
+        """
+        while True:
+            try:
+                self.run_once(show)
+            except SourceAwayError as error:
+                log.warning("%s cannot be looked at, and will be again: %s", self._source.uri, error)
+            self._source.wait()
+
+    def run_once(self, show: Callable[[Submission], object]) -> None:
+        """Submit what the source finds now; raises what the source does, WatchTakenError and StorageFullError."""
+        for arrivals in self._source.find(self):
+            submission = self._submit(arrivals)
+            if submission is not None:
+                show(submission)
+
+    def _submit(self, arrivals: Arrivals) -> Submission | None:
+        """Submit what arrived; return its job, None where it has no images, or the answer to its commit was lost."""
+        tries = 0
+
+        def attempt() -> Submission | None:
+            nonlocal tries
+            tries += 1
+            if tries > 1 and refresh_watch(self._engine, self._watch):
+                return None
+            submission = self._store(arrivals)
+            refresh_watch(self._engine, self._watch)
+            return submission
+
+        return wait_out_outages(attempt)
+
+    def _store(self, arrivals: Arrivals) -> Submission | None:
+        note = partial(note_arrivals, watch=self._watch, cursor=arrivals.cursor, versions=arrivals.versions)
+        limits = StorageLimits(None, self._settings.min_free_bytes)
+        with Upload(self._engine, self._blobs, self._settings.submitter, limits) as upload:
+            try:
+                return upload.submit(
+                    arrivals.refer(upload), self._options, chunk_size=self._settings.chunk_size, also=note
+                )
+            except EmptyJobError:
+                with self._engine.begin() as connection:
+                    note(connection)
+                return None
