@@ -5,11 +5,11 @@ from typing import Final
 
 _WORDS: Final = rb"(?:END|EOF|EOM|EOT|STOP|DONE|FIN)(?:[ _-]?(?:OF[ _-]?)?(?:MESSAGE|MSG|FILE|DATA|TEXT))?"
 _MARK: Final = re.compile(
-    rb"#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
+    rb"[<\[{(|#_*=/\\~$%@-]{1,5}\s?" + _WORDS + rb"\s?[>\]})|#_*=/\\~$%@-]{1,5}"
+    rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
     rb"|\$t3g0|(?:\*\^){2,}\*|-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
     # Bare, where no word of a sentence stands.
-    rb"|(?:(?<=[a-z0-9.,;:!?)\]}\"'-])|(?<=[a-z0-9.,;:!?)\]}\"'-]\s))(?-i:END|EOF)"
-    rb"|[<\[{(|#_*=/\\~$%@-]{1,5}\s?" + _WORDS + rb"\s?[>\]})|#_*=/\\~$%@-]{1,5}",
+    rb"|(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s))(?-i:END|EOF)",
     re.IGNORECASE,
 )
 # Characters of noise that may stand between a mark and the end of what looks like text.

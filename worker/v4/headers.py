@@ -39,6 +39,10 @@ _GAPS: Final = (0, 1, 2, 4, 8, 16, 20, 32, 64)
 DIGESTS: Final = {16: "MD5", 20: "SHA-1", 32: "SHA-256", 64: "SHA-512"}
 _WORD: Final = re.compile(rb"(?:(?:len|length|size)=)?([0-9]{1,10}|[0-9a-f]{2,8})(?:::|[:;|#\n,$ ])")
 _NAME: Final = re.compile(rb"[\w(][\w ().+-]{0,120}\.[A-Za-z0-9]{1,8}")
+_TIME: Final = re.compile(rb"[0-2]?[0-9]:[0-5][0-9]\b")
+_OPEN_STEGO: Final = re.compile(rb"OPENSTEGO([\x01\x02])(.{4})[\x01-\x08](.)[NY]{2}", re.DOTALL)
+# Which cipher, from version 2 on.
+_OPEN_STEGO_CIPHER: Final = 8
 _MAGIC: Final = re.compile(rb"[A-Za-z][\x21-\x7e]{1,15}")
 # Bytes of flags and lengths between a payload's length and a file's name.
 _MAX_FLAGS: Final = 6
@@ -51,7 +55,7 @@ _CHANCE: Final = 8
 # What it takes from the evidence that a length was looked for in many places, before gaps, in bits, and near an end.
 _BITS_OF_PLACE, _BITS_OF_GAP, _BITS_OF_UNIT, _BITS_OF_END = 6, 4, 3, 4
 _CHANCE_IN_DIGEST: Final = 3
-_MAX_DECIMAL: Final = 2
+_MIN_HEXADECIMAL: Final = 2
 _PERIODS: Final = (1, 2, 3)
 # Fewer bytes behind a length are no evidence of it, unless that is wide and comes first.
 _MIN_TEXT: Final = 4
@@ -144,12 +148,25 @@ def is_name(text: bytes) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def _read_open_stego(data: bytes) -> Header | None:
+    """Read OpenStego's header: its stamp, version, length, bits a sample, flags, a cipher, a name."""
+    fields = _OPEN_STEGO.match(data)
+    if fields is None:
+        return None
+    version, size, name = (int.from_bytes(field, "little") for field in fields.groups())
+    start = fields.end() + (_OPEN_STEGO_CIPHER if version > 1 else 0) + name
+    return Header(start, size, fields.start(2), 4, "little", BYTES, exact=True, evidence=SURE, has_name=True)
+
+
 def find_header(data: bytes, runs: TextRuns, total: int, *, is_whole: bool) -> Header | None:
     """Return the header that explains most of what `data` begins with, None where there is none.
 
     `data` are the first of `total` bytes that the carrier holds; `is_whole` says that these end where the payload
     does, as behind an image's end, and not where the picture does.
     """
+    own = _read_open_stego(data)
+    if own and own.end <= total:
+        return own
     found = list(_HeaderSearch(data, runs, total, is_whole=is_whole).list_headers())
     most = max((header.evidence for header in found), default=FITS)
     borne_out = [header for header in found if header.evidence == most]
@@ -201,12 +218,12 @@ class _HeaderSearch:
     def _list_spelled(self) -> Iterator[Header]:
         """Yield headers with a length that is spelled, in decimal or else in hexadecimal, in bytes or in bits."""
         match = _WORD.match(self._data, self._first)
-        if match is None:
+        if match is None or _TIME.match(self._data, self._first):
             return
         word = match.group(1)
-        # Digits alone are decimal, or else, where there are more than two of them, perhaps hexadecimal.
+        # Digits alone are decimal, or hexadecimal if the text is as long then.
         values = [int(word)] if word.isdigit() else []
-        values += [int(word, 16)] if len(word) > _MAX_DECIMAL or not values else []
+        values += [int(word, 16)] if len(word) >= _MIN_HEXADECIMAL else []
         start = match.end() + len(ALPHA_PREFIX) * self._data.startswith(ALPHA_PREFIX, match.end())
         for value in values:
             for size in (value, value - (start - match.end()), value // 8 if value % 8 == 0 else 0):

@@ -13,8 +13,19 @@ import numpy as np
 from starlight_vocabulary.payload import Member, Payload, PayloadKind
 from worker.v4.end_marks import CLOSING, cut_end_mark, cut_pattern, name_end
 from worker.v4.file_kinds import find_end, find_strong_kind, recognise_kind
-from worker.v4.headers import ALPHA_PREFIX, DIGESTS, FITS, MAX_WORD, Header, find_header, is_name, may_be_header
+from worker.v4.headers import (
+    ALPHA_PREFIX,
+    DIGESTS,
+    FITS,
+    MAX_WORD,
+    SPELLED,
+    Header,
+    find_header,
+    is_name,
+    may_be_header,
+)
 from worker.v4.member_lists import list_members
+from worker.v4.text_ends import find_likely_end
 from worker.v4.text_runs import TextRuns, decode_text, is_text
 from worker.v4.unwrapping import Unwrapped, unwrap
 from worker.v4.wide_text import WideText, find_wide_text
@@ -32,8 +43,9 @@ _MAX_LEAD: Final = 512
 _SURE_BITS: Final = 18
 _MAX_VERSION: Final = 4
 _MIN_ALPHABET: Final = 6
-_CHANCE_IN_DIGEST: Final = 3
+_CHANCE_IN_DIGEST: Final = 5
 _CHANCE_BEFORE_ZERO: Final = 16
+_CHANCE_BEHIND_LENGTH: Final = 3
 # Text that begins at the first byte, and nothing closes.
 _MIN_UNCLOSED: Final = 6
 # Of the most that so many bytes can have, the entropy from which on they are as even as chance makes them.
@@ -161,7 +173,9 @@ class _Reading:
             near = header.at <= zero + (_MAX_VERSION if header.has_name else 0) if zero is not None else True
             return (is_word or is_name(word)) and (near or header.bits >= _SURE_BITS)
         # Among the text stands the length itself, in decimal or by chance.
-        return header.at == self._start and (zero is None or header.end == zero or zero < header.start)
+        chance = _CHANCE_BEHIND_LENGTH if header.unit == SPELLED and not self._carrier.is_whole else 0
+        ends = zero is None or 0 <= zero - header.end <= chance or zero < header.start
+        return header.at == self._start and ends
 
     def _behind(self, header: Header) -> ReadPayload:
         data = self._data
@@ -202,6 +216,9 @@ class _Reading:
             plain = cut_pattern(data, start, end)
             end = plain if plain - start >= _MIN_UNCLOSED else end
         body, mark = cut_end_mark(data[start:end], is_closed=closing is not None)
+        is_open = closing is None and mark is None and end < len(data) and not self._carrier.is_whole
+        if is_open and not unwrap(body, self._limit).wrappings:
+            body = data[start : find_likely_end(data, start, end)]
         closing = f"end mark {mark!r}" if mark else closing
         size = None if end == len(data) < self._carrier.total else len(body)
         return self._show(start, body, size, closing, words or self._prefix(start))
@@ -259,7 +276,8 @@ class _Reading:
                 size, closing = end, closing or "its own end"
             elif kind is PayloadKind.SCRIPT and size is None and not self._carrier.is_whole:
                 # A script is text, and ends as text does.
-                size, closing = self._runs.find_end(start) - start, "where it is text no more"
+                end = find_likely_end(self._data, start, self._runs.find_end(start))
+                size, closing = end - start, "where it is text no more"
             elif size is not None:
                 closing = "the length"
             elif known is not None:

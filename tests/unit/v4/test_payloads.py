@@ -116,8 +116,38 @@ def test_where_nothing_closes_a_text_the_longest_run_is_read(seed: int) -> None:
     payload = read(TEXT, "noise", seed).payload
 
     assert payload.text is not None
-    assert payload.text.startswith(TEXT.decode())
+    assert payload.text.startswith(TEXT.decode()[:-2])
     assert len(payload.text) < len(TEXT.decode()) + 12
+
+
+def test_where_nothing_closes_a_script_it_ends_with_its_last_line() -> None:
+    script = b"#!/bin/sh\nset -e\nfor name in $(ls); do echo $name; done\necho done and gone\n"
+
+    payload = read_payload_of(Samples(script + b"I\x92\xff" * 9), LIMIT).payload
+
+    assert (payload.kind, payload.size) == (PayloadKind.SCRIPT, len(script))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_header_of_open_stego_is_read(version: int) -> None:
+    cipher = bytes(8) if version == 2 else b""
+    header = b"OPENSTEGO" + bytes([version]) + len(TEXT).to_bytes(4, "little") + b"\x01\x0d" + b"NN" + cipher
+
+    payload = read(header + b"passwords.txt" + TEXT).payload
+
+    assert (payload.text, payload.closed_by) == (TEXT.decode(), "the length")
+    assert payload.header
+    assert "passwords.txt" in payload.header
+
+
+@pytest.mark.parametrize("length", ["{:d}:", "{:x}:", "{:d}|", "{:x} ", "{:x};", "{:08d},"])
+@pytest.mark.parametrize("behind", [b"\xff", b"p\x00", b")'\x00"])
+def test_a_length_that_is_spelled_is_no_part_of_a_text(length: str, behind: bytes) -> None:
+    text = b"Did some one come tomorrow, by midnight?"
+
+    payload = read_payload_of(Samples(length.format(len(text)).encode() + text + behind + b"\xfe" * 99), LIMIT).payload
+
+    assert (payload.text, payload.size) == (text.decode(), len(text))
 
 
 def test_text_behind_bytes_that_nobody_knows_is_found() -> None:
