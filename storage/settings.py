@@ -228,6 +228,9 @@ class Settings(BaseSettings):
     )
     max_unpack_bytes: PositiveInt = Field(256 * 2**20, description="memory that unpacking one archive may take")
     unpack_stall_s: PositiveFloat = Field(60.0, description="how long unpacking may bring nothing before it is ended")
+    max_inscribed_bytes: PositiveInt = Field(
+        256 * 2**20, description="bytes that the packed images of one block of the chain may unpack to"
+    )
     max_message_bytes: PositiveInt = Field(
         64 * 2**10, description="bytes of an extracted message that are shown and stored; what is cut says so"
     )
@@ -287,6 +290,19 @@ class Settings(BaseSettings):
         None, description="Stargate's …/api/ingest-inscription, sent what /inscribe makes; unset: nothing is sent"
     )
     stargate_ingest_token: SecretStr | None = Field(None, description="Stargate's STARGATE_INGEST_TOKEN, sent with it")
+    bitcoin_url: Annotated[
+        str | None,
+        _url_of(*(f"{kind}+{scheme}" for kind in ("rpc", "rest", "esplora") for scheme in ("http", "https"))),
+    ] = Field(
+        None,
+        repr=False,
+        description="the node that inscriptions are read from, which may be a private address: rpc+http://name:password@"
+        "host:8332 or rest+http://host:8332 of Bitcoin Core, or esplora+https://host/api; unset: there is none",
+    )
+    bitcoin_cookie_file: Path | None = Field(
+        None, description="file with the node's name:password, such as Bitcoin Core's .cookie, instead of the address"
+    )
+    bitcoin_timeout_s: PositiveFloat = Field(60.0, description="how long the node may take for one answer")
     inscribe_without_key: bool = Field(
         False, description="/inscribe takes requests without a key, as newer Stargates send them; it stores nothing"
     )

@@ -16,6 +16,7 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from producer.chain.errors import ChainError
 from producer.cli.commands import (
     canary,
     doctor,
@@ -76,8 +77,8 @@ for subject in (
     subject.register(app)
 
 EXPECTED = (
-    UsageError, SourceError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError, EmbeddedServerError,
-    DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
+    UsageError, SourceError, ChainError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError,
+    EmbeddedServerError, DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
     DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError, SourceAwayError, WatchTakenError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.

@@ -18,7 +18,8 @@ from storage.uploads import KeyInUseError, StorageLimits, Upload
 Paths = Annotated[
     list[str],
     typer.Argument(
-        metavar="PATH...", help="Files, folders, globs, .zip and .tar archives, or - for names on standard input."
+        metavar="PATH...",
+        help="Files, folders, globs, .zip and .tar archives, bitcoin:block/HEIGHT, or - for names on standard input.",
     ),
 ]
 Name = Annotated[str | None, typer.Option(help="A name for people.")]

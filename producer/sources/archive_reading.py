@@ -31,6 +31,10 @@ class TooMuchError(Exception):
     """More entries or bytes than an archive may have."""
 
 
+class DamagedError(Exception):
+    """An archive that cannot be read on; the message is a word that says why."""
+
+
 class Entry(NamedTuple):
     """A file of an archive, and its bytes piece by piece, which raise `READ_ERRORS`; None where it is refused.
 

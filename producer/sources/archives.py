@@ -11,14 +11,19 @@ SUFFIXES = tuple(suffix.encode() for each in ArchiveFormat for suffix in each.su
 class ArchiveTooLargeError(Exception):
     """An archive with more in it, or that takes more to unpack, than the settings allow; `reason` names them."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path!r} {reason}")
-        self.reason = reason
+    def __init__(self, path: str, what: str, settings: str) -> None:
+        self.what = what
+        self.settings = settings
+        self.reason = f"{what}: unpack it yourself, or raise {settings}"
+        super().__init__(f"{path!r} {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMember:
-    """One file of an archive; `data` is None where it cannot be read, `name` where the archive itself cannot."""
+    """One file of an archive; `data` is None where it cannot be read, `name` where the archive itself cannot.
+
+    Of such an archive `data` is what its reader says of it, if it says anything.
+    """
 
     name: str | None
     data: bytes | None

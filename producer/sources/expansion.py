@@ -9,20 +9,18 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
-from producer.sources.archives import ArchiveMember, is_archive
+from producer.chain.sources import expand_chain_source, is_chain_source
+from producer.sources.archives import is_archive
 from producer.sources.folders import walk_files
+from producer.sources.storing import BlobWriter, store_members
 from producer.sources.unpacking import read_limits, unpack
 from storage.settings import Settings
 
 # Characters that have a meaning in a URI and stay as they are; everything else unusual is encoded.
 URI_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
-
-# Members that are stored at once.
-GROUP_MEMBERS = 256
-GROUP_BYTES = 8 * 2**20
 
 IS_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -36,13 +34,6 @@ def refer_to_file(path: bytes) -> str:
     return "file://" + quote_from_bytes(os.path.abspath(path))  # noqa: PTH100 - pathlib cannot hold bytes
 
 
-class BlobWriter(Protocol):
-    """What members of archives are stored in."""
-
-    def put_all(self, images: Sequence[bytes]) -> list[str]:
-        """Store each of these; return their SHA-256 in hex."""
-
-
 class Sources:
     """Expands sources into references, one by one; archive members go into `blobs` as they are met, some at once."""
 
@@ -53,12 +44,14 @@ class Sources:
     def from_arguments(self, arguments: Sequence[str], stdin: BinaryIO, *, separator: bytes = b"\n") -> Iterator[str]:
         """Yield the references of command line arguments; `-` reads names from `stdin`.
 
-        Raises SourceError where an argument names nothing. Names in a list are not checked: those that are not
-        there become `not_found` verdicts.
+        Raises SourceError where an argument names nothing, and ChainError where no node has what it names. Names in a
+        list are not checked: those that are not there become `not_found` verdicts.
         """
         for argument in arguments:
             if argument == "-":
                 yield from self.from_list(stdin, separator)
+            elif is_chain_source(argument):
+                yield from expand_chain_source(argument, self._blobs, self._settings)
             elif IS_URI.match(os.fsencode(argument)):
                 yield quote_from_bytes(os.fsencode(argument), safe=URI_CHARACTERS)
             else:
@@ -108,30 +101,13 @@ class Sources:
         """
         archive = archive or refer_to_file(path)
         label = quote_from_bytes(os.path.basename(path))  # noqa: PTH119
-        for group in group_members(unpack(path, read_limits(self._settings))):
-            readable = [member.data for member in group if member.data is not None]
-            digests = iter(self._blobs.put_all(readable) if readable else [])
-            for member in group:
-                if member.name is None:
-                    yield archive
-                elif member.data is None:
-                    yield f"{archive}#{quote(member.name, errors='surrogateescape')}"
-                else:
-                    yield f"blob://{next(digests)}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
-
-
-def group_members(members: Iterator[ArchiveMember]) -> Iterator[list[ArchiveMember]]:
-    """Yield the members in groups that are stored at once: of so many, or so many bytes and one member more."""
-    group: list[ArchiveMember] = []
-    size = 0
-    for member in members:
-        group.append(member)
-        size += len(member.data or b"")
-        if len(group) == GROUP_MEMBERS or size >= GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+        for member, digest in store_members(self._blobs, unpack(path, read_limits(self._settings))):
+            if member.name is None:
+                yield archive
+            elif digest is None:
+                yield f"{archive}#{quote(member.name, errors='surrogateescape')}"
+            else:
+                yield f"blob://{digest}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
 
 
 def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from producer.sources import unpacking_process
 from producer.sources.archive_reading import Bounds, Limits, TooMuchError
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError, is_zip
 from producer.sources.unpacking_frames import (
+    DAMAGED,
     DATA,
     END,
     FAILED,
@@ -97,9 +98,21 @@ def unpack(path: bytes, limits: UnpackingLimits, module: str = unpacking_process
         except OSError:
             yield ArchiveMember(None, None)
             return
-        allowed = limits.allow(status.st_size)
-        process = opened.enter_context(_start(archive, is_zip(path), allowed, limits.stall_s, module))
-        yield from Unpacking(path, process, allowed, limits).read()
+        kind = unpacking_process.ZIP if is_zip(path) else unpacking_process.TAR
+        yield from read_by_process(archive, os.fsdecode(path), limits, module, [kind])
+
+
+def read_by_process(
+    archive: IO[bytes], label: str, limits: UnpackingLimits, module: str, arguments: Sequence[str], *paths: str
+) -> Iterator[ArchiveMember]:
+    """Yield what `python -m module ARGUMENT… LIMITS` sends of an open file, which errors call by its label.
+
+    `paths` are folders of libraries that the process needs. Raises as `unpack` does.
+    """
+    allowed = limits.allow(os.fstat(archive.fileno()).st_size)
+    command = [sys.executable, "-S", "-P", "-m", module, *arguments, json.dumps(allowed)]
+    with _start(archive, command, limits.stall_s, make_environment(*paths)) as process:
+        yield from Unpacking(label, process, allowed, limits).read()
 
 
 def _open_at_once(path: str | bytes, flags: int) -> int:
@@ -124,20 +137,21 @@ class RunningProcess:
 
 
 @contextmanager
-def _start(archive: IO[bytes], zipped: bool, limits: Limits, stall_s: float, module: str) -> Iterator[RunningProcess]:
+def _start(
+    archive: IO[bytes], command: Sequence[str], stall_s: float, environment: Mapping[str, str]
+) -> Iterator[RunningProcess]:
     ours, theirs = socket.socketpair()
-    kind = unpacking_process.ZIP if zipped else unpacking_process.TAR
     with ours:
         # Of the time that whoever takes the members needs, nothing counts.
         ours.settimeout(stall_s)
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-S", "-P", "-m", module, kind, json.dumps(limits)],
+                command,
                 stdin=archive.fileno(),
                 stdout=theirs.fileno(),
                 # Ctrl-C at the terminal is not its business.
                 process_group=0,
-                env=make_environment(),
+                env=environment,
             )
         try:
             with ours.makefile("rb", BUFFER_BYTES) as frames:
@@ -147,10 +161,11 @@ def _start(archive: IO[bytes], zipped: bool, limits: Limits, stall_s: float, mod
             process.wait()
 
 
-def make_environment() -> dict[str, str]:
-    """Return the environment of the process: where Python and this code are."""
+def make_environment(*paths: str) -> dict[str, str]:
+    """Return the environment of the process: where Python, this code and what lies under these paths are."""
     code = str(Path(str(producer.__file__)).parents[1])
-    return {name: os.environ[name] for name in KEPT if name in os.environ} | {"PYTHONPATH": code}
+    found = os.pathsep.join(dict.fromkeys((code, *paths)))
+    return {name: os.environ[name] for name in KEPT if name in os.environ} | {"PYTHONPATH": found}
 
 
 def _read_name(kind: bytes, payload: bytes) -> str:
@@ -162,8 +177,8 @@ def _read_name(kind: bytes, payload: bytes) -> str:
 class Unpacking:
     """Reads what a process sends of one archive, and believes none of it beyond the limits."""
 
-    def __init__(self, path: bytes, running: RunningProcess, allowed: Limits, limits: UnpackingLimits) -> None:
-        self._path = os.fsdecode(path)
+    def __init__(self, label: str, running: RunningProcess, allowed: Limits, limits: UnpackingLimits) -> None:
+        self._label = label
         self._running = running
         self._allowed = allowed
         self._limits = limits
@@ -203,7 +218,7 @@ class Unpacking:
                 f"takes more than {self._allowed.max_seconds:,} s of processor time to unpack",
                 "STARLIGHT_MAX_UNPACK_SECONDS",
             )
-        log.warning("%r ended the process that unpacked it: status %d", self._path, status)
+        log.warning("%r ended the process that unpacked it: status %d", self._label, status)
 
     def _end(self, kind: bytes, payload: bytes) -> Iterator[ArchiveMember]:
         if kind == TOO_MUCH:
@@ -214,9 +229,9 @@ class Unpacking:
                 "STARLIGHT_MAX_UNPACK_BYTES",
             )
         if kind == FAILED:
-            log.error("%r could not be unpacked: %s", self._path, payload.decode("utf-8", "replace"))
+            log.error("%r could not be unpacked: %s", self._label, payload.decode("utf-8", "replace"))
         if kind != END:
-            yield ArchiveMember(None, None)
+            yield ArchiveMember(None, payload if kind == DAMAGED and payload else None)
 
     def _read_frame(self) -> tuple[bytes, bytes]:
         try:
@@ -246,4 +261,4 @@ class Unpacking:
         )
 
     def _refuse(self, what: str, settings: str) -> ArchiveTooLargeError:
-        return ArchiveTooLargeError(self._path, f"{what}: unpack it yourself, or raise {settings}")
+        return ArchiveTooLargeError(self._label, what, settings)

@@ -1,16 +1,19 @@
-"""`python -m producer.sources.unpacking_process`: read one archive for somebody, in a process that may be killed.
+"""`python -m producer.sources.unpacking_process KIND LIMITS`: read one archive for somebody.
 
 Standard input is the archive, an open file. Standard output takes frames, `unpacking_frames` says which. Arguments
-are `zip` or `tar`, and the limits as JSON. It keeps one piece of one member, and no settings: it starts fast.
+are `zip` or `tar`, and the limits as JSON. It may be killed, keeps one piece of one member, and has no settings: it
+starts fast.
 """
 
 import json
 import os
 import sys
-from collections.abc import Iterator
-from typing import IO, Final
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import IO, Final, NoReturn, TypeAlias
 
-from producer.sources.archive_reading import READ_ERRORS, Bounds, Entry, Limits, TooMuchError
+from producer.sources.archive_reading import READ_ERRORS, Bounds, DamagedError, Entry, Limits, TooMuchError
 from producer.sources.tar_reading import read_tar
 from producer.sources.unpacking_frames import (
     DAMAGED,
@@ -38,27 +41,33 @@ BUFFER_BYTES: Final = 256 * 2**10
 CALLS_FOR_PROGRESS: Final = 64
 
 
+Read: TypeAlias = Callable[[IO[bytes], Limits, Callable[[], None]], Iterator[Entry]]
+"""Yields what is in an open file, within limits, and says now and then that it goes on."""
+
+
 class UnpackingProcess:
     """Sends what is in an archive."""
 
-    def __init__(self, kind: str, archive: IO[bytes], frames: IO[bytes], limits: Limits) -> None:
-        self._kind = kind
+    def __init__(self, read: Read, archive: IO[bytes], frames: IO[bytes], limits: Limits) -> None:
+        self._read = read
         self._archive = archive
         self._frames = frames
-        self._bounds = Bounds(limits)
+        self._limits = limits
         self._calls = 0
 
     def run(self) -> None:
         """Send the members, and how it ended; raises BrokenPipeError where nobody listens any more."""
         detail = ""
         try:
-            for entry in self._read():
+            for entry in self._read(self._archive, self._limits, self._tell_progress):
                 self._send(entry)
             end = END
         except BrokenPipeError:
             raise
         except READ_ERRORS:
             end = DAMAGED
+        except DamagedError as error:
+            end, detail = DAMAGED, str(error)
         except TooMuchError:
             end = TOO_MUCH
         except MemoryError:
@@ -67,11 +76,6 @@ class UnpackingProcess:
             end, detail = FAILED, f"{type(error).__name__}: {error}"
         write_frame(self._frames, end, detail.encode("utf-8", "replace")[:MAX_NAME_BYTES])
         self._frames.flush()
-
-    def _read(self) -> Iterator[Entry]:
-        if self._kind == ZIP:
-            return read_zip(self._archive, self._bounds)
-        return read_tar(self._archive, self._bounds, self._tell_progress)
 
     def _send(self, entry: Entry) -> None:
         write_frame(self._frames, MEMBER, entry.name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES])
@@ -92,8 +96,22 @@ class UnpackingProcess:
             self._frames.flush()
 
 
-def main(kind: str, limits: str) -> None:
-    """Read the archive within the limits."""
+def read_archive(kind: str, archive: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+    """Yield the files of an archive of this kind."""
+    if kind == ZIP:
+        return read_zip(archive, Bounds(limits))
+    return read_tar(archive, Bounds(limits), tell_progress)
+
+
+def serve(read: Read, limits: str) -> NoReturn:
+    """Send what can be read of standard input within the limits, and end the process."""
+    # Whoever asked may have gone, and the rest of the buffer with him.
+    with suppress(BrokenPipeError):
+        _send_all(read, limits)
+    os._exit(0)
+
+
+def _send_all(read: Read, limits: str) -> None:
     configured = Limits(*json.loads(limits))
     frames = open(sys.stdout.fileno(), "wb", BUFFER_BYTES, closefd=False)  # noqa: SIM115 - open until the end
     archive = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
@@ -105,13 +123,8 @@ def main(kind: str, limits: str) -> None:
     forbid_writing_files()
     write_frame(frames, READY)
     frames.flush()
-    UnpackingProcess(kind, archive, frames, configured).run()
+    UnpackingProcess(read, archive, frames, configured).run()
 
 
 if __name__ == "__main__":
-    try:
-        main(*sys.argv[1:])
-    except BrokenPipeError:
-        # Whoever asked has gone, and the rest of the buffer with him.
-        os._exit(0)
-    os._exit(0)
+    serve(partial(read_archive, sys.argv[1]), sys.argv[2])

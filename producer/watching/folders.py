@@ -15,8 +15,9 @@ from typing import Final
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from producer.sources.archives import ArchiveTooLargeError
-from producer.sources.expansion import BlobWriter, SourceError, refer_to_file
+from producer.sources.expansion import SourceError, refer_to_file
 from producer.sources.folders import walk_files
+from producer.sources.storing import BlobWriter
 from producer.watching.source import Arrivals, Progress, SourceAwayError
 
 # Files that are submitted as one job, at most.

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.sources.expansion import BlobWriter, Sources
+from producer.sources.expansion import Sources
+from producer.sources.storing import BlobWriter
 from producer.watching.folders import FolderSource
 from producer.watching.source import Source
 from storage.settings import Settings

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from producer.sources.expansion import BlobWriter
+from producer.sources.storing import BlobWriter
 
 
 class SourceAwayError(Exception):

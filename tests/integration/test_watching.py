@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from producer.sources.expansion import BlobWriter, SourceError
+from producer.sources.expansion import SourceError
+from producer.sources.storing import BlobWriter
 from producer.watching.opening import WatchOptions, open_source
 from producer.watching.source import Arrivals, Progress, Source, SourceAwayError
 from producer.watching.watcher import Watcher

@@ -67,6 +67,12 @@ class Loader:
             return self._read_file(unquote_to_bytes(parts.path), reader, follow_links)
         if parts.scheme == "blob":
             return self._read_blob(parts.netloc, reader)
+        if parts.scheme == "bitcoin":
+            raise ImageError(
+                ErrorCode.TOO_LARGE,
+                "unpacked, the images of its block exceed STARLIGHT_MAX_INSCRIBED_BYTES, or half of "
+                "STARLIGHT_MAX_UNPACK_SECONDS",
+            )
         if parts.scheme == "s3":
             with store_errors_explained("the bucket", "there is no such object in the bucket"):
                 try:

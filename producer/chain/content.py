@@ -1,0 +1,114 @@
+"""What is inscribed: unpacked within bounds, and known for an image by its first bytes, whatever its type says."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from time import process_time
+from typing import Final
+
+import brotli
+
+PIECE_BYTES: Final = 64 * 2**10
+HEAD_BYTES: Final = 16
+# What Brotli makes of a piece in which the damage is, is lost.
+DAMAGE_BYTES: Final = 16
+
+_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
+
+
+class Budget:
+    """What the packed images of one block may still take: bytes that they unpack to, and seconds of processor time."""
+
+    def __init__(self, max_bytes: int, max_seconds: float) -> None:
+        self._left_bytes = max_bytes
+        self._left_s = max_seconds
+
+    @contextmanager
+    def timing(self) -> Iterator[None]:
+        """Count the time that the block of code takes; raises ValueError where none is left for it."""
+        if self._left_s <= 0:
+            raise ValueError("more than may be unpacked")
+        started = process_time()
+        try:
+            yield
+        finally:
+            self._left_s -= process_time() - started
+
+    def count(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the pieces; raises ValueError once nothing is left for them."""
+        while True:
+            with self.timing():
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            self._left_bytes -= len(piece)
+            if self._left_bytes < 0:
+                raise ValueError("more than may be unpacked")
+            yield piece
+
+
+def open_content(body: bytes, encoding: bytes, budget: Budget) -> Iterator[bytes] | None:
+    """Return the bytes of an image piece by piece; None where what is inscribed is none.
+
+    Of a damaged packing it is what comes before the damage. Raises ValueError, and so do pieces, once the budget is
+    spent.
+    """
+    if encoding in _DECODERS:
+        with budget.timing():
+            unpacked = _open_image(_DECODERS[encoding](split(body)))
+        if unpacked is not None:
+            return budget.count(unpacked)
+    # Not packed, whatever it says.
+    return _open_image(split(body))
+
+
+def _open_image(pieces: Iterator[bytes]) -> Iterator[bytes] | None:
+    head = b""
+    while len(head) < HEAD_BYTES and (piece := next(pieces, None)) is not None:
+        head += piece
+    return chain((head,), pieces) if is_image(head) else None
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins so is an image of a format that is judged."""
+    return (
+        head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"))
+        or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+        # Two letters are a word's beginning too; four reserved bytes of zero are not.
+        or (head.startswith(b"BM") and head[6:10] == bytes(4))
+    )
+
+
+def split(whole: bytes, size: int = PIECE_BYTES) -> Iterator[bytes]:
+    """Yield the bytes in pieces of one size."""
+    for at in range(0, len(whole), size):
+        yield whole[at : at + size]
+
+
+def _decode_brotli(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    decompressor = brotli.Decompressor()
+    try:
+        for piece in (small for large in pieces for small in split(large, DAMAGE_BYTES)):
+            unpacked = decompressor.process(piece, output_buffer_limit=PIECE_BYTES)
+            # It takes more where it has more to give, too.
+            while unpacked or not decompressor.can_accept_more_data():
+                yield from split(unpacked)
+                unpacked = decompressor.process(b"", output_buffer_limit=PIECE_BYTES)
+    except brotli.error:
+        return
+
+
+def _decode_deflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        for piece in pieces:
+            left = piece
+            while left and not decompressor.eof:
+                yield decompressor.decompress(left, PIECE_BYTES)
+                left = decompressor.unconsumed_tail
+    except zlib.error:
+        return
+
+
+_DECODERS: Final = {b"br": _decode_brotli, b"gzip": _decode_deflate, b"deflate": _decode_deflate}

@@ -1,0 +1,131 @@
+"""Envelopes in witnesses, by ord's rules: `OP_FALSE OP_IF "ord"`, fields, an empty push, the body, `OP_ENDIF`.
+
+Which envelopes count decides how inscriptions are numbered, so what ord does with scripts that nobody should write is
+done here too: a script that ends within a push has none, an op code that is no push ends one without a trace.
+Source: `src/inscriptions/envelope.rs` of https://github.com/ordinals/ord, and its documentation of tags.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from btclib.script.script import read_op_code
+from btclib.tx.tx import Tx
+
+PROTOCOL: Final = b"ord"
+CONTENT_TYPE: Final = b"\x01"
+CONTENT_ENCODING: Final = b"\x09"
+DELEGATE: Final = b"\x0b"
+
+OP_IF: Final = 0x63
+OP_ENDIF: Final = 0x68
+# OP_PUSHDATA1, 2 and 4, and by how many bytes the length stands in front of what they push.
+LAST_PUSH: Final = 78
+LENGTH_BYTES: Final = {76: 1, 77: 2, 78: 4}
+# Numbers that are pushed by an op code of their own: -1, and 1 to 16.
+NUMBERS: Final = {0x4F: b"\x81", **{0x50 + number: bytes([number]) for number in range(1, 17)}}
+ANNEX: Final = 0x50
+
+
+@dataclass(frozen=True, slots=True)
+class Inscription:
+    """One inscription: its number in its transaction, its body, how this is encoded, and the id of a delegate.
+
+    The delegate is another inscription, whose content this one shows; empty where there is none.
+    """
+
+    number: int
+    body: bytes
+    encoding: bytes
+    delegate: bytes
+
+
+def read_inscriptions(transaction: Tx) -> Iterator[Inscription]:
+    """Yield the inscriptions of a transaction, numbered over all its inputs."""
+    number = 0
+    for given in transaction.vin:
+        script = find_tapscript(given.script_witness.stack)
+        if script is None or PROTOCOL not in script:
+            continue
+        for envelope in find_envelopes(script):
+            yield Inscription(
+                number,
+                bytes(envelope.body),
+                envelope.fields.get(CONTENT_ENCODING, b""),
+                envelope.fields.get(DELEGATE, b""),
+            )
+            number += 1
+
+
+def find_tapscript(stack: Sequence[bytes]) -> bytes | None:
+    """Return the script that a witness spends by: what stands before the control block; None where there is none."""
+    has_annex = len(stack) > 1 and stack[-1][:1] == bytes([ANNEX])
+    place = len(stack) - 2 - has_annex
+    return stack[place] if place >= 0 else None
+
+
+class Envelope:
+    """What is pushed behind the protocol's name: tags and values, an empty tag, and the body in pieces.
+
+    The first value of a tag holds.
+    """
+
+    def __init__(self) -> None:
+        self.fields: dict[bytes, bytes] = {}
+        self.body = bytearray()
+        self._tag: bytes | None = None
+        self._in_body = False
+
+    def add(self, pushed: bytes) -> None:
+        """Take what is pushed next."""
+        if self._in_body:
+            self.body += pushed
+        elif self._tag is not None:
+            self.fields.setdefault(self._tag, pushed)
+            self._tag = None
+        elif pushed:
+            self._tag = pushed
+        else:
+            self._in_body = True
+
+
+def find_envelopes(script: bytes) -> list[Envelope]:
+    """Return the envelopes of a script."""
+    found = []
+    at = 0
+    while (read := read_op_code(script, at)) is not None:
+        start, at = at, read[1]
+        if _read_push(script, start, *read) == b"":
+            at, envelope = _read_envelope(script, at)
+            if envelope is not None:
+                found.append(envelope)
+    return found if at == len(script) else []
+
+
+def _read_envelope(script: bytes, at: int) -> tuple[int, Envelope | None]:
+    """Return where to go on behind an empty push, and the envelope that begins there, if one does."""
+    read = read_op_code(script, at)
+    if read is None or read[0] != OP_IF:
+        return at, None
+    at = read[1]
+    read = read_op_code(script, at)
+    if read is None or _read_push(script, at, *read) != PROTOCOL:
+        return at, None
+    at = read[1]
+    envelope = Envelope()
+    while (read := read_op_code(script, at)) is not None:
+        start, at = at, read[1]
+        if read[0] == OP_ENDIF:
+            return at, envelope
+        pushed = NUMBERS.get(read[0]) or _read_push(script, start, *read)
+        if pushed is None:
+            break
+        envelope.add(pushed)
+    return at, None
+
+
+def _read_push(script: bytes, start: int, op_code: int, stop: int) -> bytes | None:
+    """Return what an op code from `start` to `stop` pushes of the script, None where it pushes nothing of it."""
+    if op_code > LAST_PUSH:
+        return None
+    return script[start + 1 + LENGTH_BYTES.get(op_code, 0) : stop]

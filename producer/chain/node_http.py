@@ -1,0 +1,114 @@
+"""Asking the node over HTTP: the operator's own, at whatever address, within limits of size and time.
+
+What a node answers is told to nobody but as numbers, and its address never with a name and password in it.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+
+from producer.chain.errors import ChainError, NotOnChainError
+from storage.deadline import Deadline
+from storage.public_network import CONNECTION_ERRORS, explain_failure, open_public_pool
+
+# Of what is no block and no transaction.
+MAX_JSON_BYTES: Final = 2**20
+MAX_COOKIE_BYTES: Final = 1024
+EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+NOT_THERE: Final = 404
+
+
+class NodeHttp:
+    """Requests to one address, `http://…` or `https://…`, each with its own time; connections stay open meanwhile."""
+
+    def __init__(self, url: str, cookie_file: Path | None, timeout_s: float) -> None:
+        parts = urlsplit(url)
+        self._base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self._credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}" if parts.username else ""
+        self._cookie_file = cookie_file
+        self._timeout_s = timeout_s
+        self._pool = open_public_pool(EVERYWHERE, connections=1)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+    def get(self, path: str, most: int = MAX_JSON_BYTES) -> bytes:
+        """Return the body of an answer of up to `most` bytes.
+
+        Raises NotOnChainError where it is 404, and ChainError where none comes in time or it is another.
+        """
+        status, body = self._ask("GET", path, None, most)
+        if status == NOT_THERE:
+            raise NotOnChainError("the node does not know it")
+        if status != 200:
+            raise ChainError(f"the node at {self._base} answers {status}")
+        return body
+
+    def get_json(self, path: str) -> Any:  # noqa: ANN401 - whatever it is
+        """Return the value of an answer; raises as `get` does."""
+        return read_json(self.get(path))
+
+    def post(self, body: object, most: int) -> tuple[int, bytes]:
+        """Return the status and body of the answer to a value in JSON; raises ChainError where none comes in time."""
+        return self._ask("POST", "/", json.dumps(body).encode(), most)
+
+    def _ask(self, method: str, path: str, content: bytes | None, most: int) -> tuple[int, bytes]:
+        deadline = Deadline(self._timeout_s)
+        head = list(self._head().items())
+        try:
+            with ExitStack() as opened, deadline:
+                with deadline.awaiting_head():
+                    answer = opened.enter_context(
+                        self._pool.stream(method, self._base + path, headers=head, content=content)
+                    )
+                return answer.status, self._read_body(answer, most)
+        except httpcore.TimeoutException as error:
+            raise ChainError(
+                f"the node at {self._base} kept us waiting for more than {self._timeout_s:g} s "
+                "(STARLIGHT_BITCOIN_TIMEOUT_S)"
+            ) from error
+        except (*CONNECTION_ERRORS, httpcore.UnsupportedProtocol, ValueError) as error:
+            raise ChainError(f"the node at {self._base} cannot be asked: {explain_failure(error)}") from error
+
+    def _read_body(self, answer: httpcore.Response, most: int) -> bytes:
+        pieces, size = [], 0
+        for piece in answer.iter_stream():
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                raise ChainError(f"the node at {self._base} sends more than {most:,} bytes")
+        return b"".join(pieces)
+
+    def _head(self) -> Mapping[str, str]:
+        credentials = self._read_cookie() or self._credentials
+        head = {"User-Agent": "starlight", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        if credentials:
+            head["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
+        return head
+
+    def _read_cookie(self) -> str:
+        if self._cookie_file is None:
+            return ""
+        # Each time: the node writes another whenever it starts.
+        try:
+            with self._cookie_file.open("rb") as file:
+                return file.read(MAX_COOKIE_BYTES).decode().strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ChainError(f"STARLIGHT_BITCOIN_COOKIE_FILE cannot be read: {reason}") from error
+
+
+def read_json(body: bytes) -> Any:  # noqa: ANN401 - whatever it is
+    """Return the value; raises ChainError where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ChainError("the node answers what is no JSON") from error

@@ -1,0 +1,93 @@
+"""Blocks and transactions as a node sends them: checked to be what was asked for, and the images inscribed in them.
+
+The process that reads them imports this. `btclib` parses, and knows what their hashes commit to.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from btclib.block.block import Block
+from btclib.exceptions import BTClibException
+from btclib.tx.tx import Tx
+
+from producer.chain.content import Budget, open_content
+from producer.chain.envelopes import Inscription, read_inscriptions
+from producer.chain.wanted import MAX_BLOCK_BYTES, Fault, Wanted
+from producer.sources.archive_reading import DamagedError, Entry, Limits
+
+# Versions from which on a block has its height in its first transaction (BIP34).
+_FIRST_WITH_HEIGHT: Final = 2
+
+
+class FaultError(DamagedError):
+    """What was sent is not what was asked for, in this way."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+
+
+def read_images(data: bytes, wanted: Wanted, limits: Limits) -> Iterator[Entry]:
+    """Yield each inscription under `TXID:iN KIND`; of what is no image, no bytes.
+
+    KIND is `image`, `delegate` or `other`. Raises FaultError.
+    """
+    # The other half is for reading.
+    budget = Budget(limits.max_bytes - MAX_BLOCK_BYTES, limits.max_seconds / 2)
+    for transaction in read_transactions(data, wanted):
+        inscriptions = list(read_inscriptions(transaction))
+        name = transaction.id.hex() if inscriptions else ""
+        for each in inscriptions:
+            yield _describe(f"{name}:i{each.number}", each, budget, limits.max_member_bytes)
+
+
+def _describe(name: str, inscription: Inscription, budget: Budget, most: int) -> Entry:
+    try:
+        pieces = open_content(inscription.body, inscription.encoding, budget)
+    except ValueError:
+        # It may be one.
+        return Entry(f"{name} image", None)
+    if pieces is not None:
+        return Entry(f"{name} image", _cut(pieces, most))
+    return Entry(f"{name} {'delegate' if inscription.delegate else 'other'}", iter(()))
+
+
+def _cut(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece[:most]
+        most -= len(piece)
+        if most <= 0:
+            return
+
+
+def read_transactions(data: bytes, wanted: Wanted) -> Sequence[Tx]:
+    """Return the transactions; raises FaultError where their hashes are not those of what was asked for."""
+    try:
+        if wanted.kind == "transaction":
+            transaction = Tx.parse(data, check_validity=False)
+            if transaction.id.hex() != wanted.id:
+                raise FaultError("another")
+            return [transaction]
+        block = Block.parse(data, check_validity=False)
+    except BTClibException as error:
+        raise FaultError("damaged") from error
+    _check_block(block, wanted)
+    return block.transactions
+
+
+def _check_block(block: Block, wanted: Wanted) -> None:
+    if block.header.hash.hex() != wanted.id:
+        raise FaultError("another")
+    try:
+        block.assert_valid_merkle_root()
+        if not block.transactions:
+            raise FaultError("changed")
+        if block.witness_commitment is not None and not block.is_segwit:
+            raise FaultError("stripped")
+        block.assert_valid_witness_commitment()
+    except BTClibException as error:
+        raise FaultError("changed") from error
+    if wanted.height is not None and block.header.version >= _FIRST_WITH_HEIGHT:
+        try:
+            block.assert_valid_coinbase_height(wanted.height)
+        except BTClibException as error:
+            raise FaultError("misplaced") from error

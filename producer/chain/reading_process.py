@@ -1,0 +1,29 @@
+"""`python -m producer.chain.reading_process KIND ID HEIGHT LIMITS`: read one block or transaction for somebody.
+
+Standard input has it as a node sent it; HEIGHT is a number or `-`. It sends what `producer.sources.unpacking_process`
+does of an archive, in a process that may be killed, and has no settings and no network.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import IO
+
+from producer.chain.reading import read_images
+from producer.chain.wanted import MAX_BLOCK_BYTES, Kind, Wanted
+from producer.sources.archive_reading import Entry, Limits
+from producer.sources.unpacking_process import serve
+
+KINDS: dict[str, Kind] = {"block": "block", "transaction": "transaction"}
+
+
+def read(wanted: Wanted, sent: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+    """Yield the inscriptions of what was sent."""
+    for entry in read_images(sent.read(MAX_BLOCK_BYTES), wanted, limits):
+        yield entry
+        tell_progress()
+
+
+if __name__ == "__main__":
+    kind, identity, height, limits_given = sys.argv[1:]
+    serve(partial(read, Wanted(KINDS[kind], identity, None if height == "-" else int(height))), limits_given)
