@@ -17,6 +17,8 @@ _BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4}[\r\n]{0,2})++(?:[A-Za-z0-9+/]
 _URL_BASE64: Final = re.compile(rb"(?:[A-Za-z0-9_-]{4})++(?:[A-Za-z0-9_-]{2}={0,2}|[A-Za-z0-9_-]{3}=?)?")
 # Shorter words are words.
 _MIN_BASE64: Final = 12
+# What begins like a stream, and never ends: fewer bytes come out of any text that does.
+_MIN_UNFINISHED: Final = 16
 # Bits of window for zlib's and for gzip's format.
 _WINDOWS: Final = {b"\x78": ("zlib", 15), b"\x1f\x8b\x08": ("gzip", 31)}
 
@@ -56,6 +58,8 @@ def _unpack(data: bytes, limit: int) -> Unwrapped | None:
             try:
                 body = unpacker.decompress(data, limit)
             except zlib.error:
+                return None
+            if not unpacker.eof and len(body) < min(_MIN_UNFINISHED, limit):
                 return None
             taken = len(data) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
             return Unwrapped(body, (name,), taken if unpacker.eof else len(data), not unpacker.eof) if body else None

@@ -156,7 +156,9 @@ def test_text_behind_bytes_that_nobody_knows_is_found() -> None:
     assert (payload.text, payload.offset, payload.header) == (TEXT.decode(), 4, "4 bytes 93fe018a")
 
 
-@pytest.mark.parametrize("text", [b"12:30 is when we meet", b"7: a lucky number", b"AB or not AB", b"1:1"])
+@pytest.mark.parametrize(
+    "text", [b"12:30 is when we meet", b"7: a lucky number", b"AB or not AB", b"1:1", "x^\u0378".encode()]
+)
 def test_text_that_begins_like_a_header_stays_whole(text: bytes) -> None:
     for remainder in REMAINDERS:
         assert read(text + b"\x00", remainder).body == text
