@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import psycopg
 import redis
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.chain.errors import ChainError
@@ -115,6 +117,10 @@ def main() -> None:
         wrong = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
         told = "; ".join(f"STARLIGHT_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)
         fail(f"a setting is wrong: {told}")
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        told = f"STARLIGHT_{field[1].upper()}" if field else str(error)
+        fail(f'a setting is wrong: {told}: lists are written in JSON, ["one", "two"]')
     except ArgumentError as error:
         fail(f"STARLIGHT_DATABASE_URL is no URL of a database: {error}")
     except (SQLAlchemyError, psycopg.Error) as error:

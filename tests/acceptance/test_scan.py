@@ -163,6 +163,7 @@ def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Pa
         ({"database_url": "nonsense"}, "a setting is wrong: STARLIGHT_DATABASE_URL: "),
         ({"redis_url": "nonsense"}, "a setting is wrong: STARLIGHT_REDIS_URL: "),
         ({"flower_port": 99999}, "a setting is wrong: STARLIGHT_FLOWER_PORT: "),
+        ({"fetch_allowed_networks": "10.0.0.0/8"}, "a setting is wrong: STARLIGHT_FETCH_ALLOWED_NETWORKS: lists are "),
     ],
 )
 def test_settings_that_cannot_be_used_are_one_line(settings: dict[str, object], complaint: str) -> None:

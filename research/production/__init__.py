@@ -1,0 +1,1 @@
+"""The checklist of production, run against a deployment through its API."""

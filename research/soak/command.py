@@ -1,0 +1,143 @@
+"""The command line of `scripts/soak`."""
+
+import argparse
+import base64
+import json
+import logging
+import platform
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from research.soak.load import Done, kill_on, receive_webhooks, send_on, submit_on, wait_for_ends
+from research.soak.sampling import Held, measure_disk, measure_growth, sample_processes
+from research.soak.stack import UpStack, run_up
+from storage.audits import audit_jobs
+from storage.logs import set_up_logging
+from storage.version import VERSION
+
+DEVICES = ["cpu0", "cpu1"]
+PATIENCE_S = 300.0
+# Of one by one, the share that is judged rightly of what is answered; and answered at all, though the API is killed.
+RIGHT = 0.999
+ANSWERED = 0.99
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Keep a whole stack under mixed load for hours; end with the audit, and with 1 if anything was lost or wrong."""
+    parser = argparse.ArgumentParser(prog="soak", description=main.__doc__)
+    parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--rate", type=int, default=300, help="images one by one, a minute (%(default)s)")
+    parser.add_argument("--job", type=int, default=50, help="rounds of ten images of a job (%(default)s)")
+    parser.add_argument("--job-minutes", type=float, default=2.0, help="between two jobs (%(default)g)")
+    parser.add_argument("--fault-minutes", type=float, default=7.0, help="between two faults (%(default)g); 0: none")
+    parser.add_argument("--sample-seconds", type=float, default=30.0, help="between two looks (%(default)g)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here")
+    options = parser.parse_args(arguments)
+    set_up_logging("soak", style="text")
+    settings = {
+        "STARLIGHT_FETCH_ALLOWED_NETWORKS": '["127.0.0.0/8"]',
+        "STARLIGHT_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "STARLIGHT_REUSE": "false",
+    }
+    with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        # The account that runs PostgreSQL for root must be able to enter.
+        folder.chmod(0o711)
+        with run_up(folder, DEVICES, settings) as stack:
+            report = soak(stack, options)
+    text = json.dumps(report, indent=1)
+    if options.json:
+        options.json.write_text(text + "\n")
+    print(text)
+    return 0 if is_sound(report) else 1
+
+
+def is_sound(report: dict[str, Any]) -> bool:
+    """Whether nothing was lost or doubled, and nearly all that was answered was right."""
+    accounts, whole = report["accounts"], report["one_by_one"]["whole"]
+    return bool(
+        accounts["unfinished"] == accounts["missing"] == accounts["double"] == accounts["wrong_counters"] == 0
+        and accounts["webhooks"] >= accounts["jobs_with_webhook"]
+        and whole["right"] >= RIGHT
+        and whole["answered"] >= ANSWERED
+    )
+
+
+def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
+    """Load the stack for so many hours, look at it meanwhile, and return what was seen."""
+    done, over = Done(), threading.Event()
+    samples: list[Held] = []
+    disk: list[dict[str, Any]] = []
+    started = time.monotonic()
+    with receive_webhooks(done) as hook:
+        threads = [
+            threading.Thread(target=send_on, args=(stack, done, options.seed, options.rate, 60 * options.hours)),
+            threading.Thread(
+                target=submit_on,
+                args=(stack, done, over, options.seed + 2**29, options.job, 60 * options.job_minutes, hook),
+            ),
+        ]
+        if options.fault_minutes:
+            arguments = (stack, done, over, options.seed, 60 * options.fault_minutes)
+            threads.append(threading.Thread(target=kill_on, args=arguments))
+        for thread in threads:
+            thread.start()
+        while (elapsed := time.monotonic() - started) < 3600 * options.hours:
+            samples += sample_processes(stack.list_roots(), elapsed)
+            disk.append({"hours": round(elapsed / 3600, 3), **measure_disk(stack.folder)})
+            time.sleep(min(options.sample_seconds, max(0.0, 3600 * options.hours - elapsed)))
+        over.set()
+        for thread in threads:
+            thread.join()
+        unfinished = wait_for_ends(stack.engine, PATIENCE_S)
+        waited = time.monotonic()
+        while done.webhooks < len(done.jobs) and time.monotonic() - waited < PATIENCE_S:
+            time.sleep(1.0)
+    audits = list(audit_jobs(stack.engine))
+    return {
+        "version": VERSION,
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "hours": options.hours,
+        "load": {"one_by_one_a_minute": options.rate, "images_of_a_job": 10 * options.job,
+                 "minutes_between_jobs": options.job_minutes},
+        "faults": dict(done.killed),
+        "one_by_one": describe_answers(done, started),
+        "accounts": {
+            "jobs": len(audits), "jobs_with_webhook": len(done.jobs), "webhooks": done.webhooks,
+            "images": sum(audit.references for audit in audits), "verdicts": sum(audit.verdicts for audit in audits),
+            "unfinished": unfinished, "missing": sum(audit.missing for audit in audits),
+            "double": sum(audit.double for audit in audits),
+            "wrong_counters": sum(not audit.counters_agree for audit in audits),
+        },
+        "processes": measure_growth(samples),
+        "disk_bytes": {"first": disk[0], "last": disk[-1]},
+    }  # fmt: skip
+
+
+def describe_answers(done: Done, started: float) -> dict[str, Any]:
+    """Return for each hour, and for the whole, how long images took that were sent one by one, and what was wrong."""
+    hours: dict[str, list[Any]] = {"whole": done.answers}
+    for each in done.answers:
+        hours.setdefault(f"hour {int((each.sent_at - started) // 3600) + 1}", []).append(each)
+    described = {}
+    for name, answers in hours.items():
+        good = [each for each in answers if each.status == 200]
+        seconds = [each.seconds for each in good] or [0.0]
+        described[name] = {
+            "images": len(answers),
+            "answered": round(len(good) / max(1, len(answers)), 5),
+            "right": round(sum(each.wrong is None for each in good) / max(1, len(good)), 5),
+            "within_2_s": round(sum(each.seconds <= 2.0 for each in good) / max(1, len(answers)), 5),
+            "seconds": {f"p{share:g}": round(float(np.percentile(seconds, share)), 3) for share in (50, 95, 99, 100)},
+        }
+    return described

@@ -1,0 +1,129 @@
+"""What goes on meanwhile: images one by one, jobs of many with webhooks, and a process killed now and then."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import numpy as np
+from sqlalchemy import Engine, text
+
+from producer.canaries.drawing import draw_canaries
+from research.production.accounts import pack_archive
+from research.production.deployment import Deployment
+from research.production.load import Answered, send_images
+from research.soak.sampling import sample_processes
+from research.soak.stack import UpStack
+from starlight_client import JobOptions, RefusedError, Starlight, UnreadableAnswerError
+
+# What is killed, by turns.
+KILLED = ("worker", "api", "dispatcher", "decoder", "exporter", "canary", "redis", "postgres")
+RETRY_S = 5.0
+COUNT_UNFINISHED = text("SELECT coalesce(sum(total - clean - stego - error), 0) FROM jobs")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Done:
+    """What was done and answered so far."""
+
+    answers: list[Answered] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    images: int = 0
+    webhooks: int = 0
+    killed: Counter[str] = field(default_factory=Counter)
+
+
+def send_on(stack: UpStack, done: Done, seed: int, per_minute: int, minutes: float) -> None:
+    """Send images one by one at a rate; what is not answered is part of the result."""
+    deployment = Deployment(stack.api, stack.key)
+    asyncio.run(send_images(deployment, seed, per_minute, round(per_minute * minutes), done.answers.append))
+
+
+def submit_on(
+    stack: UpStack, done: Done, over: threading.Event, seed: int, rounds: int, every_s: float, hook: str
+) -> None:
+    """Submit jobs of drawn images, with a webhook each, until it is over."""
+    number = 0
+    with Starlight(stack.api, stack.key) as starlight:
+        while not over.is_set():
+            canaries = [canary for each in range(rounds) for canary in draw_canaries(seed + number * rounds + each)]
+            with pack_archive(canaries) as archive:
+                while not over.is_set():
+                    try:
+                        options = JobOptions(name=f"soak {number}", webhook=hook, idempotency_key=f"soak-{number}")
+                        job = starlight.upload_archive(archive, options)
+                        break
+                    except (httpx.HTTPError, UnreadableAnswerError, RefusedError) as error:
+                        # The API was killed: the same job again, under its key.
+                        log.info("job %d again: %s", number, error)
+                        archive.seek(0)
+                        over.wait(RETRY_S)
+                else:
+                    return
+            done.jobs.append(str(job.id))
+            done.images += len(canaries)
+            number += 1
+            over.wait(every_s)
+
+
+def kill_on(stack: UpStack, done: Done, over: threading.Event, seed: int, every_s: float) -> None:
+    """Kill a process of the stack now and then until it is over."""
+    rng = np.random.default_rng(seed)
+    number = 0
+    while not over.wait(every_s):
+        kind = KILLED[number % len(KILLED)]
+        number += 1
+        found = [each for each in sample_processes(stack.list_roots(), 0.0) if each.program.startswith(kind)]
+        if not found:
+            log.info("no %s to be killed", kind)
+            continue
+        with suppress(ProcessLookupError):
+            os.kill(found[rng.integers(len(found))].process_id, signal.SIGKILL)
+            done.killed[kind] += 1
+            log.info("killed %s", kind)
+
+
+@contextmanager
+def receive_webhooks(done: Done) -> Iterator[str]:
+    """Yield an address that takes webhooks and counts them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            done.webhooks += 1
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def wait_for_ends(engine: Engine, patience_s: float) -> int:
+    """Wait until every image of all jobs has its verdict; return how many have none when patience is over."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        with engine.connect() as connection:
+            left = int(connection.execute(COUNT_UNFINISHED).scalar_one())
+        if left == 0 or time.monotonic() > deadline:
+            return left
+        time.sleep(1.0)
