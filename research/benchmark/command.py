@@ -16,6 +16,7 @@ import torch
 
 from research.benchmark.analysts import measure_analysts
 from research.benchmark.api import measure_api
+from research.benchmark.beside import measure_beside
 from research.benchmark.costs import measure_costs
 from research.benchmark.pictures import draw_images, draw_large_images, repeated
 from research.benchmark.plot import draw_plot
@@ -33,6 +34,8 @@ REPEATS = (0, 30, 90)
 VERDICTS = 200_000
 # So, too, of a backlog.
 CHUNKS = 1_000_000
+# Of a round beside another revision.
+POSTS = 400
 # What simulated workers finish together.
 FINISHED_CHUNKS = 320
 # What the project aims at, on two cores without a GPU: at least, or at most.
@@ -87,9 +90,10 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["api", "serving", "analysts", "scale"],
+        choices=["api", "serving", "analysts", "scale", "beside"],
         help="api: the load that the API bears; serving: images of a request each, beside a bare API; "
-        "analysts: what is asked of stored verdicts; scale: what one PostgreSQL bears; else all the rest",
+        "analysts: what is asked of stored verdicts; scale: what one PostgreSQL bears; beside: this tree beside "
+        "another revision; else all the rest",
     )
     parser.add_argument(
         "--verdicts", type=int, default=VERDICTS, help="made-up verdicts that analysts ask of (default %(default)s)"
@@ -97,6 +101,8 @@ def main() -> None:
     parser.add_argument(
         "--chunks", type=int, default=CHUNKS, help="chunks of one image that wait, for scale (default %(default)s)"
     )
+    parser.add_argument("--revision", default="HEAD~1", help="of git, to be measured beside (default %(default)s)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="images to be measured beside with, not drawn ones")
     parser.add_argument(
         "--device",
         default="cpu",
@@ -115,8 +121,13 @@ def main() -> None:
     if options.what == "scale":
         print_figures(measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE), as_json=options.json)
         return
+    amounts = QUICK if options.quick else WHOLE
+    if options.what == "beside":
+        figures = measure_beside(options.revision, amounts.images, POSTS, amounts.rounds, options.images)
+        print_figures(figures, as_json=options.json)
+        return
     measured = {"api": measure_load, "serving": measure_requests}.get(options.what, measure)
-    figures = measured(QUICK if options.quick else WHOLE, devices_of(options.device))
+    figures = measured(amounts, devices_of(options.device))
     if options.plot:
         draw_plot(figures, options.plot)
     print_figures(figures, as_json=options.json)

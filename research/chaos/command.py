@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from research.chaos.faults import FAULTS, PAUSE_S, schedule
 from research.chaos.hostile import HOSTILE
 from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
+from research.chaos.posts import SUBMITTER, count_unfinished, posting
 from research.chaos.stage import ChaosStage, Member, running_stage
 from research.chaos.watching import Recoveries, finished_images
 from starlight_vocabulary.words import ErrorCode
@@ -29,6 +30,9 @@ from storage.logs import set_up_logging
 
 LOOK_EVERY_S = 0.2
 SETTLE_S = 180.0
+
+LIST_JOBS = text("SELECT id FROM jobs WHERE submitter <> :submitter ORDER BY id")
+LIST_POSTS = text("SELECT id FROM jobs WHERE submitter = :submitter ORDER BY id")
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
         jobs = list(plan_jobs(harmless, hostile, options.images, rng))
         with running_stage(Path(folder)) as stage:
             run = Run(stage, jobs, names, 60 * options.minutes, rng)
-            run.play()
-            result = run.result(hostile)
+            with posting(stage.api, stage.key, options.seed) as posts:
+                run.play()
+            run.settle()
+            result = run.result(hostile) | {"posts": posts.account(stage.engine)}
     print(json.dumps(result))
     return 0 if is_sound(result) else 1
 
@@ -68,6 +74,7 @@ def is_sound(result: dict[str, Any]) -> bool:
         result["lost"] == result["doubled"] == len(images["errors_of_others"]) == 0
         and result["verdicts"] == result["submitted"]
         and images["as_expected"] == images["fed"]
+        and result["posts"]["lost"] == result["posts"]["doubled"] == 0
     )
 
 
@@ -109,18 +116,29 @@ class Run:
             self._care(now)
             time.sleep(LOOK_EVERY_S)
         submitting.join()
-        # The last fault may have been PostgreSQL's.
-        while finished_images(self._stage.engine) is None:
+
+    def settle(self) -> None:
+        """Wait until PostgreSQL, which the last fault may have struck, is back and what was sent one by one has ended.
+
+        Raises TimeoutError where it does not end.
+        """
+        deadline = time.monotonic() + SETTLE_S
+        while finished_images(self._stage.engine) is None or count_unfinished(self._stage.engine):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"images that were sent one by one have no verdict after {SETTLE_S:.0f} s")
             self._care(time.monotonic())
             time.sleep(LOOK_EVERY_S)
 
     def result(self, hostile: Mapping[str, ErrorCode]) -> dict[str, Any]:
         """Return the accounting."""
-        audits = list(audit_jobs(self._stage.engine))
         with self._stage.engine.connect() as connection:
+            of_jobs = connection.execute(LIST_JOBS, {"submitter": SUBMITTER}).scalars().all()
+            of_posts = connection.execute(LIST_POSTS, {"submitter": SUBMITTER}).scalars().all()
             rows = connection.execute(
                 text("SELECT uri, error_code, error_detail FROM verdicts WHERE outcome = 'error'")
             ).all()
+        audits = list(audit_jobs(self._stage.engine, of_jobs))
+        inexact_posts = sum(not audit.exact for audit in audit_jobs(self._stage.engine, of_posts))
         errors = {row.uri: (row.error_code, row.error_detail) for row in rows}
         otherwise = [
             f"{uri}: {found[0]} ({found[1]}), not {code}"
@@ -131,7 +149,9 @@ class Run:
             "submitted": self._images,
             "verdicts": sum(audit.verdicts for audit in audits),
             "lost": self._images - sum(audit.references for audit in audits) + sum(audit.missing for audit in audits),
-            "doubled": sum(audit.double for audit in audits) + sum(not audit.counters_agree for audit in audits),
+            "doubled": sum(audit.double for audit in audits)
+            + sum(not audit.counters_agree for audit in audits)
+            + inexact_posts,
             "faults": dict(sorted(self._done.items())),
             "longest_recovery_s": round(self._recoveries.longest_s, 1),
             "longest_recovery_after": self._recoveries.longest_after,

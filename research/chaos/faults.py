@@ -50,6 +50,11 @@ def pause_dispatcher(stage: ChaosStage, rng: Rng) -> bool:
     return _pause(stage.group("dispatcher"), rng)
 
 
+def kill_api(stage: ChaosStage, rng: Rng) -> bool:
+    """Kill the API; return whether it ran."""
+    return _kill(stage.group("api"), rng)
+
+
 def kill_redis(stage: ChaosStage, rng: Rng) -> bool:
     """Kill Redis; it comes back with what its file has."""
     del rng
@@ -116,6 +121,7 @@ FAULTS: dict[str, Fault] = {
     "decoder killed": kill_decoder,
     "dispatcher killed": kill_dispatcher,
     "dispatcher paused": pause_dispatcher,
+    "api killed": kill_api,
     "redis killed": kill_redis,
     "redis killed, its data lost": kill_redis_and_its_data,
     "redis emptied": empty_redis,

@@ -12,8 +12,12 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from research.chaos.hostile import LIMITS, make_environment_deadly
+from research.chaos.posts import SUBMITTER
+from starlight_vocabulary.words import Scope
 from storage.database import connect
+from storage.embedded.ports import find_free_port
 from storage.embedded.servers import EmbeddedServers, Servers
+from storage.keys import create_key
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings
 
@@ -62,12 +66,14 @@ class Member:
 
 @dataclass
 class ChaosStage:
-    """Servers and processes; `keep_running` plays the service manager."""
+    """Servers and processes, the API's address and a key of it; `keep_running` plays the service manager."""
 
     folder: Path
     embedded: EmbeddedServers
     servers: Servers
     engine: Engine
+    api: str
+    key: str
     members: list[Member] = field(default_factory=list)
 
     def keep_running(self) -> None:
@@ -86,13 +92,15 @@ class ChaosStage:
 
 @contextmanager
 def running_stage(folder: Path) -> Iterator[ChaosStage]:
-    """Yield a stack in `folder` with two workers and two dispatchers, and end it."""
+    """Yield a stack in `folder` with two workers, two dispatchers and an API, and end it."""
     embedded = EmbeddedServers(Settings(data_dir=folder / "data", database_url=None, redis_url=None))
     database_url, redis_url = embedded.attach()
     servers = Servers(database_url or "", redis_url or "", embedded)
     engine = connect(servers.database_url, application="chaos")
     upgrade_schema(engine)
-    stage = ChaosStage(folder, embedded, servers, engine)
+    port = find_free_port()
+    key = create_key(engine, SUBMITTER, [Scope.SUBMIT])
+    stage = ChaosStage(folder, embedded, servers, engine, f"http://127.0.0.1:{port}", key)
     environment = {
         **os.environ,
         **servers.environment(),
@@ -101,6 +109,7 @@ def running_stage(folder: Path) -> Iterator[ChaosStage]:
         "STARLIGHT_REPUBLISH_AFTER_S": "2",
         "STARLIGHT_TORCH_THREADS": "1",
         "STARLIGHT_DECODE_PROCESSES": "1",
+        "STARLIGHT_API_PORT": str(port),
         **LIMITS,
     }
     for device in WORKERS:
@@ -116,6 +125,7 @@ def running_stage(folder: Path) -> Iterator[ChaosStage]:
         name = f"dispatcher {number}"
         arguments = ("-m", "producer.cli", "dispatcher")
         stage.members.append(Member(name, arguments, environment, folder / f"dispatcher-{number}.log"))
+    stage.members.append(Member("api", ("-m", "producer.api"), environment, folder / "api.log"))
     try:
         for member in stage.members:
             member.start()

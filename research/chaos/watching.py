@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from research.chaos.posts import SUBMITTER
+
+COUNT_FINISHED = text("SELECT coalesce(sum(clean + stego + error), 0) FROM jobs WHERE submitter <> :submitter")
+
 
 def finished_images(engine: Engine) -> int | None:
-    """Return how many images have their verdict, or None while the database does not answer."""
+    """Return how many images of jobs have their verdict, but for those sent one by one; None without a database."""
     try:
         with engine.connect() as connection:
-            query = text("SELECT coalesce(sum(clean + stego + error), 0) FROM jobs")
-            return int(connection.execute(query).scalar_one())
+            return int(connection.execute(COUNT_FINISHED, {"submitter": SUBMITTER}).scalar_one())
     except SQLAlchemyError:
         return None
 

@@ -26,6 +26,9 @@ def test_every_image_has_one_verdict_whatever_dies() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     result = json.loads(run.stdout.splitlines()[-1])
     assert (result["submitted"], result["verdicts"], result["lost"], result["doubled"]) == (600, 600, 0, 0)
+    posts = result["posts"]
+    assert posts["answered"] > 0
+    assert (posts["lost"], posts["doubled"]) == (0, 0)
     assert result["faults"] == dict.fromkeys(sorted(FAULTS), 1)
     assert result["hostile"] == {
         "fed": len(HOSTILE), "as_expected": len(HOSTILE), "otherwise": [], "errors_of_others": {}

@@ -1,0 +1,73 @@
+"""`python tree.py IMAGES`, in any tree of this repository: its stack, measured as often as standard input asks.
+
+IMAGES is a file with references as a JSON list. Each line `bulk N` or `posts N` is answered by one line of JSON. What
+is imported comes from the tree that PYTHONPATH names, which may be an older one than this file's.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from research.benchmark.api import serving
+from research.benchmark.stage import stage
+from worker.devices import list_cpu_devices
+
+CLIENTS = 16
+POSTED = 400
+TIMEOUT_S = 60.0
+
+
+async def post_images(url: str, key: str, images: Sequence[bytes], count: int) -> dict[str, float]:
+    """Return requests a second, and the median and slowest hundredth (ms), of so many images by 16 clients."""
+    took = []
+    numbers = iter(range(count))
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S) as client:
+
+        async def send() -> None:
+            for number in numbers:
+                begun = time.perf_counter()
+                answer = await client.post("/scan/image", files={"image": ("a.png", images[number % len(images)])})
+                answer.raise_for_status()
+                took.append(1000 * (time.perf_counter() - begun))
+
+        started = time.perf_counter()
+        await asyncio.gather(*(send() for _ in range(CLIENTS)))
+        wall = time.perf_counter() - started
+    took.sort()
+    return {"per_second": count / wall, "p50_ms": took[count // 2], "p99_ms": took[int(count * 0.99)]}
+
+
+def main() -> None:
+    """Serve measurements until standard input ends."""
+    uris: list[str] = json.loads(Path(sys.argv[1]).read_text())
+    paths = [Path(unquote(urlsplit(uri).path)) for uri in uris[:POSTED]]
+    images = [path.read_bytes() for path in paths]
+    with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with (
+            stage(folder) as running,
+            running.workers(list_cpu_devices()),
+            serving(running, paths[0].parent) as (url, key),
+        ):
+            print("ready", flush=True)
+            for line in sys.stdin:
+                what, count = line.split()
+                if what == "posts":
+                    figures = asyncio.run(post_images(url, key, images, int(count)))
+                else:
+                    started = time.perf_counter()
+                    running.finish(running.submit(uris[: int(count)]))
+                    figures = {"per_minute": 60 * min(int(count), len(uris)) / (time.perf_counter() - started)}
+                print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
