@@ -81,8 +81,8 @@ def worker() -> bool:
 
 
 def api() -> bool:
-    """Whether the API answers; what it answers while PostgreSQL is away tells of that."""
-    return b'"status"' in fetch("http://127.0.0.1:8080/health")
+    """Whether the API answers; what it answers while PostgreSQL is away, or no worker lives, tells of that."""
+    return b'"status"' in fetch("http://127.0.0.1:8080/health?ready=1")
 
 
 def exporter() -> bool:

@@ -9,8 +9,9 @@ from typing import Final
 
 import brotli
 
+from producer.chain.signatures import HEAD_BYTES, find_format
+
 PIECE_BYTES: Final = 64 * 2**10
-HEAD_BYTES: Final = 16
 # What Brotli makes of a piece in which the damage is, is lost.
 DAMAGE_BYTES: Final = 16
 
@@ -67,17 +68,7 @@ def _open_image(pieces: Iterator[bytes]) -> Iterator[bytes] | None:
     head = b""
     while len(head) < HEAD_BYTES and (piece := next(pieces, None)) is not None:
         head += piece
-    return chain((head,), pieces) if is_image(head) else None
-
-
-def is_image(head: bytes) -> bool:
-    """Whether a file that begins so is an image of a format that is judged."""
-    return (
-        head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"))
-        or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
-        # Two letters are a word's beginning too; four reserved bytes of zero are not.
-        or (head.startswith(b"BM") and head[6:10] == bytes(4))
-    )
+    return chain((head,), pieces) if find_format(head) else None
 
 
 def split(whole: bytes, size: int = PIECE_BYTES) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ What a node sends was written by anybody in the world: see `producer.sources.unp
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,7 @@ class Inscribed:
         return int(self.name.rpartition(":i")[2])
 
 
-def read_inscribed(sent: bytes, wanted: Wanted, settings: Settings) -> Iterator[Inscribed]:
+def read_inscribed(sent: bytes, wanted: Wanted, settings: Settings) -> Generator[Inscribed]:
     """Yield the inscriptions of what a node sent; raises ChainError where it is not what was wanted, or too much."""
     label = f"the {wanted.kind} {wanted.id}"
     limits = read_limits(settings)

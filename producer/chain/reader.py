@@ -1,6 +1,6 @@
 """What a node has, read into inscriptions."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Final, NamedTuple
 
 from producer.chain.errors import NotOnChainError
@@ -49,11 +49,11 @@ class ChainReader:
         except NotOnChainError as error:
             raise NotOnChainError(f"the node has no block {block}") from error
 
-    def read_block(self, block: FoundBlock) -> Iterator[Inscribed]:
+    def read_block(self, block: FoundBlock) -> Generator[Inscribed]:
         """Yield the inscriptions of a block; raises ChainError."""
         return read_inscribed(block.sent, Wanted("block", block.id, block.height), self._settings)
 
-    def read_transaction(self, transaction: str) -> Iterator[Inscribed]:
+    def read_transaction(self, transaction: str) -> Generator[Inscribed]:
         """Yield the inscriptions of a transaction; raises ChainError."""
         try:
             sent = self._node.fetch_transaction(transaction)

@@ -94,7 +94,7 @@ def store_inscribed(found: Iterator[Inscribed], blobs: BlobWriter, label: str) -
     for each, digest in store_members(blobs, count_images()):
         yield refer_to_inscription(each.name, digest)
     log.info(
-        "%s: %d inscriptions, of which %d are images, %d show what others have, and %d are neither",
+        "%s: of %d inscriptions, images: %d, what shows others: %d, anything else: %d",
         label, counted.total(), counted["image"], counted["delegate"], counted["other"],
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from producer.cli.session import Session, UsageError
 from producer.sources.expansion import Sources
 from starlight_vocabulary.job import JobOptions
-from starlight_vocabulary.words import Priority
+from starlight_vocabulary.words import Priority, WebhookKind
 from storage.blobs import Blobs
 from storage.jobs import Submission, UploadExpiredError
 from storage.traces import set_up_traces
@@ -28,11 +28,17 @@ Threshold = Annotated[
 ]
 PriorityOption = Annotated[Priority, typer.Option(help="Interactive jobs overtake bulk jobs.")]
 Webhook = Annotated[str | None, typer.Option(metavar="URL", help="Told, with a signature, when the job has ended.")]
+Kind = Annotated[
+    WebhookKind | None,
+    typer.Option("--webhook-kind", help="stargate: told of each image of a block, as Stargate takes it."),
+]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Names on standard input end in NUL, as from find -print0.")]
 
 
 def check_options(**options: Any) -> JobOptions:  # noqa: ANN401 - they are what is checked
     """Return the options of a job; raises UsageError that names the first one that cannot be."""
+    if options.get("webhook_kind") and not options.get("webhook"):
+        raise UsageError("--webhook-kind says how a webhook is told: name it by --webhook")
     try:
         return TypeAdapter(JobOptions).validate_python(options)
     except ValidationError as error:

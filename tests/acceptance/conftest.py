@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kit.chain_node import ChainNode, serve_chain
 from tests.kit.folders import make_temporary_folder
 from tests.kit.stack import RunningStack, start_stack, stop_stack
 
@@ -11,12 +12,20 @@ LEASE_S = 3
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[RunningStack]:
+def chain_node() -> Iterator[ChainNode]:
+    """The node of the chain that the stack asks."""
+    with serve_chain() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def stack(chain_node: ChainNode) -> Iterator[RunningStack]:
     """A running stack with two workers on this machine's processor, shared by all tests that do not break it."""
     with make_temporary_folder() as folder:
         settings = {
             "data_dir": folder, "lease_s": LEASE_S, "chunk_size": 16, "submitter": "tester", "reuse": False,
             "blocks_root": folder / "blocks", "flower_url_prefix": "tools/flower",
+            "bitcoin_url": chain_node.urls["rest"],
         }  # fmt: skip
         running = start_stack(settings, "cpu0", "cpu1")
         yield running

@@ -13,6 +13,8 @@ from PIL import Image
 
 from storage.keys import create_key, find_key
 from tests.kit.archives import pack_zip
+from tests.kit.chain import get_id, inscribe, make_script, spend
+from tests.kit.chain_node import ChainNode
 from tests.kit.pictures import encode, encode_blank_png, encode_pattern, encode_truncated
 from tests.kit.stack import RunningStack
 from tests.kit.stargate import TIMESTAMP, write_block, write_form
@@ -332,15 +334,41 @@ def test_a_wrong_batch_is_refused(call: Callable[..., tuple[int, Any]], items: l
     assert status == 422, problem
 
 
-def test_a_transaction_cannot_be_resolved(call: Callable[..., tuple[int, Any]]) -> None:
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_transaction_is_scanned(call: Callable[..., tuple[int, Any]], chain_node: ChainNode, prefix: str) -> None:
+    stego, clean = ((SAMPLES / name).read_bytes() for name in ("stego-alpha-opaque.png", "clean-icon.png"))
+    chain_node.add(transaction := spend(make_script(inscribe(stego), inscribe(b"text", "text/plain"), inscribe(clean))))
+    request = {
+        "transaction_id": get_id(transaction),
+        "extract_images": True,
+        "scan_options": {"confidence_threshold": 0},
+    }
+
+    status, answer = call("POST", f"{prefix}/scan/transaction", json.dumps(request).encode(), "application/json")
+    looked_up, transaction_shown = call("GET", f"{prefix}/transaction/{get_id(transaction)}?include_images=true")
+
+    assert status == 200, answer
+    check_shape(answer, {"transaction_id": str, "block_height": int, "timestamp": str, "request_id": str})
+    summary = {"images_found": int, "images_scanned": int, "stego_detected": int, "processing_time_ms": float}
+    check_shape(answer["scan_results"], summary)
+    assert [answer["scan_results"][name] for name in list(summary)[:3]] == [2, 2, 1]
+    for image in answer["images"]:
+        check_shape(image, {"index": int, "size_bytes": int, "format": str})
+        check_shape(image["scan_result"], SCAN_RESULT)
+    assert [image["index"] for image in answer["images"]] == [0, 2]
+    assert [image["scan_result"]["stego_type"] for image in answer["images"]] == ["alpha", ""]
+    assert looked_up == 200, transaction_shown
+    check_shape(transaction_shown, {"transaction_id": str, "block_height": int, "status": str, "total_images": int})
+    assert [image["index"] for image in transaction_shown["images"]] == [0, 2]
+
+
+def test_a_transaction_that_the_node_does_not_know_is_not_found(call: Callable[..., tuple[int, Any]]) -> None:
     request = {"transaction_id": "00" * 32, "extract_images": True, "scan_options": {}}
 
     status, problem = call("POST", "/scan/transaction", json.dumps(request).encode(), "application/json")
 
-    assert status == 501
-    assert problem["status"] == 501
-    assert "no node of the chain" in problem["message"]
-    assert call("GET", f"/transaction/{'00' * 32}")[0] == 501
+    assert status == 404
+    assert "no such transaction" in problem["message"]
 
 
 @pytest.mark.parametrize(

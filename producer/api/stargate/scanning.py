@@ -37,6 +37,7 @@ from storage.lone_uploads import LoneImage
 router = APIRouter()
 
 MAX_ITEMS = 50
+NO_TRANSACTIONS = "transactions are not resolved in a batch: send each to /scan/transaction"
 
 
 class ScanOptions(BaseModel):
@@ -101,7 +102,7 @@ async def scan_batch(
     wanted = await run_in_threadpool(validate, BATCH, await request.body(), "body")
     images = {number: _decode_item(number, item) for number, item in enumerate(wanted.items) if item.type == "image"}
     if not images:
-        raise reject_field("items", "there is no image among them, and transactions cannot be resolved here")
+        raise reject_field("items", f"there is no image among them; {NO_TRANSACTIONS}")
     limit = service.settings.max_image_bytes + 1
     async with open_upload(service, key) as upload:
         digests = await run_in_threadpool(upload.put_all, [data[:limit] for data in images.values()])
@@ -137,7 +138,7 @@ def _decode_item(number: int, item: BatchItem) -> bytes:
 def _report_item(
     number: int, kind: str, verdict: Verdict | None, options: ScanOptions, message: str | None
 ) -> BatchResult:
-    error = "transactions cannot be resolved here: send their images" if verdict is None else explain_failure(verdict)
+    error = NO_TRANSACTIONS if verdict is None else explain_failure(verdict)
     if verdict is None or error:
         return BatchResult(index=number, type=kind, status="failed", scan_result=None, error=error)
     result = ScanResult.of(verdict, with_message=options.extract_message, message=message)

@@ -1,27 +1,247 @@
-"""`/scan/transaction` and `/transaction/{txid}`, which need a node of the chain."""
+"""`/scan/transaction` and `/transaction/{txid}`, from the node of the chain, where one is configured."""
 
-from typing import Annotated
+import base64
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from time import perf_counter
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
-from producer.api.access import Reading, Submitting
-from producer.api.problems import ProblemError, document_problems
+from producer.api.access import Reading, SubmittingImages
+from producer.api.feeds import Feeds
+from producer.api.problems import RETRY_AFTER_S, ProblemError, document_problems
+from producer.api.reading import ImageReading
+from producer.api.service import Service, Shared
+from producer.api.stargate.messages import is_cut, read_whole_text
+from producer.api.stargate.requests import finish_answer
+from producer.api.stargate.scanning import ScanOptions
+from producer.api.stargate.waiting import scan_now
+from producer.api.submission import open_upload
+from producer.chain.errors import ChainError, NotOnChainError
+from producer.chain.inscriptions import Inscribed
+from producer.chain.nodes import Node, TransactionPlace, open_node
+from producer.chain.reader import ChainReader
+from producer.chain.signatures import HEAD_BYTES, find_format
+from producer.chain.sources import store_inscribed
+from producer.stargate_results import ScanResult, explain_failure
+from starlight_vocabulary.verdict import Verdict
+from storage.uploads import Upload
 
 router = APIRouter()
+log = logging.getLogger(__name__)
 
-REASON = (
-    "transactions cannot be resolved here, because no node of the chain is configured: send their images to "
-    "/scan/image or /v1/jobs"
-)
-
-
-@router.post("/scan/transaction", status_code=501, responses=document_problems(501))
-def scan_transaction(key: Submitting) -> None:
-    """Refuse: there is nothing here that finds the images of a transaction."""
-    raise ProblemError(501, REASON)
+ID: Final = "^[0-9a-fA-F]{64}$"
+# Of one transaction: more are a job.
+MAX_IMAGES: Final = 1000
+# Of the images of an answer, before they are in Base64.
+MAX_ANSWER_BYTES: Final = 16 * 2**20
 
 
-@router.get("/transaction/{txid}", status_code=501, responses=document_problems(501))
-def get_transaction(key: Reading, txid: Annotated[str, Path(pattern="^[0-9a-fA-F]{64}$")]) -> None:
-    """Refuse: the same."""
-    raise ProblemError(501, REASON)
+class TransactionRequest(BaseModel):
+    """Which transaction, and how to scan its images."""
+
+    transaction_id: str = Field(pattern=ID)
+    extract_images: bool = True
+    scan_options: ScanOptions = ScanOptions()
+
+
+class ScanSummary(BaseModel):
+    """What came of the images of a transaction."""
+
+    images_found: int
+    images_scanned: int
+    stego_detected: int = Field(description="How many hide something.")
+    processing_time_ms: float
+
+
+class TransactionImage(BaseModel):
+    """One image of a transaction."""
+
+    index: int = Field(description="Which of the transaction's inscriptions it is.")
+    size_bytes: int
+    format: str = Field(examples=["png"])
+
+
+class ScannedImage(TransactionImage):
+    """The same, scanned."""
+
+    scan_result: ScanResult
+
+
+class TransactionScan(BaseModel):
+    """The answer to a transaction; height 0 and no time where no block has it yet."""
+
+    transaction_id: str
+    block_height: int
+    timestamp: str = Field(examples=["2024-04-20T00:09:27+00:00"])
+    scan_results: ScanSummary
+    images: list[ScannedImage]
+    request_id: str
+
+
+class ShownImage(TransactionImage):
+    """The same, as it is inscribed."""
+
+    data: str = Field("", description="In Base64, with `image_format=base64`.")
+
+
+class TransactionReport(BaseModel):
+    """What the chain has of a transaction."""
+
+    transaction_id: str
+    block_height: int
+    timestamp: str
+    status: Literal["confirmed", "unconfirmed"]
+    total_images: int
+    images: list[ShownImage] = Field(description="With `include_images=true`.")
+
+
+@router.post("/scan/transaction", responses=document_problems(404, 413, 501, 503, 504))
+async def scan_transaction(
+    request: Request,
+    wanted: TransactionRequest,
+    key: SubmittingImages,
+    service: Shared,
+    feeds: Feeds,
+    reading: ImageReading,
+) -> TransactionScan:
+    """Scan the images that are inscribed in a transaction while the caller waits."""
+    started = perf_counter()
+    identity = wanted.transaction_id.lower()
+    options = wanted.scan_options
+    verdicts: list[Verdict] = []
+    async with open_upload(service, key) as upload:
+        place, references = await run_in_threadpool(
+            _store_images, service, key.name, identity, upload, wanted.extract_images
+        )
+        if references:
+            _, verdicts = await scan_now(service, feeds, upload, references, options.threshold)
+    images = [
+        ScannedImage(
+            index=_read_number(verdict.uri),
+            size_bytes=verdict.size_bytes or 0,
+            format=(verdict.format or "unknown").lower(),
+            scan_result=ScanResult.of(
+                verdict,
+                with_message=options.extract_message,
+                message=await _read_message(service, reading, verdict) if options.extract_message else None,
+            ),
+        )
+        for verdict in verdicts
+    ]
+    answer = finish_answer(request, started)
+    return TransactionScan(
+        transaction_id=identity,
+        block_height=place.height,
+        timestamp=_format_time(place),
+        scan_results=ScanSummary(
+            images_found=len(references),
+            images_scanned=sum(not explain_failure(verdict) for verdict in verdicts),
+            stego_detected=sum(verdict.is_stego is True for verdict in verdicts),
+            processing_time_ms=answer["processing_time_ms"],
+        ),
+        images=images,
+        request_id=answer["request_id"],
+    )
+
+
+@router.get("/transaction/{txid}", responses=document_problems(404, 413, 501, 503))
+def get_transaction(
+    key: Reading,
+    service: Shared,
+    txid: Annotated[str, Path(pattern=ID)],
+    include_images: bool = False,
+    image_format: Annotated[str, Query(description="`base64`: with their bytes.")] = "info",
+) -> TransactionReport:
+    """Say where a transaction is, and which images are inscribed in it."""
+    identity = txid.lower()
+    with _asking_node(service, key.name) as node:
+        place = node.place_transaction(identity)
+        with closing(ChainReader(node, service.settings).read_transaction(identity)) as inscribed:
+            found = _list_images(inscribed, with_data=include_images and image_format == "base64")
+    return TransactionReport(
+        transaction_id=identity,
+        block_height=place.height,
+        timestamp=_format_time(place),
+        status="confirmed" if place.block else "unconfirmed",
+        total_images=len(found),
+        images=found if include_images else [],
+    )
+
+
+@contextmanager
+def _asking_node(service: Service, key: str) -> Iterator[Node]:
+    """Yield the node to one request of a key at a time; what it answers otherwise becomes a problem."""
+    if service.settings.bitcoin_url is None:
+        raise ProblemError(501, "no node of the chain is configured here: send the images to /scan/image or /v1/jobs")
+    try:
+        with service.unpacking.hold(key), open_node(service.settings) as node:
+            yield node
+    except NotOnChainError as error:
+        raise ProblemError(404, "the node of the chain has no such transaction") from error
+    except ChainError as error:
+        # It may name the node's address.
+        log.warning("a transaction cannot be read: %s", error)
+        detail = "the node of the chain does not answer, or not with this transaction: the API's log says why"
+        raise ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}) from error
+
+
+def _store_images(
+    service: Service, key: str, identity: str, upload: Upload, with_images: bool
+) -> tuple[TransactionPlace, list[str]]:
+    """Return where a transaction is, and the references of its images, which are stored."""
+    with _asking_node(service, key) as node:
+        place = node.place_transaction(identity)
+        if not with_images:
+            return place, []
+        with closing(ChainReader(node, service.settings).read_transaction(identity)) as inscribed:
+            found = store_inscribed(inscribed, upload, f"transaction {identity}")
+            references = list(islice(found, MAX_IMAGES + 1))
+    if len(references) > MAX_IMAGES:
+        raise ProblemError(413, f"there are more than {MAX_IMAGES:,} images in it: `starlight submit bitcoin:tx/…`")
+    return place, references
+
+
+def _list_images(inscribed: Iterator[Inscribed], *, with_data: bool) -> list[ShownImage]:
+    found: list[ShownImage] = []
+    left = MAX_ANSWER_BYTES
+    for each in inscribed:
+        if each.kind != "image":
+            continue
+        data = each.data or b""
+        left -= len(data) if with_data else 0
+        if left < 0 or len(found) == MAX_IMAGES:
+            raise ProblemError(
+                413, f"it has more than {MAX_IMAGES:,} images, or {MAX_ANSWER_BYTES:,} bytes of them for one answer"
+            )
+        found.append(
+            ShownImage(
+                index=each.number,
+                size_bytes=len(data),
+                format=(find_format(data[:HEAD_BYTES]) or "unknown").lower(),
+                data=base64.b64encode(data).decode() if with_data else "",
+            )
+        )
+    return found
+
+
+async def _read_message(service: Service, reading: ImageReading, verdict: Verdict) -> str | None:
+    if not is_cut(verdict) or verdict.sha256 is None:
+        return verdict.extracted_message
+    data = await run_in_threadpool(service.blobs.get, verdict.sha256, service.settings.max_image_bytes)
+    return await read_whole_text(service, reading, verdict, data)
+
+
+def _read_number(reference: str) -> int:
+    """Return which inscription of its transaction a reference names."""
+    return int(reference.rpartition(":i")[2])
+
+
+def _format_time(place: TransactionPlace) -> str:
+    return datetime.fromtimestamp(place.time, UTC).isoformat() if place.block else ""

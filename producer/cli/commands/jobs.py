@@ -14,6 +14,7 @@ from producer.cli.progress import show_progress
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import Session, UsageError, open_session, parse_id, warn_without_workers
 from producer.cli.submitting import (
+    Kind,
     Name,
     Null,
     Paths,
@@ -51,13 +52,19 @@ def submit(
     priority: PriorityOption = Priority.BULK,
     threshold: Threshold = None,
     webhook: Webhook = None,
+    webhook_kind: Kind = None,
     null: Null = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
     """Submit images as one job and print its id; workers scan it when they run."""
     options = check_options(
-        name=name, priority=priority, threshold=threshold, webhook=webhook, idempotency_key=idempotency_key
+        name=name,
+        priority=priority,
+        threshold=threshold,
+        webhook=webhook,
+        webhook_kind=webhook_kind,
+        idempotency_key=idempotency_key,
     )
     if server:
         with open_remote(server, key) as api:

@@ -8,6 +8,7 @@ import brotli
 import pytest
 
 from producer.chain.content import PIECE_BYTES, Budget, open_content
+from producer.chain.signatures import find_format
 from tests.kit.pictures import MODES, encode_pattern
 
 PICTURE = encode_pattern()
@@ -37,6 +38,7 @@ def test_formats_that_are_judged_are_images_whatever_their_type_says() -> None:
     for name in MODES:
         image = encode_pattern(name)
         assert open_all(image, b"") == image
+        assert find_format(image) == name
     for text in (
         b"",
         b"hello",

@@ -47,8 +47,8 @@ def test_images_of_blocks_are_stored_and_named_and_the_rest_is_counted(
     assert [uri.partition("/bitcoin:")[2] for uri in found] == [name.removeprefix("bitcoin:") for name in names]
     assert [BytesLoader(blobs, 10_000).load(uri) for uri in found] == PICTURES
     assert caplog.messages == [
-        "block 1: 2 inscriptions, of which 1 are images, 0 show what others have, and 1 are neither",
-        "block 2: 3 inscriptions, of which 2 are images, 1 show what others have, and 0 are neither",
+        "block 1: of 2 inscriptions, images: 1, what shows others: 0, anything else: 1",
+        "block 2: of 3 inscriptions, images: 2, what shows others: 1, anything else: 0",
     ]
 
 
