@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from producer.chain.errors import ChainError
+from producer.chain.errors import ChainError, TooMuchInBlockError
 from producer.chain.wanted import MAX_BLOCK_BYTES, Fault, Wanted
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError
 from producer.sources.unpacking import read_by_process, read_limits
@@ -73,7 +73,7 @@ def read_inscribed(sent: bytes, wanted: Wanted, settings: Settings) -> Generator
             for member in members:
                 yield _describe(member, label)
         except ArchiveTooLargeError as error:
-            raise ChainError(f"{label} {error.what}: raise {error.settings}") from error
+            raise TooMuchInBlockError(f"{label} {error.what}: raise {error.settings}") from error
 
 
 def find_libraries() -> list[str]:

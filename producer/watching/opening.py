@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.sources.expansion import Sources
+from producer.chain.sources import SCHEME, is_chain_source
+from producer.sources.expansion import SourceError, Sources
 from producer.sources.storing import BlobWriter
+from producer.watching.blocks import BlocksSource
 from producer.watching.folders import FolderSource
 from producer.watching.source import Source
 from storage.settings import Settings
@@ -21,6 +23,10 @@ class WatchOptions:
 
 def open_source(argument: str, settings: Settings, options: WatchOptions) -> Source:
     """Return the source that an argument names; raises SourceError where there is none."""
+    if is_chain_source(argument):
+        if argument != SCHEME:
+            raise SourceError(f"{argument!r} does not change: watch {SCHEME!r} for new blocks, or submit it")
+        return BlocksSource(settings, every_s=options.every_s)
 
     def refer(blobs: BlobWriter, path: bytes) -> Iterable[str]:
         return Sources(blobs, settings).from_file(path)

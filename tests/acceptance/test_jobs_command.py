@@ -117,6 +117,7 @@ def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -
         (["verdicts", "--outcome", "odd"], "'odd' is no outcome"),
         (["verdicts", "--since", "yesterday"], "'yesterday' is no time"),
         (["verdicts", "--sha256", "abc"], "'abc' is no SHA-256"),
+        (["submit", ".", "--webhook-kind", "stargate"], "--webhook-kind says how a webhook is told"),
         (["worker", "--device", "tpu0"], "unknown device 'tpu0'"),
     ],
 )

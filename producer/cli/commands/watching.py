@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def watch(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, with all that is below it.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A folder, with all that is below it, or bitcoin: for new blocks.")
+    ],
     once: Annotated[bool, typer.Option("--once", help="Submit what is there and was not submitted, and end.")] = False,
     every: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="How often everything is looked through.")

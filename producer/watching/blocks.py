@@ -1,0 +1,125 @@
+"""Watching the chain: images of each new block become a job, those of blocks that replace others too, none twice."""
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from producer.chain.errors import ChainError, NotOnChainError, TooMuchInBlockError
+from producer.chain.nodes import Node, open_node
+from producer.chain.reader import ChainReader, FoundBlock
+from producer.chain.sources import SCHEME, store_inscribed
+from producer.sources.storing import BlobWriter
+from producer.watching.source import Arrivals, Progress, SourceAwayError
+from storage.settings import Settings
+
+# Of a reorganisation, blocks: no chain that was mined in earnest had one of a tenth.
+DEPTH: Final = 100
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBlocks:
+    """Up to which height blocks were read, and the ids of the last of them, the newest one first."""
+
+    height: int
+    ids: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, cursor: str) -> "ReadBlocks":
+        """Return what a cursor says."""
+        found = json.loads(cursor)
+        return cls(found["height"], tuple(found["ids"]))
+
+    def format(self) -> str:
+        """Return the cursor that says so."""
+        return json.dumps({"height": self.height, "ids": self.ids})
+
+    def follow(self, block: str) -> "ReadBlocks":
+        """Return the same with the next block."""
+        return ReadBlocks(self.height + 1, (block, *self.ids)[:DEPTH])
+
+
+class BlocksSource:
+    """The blocks that a node tells of, from the next one on when it is watched for the first time.
+
+    The node is asked every `every_s` seconds.
+    """
+
+    def __init__(self, settings: Settings, *, every_s: float) -> None:
+        self._settings = settings
+        self._every_s = every_s
+
+    @property
+    def uri(self) -> str:
+        """Return the name of the chain, of which there is one."""
+        return SCHEME
+
+    def find(self, progress: Progress) -> Iterator[Arrivals]:
+        """Yield blocks; raises SourceAwayError where the node does not answer, or not with what it was asked for."""
+        try:
+            with open_node(self._settings) as node:
+                yield from self._find(node, progress)
+        except ChainError as error:
+            raise SourceAwayError(str(error)) from error
+
+    def wait(self) -> None:
+        """Return when it is time to ask again."""
+        time.sleep(self._every_s)
+
+    def _find(self, node: Node, progress: Progress) -> Iterator[Arrivals]:
+        reader = ChainReader(node, self._settings)
+        newest = node.count_blocks()
+        if progress.cursor is None:
+            start = ReadBlocks(newest, (reader.find_block(newest),))
+            log.info("blocks are watched from %d on", newest + 1)
+            yield Arrivals(_refer_to_nothing, start.format())
+            return
+        read = find_fork(node, ReadBlocks.parse(progress.cursor))
+        while read.height < newest:
+            block = reader.fetch_block(reader.find_block(read.height + 1), read.height + 1)
+            if read.ids and block.previous != read.ids[0]:
+                # Reorganised just now: the next look sees from where on.
+                return
+            read = read.follow(block.id)
+            yield self._describe(reader, block, read, progress)
+
+    def _describe(self, reader: ChainReader, block: FoundBlock, read: ReadBlocks, progress: Progress) -> Arrivals:
+        try:
+            names = [f"{SCHEME}{each.name}" for each in reader.read_block(block) if each.kind == "image"]
+        except TooMuchInBlockError as error:
+            # The blocks after it are not to wait for it.
+            # One line says it all.
+            log.error("block %d is left out: %s; then submit bitcoin:block/%s", read.height, error, block.id)  # noqa: TRY400
+            return Arrivals(_refer_to_nothing, read.format())
+        # A transaction of a block that was replaced stands in another one as a rule.
+        new = progress.find_new(dict.fromkeys(names, "1"))
+        refer = partial(_refer_to_new, reader, block, new.keys()) if new else _refer_to_nothing
+        return Arrivals(refer, read.format(), new)
+
+
+def find_fork(node: Node, read: ReadBlocks) -> ReadBlocks:
+    """Return what of the blocks that were read is in the chain still; raises ChainError."""
+    for depth, block in enumerate(read.ids):
+        try:
+            if node.find_block(read.height - depth) == block:
+                if depth:
+                    log.warning("%d blocks above %d were replaced", depth, read.height - depth)
+                return ReadBlocks(read.height - depth, read.ids[depth:])
+        except NotOnChainError:
+            continue
+    log.warning("the last %d blocks up to %d were replaced", len(read.ids), read.height)
+    return ReadBlocks(read.height - len(read.ids), ())
+
+
+def _refer_to_nothing(blobs: BlobWriter) -> Iterable[str]:
+    return ()
+
+
+def _refer_to_new(reader: ChainReader, block: FoundBlock, new: Set[str], blobs: BlobWriter) -> Iterator[str]:
+    found = (each for each in reader.read_block(block) if each.kind != "image" or f"{SCHEME}{each.name}" in new)
+    return store_inscribed(found, blobs, f"block {block.height} {block.id}")
