@@ -98,7 +98,7 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "measured_on": report["corpus"],
         "false_positives": {
-            name: report["false_positives"][name] for name in ("untouched", "twins", "drawn", "harmless", "all")
+            name: report["false_positives"][name] for name in ("untouched", "twins", "drawn", "harmless", "cut", "all")
         },
         "detection_of_text": {method: methods[method]["text"] for method in methods},
         "detection_of_short_text": {method: _total(methods[method]["short_by_size"]) for method in methods},
@@ -116,7 +116,7 @@ def print_summary(report: dict[str, Any]) -> None:
     """Print the figures that matter first."""
     model = report["model"]
     print(f"{model['name']} {model['version']} sha256 {model['sha256'][:16]} threshold {model['threshold']}")
-    for name in ("untouched", "twins", "drawn", "harmless", "all"):
+    for name in ("untouched", "twins", "drawn", "harmless", "cut", "all"):
         print(f"false positives, {name}: {_text(report['false_positives'][name])}")
     print(f"detection of text: {_text(report['detection']['text'])}")
     for method, measured in report["detection"]["by_method"].items():

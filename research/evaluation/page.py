@@ -63,6 +63,7 @@ def _false_positives(report: Report) -> str:
         "twins of stego images, through the same encoder": "twins",
         "drawn hard negatives": "drawn",
         "harmless bytes after the end": "harmless",
+        "files that are cut off": "cut",
         "all": "all",
     }
     return _rates("clean images", {label: report["false_positives"][key] for label, key in named.items()})

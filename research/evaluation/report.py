@@ -41,12 +41,13 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
             "all": rate(clean, is_stego),
             "untouched": rate([trial for trial in clean if trial.group == "untouched"], is_stego),
             "twins": rate([trial for trial in clean if trial.group == "twin"], is_stego),
-            "drawn": rate([trial for trial in clean if trial.source == "drawn"], is_stego),
+            "drawn": rate([trial for trial in clean if trial.source == "drawn" and trial.group != "cut"], is_stego),
+            "cut": rate([trial for trial in clean if trial.group == "cut"], is_stego),
             "harmless": rate([trial for trial in clean if trial.group == "harmless"], is_stego),
             "untouched_by_source": _by(clean, "untouched", lambda trial: trial.source),
             "drawn_by_kind": {
                 kind: rate([trial for trial in clean if trial.group == kind], is_stego)
-                for kind in sorted({trial.group for trial in clean if trial.source == "drawn"})
+                for kind in sorted({trial.group for trial in clean if trial.source == "drawn"} - {"cut"})
             },
             "by_trait": {
                 trait: rate([trial for trial in clean if trait in trial.traits], is_stego)

@@ -19,6 +19,7 @@ from research.stego.payloads import draw_binary, draw_text
 from research.stego.samples import (
     PIXEL_WRITERS,
     Sample,
+    cut_off,
     draw_negative,
     make_harmless,
     make_pair,
@@ -26,6 +27,7 @@ from research.stego.samples import (
     make_wild_pair,
     make_written_pair,
 )
+from research.stego.seeing import take_planes
 from research.stego.tails import TAIL_WRITERS, draw_tail
 from research.stego.trailers import HARMLESS_KINDS
 from starlight_vocabulary.words import METHODS
@@ -149,6 +151,7 @@ def make_cases(corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iter
     for _ in range(drawn):
         sample = draw_negative(rng)
         yield from _opened([sample], sample.kind, "drawn", sample.kind)
+        yield from _cut(rng, sample, "drawn", sample.kind)
 
 
 def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:
@@ -172,6 +175,7 @@ def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:
         payload = draw_binary(rng, size) if group == "binary" else draw_text(rng, size)
         yield from _opened(make_pair(rng, cover, method, payload, group == "binary"), group, source, path.name)
     yield from _wild_of_image(rng, source, path.name, upper_left(original, WILD_SIDE))
+    yield from _cut(rng, Sample(data, "untouched"), source, path.name)
 
 
 def _wild_of_image(rng: Rng, source: str, name: str, picture: Image.Image) -> Iterator[Case]:
@@ -199,6 +203,16 @@ def _wild_of_image(rng: Rng, source: str, name: str, picture: Image.Image) -> It
 
 def _draw_size(rng: Rng, smallest: int, largest: int) -> int:
     return int(np.exp(rng.uniform(np.log(smallest), np.log(largest + 1))))
+
+
+def _cut(rng: Rng, sample: Sample, source: str, name: str) -> Iterator[Case]:
+    """Make a clean file that is cut off, if anything can be seen of its picture."""
+    cut = cut_off(rng, sample)
+    try:
+        planes = take_planes(cut.data, is_cut=True)
+    except (OSError, ValueError):
+        return
+    yield Case("cut", source, name, cut, (), planes)
 
 
 def _opened(samples: Iterable[Sample], group: str, source: str, name: str) -> Iterator[Case]:

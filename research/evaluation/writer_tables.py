@@ -9,6 +9,7 @@ _CLEAN = {
     "untouched": "as published",
     "twins": "twins",
     "harmless": "harmless bytes after the end",
+    "cut": "cut off",
     "drawn": "drawn",
     "all": "all",
 }

@@ -11,8 +11,8 @@ from starlight_vocabulary.words import METHODS
 NOISE: Final = (0.0, 0.1, 0.5, 0.9, 1.01)
 """Bounds of cover noise: how often neighbouring samples differ but in the least bit."""
 NOISE_NAMES: Final = ("flat", "drawn", "textured", "noise")
-SIZES: Final = (4, 16, 64, 256, 1024, 65_537)
-"""Bounds of payload sizes in bytes."""
+SIZES: Final = (3, 16, 64, 256, 1024, 65_537)
+"""Bounds of payload sizes in bytes; of a text of four bytes, a cut character may leave three."""
 _PIXEL_METHODS: Final = ("alpha", "palette", "lsb.rgb")
 _WORST: Final = 25
 

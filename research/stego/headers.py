@@ -218,7 +218,9 @@ def draw_writing(rng: Rng, writer: str, size: int) -> Writing:
     if writer == "ciphertext behind a length":
         body = draw_ciphertext(rng, size)
         return Writing(_behind_length(rng, body), body, binary=True)
-    text = draw_text(rng, size)
+    # Wide characters are what scripts other than Latin are written in.
+    script = "any script" if writer == "wide characters" and rng.random() < 0.6 else None
+    text = draw_text(rng, size, script)
     if writer in BINARY_WRITERS:
         body = zlib.compress(text, int(rng.integers(1, 10)))
         return Writing(_behind_length(rng, body) if "length" in writer else body, text, binary=True)

@@ -14,7 +14,8 @@ from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossle
 from research.stego.headers import WRITERS, Writing, draw_writing, largest_text
 from research.stego.metadata import draw_exif, draw_tags
 from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
-from research.stego.tails import TAIL_WRITERS, Tail, draw_tail
+from research.stego.seeing import take_planes
+from research.stego.tails import TAIL_WRITERS, Tail, draw_tail, draw_unknown_file
 from research.stego.trailers import DECLARED_KINDS, append_harmless, append_kind, declare_harmless
 from starlight_vocabulary.words import METHODS
 from worker.v4.containers import find_trailing
@@ -38,13 +39,21 @@ _METHOD_SHARES: Final = np.array([0.12, 0.20, 0.27, 0.11, 0.30])
 _WILD_SHARE: Final = {"alpha": 0.55, "palette": 0.5, "lsb.rgb": 0.6, "exif": 0.0, "raw": 0.65}
 """Share of the payloads that are not written as the specification says."""
 _WEIGHTS: Final = {"no end": 3.0, "end mark": 2.0, "decimal length": 2.5, "magic": 2.0, "file name": 2.5, "base64": 2.5,
-                   "digest": 2.5, "ciphertext behind a length": 3.0, "file": 2.0}  # fmt: skip
+                   "digest": 3.5, "wide characters": 3.0, "ciphertext behind a length": 3.0,
+                   "deflated behind a length": 2.0, "deflated": 1.5, "file": 3.0}  # fmt: skip
 # What is learnt slowly is drawn more often.
-_TAIL_WEIGHTS: Final = {"text without a zero": 4.0, "text with newlines": 2.0, "pgp": 3.0, "png": 3.0, "zlib": 3.0,
-                        "zstd": 2.0, "gif": 2.0, "jpeg": 2.0, "gzip": 1.5, "elf": 1.5}  # fmt: skip
+_TAIL_WEIGHTS: Final = {"text without a zero": 4.0, "text with newlines": 2.0, "pgp": 3.0, "png": 4.0, "zlib": 3.0,
+                        "zstd": 2.0, "gif": 3.0, "jpeg": 3.0, "gzip": 1.5, "elf": 2.0, "exe": 3.0}  # fmt: skip
+_UNKNOWN_FILES: Final = 0.08
+"""Share of what programs append that is a file of which only the signature is known."""
+_CUT_SHARE: Final = 0.05
+"""Share of the files that are cut off."""
 _SHARES: Final = np.array([_WEIGHTS.get(writer, 0.8) for writer in PIXEL_WRITERS])
 _TAIL_SHARES: Final = np.array([_TAIL_WEIGHTS.get(writer, 1.0) for writer in TAIL_WRITERS])
 _SHORTEST_WILD: Final = 8
+_CARRIERS: Final = {"alpha": "alpha", "palette": "index", "lsb.rgb": "rgb"}
+"""Planes that hold the samples of methods."""
+_LONGEST_HEADER: Final = 96
 _BINARY_SHARE: Final = {"alpha": 0.12, "palette": 0.10, "lsb.rgb": 0.06, "exif": 0.06, "raw": 0.3}
 
 
@@ -54,7 +63,7 @@ class Sample:
 
     `method` and `bit_order` are None for a clean image. `kind` says what it is: a stego image, its `twin`, a `drawn`
     or an `untouched` one; `payload` is what was hidden and `binary` whether that has no text structure; `writer` names
-    how it was written.
+    how it was written. Of a file that `is_cut` off, a worker sees a part of the picture.
     """
 
     data: bytes
@@ -64,6 +73,7 @@ class Sample:
     payload: bytes = b""
     binary: bool = False
     writer: str = ""
+    is_cut: bool = False
 
 
 class SampleSource:
@@ -74,14 +84,28 @@ class SampleSource:
         self._covers = CoverSource(corpus, drawn_share)
 
     def draw(self, rng: Rng) -> Iterator[Sample]:
-        """Draw one or two samples: an untouched image, a hard negative, or a stego image and its twin."""
+        """Draw one or two samples: an untouched image, a hard negative, a cover, or a stego image and its twin."""
+        drawn = self._draw_whole(rng)
+        if rng.random() >= _CUT_SHARE:
+            yield from drawn
+            return
+        for sample in drawn:
+            cut = cut_off(rng, sample)
+            if sample.method is None or _is_left(sample, cut):
+                yield cut
+
+    def _draw_whole(self, rng: Rng) -> Iterator[Sample]:
         roll = rng.random()
-        if roll < 0.18 and self._corpus is not None:
+        method = METHODS[rng.choice(len(METHODS), p=_METHOD_SHARES)]
+        if roll < 0.16 and self._corpus is not None:
             yield Sample(self._corpus.draw(rng).read_bytes(), "untouched")
-        elif roll < 0.34:
+        elif roll < 0.3:
             yield draw_negative(rng)
+        elif roll < 0.38:
+            cover = self._covers.draw(rng, method)
+            yield Sample(_encode_harmless(rng, draw_lossless(rng, cover.mode), cover, share=0.06), "twin")
         else:
-            yield from self.draw_pair(rng, METHODS[rng.choice(len(METHODS), p=_METHOD_SHARES)])
+            yield from self.draw_pair(rng, method)
 
     def draw_pair(self, rng: Rng, method: str) -> Iterator[Sample]:
         """Draw a stego image of `method` and its twin: the same cover, encoder and metadata, but for the payload."""
@@ -104,6 +128,9 @@ class SampleSource:
 
     def _wild_pair(self, rng: Rng, cover: Image.Image, method: str) -> Iterator[Sample]:
         """Draw a pair whose payload is written as programs do."""
+        if method == "raw" and rng.random() < _UNKNOWN_FILES:
+            yield from _raw_pair(rng, cover, draw_unknown_file(rng, int(2 ** rng.uniform(4, 11.5))))
+            return
         if method == "raw":
             writer = TAIL_WRITERS[rng.choice(len(TAIL_WRITERS), p=_TAIL_SHARES / _TAIL_SHARES.sum())]
             tail = draw_tail(rng, writer, int(2 ** rng.uniform(4, 11.5)))
@@ -162,6 +189,24 @@ def make_harmless(rng: Rng, cover: Image.Image, kind: str) -> Sample:
     if kind in DECLARED_KINDS:
         encoder, cover = draw_any(rng, "RGB", ("JPEG",)), cover.convert("RGB")
     return Sample(append_kind(rng, encoder.encode(cover), kind), "harmless", writer=kind)
+
+
+def cut_off(rng: Rng, sample: Sample) -> Sample:
+    """Cut a file off somewhere, as broken downloads are."""
+    return replace(sample, data=sample.data[: int(len(sample.data) * rng.uniform(0.3, 0.98))], is_cut=True)
+
+
+def _is_left(whole: Sample, cut: Sample) -> bool:
+    """Whether the payload, and what may stand before it, can still be seen."""
+    if whole.method not in _CARRIERS:
+        return False
+    try:
+        before, after = take_planes(whole.data), take_planes(cut.data, is_cut=True)
+    except (OSError, ValueError):
+        return False
+    samples = 8 * (2 * len(whole.payload) + _LONGEST_HEADER)
+    carrier = _CARRIERS[whole.method]
+    return np.array_equal(before[carrier][:samples], after[carrier][:samples])
 
 
 def draw_negative(rng: Rng) -> Sample:

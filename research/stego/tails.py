@@ -7,12 +7,20 @@ import numpy as np
 
 from research.stego.archives import FILE_KINDS, make_file
 from research.stego.payloads import draw_text
+from research.stego.programs import draw_code
+from research.stego.trailers import append_kind
 
 Rng = np.random.Generator
 
 TEXT_TAILS: Final = ("text without a zero", "text with newlines")
 TAIL_WRITERS: Final = (*TEXT_TAILS, *FILE_KINDS)
 """What can be appended, by name."""
+# WebAssembly, fonts, archives, RTF, LUKS, Matroska, Avro, HDF, captures, KeePass, Ogg, MP3, Mach-O of 32 bits.
+_OTHER_SIGNATURES: Final = (
+    "0061736d01000000", "774f4646", "774f4632", "78617221", "7b5c727466", "4c554b53babe", "1a45dfa3", "4f626a01",
+    "213c617263683e0a", "894844460d0a1a0a", "d4c3b2a1", "a1b2c3d4", "0a0d0d0a", "03d9a29a", "4f676753", "494433",
+    "4c525a49", "4c5a4950", "feedface", "cefaedfe",
+)  # fmt: skip
 _BINARY: Final = frozenset(FILE_KINDS) - {"script"}
 
 
@@ -48,6 +56,21 @@ def draw_tail(rng: Rng, writer: str, size: int) -> Tail:
         return Tail(before + text + after, text, False, writer)
     made = make_file(rng, writer, size)
     return Tail(made, made, writer in _BINARY, writer)
+
+
+def draw_unknown_file(rng: Rng, size: int) -> Tail:
+    """Draw a file of which nothing is known but its signature: so that the signature tells, not what a body is like."""
+    start = bytes.fromhex(_OTHER_SIGNATURES[rng.integers(len(_OTHER_SIGNATURES))])
+    roll = rng.random()
+    if roll < 0.3:
+        body = rng.bytes(size)
+    elif roll < 0.6:
+        body = draw_code(rng, size)
+    elif roll < 0.8:
+        body = append_kind(rng, b"", "camera's records")
+    else:
+        body = bytes(int(rng.integers(1, 32))) + draw_text(rng, size)
+    return Tail(start + body, start + body, True, "another file")
 
 
 def _lines(rng: Rng, size: int) -> bytes:

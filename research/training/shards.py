@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from research.stego.corpus import Corpus, find_images, open_image
+from research.stego.corpus import Corpus, find_images
 from research.stego.samples import SPECIFICATION, Sample, SampleSource
+from research.stego.seeing import take_planes
 from starlight_vocabulary.words import BIT_ORDERS, METHODS
-from worker.v4.planes import extract_planes
 
 CLEAN: Final = -1
 """Class id of a clean image's method."""
@@ -39,10 +39,9 @@ def make_shard(source: SampleSource, seed: int, number: int, size: int) -> Shard
     while len(planes) < size:
         for sample in source.draw(rng):
             try:
-                image = open_image(sample.data)
+                planes.append(take_planes(sample.data, is_cut=sample.is_cut))
             except (OSError, ValueError):
                 continue
-            planes.append(extract_planes(image, sample.data))
             labels.append(class_ids(sample))
     method, order = np.array(labels[:size], np.int64).T
     return Shard(planes[:size], method, order)

@@ -50,11 +50,18 @@ _WIDTHS: Final = (2, 4, 8)
 _CHANCE: Final = 3
 """Last bytes of a digest or a length that may be printable, and so look like the text's beginning."""
 _WIDE_BYTES: Final = 64
+# The high bytes of UTF-16's code units in letters, spaces and punctuation of Chinese and Japanese, of Korean, and of
+# alphabets.
+_LETTER_BLOCKS: Final = (
+    (0x00, 0x20, 0x30, *range(0x4E, 0xA0), 0xFF),
+    (0x00, 0x20, 0x30, *range(0xAC, 0xD8)),
+    (*range(0x20), 0x20),
+)
 _PERIODS: Final = 16
 _NEAR: Final = 4
 _SHORTEST_PATTERN: Final = 6
 
-SIGNATURE_FEATURES: Final = len(_GROUPS) + _SOUGHT_BEHIND * len(_BEHIND) + 3 + 4 + 2
+SIGNATURE_FEATURES: Final = len(_GROUPS) + _SOUGHT_BEHIND * len(_BEHIND) + 3 + 4 + 2 + len(_LETTER_BLOCKS)
 """Statistics of one byte sequence."""
 
 
@@ -62,12 +69,13 @@ def signature_statistics(rows: Tensor, start: Tensor) -> Tensor:
     """Return statistics (N, SIGNATURE_FEATURES) of (N, K) tokens whose longest run of text begins at `start` (N,).
 
     Which kind of signature the first bytes are, and those behind a length; whether the run begins behind a digest, with
-    or without a length; how far the start is wide characters; and whether it repeats itself at a distance, or counts.
+    or without a length; how far the start is wide characters; whether it repeats itself at a distance, or counts; and
+    how far it is UTF-16 in letters of one script.
     """
     found = _find_signatures(rows)
     known, behind = found[:, 0], found[:, 1:, :_SOUGHT_BEHIND].flatten(1)
     head = rows[:, :_WIDE_BYTES]
-    return torch.cat([known, behind, _behind_digest(start), _wide_runs(head), _periods(head)], dim=1)
+    return torch.cat([known, behind, _behind_digest(start), _wide_runs(head), _periods(head), _letters(head)], dim=1)
 
 
 def _find_signatures(rows: Tensor) -> Tensor:
@@ -129,6 +137,21 @@ def _wide_runs(head: Tensor) -> Tensor:
     same_four = (head[:, 4:] == head[:, :-4]) & (head[:, 4:] != head[:, 1:-3])
     runs = [_longest(found, step) for found, step in ((pairs, 2), (fours, 4), (same, 2), (same_four, 4))]
     return torch.stack(runs, dim=1)
+
+
+def _letters(head: Tensor) -> Tensor:
+    """Return (N, 3): the longest runs, at every second byte, of high bytes of some scripts' letters in UTF-16."""
+    table = _letter_table(head.device)
+    return torch.stack([_longest(fits, 2) for fits in table[:, head]], dim=1)
+
+
+@cache
+def _letter_table(device: torch.device) -> Tensor:
+    """Tell (3, 257) of each token whether it is among each of `_LETTER_BLOCKS`."""
+    table = torch.zeros(len(_LETTER_BLOCKS), PADDING + 1, dtype=torch.bool, device=device)
+    for row, blocks in zip(table, _LETTER_BLOCKS, strict=True):
+        row[list(blocks)] = True
+    return table
 
 
 def _longest(found: Tensor, step: int) -> Tensor:

@@ -62,7 +62,7 @@ _LARGEST: Final = {
 _DECLARATIONS: Final = 4
 _ROOM_OF_SLOTS: Final = (1, 1, 1, 1, 1, 3, 3, 1, 1)
 """Samples of each pixel that one sequence of `SLOTS` takes its bits from."""
-EARLIER_WIDTHS: Final = ({"format": 37, "content": 71},)
+EARLIER_WIDTHS: Final = ({"format": 37, "content": 71}, {"content": 172})
 """Widths of the streams that have grown since, in earlier releases: these are the first numbers of today's."""
 _GATHER_LSB_FIRST: Final = 0x0102040810204080
 FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14 + 8

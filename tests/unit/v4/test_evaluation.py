@@ -65,6 +65,7 @@ def test_a_validation_counts_every_image_once(tmp_path: Path) -> None:
     report = build_report(detector.model, trials, 3, seed=1)
     assert report["false_positives"]["untouched"]["of"] == 3
     assert report["false_positives"]["drawn"]["of"] == 5
+    assert report["false_positives"]["cut"]["of"] == sum(trial.group == "cut" for trial in trials) > 0
     assert report["detection"]["text"]["of"] == 15
     assert sum(entry["count"] for entry in report["calibration"]["bins"]) == len(trials)
     writers = report["writers"]

@@ -11,12 +11,13 @@ from research.stego.drawn import PICTURE_NAMES, draw_picture
 from research.stego.metadata import draw_comment, draw_exif
 from research.stego.payloads import TEXT_NAMES, draw_binary, draw_text
 from research.stego.samples import SampleSource, make_pair
+from research.stego.seeing import take_planes
 from research.stego.trailers import append_harmless, draw_trailing
 from research.training.shards import CLEAN, UNKNOWN, make_shard
 from starlight_vocabulary.words import METHODS
 from tests.kit.pictures import decode, draw_noise, encode
 from worker.v4.extraction import read_payload_bytes
-from worker.v4.planes import MODES, extract_planes
+from worker.v4.planes import MODES
 
 
 @pytest.mark.parametrize("kind", TEXT_NAMES)
@@ -116,4 +117,4 @@ def test_planes_of_all_samples_are_taken() -> None:
     source = SampleSource(None)
     for _ in range(20):
         for sample in source.draw(rng):
-            extract_planes(open_image(sample.data), sample.data)
+            take_planes(sample.data, is_cut=sample.is_cut)
