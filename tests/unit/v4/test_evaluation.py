@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from research.evaluation.ablation import ablate, without
+from research.evaluation.command import figures as choose_figures
 from research.evaluation.cost import measure_cost
 from research.evaluation.intervals import binomial_cdf, calibration, clopper_pearson
 from research.evaluation.report import build_report, choose_threshold
@@ -92,6 +93,7 @@ def test_the_committed_report_is_about_the_committed_weights() -> None:
     assert report["model"]["sha256"] == card.sha256
     assert report["model"]["version"] == card.version
     assert report["model"]["threshold"] == card.threshold
+    assert choose_figures(report) == card.figures
 
 
 @pytest.mark.parametrize("name", INPUTS)

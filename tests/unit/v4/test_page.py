@@ -35,6 +35,8 @@ def test_a_report_becomes_the_same_page_each_time(tmp_path: Path) -> None:
         "false_positives.svg",
         "hidden.svg",
     }
+    committed = (RESULTS / "validation_report.md").read_text()
+    assert first["report.md"].decode().replace("(report/", "(validation_report/") == committed
     assert all(f"(report/{name})".encode() in first["report.md"] for name in first if name.endswith(".svg"))
 
 

@@ -1,0 +1,137 @@
+"""Keeps the figures that pages quote the same as the results that they come from: `python -m research.quoted_figures`.
+
+`docs/quoted-figures.toml` lists, by page, pieces of its text in which each figure is a field in Python's format syntax:
+`{bench[images_per_minute]:,}` is `images_per_minute` of `results/bench.json` with commas; `{…:.3%}` is a share in
+hundredths, and the sign after it is the page's own. A piece stands in its page once, however its lines are broken.
+"""
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import Any, Final
+
+QUOTES: Final = "docs/quoted-figures.toml"
+# What is no file of results/.
+_ELSEWHERE: Final = {"card": "worker/v4/models/starlight-v4/card.json"}
+_NUMBER: Final = r"(?<![\d.,])(-?\d+(?:,\d{3})*(?:\.\d+)?)(?!\d|[.,]\d)"
+_WORD: Final = r"([^\s|]+)"
+_PERCENT: Final = "%"
+
+
+class QuoteError(Exception):
+    """A quotation that cannot be compared: its text is not in the page, or its figure is in no result."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in a page: what stands from `start` to `end`, and what the result says it is."""
+
+    start: int
+    end: int
+    stands: str
+    ought: str
+
+
+class Results(dict[str, Any]):
+    """The generated results below `root` by the names of their files, each read when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def __missing__(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+        path = self._root / _ELSEWHERE.get(name, f"results/{name}.json")
+        try:
+            self[name] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise QuoteError(f"there is no {path.relative_to(self._root)}") from None
+        return self[name]
+
+
+def read_quotes(root: Path) -> dict[str, list[str]]:
+    """Return the quoted pieces of text by page."""
+    return tomllib.loads((root / QUOTES).read_text(encoding="utf-8"))
+
+
+def find_figures(text: str, piece: str, results: Results) -> list[Figure]:
+    """Return the figures of a piece in the text of a page; raises QuoteError where the piece is not there once."""
+    pattern, written = _compile(piece, results)
+    found = list(pattern.finditer(text))
+    if len(found) != 1:
+        raise QuoteError(f"stands there {len(found)} times, not once")
+    (match,) = found
+    return [Figure(*match.span(group), match[group], ought) for group, ought in enumerate(written, 1)]
+
+
+def correct_page(text: str, pieces: list[str], results: Results) -> tuple[str, list[str], list[str]]:
+    """Return the text with the figures of the results, what was changed in it, and what could not be compared."""
+    figures: set[Figure] = set()
+    faults = []
+    for piece in pieces:
+        try:
+            figures.update(find_figures(text, piece, results))
+        except QuoteError as error:
+            faults.append(f"`{piece}` {error}")
+    changes = []
+    for figure in sorted(figures, key=lambda each: each.start, reverse=True):
+        if figure.stands != figure.ought:
+            line = text.count("\n", 0, figure.start) + 1
+            changes.append(f"line {line}: {figure.stands} is {figure.ought}")
+            text = text[: figure.start] + figure.ought + text[figure.end :]
+    return text, changes[::-1], faults
+
+
+def correct_pages(root: Path, *, write: bool) -> Iterator[str]:
+    """Yield what is wrong in each page; with `write`, wrong figures are mended in the files."""
+    results = Results(root)
+    for page, pieces in read_quotes(root).items():
+        path = root / page
+        text, changes, faults = correct_page(path.read_text(encoding="utf-8"), pieces, results)
+        yield from (f"{page}, {change}" for change in changes)
+        yield from (f"{QUOTES}, {page}: {fault}" for fault in faults)
+        if write and changes:
+            path.write_text(text, encoding="utf-8")
+
+
+def _compile(piece: str, results: Results) -> tuple[re.Pattern[str], list[str]]:
+    """Return what finds the piece with whatever figures, one group each, and the figures as they ought to be."""
+    pattern, written = "", []
+    formatter = Formatter()
+    for literal, field, form, _ in formatter.parse(piece):
+        pattern += r"\s+".join(re.escape(part) for part in re.split(r"\s+", literal))
+        if field is None:
+            continue
+        try:
+            value, _ = formatter.get_field(field, (), results)
+        except (AttributeError, KeyError, IndexError, TypeError) as error:
+            raise QuoteError(f"quotes {field}, of which the result has no {error}") from None
+        if not isinstance(value, int | float | str) or isinstance(value, bool):
+            raise QuoteError(f"quotes {field}, which is no figure")
+        form = form or ""
+        if isinstance(value, str):
+            pattern += _WORD
+            written.append(value)
+            continue
+        pattern += _NUMBER
+        if form.endswith(_PERCENT):
+            value, form = 100 * value, form.removesuffix(_PERCENT) + "f"
+        written.append(format(value, form))
+    if not written:
+        raise QuoteError("quotes nothing")
+    return re.compile(pattern), written
+
+
+def main() -> int:
+    """Mend the pages; return 1 where something is left for a person."""
+    wrong = list(correct_pages(Path(), write=True))
+    print("\n".join(wrong), file=sys.stderr)
+    return int(any(each.startswith(QUOTES) for each in wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
