@@ -94,10 +94,11 @@ def _decode_deflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
     decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         for piece in pieces:
-            left = piece
-            while left and not decompressor.eof:
-                yield decompressor.decompress(left, PIECE_BYTES)
-                left = decompressor.unconsumed_tail
+            unpacked = decompressor.decompress(piece, PIECE_BYTES)
+            # It has more to give where it has taken everything, too.
+            while unpacked or decompressor.unconsumed_tail:
+                yield unpacked
+                unpacked = decompressor.decompress(decompressor.unconsumed_tail, PIECE_BYTES)
     except zlib.error:
         return
 

@@ -13,7 +13,6 @@ from btclib.script.script import read_op_code
 from btclib.tx.tx import Tx
 
 PROTOCOL: Final = b"ord"
-CONTENT_TYPE: Final = b"\x01"
 CONTENT_ENCODING: Final = b"\x09"
 DELEGATE: Final = b"\x0b"
 

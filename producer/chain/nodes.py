@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from producer.chain.errors import ChainError, NotOnChainError
@@ -19,6 +20,9 @@ IS_ID: Final = re.compile("[0-9a-f]{64}")
 # Bitcoin Core's codes: nothing of this id; a height that is none; an id that is none.
 UNKNOWN: Final = frozenset({-5, -8})
 STARTING: Final = -28
+HEADER_BYTES: Final = 80
+# Of a transaction in JSON, as scripts in three forms: what is larger is placed by the other interfaces alone.
+DESCRIPTION_BYTES: Final = 4 * MAX_BLOCK_BYTES
 UNAUTHORISED: Final = (401, 403)
 
 
@@ -47,7 +51,7 @@ class Node(Protocol):
         """Return a transaction."""
 
     def place_transaction(self, transaction: str) -> TransactionPlace:
-        """Return where a transaction is."""
+        """Return where a transaction is; of one that is unknown, an empty place or NotOnChainError."""
 
 
 class RpcNode:
@@ -74,11 +78,12 @@ class RpcNode:
 
     def place_transaction(self, transaction: str) -> TransactionPlace:
         """Return where a transaction is."""
-        # What the transaction consists of comes with it, many times as large.
-        found = self._call("getrawtransaction", transaction, True, most=16 * MAX_BLOCK_BYTES)
-        if not read_member(found, "blockhash", None):
+        try:
+            # It begins with the block's header. What Core tells of the transaction itself has all of it, much larger.
+            proof = read_hex(self._call("gettxoutproof", [transaction]))
+        except NotOnChainError:
             return TransactionPlace()
-        block = read_id(read_member(found, "blockhash"))
+        block = sha256(sha256(proof[:HEADER_BYTES]).digest()).digest()[::-1].hex()
         header = self._call("getblockheader", block)
         return TransactionPlace(block, read_number(read_member(header, "height")), read_time(header, "time"))
 
@@ -105,7 +110,7 @@ class RpcNode:
 
 
 class RestNode:
-    """Bitcoin Core's REST interface, `rest=1`, version 23 or newer."""
+    """Bitcoin Core's REST interface, `rest=1`, version 0.21 or newer."""
 
     def __init__(self, http: NodeHttp) -> None:
         self._http = http
@@ -128,11 +133,11 @@ class RestNode:
 
     def place_transaction(self, transaction: str) -> TransactionPlace:
         """Return where a transaction is."""
-        found = read_json(self._http.get(f"/rest/tx/{transaction}.json", 16 * MAX_BLOCK_BYTES))
+        found = read_json(self._http.get(f"/rest/tx/{transaction}.json", DESCRIPTION_BYTES))
         if not read_member(found, "blockhash", None):
             return TransactionPlace()
         block = read_id(read_member(found, "blockhash"))
-        headers = self._http.get_json(f"/rest/headers/{block}.json?count=1")
+        headers = self._http.get_json(f"/rest/headers/1/{block}.json")
         if not isinstance(headers, list) or len(headers) != 1:
             raise ChainError("the node does not answer one header")
         return TransactionPlace(block, read_number(read_member(headers[0], "height")), read_time(headers[0], "time"))

@@ -70,6 +70,8 @@ def expand_chain_source(text: str, blobs: BlobWriter, settings: Settings) -> Ite
 
 
 def _expand_blocks(heights: range, reader: ChainReader, blobs: BlobWriter) -> Iterator[str]:
+    # Before those that come first are read for nothing.
+    reader.find_block(heights[-1])
     before = ""
     for height in heights:
         block = reader.fetch_block(reader.find_block(height), height)
@@ -81,8 +83,11 @@ def _expand_blocks(heights: range, reader: ChainReader, blobs: BlobWriter) -> It
         yield from store_inscribed(reader.read_block(block), blobs, f"block {height}")
 
 
-def store_inscribed(found: Iterator[Inscribed], blobs: BlobWriter, label: str) -> Iterator[str]:
-    """Yield the references of the images among inscriptions, stored in `blobs`, and log how many there were of what."""
+def store_inscribed(found: Iterator[Inscribed], blobs: BlobWriter, label: str | None) -> Iterator[str]:
+    """Yield the references of the images among inscriptions, stored in `blobs`.
+
+    With a label of what they are in, log how many there were of what.
+    """
     counted: Counter[str] = Counter()
 
     def count_images() -> Iterator[Inscribed]:
@@ -93,6 +98,8 @@ def store_inscribed(found: Iterator[Inscribed], blobs: BlobWriter, label: str) -
 
     for each, digest in store_members(blobs, count_images()):
         yield refer_to_inscription(each.name, digest)
+    if label is None:
+        return
     log.info(
         "%s: of %d inscriptions, images: %d, what shows others: %d, anything else: %d",
         label, counted.total(), counted["image"], counted["delegate"], counted["other"],

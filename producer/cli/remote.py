@@ -13,6 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import typer
 
+from producer.chain.sources import SCHEME
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.expansion import Sources
 from starlight_vocabulary.answers import VerdictReport, Verification
@@ -137,7 +138,7 @@ def describe_search(wanted: VerdictFilter) -> "ImageSearch":
 
 
 def _is_local(reference: str) -> bool:
-    return reference.startswith(("file://", "blob://"))
+    return reference.startswith(("file://", "blob://", SCHEME))
 
 
 def _require_one_kind(first: str, references: Iterator[str]) -> Iterator[str]:
@@ -158,6 +159,8 @@ def _pack(references: Iterator[str], blobs: Blobs, configured: Settings, stream:
                 entry = tarfile.TarInfo(unquote(parts.path.lstrip("/"), errors="surrogateescape"))
                 entry.size = len(data)
                 archive.addfile(entry, io.BytesIO(data))
+            elif parts.scheme == "bitcoin":
+                raise UsageError(f"{reference} unpacks to more than is read here: raise STARLIGHT_MAX_INSCRIBED_BYTES")
             elif parts.fragment:
                 raise UsageError(f"{unquote(parts.fragment)!r} cannot be read from its archive: unpack it yourself")
             else:

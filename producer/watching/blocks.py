@@ -16,7 +16,7 @@ from producer.sources.storing import BlobWriter
 from producer.watching.source import Arrivals, Progress, SourceAwayError
 from storage.settings import Settings
 
-# Of a reorganisation, blocks: no chain that was mined in earnest had one of a tenth.
+# Blocks that a reorganisation may replace for it to be followed to where it began.
 DEPTH: Final = 100
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,8 @@ def find_fork(node: Node, read: ReadBlocks) -> ReadBlocks:
                 return ReadBlocks(read.height - depth, read.ids[depth:])
         except NotOnChainError:
             continue
-    log.warning("the last %d blocks up to %d were replaced", len(read.ids), read.height)
+    if read.ids:
+        log.warning("%d blocks and more up to %d were replaced", len(read.ids), read.height)
     return ReadBlocks(read.height - len(read.ids), ())
 
 

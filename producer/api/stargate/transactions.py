@@ -201,8 +201,7 @@ def _store_images(
         if not with_images:
             return place, []
         with closing(ChainReader(node, service.settings).read_transaction(identity)) as inscribed:
-            found = store_inscribed(inscribed, upload, f"transaction {identity}")
-            references = list(islice(found, MAX_IMAGES + 1))
+            references = list(islice(store_inscribed(inscribed, upload, None), MAX_IMAGES + 1))
     if len(references) > MAX_IMAGES:
         raise ProblemError(413, f"there are more than {MAX_IMAGES:,} images in it: `starlight submit bitcoin:tx/…`")
     return place, references

@@ -24,7 +24,7 @@ def open_all(body: bytes, encoding: bytes, max_bytes: int = 2**30) -> bytes | No
 @pytest.mark.parametrize("encoding", [b"br", b"gzip", b"deflate", b"", b"zstd"])
 def test_images_are_unpacked_in_pieces(encoding: bytes) -> None:
     packers = {b"br": brotli.compress, b"gzip": gzip.compress, b"deflate": zlib.compress}
-    for image in (PICTURE, LARGE):
+    for image in (PICTURE, LARGE, PICTURE + bytes(PIECE_BYTES)):
         body = packers.get(encoding, bytes)(image)
         pieces = open_content(body, encoding, Budget(2**30, 60.0))
 

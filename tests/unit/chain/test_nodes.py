@@ -49,7 +49,6 @@ def test_each_interface_tells_the_same(node: ChainNode, kind: str) -> None:
             lambda: opened.find_block(2),
             lambda: opened.fetch_block(NOWHERE),
             lambda: opened.fetch_transaction(NOWHERE),
-            lambda: opened.place_transaction(NOWHERE),
         ]
         for ask in asks:
             with pytest.raises(NotOnChainError):
