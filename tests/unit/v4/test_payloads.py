@@ -33,6 +33,12 @@ FORMS = {
     "gzip": (gzip.compress(TEXT), TEXT), "zlib in Base64": (spell(zlib.compress(TEXT)), TEXT),
 }  # fmt: skip
 
+WIDE_TEXTS = [
+    "Meet me at noon, by the old bridge", "Встретимся на мосту", "Zażółć gęślą jaźń", "gặp nhau ở cây cầu",
+    "明天中午在老桥上见面带上所有的文件不要告诉任何人", "明日の正午に古い橋で会いましょう。書類を忘れないで",
+    "내일 정오에 다리에서 만나요, 서류를 가져오세요", "เจอกันที่สะพานตอนเที่ยง", "कल दोपहर पुल पर मिलना",
+]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -305,11 +311,12 @@ def test_a_bomb_is_unpacked_no_further_than_is_shown() -> None:
 
 
 @pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize("text", ["Meet me at noon, by the old bridge", "Встретимся на мосту", "Zażółć gęślą jaźń"])
+@pytest.mark.parametrize("text", WIDE_TEXTS)
 @pytest.mark.parametrize("width", [0, 2, 4, 8])
 def test_wide_characters_are_read(coding: str, text: str, width: int) -> None:
     start = len(text.encode(coding)).to_bytes(width, "big") if width else b""
-    found = read(start + text.encode(coding)).payload
+    # Where nothing says how long it is, noise may go on with it.
+    found = read(start + text.encode(coding), "noise" if width else "zeros").payload
     assert (found.text, found.encoding, found.offset) == (text, coding, len(start))
 
 
