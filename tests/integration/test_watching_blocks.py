@@ -12,7 +12,7 @@ from producer.watching.source import SourceAwayError
 from producer.watching.watcher import Watcher
 from starlight_vocabulary.job import JobOptions
 from storage.settings import Settings
-from tests.kit.chain import ENDIF, get_id, inscribe, make_script, spend
+from tests.kit.chain import ENDIF, IF, get_id, inscribe, make_script, push, spend
 from tests.kit.chain_node import ChainNode, serve_chain
 from tests.kit.pictures import encode_strip
 
@@ -105,8 +105,8 @@ def test_a_block_that_takes_too_much_keeps_no_other_waiting(
     engine: Engine, settings: Settings, node: ChainNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     look_anew(engine, settings)
-    # As large as a block may be, and two seconds and more to read.
-    node.add(spend(make_script(inscribe(b"", "")[:-1] + 3_900_000 * b"\x51" + ENDIF)))
+    # As large as a block may be, and several times as long to read as is allowed.
+    node.add(spend(make_script(*(560_000 * [push(b"") + IF + push(b"ord") + ENDIF]))))
     node.add(transaction := reveal(1))
 
     look_anew(engine, settings.model_copy(update={"max_unpack_seconds": 1}))
