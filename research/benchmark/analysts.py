@@ -15,9 +15,11 @@ from sqlalchemy import Engine, text
 
 from research.filling import DAYS, fill_verdicts
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
+from storage.canaries import read_canaries
 from storage.database import connect
 from storage.embedded.servers import provide_servers
 from storage.exports import list_oldest_first
+from storage.figures import take_figures
 from storage.jobs import list_jobs
 from storage.schema_version import upgrade_schema
 from storage.seals import seal_ended_jobs
@@ -31,6 +33,8 @@ PAGE = 51
 ROUNDS = 20
 # Milliseconds that 95 of 100 answers may take: what an index finds, and what counts a day.
 FOUND_MS, DAY_MS = 200, 2000
+# What a scrape of the exporter asks PostgreSQL.
+SCRAPE_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ QUESTIONS: dict[str, tuple[int, Ask]] = {
     "a page of an export": (
         FOUND_MS, lambda engine, drawn: next(list_oldest_first(engine, VerdictFilter(), _position(drawn)))
     ),
+    "a scrape of the exporter": (SCRAPE_MS, lambda engine, drawn: (take_figures(engine), read_canaries(engine))),
     "verdict by sha256": (FOUND_MS, _read("SELECT * FROM verdict WHERE sha256 = :sha256")),
     "verdict of a job": (FOUND_MS, _read("SELECT * FROM verdict WHERE job_id = :job ORDER BY ordinal LIMIT 1000")),
     "verdict, the newest stego": (

@@ -77,7 +77,7 @@ def measure_beside(revision: str, images: int, posts: int, rounds: int, folder: 
                     figures = trees[place_of].measure(what, count)
                     if number:
                         measured[what][place_of].append(figures)
-    return {"revision": revision, "images": len(uris), "rounds": rounds, **_tell(measured)}
+    return {"revision": revision, "images": len(uris), "rounds": rounds, **tell(measured)}
 
 
 def list_images(folder: Path) -> list[str]:
@@ -117,7 +117,8 @@ def run_tree(tree: Path, name: str, references: Path) -> Iterator[Tree]:
         process.wait()
 
 
-def _tell(measured: Measured) -> dict[str, Any]:
+def tell(measured: Measured) -> dict[str, Any]:
+    """Return the ratio of each round and their median, and medians of all that was measured before and now."""
     figures: dict[str, Any] = {}
     for what, rate in (("bulk", "per_minute"), ("posts", "per_second")):
         before, after = measured[what]
