@@ -17,8 +17,8 @@ settings once, when it starts.
 """
 TAIL = """
 Other variables: `STARLIGHT_SERVER` and `STARLIGHT_KEY` name the API that
-[the command asks](api.md#from-the-command-line); containers have [some of their own](deploy.md#settings); `s3://`
-references and blob stores use the credentials and endpoint of the environment (`AWS_…`);
+[the command asks](api.md#from-the-command-line); containers have [some of their own](deploy.md#settings); buckets,
+as references and for blobs, use the credentials and endpoints of the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`);
 [traces](traces.md#settings) use OpenTelemetry's variables (`OTEL_…`).
 """
 # Title of each group, by its first setting; the others follow it in the code.

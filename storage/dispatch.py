@@ -177,11 +177,13 @@ SPLIT_CHUNK = text("""
         DELETE FROM chunks WHERE id = :id RETURNING *
     )
     INSERT INTO chunks (
-        job_id, submitter, priority, first_ordinal, refs, images, traceparent, attempt, losses, tries, state
+        job_id, submitter, priority, first_ordinal, refs, versions, images, traceparent,
+        attempt, losses, tries, state
     )
-    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri], 1, traceparent,
+    SELECT whole.job_id, submitter, priority, first_ordinal + position - 1, ARRAY[listed.uri],
+        CASE WHEN listed.version IS NOT NULL THEN ARRAY[listed.version] END, 1, traceparent,
         attempt, 1, tries, CASE WHEN verdicts.ordinal IS NULL THEN 'pending' ELSE 'done' END
-    FROM whole CROSS JOIN unnest(refs) WITH ORDINALITY AS listed (uri, position)
+    FROM whole CROSS JOIN unnest(refs, versions) WITH ORDINALITY AS listed (uri, version, position)
         LEFT JOIN verdicts ON verdicts.job_id = whole.job_id AND verdicts.ordinal = first_ordinal + position - 1
 """)
 

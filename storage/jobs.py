@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
@@ -32,6 +32,17 @@ class Submission:
     created: bool
 
 
+class ListedObject(NamedTuple):
+    """An object of a bucket as it was listed; its version changes whenever it does."""
+
+    uri: str
+    version: str
+
+
+# What names an image of a job.
+Reference = str | ListedObject
+
+
 class UploadExpiredError(RuntimeError):
     """What was uploaded for a job came in too slowly, and is gone."""
 
@@ -40,9 +51,9 @@ NO_OPTIONS = JobOptions()
 
 # A new job, nothing where the submitter used the idempotency key before.
 INSERT_JOB = text("""
-    INSERT INTO jobs (id, name, submitter, idempotency_key, priority, threshold, follow_links, canary, total)
+    INSERT INTO jobs (id, name, submitter, idempotency_key, priority, threshold, follow_links, canary, since, total)
     VALUES (coalesce(CAST(:id AS uuid), uuidv7()), :name, :submitter, :idempotency_key, :priority, :threshold,
-        :follow_links, :canary, 0)
+        :follow_links, :canary, :since, 0)
     ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
 """)
 
@@ -66,7 +77,7 @@ INSERT_WEBHOOK = text("INSERT INTO webhooks (job_id, url, kind) VALUES (:id, :ur
 
 def submit_job(
     engine: Engine,
-    references: Iterable[str],
+    references: Iterable[Reference],
     options: JobOptions = NO_OPTIONS,
     *,
     submitter: str,
@@ -75,13 +86,15 @@ def submit_job(
     limits: WaitingLimits | None = None,
     upload_id: uuid.UUID | None = None,
     canary: bool = False,
+    since: uuid.UUID | None = None,
     also: Callable[[Connection], object] = lambda connection: None,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
 
     Unless it may `follow_links`, `file://` references whose path has links in it when it is read are not read. With an
     idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
-    `upload_id` is the upload that becomes this job. A `canary` is left out of searches and totals. `also` is called in
+    `upload_id` is the upload that becomes this job. A `canary` is left out of searches and totals. `since` is the job
+    whose objects are left out of this one as long as they are the same. `also` is called in
     the transaction of a new job. Raises what it raises, EmptyJobError where there is no reference, TooManyWaitingError
     and UploadExpiredError; then nothing is stored.
     """
@@ -97,6 +110,7 @@ def submit_job(
                 "threshold": options.threshold,
                 "follow_links": follow_links,
                 "canary": canary,
+                "since": since,
             },
         ).scalar()
         if job_id is None:
@@ -132,7 +146,8 @@ def _find_earlier_job(connection: Connection, submitter: str, idempotency_key: s
 
 # The chunks of a new job, as fast as they come.
 COPY_CHUNKS = """
-    COPY chunks (job_id, submitter, priority, first_ordinal, refs, images, traceparent) FROM STDIN (FORMAT BINARY)
+    COPY chunks (job_id, submitter, priority, first_ordinal, refs, versions, images, traceparent)
+    FROM STDIN (FORMAT BINARY)
 """
 
 
@@ -141,21 +156,24 @@ def _copy_chunks(
     job_id: uuid.UUID,
     submitter: str,
     priority: Priority,
-    references: Iterable[str],
+    references: Iterable[Reference],
     chunk_size: int,
 ) -> int:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     total, traceparent = 0, read_traceparent()
     with driver.cursor() as cursor, cursor.copy(COPY_CHUNKS) as copy:
-        copy.set_types(["uuid", "text", "text", "int4", "text[]", "int4", "text"])
-        for refs in _cut(references, chunk_size):
-            copy.write_row((job_id, submitter, priority.value, total, refs, len(refs), traceparent))
+        copy.set_types(["uuid", "text", "text", "int4", "text[]", "text[]", "int4", "text"])
+        for group in _cut(references, chunk_size):
+            refs = [each if isinstance(each, str) else each.uri for each in group]
+            listed = [None if isinstance(each, str) else each.version for each in group]
+            versions = listed if any(listed) else None
+            copy.write_row((job_id, submitter, priority.value, total, refs, versions, len(refs), traceparent))
             total += len(refs)
     return total
 
 
-def _cut(references: Iterable[str], size: int) -> Iterator[list[str]]:
+def _cut(references: Iterable[Reference], size: int) -> Iterator[list[Reference]]:
     remaining = iter(references)
     while refs := list(islice(remaining, size)):
         yield refs

@@ -43,7 +43,7 @@ class ApiKey:
     created_at: datetime
     revoked_at: datetime | None
     buckets: tuple[Location, ...] | None = None
-    """What its `s3://` references must lie in; None: any bucket, of keys that are older than this rule."""
+    """What its references to buckets must lie in; None: any bucket, of keys that are older than this rule."""
 
     def may_name(self, location: Location) -> bool:
         """Whether the key's references may lie there; an admin's may lie anywhere."""
@@ -65,8 +65,9 @@ def create_key(
 ) -> str:
     """Store a new key and return it, the only time that it can be read; who it was `done_by` is recorded, if named.
 
-    `buckets` are `s3://BUCKET` or `s3://BUCKET/PREFIX`; without any, the key can name no object. Raises KeyNameError
-    for an empty or reserved name, an unknown scope or none, what is no bucket, and where a key of this name is in use.
+    `buckets` are `s3://BUCKET` or `s3://BUCKET/PREFIX`, or of `gs://` or `az://`; without any, the key can name no
+    object. Raises KeyNameError for an empty or reserved name, an unknown scope or none, what is no bucket, and where a
+    key of this name is in use.
     """
     key = f"starlight_{secrets.token_hex(PREFIX_BYTES)}_{secrets.token_hex(SECRET_BYTES)}"
     _store_key(engine, key, name, scopes, buckets, Action.CREATE_KEY, done_by)
@@ -107,7 +108,7 @@ def _store_key(
     try:
         locations = [str(read_location(bucket)) for bucket in buckets]
     except ValueError as error:
-        raise KeyNameError(f"buckets are s3://BUCKET or s3://BUCKET/PREFIX: {error}") from error
+        raise KeyNameError(f"buckets are s3://BUCKET or s3://BUCKET/PREFIX, or gs://… or az://…: {error}") from error
     prefix = _find_prefix(key)
     try:
         with engine.begin() as connection:

@@ -70,13 +70,14 @@ def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(word.value) for word in words)})", name=column)
 
 
-# One submission: `total` references and how many of them have which outcome. `threshold` is null where the model's own
-# decides; `retry_of` is the job whose failed images this one scans again, `rescan_of` the one of which it scans images
-# that another model judged. A job that scans `anew` reuses no verdict. `follow_links` is false where `file://`
-# references were resolved when they were submitted, so that a link on the way can only have been put there since.
-# `kept_blobs` says which of its blobs are still stored for it. A `canary` is a job of images whose truth we know, which
-# searches, totals and quotas leave out: `storage.canaries`.
-# Whether it is `sealed` is null in jobs that ended before there were seals.
+# One submission: `total` references and how many of them have which outcome. `threshold` is null where the model's
+# own decides; `retry_of` is the job whose failed images this one scans again, `rescan_of` the one of which it scans
+# images that another model judged. Objects of buckets that `since`, which may be deleted, has in the same version
+# were left out. A job that scans `anew` reuses no verdict. `follow_links` is false where `file://` references were
+# resolved when they were submitted, so that a link on the way can only have been put there since. `kept_blobs` says
+# which of its blobs are still stored for it. A `canary` is a job of images whose truth we know, which searches,
+# totals and quotas leave out: `storage.canaries`. Whether it is `sealed` is null in jobs that ended before there were
+# seals.
 jobs = Table(
     "jobs", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -89,6 +90,7 @@ jobs = Table(
     required("kept_blobs", TEXT, server_default=KeptBlobs.NONE),
     required("canary", BOOLEAN, server_default=false()),
     optional("retry_of", UUID, ForeignKey("jobs.id", ondelete="SET NULL")),
+    optional("since", UUID),
     required("anew", BOOLEAN, server_default=false()),
     optional("rescan_of", UUID, ForeignKey("jobs.id", ondelete="SET NULL")),
     required("state", TEXT, server_default=JobState.PENDING),
@@ -120,11 +122,12 @@ jobs = Table(
     Index("ix_jobs_kept_blobs", "kept_blobs", "finished_at", postgresql_where=text("kept_blobs <> 'none'")),
 )  # fmt: skip
 
-# Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts the
-# scans after which some of its images, without a verdict yet, were put off until `not_before`. `images` is how many
-# references there are, null in chunks that code before 0013 has stored. `traceparent` is the trace of the submission as
-# W3C Trace Context has it, null where nothing is traced. `message_id` is that of the first of the lone chunks
-# (`storage.lone_chunks`) that were dispatched in one message, null where a chunk went in one of its own.
+# Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts
+# the scans after which some of its images, without a verdict yet, were put off until `not_before`. `images` is how
+# many references there are, null in chunks that code before 0013 has stored. `versions` has, beside the references,
+# those of objects of buckets as they were listed. `traceparent` is the trace of the submission as W3C Trace Context
+# has it, null where nothing is traced. `message_id` is that of the first of the lone chunks (`storage.lone_chunks`)
+# that were dispatched in one message, null where a chunk went in one of its own.
 chunks = Table(
     "chunks", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -133,6 +136,7 @@ chunks = Table(
     required("priority", TEXT),
     required("first_ordinal", Integer),
     required("refs", ARRAY(TEXT)),
+    optional("versions", ARRAY(TEXT)),
     optional("images", Integer),
     required("state", TEXT, server_default=ChunkState.PENDING),
     required("attempt", Integer, server_default="0"),
@@ -429,7 +433,7 @@ recent_images = Table(
 )  # fmt: skip
 
 # Who may use the API: the SHA-256 of a key, found by its prefix. Its name is the submitter of its jobs. `buckets` are
-# what its `s3://` references must lie in; null, of keys that are older than this column, means all.
+# what its references to buckets must lie in; null, of keys that are older than this column, means all.
 api_keys = Table(
     "api_keys", METADATA,
     required("prefix", TEXT, primary_key=True),

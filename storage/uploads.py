@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from starlight_vocabulary.job import JobOptions
 from storage.blobs import Blobs
-from storage.jobs import Submission, UploadExpiredError, find_earlier_job, submit_job
+from storage.jobs import ListedObject, Reference, Submission, UploadExpiredError, find_earlier_job, submit_job
 from storage.retention import end_uploads
 from storage.traces import describe_span, trace
 from storage.waiting import WaitingLimits, find_room
@@ -27,6 +27,8 @@ LEASE_S = 3600.0
 RENEW_EVERY_S = 300.0
 # References in memory while they are read; the rest is on disk.
 SPOOLED_BYTES = 2**20
+# Stands in no URI and in no version.
+SEPARATOR = "\t"
 # From so many references on, each that is read must find room.
 CHECK_FROM = 1000
 
@@ -173,13 +175,14 @@ class Upload:
 
     def submit(
         self,
-        references: Iterable[str],
+        references: Iterable[Reference],
         options: JobOptions,
         *,
         chunk_size: int,
         follow_links: bool = True,
         limits: WaitingLimits | None = None,
         canary: bool = False,
+        since: uuid.UUID | None = None,
         also: Callable[[Connection], object] = lambda connection: None,
     ) -> Submission:
         """Submit the job that this is for, reading `references` once, before anything is held in the database.
@@ -203,11 +206,11 @@ class Upload:
                     room = find_room(self._engine, self._submitter, limits)
                 if room is not None:
                     room.check(number)
-                spool.write(f"{reference}\n")
+                spool.write(f"{reference if isinstance(reference, str) else SEPARATOR.join(reference)}\n")
             spool.seek(0)
             submission = submit_job(
                 self._engine,
-                (line.removesuffix("\n") for line in spool),
+                map(read_spooled, spool),
                 options,
                 submitter=self._submitter,
                 chunk_size=chunk_size,
@@ -215,6 +218,7 @@ class Upload:
                 limits=limits,
                 upload_id=self._job_id,
                 canary=canary,
+                since=since,
                 also=also,
             )
             describe_span(job=submission.job_id, images=submission.total)
@@ -234,6 +238,12 @@ class Upload:
         if self._job_id is None:
             raise KeyInUseError
         self._renew_at = time.monotonic() + RENEW_EVERY_S
+
+
+def read_spooled(line: str) -> Reference:
+    """Return the reference of a line that was put aside."""
+    uri, separator, version = line.removesuffix("\n").partition(SEPARATOR)
+    return ListedObject(uri, version) if separator else uri
 
 
 def check_stored_bytes(submitter: str, stored: int, limits: StorageLimits) -> None:

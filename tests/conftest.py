@@ -10,6 +10,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
+from storage.bucket_stores import open_bucket
 from storage.database import connect
 from storage.embedded.servers import EmbeddedServers
 from storage.schema_version import upgrade_schema
@@ -96,8 +97,10 @@ def configured(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
 
 @pytest.fixture
 def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """An empty object store that speaks as much of S3 as blobs need."""
+    """An empty object store that speaks as much of S3 as we need."""
     with serve_objects() as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
+        open_bucket.cache_clear()
         yield store
+        open_bucket.cache_clear()

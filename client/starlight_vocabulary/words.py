@@ -120,7 +120,8 @@ class ErrorCode(ExplainedWord):
     FORBIDDEN_ADDRESS = "forbidden_address", "the URL, or a redirect of it, leads to an address that is not public"
     BAD_ARCHIVE_MEMBER = (
         "bad_archive_member",
-        "damaged in its archive, encrypted, a link, sparse, or packed in a way that is not read",
+        "damaged in its archive, encrypted, a link, sparse, packed in a way that is not read, "
+        "or in an archive that has changed",
     )
     EMPTY = "empty", "the file has no bytes"
     TOO_LARGE = "too_large", "the file exceeds STARLIGHT_MAX_IMAGE_BYTES"

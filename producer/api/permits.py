@@ -1,4 +1,4 @@
-"""What the API does a few at a time: unpacking archives, one for each key, and what reads very many verdicts."""
+"""What the API does a few at a time: unpacking archives and listing buckets, each once a key, and long reads."""
 
 import threading
 from collections.abc import Iterator
@@ -9,11 +9,16 @@ from producer.api.problems import RETRY_AFTER_S, ProblemError
 RETRY_LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
-class UnpackingPermits:
-    """Permits to unpack an archive, `limit` in all. Nobody waits for one: who waits holds a thread and his upload."""
+class KeyPermits:
+    """Permits to do something, one for each key and `limit` in all; the words are those of a refusal.
 
-    def __init__(self, limit: int) -> None:
+    Nobody waits for one: who waits holds a thread and his upload.
+    """
+
+    def __init__(self, limit: int, what_is_done: str, allowed_by: str) -> None:
         self._limit = limit
+        self._allowed_by = allowed_by
+        self._what_is_done = what_is_done
         self._holders: set[str] = set()
         self._lock = threading.Lock()
 
@@ -23,12 +28,14 @@ class UnpackingPermits:
         with self._lock:
             if key in self._holders:
                 raise ProblemError(
-                    429, "an archive of this key is being unpacked; send one after the other", headers=RETRY_LATER
+                    429,
+                    f"one request of this key is {self._what_is_done}; send one after the other",
+                    headers=RETRY_LATER,
                 )
             if len(self._holders) >= self._limit:
                 raise ProblemError(
                     503,
-                    f"{self._limit} archives are being unpacked, as many as STARLIGHT_UNPACK_PROCESSES allows; "
+                    f"{self._limit} requests are {self._what_is_done}, as many as {self._allowed_by} allows; "
                     "try again later",
                     headers=RETRY_LATER,
                 )

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 
-from producer.api.permits import LonePermit, UnpackingPermits
+from producer.api.permits import KeyPermits, LonePermit
 from storage.blobs import Blobs
 from storage.settings import Settings
 from storage.uploads import StorageLimits
@@ -17,6 +17,8 @@ from storage.waiting import WaitingLimits
 # Images that are read, and pictures that are made, at once.
 READERS = 2
 MAKERS = 2
+# Requests that list buckets at once.
+LISTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,10 @@ class Service:
     blobs: Blobs
     settings: Settings
     limiter: SlidingWindowCounterRateLimiter
-    unpacking: UnpackingPermits = field(init=False)
+    unpacking: KeyPermits = field(init=False)
+    listing: KeyPermits = field(
+        default_factory=lambda: KeyPermits(LISTERS, "listing a bucket", "this server"), init=False
+    )
     verifying: LonePermit = field(default_factory=lambda: LonePermit("another job is being verified"), init=False)
     comparing: LonePermit = field(default_factory=lambda: LonePermit("two models are being compared"), init=False)
     reading_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS), init=False)
@@ -39,7 +44,11 @@ class Service:
 
     def __post_init__(self) -> None:
         """Allow as many archives as are set."""
-        object.__setattr__(self, "unpacking", UnpackingPermits(self.settings.unpack_processes))
+        object.__setattr__(
+            self,
+            "unpacking",
+            KeyPermits(self.settings.unpack_processes, "unpacking an archive", "STARLIGHT_UNPACK_PROCESSES"),
+        )
 
     @property
     def storage_limits(self) -> StorageLimits:

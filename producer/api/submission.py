@@ -10,7 +10,7 @@ from producer.api.problems import ProblemError, reject_field
 from producer.api.service import Service
 from producer.sources.archives import ArchiveTooLargeError
 from starlight_vocabulary.job import JobOptions
-from storage.jobs import EmptyJobError, Submission, UploadExpiredError
+from storage.jobs import EmptyJobError, Reference, Submission, UploadExpiredError
 from storage.keys import ApiKey
 from storage.uploads import KeyInUseError, StorageFullError, StoredBytesError, Upload
 from storage.waiting import TooManyWaitingError
@@ -50,7 +50,7 @@ async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
             await run_in_threadpool(upload.end)
 
 
-def submit_for(service: Service, upload: Upload, references: Iterable[str], options: JobOptions) -> Submission:
+def submit_for(service: Service, upload: Upload, references: Iterable[Reference], options: JobOptions) -> Submission:
     """Submit what was uploaded, as references whose files were resolved; raises what `Upload.submit` does.
 
     Links that stand in their paths later are not followed.

@@ -44,8 +44,7 @@ from producer.cli.commands import (
 from producer.cli.session import OutputClosedError, UsageError
 from producer.export_manifest import ExportError
 from producer.sources.archives import ArchiveTooLargeError
-from producer.sources.expansion import SourceError
-from producer.watching.source import SourceAwayError
+from producer.sources.errors import SourceError
 from starlight_vocabulary.escaping import escape_lines
 from storage.analysts import AnalystError
 from storage.data_folder import DataFolderError
@@ -81,7 +80,7 @@ for subject in (
 EXPECTED = (
     UsageError, SourceError, ChainError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError,
     EmbeddedServerError, DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
-    DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError, SourceAwayError, WatchTakenError,
+    DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError, WatchTakenError,
 )  # fmt: skip
 # Subcommands that run as long as they are let.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary", "watch")

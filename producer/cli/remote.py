@@ -16,6 +16,7 @@ import typer
 from producer.chain.sources import SCHEME
 from producer.cli.session import OutputClosedError, UsageError
 from producer.sources.expansion import Sources
+from producer.sources.selection import Selection
 from starlight_vocabulary.answers import VerdictReport, Verification
 from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.rescan import Rescan
@@ -85,13 +86,15 @@ class Remote:
         """Compare a job's verdicts with its seal."""
         return self._client.verify(job_id)
 
-    def submit(self, paths: list[str], options: JobOptions, *, null: bool) -> Job:
+    def submit(self, paths: list[str], options: JobOptions, selection: Selection, *, null: bool) -> Job:
         """Submit addresses, or the files that paths name; archives are unpacked here."""
         configured = read_settings()
         with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
             blobs = Blobs(Path(folder).as_uri())
-            sources = Sources(blobs, configured)
-            references = sources.from_arguments(paths, sys.stdin.buffer, separator=b"\0" if null else b"\n")
+            # The API lists what lies in buckets, by what its key may name.
+            sources = Sources(blobs, configured, selection, lists_prefixes=False)
+            found = sources.from_arguments(paths, sys.stdin.buffer, separator=b"\0" if null else b"\n")
+            references = (each if isinstance(each, str) else each.uri for each in found)
             first = next(references, None)
             if first is None:
                 raise UsageError("there is no image to scan")

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from starlight_vocabulary.job import Job
 from storage.database import connect
 from storage.embedded.servers import Servers, provide_servers
+from storage.jobs import get_job
 from storage.schema_version import check_schema, upgrade_schema
 from storage.settings import Settings, read_settings
 from storage.workers import list_live_workers
@@ -70,3 +72,11 @@ def parse_id(text: str) -> uuid.UUID:
         return uuid.UUID(text)
     except ValueError:
         raise UsageError(f"{text!r} is no job id; `starlight jobs` lists them") from None
+
+
+def require_job(current: Session, job_id: str) -> Job:
+    """Return the job; raises UsageError where there is none."""
+    status = get_job(current.engine, parse_id(job_id))
+    if status is None:
+        raise UsageError(f"there is no job {job_id}; `starlight jobs` lists them")
+    return status

@@ -38,11 +38,13 @@ class DamagedError(Exception):
 class Entry(NamedTuple):
     """A file of an archive, and its bytes piece by piece, which raise `READ_ERRORS`; None where it is refused.
 
-    The pieces are to be taken before the next entry is asked for.
+    The pieces are to be taken before the next entry is asked for. Where there is a `span`, it says where the bytes
+    stand in the archive, its start and size, in place of the pieces.
     """
 
     name: str
     pieces: Iterator[bytes] | None
+    span: tuple[int, int] | None = None
 
 
 class Bounds:

@@ -23,10 +23,12 @@ class ArchiveMember:
     """One file of an archive; `data` is None where it cannot be read, `name` where the archive itself cannot.
 
     Of such an archive `data` is what its reader says of it, if it says anything.
+    A `span` is where the file's bytes stand in the archive, start and size, where it is read in place.
     """
 
     name: str | None
     data: bytes | None
+    span: tuple[int, int] | None = None
 
 
 def is_archive(name: bytes) -> bool:

@@ -9,24 +9,30 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from itertools import groupby
+from typing import BinaryIO, cast
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
 from producer.chain.sources import expand_chain_source, is_chain_source
-from producer.sources.archives import is_archive
+from producer.sources.archives import ArchiveMember, is_archive
+from producer.sources.bucket_archives import BucketArchive
+from producer.sources.errors import SourceError
 from producer.sources.folders import walk_files
+from producer.sources.known_versions import KnownVersions, describe_member_version
+from producer.sources.listing import list_prefix, read_prefix
+from producer.sources.manifests import Manifest
+from producer.sources.selection import EVERYTHING, Selection, is_selected
 from producer.sources.storing import BlobWriter, store_members
-from producer.sources.unpacking import read_limits, unpack
+from producer.sources.unpacking import read_limits, unpack, unpack_remote
+from storage.buckets import is_in_bucket, is_prefix
+from storage.jobs import ListedObject, Reference
 from storage.settings import Settings
+from storage.spans import Span, describe_version, read_span, refer_to_span
 
 # Characters that have a meaning in a URI and stay as they are; everything else unusual is encoded.
 URI_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
 
 IS_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-class SourceError(Exception):
-    """A source that names nothing, or too much; the message is for the person who named it."""
 
 
 def refer_to_file(path: bytes) -> str:
@@ -35,13 +41,32 @@ def refer_to_file(path: bytes) -> str:
 
 
 class Sources:
-    """Expands sources into references, one by one; archive members go into `blobs` as they are met, some at once."""
+    """Expands sources into references, one by one; archive members go into `blobs` as they are met, some at once.
 
-    def __init__(self, blobs: BlobWriter, settings: Settings) -> None:
+    Of what lies below what is named, the `selection` is taken. Where there are `known` objects, only such are, and only
+    those that changed. Unless it `lists_prefixes`, those of buckets are references, for somebody else to list.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobWriter,
+        settings: Settings,
+        selection: Selection = EVERYTHING,
+        known: KnownVersions | None = None,
+        *,
+        lists_prefixes: bool = True,
+        in_place: bool = False,
+    ) -> None:
         self._blobs = blobs
         self._settings = settings
+        self._selection = selection
+        self._known = known
+        self._lists_prefixes = lists_prefixes
+        self._in_place = in_place
 
-    def from_arguments(self, arguments: Sequence[str], stdin: BinaryIO, *, separator: bytes = b"\n") -> Iterator[str]:
+    def from_arguments(
+        self, arguments: Sequence[str], stdin: BinaryIO, *, separator: bytes = b"\n"
+    ) -> Iterator[Reference]:
         """Yield the references of command line arguments; `-` reads names from `stdin`.
 
         Raises SourceError where an argument names nothing, and ChainError where no node has what it names. Names in a
@@ -53,17 +78,60 @@ class Sources:
             elif is_chain_source(argument):
                 yield from expand_chain_source(argument, self._blobs, self._settings)
             elif IS_URI.match(os.fsencode(argument)):
-                yield quote_from_bytes(os.fsencode(argument), safe=URI_CHARACTERS)
+                yield from self._from_uri(quote_from_bytes(os.fsencode(argument), safe=URI_CHARACTERS))
             else:
                 yield from self._from_argument(argument)
 
-    def from_list(self, stream: BinaryIO, separator: bytes = b"\n") -> Iterator[str]:
+    def from_list(self, stream: BinaryIO, separator: bytes = b"\n") -> Iterator[Reference]:
         """Yield the references of the names in a stream."""
         for name in split(stream, separator):
             if IS_URI.match(name):
-                yield quote_from_bytes(name, safe=URI_CHARACTERS)
+                yield from self._from_uri(quote_from_bytes(name, safe=URI_CHARACTERS))
             elif name:
                 yield from self._from_path(name)
+
+    def from_manifest(self, name: str, column: str | None, stdin: BinaryIO) -> Iterator[str]:
+        """Yield the references of what a manifest has, one a row; images that are in it become blobs.
+
+        Raises SourceError where it cannot be read, and SourceAwayError.
+        """
+        self._refuse_since(name)
+        rows = Manifest(name, column, stdin, read_limits(self._settings)).read()
+        label = quote(name.rpartition("/")[2])
+        for first, same in groupby(rows, key=type):
+            if first is str:
+                yield from filter(None, map(self._refer_to_row, cast(Iterator[str], same)))
+            else:
+                yield from self._refer_to_members(cast(Iterator[ArchiveMember], same), label, quote(name), "")
+
+    def _refer_to_row(self, named: str) -> str | None:
+        text = named.encode("utf-8", "surrogateescape")
+        if not self._selection.accepts(named.rpartition("/")[2]):
+            return None
+        return quote_from_bytes(text, safe=URI_CHARACTERS) if IS_URI.match(text) else refer_to_file(text)
+
+    def _from_uri(self, uri: str) -> Iterator[Reference]:
+        if is_in_bucket(uri) and is_prefix(uri) and self._lists_prefixes:
+            for found in list_prefix(read_prefix(uri), self._selection, self._known):
+                yield from self.from_object(found)
+        elif is_in_bucket(uri) and is_prefix(uri) and self._selection != EVERYTHING:
+            raise SourceError(f"the API lists {uri} whole: it is not told of patterns")
+        elif self._selection.accepts(unquote(uri.rpartition("/")[2])):
+            self._refuse_since(uri)
+            if self._lists_prefixes and is_in_bucket(uri) and is_archive(uri.encode()):
+                yield from self._from_archive_in_bucket(uri)
+            else:
+                yield uri
+
+    def from_object(self, found: ListedObject) -> Iterator[Reference]:
+        """Yield an object that was listed, or, of an archive, what is in it.
+
+        Raises ArchiveTooLargeError, SourceError and SourceAwayError.
+        """
+        if is_archive(found.uri.encode()):
+            yield from self._from_archive_in_bucket(found.uri)
+        else:
+            yield found
 
     def _from_argument(self, argument: str) -> Iterator[str]:
         path = os.fsencode(argument)
@@ -81,29 +149,63 @@ class Sources:
             yield from self._from_path(match)
 
     def _from_path(self, path: bytes) -> Iterator[str]:
+        self._refuse_since(os.fsdecode(path))
         if not os.path.isdir(path):  # noqa: PTH112 - pathlib cannot hold bytes
-            yield from self.from_file(path)
+            yield from self.from_file(path, os.path.basename(path))  # noqa: PTH119
             return
         for below in walk_files(path):
-            yield from self.from_file(below)
+            yield from self.from_file(below, os.path.relpath(below, path))
 
-    def from_file(self, path: bytes) -> Iterator[str]:
-        """Yield the reference of a file, or of the members of an archive; raises ArchiveTooLargeError."""
+    def from_file(self, path: bytes, name: bytes) -> Iterator[str]:
+        """Yield the reference of a file, or of the members of an archive, where they are selected.
+
+        By `name` it is known below what was named. Raises ArchiveTooLargeError.
+        """
+        if not is_selected(name, self._selection):
+            return
         if is_archive(path) and os.path.isfile(path):  # noqa: PTH113
             yield from self.from_archive(path)
         else:
             yield refer_to_file(path)
+
+    def _refuse_since(self, name: str) -> None:
+        if self._known is not None:
+            raise SourceError(f"what changed since a job is known of objects in buckets alone: {name!r} is no prefix")
 
     def from_archive(self, path: bytes, archive: str | None = None) -> Iterator[str]:
         """Yield the references of an archive's members; `archive` stands for the file itself in those of damaged ones.
 
         Raises ArchiveTooLargeError.
         """
-        archive = archive or refer_to_file(path)
+        try:
+            version = describe_version(os.stat(path))  # noqa: PTH116 - pathlib cannot hold bytes
+        except OSError:
+            version = ""
+        members = unpack(path, read_limits(self._settings), in_place=self._in_place)
         label = quote_from_bytes(os.path.basename(path))  # noqa: PTH119
-        for member, digest in store_members(self._blobs, unpack(path, read_limits(self._settings))):
+        yield from self._refer_to_members(members, label, archive or refer_to_file(path), version)
+
+    def _from_archive_in_bucket(self, uri: str) -> Iterator[Reference]:
+        location = read_prefix(uri)
+        try:
+            archive = BucketArchive(location)
+        except FileNotFoundError:
+            yield uri
+            return
+        name = location.path.rpartition("/")[2]
+        members = unpack_remote(name, archive, read_limits(self._settings))
+        for reference in self._refer_to_members(members, quote(name), uri, archive.version):
+            yield ListedObject(reference, describe_member_version(archive.version, uri))
+
+    def _refer_to_members(
+        self, members: Iterator[ArchiveMember], label: str, archive: str, version: str
+    ) -> Iterator[str]:
+        selected = (each for each in members if each.name is None or self._selection.accepts(each.name))
+        for member, digest in store_members(self._blobs, selected):
             if member.name is None:
                 yield archive
+            elif member.span is not None:
+                yield refer_to_span(archive, Span(*member.span, version, member.name))
             elif digest is None:
                 yield f"{archive}#{quote(member.name, errors='surrogateescape')}"
             else:
@@ -129,8 +231,12 @@ def format_reference(uri: str) -> str:
         parts = urlsplit(uri)
     except ValueError:
         return uri
+    span = read_span(parts.fragment)
     if parts.scheme == "file":
-        return unquote(parts.path) + (f"#{unquote(parts.fragment)}" if parts.fragment else "")
+        member = unquote(parts.fragment) if span is None else span.name
+        return unquote(parts.path) + (f"#{member}" if parts.fragment else "")
+    if span is not None:
+        return f"{uri.partition('#')[0]}#{span.name}"
     if parts.scheme == "blob":
         return unquote(parts.path.lstrip("/")) or uri
     return uri

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import IO, Final, cast
 
-from producer.sources.archive_reading import PIECE_BYTES, Bounds, Entry
+from producer.sources.archive_reading import PIECE_BYTES, READ_ERRORS, Bounds, Entry
 
 DECOMPRESSORS: Final[dict[bytes, Callable[[IO[bytes]], IO[bytes]]]] = {
     b"\x1f\x8b": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
@@ -40,16 +40,21 @@ CONTINUED_IN_BLOCK: Final = 504
 Attributes = dict[bytes, bytes]
 
 
-def read_tar(file: IO[bytes], bounds: Bounds, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+def read_tar(
+    file: IO[bytes], bounds: Bounds, tell_progress: Callable[[], None], *, in_place: bool = False
+) -> Iterator[Entry]:
     """Yield the files of a tar, compressed or not; raises `READ_ERRORS` where it is damaged, and TooMuchError.
 
-    `tell_progress` is called again and again where bytes are skipped.
+    `tell_progress` is called again and again where bytes are skipped. `in_place`, entries of one that is not compressed
+    have spans.
     """
     with ExitStack() as opened:
         stream = _decompress(file)
         if stream is not file:
             opened.enter_context(stream)
-        yield from TarReader(Stream(stream, stream is not file, tell_progress), bounds).read()
+        compressed = stream is not file
+        reader = TarReader(Stream(stream, compressed, tell_progress), bounds, in_place=in_place and not compressed)
+        yield from reader.read()
 
 
 def _decompress(file: IO[bytes]) -> IO[bytes]:
@@ -94,9 +99,10 @@ class Stream:
 class TarReader:
     """Reads a tar from one entry to the next."""
 
-    def __init__(self, stream: Stream, bounds: Bounds) -> None:
+    def __init__(self, stream: Stream, bounds: Bounds, *, in_place: bool) -> None:
         self._stream = stream
         self._bounds = bounds
+        self._in_place = in_place
         self._counted = 0
         self._for_all: Attributes = {}
 
@@ -148,12 +154,28 @@ class TarReader:
         following = start if header.type in WITHOUT_DATA else _round_up(start + size)
         limit = min(size, self._bounds.max_member_bytes)
         # Of a compressed archive all counts: what is not read of a member is unpacked to get to the next one.
-        self._bounds.count(following - self._counted if self._stream.compressed else limit)
+        self._bounds.count(self._measure(following, limit))
         self._counted = following
         refused = header.type in REFUSED or SPARSE in attributes
-        if header.type != tarfile.DIRTYPE:
+        if self._in_place and not refused:
+            yield from self._locate_data(name, start, size)
+        elif header.type != tarfile.DIRTYPE:
             yield Entry(name, None if refused else self._read_data(limit))
         self._stream.skip_to(following)
+
+    def _measure(self, following: int, limit: int) -> int:
+        """Return how many bytes are read for an entry: none where it stays in its place."""
+        if self._in_place:
+            return 0
+        return following - self._counted if self._stream.compressed else limit
+
+    def _locate_data(self, name: str, start: int, size: int) -> Iterator[Entry]:
+        try:
+            self._stream.skip_to(start + size)
+        except READ_ERRORS:
+            yield Entry(name, None)
+            raise
+        yield Entry(name, None, (start, size))
 
     def _read_data(self, size: int) -> Iterator[bytes]:
         while size:

@@ -9,21 +9,19 @@ import logging
 import math
 import os
 import signal
-import socket
 import stat
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final
 
-import producer
 from producer.sources import unpacking_process
+from producer.sources.archive_process import RemoteArchive, RunningProcess, make_environment, start_process
 from producer.sources.archive_reading import Bounds, Limits, TooMuchError
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError, is_zip
 from producer.sources.unpacking_frames import (
+    ASK,
     DAMAGED,
     DATA,
     END,
@@ -33,6 +31,8 @@ from producer.sources.unpacking_frames import (
     MEMBER,
     PROGRESS,
     READY,
+    SPAN,
+    SPAN_NUMBERS,
     TOO_MUCH,
     TOO_MUCH_MEMORY,
     UNREADABLE,
@@ -42,12 +42,8 @@ from producer.sources.unpacking_frames import (
 )
 from storage.settings import Settings
 
-BUFFER_BYTES: Final = 256 * 2**10
-EXIT_S: Final = 5.0
 # For so many bytes of an archive it has its time once more. bzip2 takes 0.2 s for each MiB that cannot be packed.
 TIMED_BYTES: Final = 32 * 2**20
-# What a Python needs to find its libraries.
-KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
 
 log = logging.getLogger(__name__)
 
@@ -82,90 +78,71 @@ def read_limits(settings: Settings) -> UnpackingLimits:
     )
 
 
-def unpack(path: bytes, limits: UnpackingLimits, module: str = unpacking_process.__name__) -> Iterator[ArchiveMember]:
+def unpack(
+    path: bytes, limits: UnpackingLimits, module: str = unpacking_process.__name__, *, in_place: bool = False
+) -> Iterator[ArchiveMember]:
     """Yield the files of an archive, each up to `max_member_bytes`, one in memory at a time.
 
-    Archives inside are files like others. Raises ArchiveTooLargeError where it exceeds a limit, and RuntimeError where
-    no process can be started.
+    `in_place`, those that stand in it as they are come without their bytes, but with their span. Archives inside are
+    files like others. Raises ArchiveTooLargeError where it exceeds a limit, and RuntimeError where no process can be
+    started.
     """
     with ExitStack() as opened:
         try:
             # pathlib cannot hold bytes
             archive = opened.enter_context(open(path, "rb", opener=_open_at_once))
-            status = os.fstat(archive.fileno())
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.fstat(archive.fileno()).st_mode):
                 raise OSError("no file")  # noqa: TRY301
         except OSError:
             yield ArchiveMember(None, None)
             return
-        kind = unpacking_process.ZIP if is_zip(path) else unpacking_process.TAR
-        yield from read_by_process(archive, os.fsdecode(path), limits, module, [kind])
+        arguments = describe_archive(path, in_place=in_place)
+        yield from read_by_process(archive, os.fsdecode(path), limits, module, arguments, in_place=in_place)
+
+
+def unpack_remote(name: str, archive: RemoteArchive, limits: UnpackingLimits) -> Iterator[ArchiveMember]:
+    """Yield the files of an archive elsewhere, in place where they stand in it as they are; raises as `unpack` does.
+
+    By its name it is a ZIP or a tar. Raises what reading it does, too.
+    """
+    arguments = describe_archive(name.encode(), in_place=True, asked_size=archive.size)
+    module = unpacking_process.__name__
+    yield from read_by_process(None, name, limits, module, arguments, remote=archive, in_place=True)
+
+
+def describe_archive(name: bytes, *, in_place: bool, asked_size: int | None = None) -> list[str]:
+    """Return the arguments for an archive of this name, whose size is given where it is asked for."""
+    kind = unpacking_process.ZIP if is_zip(name) else unpacking_process.TAR
+    return [json.dumps([kind, in_place, asked_size])]
 
 
 def read_by_process(
-    archive: IO[bytes], label: str, limits: UnpackingLimits, module: str, arguments: Sequence[str], *paths: str
+    archive: IO[bytes] | None,
+    label: str,
+    limits: UnpackingLimits,
+    module: str,
+    arguments: Sequence[str],
+    *paths: str,
+    remote: RemoteArchive | None = None,
+    in_place: bool = False,
 ) -> Iterator[ArchiveMember]:
     """Yield what `python -m module ARGUMENT… LIMITS` sends of an open file, which errors call by its label.
 
-    `paths` are folders of libraries that the process needs. Raises as `unpack` does.
+    In place of a file it may be given a `remote` archive. `in_place`, it may send spans. `paths` are folders of
+    libraries that the process needs. Raises as `unpack` does.
     """
-    allowed = limits.allow(os.fstat(archive.fileno()).st_size)
+    size = remote.size if remote is not None else 0
+    if archive is not None:
+        size = os.fstat(archive.fileno()).st_size
+    allowed = limits.allow(size)
     command = [sys.executable, "-S", "-P", "-m", module, *arguments, json.dumps(allowed)]
-    with _start(archive, command, limits.stall_s, make_environment(*paths)) as process:
-        yield from Unpacking(label, process, allowed, limits).read()
+    with start_process(archive, remote, command, limits.stall_s, make_environment(*paths)) as process:
+        yield from Unpacking(label, size if in_place else 0, process, allowed, limits).read()
 
 
 def _open_at_once(path: str | bytes, flags: int) -> int:
     # A pipe, which may have taken the place of a file, would wait for somebody to write.
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-@dataclass(frozen=True, slots=True)
-class RunningProcess:
-    """A process that unpacks, and what it sends."""
-
-    process: "subprocess.Popen[bytes]"
-    frames: IO[bytes]
-
-    def end(self) -> int:
-        """Return the exit status of the process, which has closed its end, or is killed."""
-        try:
-            return self.process.wait(EXIT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
-
-
-@contextmanager
-def _start(
-    archive: IO[bytes], command: Sequence[str], stall_s: float, environment: Mapping[str, str]
-) -> Iterator[RunningProcess]:
-    ours, theirs = socket.socketpair()
-    with ours:
-        # Of the time that whoever takes the members needs, nothing counts.
-        ours.settimeout(stall_s)
-        with theirs:
-            process = subprocess.Popen(
-                command,
-                stdin=archive.fileno(),
-                stdout=theirs.fileno(),
-                # Ctrl-C at the terminal is not its business.
-                process_group=0,
-                env=environment,
-            )
-        try:
-            with ours.makefile("rb", BUFFER_BYTES) as frames:
-                yield RunningProcess(process, cast(IO[bytes], frames))
-        finally:
-            process.kill()
-            process.wait()
-
-
-def make_environment(*paths: str) -> dict[str, str]:
-    """Return the environment of the process: where Python, this code and what lies under these paths are."""
-    code = str(Path(str(producer.__file__)).parents[1])
-    found = os.pathsep.join(dict.fromkeys((code, *paths)))
-    return {name: os.environ[name] for name in KEPT if name in os.environ} | {"PYTHONPATH": found}
 
 
 def _read_name(kind: bytes, payload: bytes) -> str:
@@ -177,8 +154,11 @@ def _read_name(kind: bytes, payload: bytes) -> str:
 class Unpacking:
     """Reads what a process sends of one archive, and believes none of it beyond the limits."""
 
-    def __init__(self, label: str, running: RunningProcess, allowed: Limits, limits: UnpackingLimits) -> None:
+    def __init__(
+        self, label: str, readable_in_place: int, running: RunningProcess, allowed: Limits, limits: UnpackingLimits
+    ) -> None:
         self._label = label
+        self._readable_in_place = readable_in_place
         self._running = running
         self._allowed = allowed
         self._limits = limits
@@ -195,7 +175,7 @@ class Unpacking:
                 if kind == PROGRESS:
                     continue
                 name = _read_name(kind, payload)
-                yield ArchiveMember(name, self._read_member())
+                yield self._read_member(name)
                 name = None
         except TooMuchError:
             raise self._too_much() from None
@@ -235,14 +215,16 @@ class Unpacking:
 
     def _read_frame(self) -> tuple[bytes, bytes]:
         try:
-            return read_frame(self._running.frames)
+            while (frame := read_frame(self._running.frames))[0] == ASK:
+                self._running.answer(frame[1])
+            return frame  # noqa: TRY300 - what is asked for in between is no frame for whoever reads them
         except TimeoutError:
             raise self._refuse(
                 f"brought nothing for {self._limits.stall_s:g} s while it was unpacked", "STARLIGHT_UNPACK_STALL_S"
             ) from None
 
-    def _read_member(self) -> bytes | None:
-        """Return the bytes of a member, None where it is unreadable; raises TooMuchError."""
+    def _read_member(self, name: str) -> ArchiveMember:
+        """Return a member, its bytes None where it is unreadable or stays in its place; raises TooMuchError."""
         pieces, size = [], 0
         while (frame := self._read_frame())[0] == DATA:
             pieces.append(frame[1])
@@ -250,9 +232,19 @@ class Unpacking:
             if size > self._limits.max_member_bytes:
                 raise TooMuchError
         self._bounds.count(size)
+        if frame[0] == SPAN and not pieces:
+            return ArchiveMember(name, None, self._read_span(frame[1]))
         if frame[0] not in (WHOLE, UNREADABLE):
             raise BrokenFramesError
-        return b"".join(pieces) if frame[0] == WHOLE else None
+        return ArchiveMember(name, b"".join(pieces) if frame[0] == WHOLE else None)
+
+    def _read_span(self, numbers: bytes) -> tuple[int, int]:
+        if len(numbers) != SPAN_NUMBERS.size:
+            raise BrokenFramesError
+        start, size = SPAN_NUMBERS.unpack(numbers)
+        if not self._readable_in_place or start + size > self._readable_in_place:
+            raise BrokenFramesError
+        return start, size
 
     def _too_much(self) -> ArchiveTooLargeError:
         return self._refuse(

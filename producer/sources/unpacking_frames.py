@@ -2,6 +2,8 @@
 
 READY                        once, before it has looked at the archive
 MEMBER name, DATA bytes …    a file and its bytes; WHOLE or UNREADABLE ends it
+MEMBER name, SPAN numbers    a file, and where its bytes stand in the archive
+ASK numbers                  for bytes of the archive; their number and they are the answer
 PROGRESS                     now and then, where there is nothing else to say
 END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY or FAILED text, and nothing after it
 """
@@ -16,6 +18,8 @@ MEMBER: Final = b"m"
 DATA: Final = b"d"
 WHOLE: Final = b"w"
 UNREADABLE: Final = b"u"
+SPAN: Final = b"s"
+ASK: Final = b"a"
 PROGRESS: Final = b"p"
 END: Final = b"e"
 DAMAGED: Final = b"x"
@@ -25,6 +29,11 @@ FAILED: Final = b"f"
 LAST: Final = frozenset({END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY, FAILED})
 
 HEAD: Final = struct.Struct("<cI")
+# Where a member, or what is asked for, begins, and how many bytes it has.
+SPAN_NUMBERS: Final = struct.Struct("<QQ")
+BYTES_ASKED: Final = struct.Struct("<QI")
+ANSWER_HEAD: Final = struct.Struct("<I")
+MAX_ASKED_BYTES: Final = 2**20
 MAX_PAYLOAD_BYTES: Final = PIECE_BYTES
 # As long as paths are. The rest of a longer name is cut.
 MAX_NAME_BYTES: Final = 4096

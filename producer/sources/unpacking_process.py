@@ -1,7 +1,8 @@
-"""`python -m producer.sources.unpacking_process KIND LIMITS`: read one archive for somebody.
+"""`python -m producer.sources.unpacking_process ARCHIVE LIMITS`: read one archive for somebody.
 
-Standard input is the archive, an open file. Standard output takes frames, `unpacking_frames` says which. Arguments
-are `zip` or `tar`, and the limits as JSON. It may be killed, keeps one piece of one member, and has no settings: it
+Standard input is the archive, an open file; or nothing, and it is asked for through standard output. That takes
+frames, `unpacking_frames` says which. Arguments are JSON: whether it is a `zip` or `tar`, is read in place, and its
+size where it is asked for; and the limits. It may be killed, keeps one piece of one member, and has no settings: it
 starts fast.
 """
 
@@ -14,6 +15,7 @@ from functools import partial
 from typing import IO, Final, NoReturn, TypeAlias
 
 from producer.sources.archive_reading import READ_ERRORS, Bounds, DamagedError, Entry, Limits, TooMuchError
+from producer.sources.asked_file import open_asked
 from producer.sources.tar_reading import read_tar
 from producer.sources.unpacking_frames import (
     DAMAGED,
@@ -24,6 +26,8 @@ from producer.sources.unpacking_frames import (
     MEMBER,
     PROGRESS,
     READY,
+    SPAN,
+    SPAN_NUMBERS,
     TOO_MUCH,
     TOO_MUCH_MEMORY,
     UNREADABLE,
@@ -79,6 +83,9 @@ class UnpackingProcess:
 
     def _send(self, entry: Entry) -> None:
         write_frame(self._frames, MEMBER, entry.name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES])
+        if entry.span is not None:
+            write_frame(self._frames, SPAN, SPAN_NUMBERS.pack(*entry.span))
+            return
         end = UNREADABLE if entry.pieces is None else WHOLE
         try:
             for piece in entry.pieces or ():
@@ -96,25 +103,29 @@ class UnpackingProcess:
             self._frames.flush()
 
 
-def read_archive(kind: str, archive: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+def read_archive(
+    kind: str, in_place: bool, archive: IO[bytes], limits: Limits, tell_progress: Callable[[], None]
+) -> Iterator[Entry]:
     """Yield the files of an archive of this kind."""
     if kind == ZIP:
-        return read_zip(archive, Bounds(limits))
-    return read_tar(archive, Bounds(limits), tell_progress)
+        return read_zip(archive, Bounds(limits), in_place=in_place)
+    return read_tar(archive, Bounds(limits), tell_progress, in_place=in_place)
 
 
-def serve(read: Read, limits: str) -> NoReturn:
-    """Send what can be read of standard input within the limits, and end the process."""
+def serve(read: Read, limits: str, asked_size: int | None = None) -> NoReturn:
+    """Send what can be read within the limits of standard input, or of what is asked for, and end the process."""
     # Whoever asked may have gone, and the rest of the buffer with him.
     with suppress(BrokenPipeError):
-        _send_all(read, limits)
+        _send_all(read, limits, asked_size)
     os._exit(0)
 
 
-def _send_all(read: Read, limits: str) -> None:
+def _send_all(read: Read, limits: str, asked_size: int | None) -> None:
     configured = Limits(*json.loads(limits))
     frames = open(sys.stdout.fileno(), "wb", BUFFER_BYTES, closefd=False)  # noqa: SIM115 - open until the end
-    archive = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+    archive: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+    if asked_size is not None:
+        archive = open_asked(asked_size, frames, sys.stdout.fileno())
     # What goes wrong is sent.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     end_first()
@@ -127,4 +138,5 @@ def _send_all(read: Read, limits: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(partial(read_archive, sys.argv[1]), sys.argv[2])
+    kind, in_place, asked_size = json.loads(sys.argv[1])
+    serve(partial(read_archive, kind, in_place), sys.argv[2], asked_size)

@@ -12,8 +12,9 @@ from producer.chain.errors import ChainError, NotOnChainError, TooMuchInBlockErr
 from producer.chain.nodes import Node, open_node
 from producer.chain.reader import ChainReader, FoundBlock
 from producer.chain.sources import SCHEME, store_inscribed
+from producer.sources.errors import SourceAwayError
 from producer.sources.storing import BlobWriter
-from producer.watching.source import Arrivals, Progress, SourceAwayError
+from producer.watching.source import Arrivals, Progress
 from storage.settings import Settings
 
 # Blocks that a reorganisation may replace for it to be followed to where it began.

@@ -14,11 +14,14 @@ from typing import Final
 
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
-from producer.sources.archives import ArchiveTooLargeError
-from producer.sources.expansion import SourceError, refer_to_file
+from producer.sources.errors import SourceAwayError, SourceError
+from producer.sources.expansion import refer_to_file
 from producer.sources.folders import walk_files
+from producer.sources.selection import Selection, is_selected
 from producer.sources.storing import BlobWriter
-from producer.watching.source import Arrivals, Progress, SourceAwayError
+from producer.watching.source import Arrivals, Progress, referred_or_itself
+from storage.jobs import Reference
+from storage.spans import describe_version
 
 # Files that are submitted as one job, at most.
 FILES_AT_ONCE: Final = 1000
@@ -28,8 +31,8 @@ STEP_MS: Final = 50
 
 log = logging.getLogger(__name__)
 
-# What one file becomes: itself, or what is in an archive.
-Refer = Callable[[BlobWriter, bytes], Iterable[str]]
+# What one file becomes, by its path and its name below the folder: itself, or what is in an archive.
+Refer = Callable[[BlobWriter, bytes, bytes], Iterable[Reference]]
 
 
 class FolderSource:
@@ -40,11 +43,12 @@ class FolderSource:
     somebody has open for writing, waits.
     """
 
-    def __init__(self, folder: Path, refer: Refer, *, every_s: float, settle_s: float) -> None:
+    def __init__(self, folder: Path, refer: Refer, selection: Selection, *, every_s: float, settle_s: float) -> None:
         self._folder = os.fsencode(folder.resolve())
         if not os.path.isdir(self._folder):  # noqa: PTH112 - names of files are bytes
             raise SourceError(f"there is no folder {str(folder)!r} to watch")
         self._refer = refer
+        self._selection = selection
         self._every_s = every_s
         self._settle_s = settle_s
         self._walk_at = 0.0
@@ -66,7 +70,7 @@ class FolderSource:
         while paths := list(islice(candidates, FILES_AT_ONCE)):
             versions = {}
             for path in paths:
-                if version := read_version(path):
+                if is_selected(self._name(path), self._selection) and (version := read_version(path)):
                     versions[refer_to_file(path)] = path, version
             new = progress.find_new({uri: version for uri, (_, version) in versions.items()})
             settled = {uri: version for uri, version in new.items() if self._is_settled(versions[uri][0])}
@@ -111,14 +115,12 @@ class FolderSource:
             self._changed.add(path)
         return settled
 
-    def _refer_to(self, paths: Iterable[bytes], blobs: BlobWriter) -> Iterator[str]:
+    def _name(self, path: bytes) -> bytes:
+        return os.path.relpath(path, self._folder)
+
+    def _refer_to(self, paths: Iterable[bytes], blobs: BlobWriter) -> Iterator[Reference]:
         for path in paths:
-            try:
-                yield from self._refer(blobs, path)
-            except ArchiveTooLargeError as error:
-                # What came before stays; the archive itself becomes an error that people see.
-                log.warning("an archive is not unpacked to its end: %s", error)
-                yield refer_to_file(path)
+            yield from referred_or_itself(refer_to_file(path), self._refer(blobs, path, self._name(path)))
 
 
 def open_changes(folder: bytes) -> RustNotify | None:
@@ -144,7 +146,7 @@ def read_version(path: bytes) -> str | None:
         status = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
         return None
-    return f"{status.st_size}-{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else None
+    return describe_version(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def is_being_written(path: bytes) -> bool:

@@ -5,20 +5,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.chain.sources import SCHEME, is_chain_source
-from producer.sources.expansion import SourceError, Sources
+from producer.sources.errors import SourceError
+from producer.sources.expansion import Sources
+from producer.sources.selection import EVERYTHING, Selection
 from producer.sources.storing import BlobWriter
 from producer.watching.blocks import BlocksSource
+from producer.watching.buckets import BucketSource
 from producer.watching.folders import FolderSource
 from producer.watching.source import Source
+from storage.buckets import is_in_bucket
+from storage.jobs import ListedObject, Reference
 from storage.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """How a source is watched: seconds between two looks at everything, and for which a file must not have changed."""
+    """How a source is watched: seconds between two looks at everything, and for which a file must not have changed.
+
+    Of what is in it, the `selection` is submitted; `in_place`, archives stay where they are.
+    """
 
     every_s: float
     settle_s: float
+    selection: Selection = EVERYTHING
+    in_place: bool = False
 
 
 def open_source(argument: str, settings: Settings, options: WatchOptions) -> Source:
@@ -28,7 +38,19 @@ def open_source(argument: str, settings: Settings, options: WatchOptions) -> Sou
             raise SourceError(f"{argument!r} does not change: watch {SCHEME!r} for new blocks, or submit it")
         return BlocksSource(settings, every_s=options.every_s)
 
-    def refer(blobs: BlobWriter, path: bytes) -> Iterable[str]:
-        return Sources(blobs, settings).from_file(path)
+    def open_sources(blobs: BlobWriter) -> Sources:
+        return Sources(blobs, settings, options.selection, in_place=options.in_place)
 
-    return FolderSource(Path(argument), refer, every_s=options.every_s, settle_s=options.settle_s)
+    if is_in_bucket(argument):
+
+        def refer_to_object(blobs: BlobWriter, found: ListedObject) -> Iterable[Reference]:
+            return open_sources(blobs).from_object(found)
+
+        return BucketSource(argument, refer_to_object, options.selection, every_s=options.every_s)
+
+    def refer_to_path(blobs: BlobWriter, path: bytes, name: bytes) -> Iterable[Reference]:
+        return open_sources(blobs).from_file(path, name)
+
+    return FolderSource(
+        Path(argument), refer_to_path, options.selection, every_s=options.every_s, settle_s=options.settle_s
+    )

@@ -1,14 +1,15 @@
 """What can be watched: a source says what has arrived, and where to go on after it."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.storing import BlobWriter
+from storage.jobs import Reference
 
-
-class SourceAwayError(Exception):
-    """A source that does not answer for now; the message says why. It is looked at again later."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,21 @@ class Arrivals:
     None leaves it as it is. `versions` has the files that are in it, by their URIs, each with its version.
     """
 
-    refer: Callable[[BlobWriter], Iterable[str]]
+    refer: Callable[[BlobWriter], Iterable[Reference]]
     cursor: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def referred_or_itself(uri: str, references: Iterable[Reference]) -> Iterator[Reference]:
+    """Yield the references of what is in an archive, or a file itself; and an archive too where it exceeds limits.
+
+    What came before stays; the archive itself becomes an error that people see.
+    """
+    try:
+        yield from references
+    except ArchiveTooLargeError as error:
+        log.warning("an archive is not unpacked to its end: %s", error)
+        yield uri
 
 
 class Progress(Protocol):
@@ -46,7 +59,7 @@ class Source(Protocol):
     def find(self, progress: Progress) -> Iterator[Arrivals]:
         """Yield what is there now and was not submitted; what is yielded is submitted before more is asked for.
 
-        Raises SourceAwayError, and SourceError where it will never be better.
+        Raises SourceAwayError where it may be better later, and SourceError where it will not.
         """
 
     def wait(self) -> None:

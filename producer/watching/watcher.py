@@ -9,7 +9,8 @@ from functools import partial
 
 from sqlalchemy import Engine
 
-from producer.watching.source import Arrivals, Source, SourceAwayError
+from producer.sources.errors import SourceAwayError
+from producer.watching.source import Arrivals, Source
 from starlight_vocabulary.job import JobOptions
 from storage.blobs import Blobs
 from storage.database import wait_out_outages

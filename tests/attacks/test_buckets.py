@@ -9,10 +9,10 @@ import pytest
 
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
+from storage.bucket_stores import find_endpoint, keep_to_endpoint, open_bucket
 from tests.kit.loading import BytesLoader
 from tests.kit.object_store import ObjectStore, serve_objects
 from tests.kit.servers import serve
-from worker.scanning.buckets import find_endpoint, keep_to_endpoint, open_bucket
 from worker.scanning.image_error import ImageError
 
 SECRET = b"nobody's business"
@@ -83,7 +83,7 @@ def test_a_redirect_to_another_host_is_not_followed(
 def test_with_tls_nothing_goes_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://objects.example:9000")
 
-    options = keep_to_endpoint(find_endpoint("bucket"), ["credentials.example"])
+    options = keep_to_endpoint(find_endpoint("s3", "bucket"), ["credentials.example"])
 
     assert options["allow_http"] is False
     assert options["proxy_excludes"] == "objects.example,credentials.example"

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
+from storage.bucket_stores import open_bucket
 from storage.settings import Settings
 from tests.kit.command import run_starlight
 from tests.kit.loading import BytesLoader
 from tests.kit.servers import serve
 from tests.kit.users import become_ordinary_user
-from worker.scanning.buckets import open_bucket
 from worker.scanning.content import ContentReader
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError

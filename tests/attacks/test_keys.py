@@ -1,5 +1,6 @@
 """Objects that a key may not name: each spelling a row, none of which is taken."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import httpx
@@ -9,8 +10,8 @@ from sqlalchemy import Engine
 from producer.api.problems import ProblemError
 from producer.api.references import check_references
 from starlight_vocabulary.words import Scope
-from storage.buckets import read_location
-from storage.jobs import list_jobs
+from storage.buckets import Location, read_location
+from storage.jobs import ListedObject, Reference, list_jobs
 from storage.keys import ApiKey, KeyNameError, create_key, find_key, list_keys
 from tests.attacks.conftest import ServedApi
 from tests.kit.rows import execute
@@ -19,8 +20,12 @@ OWN = ("s3://own", "s3://shared/mallory/", "s3://shared/a%20b%2541")
 KEY = ApiKey("mallory", "0", (Scope.SUBMIT,), datetime.now(UTC), None, tuple(map(read_location, OWN)))
 
 
-def check(key: ApiKey, reference: str) -> list[str]:
-    return list(check_references(["https://example.com/1.png", reference], (), key.may_name))
+def check(key: ApiKey, reference: str) -> list[Reference]:
+    return list(check_references(["https://example.com/1.png", reference], (), key.may_name, list_none))
+
+
+def list_none(location: Location) -> Iterator[ListedObject]:
+    raise AssertionError(f"{location} was listed")
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,7 @@ def test_what_lies_in_its_buckets_may_be_named(reference: str) -> None:
         "s3://shared%2Fmallory/1.png", "s3://own@other/1.png", "s3://own:1@other/1.png", "s3://own:9/1.png",
         "s3://OWN/1.png", "s3://own./1.png", "s3://own%00/1.png", "s3://own\\other/1.png", "s3:///own/1.png",
         "s3://shared/a%20bA/1.png", "s3://../own/1.png", "S3://other/1.png", "s3a://own/1.png",
+        "gs://own/1.png", "az://own/1.png", "s3://shared/mallor/", "s3://shared//", "s3://other",
     ],
 )  # fmt: skip
 def test_what_lies_outside_may_not_be_named_however_it_is_spelled(reference: str) -> None:

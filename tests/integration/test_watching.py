@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from producer.sources.expansion import SourceError
+from producer.sources.errors import SourceAwayError, SourceError
+from producer.sources.selection import Selection
 from producer.sources.storing import BlobWriter
 from producer.watching.opening import WatchOptions, open_source
-from producer.watching.source import Arrivals, Progress, Source, SourceAwayError
+from producer.watching.source import Arrivals, Progress, Source
 from producer.watching.watcher import Watcher
 from starlight_vocabulary.job import JobOptions
 from storage.database import connect
 from storage.settings import Settings
 from storage.watches import WatchTakenError
 from tests.kit.names import write_files, zip_files
+from tests.kit.object_store import ObjectStore
 from tests.kit.wire import open_wire_to
 
 AT_ONCE = WatchOptions(every_s=3600, settle_s=0)
@@ -156,6 +158,38 @@ def test_of_two_that_watch_the_newer_one_goes_on(engine: Engine, configured: Set
     newer.run_once(lambda submission: None)
 
     assert list_submitted(engine) == expected
+
+
+def test_only_what_is_selected_is_submitted(engine: Engine, configured: Settings, folder: Path) -> None:
+    expected = write_files(folder, "a.png", "deep/b.png")
+    write_files(folder, "c.txt", "no/d.png")
+
+    look_anew(engine, configured, folder, WatchOptions(3600, 0, Selection(("*.png",), ("no/*",))))
+    assert list_submitted(engine) == expected
+
+    look_anew(engine, configured, folder)
+    assert len(list_submitted(engine)) == 4
+
+
+def test_each_version_of_an_object_is_submitted_once(
+    engine: Engine, configured: Settings, object_store: ObjectStore
+) -> None:
+    object_store.objects |= {"/bucket/p/a.png": b"a", "/bucket/p/b.txt": b"b", "/bucket/pq/c.png": b"c"}
+    only_png = WatchOptions(0, 0, Selection(("*.png",)))
+    watcher = watch(engine, configured, source := open_source("s3://bucket/p/", configured, only_png))
+    watcher.run_once(lambda submission: None)
+    source.wait()
+    watcher.run_once(lambda submission: None)
+    assert list_submitted(engine) == ["s3://bucket/p/a.png"]
+
+    object_store.objects["/bucket/p/a.png"] = b"changed"
+    again = watch(engine, configured, open_source("s3://bucket/p", configured, only_png))
+    again.run_once(lambda submission: None)
+
+    assert list_submitted(engine) == ["s3://bucket/p/a.png"] * 2
+    object_store.answers = False
+    with pytest.raises(SourceAwayError):
+        again.run_once(lambda submission: None)
 
 
 class Numbers:

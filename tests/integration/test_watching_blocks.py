@@ -6,9 +6,8 @@ import pytest
 from btclib.tx.tx import Tx
 from sqlalchemy import Engine, text
 
-from producer.sources.expansion import SourceError
+from producer.sources.errors import SourceAwayError, SourceError
 from producer.watching.opening import WatchOptions, open_source
-from producer.watching.source import SourceAwayError
 from producer.watching.watcher import Watcher
 from starlight_vocabulary.job import JobOptions
 from storage.settings import Settings

@@ -89,7 +89,7 @@ DEEDS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    limit_processor_time(json.loads(sys.argv[2])[3])
+    limit_processor_time(json.loads(sys.argv[-1])[3])
     forbid_writing_files()
     for word in sys.stdin.read().split():
         DEEDS[word]()

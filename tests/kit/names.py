@@ -10,6 +10,7 @@ import pytest
 
 from producer.sources.expansion import Sources
 from starlight_vocabulary.words import ErrorCode
+from storage.jobs import Reference
 from tests.kit.archives import write_zip
 from tests.kit.loading import BytesLoader
 from tests.kit.threads import PATIENCE_S, start_thread
@@ -21,9 +22,14 @@ SECRET = b"the bytes that were named"
 def expand(sources: Sources, *arguments: str, stdin: bytes = b"", separator: bytes = b"\n") -> list[str]:
     """Return the references that the arguments stand for, which must not take for ever."""
     references: Future[list[str]] = start_thread(
-        lambda: list(sources.from_arguments(arguments, io.BytesIO(stdin), separator=separator))
+        lambda: [name_of(each) for each in sources.from_arguments(arguments, io.BytesIO(stdin), separator=separator)]
     )
     return references.result(PATIENCE_S)
+
+
+def name_of(reference: Reference) -> str:
+    """Return the URI of a reference."""
+    return reference if isinstance(reference, str) else reference.uri
 
 
 def write_files(folder: Path, *names: str) -> list[str]:
@@ -39,10 +45,10 @@ def refer_to(folder: Path, *names: str) -> list[str]:
     return [(folder / name).as_uri() for name in names]
 
 
-def expect_refusal(loader: BytesLoader, uri: str) -> ErrorCode:
+def expect_refusal(loader: BytesLoader, reference: Reference) -> ErrorCode:
     """Return why the loader, which must not read this reference, does not."""
     with pytest.raises(ImageError) as refusal:
-        loader.load(uri)
+        loader.load(name_of(reference))
     return refusal.value.code
 
 

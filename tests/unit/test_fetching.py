@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from starlight_vocabulary.words import ErrorCode
+from storage.bucket_stores import open_bucket, open_from_bucket
 from storage.settings import Settings
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern
 from tests.kit.servers import serve
-from worker.scanning.buckets import open_bucket, open_from_bucket
 from worker.scanning.content import ContentReader
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError

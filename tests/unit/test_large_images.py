@@ -13,6 +13,7 @@ import pytest
 
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import CLIENT, RETRIES, Blobs
+from storage.bucket_stores import open_bucket
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 from tests.kit.detectors import STEGO, Widths
@@ -20,7 +21,6 @@ from tests.kit.image_server import ImageServer, serve_images
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_strip
 from tests.kit.threads import PATIENCE_S, start_thread
-from worker.scanning.buckets import open_bucket
 from worker.scanning.chunk_loading import ChunkLoader
 from worker.scanning.chunk_scan import ChunkScan
 from worker.scanning.content import SMALL_BYTES

@@ -11,9 +11,12 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from obstore.exceptions import BaseError as StoreError
 from obstore.exceptions import GenericError, JoinError
 
+from starlight_vocabulary.formats import ArchiveFormat
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
-from worker.scanning.buckets import open_from_bucket
+from storage.bucket_stores import OtherVersionError, explain_refusal, open_from_bucket
+from storage.buckets import BUCKET_NAMES
+from storage.spans import Span, describe_version, read_span
 from worker.scanning.content import Content, ContentReader
 from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
@@ -22,8 +25,6 @@ MIN_READ = 64 * 2**10
 # Not blocking: opening a pipe would wait for somebody to write into it.
 OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# The status of an answer, the system's reason, or why there was no answer, in messages of `obstore`.
-REFUSAL = re.compile(r"status code: (\d{3} [\w' -]*\w)|: ([\w ]+) \(os error \d+\)|HTTP error: ([a-z ]+)")
 # What an operation on a file may fail with today and not tomorrow: the disk, the network under it, or this process's
 # and this machine's limits.
 PASSING = {
@@ -33,8 +34,13 @@ PASSING = {
 }  # fmt: skip
 
 
+ARCHIVE_SUFFIXES = tuple(suffix for each in ArchiveFormat for suffix in each.suffixes)
+# What has another version may have anything there.
+CHANGED = "the archive is not what it was when it was submitted: submit it again"
+
+
 class Loader:
-    """Reads references: `file://`, `blob://`, `s3://` and what the fetcher takes."""
+    """Reads references: `file://`, `blob://`, those of buckets, and what the fetcher takes."""
 
     def __init__(self, blobs: Blobs, fetcher: Fetcher | None = None) -> None:
         self._blobs = blobs
@@ -60,11 +66,10 @@ class Loader:
         if parts.scheme == "file" and parts.query:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, "there is a ? in it: as part of a name, this is %3F")
         if parts.scheme == "file":
-            if parts.fragment:
-                raise ImageError(
-                    ErrorCode.BAD_ARCHIVE_MEMBER, f"could not be read from the archive: {unquote(parts.fragment)}"
-                )
-            return self._read_file(unquote_to_bytes(parts.path), reader, follow_links)
+            span = read_span(parts.fragment)
+            if parts.fragment and span is None:
+                raise unreadable_member(parts.fragment)
+            return self._read_file(unquote_to_bytes(parts.path), reader, follow_links, span)
         if parts.scheme == "blob":
             return self._read_blob(parts.netloc, reader)
         if parts.scheme == "bitcoin":
@@ -73,18 +78,22 @@ class Loader:
                 "unpacked, the images of its block exceed STARLIGHT_MAX_INSCRIBED_BYTES, or half of "
                 "STARLIGHT_MAX_UNPACK_SECONDS",
             )
-        if parts.scheme == "s3":
+        if parts.scheme in BUCKET_NAMES:
+            if parts.fragment and read_span(parts.fragment) is None and parts.path.lower().endswith(ARCHIVE_SUFFIXES):
+                raise unreadable_member(parts.fragment)
             with store_errors_explained("the bucket", "there is no such object in the bucket"):
                 try:
                     stored = open_from_bucket(uri)
                 except ValueError as error:
                     raise ImageError(ErrorCode.UNSUPPORTED_URI, f"no object can have this name: {error}") from error
+                except OtherVersionError as error:
+                    raise ImageError(ErrorCode.BAD_ARCHIVE_MEMBER, CHANGED) from error
                 return reader.read(stored.pieces, stored.size)
         if self._fetcher is not None and self._fetcher.can_fetch(parts.scheme):
             return self._fetcher.fetch(uri, reader, is_given_up)
         raise ImageError(ErrorCode.UNSUPPORTED_URI, f"cannot load references of the scheme {parts.scheme!r}")
 
-    def _read_file(self, path: bytes, reader: ContentReader, follow_links: bool) -> Content:
+    def _read_file(self, path: bytes, reader: ContentReader, follow_links: bool, span: Span | None) -> Content:
         try:
             descriptor = os.open(path, OPENING) if follow_links else open_without_links(path)
         except ValueError as error:
@@ -97,6 +106,10 @@ class Loader:
                 raise self._directory(path)
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError(ErrorCode.NOT_A_FILE, "a pipe, socket or device")
+            if span is not None:
+                if describe_version(status) != span.version or span.start + span.size > status.st_size:
+                    raise ImageError(ErrorCode.BAD_ARCHIVE_MEMBER, CHANGED)
+                return reader.read(read_pieces_of(descriptor, span), span.size)
             return reader.read(read_pieces(descriptor, status.st_size), status.st_size)
         except OSError as error:
             raise self._unread(error) from error
@@ -131,6 +144,11 @@ class Loader:
         return ImageError(ErrorCode.NOT_A_FILE, "a folder")
 
 
+def unreadable_member(fragment: str) -> ImageError:
+    """Return the error of a member that whoever submitted it could not read."""
+    return ImageError(ErrorCode.BAD_ARCHIVE_MEMBER, f"could not be read from the archive: {unquote(fragment)}")
+
+
 def open_without_links(path: bytes) -> int:
     """Open a file by its whole path, component by component; raises OSError where one of them is a link."""
     *folders, name = path.split(b"/")[1:]
@@ -156,6 +174,17 @@ def read_pieces(descriptor: int, size: int) -> Iterator[bytes]:
         left -= len(piece)
 
 
+def read_pieces_of(descriptor: int, span: Span) -> Iterator[bytes]:
+    """Yield the bytes of a span; raises OSError, and ImageError where the file ends within it."""
+    at, end = span.start, span.start + span.size
+    while at < end:
+        piece = os.pread(descriptor, end - at, at)
+        if not piece:
+            raise ImageError(ErrorCode.BAD_ARCHIVE_MEMBER, CHANGED)
+        yield piece
+        at += len(piece)
+
+
 @contextmanager
 def store_errors_explained(store: str, missing: str) -> Iterator[None]:
     """Raise what an object store has to say as an ImageError."""
@@ -169,9 +198,3 @@ def store_errors_explained(store: str, missing: str) -> Iterator[None]:
         raise ImageError(ErrorCode.UNAVAILABLE, f"{store} does not answer: {explain_refusal(error)}") from error
     except (StoreError, OSError) as error:
         raise ImageError(ErrorCode.NOT_READABLE, f"{store} refuses: {explain_refusal(error)}") from error
-
-
-def explain_refusal(error: Exception) -> str:
-    """Return what is behind an error of an object store, without its address, our paths, and what it sent."""
-    found = REFUSAL.search(str(error).partition("\n")[0])
-    return next(filter(None, found.groups())) if found else type(error).__name__

@@ -34,10 +34,12 @@ from producer.api.uploads import (
     store_image,
     unpack_upload,
 )
+from producer.sources.listing import list_prefix
 from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Verification
 from starlight_vocabulary.formats import JSON, ExportFormat
 from starlight_vocabulary.job import SHORT_TEXT, JobOptions
-from storage.jobs import Submission, cancel_job, list_jobs
+from storage.buckets import Location
+from storage.jobs import ListedObject, Reference, Submission, cancel_job, list_jobs
 from storage.keys import ApiKey
 from storage.uploads import Upload
 from storage.verification import SealError, verify_job
@@ -56,7 +58,9 @@ class JobRequest(JobOptions):
         FailFast(),
         Field(min_length=1, max_length=100_000, examples=[["https://example.com/1.png", "s3://bucket/2.png"]]),
     ]
-    """https://…, s3://… in a bucket of the key, file:///… in a folder of STARLIGHT_API_ROOTS. More: send NDJSON."""
+    """https://…, file:///… in a folder of STARLIGHT_API_ROOTS, s3://…, gs://… or az://… in a bucket of the key.
+
+    What ends in a slash stands for all that is below it in the bucket. More: send NDJSON."""
 
 
 REQUEST = TypeAdapter(JobRequest)
@@ -130,7 +134,7 @@ async def submit(
 async def _take_in(request: Request, key: ApiKey, service: Service, upload: Upload, options: JobOptions) -> Submission:
     kind = read_media_type(request)
 
-    async def submit_all(references: Iterable[str], given: JobOptions) -> Submission:
+    async def submit_all(references: Iterable[Reference], given: JobOptions) -> Submission:
         if given.webhook and service.settings.webhook_secret is None:
             raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
         key_taken = options.idempotency_key or given.idempotency_key
@@ -138,8 +142,12 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
             submit_for, service, upload, references, replace(given, idempotency_key=key_taken)
         )
 
-    def check(references: Iterator[str] | Sequence[str]) -> Iterator[str]:
-        return check_references(references, service.settings.api_roots, key.may_name)
+    def check(references: Iterator[str] | Sequence[str]) -> Iterator[Reference]:
+        return check_references(references, service.settings.api_roots, key.may_name, list_below)
+
+    def list_below(location: Location) -> Iterator[ListedObject]:
+        with service.listing.hold(key.name):
+            yield from list_prefix(location)
 
     if kind == JSON:
         wanted = await run_in_threadpool(validate, REQUEST, await request.body(), "body")

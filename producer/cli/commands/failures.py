@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.commands.jobs import JobId, require_job
+from producer.cli.commands.jobs import JobId
 from producer.cli.commands.verdicts import parse_time, parse_word, print_verdicts
 from producer.cli.output import Format, FormatOption, format_count
-from producer.cli.session import open_session, parse_id
+from producer.cli.session import open_session, parse_id, require_job
 from producer.cli.submitting import Name
 from starlight_vocabulary.words import FAILURES, ErrorCode, Outcome
 from storage.failures import count_failures, retry_job

@@ -12,16 +12,24 @@ import typer
 from producer.cli.output import JsonLinesOption, format_count, summarise_job
 from producer.cli.progress import show_progress
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import Session, UsageError, open_session, parse_id, warn_without_workers
+from producer.cli.session import Session, UsageError, open_session, parse_id, require_job, warn_without_workers
 from producer.cli.submitting import (
+    Column,
+    Exclude,
+    Include,
+    InPlace,
     Kind,
+    Manifests,
     Name,
     Null,
     Paths,
     PriorityOption,
+    Since,
     Threshold,
     Webhook,
     check_options,
+    choose,
+    choose_names,
     submit_paths,
 )
 from producer.following import Follower
@@ -31,7 +39,7 @@ from starlight_vocabulary.records import to_json
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.failures import list_retries
-from storage.jobs import cancel_job, get_job, list_jobs
+from storage.jobs import cancel_job, list_jobs
 from storage.rescans import list_rescans
 from storage.webhooks import WebhookState, get_webhook
 
@@ -46,13 +54,19 @@ def register(app: typer.Typer) -> None:
 
 
 def submit(
-    paths: Paths,
+    paths: Paths = None,
     name: Name = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
     priority: PriorityOption = Priority.BULK,
     threshold: Threshold = None,
     webhook: Webhook = None,
     webhook_kind: Kind = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    since: Since = None,
+    in_place: InPlace = False,
+    manifest: Manifests = None,
+    column: Column = None,
     null: Null = False,
     server: Server = None,
     key: Key = None,
@@ -66,15 +80,28 @@ def submit(
         webhook_kind=webhook_kind,
         idempotency_key=idempotency_key,
     )
+    chosen = choose(
+        paths,
+        choose_names(include, exclude),
+        since=since,
+        in_place=in_place,
+        null=null,
+        manifest=manifest,
+        column=column,
+    )
     if server:
+        if since or in_place or manifest:
+            raise UsageError(
+                "--since, --in-place and --manifest are for servers of one's own: the API is not told of them"
+            )
         with open_remote(server, key) as api:
-            taken = api.submit(paths, options, null=null)
+            taken = api.submit(paths or [], options, chosen.selection, null=null)
         print(taken.id)
         print(format_count(taken.total, "image"), file=sys.stderr)
         return
     with open_session() as current:
         check_signing(current, options)
-        submission = submit_paths(current, paths, options, null=null)
+        submission = submit_paths(current, paths, options, chosen)
     print(submission.job_id)
     known = "" if submission.created else ", submitted before under this idempotency key"
     print(f"{format_count(submission.total, 'image')}{known}", file=sys.stderr)
@@ -199,14 +226,6 @@ def audit(
             )
     if not exact:
         raise typer.Exit(NOT_EXACT)
-
-
-def require_job(current: Session, job_id: str) -> Job:
-    """Return the job; raises UsageError where there is none."""
-    status = get_job(current.engine, parse_id(job_id))
-    if status is None:
-        raise UsageError(f"there is no job {job_id}; `starlight jobs` lists them")
-    return status
 
 
 def format_line(status: Job, **more: object) -> str:

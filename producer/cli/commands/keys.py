@@ -15,7 +15,7 @@ KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; t
 ScopeOption = Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")]
 BucketOption = Annotated[
     list[str] | None,
-    typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX that its references may name; may be repeated."),
+    typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX (gs, az) that its references may name; may be repeated."),
 ]
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.commands.jobs import JobId, require_job
+from producer.cli.commands.jobs import JobId
 from producer.cli.output import JsonOption
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import Session, UsageError, open_session, parse_id
+from producer.cli.session import Session, UsageError, open_session, parse_id, require_job
 from starlight_vocabulary.answers import VerdictReport
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.records import to_json

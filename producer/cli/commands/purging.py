@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.commands.jobs import require_job
 from producer.cli.commands.verdicts import parse_time
 from producer.cli.output import format_count
-from producer.cli.session import UsageError, open_session
+from producer.cli.session import UsageError, open_session, require_job
 from storage.blobs import Blobs
 from storage.purging import EndedJobs, measure_jobs, purge_jobs
 from storage.retention import delete_released_blobs

@@ -10,7 +10,23 @@ from producer.cli.output import Format, FormatOption, format_count, open_writer,
 from producer.cli.progress import JobProgress, show_progress
 from producer.cli.running import StackRunner, run_stack
 from producer.cli.session import Session, open_session, warn_without_workers
-from producer.cli.submitting import Name, Null, Paths, PriorityOption, Threshold, check_options, submit_paths
+from producer.cli.submitting import (
+    Column,
+    Exclude,
+    Include,
+    InPlace,
+    Manifests,
+    Name,
+    Null,
+    Paths,
+    PriorityOption,
+    Since,
+    Threshold,
+    check_options,
+    choose,
+    choose_names,
+    submit_paths,
+)
 from producer.following import Follower
 from producer.stack import make_dispatcher, make_workers
 from producer.verdict_writers import VerdictWriter
@@ -28,12 +44,18 @@ def register(app: typer.Typer) -> None:
 
 
 def scan(
-    paths: Paths,
+    paths: Paths = None,
     format: FormatOption = Format.TABLE,  # noqa: A002 - the name of the option
     ordered: Annotated[bool, typer.Option("--ordered", help="Print in the order of submission.")] = False,
     name: Name = None,
     priority: PriorityOption = Priority.BULK,
     threshold: Threshold = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    since: Since = None,
+    in_place: InPlace = False,
+    manifest: Manifests = None,
+    column: Column = None,
     null: Null = False,
 ) -> None:
     """Scan images and print their verdicts as they are stored.
@@ -41,10 +63,19 @@ def scan(
     Exit code 0: all clean. 1: something hidden was found. 2: some images ended in an error, or wrong usage.
     """
     options = check_options(name=name, priority=priority, threshold=threshold)
+    chosen = choose(
+        paths,
+        choose_names(include, exclude),
+        since=since,
+        in_place=in_place,
+        null=null,
+        manifest=manifest,
+        column=column,
+    )
     with open_session() as current:
 
         def submit() -> Submission:
-            return submit_paths(current, paths, options, null=null)
+            return submit_paths(current, paths, options, chosen)
 
         if current.settings.database_url is not None:
             warn_without_workers(current)

@@ -8,7 +8,17 @@ import typer
 from producer.cli.commands.jobs import check_signing
 from producer.cli.output import format_count
 from producer.cli.session import open_session, warn_without_workers
-from producer.cli.submitting import Name, PriorityOption, Threshold, Webhook, check_options
+from producer.cli.submitting import (
+    Exclude,
+    Include,
+    InPlace,
+    Name,
+    PriorityOption,
+    Threshold,
+    Webhook,
+    check_options,
+    choose_names,
+)
 from starlight_vocabulary.words import Priority
 from storage.jobs import Submission
 from storage.traces import set_up_traces
@@ -24,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A folder, with all that is below it, or bitcoin: for new blocks.")
+        str, typer.Argument(metavar="SOURCE", help="A folder, s3://…, gs://… or az://…, or bitcoin: for new blocks.")
     ],
     once: Annotated[bool, typer.Option("--once", help="Submit what is there and was not submitted, and end.")] = False,
     every: Annotated[
@@ -34,6 +44,9 @@ def watch(
         float,
         typer.Option(min=0, metavar="SECONDS", help="A file that changed within this time may not be whole yet."),
     ] = 2.0,
+    include: Include = None,
+    exclude: Exclude = None,
+    in_place: InPlace = False,
     name: Name = None,
     priority: PriorityOption = Priority.BULK,
     threshold: Threshold = None,
@@ -54,7 +67,9 @@ def watch(
     set_up_traces("starlight")
     with open_session(program="watch") as current:
         check_signing(current, options)
-        opened = open_source(source, current.settings, WatchOptions(every, settle))
+        opened = open_source(
+            source, current.settings, WatchOptions(every, settle, choose_names(include, exclude), in_place)
+        )
         warn_without_workers(current)
         watcher = Watcher(current.engine, current.settings, opened, options)
         if once:

@@ -14,6 +14,7 @@ from storage.blobs import Blobs
 from storage.settings import Settings
 from tests.kit.api import Api, read_problem
 from tests.kit.archives import pack_tar, pack_zip
+from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import read_job
 
@@ -45,6 +46,28 @@ def test_references_become_a_job_before_anything_is_scanned(ann: TestClient, eng
     assert job["links"]["job"] == f"/v1/jobs/{job['id']}"
     assert read_references(engine, job["id"]) == references
     assert ann.get(job["links"]["job"]).json() == job
+
+
+def test_a_prefix_of_a_bucket_is_listed_where_the_key_may_name_it(
+    ann: TestClient, engine: Engine, object_store: ObjectStore
+) -> None:
+    object_store.objects |= {f"/bucket/june/{number}.png": PNG for number in range(3)}
+    expected = [f"s3://bucket/june/{number}.png" for number in range(3)]
+
+    job = submit(ann, "s3://bucket/june/", "https://example.com/1.png")
+    lines = ann.post("/v1/jobs", content=b'"s3://bucket/"\n', headers={"Content-Type": "application/x-ndjson"})
+
+    assert read_references(engine, job["id"]) == [*expected, "https://example.com/1.png"]
+    assert read_references(engine, lines.json()["id"]) == expected
+    for reference, reason in {
+        "s3://other/": "references.0: lies outside the buckets",
+        "gs://bucket/": "references.0: lies outside the buckets",
+        "s3://bucket/none/": "there is no image",
+    }.items():
+        refused = ann.post("/v1/jobs", json={"references": [reference]})
+        assert reason in str(read_problem(refused, 422)["detail"])
+    object_store.answers = False
+    assert ann.post("/v1/jobs", json={"references": ["s3://bucket/june/"]}).status_code == 503
 
 
 def test_the_same_idempotency_key_answers_the_same_job(ann: TestClient, api: Api) -> None:

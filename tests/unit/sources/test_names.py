@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.sources.expansion import SourceError, Sources, format_reference, refer_to_file
+from producer.sources.errors import SourceError
+from producer.sources.expansion import Sources, format_reference, refer_to_file
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import ErrorCode
 from tests.kit.loading import BytesLoader

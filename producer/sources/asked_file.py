@@ -1,0 +1,63 @@
+"""An archive whose bytes are asked for, in the process that reads it."""
+
+import io
+import os
+from typing import IO, Any, cast
+
+from producer.sources.unpacking_frames import ANSWER_HEAD, ASK, BYTES_ASKED, MAX_ASKED_BYTES, write_frame
+
+
+def open_asked(size: int, frames: IO[bytes], answers: int) -> IO[bytes]:
+    """Return an archive of this size: it is asked for in `frames`, and answered on the descriptor."""
+    return cast(IO[bytes], io.BufferedReader(AskedFile(size, frames, answers), MAX_ASKED_BYTES))
+
+
+class AskedFile(io.RawIOBase):
+    """The bytes of the archive as they are asked for."""
+
+    def __init__(self, size: int, frames: IO[bytes], answers: int) -> None:
+        self._size = size
+        self._frames = frames
+        self._answers = answers
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether one can go anywhere in it."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, before whose start there is nothing; raises OSError."""
+        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        if position < 0:
+            raise OSError("before the start")
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Read what comes next; raises BrokenPipeError where nobody answers any more."""
+        wanted = min(len(buffer), MAX_ASKED_BYTES, max(0, self._size - self._position))
+        if wanted == 0:
+            return 0
+        write_frame(self._frames, ASK, BYTES_ASKED.pack(self._position, wanted))
+        self._frames.flush()
+        size: int = ANSWER_HEAD.unpack(self._receive(ANSWER_HEAD.size))[0]
+        buffer[:size] = self._receive(size)
+        self._position += size
+        return size
+
+    def _receive(self, size: int) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            piece = os.read(self._answers, size - len(received))
+            if not piece:
+                raise BrokenPipeError
+            received += piece
+        return bytes(received)

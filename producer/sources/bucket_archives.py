@@ -1,0 +1,52 @@
+"""Archives in buckets: read piece by piece, in the version that they had when they were opened."""
+
+from typing import Final
+
+import obstore
+
+from producer.sources.errors import SourceError
+from producer.sources.listing import answers_explained
+from storage.bucket_stores import OtherVersionError, choose_version, open_bucket, open_range
+from storage.buckets import Location
+
+# Read at once: members are small, and one asks for each of their headers.
+BLOCK_BYTES: Final = 4 * 2**20
+
+
+class BucketArchive:
+    """One archive. Raises FileNotFoundError where there is none, SourceError and SourceAwayError."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._store = open_bucket(location.scheme, location.bucket)
+        with answers_explained(location):
+            try:
+                found = obstore.head(self._store, location.path)
+            except FileNotFoundError:
+                found = None
+        if found is None:
+            raise FileNotFoundError(location)
+        self.size: int = found["size"]
+        self.version = choose_version(found)
+        self._start = 0
+        self._block = b""
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return the bytes from `start` on, `size` of them unless it ends before.
+
+        Raises SourceError and SourceAwayError.
+        """
+        end = min(start + size, self.size)
+        if not self._start <= start <= end <= self._start + len(self._block):
+            self._block = self._fetch(start, min(max(end, start + BLOCK_BYTES), self.size))
+            self._start = start
+        return self._block[start - self._start : end - self._start]
+
+    def _fetch(self, start: int, end: int) -> bytes:
+        if start >= end:
+            return b""
+        with answers_explained(self._location):
+            try:
+                return b"".join(open_range(self._store, self._location.path, self.version, start, end).pieces)
+            except (OtherVersionError, FileNotFoundError) as error:
+                raise SourceError(f"{self._location} changed while it was read: submit it again") from error

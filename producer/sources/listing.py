@@ -1,0 +1,61 @@
+"""What lies below a prefix of a bucket."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from obstore.exceptions import BaseError as StoreError
+from obstore.exceptions import GenericError, InvalidPathError
+
+from producer.sources.errors import SourceAwayError, SourceError
+from producer.sources.known_versions import KnownVersions
+from producer.sources.selection import EVERYTHING, Selection, is_selected
+from storage.bucket_stores import explain_refusal, list_objects
+from storage.buckets import Location, read_location
+from storage.jobs import ListedObject
+
+
+def read_prefix(uri: str) -> Location:
+    """Return what a URI of a prefix names; raises SourceError where no bucket can be called so."""
+    try:
+        return read_location(uri)
+    except ValueError as error:
+        raise SourceError(f"{uri!r}: {error}") from error
+
+
+def list_prefix(
+    location: Location, selection: Selection = EVERYTHING, known: KnownVersions | None = None
+) -> Iterator[ListedObject]:
+    """Yield the objects below a location that are wanted, with their versions, but those that are known.
+
+    One page of the listing is in memory. Raises SourceError where there is no such bucket or it cannot be read, and
+    SourceAwayError where it does not answer.
+    """
+    above = len(f"{location.path}/") if location.path else 0
+    with answers_explained(location):
+        for found in list_objects(location):
+            uri = f"{location.scheme}://{location.bucket}/{quote(found.path)}"
+            if is_selected(found.path[above:].encode(), selection) and not (known and known.has(uri, found.version)):
+                yield ListedObject(uri, found.version)
+
+
+@contextmanager
+def answers_explained(location: Location) -> Iterator[None]:
+    """Raise what an object store has to say of a bucket as a SourceError."""
+    bucket = f"{location.scheme}://{location.bucket}"
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"there is no bucket {bucket}") from error
+    except InvalidPathError as error:
+        raise SourceError(
+            f"{bucket} has a name below {location.path or 'it'!r} with an empty part, or . or .., which cannot be "
+            "listed: list the others in a manifest"
+        ) from error
+    except GenericError as error:
+        reason = explain_refusal(error)
+        if reason.startswith("404"):
+            raise SourceError(f"there is no bucket {bucket}") from error
+        raise SourceAwayError(f"{bucket} does not answer: {reason}") from error
+    except (StoreError, OSError) as error:
+        raise SourceError(f"{bucket} refuses: {explain_refusal(error)}") from error

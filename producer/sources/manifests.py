@@ -1,0 +1,229 @@
+"""Manifests: files with a column of URIs, or of images, row by row: Parquet, CSV, NDJSON, and inventories of S3."""
+
+import csv
+import gzip
+import importlib.util
+import io
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+from urllib.parse import quote, unquote_plus
+
+from producer.sources.archive_reading import READ_ERRORS
+from producer.sources.archives import ArchiveMember
+from producer.sources.bucket_archives import BucketArchive
+from producer.sources.errors import SourceError
+from producer.sources.listing import answers_explained, read_prefix
+from producer.sources.unpacking import UnpackingLimits, read_by_process
+from storage.bucket_stores import open_from_bucket
+from storage.buckets import is_in_bucket
+
+PARQUET: Final = ".parquet"
+INVENTORY: Final = "manifest.json"
+LINES: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
+PROCESS: Final = "producer.sources.parquet_process"
+# Of one line; what has longer ones is no manifest.
+MAX_LINE: Final = 2**20
+MAX_INVENTORY_BYTES: Final = 64 * 2**20
+# What a column of URIs is called where nobody says.
+KNOWN_COLUMNS: Final = ("uri", "url", "image", "path", "file")
+GZIP: Final = b"\x1f\x8b"
+
+
+class Manifest:
+    """A manifest by its name: a path, a URI in a bucket, or `-` for standard input; and its column, if one is named.
+
+    Names end in .parquet, .csv, .ndjson or .jsonl, the latter also with .gz; in manifest.json where it is an inventory
+    of S3; what has another name is taken for CSV, or NDJSON where it begins with `{`.
+    """
+
+    def __init__(self, name: str, column: str | None, stdin: BinaryIO, limits: UnpackingLimits) -> None:
+        self._name = name
+        self._column = column
+        self._stdin = stdin
+        self._limits = limits
+
+    def read(self) -> Iterator[str | ArchiveMember]:
+        """Yield what each row has, URI or path, or image; rows without are left out. One row is in memory.
+
+        Raises SourceError, with the row, where it is no such manifest, and SourceAwayError.
+        """
+        lower = self._name.lower()
+        if lower.endswith(PARQUET):
+            yield from self._read_parquet()
+        elif lower.endswith(INVENTORY):
+            yield from self._read_inventory()
+        else:
+            with ExitStack() as opened:
+                stream = self._open(opened)
+                try:
+                    start = stream.peek(1)[:1]
+                except READ_ERRORS as error:
+                    raise self._refuse(f"cannot be read: {error}") from error
+                if lower.endswith(LINES) or start == b"{":
+                    yield from self._read_objects(stream)
+                else:
+                    yield from self._read_table(stream)
+
+    def _read_table(self, stream: io.BufferedReader) -> Iterator[str]:
+        rows = self._read_rows(stream)
+        header = next(rows, [])
+        column = self._choose_column(header)
+        at = header.index(column)
+        for row in rows:
+            if len(row) > at and row[at]:
+                yield row[at]
+
+    def _read_rows(self, stream: io.BufferedReader) -> Iterator[list[str]]:
+        rows = csv.reader(line.decode("utf-8", "surrogateescape") for line in self._read_lines(stream))
+        try:
+            yield from rows
+        except csv.Error as error:
+            raise self._refuse(f"is no CSV in line {rows.line_num}: {error}") from error
+
+    def _read_objects(self, stream: io.BufferedReader) -> Iterator[str]:
+        column = self._column
+        for number, line in enumerate(self._read_lines(stream), 1):
+            if not line.strip():
+                continue
+            try:
+                found = json.loads(line)
+            except ValueError as error:
+                raise self._refuse(f"has no JSON in line {number}: {error}") from error
+            if not isinstance(found, dict):
+                raise self._refuse(f"has no object in line {number}")
+            if column is None or column not in found:
+                column = self._choose_column(list(map(str, found)))
+            if isinstance(found[column], str) and found[column]:
+                yield found[column]
+            elif found[column] is not None:
+                raise self._refuse(f"has no text under {column!r} in line {number}")
+
+    def _choose_column(self, names: list[str]) -> str:
+        if self._column is not None:
+            if self._column not in names:
+                raise self._refuse(f"has no column {self._column!r}, but {', '.join(map(repr, names)) or 'none'}")
+            return self._column
+        known = [name for name in names if name.lower() in KNOWN_COLUMNS]
+        if not known:
+            raise self._refuse(f"has the columns {', '.join(map(repr, names[:20]))}: say which by --column")
+        return known[0]
+
+    def _read_lines(self, stream: io.BufferedReader) -> Iterator[bytes]:
+        number, first = 0, True
+        try:
+            while line := stream.readline(MAX_LINE):
+                number += 1
+                if len(line) == MAX_LINE:
+                    raise self._refuse(f"has more than {MAX_LINE:,} bytes in line {number}: it is no CSV or NDJSON")
+                yield line.removeprefix(b"\xef\xbb\xbf") if first else line
+                first = False
+        except READ_ERRORS as error:
+            raise self._refuse(f"cannot be read after line {number}: {error}") from error
+
+    def _read_parquet(self) -> Iterator[str | ArchiveMember]:
+        column = self._column or KNOWN_COLUMNS[2]
+        # Rows of a table are not members of an archive: there may be any number, of any size together.
+        limits = replace(self._limits, max_members=2**62, max_bytes=2**62)
+        remote = self._open_remote() if is_in_bucket(self._name) else None
+        with ExitStack() as opened:
+            file = None if remote else opened.enter_context(self._open_file())
+            size = None if remote is None else remote.size
+            members = read_by_process(
+                file, self._name, limits, PROCESS, [column, json.dumps(size)], *find_libraries(), remote=remote
+            )
+            for number, member in enumerate(members, 1):
+                if member.name is None:
+                    reason = "is no Parquet file, or a damaged one" if number == 1 else f"is damaged in row {number}"
+                    raise self._refuse(reason if member.data is None else member.data.decode("utf-8", "replace"))
+                if member.name.startswith("u"):
+                    yield member.name[1:]
+                else:
+                    yield ArchiveMember(member.name[1:] or f"row {number}", member.data)
+
+    def _read_inventory(self) -> Iterator[str]:
+        """Yield what an inventory of S3 lists, but for versions that are no more, and marks of what was deleted."""
+        with ExitStack() as opened:
+            data = self._open(opened).read(MAX_INVENTORY_BYTES)
+        try:
+            told = json.loads(data)
+            bucket = told["destinationBucket"].rpartition(":")[2]
+            files = [f"s3://{bucket}/{quote(each['key'])}" for each in told["files"]]
+            names = [name.strip() for name in told["fileSchema"].split(",")]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._refuse(f"is no inventory of S3: {error!r}") from error
+        if not {"Bucket", "Key"} <= set(names):
+            raise self._refuse("is no inventory as CSV with the columns Bucket and Key: have S3 write one")
+        for file in files:
+            yield from Manifest(file, None, self._stdin, self._limits).read_inventoried(names)
+
+    def read_inventoried(self, names: list[str]) -> Iterator[str]:
+        """Yield the objects in one file of an inventory, whose columns have these names; raises as `read` does."""
+        with ExitStack() as opened:
+            for row in self._read_rows(self._open(opened)):
+                found = dict(zip(names, row, strict=False))
+                if found.get("IsLatest") != "false" and found.get("IsDeleteMarker") != "true" and "Key" in found:
+                    # Keys are written as in forms.
+                    yield f"s3://{found['Bucket']}/{quote(unquote_plus(found['Key']))}"
+
+    def _open(self, opened: ExitStack) -> io.BufferedReader:
+        """Return the manifest, unpacked; raises SourceError and SourceAwayError."""
+        if is_in_bucket(self._name):
+            with answers_explained(read_prefix(self._name)):
+                try:
+                    pieces = open_from_bucket(self._name).pieces
+                except FileNotFoundError as error:
+                    raise self._refuse("is not there") from error
+            stream: io.BufferedReader = io.BufferedReader(StreamedFile(pieces))
+        elif self._name == "-":
+            stream = cast(io.BufferedReader, self._stdin)
+        else:
+            stream = opened.enter_context(self._open_file())
+        if stream.peek(len(GZIP)).startswith(GZIP):
+            return io.BufferedReader(cast(io.RawIOBase, opened.enter_context(gzip.GzipFile(fileobj=stream))))
+        return stream
+
+    def _open_file(self) -> io.BufferedReader:
+        try:
+            return Path(self._name).open("rb")
+        except OSError as error:
+            raise self._refuse(f"cannot be read: {error.strerror or error}") from error
+
+    def _open_remote(self) -> BucketArchive:
+        try:
+            return BucketArchive(read_prefix(self._name))
+        except FileNotFoundError as error:
+            raise self._refuse("is not there") from error
+
+    def _refuse(self, reason: str) -> SourceError:
+        return SourceError(f"the manifest {self._name!r} {reason}")
+
+
+class StreamedFile(io.RawIOBase):
+    """Pieces of bytes as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = b""
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
+        """Read what comes next; raises what the pieces do."""
+        if not self._left:
+            self._left = next(self._pieces, b"")
+        piece, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def find_libraries() -> list[str]:
+    """Return where the process finds Arrow."""
+    found = importlib.util.find_spec("pyarrow")
+    assert found is not None, "it is one of our dependencies"
+    return [str(Path(found.origin or "").parents[1])]
