@@ -23,6 +23,7 @@ from research.benchmark.plot import draw_plot
 from research.benchmark.processes import measure_memory, measure_starts
 from research.benchmark.scale import measure_scale
 from research.benchmark.serving import measure_serving
+from research.benchmark.sources import measure_sources
 from research.benchmark.stage import Stage, stage
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
@@ -34,6 +35,8 @@ REPEATS = (0, 30, 90)
 VERDICTS = 200_000
 # So, too, of a backlog.
 CHUNKS = 1_000_000
+# Of a bucket.
+OBJECTS = 100_000
 # Of a round beside another revision.
 POSTS = 400
 # What simulated workers finish together.
@@ -90,16 +93,19 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["api", "serving", "analysts", "scale", "beside"],
+        choices=["api", "serving", "analysts", "scale", "beside", "sources"],
         help="api: the load that the API bears; serving: images of a request each, beside a bare API; "
         "analysts: what is asked of stored verdicts; scale: what one PostgreSQL bears; beside: this tree beside "
-        "another revision; else all the rest",
+        "another revision; sources: a bucket on loopback, listed and scanned; else all the rest",
     )
     parser.add_argument(
         "--verdicts", type=int, default=VERDICTS, help="made-up verdicts that analysts ask of (default %(default)s)"
     )
     parser.add_argument(
         "--chunks", type=int, default=CHUNKS, help="chunks of one image that wait, for scale (default %(default)s)"
+    )
+    parser.add_argument(
+        "--objects", type=int, default=OBJECTS, help="of the bucket that is scanned, for sources (default %(default)s)"
     )
     parser.add_argument("--revision", default="HEAD~1", help="of git, to be measured beside (default %(default)s)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="images to be measured beside with, not drawn ones")
@@ -120,6 +126,11 @@ def main() -> None:
         return
     if options.what == "scale":
         print_figures(measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE), as_json=options.json)
+        return
+    if options.what == "sources":
+        with drawn(0) as (running, _, _):
+            figures = measure_sources(running, devices_of(options.device), options.objects)
+        print_figures(figures, as_json=options.json)
         return
     amounts = QUICK if options.quick else WHOLE
     if options.what == "beside":

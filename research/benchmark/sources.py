@@ -1,0 +1,89 @@
+"""Sources: a bucket on loopback whose objects are listed, submitted by the command, and scanned."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from research.benchmark.bucket import BUCKET, PREFIX
+from research.benchmark.stage import Stage
+from worker.devices import Device
+
+# Listed and submitted, but not scanned.
+LISTED = 1_000_000
+
+
+def measure_sources(stage: Stage, devices: Sequence[Device], objects: int) -> dict[str, Any]:
+    """Return what it takes to submit a prefix of so many objects and of a million, and to scan the former."""
+    figures: dict[str, Any] = {"objects": objects}
+    with serve_bucket(LISTED) as environment:
+        _, seconds, peak = submit_prefix(stage, environment)
+        figures |= {"list_million_s": seconds, "list_million_peak_mib": peak}
+    stage.forget()
+    with serve_bucket(objects) as environment:
+        # Workers read from there too.
+        os.environ.update(environment)
+        with stage.workers(devices):
+            started = time.monotonic()
+            job_id, seconds, peak = submit_prefix(stage, environment)
+            figures |= {"submit_s": seconds, "submit_peak_mib": peak}
+            stage.finish(job_id)
+            took = time.monotonic() - started
+        figures |= {"scanned_s": round(took, 1), "objects_per_minute": round(objects / took * 60)}
+        job_id, seconds, peak = submit_prefix(stage, environment, "--since", str(job_id))
+        assert job_id == NOTHING, "nothing has changed"
+        figures |= {"since_s": seconds, "since_peak_mib": peak}
+    return figures
+
+
+NOTHING = uuid.UUID(int=0)
+
+
+# Prints what the command prints, and behind it the memory (KiB) that it took. It starts it from a small process: of a
+# large one, the system counts the memory to what it starts.
+LAUNCHER = """
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:]).returncode
+print("peak", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
+
+
+def submit_prefix(stage: Stage, environment: Mapping[str, str], *options: str) -> tuple[uuid.UUID, float, int]:
+    """Return the job that the command makes of the prefix, how long (s) it runs, and the memory (MiB) it takes."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "producer.cli", "submit", f"s3://{BUCKET}/{PREFIX}", *options]
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCHER, *command],
+        env={**os.environ, **stage.environment, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        sys.exit(f"bench: the command ended with {ran.returncode}")
+    printed, _, peak = ran.stdout.rpartition("peak ")
+    job_id = uuid.UUID(printed.strip()) if printed.strip() else NOTHING
+    return job_id, round(time.monotonic() - started, 1), int(peak) // 1024
+
+
+@contextmanager
+def serve_bucket(objects: int) -> Iterator[dict[str, str]]:
+    """Yield the variables that lead to a bucket of so many objects."""
+    command = [sys.executable, "-m", "research.benchmark.bucket", str(objects)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        try:
+            yield {
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+                "AWS_REGION": "here",
+                "AWS_ACCESS_KEY_ID": "nobody",
+                "AWS_SECRET_ACCESS_KEY": "nothing",
+            }
+        finally:
+            server.terminate()
