@@ -53,6 +53,9 @@ def members(folder: Path, deeds: str, limits: UnpackingLimits = LIMITS) -> list[
         ("begin long-name whole end", [WHOLE_ARCHIVE]),
         ("begin member long-frame", [ArchiveMember("member", None), WHOLE_ARCHIVE]),
         ("begin fail", [WHOLE_ARCHIVE]),
+        # Nobody asked for it to be read in place, and it has its archive.
+        ("begin member span end", [ArchiveMember("member", None), WHOLE_ARCHIVE]),
+        ("begin ask", [WHOLE_ARCHIVE]),
         ("begin member data whole close", [MEMBER, WHOLE_ARCHIVE]),
     ],
 )
@@ -152,6 +155,19 @@ def test_a_pipe_that_took_the_place_of_the_archive_is_one_unreadable_whole(tmp_p
     assert list(unpack(os.fsencode(tmp_path / "archive.zip"), LIMITS)) == [WHOLE_ARCHIVE]
 
 
+def test_no_span_leads_out_of_the_archive(tmp_path: Path) -> None:
+    deeds = "begin member span end"
+    (tmp_path / "archive.zip").write_text(deeds)
+    path = os.fsencode(tmp_path / "archive.zip")
+    assert next(unpack(path, LIMITS, hostile_unpacker.__name__, in_place=True)).span == (0, 5)
+
+    (tmp_path / "archive.zip").write_text(deeds.replace("span", "far-span"))
+    assert list(unpack(path, LIMITS, hostile_unpacker.__name__, in_place=True)) == [
+        ArchiveMember("member", None),
+        WHOLE_ARCHIVE,
+    ]
+
+
 def test_seconds_grow_with_the_bytes_of_the_archive() -> None:
     limits = read_limits(Settings(max_unpack_seconds=1.5))
 
@@ -165,7 +181,8 @@ def test_the_process_imports_nothing_that_is_slow_or_not_its_business() -> None:
 
     ours = {name for name in loaded.split() if re.match(r"(producer|storage|worker|starlight_\w+)\.", name)}
     assert ours == {
-        "producer.sources", "producer.sources.archive_reading", "producer.sources.tar_reading",
+        "producer.sources", "producer.sources.archive_reading", "producer.sources.asked_file",
+        "producer.sources.tar_reading",
         "producer.sources.unpacking_frames", "producer.sources.unpacking_process", "producer.sources.zip_reading",
         "storage.process_limits",
     }  # fmt: skip
