@@ -1,8 +1,13 @@
 """Decoding in processes of their own: what images do to them, and what becomes of the images beside them."""
 
 import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +33,7 @@ from worker.scanning import decoding_pool
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_pool import DecodingPool, HiddenPayload, PlaneChoice
-from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, Limits
+from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, READ_PAYLOADS, Limits
 from worker.scanning.hiding import read_answer
 from worker.scanning.image_error import ImageError
 from worker.v4.planes import extract_planes
@@ -283,3 +288,21 @@ def test_an_image_that_ends_who_looks_into_it_has_a_reason(
         ask(open_pool(module=CRASHING), encode_strip(crashing_decoder.ALWAYS))
 
     assert raised.value.code is ErrorCode.DECODER_CRASH
+
+
+def test_a_decoder_whose_worker_was_killed_ends_without_a_word() -> None:
+    ours, theirs = socket.socketpair()
+    memory = os.memfd_create("decoder")
+    os.truncate(memory, 2**27)
+    limits = json.dumps(asdict(LIMITS))
+    with theirs, os.fdopen(memory, "rb"):
+        command = [sys.executable, "-m", "worker.scanning.decoding_process", str(memory), str(2**27), limits, "text"]
+        process = subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE, pass_fds=[memory], text=True)
+    ours.sendall(READ_PAYLOADS)
+    # What is answered and never read makes of the end a reset, as a killed process leaves it.
+    ours.recv(1, socket.MSG_PEEK)
+    ours.close()
+
+    _, said = process.communicate(timeout=PATIENCE_S)
+
+    assert (process.returncode, said) == (0, "")

@@ -193,7 +193,9 @@ def main(descriptor: str, size: str, limits: str, style: str) -> None:
     memory = SharedMemory(int(descriptor), int(size), configured.max_message_bytes)
     keep_libraries_quiet("text" if style == "text" else "json")
     limit_resources(configured.max_bytes)
-    DecodingProcess(socket.socket(fileno=sys.stdin.fileno()), memory, configured).run()
+    # Of a worker that was killed, nobody waits for an answer.
+    with suppress(ConnectionError):
+        DecodingProcess(socket.socket(fileno=sys.stdin.fileno()), memory, configured).run()
 
 
 if __name__ == "__main__":
