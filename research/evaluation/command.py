@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ from research.evaluation.ablation import ablate
 from research.evaluation.baselines import compare
 from research.evaluation.carriers import measure_carriers
 from research.evaluation.cost import measure_cost
+from research.evaluation.output import write_report
 from research.evaluation.page import write_page
 from research.evaluation.report import build_report, choose_threshold
 from research.evaluation.trials import decide, make_cases, run_together
@@ -84,9 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.choose_threshold:
         update_card(options.model, card.threshold, figures(report))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        write_page(report, options.json.with_suffix(".md"))
+        write_report(report, options.json, write_page)
     print_summary(report)
     print(f"{len(trials)} images in {time.monotonic() - started:.0f} s")
     return 0

@@ -1,4 +1,4 @@
-"""The pictures of a validation report, as SVG files that are the same for the same report."""
+"""Pictures of a report as SVG files that are the same for the same report; those of a validation are here."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,12 +22,14 @@ _NO_DATE: Final = {"Date": None}
 _SIZES: Final = {"text": "text_by_size", "short text": "short_by_size", "ciphertext": "binary_by_size"}
 
 
-def draw_figures(report: Report, folder: Path) -> dict[str, Path]:
-    """Draw every picture into `folder`, made if missing; return their paths by what they show."""
+def draw_figures(
+    report: Report, folder: Path, figures: Mapping[str, Callable[[Report], Figure]] | None = None
+) -> dict[str, Path]:
+    """Draw the figures, or those of a validation, into `folder`, made if missing; return their paths by their names."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     with pyplot.rc_context(_STYLE):
-        for name, draw in _FIGURES.items():
+        for name, draw in (figures or _FIGURES).items():
             figure = draw(report)
             drawn[name] = folder / f"{name}.svg"
             figure.savefig(drawn[name], metadata=_NO_DATE)

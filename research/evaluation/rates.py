@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from research.evaluation.intervals import clopper_pearson
 from research.evaluation.trials import Trial
 
@@ -16,12 +19,21 @@ def is_stego(trial: Trial) -> bool:
 
 def rate(trials: Trials, counts: Callable[[Trial], bool]) -> dict[str, Any]:
     """Return how many of the trials count, their share and its interval."""
-    hits = sum(counts(trial) for trial in trials)
-    low, high = clopper_pearson(hits, len(trials))
-    share = hits / len(trials) if trials else 0.0
+    return make_rate(sum(counts(trial) for trial in trials), len(trials))
+
+
+def make_rate(count: int, of: int) -> dict[str, Any]:
+    """Return a count, its share and the share's interval."""
+    low, high = clopper_pearson(count, of)
     return {
-        "count": hits,
-        "of": len(trials),
-        "share": round(share, 6),
+        "count": count,
+        "of": of,
+        "share": round(count / of if of else 0.0, 6),
         "interval95": [round(low, 6), round(high, 6)],
     }
+
+
+def find_limit(clean: NDArray[np.float64], allowed: float) -> float:
+    """Return the score that at most a share `allowed` of the clean images exceed."""
+    ranked = np.sort(clean)[::-1]
+    return float(ranked[min(int(allowed * len(ranked)), len(ranked) - 1)])

@@ -30,12 +30,7 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
     probability = np.array([trial.score.stego_probability for trial in trials])
     error, diagram = calibration(probability, np.array([trial.method is not None for trial in trials]))
     return {
-        "model": {
-            "name": card.name,
-            "version": card.version,
-            "sha256": card.sha256,
-            "threshold": card.threshold,
-        },
+        "model": describe_model(card),
         "corpus": {"images": corpus_images, "sources": len({trial.source for trial in trials}), "seed": seed},
         "false_positives": {
             "all": rate(clean, is_stego),
@@ -75,6 +70,11 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
             if is_stego(trial)
         ],
     }
+
+
+def describe_model(card: ModelCard) -> dict[str, Any]:
+    """Return which model a report is about."""
+    return {"name": card.name, "version": card.version, "sha256": card.sha256, "threshold": card.threshold}
 
 
 def choose_threshold(trials: Sequence[Trial], share: float = TARGET_RATE, end: float = TARGET_END) -> float:

@@ -49,6 +49,20 @@ def weighted_stego(channel: Channel) -> float:
     return float(2 * np.sum(weight * towards_even * (inner - predicted)) / np.sum(weight))
 
 
+def chi_square(channel: Channel) -> float:
+    """Chi-square attack (Westfeld and Pfitzmann 1999): its statistic per degree of freedom, logarithmic and negative.
+
+    Replaced bits make the values 2k and 2k + 1 equally frequent: 0 and less where they are, far below where not.
+    """
+    counts = np.bincount(channel.reshape(-1), minlength=256).reshape(-1, 2).astype(np.float64)
+    counts = counts[counts.sum(1) > 4]
+    if len(counts) < 2:
+        return math.nan
+    expected = counts.mean(1)
+    statistic = float(np.sum((counts[:, 0] - expected) ** 2 / expected) / (len(counts) - 1))
+    return -math.log1p(statistic)
+
+
 def _balance(groups: NDArray[np.int16], direction: int) -> float:
     """Return the share of regular minus that of singular groups under flipping by the mask.
 

@@ -1,0 +1,85 @@
+"""No network: statistics of bytes, of pairs of samples and of the picture, in trees that are grown one on another.
+
+The statistics of bytes, signatures and pairs are those that V4 is shown too, so that the difference between both is
+what the network sees beyond them. The published estimators (sample pairs, RS, weighted stego, chi-square) are added.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from research.alternative_architectures.examples import Examples, Score
+from research.evaluation.steganalysis import chi_square, regular_singular, sample_pairs, weighted_stego
+from worker.v4.planes import PlaneArray
+from worker.v4.streams import compute, stack
+
+Features = NDArray[np.float32]
+
+ESTIMATORS: Final[tuple[Callable[[NDArray[np.uint8]], float], ...]] = (
+    sample_pairs, regular_singular, weighted_stego, chi_square,
+)  # fmt: skip
+_BATCH: Final = 64
+_SMALLEST: Final = 8
+_UNKNOWN: Final = -9.0
+"""What stands for an estimate that nothing can be said of; no estimate is that low."""
+
+
+def train(examples: Examples, seed: int, trees: int) -> Score:
+    """Learn to tell stego from clean by `trees` trees; return the detector, whose scores are log-odds."""
+    model = grow(describe(examples), ~examples.is_clean, seed, trees)
+
+    def score(shown: Examples) -> NDArray[np.float64]:
+        return find_odds(model, describe(shown))
+
+    return score
+
+
+def grow(features: Features, is_stego: NDArray[np.bool_], seed: int, trees: int) -> HistGradientBoostingClassifier:
+    """Grow trees on (N, F) features."""
+    model = HistGradientBoostingClassifier(
+        max_iter=trees, learning_rate=0.15, max_leaf_nodes=24, max_features=0.1, l2_regularization=1.0,
+        early_stopping=False, random_state=seed,
+    )  # fmt: skip
+    return model.fit(features, is_stego)
+
+
+def find_odds(model: HistGradientBoostingClassifier, features: Features) -> NDArray[np.float64]:
+    """Return the log-odds (N,) that something is hidden."""
+    odds: NDArray[np.float64] = model.decision_function(features)
+    return odds
+
+
+def describe(examples: Examples) -> Features:
+    """Return all features (N, F): those of the streams, and the estimates of each channel of the piece."""
+    estimates = [estimate(piece, *size) for piece, size in zip(examples.pieces, examples.sizes.tolist(), strict=True)]
+    known = np.nan_to_num(np.array(estimates, np.float32), nan=_UNKNOWN)
+    return np.concatenate([describe_streams(examples.planes), known], axis=1)
+
+
+def describe_streams(planes: PlaneArray) -> Features:
+    """Return the statistics (N, F) of byte sequences, pairs and format that V4's streams hold."""
+    parts = []
+    for start in range(0, len(planes), _BATCH):
+        streams = compute(stack(planes[start : start + _BATCH]))
+        count = len(streams.format)
+        parts.append(
+            np.concatenate(
+                [each.reshape(count, -1).numpy() for each in (streams.content, streams.pairs, streams.format)], axis=1
+            )
+        )
+    return np.concatenate(parts).astype(np.float32)
+
+
+def estimate(piece: NDArray[np.uint8], height: int, width: int) -> list[float]:
+    """Return every estimate of every channel of a piece; NaN where there is too little of it."""
+    if min(height, width) < _SMALLEST:
+        return [np.nan] * (len(ESTIMATORS) * len(piece))
+    with np.errstate(all="ignore"):
+        return [
+            each(np.ascontiguousarray(channel[:height, :width])) if channel.any() else np.nan
+            for channel in piece
+            for each in ESTIMATORS
+        ]

@@ -1,0 +1,163 @@
+"""The comparison: the same images, the same share of false positives, the same accounting of cost."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from research.alternative_architectures.examples import (
+    GROUPS,
+    PIXEL_METHODS,
+    SIDE,
+    Examples,
+    Score,
+    collect,
+    select,
+    take_piece,
+)
+from research.evaluation.rates import find_limit, make_rate
+from research.evasion.measuring import Cover, find_probabilities
+from research.evasion.ways import CHANGED, PLACED, WRITTEN, PixelWay
+from research.stego.samples import Sample
+from starlight_vocabulary.words import METHODS
+from worker.v4.detector import Detector
+from worker.v4.planes import extract_planes
+
+Scores: TypeAlias = NDArray[np.float64]
+
+ALLOWED: Final = (0.01, 0.001)
+"""Shares of clean images that each detector may take for stego."""
+CURVE: Final = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+V4: Final = "V4"
+_ELSEWHERE: Final = (
+    "ciphertext of 200 bytes, bare", "ciphertext in every sample", "text behind 1,024 bytes of noise",
+    "B, G, R of each pixel", "column by column", "from the middle of the picture", "spread over the picture by a key",
+    "ciphertext in 5% of the samples, spread by a key", "ciphertext in 25% of the samples, spread by a key",
+    "ciphertext in 100% of the samples, spread by a key", "the same in every sample, by LSB matching",
+    "adaptive (HILL), 0.4 bits a sample",
+)  # fmt: skip
+_REPEATS: Final = 3
+_COSTED: Final = 256
+
+
+def score_as_v4(detector: Detector) -> Score:
+    """Return V4 as a detector beside the others."""
+    return lambda examples: find_probabilities(detector, list(examples.planes))
+
+
+def find_thresholds(scores: Mapping[str, Scores], clean: NDArray[np.bool_], allowed: float) -> dict[str, float]:
+    """Return for each detector the score that at most a share `allowed` of the clean images exceed."""
+    return {name: find_limit(values[clean], allowed) for name, values in scores.items()}
+
+
+def compare(scores: Mapping[str, Scores], examples: Examples, allowed: float) -> dict[str, Any]:
+    """Return what each detector finds at its own threshold for `allowed` false positives, by method and group."""
+    limits = find_thresholds(scores, examples.is_clean, allowed)
+    return {
+        name: {
+            "false_positives": _count(values[examples.is_clean] > limits[name]),
+            "found": _by_group(values > limits[name], examples),
+        }
+        for name, values in scores.items()
+    }
+
+
+def find_beyond(scores: Mapping[str, Scores], examples: Examples, allowed: float) -> dict[str, Any]:
+    """Return what each detector finds of the stego images that V4 misses, all at `allowed` false positives."""
+    limits = find_thresholds(scores, examples.is_clean, allowed)
+    missed = ~examples.is_clean & (scores[V4] <= limits[V4])
+    return {
+        name: {
+            METHODS[method]: {
+                group: _count(values[rows] > limits[name])
+                for number, group in enumerate(GROUPS)
+                if (rows := missed & select(examples, method, number)).any()
+            }
+            for method in range(len(METHODS))
+        }
+        for name, values in scores.items()
+        if name != V4
+    }
+
+
+def combine(scores: Mapping[str, Scores], examples: Examples, allowed: float) -> dict[str, Any]:
+    """Return what is found if V4 or another says so, each at half of the allowed false positives; and by V4 alone."""
+    halves = find_thresholds(scores, examples.is_clean, allowed / 2.0)
+    hits = {name: values > halves[name] for name, values in scores.items()}
+    alone = scores[V4] > find_thresholds(scores, examples.is_clean, allowed)[V4]
+    said = {"V4 alone": alone, **{f"V4 or {name}": hits[V4] | hits[name] for name in scores if name != V4}}
+    return {
+        name: {"false_positives": _count(each[examples.is_clean]), "found": _count(each[~examples.is_clean])}
+        for name, each in said.items()
+    }
+
+
+def draw_curves(scores: Mapping[str, Scores], examples: Examples) -> dict[str, list[dict[str, float]]]:
+    """Return for each detector the share found in pixels at each of `CURVE` false positives."""
+    chosen = ~examples.is_clean & np.isin(examples.method, PIXEL_METHODS)
+    curves: dict[str, list[dict[str, float]]] = {}
+    for name, values in scores.items():
+        limits = [find_limit(values[examples.is_clean], share) for share in CURVE]
+        found = [round(float((values[chosen] > limit).mean()), 4) for limit in limits]
+        curves[name] = [{"false_positives": x, "found": y} for x, y in zip(CURVE, found, strict=True)]
+    return curves
+
+
+def look_elsewhere(
+    detectors: Mapping[str, Score], covers: Sequence[Cover], limits: Mapping[str, float], seed: int
+) -> dict[str, Any]:
+    """Return what each finds of payloads that stand elsewhere than V4 looks, and of the covers, at given thresholds."""
+    ways = {way.name: way for way in (*WRITTEN, *PLACED, *CHANGED)}
+    rows = {"nothing hidden": collect(_show(covers, None, seed), len(covers))}
+    rows |= {name: collect(_show(covers, ways[name], seed), len(covers)) for name in _ELSEWHERE}
+    return {
+        row: {name: _count(detector(examples) > limits[name]) for name, detector in detectors.items()}
+        for row, examples in rows.items()
+    }
+
+
+def measure_costs(
+    detectors: Mapping[str, Score], examples: Examples, covers: Sequence[Cover]
+) -> dict[str, dict[str, float]]:
+    """Return the processor time of one image in ms: to take what a detector needs from the picture, and to score it."""
+    piece = np.zeros((4, SIDE, SIDE), np.uint8)
+    chosen = examples.pick(range(min(_COSTED, len(examples))))
+    planes = _time(lambda: [extract_planes(cover.image, cover.data) for cover in covers]) / max(1, len(covers))
+    pieces = _time(lambda: [take_piece(cover.image, piece) for cover in covers]) / max(1, len(covers))
+    taken = {V4: planes, "boosting": planes + pieces, "convolution": pieces, "surprise": planes, "ratio": planes}
+    costs = {}
+    for name, detector in detectors.items():
+        scored = _time(lambda score=detector: score(chosen)) / len(chosen)  # type: ignore[misc]
+        costs[name] = {"take": round(taken[name], 3), "score": round(scored, 3), "ms": round(taken[name] + scored, 3)}
+    return costs
+
+
+def _by_group(hits: NDArray[np.bool_], examples: Examples) -> dict[str, Any]:
+    return {
+        METHODS[method]: {group: _count(hits[select(examples, method, number)]) for number, group in enumerate(GROUPS)}
+        for method in range(len(METHODS))
+    }
+
+
+def _count(hits: NDArray[np.bool_]) -> dict[str, Any]:
+    return make_rate(int(hits.sum()), len(hits))
+
+
+def _show(covers: Sequence[Cover], way: PixelWay | None, seed: int) -> Iterator[tuple[Sample, Image.Image]]:
+    rng = np.random.default_rng([seed, 8])
+    for cover in covers:
+        image = Image.fromarray(way.hide(rng, np.asarray(cover.image))) if way else cover.image
+        yield Sample(cover.data, "untouched"), image
+
+
+def _time(run: Callable[[], object]) -> float:
+    """Return the least processor time of some runs, in ms."""
+    times = []
+    for _ in range(_REPEATS):
+        started = time.process_time()
+        run()
+        times.append(time.process_time() - started)
+    return 1000.0 * min(times)

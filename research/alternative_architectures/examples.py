@@ -1,0 +1,130 @@
+"""Labelled examples as each approach takes them: planes, the upper left piece of the picture, what was written."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from research.stego.corpus import open_image
+from research.stego.samples import SPECIFICATION, Sample, SampleSource
+from research.training.shards import CLEAN, class_ids
+from starlight_vocabulary.words import METHODS
+from worker.v4.planes import PlaneArray, extract_planes
+
+Bytes = NDArray[np.uint8]
+Rng: TypeAlias = np.random.Generator
+
+SIDE: Final = 64
+"""Side in pixels of the piece that is kept of a picture, from its upper left corner."""
+GROUPS: Final = ("text, by the specification", "text, by other writers", "ciphertext and files")
+"""What is hidden, in the order of group ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """N examples.
+
+    `planes` are V4's; `pieces` (N, 4, SIDE, SIDE) uint8 are R, G, B (or three times the index) and alpha, 0 where there
+    is none, and `sizes` (N, 2) how much of their height and width is real. `method` and `group` are class ids (N,), or
+    `CLEAN`; `order` are class ids of the bit order; `payload` is what was hidden, empty in clean images.
+    """
+
+    planes: PlaneArray
+    pieces: Bytes
+    sizes: NDArray[np.int64]
+    method: NDArray[np.int64]
+    order: NDArray[np.int64]
+    group: NDArray[np.int64]
+    payload: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.method)
+
+    @property
+    def is_clean(self) -> NDArray[np.bool_]:
+        """Whether nothing is hidden, (N,)."""
+        clean: NDArray[np.bool_] = self.method == CLEAN
+        return clean
+
+    def pick(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> "Examples":
+        """Return some of the examples."""
+        numbers = np.arange(len(self))[rows]
+        return Examples(
+            self.planes[numbers],
+            self.pieces[numbers],
+            self.sizes[numbers],
+            self.method[numbers],
+            self.order[numbers],
+            self.group[numbers],
+            [self.payload[number] for number in numbers],
+        )
+
+
+def draw_examples(source: SampleSource, seed: int, count: int) -> Examples:
+    """Draw `count` examples; a stego image is followed by its twin, unless the end is in between."""
+    rng = np.random.default_rng([seed, 0])
+    return collect(_draw(source, rng), count)
+
+
+def collect(samples: Iterator[tuple[Sample, Image.Image]], count: int) -> Examples:
+    """Turn the first `count` samples with their opened images into examples."""
+    planes = np.zeros(count, extract_planes(Image.new("L", (1, 1)), b"").dtype)
+    pieces = np.zeros((count, 4, SIDE, SIDE), np.uint8)
+    sizes = np.zeros((count, 2), np.int64)
+    labels, payload = [], []
+    for number in range(count):
+        sample, image = next(samples)
+        extract_planes(image, sample.data, planes[number])
+        sizes[number] = take_piece(image, pieces[number])
+        labels.append((*class_ids(sample), _find_group(sample)))
+        payload.append(sample.payload)
+    method, order, group = np.array(labels, np.int64).reshape(count, 3).T
+    return Examples(planes, pieces, sizes, method, order, group, payload)
+
+
+def take_piece(image: Image.Image, into: Bytes) -> tuple[int, int]:
+    """Write the upper left piece of a picture into (4, SIDE, SIDE), and return its height and width."""
+    piece = image.crop((0, 0, min(SIDE, image.width), min(SIDE, image.height)))
+    if piece.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA"):
+        piece = piece.convert("RGB")
+    samples = np.asarray(piece, np.uint8).reshape(piece.height, piece.width, -1)
+    has_alpha = piece.mode in ("LA", "PA", "RGBA")
+    colours = samples[:, :, :-1] if has_alpha else samples
+    into[:3, : piece.height, : piece.width] = np.broadcast_to(colours, (*colours.shape[:2], 3)).transpose(2, 0, 1)
+    if has_alpha:
+        into[3, : piece.height, : piece.width] = samples[:, :, -1]
+    return piece.height, piece.width
+
+
+def select(examples: Examples, method: int, group: int) -> NDArray[np.bool_]:
+    """Tell which examples are of a method and a group, (N,)."""
+    chosen: NDArray[np.bool_] = (examples.method == method) & (examples.group == group)
+    return chosen
+
+
+def _draw(source: SampleSource, rng: Rng) -> Iterator[tuple[Sample, Image.Image]]:
+    while True:
+        for sample in source.draw(rng):
+            try:
+                image = open_image(sample.data)
+            except (OSError, ValueError):
+                continue
+            yield sample, image
+
+
+def _find_group(sample: Sample) -> int:
+    if sample.method is None:
+        return CLEAN
+    if sample.binary:
+        return 2
+    return 0 if sample.writer == SPECIFICATION else 1
+
+
+Score: TypeAlias = Callable[[Examples], NDArray[np.float64]]
+"""What a detector is, once it has learnt: examples to scores (N,), the higher the more likely stego."""
+
+PIXEL_METHODS: Final = tuple(METHODS.index(name) for name in ("alpha", "palette", "lsb.rgb"))
+"""Class ids of the methods that hide in samples."""

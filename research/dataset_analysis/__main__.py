@@ -1,0 +1,8 @@
+"""`python -m research.dataset_analysis`: look at a corpus."""
+
+import sys
+
+from research.dataset_analysis.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

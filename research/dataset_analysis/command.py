@@ -1,0 +1,91 @@
+"""The command line of `scripts/analyse_dataset`."""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from research.dataset_analysis.claims import describe_claim
+from research.dataset_analysis.duplicates import find_near_duplicates
+from research.dataset_analysis.learning import SHARES, draw_curve, leave_sources_out
+from research.dataset_analysis.page import write_page
+from research.dataset_analysis.surveying import Surveyed, describe_sources, list_suspects, survey_corpus
+from research.evaluation.output import write_report
+from research.evaluation.report import describe_model
+from research.stego.corpus import find_images
+from worker.v4.card import DEFAULT_MODEL
+from worker.v4.detector import Detector
+
+PARTS = ("train", "val")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Look at a corpus: what is in it, what is twice, what looks wrong, what more of it would bring, what it proves."""
+    options = read_options(arguments)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    started = time.process_time()
+    report = measure(options)
+    if options.json:
+        write_report(report, options.json, write_page)
+    print(f"{sum(report['images'].values()):,} images of {len(report['sources'])} sources")
+    print(f"near duplicates: {report['duplicates']['within']} within, {report['duplicates']['across']} across")
+    print(f"{len(report['suspects'])} clean images are taken for stego")
+    print(f"{time.process_time() - started:.0f} s of processor time")
+    return 0
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Read what the command line says."""
+    parser = argparse.ArgumentParser(prog="analyse_dataset", description=main.__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder with train/ and val/, each by source")
+    parser.add_argument("--json", type=Path, help="write all figures here, and as a page with pictures beside it")
+    parser.add_argument("--examples", type=int, default=1200, help="examples of each learning (%(default)s)")
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs="+",
+        default=SHARES,
+        help="shares of the covers to learn from (%(default)s)",
+    )
+    parser.add_argument("--sources", type=int, default=6, help="sources that are left out in turn (%(default)s)")
+    parser.add_argument("--trees", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=19)
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the whole report."""
+    detector = Detector.load(options.model)
+    card = detector.model
+    corpora = {part: find_images(options.corpus / part) for part in PARTS}
+    rows = [row for part, corpus in corpora.items() for row in survey_corpus(detector, corpus, part)]
+    counted = {part: [row for row in rows if row.part == part] for part in PARTS}
+    return {
+        "model": describe_model(detector.model),
+        "seed": options.seed,
+        "examples": options.examples,
+        "images": {part: len(chosen) for part, chosen in counted.items()},
+        "unreadable": {part: len(corpora[part].paths) - len(chosen) for part, chosen in counted.items()},
+        "sources": describe_sources(rows),
+        "duplicates": find_near_duplicates(rows),
+        "suspects": list_suspects(rows, card.threshold),
+        "claim": describe_claim(
+            {part: (_count_flagged(chosen, card.threshold), len(chosen)) for part, chosen in counted.items()},
+            {part: len(corpora[part].sources) for part in PARTS},
+        ),
+        "curve": draw_curve(
+            corpora["train"], corpora["val"], options.seed, options.examples, options.trees, options.shares
+        ),
+        "left_out": leave_sources_out(
+            corpora["train"], options.seed, options.examples // options.sources, options.trees, options.sources
+        ),
+    }
+
+
+def _count_flagged(rows: list[Surveyed], threshold: float) -> int:
+    return sum(row.score.stego_probability >= threshold for row in rows)

@@ -1,0 +1,59 @@
+"""The command line of `scripts/measure_evasion`."""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from research.evaluation.output import write_report
+from research.evaluation.report import describe_model
+from research.evasion.measuring import ALLOWED, draw_covers, explain, measure_damages, measure_ways
+from research.evasion.page import write_page
+from research.stego.corpus import find_images
+from worker.v4.card import DEFAULT_MODEL
+from worker.v4.detector import Detector
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Hide from V4 in every way that we know, and count what it finds; find out what its answers rest on."""
+    options = read_options(arguments)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    started = time.process_time()
+    report = measure(options)
+    if options.json:
+        write_report(report, options.json, write_page)
+    for name, group in report["groups"].items():
+        print(f"{name}: false positives {group['false_positives']['share']:.2%}")
+        for way, row in group["ways"].items():
+            print(f"  {way}: {row['found']['share']:.1%}, {row['found_at_allowed']['share']:.1%} at {ALLOWED:.0%}")
+    print(f"{time.process_time() - started:.0f} s of processor time")
+    return 0
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Read what the command line says."""
+    parser = argparse.ArgumentParser(prog="measure_evasion", description=main.__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
+    parser.add_argument("--json", type=Path, help="write all figures here, and as a page with pictures beside it")
+    parser.add_argument("--covers", type=int, default=200, help="covers of each way (%(default)s)")
+    parser.add_argument("--seed", type=int, default=19)
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the whole report: model, covers, groups of ways, damages, explanations."""
+    detector, seed = Detector.load(options.model), options.seed
+    covers = draw_covers(find_images(options.corpus), seed, options.covers)
+    return {
+        "model": describe_model(detector.model),
+        "corpus": {"covers": len(covers), "seed": seed},
+        "allowed": ALLOWED,
+        "groups": measure_ways(detector, covers, seed),
+        "damages": measure_damages(detector, covers, seed),
+        "explained": explain(detector, covers, seed),
+    }

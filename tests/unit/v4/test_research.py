@@ -1,0 +1,157 @@
+"""What is measured beside V4: other approaches, ways to hide from it, what a corpus proves. In short forms."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.kit.pictures import draw_noise, encode
+
+pytest.importorskip("sklearn", reason="an extra of research")
+pytest.importorskip("py7zr", reason="an extra of research")
+
+from research.alternative_architectures import boosting, convolution, likelihood
+from research.alternative_architectures import command as architectures
+from research.alternative_architectures.comparing import V4, combine, find_beyond
+from research.alternative_architectures.examples import Examples, collect
+from research.dataset_analysis import command as dataset
+from research.dataset_analysis.claims import CLAIM, count_needed
+from research.dataset_analysis.surveying import hash_picture
+from research.evaluation.intervals import clopper_pearson
+from research.evaluation.rates import find_limit
+from research.evasion import command as evasion
+from research.evasion.placing import busiest_first, by_key, change_adaptively, find_costs, in_order, write_bits
+from research.stego.drawn import draw_picture
+from research.stego.samples import Sample
+from worker.v4.embedding import embed_lsb
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with drawn pictures: two sources in train/ and val/ each, one picture in both."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(1)
+    shared = encode(draw_picture(rng, "photo", (96, 80)), "PNG")
+    for part in ("train", "val"):
+        for source in ("one", "two"):
+            at = folder / part / source
+            at.mkdir(parents=True)
+            for number in range(3):
+                (at / f"{number}.png").write_bytes(encode(draw_picture(rng, "photo", (72, 72)), "PNG"))
+        (folder / part / "one" / "shared.png").write_bytes(shared)
+    return folder
+
+
+def draw_examples(stego: int, clean: int, kind: str = "noise") -> Examples:
+    """Return drawn pictures; in the first of them stands text."""
+    rng = np.random.default_rng(2)
+    shown = []
+    for number in range(stego + clean):
+        image, payload = draw_picture(rng, kind, (64, 64)), b"to be read by nobody " * 20
+        hides = number < stego
+        image = embed_lsb(image, payload, "msb-first") if hides else image
+        sample = Sample(b"", "lsb.rgb", "lsb.rgb", "msb-first", payload) if hides else Sample(b"", "untouched")
+        shown.append((sample, image))
+    return collect(iter(shown), len(shown))
+
+
+def test_a_corpus_is_looked_at(corpus: Path) -> None:
+    sizes = ["--examples", "24", "--sources", "2", "--trees", "2", "--shares", "0.5"]
+    report = dataset.measure(dataset.read_options(["--corpus", str(corpus), *sizes]))
+    assert report["images"] == {"train": 7, "val": 7}
+    assert report["duplicates"]["across"] == {"train": 1, "val": 1}
+    assert report["duplicates"]["pairs_across_by_sources"] == {"train/one and val/one": 1}
+    assert report["sources"]["train/one"]["formats"] == {"PNG": 4}
+    assert [point["covers"] for point in report["curve"]] == [4]
+    assert set(report["left_out"]) == {"one", "two"}
+
+
+def test_other_approaches_are_measured_beside_v4(corpus: Path) -> None:
+    sizes = ["--train", "24", "--test", "16", "--covers", "1", "--trees", "2", "--epochs", "1"]
+    folders = ["--corpus", str(corpus / "train"), "--validation", str(corpus / "val")]
+    report = architectures.measure(architectures.read_options([*folders, *sizes]))
+    assert list(report["cost"]) == [V4, "boosting", "convolution", "surprise", "ratio"]
+    hidden = [rate["of"] for groups in report["found"]["0.01"][V4]["found"].values() for rate in groups.values()]
+    assert sum(hidden) == 16 - report["examples"]["test_clean"]
+
+
+def test_ways_to_hide_are_measured(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evasion.json"
+    assert evasion.main(["--corpus", str(corpus / "val"), "--json", str(path), "--covers", "2"]) == 0
+    report = json.loads(path.read_text())
+    written = report["groups"]["what is written"]["ways"]
+    assert written["text of 200 bytes, as the specification has it"]["found"]["count"] == 2
+    assert report["groups"]["where it is written"]["ways"]["backwards from the last sample"]["found"]["count"] == 0
+    assert report["damages"]["first 8 bytes overwritten"]["decoded"]["count"] == 0
+    windows = report["explained"]["text of 200 bytes, as the specification has it"]["windows"]
+    assert max(windows, key=lambda row: row["fall"])["byte"] < 200
+    assert "backwards from the last sample: 0.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("hits", [0, 3])
+def test_a_claim_needs_just_so_many_images(hits: int) -> None:
+    count = count_needed(hits)
+    assert clopper_pearson(hits, count)[1] <= CLAIM < clopper_pearson(hits, count - 1)[1]
+
+
+def test_a_picture_is_known_again_by_its_hash() -> None:
+    picture = draw_picture(np.random.default_rng(3), "photo", (120, 100))
+    other = draw_picture(np.random.default_rng(4), "photo", (120, 100))
+    smaller = picture.resize((90, 75), Image.Resampling.BICUBIC)
+    hashed, far, near = (hash_picture(each)[0] for each in (picture, other, smaller))
+    assert np.bitwise_count(hashed ^ near).sum() < 16 < np.bitwise_count(hashed ^ far).sum()
+
+
+def test_bits_are_written_where_a_key_says() -> None:
+    samples = np.asarray(draw_noise("RGB", 20, 20))
+    bits = np.random.default_rng(5).integers(0, 2, 300, dtype=np.uint8)
+    places = by_key(np.random.default_rng(6), samples)
+    for matching in (False, True):
+        hidden = write_bits(np.random.default_rng(7), samples, places, bits, matching=matching)
+        assert (hidden.reshape(-1)[places[:300]] & 1 == bits).all()
+        assert np.abs(hidden.astype(int) - samples).max() == 1
+    assert not (by_key(np.random.default_rng(8), samples) == in_order(samples)).all()
+
+
+def test_adaptive_changes_keep_to_busy_places() -> None:
+    samples = np.zeros((64, 64, 3), np.uint8) + 100
+    samples[:, 32:] = np.asarray(draw_noise("RGB", 32, 64))
+    changed = change_adaptively(np.random.default_rng(9), samples, 0.2) != samples
+    assert changed[:, 40:].mean() > 0.05
+    assert changed[:, :24].mean() < 0.001
+    assert find_costs(samples)[:, :24].min() > find_costs(samples)[:, 40:].max()
+    assert (busiest_first(samples)[:2000] % (64 * 3) >= 32 * 3 - 12).all()
+
+
+@pytest.mark.parametrize("approach", ["boosting", "ratio"])
+def test_an_approach_learns_text_in_noise(approach: str) -> None:
+    learnt, shown = draw_examples(24, 24), draw_examples(6, 12)
+    score = boosting.train(learnt, 1, 8) if approach == "boosting" else likelihood.train_ratio(learnt)
+    scores = score(shown)
+    assert scores[~shown.is_clean].min() > scores[shown.is_clean].max()
+
+
+def test_text_surprises_in_plain_pictures() -> None:
+    shown = draw_examples(6, 12, "flat")
+    scores = likelihood.train_surprise(draw_examples(0, 24, "flat"))(shown)
+    assert scores[~shown.is_clean].min() > scores[shown.is_clean].max()
+
+
+def test_residuals_are_of_the_picture_alone() -> None:
+    flat = convolution.Residuals()(convolution.show(np.full((1, 4, 12, 12), 200, np.uint8)))
+    assert flat.abs().max() == 0
+    assert convolution.Residuals()(convolution.show(draw_examples(0, 1).pieces)).abs().max() == 3
+
+
+def test_what_v4_misses_and_what_both_find() -> None:
+    shown = draw_examples(4, 8)
+    scores = {V4: np.array([9.0, 9, 0, 0, *range(8)]), "other": np.array([0.0, 0, 9, 0, *[1.0] * 8])}
+    assert find_limit(scores[V4][4:], 0.125) == 6
+    beyond = find_beyond(scores, shown, 0.01)["other"]["lsb.rgb"]["text, by other writers"]
+    assert (beyond["count"], beyond["of"]) == (1, 2)
+    together = combine(scores, shown, 0.01)
+    assert together["V4 alone"]["found"]["count"] == 2
+    assert together["V4 or other"]["found"]["count"] == 3
+    assert together["V4 or other"]["false_positives"]["count"] == 0
