@@ -5,8 +5,8 @@ class ChainError(Exception):
     """A node that does not answer, or not with what it was asked for; the message is for who asked."""
 
 
-class TooMuchInBlockError(ChainError):
-    """A block or transaction that takes more to read than the settings allow; the message says which one to raise."""
+class UnreadableBlockError(ChainError):
+    """A block or transaction that cannot be read here, whoever sends it; the message says why, and what to raise."""
 
 
 class NotOnChainError(ChainError):

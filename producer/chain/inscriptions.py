@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from producer.chain.errors import ChainError, TooMuchInBlockError
+from producer.chain.errors import ChainError, UnreadableBlockError
 from producer.chain.wanted import MAX_BLOCK_BYTES, Fault, Wanted
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError
 from producer.sources.unpacking import read_by_process, read_limits
@@ -73,7 +73,7 @@ def read_inscribed(sent: bytes, wanted: Wanted, settings: Settings) -> Generator
             for member in members:
                 yield _describe(member, label)
         except ArchiveTooLargeError as error:
-            raise TooMuchInBlockError(f"{label} {error.what}: raise {error.settings}") from error
+            raise UnreadableBlockError(f"{label} {error.what}: raise {error.settings}") from error
 
 
 def find_libraries() -> list[str]:
@@ -85,9 +85,10 @@ def find_libraries() -> list[str]:
 
 def _describe(member: ArchiveMember, label: str) -> Inscribed:
     if member.name is None:
-        fault = (member.data or b"").decode("ascii", "replace")
-        reason = FAULTS.get(cast(Fault, fault), "it cannot be read")
-        raise ChainError(f"the node does not send {label}: what comes is not it, for {reason}")
+        fault = cast(Fault, (member.data or b"").decode("ascii", "replace"))
+        if fault not in FAULTS:
+            raise UnreadableBlockError(f"{label} ended the process that read it: the log says how")
+        raise ChainError(f"the node does not send {label}: what comes is not it, for {FAULTS[fault]}")
     found = NAME.fullmatch(member.name)
     if found is None:
         raise ChainError(f"{label} cannot be read: its reader talks nonsense")

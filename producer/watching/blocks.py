@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from producer.chain.errors import ChainError, NotOnChainError, TooMuchInBlockError
+from producer.chain.errors import ChainError, NotOnChainError, UnreadableBlockError
 from producer.chain.nodes import Node, open_node
 from producer.chain.reader import ChainReader, FoundBlock
 from producer.chain.sources import SCHEME, store_inscribed
@@ -92,7 +92,7 @@ class BlocksSource:
     def _describe(self, reader: ChainReader, block: FoundBlock, read: ReadBlocks, progress: Progress) -> Arrivals:
         try:
             names = [f"{SCHEME}{each.name}" for each in reader.read_block(block) if each.kind == "image"]
-        except TooMuchInBlockError as error:
+        except UnreadableBlockError as error:
             # The blocks after it are not to wait for it.
             # One line says it all.
             log.error("block %d is left out: %s; then submit bitcoin:block/%s", read.height, error, block.id)  # noqa: TRY400
