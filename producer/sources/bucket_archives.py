@@ -4,7 +4,7 @@ from typing import Final
 
 import obstore
 
-from producer.sources.errors import SourceError
+from producer.sources.errors import SourceAwayError
 from producer.sources.listing import answers_explained
 from storage.bucket_stores import OtherVersionError, choose_version, open_bucket, open_range
 from storage.buckets import Location
@@ -49,4 +49,4 @@ class BucketArchive:
             try:
                 return b"".join(open_range(self._store, self._location.path, self.version, start, end).pieces)
             except (OtherVersionError, FileNotFoundError) as error:
-                raise SourceError(f"{self._location} changed while it was read: submit it again") from error
+                raise SourceAwayError(f"{self._location} changed while it was read: submit it again") from error

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from producer.sources.archives import ArchiveTooLargeError
-from producer.sources.errors import SourceError
+from producer.sources.errors import SourceAwayError
 from producer.sources.expansion import Sources, format_reference, refer_to_file
 from producer.sources.known_versions import KnownVersions
 from producer.sources.selection import Selection
@@ -235,5 +235,6 @@ def test_an_archive_that_changes_while_it_is_read_is_an_error_for_the_person(
     found = iter(sources.from_arguments(["s3://bucket/a.tar"], io.BytesIO()))
     object_store.change_when_read = "/bucket/a.tar"
 
-    with pytest.raises(SourceError, match="changed while it was read"):
+    # A watch looks again.
+    with pytest.raises(SourceAwayError, match="changed while it was read"):
         list(found)
