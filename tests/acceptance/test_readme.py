@@ -32,6 +32,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = {
     "starlight up": "tests/acceptance/test_up.py::test_one_ctrl_c_ends_everything_and_the_work_goes_on_later",
     "starlight down": "tests/acceptance/test_up.py::test_one_ctrl_c_ends_everything_and_the_work_goes_on_later",
+    "starlight submit s3://bucket/2026/ --include '*.png' --since ID": (
+        "tests/integration/test_since.py::test_each_job_has_what_changed_since_all_before_it"
+    ),
     "starlight worker --tune": (
         "tests/unit/test_tuning.py::test_tuning_writes_a_file_that_every_command_reads_and_the_environment_overrules"
     ),
@@ -95,11 +98,15 @@ def meanings(
         assert run_starlight("model", *words, settings=stack.settings).returncode == 0
     assert run_starlight("pause", "--submitter", PAUSED, settings=stack.settings).returncode == 0
     api = urlsplit(stack.addresses["API"])
+    table = tmp_path_factory.mktemp("table") / "list.csv"
+    table.write_text(f"image\n{folders['clean'] / 'image'}\n")
     yield {
         "--webhook URL": "--webhook https://example.org/",
         "--server URL": f"--server {api.scheme}://{api.netloc}",
         "KEY": create_key(stack.engine, "reader of the README", ["submit", "read"]),
         "PATH…": shlex.quote(str(folders["clean"])),
+        "SOURCE": shlex.quote(str(folders["clean"])),
+        "TABLE": shlex.quote(str(table)),
         "IMAGE": shlex.quote(str(folders["stego"] / "image")),
         "FILE": shlex.quote(str(tmp_path_factory.mktemp("hidden") / "image.png")),
         "DIR": shlex.quote(str(tmp_path_factory.mktemp("pictures") / "planes")),
