@@ -1,0 +1,34 @@
+"""Writes docs/commands.md from the commands themselves: `python -m research.commands_page > docs/commands.md`."""
+
+import re
+from typing import Final
+
+import typer
+from typer.cli import get_docs_for_click
+
+from producer.cli.command import app
+
+HEAD: Final = """\
+# Commands
+
+What `starlight COMMAND --help` says, of every command. The [README](../README.md#using-it) shows which is for what.
+
+`scripts/fix` makes this page of the commands in `producer/cli/commands/`: change it there.
+"""
+# Every command has it.
+_HELP: Final = "* `--help`: Show this message and exit.\n"
+# Lists of commands, in which the generator cuts short what the commands below say.
+_LIST: Final = re.compile(r"\*\*Commands\*\*:\n\n(?:\*.*\n)+\n*")
+_NO_OPTIONS: Final = re.compile(r"\*\*Options\*\*:\n\n(?!\*)")
+
+
+def page() -> str:
+    """Return the whole page."""
+    command = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name=app.info.name or "")
+    commands = text[text.index("\n## ") :]
+    return HEAD + _NO_OPTIONS.sub("", _LIST.sub("", commands.replace(_HELP, ""))).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
