@@ -39,7 +39,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="measure_evasion", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
     parser.add_argument("--json", type=Path, help="write all figures here, and as a page with pictures beside it")
-    parser.add_argument("--covers", type=int, default=200, help="covers of each way (%(default)s)")
+    parser.add_argument("--covers", type=int, default=150, help="covers of each way (%(default)s)")
     parser.add_argument("--seed", type=int, default=19)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     return parser.parse_args(arguments)

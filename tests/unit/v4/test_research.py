@@ -16,16 +16,25 @@ from research.alternative_architectures import boosting, convolution, likelihood
 from research.alternative_architectures import command as architectures
 from research.alternative_architectures.comparing import V4, combine, find_beyond
 from research.alternative_architectures.examples import Examples, collect
+from research.alternative_architectures.page import write_page as write_architectures
 from research.dataset_analysis import command as dataset
 from research.dataset_analysis.claims import CLAIM, count_needed
 from research.dataset_analysis.surveying import hash_picture
+from research.evaluation.figures import Report
 from research.evaluation.intervals import clopper_pearson
 from research.evaluation.rates import find_limit
 from research.evasion import command as evasion
+from research.evasion.page import write_page as write_evasion
 from research.evasion.placing import busiest_first, by_key, change_adaptively, find_costs, in_order, write_bits
 from research.stego.drawn import draw_picture
 from research.stego.samples import Sample
 from worker.v4.embedding import embed_lsb
+
+RESULTS = Path(__file__).parents[3] / "results"
+PAGES = {
+    "architectures": (write_architectures, {"found.svg", "curves.svg"}),
+    "evasion": (write_evasion, {"ways.svg", "windows.svg"}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +97,17 @@ def test_ways_to_hide_are_measured(corpus: Path, tmp_path: Path, capsys: pytest.
     windows = report["explained"]["text of 200 bytes, as the specification has it"]["windows"]
     assert max(windows, key=lambda row: row["fall"])["byte"] < 200
     assert "backwards from the last sample: 0.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_committed_pages_are_those_of_the_committed_figures(name: str, tmp_path: Path) -> None:
+    write_page, pictures = PAGES[name]
+    report: Report = json.loads((RESULTS / f"{name}.json").read_text())
+    page = tmp_path / f"{name}.md"
+    write_page(report, page)
+    assert page.read_bytes() == (RESULTS / f"{name}.md").read_bytes()
+    assert {path.name for path in (tmp_path / name).iterdir()} == pictures
+    assert all((RESULTS / name / picture).is_file() for picture in pictures)
 
 
 @pytest.mark.parametrize("hits", [0, 3])
