@@ -43,7 +43,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="analyse_dataset", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder with train/ and val/, each by source")
     parser.add_argument("--json", type=Path, help="write all figures here, and as a page with pictures beside it")
-    parser.add_argument("--examples", type=int, default=1200, help="examples of each learning (%(default)s)")
+    parser.add_argument("--examples", type=int, default=600, help="examples of each learning (%(default)s)")
     parser.add_argument(
         "--shares",
         type=float,
@@ -51,8 +51,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         default=SHARES,
         help="shares of the covers to learn from (%(default)s)",
     )
-    parser.add_argument("--sources", type=int, default=6, help="sources that are left out in turn (%(default)s)")
-    parser.add_argument("--trees", type=int, default=60)
+    parser.add_argument("--sources", type=int, default=4, help="sources that are left out in turn (%(default)s)")
+    parser.add_argument("--trees", type=int, default=40)
     parser.add_argument("--seed", type=int, default=19)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     return parser.parse_args(arguments)

@@ -19,6 +19,7 @@ from research.alternative_architectures.examples import Examples, collect
 from research.alternative_architectures.page import write_page as write_architectures
 from research.dataset_analysis import command as dataset
 from research.dataset_analysis.claims import CLAIM, count_needed
+from research.dataset_analysis.page import write_page as write_dataset
 from research.dataset_analysis.surveying import hash_picture
 from research.evaluation.figures import Report
 from research.evaluation.intervals import clopper_pearson
@@ -33,6 +34,7 @@ from worker.v4.embedding import embed_lsb
 RESULTS = Path(__file__).parents[3] / "results"
 PAGES = {
     "architectures": (write_architectures, {"found.svg", "curves.svg"}),
+    "dataset_analysis": (write_dataset, {"noise.svg", "claim.svg", "curve.svg", "left_out.svg"}),
     "evasion": (write_evasion, {"ways.svg", "windows.svg"}),
 }
 
