@@ -297,7 +297,7 @@ def test_a_decoder_whose_worker_was_killed_ends_without_a_word() -> None:
     limits = json.dumps(asdict(LIMITS))
     with theirs, os.fdopen(memory, "rb"):
         command = [sys.executable, "-m", "worker.scanning.decoding_process", str(memory), str(2**27), limits, "text"]
-        process = subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE, pass_fds=[memory], text=True)
+        process = subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.PIPE, pass_fds=[memory], text=True)
     ours.sendall(READ_PAYLOADS)
     # What is answered and never read makes of the end a reset, as a killed process leaves it.
     ours.recv(1, socket.MSG_PEEK)
