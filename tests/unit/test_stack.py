@@ -213,6 +213,15 @@ def test_a_stubborn_program_is_killed(meeting: Meeting, monkeypatch: pytest.Monk
         each.wait_for_end()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, as on a terminal: what a shell starts in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_whoever_insists_has_programs_end_at_once_and_in_order(meeting: Meeting) -> None:
     impatient = Stack([make_program("patient")], meeting.environment)
     impatient.start()

@@ -33,8 +33,7 @@ _NARROW_BYTES: Final = 32
 _NARROW_SHARE: Final = 0.85
 _NARROW_TEXT: Final = 12
 _KANA: Final = 0x30
-# Scripts of fewer blocks are alphabets, and a text is of one or two of them.
-_FEW_BLOCKS: Final = 12
+# Of an alphabet's text, punctuation among them.
 _MOST_BLOCKS: Final = 4
 
 
@@ -42,11 +41,13 @@ _MOST_BLOCKS: Final = 4
 class Script:
     """Letters of some languages: `blocks`, of 256 characters each, beside ASCII and punctuation.
 
-    The more blocks, the more characters have to stand together, as many bytes are letters of theirs by chance.
+    The more blocks, the more characters have to stand together, as many bytes are letters of theirs by chance. A text
+    in an alphabet is of one or two blocks.
     """
 
     blocks: frozenset[int]
     min_characters: int
+    is_alphabet: bool = False
 
     @property
     def all_blocks(self) -> list[int]:
@@ -55,8 +56,8 @@ class Script:
 
 
 SCRIPTS: Final = (
-    Script(frozenset((*range(0x09), 0x1E)), 6),  # Latin to Arabic
-    Script(frozenset(range(0x09, 0x20)), 8),  # of India, Thai, Georgian, …
+    Script(frozenset((*range(0x09), 0x1E)), 6, is_alphabet=True),  # Latin to Arabic
+    Script(frozenset(range(0x09, 0x20)), 8, is_alphabet=True),  # of India, Thai, Georgian, …
     Script(frozenset(range(0xAC, 0xD8)), 12),  # Korean
     Script(frozenset(range(0x4E, 0xA0)), 16),  # Chinese and Japanese
 )
@@ -144,7 +145,7 @@ def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> I
         end = start + count * width
         text = data[start:end].decode(coding, "ignore").encode()
         blocks = len(np.unique(shown // _BLOCK))
-        is_mixed = len(script.blocks) < _FEW_BLOCKS and blocks > _MOST_BLOCKS
+        is_mixed = script.is_alphabet and blocks > _MOST_BLOCKS
         if decode_text(text) is not None and not is_mixed:
             yield WideText(start, end, coding, text, count >= script.min_characters, blocks)
 
@@ -166,8 +167,7 @@ def _count(units: NDArray[np.unsignedinteger[Any]], script: Script) -> int:
     fits |= np.isin(units, _CONTROLS)
     count = len(units) if fits.all() else int(fits.argmin())
     # Behind a text stands noise, of which a character now and then fits, but from an alphabet of its own.
-    few = len(script.blocks) < _FEW_BLOCKS
-    while few and count > _FEWEST and np.count_nonzero(blocks[:count] == blocks[count - 1]) == 1:
+    while script.is_alphabet and count > _FEWEST and np.count_nonzero(blocks[:count] == blocks[count - 1]) == 1:
         count -= 1
     return count
 
