@@ -25,12 +25,11 @@ from research.alternative_architectures.comparing import (
 )
 from research.alternative_architectures.examples import SIDE, Score, draw_examples
 from research.alternative_architectures.page import write_page
-from research.evaluation.output import write_report
+from research.evaluation.output import add_report_options, write_report
 from research.evaluation.report import describe_model
 from research.evasion.measuring import draw_covers
 from research.stego.corpus import find_images
 from research.stego.samples import SampleSource
-from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
 log = logging.getLogger(__name__)
@@ -57,14 +56,12 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="compare_architectures", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="clean images to learn from, one folder a source")
     parser.add_argument("--validation", type=Path, required=True, help="clean images of other sources to measure on")
-    parser.add_argument("--json", type=Path, help="write all figures here, and as a page with pictures beside it")
+    add_report_options(parser)
     parser.add_argument("--train", type=int, default=3000, help="examples to learn from (%(default)s)")
     parser.add_argument("--test", type=int, default=2000, help="examples to measure on (%(default)s)")
     parser.add_argument("--covers", type=int, default=100, help="covers of payloads elsewhere (%(default)s)")
     parser.add_argument("--trees", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=19)
-    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     return parser.parse_args(arguments)
 
 

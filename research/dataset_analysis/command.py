@@ -13,10 +13,9 @@ from research.dataset_analysis.duplicates import find_near_duplicates
 from research.dataset_analysis.learning import SHARES, draw_curve, leave_sources_out
 from research.dataset_analysis.page import write_page
 from research.dataset_analysis.surveying import Surveyed, describe_sources, list_suspects, survey_corpus
-from research.evaluation.output import write_report
+from research.evaluation.output import add_report_options, write_report
 from research.evaluation.report import describe_model
 from research.stego.corpus import find_images
-from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
 PARTS = ("train", "val")
@@ -42,7 +41,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read what the command line says."""
     parser = argparse.ArgumentParser(prog="analyse_dataset", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder with train/ and val/, each by source")
-    parser.add_argument("--json", type=Path, help="write all figures here, and as a page with pictures beside it")
+    add_report_options(parser)
     parser.add_argument("--examples", type=int, default=600, help="examples of each learning (%(default)s)")
     parser.add_argument(
         "--shares",
@@ -53,8 +52,6 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--sources", type=int, default=4, help="sources that are left out in turn (%(default)s)")
     parser.add_argument("--trees", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=19)
-    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     return parser.parse_args(arguments)
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 
-from research.evaluation.output import write_report
+from research.evaluation.output import add_report_options, write_report
 from research.evaluation.report import describe_model
 from research.evasion.measuring import ALLOWED, draw_covers, explain, measure_damages, measure_ways
 from research.evasion.page import write_page
 from research.stego.corpus import find_images
-from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
 
@@ -38,10 +37,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read what the command line says."""
     parser = argparse.ArgumentParser(prog="measure_evasion", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
-    parser.add_argument("--json", type=Path, help="write all figures here, and as a page with pictures beside it")
+    add_report_options(parser)
     parser.add_argument("--covers", type=int, default=150, help="covers of each way (%(default)s)")
-    parser.add_argument("--seed", type=int, default=19)
-    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     return parser.parse_args(arguments)
 
 

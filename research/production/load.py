@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
@@ -44,25 +45,46 @@ def check_load(check: Check, deployment: Deployment, seed: int, per_minute: int,
     answers.sort(key=lambda each: each.sent_at)
     took = answers[-1].sent_at - answers[0].sent_at
     sent_per_minute = 60 * (len(answers) - 1) / took
+    found = summarise(answers)
+    check.figures = {"requests": len(answers), "per_minute": round(sent_per_minute, 1), **found.to_json()}
     good = [each for each in answers if each.status == 200]
-    seconds = np.array([each.seconds for each in answers])
-    in_time = float(np.mean([each.status == 200 and each.seconds <= SLOWEST_S for each in answers]))
-    right = sum(each.wrong is None for each in good) / max(1, len(good))
-    check.figures = {
-        "requests": len(answers),
-        "per_minute": round(sent_per_minute, 1),
-        "answered": round(len(good) / len(answers), 5),
-        f"within_{SLOWEST_S:g}_s": round(in_time, 5),
-        "right": round(right, 5),
-        "seconds": {f"p{share:g}": round(float(np.percentile(seconds, share)), 4) for share in (50, 95, 99, 100)},
-    }
     check.expect(
         len(good) >= ANSWERED * len(answers), f"{len(answers) - len(good)} requests were not answered with 200"
     )
-    check.expect(in_time >= IN_TIME, f"{in_time:.2%} were judged within {SLOWEST_S:g} s")
-    check.expect(right >= RIGHT, f"{right:.2%} were judged rightly")
+    check.expect(found.in_time >= IN_TIME, f"{found.in_time:.2%} were judged within {SLOWEST_S:g} s")
+    check.expect(found.right >= RIGHT, f"{found.right:.2%} were judged rightly")
     check.expect(sent_per_minute >= OFFERED * per_minute, f"only {sent_per_minute:.0f} a minute could be sent")
     return [each.image for each in good]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Of requests, the shares that were answered and in time; of what was answered, that was right, and seconds."""
+
+    answered: float
+    in_time: float
+    right: float
+    seconds: Sequence[float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the shares, and of the seconds some percentiles."""
+        return {
+            "answered": round(self.answered, 5),
+            f"within_{SLOWEST_S:g}_s": round(self.in_time, 5),
+            "right": round(self.right, 5),
+            "seconds": {
+                f"p{share:g}": round(float(np.percentile(self.seconds, share)), 4) for share in (50, 95, 99, 100)
+            },
+        }
+
+
+def summarise(answers: Sequence[Answered]) -> Summary:
+    """Return what the answers come to."""
+    good = [each for each in answers if each.status == 200]
+    seconds = [each.seconds for each in good] or [0.0]
+    of = max(1, len(answers))
+    in_time = sum(each.seconds <= SLOWEST_S for each in good) / of
+    return Summary(len(good) / of, in_time, sum(each.wrong is None for each in good) / max(1, len(good)), seconds)
 
 
 async def send_images(

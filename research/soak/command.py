@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from research.production.load import Answered, summarise
 from research.soak.load import Done, kill_on, receive_webhooks, send_on, submit_on, wait_for_ends
 from research.soak.sampling import Held, measure_disk, measure_growth, sample_processes
 from research.soak.stack import UpStack, run_up
@@ -111,7 +110,7 @@ def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
         "load": {"one_by_one_a_minute": options.rate, "images_of_a_job": 10 * options.job,
                  "minutes_between_jobs": options.job_minutes},
         "faults": dict(done.killed),
-        "one_by_one": describe_answers(done, started),
+        "one_by_one": describe_hours(done, started),
         "accounts": {
             "jobs": len(audits), "jobs_with_webhook": len(done.jobs), "webhooks": done.webhooks,
             "images": sum(audit.references for audit in audits), "verdicts": sum(audit.verdicts for audit in audits),
@@ -124,20 +123,9 @@ def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe_answers(done: Done, started: float) -> dict[str, Any]:
+def describe_hours(done: Done, started: float) -> dict[str, Any]:
     """Return for each hour, and for the whole, how long images took that were sent one by one, and what was wrong."""
-    hours: dict[str, list[Any]] = {"whole": done.answers}
+    hours: dict[str, list[Answered]] = {"whole": done.answers}
     for each in done.answers:
         hours.setdefault(f"hour {int((each.sent_at - started) // 3600) + 1}", []).append(each)
-    described = {}
-    for name, answers in hours.items():
-        good = [each for each in answers if each.status == 200]
-        seconds = [each.seconds for each in good] or [0.0]
-        described[name] = {
-            "images": len(answers),
-            "answered": round(len(good) / max(1, len(answers)), 5),
-            "right": round(sum(each.wrong is None for each in good) / max(1, len(good)), 5),
-            "within_2_s": round(sum(each.seconds <= 2.0 for each in good) / max(1, len(answers)), 5),
-            "seconds": {f"p{share:g}": round(float(np.percentile(seconds, share)), 3) for share in (50, 95, 99, 100)},
-        }
-    return described
+    return {name: {"images": len(answers), **summarise(answers).to_json()} for name, answers in hours.items()}

@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import numpy as np
 from sqlalchemy import Engine, text
 
-from producer.canaries.drawing import draw_canaries
+from producer.canaries.drawing import Canary, draw_canaries
 from research.production.accounts import pack_archive
 from research.production.deployment import Deployment
 from research.production.load import Answered, send_images
@@ -45,8 +45,13 @@ class Done:
 
 def send_on(stack: UpStack, done: Done, seed: int, per_minute: int, minutes: float) -> None:
     """Send images one by one at a rate; what is not answered is part of the result."""
+
+    def take(answered: Answered) -> None:
+        # Without its bytes: of hours, these would fill the memory.
+        done.answers.append(replace(answered, image=Canary(answered.image.name, b"")))
+
     deployment = Deployment(stack.api, stack.key)
-    asyncio.run(send_images(deployment, seed, per_minute, round(per_minute * minutes), done.answers.append))
+    asyncio.run(send_images(deployment, seed, per_minute, round(per_minute * minutes), take))
 
 
 def submit_on(

@@ -16,8 +16,6 @@ _MARK: Final = re.compile(
 _CHANCE: Final = 12
 _CHANCE_BEFORE_ZERO: Final = 1
 _TAIL: Final = 64
-_PERIODS: Final = (1, 2, 3)
-_MIN_PATTERN: Final = 16
 CLOSING: Final = b"\x03\x04\x1a"
 """Control characters that end a text, in front of a zero or without one."""
 _NAMES: Final = {0x00: "a zero byte", 0x03: "end of text (03)", 0x04: "end of transmission (04)", 0x1A: "Ctrl-Z (1a)"}
@@ -37,18 +35,6 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
     if found is None:
         return text, None
     return text[: len(text) - len(tail) + found.start()], found.group().decode("latin-1")
-
-
-def cut_pattern(data: bytes, start: int, end: int) -> int:
-    """Return where the text from `start` to `end` ends if what it ends with is but the pattern of a plain picture."""
-    text = data[start:end]
-    for period in _PERIODS:
-        same = end - start
-        while same > period and text[same - 1] == text[same - 1 - period]:
-            same -= 1
-        if len(text) - same >= _MIN_PATTERN:
-            return max(start, start + same - period)
-    return end
 
 
 def name_end(data: bytes, end: int, total: int, *, is_whole: bool) -> str | None:

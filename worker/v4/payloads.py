@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from starlight_vocabulary.payload import Member, Payload, PayloadKind
-from worker.v4.end_marks import CLOSING, cut_end_mark, cut_pattern, name_end
+from worker.v4.end_marks import CLOSING, cut_end_mark, name_end
 from worker.v4.file_kinds import find_end, find_strong_kind, recognise_kind
 from worker.v4.headers import (
     ALPHA_PREFIX,
@@ -25,7 +25,7 @@ from worker.v4.headers import (
     may_be_header,
 )
 from worker.v4.member_lists import list_members
-from worker.v4.text_ends import find_likely_end
+from worker.v4.text_ends import cut_pattern, find_likely_end
 from worker.v4.text_runs import TextRuns, decode_text, is_text
 from worker.v4.unwrapping import Unwrapped, unwrap
 from worker.v4.wide_text import WideText, find_wide_text

@@ -27,7 +27,20 @@ _BLOCK: Final = 128
 _LATIN: Final = 0x250
 _STRANGE: Final = math.log(5e-6)
 _PERIODS: Final = (1, 2, 3)
+# Bytes that have to repeat themselves.
 _REPEATED: Final = 16
+
+
+def cut_pattern(data: bytes, start: int, end: int) -> int:
+    """Return where the text from `start` to `end` ends if what it ends with is but the pattern of a plain picture."""
+    text = data[start:end]
+    for period in _PERIODS:
+        same = end - start
+        while same > period and text[same - 1] == text[same - 1 - period]:
+            same -= 1
+        if len(text) - same >= _REPEATED:
+            return max(start, start + same - period)
+    return end
 
 
 def find_likely_end(data: bytes, start: int, end: int) -> int:

@@ -39,30 +39,29 @@ _MOST_BLOCKS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Letters of some languages: `blocks`, of 256 characters each, beside ASCII and punctuation.
+    """Letters of some languages: the `blocks` of 256 characters that its texts have, ASCII and punctuation among them.
 
     The more blocks, the more characters have to stand together, as many bytes are letters of theirs by chance. A text
     in an alphabet is of one or two blocks.
     """
 
-    blocks: frozenset[int]
+    blocks: tuple[int, ...]
     min_characters: int
     is_alphabet: bool = False
 
-    @property
-    def all_blocks(self) -> list[int]:
-        """List all blocks of its texts."""
-        return sorted({0, *_PUNCTUATION, *self.blocks})
+
+def _with_punctuation(*blocks: int) -> tuple[int, ...]:
+    return tuple(sorted({0, *_PUNCTUATION, *blocks}))
 
 
 SCRIPTS: Final = (
-    Script(frozenset((*range(0x09), 0x1E)), 6, is_alphabet=True),  # Latin to Arabic
-    Script(frozenset(range(0x09, 0x20)), 8, is_alphabet=True),  # of India, Thai, Georgian, …
-    Script(frozenset(range(0xAC, 0xD8)), 12),  # Korean
-    Script(frozenset(range(0x4E, 0xA0)), 16),  # Chinese and Japanese
+    Script(_with_punctuation(*range(0x09), 0x1E), 6, is_alphabet=True),  # Latin to Arabic
+    Script(_with_punctuation(*range(0x09, 0x20)), 8, is_alphabet=True),  # of India, Thai, Georgian, …
+    Script(_with_punctuation(*range(0xAC, 0xD8)), 12),  # Korean
+    Script(_with_punctuation(*range(0x4E, 0xA0)), 16),  # Chinese and Japanese
 )
-EMOJI: Final = frozenset((0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F9))
-ANY: Final = Script(EMOJI.union(*(script.blocks for script in SCRIPTS)), 6)
+EMOJI: Final = (0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F9)
+ANY: Final = Script(_with_punctuation(*EMOJI, *(block for script in SCRIPTS for block in script.blocks)), 6)
 """What four bytes each may be: two of them are zero, which is telling enough."""
 
 
@@ -135,7 +134,7 @@ def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> I
     high = data[start + (width - 1 if coding.endswith("le") else 0) : start + _FEWEST * width : width]
     for script in SCRIPTS if width == 2 else (ANY,):
         # What almost nothing passes, before all of it is looked at.
-        if high.translate(None, bytes(script.all_blocks) if width == 2 else b"\x00"):
+        if high.translate(None, bytes(script.blocks) if width == 2 else b"\x00"):
             continue
         units = np.frombuffer(data[start : start + (len(data) - start) // width * width], kind)
         count = _count(units, script)
@@ -163,7 +162,7 @@ def _is_narrow(head: bytes) -> bool:
 def _count(units: NDArray[np.unsignedinteger[Any]], script: Script) -> int:
     """Return how many characters of a script stand at the start."""
     blocks = units // _BLOCK
-    fits = (units >= ord(" ")) & np.isin(blocks, script.all_blocks) & ((units < _NO_CHARACTER) | (blocks > 0xFF))
+    fits = (units >= ord(" ")) & np.isin(blocks, script.blocks) & ((units < _NO_CHARACTER) | (blocks > 0xFF))
     fits |= np.isin(units, _CONTROLS)
     count = len(units) if fits.all() else int(fits.argmin())
     # Behind a text stands noise, of which a character now and then fits, but from an alphabet of its own.
