@@ -14,6 +14,10 @@ TEXT_FEATURES: Final = 21
 """Statistics of the text that a byte sequence begins with."""
 BYTE_FEATURES: Final = 29
 """Statistics of one byte sequence as a whole."""
+_PARTS: Final = (16, 64, 1024)
+"""Ends of the parts, each from the start, in which kinds of bytes are counted; the last is that of all sequences."""
+_LAGS: Final = 4
+"""Largest distance at which bytes may repeat themselves."""
 
 
 def byte_statistics(rows: Tensor) -> Tensor:
@@ -23,14 +27,17 @@ def byte_statistics(rows: Tensor) -> Tensor:
     the last byte is zero and the only one, how many bytes 255 no zero follows, as it does in a JPEG scan.
     """
     classes = _byte_classes(rows.device)
-    counts = [histogram(rows[:, :stop], PADDING + 1) for stop in (16, 64, rows.shape[1])]
-    length = (counts[-1].sum(1) - counts[-1][:, PADDING]).clamp(min=1.0)
-    shares = [(count @ classes) / count[:, :PADDING].sum(1, keepdim=True).clamp(min=1.0) for count in counts]
-    frequency = counts[-1][:, :PADDING] / length[:, None]
+    # Each part is counted once; what stands before a part's end is in it or in those before.
+    parts = histogram(rows + _first_bins(rows.device, rows.shape[1]), len(_PARTS) * (PADDING + 1))
+    counts = parts.view(-1, len(_PARTS), PADDING + 1).cumsum(1)
+    lengths = counts[:, :, :PADDING].sum(2).clamp(min=1.0)
+    shares = (counts @ classes / lengths[:, :, None]).flatten(1)
+    length = lengths[:, -1]
+    frequency = counts[:, -1, :PADDING] / length[:, None]
     entropy = -torch.special.xlogy(frequency, frequency).sum(1) / math.log(256)
     distinct = (frequency > 0).float().mean(1)
-    start = rows[:, :64].float()
-    repeats = [(start[:, lag:] == start[:, :-lag]).float().mean(1) for lag in (1, 2, 3, 4)]
+    start = rows[:, :64]
+    repeats = (start[:, None] == look_back(start, _LAGS)).sum(2) / (start.shape[1] - distances(rows.device, _LAGS))
     # The value of argmax is the first position of the maximum.
     first_zero = ((rows == 0) | (rows == PADDING)).to(torch.uint8)
     first_zero[:, -1] = 1
@@ -41,7 +48,7 @@ def byte_statistics(rows: Tensor) -> Tensor:
         [
             entropy,
             distinct,
-            *repeats,
+            *repeats.flip(1).unbind(1),
             torch.log2(1.0 + where) / 10.0,
             torch.log2(length) / 10.0,
             (last == 0).float(),
@@ -50,7 +57,15 @@ def byte_statistics(rows: Tensor) -> Tensor:
         ],
         dim=1,
     )
-    return torch.cat([*shares, scalars], dim=1)
+    return torch.cat([shares, scalars], dim=1)
+
+
+@cache
+def _first_bins(device: torch.device, count: int) -> Tensor:
+    """Return (K,) int32: the first bin of the part of a sequence of `count` bytes that each of these is in."""
+    position = torch.arange(count, device=device)
+    ends = torch.tensor(_PARTS[:-1], device=device)
+    return torch.bucketize(position, ends, out_int32=True, right=True) * (PADDING + 1)
 
 
 def leading_text(rows: Tensor) -> Tensor:
@@ -68,14 +83,30 @@ def leading_text(rows: Tensor) -> Tensor:
     share = counts @ _byte_classes(rows.device)[:PADDING] / length.clamp(min=1.0)[:, None]
     distinct = (counts > 0).sum(1) / length.clamp(min=1.0)
     peak = counts.amax(1) / length.clamp(min=1.0)
-    repeats = [
-        ((rows[:, lag:] == rows[:, :-lag]) & inside[:, lag:]).sum(1) / (length - lag).clamp(min=1.0)
-        for lag in (1, 2, 3, 4)
-    ]
-    scales = [(length / scale).clamp(max=1.0) for scale in (4, 8, 16, 32, 64, rows.shape[1])]
+    # One distance after the other: all at once would be more than the processor keeps at hand.
+    lags = range(1, _LAGS + 1)
+    same = torch.stack([((rows[:, lag:] == rows[:, :-lag]) & inside[:, lag:]).sum(1) for lag in lags], dim=1)
+    repeats = same / (length[:, None] - distances(rows.device, _LAGS).flip(0)).clamp(min=1.0)
+    scales = (length[:, None] / _scales(rows.device, rows.shape[1])).clamp(max=1.0)
     whole = run == rows.shape[1]
-    ended = [(last == 0) & ~whole, (last == PADDING) & ~whole, whole]
-    return torch.stack([*scales, *(end.float() for end in ended), *share.unbind(1), distinct, peak, *repeats], dim=1)
+    ended = torch.stack([(last == 0) & ~whole, (last == PADDING) & ~whole, whole], dim=1)
+    return torch.cat([scales, ended.float(), share, distinct[:, None], peak[:, None], repeats], dim=1)
+
+
+@cache
+def _scales(device: torch.device, count: int) -> Tensor:
+    return torch.tensor([4.0, 8.0, 16.0, 32.0, 64.0, count], device=device)
+
+
+def look_back(rows: Tensor, most: int) -> Tensor:
+    """Return a view (N, most, K) of (N, K) tokens: what stands `most` to 1 positions before each, -1 for nothing."""
+    return functional.pad(rows, (most, 0), value=-1).unfold(1, rows.shape[1], 1)[:, :most]
+
+
+@cache
+def distances(device: torch.device, most: int) -> Tensor:
+    """Return the distances (most,) float32 of `look_back`."""
+    return torch.arange(most, 0, -1, dtype=torch.float32, device=device)
 
 
 @cache
@@ -97,5 +128,7 @@ def _byte_classes(device: torch.device) -> Tensor:
 def histogram(values: Tensor, bins: int) -> Tensor:
     """Count how often each of 0 to `bins` - 1 occurs in each row of (N, K) integers, as (N, bins) float32."""
     offset = torch.arange(values.shape[0], device=values.device, dtype=torch.int32)[:, None] * bins
-    counts = torch.bincount((values + offset).reshape(-1), minlength=values.shape[0] * bins)
+    # Converted first: to add integers of two widths takes a processor ten times as long.
+    numbers = (values.to(torch.int32) + offset).reshape(-1)
+    counts = torch.bincount(numbers, minlength=values.shape[0] * bins)
     return counts.view(values.shape[0], bins).float()

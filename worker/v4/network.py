@@ -23,6 +23,8 @@ _PAIRS_OF: Final = (0, 1, 2, None, None)
 """Position in `Streams.pairs` of each method's carrier, if it has one."""
 _TAPS: Final = 8
 _STRIDE: Final = 4
+_SEQUENCES_TOGETHER: Final = 64
+"""Sequences that a CPU convolves at once: what lies between layers stays in its cache, and memory is of few sizes."""
 _ABSENT: Final = -30.0
 """Evidence of a method whose carrier the image lacks."""
 
@@ -122,6 +124,12 @@ class SequenceEncoder(nn.Module):
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Convolve sequences and pool them over their positions, to (S, `pooled`)."""
+        if tokens.device.type != "cpu":
+            return self._pool(tokens)
+        parts = tokens.chunk(max(1, -(-len(tokens) // _SEQUENCES_TOGETHER)))
+        return torch.cat([self._pool(part) for part in parts])
+
+    def _pool(self, tokens: Tensor) -> Tensor:
         waves = self._waves(self._first_layer(tokens))
         # The first position on its own: a short payload is lost in the mean and outshone in the maximum.
         return torch.cat([waves.amax(1), waves.mean(1), waves[:, 0]], dim=1)

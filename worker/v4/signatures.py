@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from worker.v4.byte_statistics import distances, look_back
 from worker.v4.utf8 import PADDING
 
 _SIGNATURE_BYTES: Final = 8
@@ -135,14 +136,14 @@ def _wide_runs(head: Tensor) -> Tensor:
     fours = ascii_[:, :-3] & zero[:, 1:-2] & zero[:, 2:-1] & zero[:, 3:]
     same = (head[:, 2:] == head[:, :-2]) & (head[:, 2:] != head[:, 1:-1])
     same_four = (head[:, 4:] == head[:, :-4]) & (head[:, 4:] != head[:, 1:-3])
-    runs = [_longest(found, step) for found, step in ((pairs, 2), (fours, 4), (same, 2), (same_four, 4))]
-    return torch.stack(runs, dim=1)
+    twos = _longest(torch.stack([pairs[:, : same.shape[1]], same], dim=1), 2)
+    four = _longest(torch.stack([fours[:, : same_four.shape[1]], same_four], dim=1), 4)
+    return torch.stack([twos, four], dim=2).flatten(1)
 
 
 def _letters(head: Tensor) -> Tensor:
     """Return (N, 3): the longest runs, at every second byte, of high bytes of some scripts' letters in UTF-16."""
-    table = _letter_table(head.device)
-    return torch.stack([_longest(fits, 2) for fits in table[:, head]], dim=1)
+    return _longest(_letter_table(head.device)[:, head].transpose(0, 1), 2)
 
 
 @cache
@@ -155,21 +156,21 @@ def _letter_table(device: torch.device) -> Tensor:
 
 
 def _longest(found: Tensor, step: int) -> Tensor:
-    """Return the longest run (N,) of what is found at every `step`-th position, as a share of the positions."""
-    rows = found[:, : found.shape[1] // step * step].view(len(found), -1, step).transpose(1, 2).to(torch.int16)
-    position = torch.arange(1, rows.shape[2] + 1, device=rows.device, dtype=torch.int16)
-    last = torch.cummax((1 - rows) * position, dim=2).values
-    return (position - last).amax((1, 2)).float() / rows.shape[2]
+    """Return the longest run (N, F) of what is `found` (N, F, K) at every `step`-th position, as a share of these."""
+    count = found.shape[2] // step
+    rows = found[:, :, : count * step].reshape(*found.shape[:2], count, step).transpose(2, 3)
+    position = torch.arange(1, count + 1, device=rows.device, dtype=torch.int16)
+    last = torch.cummax(position.masked_fill(rows, 0), dim=3).values
+    return (position - last).amax((2, 3)).float() / count
 
 
 def _periods(head: Tensor) -> Tensor:
     """Return (N, 2): how many bytes are those some distance before plus one same step, for distances to 4 and to 16."""
     real = head != PADDING
     length = real.sum(1)
-    shares = []
-    for lag in range(1, _PERIODS + 1):
-        steps = head[:, lag:] - head[:, :-lag] & 255
-        same = ((steps[:, 1:] == steps[:, :-1]) & real[:, lag + 1 :]).sum(1)
-        shares.append(same / (length - lag - 1).clamp(min=_SHORTEST_PATTERN))
-    of_distances = torch.stack(shares, dim=1)
-    return torch.stack([of_distances[:, :_NEAR].amax(1), of_distances[:, _NEAR:].amax(1)], dim=1)
+    before = look_back(head, _PERIODS)
+    steps = (head[:, None] - before) & 255
+    same = (steps[:, :, 1:] == steps[:, :, :-1]) & (before[:, :, :-1] >= 0) & real[:, None, 1:]
+    compared = length[:, None] - distances(head.device, _PERIODS) - 1.0
+    shares = same.sum(2) / compared.clamp(min=_SHORTEST_PATTERN)
+    return torch.stack([shares[:, -_NEAR:].amax(1), shares[:, :-_NEAR].amax(1)], dim=1)

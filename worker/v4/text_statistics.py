@@ -33,7 +33,7 @@ _WIDTHS: Final = (
     (8, "little"),
 )
 _BEFORE: Final = ((2, "big"), (2, "little"), (4, "big"), (4, "little"), (8, "little"))
-_SHIFTS: Final = (0, 1, 2)
+_SHIFTS: Final = 3
 _SLACK: Final = 8
 """Bytes by which chance may make a run of text longer than what was written."""
 
@@ -108,20 +108,17 @@ def _agreeing_lengths(rows: Tensor, start: Tensor, length: Tensor, room: Tensor)
     The last bytes of a length may be printable and so be taken for the beginning of the run.
     """
     count = rows.shape[1]
-    place = start[:, None] + torch.arange(-_LENGTH_COLUMNS, max(_SHIFTS), device=rows.device)
+    place = start[:, None] + torch.arange(-_LENGTH_COLUMNS, _SHIFTS - 1, device=rows.device)
     near = _as_numbers(rows.gather(1, place.clamp(min=0, max=count - 1))).masked_fill(place < 0, 0.0)
-    reaches_end = (start + length == count)[:, None]
-    found = torch.zeros(rows.shape[0], 2 * len(_BEFORE), dtype=torch.bool, device=rows.device)
-    for shift in _SHIFTS:
-        value = near[:, shift : shift + _LENGTH_COLUMNS] @ _weights(rows.device, _BEFORE, _LENGTH_COLUMNS)
-        run = (length - shift).double()[:, None]
-        inside = (start + shift)[:, None] > 0
-        for unit, scaled in enumerate((value, value / 8.0)):
-            agrees = (scaled <= run) & (run <= scaled + _SLACK) & (scaled >= 4.0)
-            goes_on = reaches_end & (scaled >= run) & (scaled <= room[:, None])
-            columns = slice(unit * len(_BEFORE), (unit + 1) * len(_BEFORE))
-            found[:, columns] |= (agrees | goes_on) & inside
-    return found.float()
+    shifts = torch.arange(_SHIFTS, device=rows.device)
+    value = near.unfold(1, _LENGTH_COLUMNS, 1) @ _weights(rows.device, _BEFORE, _LENGTH_COLUMNS)
+    scaled = torch.cat([value, value / 8.0], dim=2)
+    run = (length[:, None] - shifts)[:, :, None]
+    agrees = (scaled <= run) & (run <= scaled + _SLACK) & (scaled >= 4.0)
+    reaches_end = (start + length == count)[:, None, None]
+    goes_on = reaches_end & (scaled >= run) & (scaled <= room[:, None, None])
+    inside = (start[:, None] + shifts > 0)[:, :, None]
+    return ((agrees | goes_on) & inside).any(1).float()
 
 
 def _fits(value: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
