@@ -9,7 +9,7 @@ from typing import Final
 
 import brotli
 
-from producer.chain.signatures import HEAD_BYTES, find_format
+from storage.image_signatures import HEAD_BYTES, find_format
 
 PIECE_BYTES: Final = 64 * 2**10
 # What Brotli makes of a piece in which the damage is, is lost.

@@ -18,6 +18,7 @@ PROGRAMS = (
     (re.compile(r"-m monitoring"), "exporter"), (re.compile(r"(redis|valkey)-server"), "redis"),
     (re.compile(r"postgres"), "postgres"),
 )  # fmt: skip
+PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILINE)
 # Of a process's life, what is not counted: caches and pools fill.
 WARM_UP = 0.25
 FEWEST = 8
@@ -26,7 +27,10 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one process holds at a moment: `at` in seconds, proportional memory in bytes, open descriptors, threads."""
+    """What one process holds at a moment: `at` in seconds, memory of its own in bytes, open descriptors, threads.
+
+    Pages that others share do not count: how much of them is a process's depends on who else runs.
+    """
 
     at: float
     process_id: int
@@ -43,13 +47,13 @@ def sample_processes(roots: Sequence[int], at: float) -> list[Held]:
         folder = Path(f"/proc/{process_id}")
         try:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            memory = re.search(r"^Pss:\s+(\d+) kB", (folder / "smaps_rollup").read_text(), re.MULTILINE)
+            memory = sum(map(int, PRIVATE.findall((folder / "smaps_rollup").read_text())))
             descriptors = len(list((folder / "fd").iterdir()))
             threads = len(list((folder / "task").iterdir()))
         except OSError:
             continue
         if memory and command:
-            held.append(Held(at, process_id, _name(command), int(memory[1]) * 1024, descriptors, threads))
+            held.append(Held(at, process_id, _name(command), memory * 1024, descriptors, threads))
     return held
 
 

@@ -21,8 +21,9 @@ from PIL import (
 
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.words import ErrorCode
+from storage.image_signatures import HEAD_BYTES, find_format
 from worker.scanning.image_error import ImageError
-from worker.scanning.truncation import ends_early, has_known_signature
+from worker.scanning.truncation import ends_early
 from worker.v4.containers import survey
 
 # The formats that V4 was trained on; every other decoder of Pillow stays shut. What is imported above registers them.
@@ -106,7 +107,7 @@ class Decoder:
         try:
             return Image.open(BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError as error:
-            if has_known_signature(data):
+            if find_format(data[:HEAD_BYTES]):
                 raise explain_refusal(data, "the decoder does not recognise what follows the signature") from error
             # What the bytes are instead is not told: whoever names a reference need not be allowed to read it.
             raise ImageError(ErrorCode.UNKNOWN_FORMAT, "not an image of a supported format") from error

@@ -5,13 +5,6 @@ Sources: PNG third edition section 5, ITU T.81 annex B, GIF89a, RFC 9649, BITMAP
 
 import struct
 
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-
-
-def has_known_signature(data: bytes) -> bool:
-    """Whether the file starts like one of the supported formats."""
-    return data.startswith(SIGNATURES) and (not data.startswith(b"RIFF") or data[8:12] == b"WEBP")
-
 
 def ends_early(data: bytes) -> bool:
     """Whether the end that the format asks for is missing; False where the format is none of the supported ones."""

@@ -27,10 +27,10 @@ from producer.chain.errors import ChainError, NotOnChainError
 from producer.chain.inscriptions import Inscribed
 from producer.chain.nodes import Node, TransactionPlace, open_node
 from producer.chain.reader import ChainReader
-from producer.chain.signatures import HEAD_BYTES, find_format
 from producer.chain.sources import store_inscribed
 from producer.stargate_results import ScanResult, explain_failure
 from starlight_vocabulary.verdict import Verdict
+from storage.image_signatures import HEAD_BYTES, find_format
 from storage.uploads import Upload
 
 router = APIRouter()

@@ -8,7 +8,7 @@ import brotli
 import pytest
 
 from producer.chain.content import PIECE_BYTES, Budget, open_content
-from producer.chain.signatures import find_format
+from storage.image_signatures import find_format
 from tests.kit.pictures import MODES, encode_pattern
 
 PICTURE = encode_pattern()

@@ -1,4 +1,4 @@
-"""What the bytes of an image begin with. Whoever reads blocks needs nothing else of the project for it."""
+"""What the bytes of an image begin with, of each format that is judged."""
 
 from typing import Final
 
