@@ -10,7 +10,8 @@ from starlight_vocabulary.payload import PayloadKind
 from worker.v4.containers import survey
 from worker.v4.exif import read_comment_text
 from worker.v4.headers import ALPHA_PREFIX as ALPHA_PREFIX
-from worker.v4.payloads import HEAD_BYTES, Carrier, ReadPayload, read_payload_of
+from worker.v4.payload_description import Carrier, ReadPayload
+from worker.v4.payloads import HEAD_BYTES, read_payload_of
 from worker.v4.planes import take_leading_pixels
 
 MESSAGE_BYTES: Final = 64 * 2**10

@@ -9,7 +9,8 @@ from starlight_vocabulary.inspection import Finding, Inspection, Place
 from worker.v4.containers import survey
 from worker.v4.extraction import BytesCarrier
 from worker.v4.metadata import list_metadata
-from worker.v4.payloads import Carrier, read_payload_of
+from worker.v4.payload_description import Carrier
+from worker.v4.payloads import read_payload_of
 from worker.v4.sample_orders import list_sample_orders
 
 MAX_FINDINGS: Final = 400

@@ -20,7 +20,8 @@ from tests.kit.payloads import list_headers, spell
 from tests.kit.pictures import encode_pattern
 from worker.v4.extraction import BytesCarrier
 from worker.v4.member_lists import MAX_MEMBERS, NAME_CHARACTERS
-from worker.v4.payloads import ReadPayload, read_payload_of
+from worker.v4.payload_description import ReadPayload
+from worker.v4.payloads import read_payload_of
 
 LIMIT = 64 * 2**10
 TEXT = "Meet me at the bridge at noon, bring the papers. Ünïcode 世界 🌍 as well!".encode()
