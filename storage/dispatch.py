@@ -1,8 +1,9 @@
 """Chunks as the dispatcher knows them: picked in fair shares, published again, and recovered where they were lost."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, Row, text
 
@@ -37,6 +38,14 @@ def _read_chunk(row: Row[Any]) -> DispatchedChunk:
     return DispatchedChunk(row.id, priority, row.job_id, row.images, row.traceparent, row.message_id)
 
 
+def group_by_message(chunks: Iterable[DispatchedChunk]) -> list[list[DispatchedChunk]]:
+    """Return the chunks of each message, in the order of the first of each."""
+    messages: dict[uuid.UUID, list[DispatchedChunk]] = {}
+    for chunk in chunks:
+        messages.setdefault(chunk.message_id or chunk.chunk_id, []).append(chunk)
+    return list(messages.values())
+
+
 # Whether this transaction is the one that picks. What a crash of the server loses of it is picked again.
 LOCK_DISPATCH = text(f"""
     SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK}), set_config('synchronous_commit', 'off', true)
@@ -44,11 +53,12 @@ LOCK_DISPATCH = text(f"""
 
 # Chunks of each submitter that a pick looks at at least; with many submitters no more than his share of the window.
 SHARE = 16
-# Lone chunks in one message, at most; messages with such of one submitter that are on their way or in work for each
-# worker, while others wait and make fuller messages; and after how long one does not count any more, as its worker may
-# have died.
+# The priority of lone chunks; how many are in one message, at most; messages with such of one submitter that are on
+# their way or in work for each worker, while others wait until a worker takes them along; and after how long one does
+# not count any more, as its worker may have died.
+LONE_PRIORITY: Final = Priority.INTERACTIVE
 LONE_AT_ONCE = 16
-LONE_MESSAGES = 2
+LONE_MESSAGES = 1
 LONE_PATIENCE_S = 2.0
 # What may be lone, as the worker finds out that claims it (`storage.lone_chunks`): it is scanned in no time, and nobody
 # asks for more than its verdict.
@@ -123,6 +133,20 @@ def pick_chunks(engine: Engine, priority: Priority, window: int, workers: int = 
         picked = connection.execute(PICK_CHUNKS, parameters).all()
         raise_totals(connection, count_one(Total.CHUNKS_DISPATCHED, priority.value, len(picked)))
     return [_read_chunk(row) for row in picked]
+
+
+# Priorities with chunks that are not dispatched, whatever they wait for.
+LIST_WAITING_PRIORITIES = text("""
+    SELECT listed.priority FROM unnest(CAST(:priorities AS text[])) AS listed (priority)
+    WHERE EXISTS (SELECT FROM chunks WHERE state = 'pending' AND chunks.priority = listed.priority)
+""")
+
+
+def list_waiting_priorities(engine: Engine) -> list[Priority]:
+    """Return the priorities of chunks that are not dispatched."""
+    with connect_to_read(engine) as connection:
+        waiting = set(connection.execute(LIST_WAITING_PRIORITIES, {"priorities": list(Priority)}).scalars())
+    return [priority for priority in Priority if priority in waiting]
 
 
 # Messages of chunks that are dispatched or running.

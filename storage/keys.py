@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from starlight_vocabulary.operations import Action
 from starlight_vocabulary.words import Scope
 from storage.buckets import Location, read_location
-from storage.database import connect_to_read
+from storage.database import KEYS, REVOKED, connect_to_read
 from storage.operations import record_operation
 from storage.settings import CANARY_SUBMITTER
 
@@ -149,14 +149,18 @@ REVOKE_KEY = text("UPDATE api_keys SET revoked_at = now() WHERE name = :name AND
 
 
 def revoke_key(engine: Engine, name: str, *, done_by: str | None = None) -> None:
-    """End the key of this name, from its next request on; who it was `done_by` is recorded, if named.
+    """End the key of this name at once; who it was `done_by` is recorded, if named.
+
+    An API that has just let it in hears of it, within milliseconds.
 
     Raises KeyNameError where none is in use.
     """
     with engine.begin() as connection:
         revoked = connection.execute(REVOKE_KEY, {"name": name}).one_or_none()
-        if revoked is not None and done_by is not None:
-            record_operation(connection, done_by, Action.REVOKE_KEY, f"key {name} ({revoked.prefix})")
+        if revoked is not None:
+            connection.execute(text(f"NOTIFY {KEYS}, '{REVOKED}'"))
+            if done_by is not None:
+                record_operation(connection, done_by, Action.REVOKE_KEY, f"key {name} ({revoked.prefix})")
     if revoked is None:
         raise KeyNameError(f"no key {name!r} is in use; `starlight keys list` lists them")
 

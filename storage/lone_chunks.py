@@ -2,11 +2,13 @@
 
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
 from storage.chunks import Claim, read_claim
 from storage.database import FINISHED
+from storage.dispatch import LONE_AT_ONCE, LONE_PRIORITY, MAY_BE_LONE
 from storage.draining import IS_DRAINING
 from storage.new_verdict import NewVerdict
 from storage.pauses import IS_PAUSED
@@ -14,28 +16,41 @@ from storage.totals import Counts, Total, count_one, count_verdicts, raise_total
 from storage.verdicts import VERDICT_COLUMNS, VERDICT_LISTS, list_columns
 from storage.version import VERSION
 
-# Claims of all lone chunks among these, and the start of their jobs. What somebody else has locked is left to him. A
-# claim that a crash of the server loses is made again: whoever had it can store nothing.
+# Chunks of a submitter that wait, among which lone ones are looked for.
+LOOKED_AT = 64
+
+# Whether a chunk of a job is lone, has not failed in any way, and is this claimant's or is to be had.
+IS_TO_BE_HAD = f"""
+    total = 1 AND losses = 0 AND tries = 0
+        AND (chunks.state = 'running' AND worker = :claimant
+            OR chunks.state IN ('pending', 'dispatched') AND NOT {IS_PAUSED}
+                AND NOT {IS_DRAINING.format(worker="split_part(CAST(:claimant AS text), ' ', 1)")})
+    FOR NO KEY UPDATE OF chunks SKIP LOCKED
+"""
+# The claims of what is `locked`, and the start of their jobs. A claim that a crash of the server loses is made again:
+# whoever had it can store nothing.
+CLAIM_LOCKED = """
+    UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,
+        lease_until = now() + make_interval(secs => :lease_s){more}
+    FROM locked WHERE chunks.id = locked.id
+    RETURNING chunks.id, job_id, attempt, losses, submitter, priority, first_ordinal, refs, tries, traceparent
+"""
+START_JOBS = """
+    UPDATE jobs SET state = 'running', started_at = now()
+    WHERE id IN (SELECT job_id FROM claimed) AND state = 'pending'
+"""
+READ_CLAIMED = """
+    SELECT claimed.*, jobs.threshold, jobs.follow_links, jobs.anew, CAST('{}' AS int4[]) AS judged,
+        set_config('synchronous_commit', 'off', true)
+    FROM claimed JOIN jobs ON jobs.id = claimed.job_id
+"""
+
+# Claims of all lone chunks among these. What somebody else has locked is left to him.
 CLAIM_LONE_CHUNKS = text(f"""
     WITH locked AS (
         SELECT chunks.id FROM chunks JOIN jobs ON jobs.id = job_id
-        WHERE chunks.id = ANY(:ids) AND total = 1 AND message_id IS NOT NULL AND losses = 0 AND tries = 0
-            AND (chunks.state = 'running' AND worker = :claimant
-                OR chunks.state IN ('pending', 'dispatched') AND NOT {IS_PAUSED}
-                    AND NOT {IS_DRAINING.format(worker="split_part(CAST(:claimant AS text), ' ', 1)")})
-        FOR NO KEY UPDATE OF chunks SKIP LOCKED
-    ), claimed AS (
-        UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,
-            lease_until = now() + make_interval(secs => :lease_s)
-        FROM locked WHERE chunks.id = locked.id
-        RETURNING chunks.id, job_id, attempt, losses, submitter, priority, first_ordinal, refs, tries, traceparent
-    ), started AS (
-        UPDATE jobs SET state = 'running', started_at = now()
-        WHERE id IN (SELECT job_id FROM claimed) AND state = 'pending'
-    )
-    SELECT claimed.*, jobs.threshold, jobs.follow_links, jobs.anew, CAST('{{}}' AS int4[]) AS judged,
-        set_config('synchronous_commit', 'off', true)
-    FROM claimed JOIN jobs ON jobs.id = claimed.job_id
+        WHERE chunks.id = ANY(:ids) AND message_id IS NOT NULL AND {IS_TO_BE_HAD}
+    ), claimed AS ({CLAIM_LOCKED.format(more="")}), started AS ({START_JOBS}) {READ_CLAIMED}
 """)
 
 
@@ -48,6 +63,53 @@ def claim_lone_chunks(engine: Engine, chunk_ids: Sequence[uuid.UUID], claimant: 
         parameters = {"ids": list(chunk_ids), "claimant": claimant, "lease_s": lease_s}
         claims = [read_claim(row) for row in connection.execute(CLAIM_LONE_CHUNKS, parameters).mappings()]
         raise_totals(connection, count_one(Total.CHUNKS_CLAIMED, by=len(claims)))
+    return claims
+
+
+# Of the submitter of whom fewest run, and of several the one who waits longest, the claims of lone chunks that wait to
+# be dispatched, in their order. They run under a message that is there. Behind many other chunks they are not looked
+# for: these go first.
+TAKE_LONE_CHUNKS = text(f"""
+    WITH running AS (
+        SELECT submitter, count(*) AS chunks FROM chunks WHERE state = 'running' AND priority = :priority
+        GROUP BY submitter
+    ), waiting AS (
+        SELECT submitters.submitter, first.id, first.place
+        FROM (SELECT DISTINCT submitter FROM jobs WHERE state = 'pending' AND priority = :priority) AS submitters
+        CROSS JOIN LATERAL (
+            SELECT id, row_number() OVER (ORDER BY job_id) AS place FROM (
+                SELECT * FROM chunks WHERE state = 'pending' AND priority = :priority
+                    AND chunks.submitter = submitters.submitter
+                ORDER BY job_id, first_ordinal LIMIT {LOOKED_AT}
+            ) AS chunks
+            WHERE {MAY_BE_LONE} AND NOT {IS_PAUSED} AND (not_before IS NULL OR not_before <= now())
+            ORDER BY job_id LIMIT {LONE_AT_ONCE}
+        ) AS first
+    ), turn AS (
+        SELECT submitter FROM waiting LEFT JOIN running USING (submitter)
+        WHERE place = 1 ORDER BY coalesce(chunks, 0), waiting.id LIMIT 1
+    ), locked AS (
+        SELECT chunks.id FROM chunks JOIN jobs ON jobs.id = job_id
+        WHERE chunks.id IN (
+            SELECT id FROM waiting JOIN turn USING (submitter)
+            UNION ALL SELECT id FROM chunks WHERE state = 'running' AND priority = :priority AND worker = :claimant
+        ) AND chunks.state <> 'dispatched' AND {IS_TO_BE_HAD}
+    ), claimed AS (
+        {CLAIM_LOCKED.format(more=", message_id = :message_id, dispatched_at = now()")}
+    ), started AS ({START_JOBS}) {READ_CLAIMED}
+""")
+
+
+def take_lone_chunks(engine: Engine, message_id: uuid.UUID, claimant: str, lease_s: float) -> list[Claim]:
+    """Take for `claimant`, who has done what this message said, lone chunks of one submitter that are not dispatched.
+
+    Nothing that is held back is taken. Who asks again as the same claimant gets the same ones, and maybe more.
+    """
+    with engine.begin() as connection:
+        parameters = {"message_id": message_id, "claimant": claimant, "lease_s": lease_s, "priority": LONE_PRIORITY}
+        claims = [read_claim(row) for row in connection.execute(TAKE_LONE_CHUNKS, parameters).mappings()]
+        counts = count_one(Total.CHUNKS_DISPATCHED, LONE_PRIORITY.value, len(claims))
+        raise_totals(connection, counts + count_one(Total.CHUNKS_CLAIMED, by=len(claims)))
     return claims
 
 
@@ -77,15 +139,20 @@ FINISH_LONE_CHUNKS = text(f"""
         error = error + (outcome = 'error')::int, finished_at = now(),
         state = CASE WHEN state <> 'cancelled' THEN 'done' ELSE state END
     FROM written WHERE jobs.id = job_id
-    RETURNING jobs.id, canary, extract(epoch FROM now() - created_at) AS age_s, pg_notify(:channel, jobs.id::text)
+    RETURNING jobs.id, canary, extract(epoch FROM now() - created_at) AS age_s, pg_notify(:channel, jobs.id::text),
+        EXISTS (SELECT FROM chunks WHERE state = 'pending' AND priority = :priority) AS others_wait
 """)
 
 
-def finish_lone_chunks(engine: Engine, claims: Sequence[Claim], verdicts: Sequence[NewVerdict]) -> int:
-    """Store the verdict of each of these lone chunks, with which its job ends; return how many claims still held.
+class Finished(NamedTuple):
+    """How many claims still held, and whether chunks wait that may be taken along."""
 
-    Of the others nothing is stored.
-    """
+    stored: int
+    others_wait: bool
+
+
+def finish_lone_chunks(engine: Engine, claims: Sequence[Claim], verdicts: Sequence[NewVerdict]) -> Finished:
+    """Store the verdict of each of these lone chunks, with which its job ends, where the claim still holds."""
     numbered = {**list_columns(verdicts), "ordinal": list(range(1, len(verdicts) + 1))}
     by_job = {claim.job_id: (claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True)}
     with engine.begin() as connection:
@@ -96,6 +163,7 @@ def finish_lone_chunks(engine: Engine, claims: Sequence[Claim], verdicts: Sequen
                 "attempts": [claim.attempt for claim in claims],
                 "channel": FINISHED,
                 "code_version": VERSION,
+                "priority": LONE_PRIORITY,
                 **numbered,
             },
         ).all()
@@ -105,4 +173,4 @@ def finish_lone_chunks(engine: Engine, claims: Sequence[Claim], verdicts: Sequen
                 claim, verdict = by_job[row.id]
                 counts += count_verdicts([verdict], claim.priority, float(row.age_s))
         raise_totals(connection, counts)
-    return len(finished)
+    return Finished(len(finished), any(row.others_wait for row in finished))

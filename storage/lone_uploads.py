@@ -5,20 +5,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
 
 from sqlalchemy import Engine, text
 
-from starlight_vocabulary.words import Priority
 from storage.blobs import Blobs, refer_to_blob
 from storage.database import SUBMITTED
+from storage.dispatch import LONE_AT_ONCE, LONE_MESSAGES, LONE_PATIENCE_S, LONE_PRIORITY, DispatchedChunk
 from storage.jobs import UploadExpiredError
 from storage.retention import end_uploads
 from storage.totals import Total, count_one, raise_totals
 from storage.uploads import LEASE_S, StorageLimits, check_free_bytes, check_stored_bytes
 from storage.waiting import WaitingLimits, find_room
-
-PRIORITY: Final = Priority.INTERACTIVE
+from storage.workers import SILENT_LEASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +31,18 @@ class LoneImage:
     data: bytes
     threshold: float | None
     traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchLimits:
+    """What dispatchers keep to, too: chunks in Redis for each live worker, and the lease by which these live."""
+
+    window: int
+    lease_s: float
+
+
+# All is left to dispatchers.
+NONE_AT_ONCE = DispatchLimits(0, 0.0)
 
 
 # Their jobs' uploads, each with its blob. Rows are locked in one order by all who lock several of them: blobs before
@@ -60,23 +70,54 @@ KEEP_LONE_BLOBS = text("""
     SELECT job_id, submitter, stored_bytes FROM listed JOIN counted ON name = submitter ORDER BY number
 """)
 
-# Their jobs, with a chunk each, and the end of their uploads; dispatchers hear of it at the commit.
-SUBMIT_LONE_JOBS = text("""
+# Their jobs, with a chunk each, and the end of their uploads. Chunks whose submitter has none that wait, few messages
+# on their way, and nothing that holds him back, are dispatched here, divided into a message a worker, as long as half
+# of the window is free; of others dispatchers hear at the commit.
+SUBMIT_LONE_JOBS = text(f"""
     WITH listed AS (
         SELECT * FROM unnest(
             CAST(:job_ids AS uuid[]), CAST(:submitters AS text[]), CAST(:refs AS text[]), CAST(:thresholds AS float8[]),
             CAST(:traceparents AS text[])
-        ) AS listed (job_id, submitter, ref, threshold, traceparent)
+        ) WITH ORDINALITY AS listed (job_id, submitter, ref, threshold, traceparent, number)
     ), uploaded AS (
         DELETE FROM uploads USING listed WHERE uploads.job_id = listed.job_id RETURNING listed.*
     ), created AS (
         INSERT INTO jobs (id, submitter, priority, threshold, follow_links, kept_blobs, total)
         SELECT job_id, submitter, :priority, threshold, false, 'all', 1 FROM uploaded
+    ), in_flight AS (
+        SELECT submitter, count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
+            count(DISTINCT message_id) FILTER (WHERE dispatched_at > now() - interval '{LONE_PATIENCE_S} s') AS messages
+        FROM chunks WHERE state IN ('dispatched', 'running') AND priority = :priority GROUP BY submitter
+    ), claiming AS (
+        SELECT greatest(1, count(*))::int AS workers FROM workers
+        WHERE NOT draining AND seen_at > now() - make_interval(secs => :silent_s)
+    ), placed AS MATERIALIZED (
+        SELECT uploaded.*, workers, uuidv7() AS chunk_id,
+            row_number() OVER (PARTITION BY submitter ORDER BY number) - 1 AS place,
+            CAST(:window AS int) * workers >= (SELECT count(*) FROM uploaded)
+                    + (SELECT coalesce(sum(dispatched), 0) FROM in_flight)
+                AND coalesce(messages, 0) < {LONE_MESSAGES} * workers AND traceparent IS NULL
+                AND NOT EXISTS (
+                    SELECT FROM chunks WHERE state = 'pending' AND priority = :priority
+                        AND chunks.submitter = uploaded.submitter AND (not_before IS NULL OR not_before <= now())
+                ) AND NOT EXISTS (
+                    SELECT FROM pauses WHERE job_id IS NULL AND (priority IS NULL OR priority = :priority)
+                        AND (pauses.submitter IS NULL OR pauses.submitter = uploaded.submitter)
+                ) AS is_dispatched
+        FROM uploaded CROSS JOIN claiming LEFT JOIN in_flight USING (submitter)
     ), queued AS (
-        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images, traceparent)
-        SELECT job_id, submitter, :priority, 0, ARRAY[ref], 1, traceparent FROM uploaded
+        INSERT INTO chunks (
+            id, job_id, submitter, priority, first_ordinal, refs, images, traceparent, state, dispatched_at, message_id
+        )
+        SELECT chunk_id, job_id, submitter, :priority, 0, ARRAY[ref], 1, traceparent,
+            CASE WHEN is_dispatched THEN 'dispatched' ELSE 'pending' END, CASE WHEN is_dispatched THEN now() END,
+            CASE WHEN is_dispatched THEN first_value(chunk_id) OVER (
+                PARTITION BY submitter, place % workers, place / (workers * {LONE_AT_ONCE}) ORDER BY place
+            ) END
+        FROM placed
+        RETURNING id, job_id, message_id
     )
-    SELECT count(*), pg_notify(:channel, '') FROM uploaded
+    SELECT id, job_id, message_id, CASE WHEN message_id IS NULL THEN pg_notify(:channel, '') END FROM queued
 """)
 
 
@@ -86,8 +127,11 @@ def submit_lone_images(
     images: Sequence[LoneImage],
     storage_limits: StorageLimits,
     waiting_limits: WaitingLimits,
-) -> list[uuid.UUID]:
-    """Store each of these images and a job of it alone; return the jobs, in order.
+    dispatching: DispatchLimits = NONE_AT_ONCE,
+) -> tuple[list[uuid.UUID], list[DispatchedChunk]]:
+    """Store each of these images and a job of it alone; return the jobs, in order, and chunks that are to be published.
+
+    These are marked as dispatched already; the others are left to dispatchers.
 
     Raises TooManyWaitingError, StorageFullError and StoredBytesError where there is no room for one of them, and
     UploadExpiredError where storing takes longer than an upload may; then none is stored.
@@ -100,11 +144,11 @@ def submit_lone_images(
     try:
         for digest, image in zip(digests, images, strict=True):
             blobs.put_as(digest.hex(), image.data)
-        _submit_jobs(engine, images, digests, job_ids)
+        dispatched = _submit_jobs(engine, images, digests, job_ids, dispatching)
     except BaseException:
         end_uploads(engine, job_ids)
         raise
-    return job_ids
+    return job_ids, dispatched
 
 
 def _keep_blobs(
@@ -133,10 +177,14 @@ def _keep_blobs(
 
 
 def _submit_jobs(
-    engine: Engine, images: Sequence[LoneImage], digests: Sequence[bytes], job_ids: Sequence[uuid.UUID]
-) -> None:
+    engine: Engine,
+    images: Sequence[LoneImage],
+    digests: Sequence[bytes],
+    job_ids: Sequence[uuid.UUID],
+    dispatching: DispatchLimits,
+) -> list[DispatchedChunk]:
     with engine.begin() as connection:
-        uploaded, _ = connection.execute(
+        queued = connection.execute(
             SUBMIT_LONE_JOBS,
             {
                 "job_ids": list(job_ids),
@@ -146,10 +194,22 @@ def _submit_jobs(
                 ],
                 "thresholds": [image.threshold for image in images],
                 "traceparents": [image.traceparent for image in images],
-                "priority": PRIORITY,
+                "priority": LONE_PRIORITY,
                 "channel": SUBMITTED,
+                "window": dispatching.window,
+                "silent_s": SILENT_LEASES * dispatching.lease_s,
             },
-        ).one()
-        if uploaded < len(images):
+        ).all()
+        if len(queued) < len(images):
             raise UploadExpiredError
-        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=len(images)))
+        dispatched = [
+            DispatchedChunk(row.id, LONE_PRIORITY, row.job_id, 1, None, row.message_id)
+            for row in queued
+            if row.message_id
+        ]
+        raise_totals(
+            connection,
+            count_one(Total.IMAGES_SUBMITTED, by=len(images))
+            + count_one(Total.CHUNKS_DISPATCHED, LONE_PRIORITY.value, len(dispatched)),
+        )
+    return dispatched

@@ -9,8 +9,6 @@ from storage.broker import QUEUES
 from storage.redis_urls import read_sentinels
 from storage.settings import read_settings
 
-SCAN_CHUNK = "worker.scan_chunk"
-SCAN_LONE_CHUNKS = "worker.scan_lone_chunks"
 # Leases after which Redis hands a message out again that no worker acknowledged.
 VISIBILITY_LEASES = 2
 

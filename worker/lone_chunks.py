@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
@@ -14,7 +15,7 @@ from sqlalchemy import Engine
 from starlight_vocabulary.words import Outcome
 from storage.chunks import Claim, finish_chunk, lose_chunk, make_claimant, release_chunks
 from storage.database import wait_out_outages
-from storage.lone_chunks import claim_lone_chunks, finish_lone_chunks
+from storage.lone_chunks import Finished, claim_lone_chunks, finish_lone_chunks, take_lone_chunks
 from storage.settings import Settings
 from worker.leases import Leases
 from worker.pipeline_switch import PipelineSwitch
@@ -22,7 +23,19 @@ from worker.retries import Retries
 from worker.scanning.measures import Measures, Stage
 from worker.time_limit import limit_time
 
+# Scans of what waits, behind those of a message: then other messages go first.
+MORE_SCANS = 16
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoneScan:
+    """Which chunks were claimed, the outcomes of those that were not put off, and whether others wait."""
+
+    claimed: set[uuid.UUID]
+    outcomes: Counter[Outcome]
+    others_wait: bool
 
 
 class LoneChunks:
@@ -50,20 +63,46 @@ class LoneChunks:
         self._measures = measures
         self._end_overdue = end_overdue
 
-    def scan(self, chunk_ids: Sequence[uuid.UUID]) -> tuple[set[uuid.UUID], Counter[Outcome]]:
-        """Scan those that can be claimed together; return which these are, and their outcomes.
+    def scan(self, chunk_ids: Sequence[uuid.UUID]) -> LoneScan:
+        """Scan those that can be claimed together.
 
         Raises what a scan raises, MemoryError among it; then they are given back, or counted as lost.
         """
-        claimant = make_claimant(self._name)
-        claims = wait_out_outages(lambda: claim_lone_chunks(self._engine, chunk_ids, claimant, self._settings.lease_s))
+        claimant, lease_s = make_claimant(self._name), self._settings.lease_s
+        claims = wait_out_outages(lambda: claim_lone_chunks(self._engine, chunk_ids, claimant, lease_s))
+        return self._scan_claimed(claims)
+
+    def scan_waiting(self, message_id: uuid.UUID) -> Counter[Outcome]:
+        """Scan lone chunks that wait while the task of this message goes on, some times; raises as `scan` does.
+
+        Nobody need publish a message for them, and as many as wait share what a scan costs.
+        """
         outcomes: Counter[Outcome] = Counter()
+        others_wait = True
+        for _ in range(MORE_SCANS):
+            if not others_wait:
+                break
+            claimant, lease_s = make_claimant(self._name), self._settings.lease_s
+            take = partial(take_lone_chunks, self._engine, message_id, claimant, lease_s)
+            claims = wait_out_outages(take)
+            if not claims:
+                break
+            scanned = self._scan_claimed(claims)
+            outcomes += scanned.outcomes
+            others_wait = scanned.others_wait
+        return outcomes
+
+    def _scan_claimed(self, claims: Sequence[Claim]) -> LoneScan:
+        outcomes: Counter[Outcome] = Counter()
+        others_wait = False
         with ExitStack() as held:
             for claim in claims:
                 held.enter_context(self._leases.keep(claim))
             try:
                 for _, alike in groupby(sorted(claims, key=describe_scan), describe_scan):
-                    outcomes += self._scan_alike(list(alike))
+                    found, finished = self._scan_alike(list(alike))
+                    outcomes += found
+                    others_wait = finished.others_wait
             except MemoryError:
                 for claim in claims:
                     lose_chunk(self._engine, claim)
@@ -71,9 +110,9 @@ class LoneChunks:
             except Exception:
                 release_chunks(self._engine, claims)
                 raise
-        return {claim.chunk_id for claim in claims}, outcomes
+        return LoneScan({claim.chunk_id for claim in claims}, outcomes, others_wait)
 
-    def _scan_alike(self, claims: Sequence[Claim]) -> Counter[Outcome]:
+    def _scan_alike(self, claims: Sequence[Claim]) -> tuple[Counter[Outcome], Finished]:
         begun_at = time.monotonic()
         first = claims[0]
         with (
@@ -86,19 +125,21 @@ class LoneChunks:
                 first.submitter,
                 follow_links=first.follow_links,
                 anew=first.anew,
+                at_once=True,
             )
         with self._measures.time_stage(Stage.WRITE):
             verdicts, put_off_s = self._retries.decide(scanned, tries=0)
             settled = {verdict.ordinal for verdict in verdicts}
             self._put_off([claim for number, claim in enumerate(claims) if number not in settled], put_off_s)
-            stored = wait_out_outages(
+            finished = wait_out_outages(
                 lambda: finish_lone_chunks(self._engine, [claims[each.ordinal] for each in verdicts], verdicts)
             )
-        self._measures.count_judged(stored)
+        self._measures.count_judged(finished.stored)
         outcomes = Counter(verdict.outcome for verdict in verdicts)
-        counts = {"images": len(claims), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "stored": stored}
+        counts = {"images": len(claims), **{outcome.value: outcomes[outcome] for outcome in Outcome}}
+        counts["stored"] = finished.stored
         log.info("lone images are scanned", extra={**counts, "seconds": round(time.monotonic() - begun_at, 3)})
-        return outcomes
+        return outcomes, finished
 
     def _put_off(self, claims: Sequence[Claim], put_off_s: float | None) -> None:
         for claim in claims:

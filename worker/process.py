@@ -36,7 +36,7 @@ from storage.traces import describe_span, trace
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.leases import Leases
-from worker.lone_chunks import LoneChunks
+from worker.lone_chunks import LoneChunks, LoneScan
 from worker.orders import Orders
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
@@ -158,16 +158,22 @@ class WorkerProcess:
 
         What goes wrong is treated as by `scan_chunk`.
         """
-        scanned, outcomes = self._do_or_leave(lambda: self._scan_together(chunk_ids))
-        others = [self.scan_chunk(chunk_id) for chunk_id in chunk_ids if chunk_id not in scanned]
-        told = [summarise(outcomes)] if outcomes else []
-        if put_off := len(scanned) - outcomes.total():
+        scanned = self._do_or_leave(lambda: self._scan_together(chunk_ids))
+        others = [self.scan_chunk(chunk_id) for chunk_id in chunk_ids if chunk_id not in scanned.claimed]
+        told = [summarise(scanned.outcomes)] if scanned.outcomes else []
+        if put_off := len(scanned.claimed) - scanned.outcomes.total():
             told.append(f"{put_off} put off")
+        if scanned.others_wait and (more := self._do_or_leave(lambda: self._scan_waiting(chunk_ids[0]))):
+            told.append(f"of those that waited, {summarise(more)}")
         return "; ".join([*told, *others])
 
-    def _scan_together(self, chunk_ids: Sequence[uuid.UUID]) -> tuple[set[uuid.UUID], Counter[Outcome]]:
+    def _scan_together(self, chunk_ids: Sequence[uuid.UUID]) -> LoneScan:
         with self._gate.enter(alone=False):
             return self._lone.scan(chunk_ids)
+
+    def _scan_waiting(self, message_id: uuid.UUID) -> Counter[Outcome]:
+        with self._gate.enter(alone=False):
+            return self._lone.scan_waiting(message_id)
 
     def _do_or_leave(self, work: Callable[[], Result]) -> Result:
         try:

@@ -5,104 +5,34 @@ every worker after it too. Neither shows a message to anybody before it is read,
 """
 
 import base64
-import json
 import logging
 from collections.abc import Callable, Mapping
 from queue import Empty
-from typing import Annotated, Any, Literal, Self, TypeAlias
-from uuid import UUID
+from typing import Annotated, Any
 
 from kombu.transport import redis as kombu_redis
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    Field,
-    Json,
-    PlainSerializer,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Json, TypeAdapter, ValidationError
 from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import ResponseError
 
 from storage.broker import KINDS, drop_foreign_keys
-from storage.dispatch import LONE_AT_ONCE
 from storage.redis_urls import read_sentinels
-from worker.app import SCAN_CHUNK
 from worker.task_description import check_description
-
-# Many times what ours have; of a longer one no more is parsed, so it is none.
-MAX_BYTES = 16 * 2**10
+from worker.task_shape import MAX_BYTES, Message, Part, Properties, Task
 
 log = logging.getLogger(__name__)
 
-Nothing: TypeAlias = Annotated[dict[str, None], Field(max_length=0)]
-ChunkIds: TypeAlias = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=LONE_AT_ONCE)]
-# Arguments, arguments by name, and what to do afterwards.
-Call: TypeAlias = tuple[ChunkIds, Nothing, dict[str, None]]
 
-
-def _encode_call(call: Call) -> str:
-    chunk_ids, by_name, afterwards = call
-    return base64.b64encode(json.dumps([list(map(str, chunk_ids)), by_name, afterwards]).encode()).decode()
-
-
-class _Part(BaseModel, strict=True, extra="ignore"):
-    """Fields that other releases add are left out: nobody has checked them."""
-
-
-class _Headers(_Part):
-    task: Literal["worker.scan_chunk", "worker.scan_lone_chunks"]
-    id: UUID
-    lang: Literal["py"]
-    # For Flower.
-    argsrepr: str = ""
-
-
-class _DeliveryInfo(_Part):
-    exchange: Literal[""]
-    routing_key: Literal["scan.interactive", "scan.bulk"]
-    redelivered: bool = False
-
-
-class _Properties(_Part):
-    delivery_tag: UUID
-    body_encoding: Literal["base64"]
-
-
-class _TaskProperties(_Properties):
-    delivery_info: _DeliveryInfo
-    priority: Annotated[int, Field(ge=0, le=9)]
-
-
-class _Message(_Part):
-    content_encoding: Annotated[Literal["utf-8"], Field(alias="content-encoding")]
-    content_type: Annotated[Literal["application/json"], Field(alias="content-type")]
-
-
-class _Task(_Message):
-    body: Annotated[Json[Call], BeforeValidator(base64.b64decode), PlainSerializer(_encode_call)]
-    headers: _Headers
-    properties: _TaskProperties
-
-    @model_validator(mode="after")
-    def _check_number(self) -> Self:
-        if self.headers.task == SCAN_CHUNK and len(self.body[0]) > 1:
-            raise ValueError("a chunk is scanned alone")
-        return self
-
-
-class _Broadcast(_Message):
+class _Broadcast(Message):
     """A command of `celery control` or Flower, which Celery checks once it can be read."""
 
     body: Annotated[Json[dict[str, Any]], BeforeValidator(base64.b64decode)]
     headers: dict[str, Any]
-    properties: _Properties
+    properties: Properties
 
 
-class _Unacknowledged(_Part):
+class _Unacknowledged(Part):
     headers: dict[str, Any]
     properties: dict[str, Any]
 
@@ -120,7 +50,7 @@ def keep_task(popped: list[bytes] | None, **_: object) -> list[bytes] | None:
         return None
     queue, raw = popped
     try:
-        task = _Task.model_validate_json(raw[:MAX_BYTES])
+        task = Task.model_validate_json(raw[:MAX_BYTES])
     except ValidationError as error:
         _tell(f"a message of {len(raw):,} bytes from {queue.decode()}", error)
         return None

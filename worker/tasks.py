@@ -13,7 +13,7 @@ from celery.signals import worker_init, worker_ready, worker_shutdown, worker_sh
 from storage.database import connect, wait_out_outages
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
-from worker.app import SCAN_CHUNK, SCAN_LONE_CHUNKS, app
+from worker.app import app
 from worker.consumption import Consumption
 from worker.device_lease import DeviceLease, DeviceTakenError
 from worker.devices import Device
@@ -22,6 +22,7 @@ from worker.model_watch import ModelLoader, ModelWatch
 from worker.process import WorkerProcess, end_now
 from worker.scanning.measures import Measures
 from worker.slots import SPARE_THREADS
+from worker.task_shape import SCAN_CHUNK, SCAN_LONE_CHUNKS
 
 log = logging.getLogger(__name__)
 

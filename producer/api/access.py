@@ -13,6 +13,7 @@ from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
 from redis.exceptions import RedisError
 
+from producer.api.known_keys import count_at_once
 from producer.api.page.visiting import limit_sessions, read_token
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
@@ -31,22 +32,29 @@ bearer = HTTPBearer(auto_error=False, description="A key of `starlight keys crea
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
-def authenticate(service: Service, authorization: str) -> ApiKey:
-    """Return the key of an Authorization header, which may make so many requests a minute; raises a problem."""
+def read_bearer(authorization: str) -> str:
+    """Return the token of an Authorization header, which is empty where there is none."""
     scheme, _, token = authorization.partition(" ")
-    return authenticate_key(service, token if scheme.lower() == "bearer" else "")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def authenticate_key(service: Service, token: str) -> ApiKey:
     """Return the key of this text, which may make so many requests a minute; raises a problem."""
-    key = find_key(service.engine, token.strip())
+    token = token.strip()
+    begun = service.known_keys.begin()
+    key = find_key(service.engine, token)
     if key is None:
         raise ProblemError(
             401,
             "this needs a key that is in use: send `Authorization: Bearer KEY`, see `starlight keys create`",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    _count_request(service, key)
+    if begun is None:
+        _count_requests(service, key)
+    else:
+        counted = service.known_keys.take_counted(token)
+        counted = counted or _count_requests(service, key, count_at_once(service.settings.rate_limit_per_minute))
+        service.known_keys.remember(token, key, counted - 1, begun)
     return key
 
 
@@ -56,7 +64,7 @@ INSCRIBER = ApiKey("inscriber", "(none)", (Scope.SUBMIT,), datetime.fromtimestam
 
 def count_inscriber(service: Service) -> ApiKey:
     """Return what stands for the key of all who send none, which may make so many requests a minute together."""
-    _count_request(service, INSCRIBER)
+    _count_requests(service, INSCRIBER)
     return INSCRIBER
 
 
@@ -66,7 +74,7 @@ def authenticate_session(service: Service, request: Request) -> ApiKey:
     key = find_session_key(service.engine, token, limit_sessions(service.settings)) if token else None
     if key is None:
         raise ProblemError(401, "sign in first: nobody is signed in, or it was too long ago")
-    _count_request(service, key)
+    _count_requests(service, key)
     return key
 
 
@@ -98,18 +106,21 @@ Reading = Annotated[ApiKey, Depends(require_scope(Scope.READ))]
 Administering = Annotated[ApiKey, Depends(require_scope(Scope.ADMIN))]
 
 
-def _count_request(service: Service, key: ApiKey) -> None:
+def _count_requests(service: Service, key: ApiKey, wanted: int = 1) -> int:
+    """Count so many requests, or this one where there is no room for all of them; return how many; raises a problem."""
     limit = RateLimitItemPerMinute(service.settings.rate_limit_per_minute)
     try:
-        allowed = service.limiter.hit(limit, key.prefix)
-        reset = 0.0 if allowed else service.limiter.get_window_stats(limit, key.prefix).reset_time
+        if service.limiter.hit(limit, key.prefix, cost=wanted):
+            return wanted
+        if wanted > 1 and service.limiter.hit(limit, key.prefix):
+            return 1
+        reset = service.limiter.get_window_stats(limit, key.prefix).reset_time
     except (StorageError, RedisError) as error:
         # Redis is disposable: without it, nobody is turned away.
         log.warning("requests are not counted: %s", error)
-        return
-    if not allowed:
-        wait_s = max(1, round(reset - time.time()))
-        raise ProblemError(429, f"more than {limit.amount:,} requests a minute", headers={"Retry-After": str(wait_s)})
+        return 1
+    wait_s = max(1, round(reset - time.time()))
+    raise ProblemError(429, f"more than {limit.amount:,} requests a minute", headers={"Retry-After": str(wait_s)})
 
 
 def _check_quota(key: Submitting, service: Shared) -> ApiKey:

@@ -35,7 +35,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Hub(service.engine) as app.state.feeds:
+        async with Hub(service.engine, service.known_keys) as app.state.feeds:
             measures.count_streams(app.state.feeds.count_streams)
             with (
                 closing(ImageReader(service.settings, READERS)) as app.state.reading,

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer.api.access import authenticate, authenticate_session, count_inscriber
+from producer.api.access import authenticate_key, authenticate_session, count_inscriber, read_bearer
 from producer.api.page.rendering import PREFIX, is_page
 from producer.api.page.visiting import comes_from_here, is_open_page
 from producer.api.problems import ProblemError, answer_outage, answer_problem
@@ -76,7 +76,7 @@ class Entrance:
         request = Request(scope)
         limit = find_limit(self._service.settings, request.url.path, read_media_type(request))
         try:
-            await run_in_threadpool(self._check, request, limit)
+            await self._check(request, limit)
         except ProblemError as error:
             answer = answer_problem(request, error.status, error.detail, error.headers, **error.more)
         except DBAPIError as error:
@@ -86,19 +86,25 @@ class Entrance:
             return
         await answer(scope, receive, send)
 
-    def _check(self, request: Request, limit: int) -> None:
+    async def _check(self, request: Request, limit: int) -> None:
         if not is_asked_by_name(request.headers.get("host"), self._names):
             raise ProblemError(421, "this is not the name of this server: STARLIGHT_ALLOWED_HOSTS may allow it")
-        request.state.key = None
+        token = read_bearer(request.headers.get("authorization", ""))
+        needs_key = not is_page(request.url.path) and not is_open(request.url.path)
+        request.state.key = self._service.known_keys.admit(token) if needs_key else None
+        if request.state.key is None:
+            await run_in_threadpool(self._find_key, request, token)
+        announced = request.headers.get("content-length", "0")
+        if announced.isdecimal() and int(announced) > limit:
+            raise ProblemError(413, explain_limit(limit))
+
+    def _find_key(self, request: Request, token: str) -> None:
         if is_page(request.url.path):
             self._check_visitor(request)
         elif self._is_let_in_without_key(request):
             request.state.key = None if request.url.path == METRICS else count_inscriber(self._service)
         elif not is_open(request.url.path):
-            request.state.key = authenticate(self._service, request.headers.get("authorization", ""))
-        announced = request.headers.get("content-length", "0")
-        if announced.isdecimal() and int(announced) > limit:
-            raise ProblemError(413, explain_limit(limit))
+            request.state.key = authenticate_key(self._service, token)
 
     def _is_let_in_without_key(self, request: Request) -> bool:
         """Whether a setting lets this request in; who sends a key is let in by that, or not at all."""

@@ -18,13 +18,14 @@ from pydantic import TypeAdapter
 from sqlalchemy import Engine
 
 from producer.api.first_verdicts import FirstVerdicts
+from producer.api.known_keys import KnownKeys
 from producer.api.reader import Reader
 from producer.api.reports import report_job
 from starlight_vocabulary.answers import JobReport
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.records import to_json
 from storage.background import BackgroundThread
-from storage.database import FINISHED, Wakeup, listen
+from storage.database import FINISHED, KEYS, REVOKED, Wakeup, listen
 from storage.jobs import count_finished, get_job
 from storage.verdicts import Place, list_landed
 
@@ -87,19 +88,34 @@ class Feed:
 
 
 class Listener(BackgroundThread):
-    """Hands the event loop the ids of jobs with new verdicts, and an empty set where none was heard for a while."""
+    """Hands the event loop the ids of jobs with new verdicts, and an empty set where none was heard for a while.
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, take: Callable[[set[str]], object]) -> None:
+    Where a key was revoked, or nothing was heard for a while, no key is known any more.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: KnownKeys,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[[set[str]], object],
+    ) -> None:
         super().__init__("job events")
         self._engine = engine
+        self._keys = keys
         self._loop = loop
         self._take = take
         self._wakeup = Wakeup()
 
     def run(self) -> None:
         """Listen until stopped."""
-        for heard in listen(self._engine, (FINISHED,), POLL_S, self._wakeup):
-            self._loop.call_soon_threadsafe(self._take, heard)
+        for heard in listen(self._engine, (FINISHED, KEYS), POLL_S, self._wakeup):
+            # Before the event loop may let anybody in.
+            if not heard or REVOKED in heard:
+                self._keys.forget_all(is_listening=True)
+            if heard != {REVOKED}:
+                self._loop.call_soon_threadsafe(self._take, heard - {REVOKED})
+        self._keys.forget_all(is_listening=False)
 
     def wake(self) -> None:
         """Have `run` end."""
@@ -109,8 +125,9 @@ class Listener(BackgroundThread):
 class Hub:
     """The feeds of one process, and the thread that listens for all of them while the block lasts."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, keys: KnownKeys) -> None:
         self._engine = engine
+        self._keys = keys
         self._reader = Reader(engine)
         self.first_verdicts = FirstVerdicts(self._reader)
         self._feeds: dict[uuid.UUID, Feed] = {}
@@ -118,7 +135,7 @@ class Hub:
         self._closed = asyncio.Event()
 
     async def __aenter__(self) -> "Hub":
-        self._listener = Listener(self._engine, asyncio.get_running_loop(), self._take_notifications)
+        self._listener = Listener(self._engine, self._keys, asyncio.get_running_loop(), self._take_notifications)
         self._listener.start()
         return self
 

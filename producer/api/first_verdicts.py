@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
@@ -20,7 +19,8 @@ class FirstVerdicts:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._waiting: dict[uuid.UUID, asyncio.Future[Verdict]] = {}
-        self._heard: deque[uuid.UUID] = deque(maxlen=REMEMBERED)
+        # In their order; a mapping, as looking through so many takes longer than a verdict.
+        self._heard: dict[uuid.UUID, None] = {}
         self._due: set[uuid.UUID] = set()
         self._reading: asyncio.Task[None] | None = None
 
@@ -39,7 +39,9 @@ class FirstVerdicts:
 
     def look_for(self, heard: Sequence[uuid.UUID]) -> None:
         """Read the verdicts of these jobs, of which was heard, for who waits; of all, where nothing was heard."""
-        self._heard.extend(heard)
+        self._heard.update(dict.fromkeys(heard))
+        while len(self._heard) > REMEMBERED:
+            del self._heard[next(iter(self._heard))]
         self._read(self._waiting.keys() & set(heard) if heard else set(self._waiting))
 
     def _read(self, job_ids: set[uuid.UUID]) -> None:

@@ -10,14 +10,19 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.service import Service
+from producer.dispatching.lone_messages import LonePublisher
 from storage.jobs import UploadExpiredError
-from storage.lone_uploads import LoneImage, submit_lone_images
+from storage.lone_uploads import NONE_AT_ONCE, LoneImage, submit_lone_images
 from storage.uploads import StorageFullError, StoredBytesError
 from storage.waiting import TooManyWaitingError
 
-# Lots that are taken in at once, so that a slow store of blobs keeps not all waiting; and images in each.
-LOTS = 2
+# Images that are taken in together, at most. A second lot is taken in beside the first where that takes longer than so
+# many seconds, so that a slow store of blobs keeps not all waiting.
 LOT = 32
+LOTS = 2
+PATIENCE_S = 0.1
+# Of the event loop: requests that have come in meanwhile join the lot.
+TURNS = 8
 # Of one image, whatever the others of its lot are.
 REFUSALS = (StoredBytesError, StorageFullError, TooManyWaitingError, UploadExpiredError)
 
@@ -31,21 +36,43 @@ class LoneImages:
         self._service = service
         self._waiting: deque[Waiting] = deque()
         self._working: set[asyncio.Task[None]] = set()
+        # How many of these go on, and when the last lot began.
+        self._at_work = 0
+        self._begun_at = 0.0
+        self._publisher = LonePublisher(service.settings.redis_url) if service.settings.redis_url else None
 
     async def submit(self, image: LoneImage) -> uuid.UUID:
         """Submit an image and return its job; raises what `submit_lone_images` does."""
         taken_in: asyncio.Future[uuid.UUID] = asyncio.get_running_loop().create_future()
         self._waiting.append((image, taken_in))
-        if len(self._working) < LOTS:
+        self._start_working()
+        return await taken_in
+
+    def _start_working(self) -> None:
+        is_slow = asyncio.get_running_loop().time() - self._begun_at >= PATIENCE_S
+        if self._waiting and (not self._at_work or (is_slow and self._at_work < LOTS)):
+            self._at_work += 1
             working = asyncio.create_task(self._work())
             self._working.add(working)
             working.add_done_callback(self._working.discard)
-        return await taken_in
 
     async def _work(self) -> None:
+        try:
+            await self._take_in_lots()
+        finally:
+            # With no turn of the event loop since it was seen that nobody waits: who comes now would wait for ever.
+            self._at_work -= 1
+
+    async def _take_in_lots(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting:
+            self._begun_at = loop.time()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            beside = loop.call_later(PATIENCE_S, self._start_working)
             lot = [self._waiting.popleft() for _ in range(min(LOT, len(self._waiting)))]
             results = await run_in_threadpool(self._submit, [image for image, _ in lot])
+            beside.cancel()
             for (_, taken_in), result in zip(lot, results, strict=True):
                 # Nobody waits where the client has gone.
                 if taken_in.done():
@@ -59,13 +86,21 @@ class LoneImages:
         """Return the job of each, or what stands against it."""
         service = self._service
         try:
-            return submit_lone_images(
-                service.engine, service.blobs, images, service.storage_limits, service.waiting_limits
+            jobs, dispatched = submit_lone_images(
+                service.engine,
+                service.blobs,
+                images,
+                service.storage_limits,
+                service.waiting_limits,
+                service.dispatch_limits if self._publisher else NONE_AT_ONCE,
             )
         except REFUSALS as error:
             return [error] if len(images) == 1 else [result for one in images for result in self._submit([one])]
         except Exception as error:
             return [error] * len(images)
+        if self._publisher:
+            self._publisher.publish(dispatched)
+        return jobs
 
 
 async def get_lone_images(request: Request) -> LoneImages:

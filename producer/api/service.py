@@ -8,8 +8,10 @@ from fastapi import Depends, Request
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Engine
 
+from producer.api.known_keys import KnownKeys
 from producer.api.permits import KeyPermits, LonePermit
 from storage.blobs import Blobs
+from storage.lone_uploads import DispatchLimits
 from storage.settings import Settings
 from storage.uploads import StorageLimits
 from storage.waiting import WaitingLimits
@@ -33,6 +35,7 @@ class Service:
     blobs: Blobs
     settings: Settings
     limiter: SlidingWindowCounterRateLimiter
+    known_keys: KnownKeys = field(default_factory=KnownKeys, init=False)
     unpacking: KeyPermits = field(init=False)
     listing: KeyPermits = field(
         default_factory=lambda: KeyPermits(LISTERS, "listing a bucket", "this server"), init=False
@@ -49,6 +52,11 @@ class Service:
             "unpacking",
             KeyPermits(self.settings.unpack_processes, "unpacking an archive", "STARLIGHT_UNPACK_PROCESSES"),
         )
+
+    @property
+    def dispatch_limits(self) -> DispatchLimits:
+        """Return how much of what is submitted is dispatched at once."""
+        return DispatchLimits(self.settings.dispatch_window, self.settings.lease_s)
 
     @property
     def storage_limits(self) -> StorageLimits:

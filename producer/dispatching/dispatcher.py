@@ -8,20 +8,20 @@ and a chunk that is dispatched without a message in Redis is published again.
 import logging
 import math
 import time
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import redis
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from starlight_vocabulary.words import Priority
 from storage.broker import count_messages, name_queue
 from storage.database import FINISHED, SUBMITTED, listen, may_succeed_later
 from storage.dispatch import (
     DispatchedChunk,
     count_expected_messages,
+    group_by_message,
+    list_waiting_priorities,
     pick_chunks,
     recover_lost_chunk,
     redate_unclaimed,
@@ -30,11 +30,14 @@ from storage.outages import POSTGRESQL, REDIS, Patience
 from storage.settings import Settings
 from storage.traces import trace
 from storage.workers import list_live_workers
-from worker.app import SCAN_CHUNK, SCAN_LONE_CHUNKS, app
+from worker.app import app
 from worker.task_description import describe_task
+from worker.task_shape import SCAN_CHUNK, SCAN_LONE_CHUNKS
 
 # After so many leases a claimed-by-nobody chunk is published again even where Redis seems to hold its message.
 STALE_LEASES = 10
+# What is heard of a submission.
+SUBMISSION = ""
 # How often it looks for what was lost in each of its intervals, however often something is submitted or finished.
 LOOKS_PER_INTERVAL = 5
 
@@ -55,14 +58,6 @@ def publish(chunks: Sequence[DispatchedChunk]) -> None:
     )
 
 
-def group_by_message(chunks: Iterable[DispatchedChunk]) -> list[list[DispatchedChunk]]:
-    """Return the chunks of each message, in the order of the first of each."""
-    messages: dict[uuid.UUID, list[DispatchedChunk]] = {}
-    for chunk in chunks:
-        messages.setdefault(chunk.message_id or chunk.chunk_id, []).append(chunk)
-    return list(messages.values())
-
-
 class Dispatcher:
     """One dispatcher; `do_round` does all there is to do now, `run` does rounds for ever."""
 
@@ -72,21 +67,25 @@ class Dispatcher:
         self._settings = settings
         self._publish = publish
         self._claiming = 1
+        # Whether chunks wait for those before them to finish.
+        self._is_behind = True
 
     def run(self) -> None:
-        """Fill the window whenever something is submitted or finished, and do a whole round at every interval.
+        """Fill the window whenever something is submitted, or finished while others wait for that.
 
-        Lost servers are waited out.
+        At every interval, do a whole round. Lost servers are waited out.
         """
         looked_at = -math.inf
         with Patience(POSTGRESQL) as database, Patience(REDIS) as broker:
-            for _ in listen(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
+            for heard in listen(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
                 try:
-                    if time.monotonic() - looked_at < self._settings.dispatch_interval_s / LOOKS_PER_INTERVAL:
-                        self._fill_window()
-                    else:
+                    has_work = self._is_behind or not heard or SUBMISSION in heard
+                    pause_s = self._settings.dispatch_interval_s / (LOOKS_PER_INTERVAL if has_work else 1)
+                    if time.monotonic() - looked_at >= pause_s:
                         self.do_round()
                         looked_at = time.monotonic()
+                    elif has_work:
+                        self._fill_window()
                 except (redis.RedisError, BrokerError) as error:
                     broker.wait_after(error)
                 except DBAPIError as error:
@@ -109,9 +108,10 @@ class Dispatcher:
 
     def _fill_window(self) -> None:
         window = self._settings.dispatch_window * self._claiming
-        for priority in Priority:
+        for priority in list_waiting_priorities(self._engine):
             for chunks in group_by_message(pick_chunks(self._engine, priority, window, self._claiming)):
                 self._publish_traced(chunks)
+        self._is_behind = bool(list_waiting_priorities(self._engine))
 
     def _republish(self) -> None:
         # Messages first: a chunk that is picked meanwhile then counts as missing, not as there.

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -16,22 +17,45 @@ from producer.api.first_verdicts import FirstVerdicts
 from producer.api.lone_images import LoneImages
 from producer.api.reader import Reader
 from producer.api.service import Service
-from producer.dispatching.dispatcher import Dispatcher, group_by_message
+from producer.dispatching.dispatcher import Dispatcher
+from producer.dispatching.lone_messages import LonePublisher
+from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import Outcome, Priority
 from storage.audits import audit_jobs
 from storage.blobs import Blobs
-from storage.dispatch import DispatchedChunk, count_expected_messages, pick_chunks, recover_lost_chunk
+from storage.broker import QUEUES
+from storage.dispatch import (
+    DispatchedChunk,
+    count_expected_messages,
+    group_by_message,
+    pick_chunks,
+    recover_lost_chunk,
+)
 from storage.jobs import cancel_job
-from storage.lone_chunks import claim_lone_chunks, finish_lone_chunks
-from storage.lone_uploads import LoneImage, submit_lone_images
+from storage.lone_chunks import claim_lone_chunks, finish_lone_chunks, take_lone_chunks
+from storage.lone_uploads import DispatchLimits, LoneImage, submit_lone_images
+from storage.pauses import pause_chunks
 from storage.settings import Settings
+from storage.totals import Total, read_totals
 from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
 from storage.waiting import TooManyWaitingError, WaitingLimits
+from storage.workers import report_worker
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, read_job, require_provenance, submit_job_of
+from tests.kit.rows import (
+    LEASE_S,
+    execute,
+    expire_leases,
+    make_verdicts,
+    read_job,
+    register_v4,
+    require_provenance,
+    submit_job_of,
+)
 from tests.kit.threads import PATIENCE_S
 from worker.process import NOTHING_TO_DO, WorkerProcess
+from worker.task_messages import keep_task
+from worker.task_shape import Task
 
 NO_LIMITS = StorageLimits(None, 0)
 ROOM = WaitingLimits(1000, 1000)
@@ -55,7 +79,7 @@ def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
 def submit(engine: Engine, blobs: Blobs, *images: bytes, submitter: str = "ann") -> list[uuid.UUID]:
     """Submit these images, each alone."""
     listed = [LoneImage(submitter, f"{number}.png", data, None) for number, data in enumerate(images)]
-    return submit_lone_images(engine, blobs, listed, NO_LIMITS, ROOM)
+    return submit_lone_images(engine, blobs, listed, NO_LIMITS, ROOM)[0]
 
 
 def dispatch(engine: Engine, workers: int = 1) -> list[list[DispatchedChunk]]:
@@ -160,7 +184,7 @@ def test_verdicts_whose_claim_does_not_hold_are_not_stored_and_the_others_are(en
     execute(engine, f"UPDATE chunks SET attempt = attempt + 1 WHERE job_id = '{lost}'")
     verdicts = [verdict for claim in claims for verdict in make_verdicts(engine, claim, Outcome.STEGO)]
 
-    assert finish_lone_chunks(engine, claims, verdicts) == 1
+    assert finish_lone_chunks(engine, claims, verdicts) == (1, False)
 
     jobs = {job_id: read_job(engine, job_id) for job_id in (cancelled, lost, kept)}
     assert [(job.state, job.stego, job.error) for job in jobs.values()] == [
@@ -236,26 +260,111 @@ def test_a_verdict_that_comes_before_anybody_waits_is_found(
     assert asyncio.run(hear_and_wait()) == Outcome.CLEAN
 
 
-def test_lone_images_wait_while_enough_of_their_submitter_are_in_work_and_then_share_a_message(
+def test_lone_images_wait_while_some_of_their_submitter_are_in_work_and_are_then_scanned_along(
     engine: Engine, blobs: Blobs, process: WorkerProcess
 ) -> None:
-    messages = []
-    for _ in range(2):
-        submit(engine, blobs, PICTURE)
-        messages += dispatch(engine)
-    submit(engine, blobs, PICTURE, PICTURE, PICTURE)
+    submit(engine, blobs, PICTURE)
+    (message,) = dispatch(engine)
+    waiting = submit(engine, blobs, PICTURE, PICTURE, PICTURE)
     submit(engine, blobs, PICTURE, submitter="ben")
 
     assert [len(message) for message in dispatch(engine)] == [1]
-    process.scan_lone_chunks(list_ids(messages[0]))
-    assert [len(message) for message in dispatch(engine)] == [3]
+    told = process.scan_lone_chunks(list_ids(message))
+
+    assert told == "1 image: all clean; of those that waited, 3 images: all clean"
+    assert all(audit.exact for audit in audit_jobs(engine, waiting))
+    assert dispatch(engine) == []
+    with engine.connect() as connection:
+        totals = read_totals(connection)
+    assert totals.get(Total.CHUNKS_DISPATCHED, Priority.INTERACTIVE) == 5
+    assert totals.get(Total.CHUNKS_CLAIMED) == 4
+
+
+def test_what_a_worker_takes_along_is_of_one_submitter_who_has_fewest_in_work(engine: Engine, blobs: Blobs) -> None:
+    submit(engine, blobs, PICTURE)
+    ((first,),) = dispatch(engine)
+    claim_lone_chunks(engine, [first.chunk_id], "cpu0@here 1", LEASE_S)
+    of_ann = submit(engine, blobs, *[b"%d" % number for number in range(20)])
+    of_ben = submit(engine, blobs, PICTURE, PICTURE, submitter="ben")
+
+    taken = [take_lone_chunks(engine, first.chunk_id, f"cpu0@here {number}", LEASE_S) for number in range(2, 6)]
+
+    assert [claim.job_id for claim in taken[0]] == of_ben
+    assert [{claim.submitter for claim in claims} for claims in taken[1:]] == [{"ann"}, {"ann"}, set()]
+    assert sorted(claim.job_id for claims in taken[1:] for claim in claims) == of_ann
+    assert count_expected_messages(engine) == 1
+
+
+def test_who_takes_again_after_a_lost_answer_gets_the_same_chunks(engine: Engine, blobs: Blobs) -> None:
+    jobs = submit(engine, blobs, b"a", b"b")
+    message_id = uuid.uuid4()
+
+    first = take_lone_chunks(engine, message_id, "cpu0@here 1", LEASE_S)
+    again = take_lone_chunks(engine, message_id, "cpu0@here 1", LEASE_S)
+
+    assert [claim.job_id for claim in again] == [claim.job_id for claim in first] == jobs
+    assert {claim.attempt for claim in again} == {2}
+    assert take_lone_chunks(engine, message_id, "cpu1@here 1", LEASE_S) == []
+
+
+def test_what_is_paused_or_lost_before_is_not_taken_along(engine: Engine, blobs: Blobs) -> None:
+    paused, lost, _ = submit(engine, blobs, b"a", b"b", b"c")
+    pause_chunks(engine, PauseSubject(job_id=paused), "olga")
+    execute(engine, f"UPDATE chunks SET losses = 1 WHERE job_id = '{lost}'")
+
+    (claim,) = take_lone_chunks(engine, uuid.uuid4(), "cpu0@here 1", LEASE_S)
+
+    assert claim.job_id not in (paused, lost)
+    report_worker(engine, "cpu1@here", "cpu1", register_v4(engine))
+    execute(engine, "UPDATE workers SET draining = true")
+    submit(engine, blobs, b"d")
+    assert take_lone_chunks(engine, uuid.uuid4(), "cpu1@here 1", LEASE_S) == []
+
+
+def test_who_submits_dispatches_what_may_go_at_once_and_leaves_the_rest(engine: Engine, blobs: Blobs) -> None:
+    def submit_at_once(*images: LoneImage) -> list[DispatchedChunk]:
+        return submit_lone_images(engine, blobs, images, NO_LIMITS, ROOM, DispatchLimits(4, LEASE_S))[1]
+
+    ann, ben = LoneImage("ann", "a.png", PICTURE, None), LoneImage("ben", "b.png", PICTURE, None)
+    traced = replace(ben, traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
+
+    went = submit_at_once(ann, ann, ben, traced)
+    assert sorted(len(message) for message in group_by_message(went)) == [1, 2]
+    assert submit_at_once(ann) == []
+    # The window is too small for both.
+    assert submit_at_once(replace(ann, submitter="cleo"), replace(ann, submitter="dora")) == []
+
+    assert sorted(len(message) for message in dispatch(engine)) == [1, 1, 1]
+    execute(engine, "UPDATE chunks SET state = 'done'")
+    pause_chunks(engine, PauseSubject(submitter="ben"), "olga")
+    assert len(submit_at_once(ann, ben)) == 1
+    assert count_expected_messages(engine) == 1
+
+
+def test_what_is_published_at_once_is_a_message_that_workers_read(
+    engine: Engine, blobs: Blobs, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = LoneImage("ann", "a.png", PICTURE, None)
+    _, went = submit_lone_images(engine, blobs, [image, image], NO_LIMITS, ROOM, DispatchLimits(4, LEASE_S))
+
+    with redis.Redis.from_url(redis_url) as broker:
+        LonePublisher(redis_url).publish(went)
+        (message,) = broker.lrange(QUEUES[0], 0, -1)
+        broker.delete(QUEUES[0])
+        read = keep_task([QUEUES[0].encode(), message])
+
+    assert read is not None
+    task = Task.model_validate_json(read[1])
+    assert list(task.body[0]) == list_ids(went)
+    assert task.headers.argsrepr.endswith("1 image, and 1 more like it")
+    LonePublisher("redis://127.0.0.1:1/0").publish(went)
+    assert "a dispatcher sends them again" in caplog.text
 
 
 def test_a_worker_that_died_with_lone_images_holds_none_back_for_long(engine: Engine, blobs: Blobs) -> None:
-    for _ in range(2):
-        submit(engine, blobs, PICTURE)
-        (message,) = dispatch(engine)
-        claim_lone_chunks(engine, list_ids(message), "cpu9@gone 1", LEASE_S)
+    submit(engine, blobs, PICTURE)
+    (message,) = dispatch(engine)
+    claim_lone_chunks(engine, list_ids(message), "cpu9@gone 1", LEASE_S)
     submit(engine, blobs, PICTURE)
     assert dispatch(engine) == []
 

@@ -179,7 +179,7 @@ def test_lone_images_that_cannot_be_reached_are_put_off_and_then_scanned_alone(
 ) -> None:
     images = [LoneImage("ann", f"{side}.png", encode_pattern("PNG", size=(side, 3)), None) for side in (4, 5)]
     limits = StorageLimits(None, 0), WaitingLimits(10, 10)
-    jobs = submit_lone_images(engine, Blobs(object_store.url), images, *limits)
+    jobs, _ = submit_lone_images(engine, Blobs(object_store.url), images, *limits)
     chunks = pick_ids(engine, Priority.INTERACTIVE, 10)
     object_store.answers = False
 

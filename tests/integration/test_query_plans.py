@@ -35,7 +35,13 @@ from storage.chunks import (
 )
 from storage.comparisons import compare_models
 from storage.database import connect
-from storage.dispatch import count_expected_messages, pick_chunks, recover_lost_chunk, redate_unclaimed
+from storage.dispatch import (
+    count_expected_messages,
+    list_waiting_priorities,
+    pick_chunks,
+    recover_lost_chunk,
+    redate_unclaimed,
+)
 from storage.draining import is_draining
 from storage.drift import sample_probabilities
 from storage.exports import list_oldest_first
@@ -43,6 +49,7 @@ from storage.failures import count_failures, list_recent_failures, list_retries,
 from storage.figures import take_figures
 from storage.jobs import cancel_job, count_finished, get_job, list_jobs, submit_job
 from storage.keys import find_key, revoke_key
+from storage.lone_chunks import take_lone_chunks
 from storage.message_search import HAS_WORDS
 from storage.new_verdict import NewVerdict
 from storage.operations import list_operations
@@ -237,6 +244,11 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: recover_lost_chunk(filled.engine, 3, NO_LEASE),
         {"ix_chunks_in_flight", "pk_chunks", "pk_verdicts"},
     ),
+    "take along": (
+        lambda filled: take_lone_chunks(filled.engine, filled.waiting_chunk, "cpu0@here 1", LEASE_S),
+        {"ix_chunks_pending", "ix_chunks_in_flight", "ix_jobs_open", "pk_chunks", "pk_jobs"},
+    ),
+    "waiting priorities": (lambda filled: list_waiting_priorities(filled.engine), {"ix_chunks_pending"}),
     "redate": (lambda filled: redate_unclaimed(filled.engine, 0), {"ix_chunks_in_flight"}),
     "in flight": (lambda filled: count_expected_messages(filled.engine), {"ix_chunks_in_flight"}),
     "landed": (lambda filled: list_landed(filled.engine, filled.ended_job), {"ix_verdicts_landed", "pk_jobs"}),

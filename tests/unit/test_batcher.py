@@ -95,6 +95,19 @@ def test_a_full_batch_does_not_wait(widths: Widths) -> None:
     assert widths.batches == [[1, 2, 3, 4]]
 
 
+def test_what_is_wanted_at_once_takes_others_along_and_later_ones_wait_again(widths: Widths) -> None:
+    batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
+    waiting = submit(batcher, 1)
+    urgent = batcher.submit(draw(2), at_once=True)
+    batcher.start()
+
+    assert scored([*waiting, urgent]) == [1, 2]
+
+    later = submit(batcher, 3, 4, 5, 6)
+    assert scored(later) == [3, 4, 5, 6]
+    assert widths.batches == [[1, 2], [3, 4, 5, 6]]
+
+
 def test_a_lone_image_waits_for_others_no_longer_than_it_should(widths: Widths) -> None:
     batcher = Batcher(widths, batch_size=4, wait_s=0.001)
     batcher.start()

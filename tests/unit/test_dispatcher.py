@@ -40,6 +40,9 @@ class Backlog:
         self.dispatched += picked
         return picked
 
+    def list_waiting(self, _: object) -> list[Priority]:
+        return [Priority.BULK] if self.pending else []
+
     def list_unclaimed(self, _: object, older_than_s: float) -> list[DispatchedChunk]:
         return self.dispatched if older_than_s == REPUBLISH_AFTER_S else []
 
@@ -58,6 +61,7 @@ def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
     monkeypatch.setattr(dispatcher_module, "count_expected_messages", lambda _: len(backlog.dispatched))
     monkeypatch.setattr(dispatcher_module, "redate_unclaimed", backlog.list_unclaimed)
     monkeypatch.setattr(dispatcher_module, "pick_chunks", backlog.pick)
+    monkeypatch.setattr(dispatcher_module, "list_waiting_priorities", backlog.list_waiting)
     return backlog
 
 

@@ -49,7 +49,7 @@ def start_api(broker: "redis.Redis", tmp_path: Path) -> Callable[[], Ask]:
         )
 
         def ask(key: str) -> None:
-            access.authenticate(service, f"Bearer {key}")
+            access.authenticate_key(service, key)
 
         return ask
 

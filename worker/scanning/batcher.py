@@ -48,7 +48,7 @@ class Group:
 
 
 class Batcher(BackgroundThread):
-    """One thread that scores what is waiting: full batches under load, a lone image after `wait_s` seconds.
+    """One thread that scores what is waiting: full batches under load, a few images after `wait_s` seconds.
 
     Who submits while two batches or more wait is kept waiting, and with it decoding.
     """
@@ -62,10 +62,16 @@ class Batcher(BackgroundThread):
         # What waits of each group.
         self._waiting: deque[tuple[Group, PlaneArray]] = deque()
         self._images = 0
+        self._is_urgent = False
         self._changed = Condition()
 
-    def submit(self, planes: PlaneArray, threshold: float | None = None) -> Future[list[Score | Exception]]:
-        """Return the future of the images' scores, in order; an image that V4 fails on has what it raised instead."""
+    def submit(
+        self, planes: PlaneArray, threshold: float | None = None, *, at_once: bool = False
+    ) -> Future[list[Score | Exception]]:
+        """Return the future of the images' scores, in order; an image that V4 fails on has what it raised instead.
+
+        Who wants them `at_once` waits for no others.
+        """
         group = Group(planes, threshold)
         if len(planes) == 0:
             group.add([])
@@ -74,6 +80,7 @@ class Batcher(BackgroundThread):
             self._changed.wait_for(lambda: self._images < 2 * self._batch_size)
             self._waiting.append((group, planes))
             self._images += len(planes)
+            self._is_urgent |= at_once
             self._changed.notify_all()
         return group.scored
 
@@ -96,7 +103,9 @@ class Batcher(BackgroundThread):
         """Return what is to be scored next, in parts of groups; nothing once all is scored and the batcher stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._images or self.stopping.is_set())
-            self._changed.wait_for(lambda: self._images >= self._batch_size or self.stopping.is_set(), self._wait_s)
+            self._changed.wait_for(
+                lambda: self._images >= self._batch_size or self._is_urgent or self.stopping.is_set(), self._wait_s
+            )
             batch = []
             free = self._batch_size
             while self._waiting and free:
@@ -106,6 +115,7 @@ class Batcher(BackgroundThread):
                     self._waiting.appendleft((group, planes[free:]))
                 free -= len(batch[-1][1])
             self._images -= self._batch_size - free
+            self._is_urgent &= self._images > 0
             self._changed.notify_all()
         return batch
 

@@ -113,23 +113,25 @@ class Pipeline:
         *,
         follow_links: bool = True,
         anew: bool = False,
+        at_once: bool = False,
         given_up: "Future[None] | None" = None,
     ) -> list[NewVerdict]:
         """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
 
         Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is. Unless
-        it may `follow_links`, files behind links are not read. What is scanned `anew` recalls no verdict. Raises
-        GivenUpError soon after `given_up` is done: then nobody wants the verdicts any more.
+        it may `follow_links`, files behind links are not read. What is scanned `anew` recalls no verdict, and what is
+        scanned `at_once` waits for no others to join its batch. Raises GivenUpError soon after `given_up` is done: then
+        nobody wants the verdicts any more.
         """
         chunk = ChunkScan(
             images, threshold, submitter, follow_links=follow_links, anew=anew, loading_s=self._loading_s,
             given_up=given_up,
         )  # fmt: skip
         with self._measures.watch_chunk() as measures:
-            self._scan(chunk, measures)
+            self._scan(chunk, measures, at_once=at_once)
         return chunk.list_verdicts()
 
-    def _scan(self, chunk: ChunkScan, measures: ChunkMeasures) -> None:
+    def _scan(self, chunk: ChunkScan, measures: ChunkMeasures, *, at_once: bool) -> None:
         scoring: list[ScoringGroup] = []
         held = 0
         try:
@@ -145,7 +147,7 @@ class Pipeline:
                     with measures.time_stage(Stage.DECODE):
                         decoded, planes = self._decode(unknown, chunk)
                     with measures.time_stage(Stage.WAIT):
-                        scoring.append(self._submit(decoded, planes, chunk))
+                        scoring.append(self._submit(decoded, planes, chunk, at_once=at_once))
                     trace_until(scoring[-1].scores, Stage.SCORE.value, images=len(decoded))
             for group in scoring:
                 with measures.time_stage(Stage.WAIT):
@@ -187,8 +189,10 @@ class Pipeline:
                 chunk.settle_error(image.facts, error)
         return decoded, found.planes if len(decoded) == len(loaded) else found.planes[found.has_planes]
 
-    def _submit(self, decoded: Sequence[Decoded], planes: PlaneArray, chunk: ChunkScan) -> ScoringGroup:
-        scores = self._batcher.submit(planes, chunk.threshold)
+    def _submit(
+        self, decoded: Sequence[Decoded], planes: PlaneArray, chunk: ChunkScan, *, at_once: bool
+    ) -> ScoringGroup:
+        scores = self._batcher.submit(planes, chunk.threshold, at_once=at_once)
         return ScoringGroup([Scoring(image.facts, image.damage, self._keep(image.data)) for image in decoded], scores)
 
     def _keep(self, data: bytes) -> Content | None:

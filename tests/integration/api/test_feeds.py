@@ -1,14 +1,19 @@
 """Streams of events: each verdict once, in one order, whatever happens to the connection that listens."""
 
 import asyncio
+import queue
 import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event
 
+from producer.api import feeds
 from producer.api.feeds import DONE, PAGE, Hub
+from producer.api.known_keys import KnownKeys
 from storage.jobs import cancel_job
+from storage.keys import create_key, revoke_key
 from storage.verdicts import FIRST, Place
 from tests.kit.events import Event, list_ordinals, parse_events
 from tests.kit.rows import execute, finish_last_chunk, finish_waiting_chunks, submit_job_of
@@ -20,11 +25,13 @@ CUT_LISTENER = """
 """
 
 
-def run_with_hub(engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]]) -> Any:
+def run_with_hub(
+    engine: Engine, follow: Callable[[Hub], Coroutine[Any, Any, Any]], keys: KnownKeys | None = None
+) -> Any:
     """Return what `follow` does with a hub."""
 
     async def run() -> Any:
-        async with asyncio.timeout(PATIENCE_S), Hub(engine) as hub:
+        async with asyncio.timeout(PATIENCE_S), Hub(engine, keys or KnownKeys()) as hub:
             return await follow(hub)
 
     return asyncio.run(run())
@@ -118,3 +125,30 @@ def test_a_thousand_streams_share_what_is_read(engine: Engine) -> None:
     assert all(list_ordinals(events) == [0] and events[-1][0] == "done" for events in streams[900:])
     reads = [query for query in queries if "(landed, ordinal) >" in query]
     assert len(reads) < 1000
+
+
+class ToldKeys(KnownKeys):
+    """Tells whenever it forgets all keys, and whether somebody listens then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: queue.Queue[bool] = queue.Queue()
+
+    def forget_all(self, *, is_listening: bool) -> None:
+        super().forget_all(is_listening=is_listening)
+        self.told.put(is_listening)
+
+
+def test_keys_are_looked_up_again_when_one_is_revoked(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing but what is heard may have them looked up.
+    monkeypatch.setattr(feeds, "POLL_S", 10 * PATIENCE_S)
+    create_key(engine, "ann", ["read"])
+    keys = ToldKeys()
+
+    async def revoke(_: Hub) -> list[bool]:
+        at_first = await asyncio.to_thread(keys.told.get, timeout=PATIENCE_S)
+        await asyncio.to_thread(revoke_key, engine, "ann")
+        return [at_first, await asyncio.to_thread(keys.told.get, timeout=PATIENCE_S)]
+
+    assert run_with_hub(engine, revoke, keys) == [True, True]
+    assert keys.told.get(timeout=PATIENCE_S) is False

@@ -1,0 +1,96 @@
+"""The shape of a message that says to scan a chunk, or lone chunks: fields that others may add are no part of it."""
+
+import base64
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal, Self, TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, Field, Json, PlainSerializer, model_validator
+
+from storage.dispatch import LONE_AT_ONCE
+
+SCAN_CHUNK: Final = "worker.scan_chunk"
+SCAN_LONE_CHUNKS: Final = "worker.scan_lone_chunks"
+# Many times what ours have; of a longer one no more is parsed, so it is none.
+MAX_BYTES = 16 * 2**10
+
+Nothing: TypeAlias = Annotated[dict[str, None], Field(max_length=0)]
+ChunkIds: TypeAlias = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=LONE_AT_ONCE)]
+# Arguments, arguments by name, and what to do afterwards.
+Call: TypeAlias = tuple[ChunkIds, Nothing, dict[str, None]]
+
+
+def _encode_call(call: Call) -> str:
+    chunk_ids, by_name, afterwards = call
+    return base64.b64encode(json.dumps([list(map(str, chunk_ids)), by_name, afterwards]).encode()).decode()
+
+
+class Part(BaseModel, strict=True, extra="ignore"):
+    """Fields that other releases add are left out: nobody has checked them."""
+
+
+class _Headers(Part):
+    task: Literal["worker.scan_chunk", "worker.scan_lone_chunks"]
+    id: UUID
+    lang: Literal["py"]
+    # For Flower.
+    argsrepr: str = ""
+
+
+class _DeliveryInfo(Part):
+    exchange: Literal[""]
+    routing_key: Literal["scan.interactive", "scan.bulk"]
+    redelivered: bool = False
+
+
+class Properties(Part):
+    """Of every message."""
+
+    delivery_tag: UUID
+    body_encoding: Literal["base64"]
+
+
+class _TaskProperties(Properties):
+    delivery_info: _DeliveryInfo
+    priority: Annotated[int, Field(ge=0, le=9)]
+
+
+class Message(Part):
+    """What tasks and broadcasts share."""
+
+    content_encoding: Annotated[Literal["utf-8"], Field(alias="content-encoding")]
+    content_type: Annotated[Literal["application/json"], Field(alias="content-type")]
+
+
+class Task(Message):
+    """That chunks are to be scanned."""
+
+    body: Annotated[Json[Call], BeforeValidator(base64.b64decode), PlainSerializer(_encode_call)]
+    headers: _Headers
+    properties: _TaskProperties
+
+    @model_validator(mode="after")
+    def _check_number(self) -> Self:
+        if self.headers.task == SCAN_CHUNK and len(self.body[0]) > 1:
+            raise ValueError("a chunk is scanned alone")
+        return self
+
+
+def write_lone_task(chunk_ids: Sequence[UUID], queue: str, description: str) -> bytes:
+    """Return the message that says to scan these lone chunks together, as Celery would write it into a queue."""
+    body = base64.b64encode(json.dumps([list(map(str, chunk_ids)), {}, {}]).encode()).decode()
+    message = {
+        "body": body,
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"task": SCAN_LONE_CHUNKS, "id": str(uuid.uuid4()), "lang": "py", "argsrepr": description},
+        "properties": {
+            "delivery_tag": str(uuid.uuid4()),
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "body_encoding": "base64",
+            "priority": 0,
+        },
+    }
+    return json.dumps(message).encode()
