@@ -67,12 +67,10 @@ def measure_beside(revision: str, images: int, posts: int, rounds: int, folder: 
         ]
         for tree in trees:
             tree.wait()
-        measured: dict[str, tuple[list[dict[str, float]], list[dict[str, float]]]] = {
-            "bulk": ([], []),
-            "posts": ([], []),
-        }
+        counts = {"bulk": len(uris), "posts": posts, "lone": posts // 4}
+        measured: Measured = {what: ([], []) for what in counts}
         for number in range(rounds + 1):
-            for what, count in (("bulk", len(uris)), ("posts", posts)):
+            for what, count in counts.items():
                 for place_of in (0, 1) if number % 2 else (1, 0):
                     figures = trees[place_of].measure(what, count)
                     if number:
@@ -120,8 +118,8 @@ def run_tree(tree: Path, name: str, references: Path) -> Iterator[Tree]:
 def tell(measured: Measured) -> dict[str, Any]:
     """Return the ratio of each round and their median, and medians of all that was measured before and now."""
     figures: dict[str, Any] = {}
-    for what, rate in (("bulk", "per_minute"), ("posts", "per_second")):
-        before, after = measured[what]
+    for what, (before, after) in measured.items():
+        rate = "per_minute" if what == "bulk" else "per_second"
         ratios = [new[rate] / old[rate] for old, new in zip(before, after, strict=True)]
         figures[f"ratio_{what}"] = round(statistics.median(ratios), 3)
         figures[f"ratios_{what}"] = [round(ratio, 3) for ratio in ratios]

@@ -1,7 +1,7 @@
 """`python tree.py IMAGES`, in any tree of this repository: its stack, measured as often as standard input asks.
 
-IMAGES is a file with references as a JSON list. Each line `bulk N` or `posts N` is answered by one line of JSON. What
-is imported comes from the tree that PYTHONPATH names, which may be an older one than this file's.
+IMAGES is a file with references as a JSON list. Each line `bulk N`, `posts N` or `lone N` is answered by one line of
+JSON. What is imported comes from the tree that PYTHONPATH names, which may be an older one than this file's.
 """
 
 import asyncio
@@ -19,13 +19,14 @@ from research.benchmark.api import serving
 from research.benchmark.stage import stage
 from worker.devices import list_cpu_devices
 
-CLIENTS = 16
+# Clients that each send the next image when they have the answer to the last.
+CLIENTS = {"posts": 16, "lone": 1}
 POSTED = 400
 TIMEOUT_S = 60.0
 
 
-async def post_images(url: str, key: str, images: Sequence[bytes], count: int) -> dict[str, float]:
-    """Return requests a second, and the median and slowest hundredth (ms), of so many images by 16 clients."""
+async def post_images(url: str, key: str, images: Sequence[bytes], count: int, clients: int) -> dict[str, float]:
+    """Return requests a second, and the median and slowest hundredth (ms), of so many images by so many clients."""
     took = []
     numbers = iter(range(count))
     async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S) as client:
@@ -38,7 +39,7 @@ async def post_images(url: str, key: str, images: Sequence[bytes], count: int) -
                 took.append(1000 * (time.perf_counter() - begun))
 
         started = time.perf_counter()
-        await asyncio.gather(*(send() for _ in range(CLIENTS)))
+        await asyncio.gather(*(send() for _ in range(clients)))
         wall = time.perf_counter() - started
     took.sort()
     return {"per_second": count / wall, "p50_ms": took[count // 2], "p99_ms": took[int(count * 0.99)]}
@@ -60,8 +61,8 @@ def main() -> None:
             print("ready", flush=True)
             for line in sys.stdin:
                 what, count = line.split()
-                if what == "posts":
-                    figures = asyncio.run(post_images(url, key, images, int(count)))
+                if what in CLIENTS:
+                    figures = asyncio.run(post_images(url, key, images, int(count), CLIENTS[what]))
                 else:
                     started = time.perf_counter()
                     running.finish(running.submit(uris[: int(count)]))
