@@ -85,5 +85,5 @@ def describe(wanted: VerdictFilter, file_format: str, partition_by: str | None) 
         "job_id": wanted.job_id and str(wanted.job_id), "submitter": wanted.submitter,
         "sha256": wanted.sha256, "error_codes": list(wanted.error_codes) if wanted.error_codes else None,
         "min_probability": wanted.min_probability, "max_probability": wanted.max_probability, "words": wanted.words,
-        "part": wanted.part, "model": wanted.model,
+        "part": wanted.part, "inscription": wanted.inscription, "model": wanted.model,
     }  # fmt: skip

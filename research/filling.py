@@ -1,8 +1,9 @@
 """Fills an empty database with made-up verdicts, fast, for plans and figures at scale: `scripts/fill_verdicts N`.
 
 A job has `JOB_IMAGES` images; the jobs are spread evenly over the days before now. What becomes of an image follows
-from its number: 2 % end as an error, 5 % are stego. Each tenth job scans the images of an earlier one again, by a newer
-model, which sees one image in a hundred otherwise. Jobs have no chunks: their references are not stored twice.
+from its number: 2 % end as an error, 5 % are stego. Each tenth job has images of the chain, and each tenth scans the
+images of an earlier one again, by a newer model, which sees one image in a hundred otherwise. Jobs have no chunks:
+their references are not stored twice.
 """
 
 import argparse
@@ -38,7 +39,7 @@ FILL = text("""
         FROM numbered
     ), images AS (
         SELECT id, ordinal, model_id, finished_at, number % :submitters AS folder,
-            same_as * CAST(:job_images AS bigint) + ordinal AS image
+            same_as * CAST(:job_images AS bigint) + ordinal AS image, same_as % 10 = 3 AS inscribed
         FROM numbered, generate_series(0, total - 1) AS ordinal
     ), drawn AS (
         SELECT *, (hashint8extended(image, 1) & 1048575) / 1048576.0 AS chance,
@@ -55,7 +56,11 @@ FILL = text("""
     )
     INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, sha256, stego_probability, method, bit_order,
         extracted_message, error_code, error_detail, model_id, width, height, format, size_bytes, reused, scanned_at)
-    SELECT id, ordinal, 0, format('file:///images/%s/%s.png', folder, image), outcome,
+    SELECT id, ordinal, 0,
+        CASE WHEN inscribed THEN format(
+            'blob://%s/bitcoin\\:%s\\:i%s', encode(sha256(int8send(image)), 'hex'),
+            encode(sha256(int8send(image / 10)), 'hex'), image % 10
+        ) ELSE format('file:///images/%s/%s.png', folder, image) END, outcome,
         CASE WHEN outcome <> 'error' THEN sha256(int8send(image)) END,
         CASE outcome WHEN 'stego' THEN 0.9 + variety / 20000.0 WHEN 'clean' THEN variety / 2000.0 END,
         CASE WHEN outcome = 'stego' THEN (ARRAY['alpha', 'palette', 'lsb.rgb', 'raw', 'exif'])[1 + variety % 5] END,

@@ -107,14 +107,14 @@ def open_range(store: BucketStore, path: str, version: str, start: int, end: int
     return StoredObject(end - start, map(bytes, found.stream(min_chunk_size=PIECE_BYTES)))
 
 
-def list_objects(location: Location) -> Iterator[BucketObject]:
-    """Yield what lies below a location, page by page; raises what `obstore` raises.
+def list_objects(location: Location, after: str | None = None) -> Iterator[BucketObject]:
+    """Yield what lies below a location, page by page, behind the path `after`; raises what `obstore` raises.
 
     What stands for a folder, an empty object of its name and a slash, is left out where anything is below it.
     """
     store = open_bucket(location.scheme, location.bucket)
     last: ObjectMeta | None = None
-    for page in obstore.list(store, location.path or None, chunk_size=LISTED_AT_ONCE):
+    for page in obstore.list(store, location.path or None, offset=after, chunk_size=LISTED_AT_ONCE):
         for found in page:
             if last is not None and (last["size"] or not found["path"].startswith(f"{last['path']}/")):
                 yield _describe(last)

@@ -37,7 +37,7 @@ class Location:
 
 def is_in_bucket(uri: str) -> bool:
     """Whether a URI names something in a bucket."""
-    return uri.partition("://")[0] in BUCKET_NAMES
+    return uri.partition("://")[0].lower() in BUCKET_NAMES
 
 
 def is_prefix(uri: str) -> bool:

@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from starlight_vocabulary.job import Job, JobOptions
-from starlight_vocabulary.words import ErrorCode, JobState, Priority, WebhookKind
+from starlight_vocabulary.words import ErrorCode, JobState, ListingState, Priority, WebhookKind
 from storage.database import CANCELLED, FINISHED, SUBMITTED, connect_to_read
 from storage.settings import CHUNK_SIZE
 from storage.totals import Total, count_errors, count_one, raise_totals
@@ -87,16 +87,18 @@ def submit_job(
     upload_id: uuid.UUID | None = None,
     canary: bool = False,
     since: uuid.UUID | None = None,
-    also: Callable[[Connection], object] = lambda connection: None,
+    also: Callable[[Connection, uuid.UUID], object] = lambda connection, job_id: None,
+    counts_as_images: bool = True,
 ) -> Submission:
     """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
 
     Unless it may `follow_links`, `file://` references whose path has links in it when it is read are not read. With an
     idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
     `upload_id` is the upload that becomes this job. A `canary` is left out of searches and totals. `since` is the job
-    whose objects are left out of this one as long as they are the same. `also` is called in
-    the transaction of a new job. Raises what it raises, EmptyJobError where there is no reference, TooManyWaitingError
-    and UploadExpiredError; then nothing is stored.
+    whose objects are left out of this one as long as they are the same. `also` is called with the id of a new job, in
+    its transaction. References that stand for what is still to be listed do not `counts_as_images`. Raises what `also`
+    raises, EmptyJobError where there is no reference, TooManyWaitingError and UploadExpiredError; then nothing is
+    stored.
     """
     with engine.begin() as connection:
         job_id = connection.execute(
@@ -117,7 +119,7 @@ def submit_job(
             earlier = _find_earlier_job(connection, submitter, options.idempotency_key)
             assert earlier is not None, "it is what the insertion met"
             return earlier
-        total = _copy_chunks(connection, job_id, submitter, options.priority, references, chunk_size)
+        total = copy_chunks(connection, job_id, submitter, options.priority, references, chunk_size)
         if total == 0:
             raise EmptyJobError("there is no image to scan")
         if limits is not None:
@@ -128,8 +130,9 @@ def submit_job(
         if options.webhook is not None:
             kind = options.webhook_kind or WebhookKind.STANDARD
             connection.execute(INSERT_WEBHOOK, {"id": job_id, "url": options.webhook, "kind": kind})
-        also(connection)
-        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=0 if canary else total))
+        also(connection, job_id)
+        counted = total if counts_as_images and not canary else 0
+        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=counted))
     return Submission(job_id, total, created=True)
 
 
@@ -151,14 +154,16 @@ COPY_CHUNKS = """
 """
 
 
-def _copy_chunks(
+def copy_chunks(
     connection: Connection,
     job_id: uuid.UUID,
     submitter: str,
     priority: Priority,
     references: Iterable[Reference],
     chunk_size: int,
+    first_ordinal: int = 0,
 ) -> int:
+    """Store chunks of references, which have ordinals from `first_ordinal` on; return how many references these are."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     total, traceparent = 0, read_traceparent()
@@ -168,7 +173,8 @@ def _copy_chunks(
             refs = [each if isinstance(each, str) else each.uri for each in group]
             listed = [None if isinstance(each, str) else each.version for each in group]
             versions = listed if any(listed) else None
-            copy.write_row((job_id, submitter, priority.value, total, refs, versions, len(refs), traceparent))
+            row = (job_id, submitter, priority.value, first_ordinal + total, refs, versions, len(refs), traceparent)
+            copy.write_row(row)
             total += len(refs)
     return total
 
@@ -179,14 +185,21 @@ def _cut(references: Iterable[Reference], size: int) -> Iterator[list[Reference]
         yield refs
 
 
-JOB_COLUMNS = ", ".join(
-    "clean + stego + error AS finished" if field.name == "finished" else field.name for field in fields(Job)
-)
+# What of a job is no column of its own.
+COMPUTED = {
+    "finished": "clean + stego + error AS finished",
+    "listing": "(SELECT listings.state FROM listings WHERE job_id = jobs.id) AS listing",
+    "listing_error": "(SELECT listings.error FROM listings WHERE job_id = jobs.id) AS listing_error",
+}
+JOB_COLUMNS = ", ".join(COMPUTED.get(field.name, field.name) for field in fields(Job))
 
 
 def read_job(row: RowMapping) -> Job:
     """Return the job of a row of `JOB_COLUMNS`."""
-    values: dict[str, Any] = {**row, "priority": Priority.read(row["priority"]), "state": JobState.read(row["state"])}
+    listing = row["listing"] and ListingState.read(row["listing"])
+    values: dict[str, Any] = {
+        **row, "priority": Priority.read(row["priority"]), "state": JobState.read(row["state"]), "listing": listing
+    }  # fmt: skip
     return Job(**values)
 
 
@@ -258,6 +271,12 @@ CANCEL_CHUNKS = text("""
     WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running')
 """)
 
+# The end of the listing of its sources, of which one is a reference of the job that did not count as an image.
+CANCEL_LISTING = text("""
+    UPDATE listings SET state = 'cancelled', error = NULL, holder = NULL, lease_until = NULL
+    WHERE job_id = :id AND state IN ('waiting', 'running')
+""")
+
 # Verdicts for what has none, and the end of the job.
 CANCEL_JOB = text(f"""
     WITH locked AS (
@@ -287,8 +306,10 @@ def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
         # was split while we waited for its lock has pieces that the first look did not see.
         while connection.execute(HAS_OPEN_CHUNKS, {"id": job_id}).scalar_one():
             connection.execute(CANCEL_CHUNKS, {"id": job_id})
+        uncounted = connection.execute(CANCEL_LISTING, {"id": job_id}).rowcount
         cancelled = connection.execute(CANCEL_JOB, {"id": job_id, "channel": FINISHED}).one_or_none()
         connection.execute(text(f"NOTIFY {CANCELLED}"))
         if cancelled is not None and not cancelled.canary:
-            raise_totals(connection, count_errors(ErrorCode.CANCELLED, cancelled.written))
+            submitted = count_one(Total.IMAGES_SUBMITTED, by=uncounted)
+            raise_totals(connection, submitted + count_errors(ErrorCode.CANCELLED, cancelled.written))
     return None if cancelled is None else int(cancelled.written)

@@ -40,7 +40,17 @@ from sqlalchemy.dialects.postgresql import (
 )
 
 from starlight_vocabulary.exports import ExportState
-from starlight_vocabulary.words import ChunkState, JobState, Judgement, Method, Outcome, Priority, Scope, WebhookKind
+from starlight_vocabulary.words import (
+    ChunkState,
+    JobState,
+    Judgement,
+    ListingState,
+    Method,
+    Outcome,
+    Priority,
+    Scope,
+    WebhookKind,
+)
 
 # Names of constraints are spelled out so that migrations can refer to them.
 METADATA = MetaData(
@@ -161,6 +171,27 @@ chunks = Table(
     ),
 )  # fmt: skip
 
+# What a job's sources are, for as long as the job is there, and up to where they were listed. `chunk_id` is the chunk
+# that stands for what is still to come: its one reference is a source, it is the last of its job, and nobody
+# dispatches it. `buckets` are what the key that asked might name, null of one that may name all. Whoever lists has a
+# lease, as its `holder`; it tried so many `attempts` since it last came further, and is tried again at `next_at`.
+listings = Table(
+    "listings", METADATA,
+    required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    required("chunk_id", UUID),
+    required("sources", JSONB),
+    optional("buckets", ARRAY(TEXT)),
+    required("state", TEXT, server_default=ListingState.WAITING),
+    optional("progress", JSONB),
+    required("attempts", Integer, server_default="0"),
+    required("next_at", TIME, server_default=func.now()),
+    optional("holder", UUID),
+    optional("lease_until", TIME),
+    optional("error", TEXT),
+    one_of("state", ListingState),
+    Index("ix_listings_open", "next_at", postgresql_where=text("state IN ('waiting', 'running')")),
+)  # fmt: skip
+
 # What is coming in for a job that is not submitted yet, and will have this id. Whoever takes it in renews it; what has
 # expired was left behind.
 uploads = Table(
@@ -269,6 +300,11 @@ verdicts = Table(
     Index("ix_verdicts_messages", "scanned_at", postgresql_where=text("extracted_message IS NOT NULL")),
     # Errors and what is not quite clean: few images are either.
     Index("ix_verdicts_errors", "error_code", "scanned_at", postgresql_where=text("error_code IS NOT NULL")),
+    # Images of the chain by their names; `inscription` is a function of the database.
+    Index(
+        "ix_verdicts_inscription", text('inscription(uri COLLATE "C")'),
+        postgresql_where=text('inscription(uri COLLATE "C") IS NOT NULL'),
+    ),
     Index("ix_verdicts_probable", "stego_probability", postgresql_where=text("stego_probability >= 0.1")),
 )  # fmt: skip
 
@@ -353,7 +389,8 @@ canary_rounds = Table(
 )  # fmt: skip
 
 # A source that is watched for somebody: up to where it was submitted, in words of the source, and in how many steps.
-# Whoever watches it is its `holder`: what another one submits then is not taken.
+# Whoever watches it is its `holder`: what another one submits then is not taken. `compared_at` is when its files were
+# last compared with those that are there.
 watches = Table(
     "watches", METADATA,
     required("id", BIGINT, Identity(always=True), primary_key=True),
@@ -363,14 +400,17 @@ watches = Table(
     required("holder", UUID),
     required("steps", BIGINT, server_default="0"),
     required("held_since", TIME, server_default=func.now()),
+    optional("compared_at", TIME),
     UniqueConstraint("submitter", "source"),
 )  # fmt: skip
 # In which version each file or object of a watch was submitted last; `name` is the start of the SHA-256 of its name.
+# One that is gone is forgotten some time after `absent_since`.
 watched_files = Table(
     "watched_files", METADATA,
     required("watch_id", BIGINT, ForeignKey("watches.id", ondelete="CASCADE"), primary_key=True),
     required("name", BYTEA, primary_key=True),
     required("version", TEXT),
+    optional("absent_since", TIME),
 )  # fmt: skip
 
 # The outbox of a job that names a webhook: due once the job has ended, until delivered or given up.

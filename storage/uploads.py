@@ -6,7 +6,7 @@ object is deleted (`storage.retention`): of two who store and delete the same by
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from tempfile import SpooledTemporaryFile
@@ -66,25 +66,32 @@ NAME_UPLOAD = text("UPDATE uploads SET idempotency_key = :key WHERE job_id = :id
 # More time.
 RENEW_UPLOAD = text("UPDATE uploads SET expires_at = now() + make_interval(secs => :lease_s) WHERE job_id = :id")
 
-# Blobs that an upload needs from now on. Rows are locked in one order by all who lock several of them.
-KEEP_BLOBS = text("""
-    WITH renewed AS (
-        UPDATE uploads SET expires_at = now() + make_interval(secs => :lease_s) WHERE job_id = :id
-        RETURNING job_id, submitter
+# Blobs that their `owner`, an upload or a job, needs from now on. Rows are locked in one order by all who lock several.
+KEEP_BLOBS = """
+    WITH owner AS (
+        {owner}
     ), stored AS (
         INSERT INTO blobs (sha256, size_bytes)
         SELECT sha256, size_bytes
         FROM unnest(CAST(:digests AS bytea[]), CAST(:sizes AS int8[])) AS listed (sha256, size_bytes) ORDER BY sha256
         ON CONFLICT (sha256) DO UPDATE SET released_at = NULL RETURNING sha256, size_bytes
     ), kept AS (
-        INSERT INTO job_blobs (job_id, sha256) SELECT job_id, sha256 FROM renewed, stored
+        INSERT INTO job_blobs (job_id, sha256) SELECT job_id, sha256 FROM owner, stored
         ON CONFLICT DO NOTHING RETURNING sha256
     )
     INSERT INTO submitters (name, stored_bytes)
-    SELECT submitter, (SELECT coalesce(sum(size_bytes), 0) FROM stored JOIN kept USING (sha256)) FROM renewed
+    SELECT submitter, (SELECT coalesce(sum(size_bytes), 0) FROM stored JOIN kept USING (sha256)) FROM owner
     ON CONFLICT (name) DO UPDATE SET stored_bytes = submitters.stored_bytes + excluded.stored_bytes
     RETURNING stored_bytes
-""")
+"""
+KEEP_FOR_UPLOAD = text(
+    KEEP_BLOBS.format(
+        owner="""
+        UPDATE uploads SET expires_at = now() + make_interval(secs => :lease_s) WHERE job_id = :id
+        RETURNING job_id, submitter
+        """
+    )
+)
 
 
 class Upload:
@@ -132,30 +139,19 @@ class Upload:
 
         Raises StorageFullError, StoredBytesError and UploadExpiredError; then none of them is stored.
         """
-        free = self._blobs.count_free_bytes()
-        if free is not None:
-            check_free_bytes(free, self.limits.min_free_bytes)
-        digests = [sha256(data).digest() for data in images]
-        distinct = dict(zip(digests, images, strict=True))
-        with self._engine.begin() as connection:
+
+        def keep(connection: Connection, described: Mapping[str, object]) -> int:
             if self._job_id is None:
                 self._begin(connection, None)
-            stored = connection.execute(
-                KEEP_BLOBS,
-                {
-                    "id": self._job_id,
-                    "lease_s": LEASE_S,
-                    "digests": list(distinct),
-                    "sizes": [len(data) for data in distinct.values()],
-                },
-            ).scalar()
+            values = {"id": self._job_id, "lease_s": LEASE_S, **described}
+            stored = connection.execute(KEEP_FOR_UPLOAD, values).scalar()
             if stored is None:
                 raise UploadExpiredError
-            check_stored_bytes(self._submitter, stored, self.limits)
+            return int(stored)
+
+        digests = store_kept(self._engine, self._blobs, images, self._submitter, self.limits, keep)
         self._renew_at = time.monotonic() + RENEW_EVERY_S
-        for digest, data in distinct.items():
-            self._blobs.put_as(digest.hex(), data)
-        return [digest.hex() for digest in digests]
+        return digests
 
     @property
     def is_begun(self) -> bool:
@@ -183,7 +179,8 @@ class Upload:
         limits: WaitingLimits | None = None,
         canary: bool = False,
         since: uuid.UUID | None = None,
-        also: Callable[[Connection], object] = lambda connection: None,
+        also: Callable[[Connection, uuid.UUID], object] = lambda connection, job_id: None,
+        counts_as_images: bool = True,
     ) -> Submission:
         """Submit the job that this is for, reading `references` once, before anything is held in the database.
 
@@ -220,6 +217,7 @@ class Upload:
                 canary=canary,
                 since=since,
                 also=also,
+                counts_as_images=counts_as_images,
             )
             describe_span(job=submission.job_id, images=submission.total)
         if submission.created:
@@ -244,6 +242,32 @@ def read_spooled(line: str) -> Reference:
     """Return the reference of a line that was put aside."""
     uri, separator, version = line.removesuffix("\n").partition(SEPARATOR)
     return ListedObject(uri, version) if separator else uri
+
+
+def store_kept(
+    engine: Engine,
+    blobs: Blobs,
+    images: Sequence[bytes],
+    submitter: str,
+    limits: StorageLimits,
+    keep: Callable[[Connection, Mapping[str, object]], int],
+) -> list[str]:
+    """Store blobs; return their SHA-256 in hex.
+
+    `keep` notes, by the parameters of `KEEP_BLOBS`, who needs them, and returns how many bytes the submitter keeps
+    then. Raises what it raises, StorageFullError and StoredBytesError; then none of them is stored.
+    """
+    free = blobs.count_free_bytes()
+    if free is not None:
+        check_free_bytes(free, limits.min_free_bytes)
+    digests = [sha256(data).digest() for data in images]
+    distinct = dict(zip(digests, images, strict=True))
+    described = {"digests": list(distinct), "sizes": [len(data) for data in distinct.values()]}
+    with engine.begin() as connection:
+        check_stored_bytes(submitter, keep(connection, described), limits)
+    for digest, data in distinct.items():
+        blobs.put_as(digest.hex(), data)
+    return [digest.hex() for digest in digests]
 
 
 def check_stored_bytes(submitter: str, stored: int, limits: StorageLimits) -> None:

@@ -17,6 +17,7 @@ from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage import schema
 from storage.database import connect_to_read
+from storage.inscription_search import narrow_to_inscription
 from storage.message_search import HAS_PART, HAS_WORDS, connect_to_search, write_pattern
 from storage.models import IS_MEANT
 from storage.new_verdict import NewVerdict
@@ -107,7 +108,8 @@ class VerdictFilter:
 
     Those on canaries are found only where their job or submitter is named. `sha256` is in hex; `until` is exclusive,
     probabilities are not. `model` is NAME-VERSION, VERSION, or the start of its SHA-256. `words` all stand in the
-    extracted message, in any order; `part` stands in it as it is. Neither minds upper and lower case.
+    extracted message, in any order; `part` stands in it as it is. Neither minds upper and lower case. `inscription` is
+    `TXID:iN`, or `TXID`, all of a transaction.
     """
 
     job_id: uuid.UUID | None = None
@@ -123,6 +125,7 @@ class VerdictFilter:
     model: str | None = None
     words: str | None = None
     part: str | None = None
+    inscription: str | None = None
 
     @property
     def in_messages(self) -> bool:
@@ -144,6 +147,7 @@ class VerdictFilter:
             "stego_probability <= :max_probability": {"max_probability": self.max_probability},
             f"model_id IN (SELECT id FROM models WHERE {IS_MEANT})": {"model": self.model},
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
+            **narrow_to_inscription(self.inscription),
             HAS_WORDS: {"words": self.words},
             HAS_PART: {"part": None if self.part is None else write_pattern(self.part)},
         }

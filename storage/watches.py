@@ -53,7 +53,7 @@ FIND_VERSIONS = text("SELECT name, version FROM watched_files WHERE watch_id = :
 
 def find_new(engine: Engine, watch: Watch, versions: Mapping[str, str]) -> dict[str, str]:
     """Return those of the files, by their URIs, that were not submitted in the version that they have here."""
-    names = {_shorten(uri): uri for uri in versions}
+    names = {shorten(uri): uri for uri in versions}
     with connect_to_read(engine) as connection:
         known = {
             names[bytes(row.name)]: row.version
@@ -68,17 +68,20 @@ ADVANCE_WATCH = text("""
     WHERE id = :id AND holder = :holder AND steps = :steps
 """)
 NOTE_FILES = text("""
-    INSERT INTO watched_files (watch_id, name, version)
-    SELECT :id, name, version
+    INSERT INTO watched_files (watch_id, name, version, absent_since)
+    SELECT :id, name, version, CASE WHEN CAST(:are_gone AS bool) THEN now() END
     FROM unnest(CAST(:names AS bytea[]), CAST(:versions AS text[])) AS listed (name, version) ORDER BY name
-    ON CONFLICT (watch_id, name) DO UPDATE SET version = excluded.version
+    ON CONFLICT (watch_id, name) DO UPDATE SET version = excluded.version, absent_since = excluded.absent_since
 """)
 
 
-def note_arrivals(connection: Connection, watch: Watch, cursor: str | None, versions: Mapping[str, str]) -> None:
+def note_arrivals(
+    connection: Connection, watch: Watch, cursor: str | None, versions: Mapping[str, str], *, are_gone: bool = False
+) -> None:
     """Note, in the transaction that submits it, what was found: the next cursor, and files by their URIs.
 
-    Raises WatchTakenError where another process watches the source.
+    Those that `are_gone` will not be seen again, and are known for a while only. Raises WatchTakenError where another
+    process watches the source.
     """
     moved = connection.execute(
         ADVANCE_WATCH, {"id": watch.id, "holder": watch.holder, "steps": watch.steps, "cursor": cursor}
@@ -86,8 +89,10 @@ def note_arrivals(connection: Connection, watch: Watch, cursor: str | None, vers
     if moved.rowcount != 1:
         raise WatchTakenError(f"another process watches {watch.source} now: this one ends")
     if versions:
-        names = {_shorten(uri): version for uri, version in versions.items()}
-        connection.execute(NOTE_FILES, {"id": watch.id, "names": list(names), "versions": list(names.values())})
+        names = {shorten(uri): version for uri, version in versions.items()}
+        connection.execute(
+            NOTE_FILES, {"id": watch.id, "names": list(names), "versions": list(names.values()), "are_gone": are_gone}
+        )
 
 
 # Where a watch stands.
@@ -108,5 +113,6 @@ def refresh_watch(engine: Engine, watch: Watch) -> bool:
     return moved
 
 
-def _shorten(uri: str) -> bytes:
+def shorten(uri: str) -> bytes:
+    """Return the name under which a file of this URI is known."""
     return sha256(uri.encode()).digest()[:NAME_BYTES]

@@ -25,11 +25,11 @@ from starlight_vocabulary.answers import (
 from starlight_vocabulary.comparison import Comparison, DifferingFile, PairCount
 from starlight_vocabulary.exports import ExportedPart, ExportReport, ExportState
 from starlight_vocabulary.formats import ExportFormat
-from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.job import JobOptions, JobSources
 from starlight_vocabulary.operations import Action, Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import BitOrder, ErrorCode, JobState, Method, Outcome, Priority
+from starlight_vocabulary.words import BitOrder, ErrorCode, JobState, ListingState, Method, Outcome, Priority
 
 __all__ = [
     "Action",
@@ -48,7 +48,9 @@ __all__ = [
     "ImageSearch",
     "JobOptions",
     "JobReport",
+    "JobSources",
     "JobState",
+    "ListingState",
     "LiveWorker",
     "Method",
     "Operation",

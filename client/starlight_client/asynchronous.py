@@ -34,7 +34,7 @@ from starlight_vocabulary.comparison import Comparison
 from starlight_vocabulary.exports import ExportReport
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.inspection import ImageInspection
-from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.job import JobOptions, JobSources
 from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
@@ -65,6 +65,10 @@ class AsyncStarlight:
     async def submit(self, references: Iterable[str], options: JobOptions = DEFAULTS) -> JobReport:
         """Submit a job of `https://`, `s3://` and `file://` references."""
         return await self._ask(flows.submit_references(references, options))
+
+    async def submit_sources(self, sources: JobSources, options: JobOptions = DEFAULTS) -> JobReport:
+        """Submit a job of what the server finds in buckets and in the chain; it lists them in the background."""
+        return await self._ask(flows.submit_sources(sources, options))
 
     async def upload(self, paths: Iterable[LocalPath], options: JobOptions = DEFAULTS) -> JobReport:
         """Submit a job of local files, and of all that is below folders; raises OSError where one cannot be read."""

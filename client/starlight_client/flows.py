@@ -25,7 +25,7 @@ from starlight_vocabulary.answers import (
 from starlight_vocabulary.exports import ExportReport
 from starlight_vocabulary.formats import JSON, ArchiveFormat, ExportFormat
 from starlight_vocabulary.inspection import ImageInspection
-from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.job import JobOptions, JobSources
 from starlight_vocabulary.operations import (
     Draining,
     OperationList,
@@ -60,7 +60,8 @@ LONGEST_LOOK_S: Final = 2.0
 class ImageSearch(TypedDict, total=False):
     """Verdicts on which images to find; times without a zone are in UTC, `until` is exclusive, `sha256` in hex.
 
-    `words` all stand in the message, in any order; `part` stands in it as it is.
+    `words` all stand in the message, in any order; `part` stands in it as it is. `inscription` is `TXID:iN` of the
+    chain, or `TXID`, all of a transaction.
     """
 
     outcome: Outcome | None
@@ -70,6 +71,7 @@ class ImageSearch(TypedDict, total=False):
     sha256: str | None
     words: str | None
     part: str | None
+    inscription: str | None
     error_code: Sequence[ErrorCode] | None
 
 
@@ -83,6 +85,13 @@ def submit_references(references: Iterable[str], options: JobOptions) -> Exchang
     """Submit a job of references."""
     lines = "".join(json.dumps(reference) + "\n" for reference in references)
     return _submit(lines.encode("ascii"), ExportFormat.NDJSON.media_type, options)
+
+
+def submit_sources(sources: JobSources, options: JobOptions) -> Exchange[JobReport]:
+    """Submit a job whose sources the server lists."""
+    given = {name: value for name, value in to_json(options).items() if value is not None}
+    content = json.dumps({**given, "sources": to_json(sources)}).encode("ascii")
+    return _submit(content, JSON, options)
 
 
 def submit_archive(archive: IO[bytes], options: JobOptions) -> Exchange[JobReport]:

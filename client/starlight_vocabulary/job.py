@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from starlight_vocabulary.words import JobState, Priority, WebhookKind
+from starlight_vocabulary.words import JobState, ListingState, Priority, WebhookKind
 
 DOCUMENTED: Final[dict[str, Any]] = {"use_attribute_docstrings": True}
 # PostgreSQL holds no NUL.
@@ -34,6 +34,34 @@ class JobOptions:
     """The same key of the same submitter again means the earlier job."""
 
 
+# As in the URLs of browsers; a longer reference is a mistake.
+MAX_REFERENCE: Final = 4096
+# Names that people write down for one job.
+SOME: Final = {"max_length": 100}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSources:
+    """What is listed for a job, in the background. Who asks for one names a source or a manifest at least."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        **DOCUMENTED, "extra": "forbid", "str_max_length": MAX_REFERENCE
+    }  # fmt: skip
+
+    uris: list[str] = field(default_factory=list, metadata=SOME)
+    """`s3://bucket/2026/`, and of gs:// and az://: all that is below; an archive there; `bitcoin:block/840000`, …"""
+    manifests: list[str] = field(default_factory=list, metadata=SOME)
+    """Objects in buckets with a column of URIs, or of images: Parquet, CSV, NDJSON, inventories of S3."""
+    column: str | None = field(default=None, metadata=SHORT_TEXT)
+    """The column of the manifests; without it, one that is called `uri`, `url`, `image`, `path` or `file`."""
+    include: list[str] = field(default_factory=list, metadata=SOME)
+    """Only names like one of these patterns; `*` stands for any characters."""
+    exclude: list[str] = field(default_factory=list, metadata=SOME)
+    """No names like these."""
+    since: uuid.UUID | None = None
+    """Of prefixes, only what changed since this job."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One job: how many of its images have which outcome. Times are in UTC."""
@@ -53,7 +81,7 @@ class Job:
     state: JobState
     """Where it stands."""
     total: int
-    """Its images."""
+    """Its images; while its sources are listed, those that were found, and one for what is still to come."""
     finished: int
     """Those that have their verdict."""
     clean: int
@@ -72,6 +100,10 @@ class Job:
     """The job whose failed images this one scans again."""
     rescan_of: uuid.UUID | None = None
     """The job of which this one scans images that another model judged."""
+    listing: ListingState | None = None
+    """Where the listing of its sources stands; null of a job of references or images."""
+    listing_error: str | None = None
+    """Why the listing failed, or came no further until now."""
 
     @property
     def ended(self) -> bool:

@@ -47,7 +47,9 @@ def from_json(record: type[Record], values: Mapping[str, Any]) -> Record:
 
 @cache
 def _list_optional(record: type[Any]) -> frozenset[str]:
-    return frozenset(field.name for field in fields(record) if field.default is not MISSING)
+    return frozenset(
+        field.name for field in fields(record) if field.default is not MISSING or field.default_factory is not MISSING
+    )
 
 
 @cache

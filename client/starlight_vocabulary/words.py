@@ -72,6 +72,16 @@ class JobState(Word):
     CANCELLED = "cancelled"
 
 
+class ListingState(Word):
+    """Where the listing of a job's sources stands; where it `failed`, what was listed before is scanned."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class ChunkState(Word):
     """Where a chunk stands."""
 
@@ -135,7 +145,12 @@ class ErrorCode(ExplainedWord):
     SCAN_FAILED = "scan_failed", "V4 failed on this image"
     WORKER_CRASH = "worker_crash", "this image alone repeatedly ended its worker or its scan"
     CANCELLED = "cancelled", "the job was cancelled before the image was scanned"
+    NOT_LISTED = (
+        "not_listed",
+        "what is in this source could not be listed to its end; the detail has the reason, and what was listed "
+        "is scanned",
+    )
 
 
-FAILURES: Final = tuple(code for code in ErrorCode if code is not ErrorCode.CANCELLED)
-"""What may end otherwise when it is scanned again; a cancelled image did not fail."""
+FAILURES: Final = tuple(code for code in ErrorCode if code not in (ErrorCode.CANCELLED, ErrorCode.NOT_LISTED))
+"""What may end otherwise when it is scanned again; a cancelled image did not fail, and a source is no image."""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
+from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
 from storage.verdicts import VerdictFilter
 
@@ -22,6 +23,11 @@ Words = Annotated[
     str, AfterValidator(check_words), Field(description="All of them stand in the hidden message, in any order.")
 ]
 Part = Annotated[str, AfterValidator(check_part), Field(description="Stands in the hidden message as it is.")]
+Inscription = Annotated[
+    str,
+    AfterValidator(check_inscription),
+    Field(description="Of the chain: `TXID:iN`, or `TXID` for all of a transaction."),
+]
 Time = Annotated[datetime, AfterValidator(add_zone)]
 Model = Annotated[
     str,
@@ -48,6 +54,7 @@ class Filters(BaseModel):
     sha256: Sha256 | None = None
     words: Words | None = None
     part: Part | None = None
+    inscription: Inscription | None = None
     error_code: list[ErrorCode] = Field([], max_length=len(ErrorCode), description="Any of these.")
 
     def build_filter(
@@ -65,5 +72,6 @@ class Filters(BaseModel):
             sha256=self.sha256,
             words=self.words,
             part=self.part,
+            inscription=self.inscription,
             error_codes=tuple(self.error_code) or None,
         )

@@ -9,9 +9,11 @@ from producer.api.access import reject_for_waiting
 from producer.api.problems import ProblemError, reject_field
 from producer.api.service import Service
 from producer.sources.archives import ArchiveTooLargeError
-from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.job import JobOptions, JobSources
+from starlight_vocabulary.words import Scope
 from storage.jobs import EmptyJobError, Reference, Submission, UploadExpiredError
 from storage.keys import ApiKey
+from storage.listings import TooManyListingsError, insert_listing
 from storage.uploads import KeyInUseError, StorageFullError, StoredBytesError, Upload
 from storage.waiting import TooManyWaitingError
 
@@ -43,6 +45,8 @@ async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
         raise ProblemError(409, detail, headers={"Retry-After": str(IN_USE_RETRY_S)}) from error
     except TooManyWaitingError as error:
         raise reject_for_waiting(error) from error
+    except TooManyListingsError as error:
+        raise ProblemError(429, str(error), headers={"Retry-After": str(FULL_RETRY_S)}) from error
     except StorageFullError as error:
         raise ProblemError(507, str(error), headers={"Retry-After": str(FULL_RETRY_S)}) from error
     finally:
@@ -61,4 +65,24 @@ def submit_for(service: Service, upload: Upload, references: Iterable[Reference]
         chunk_size=service.settings.chunk_size,
         follow_links=False,
         limits=service.waiting_limits,
+    )
+
+
+def submit_sources_for(
+    service: Service, key: ApiKey, upload: Upload, sources: JobSources, options: JobOptions
+) -> Submission:
+    """Submit a job whose sources, which were checked, are listed in the background; raises what `Upload.submit` does.
+
+    Raises TooManyListingsError.
+    """
+    buckets = None if key.allows(Scope.ADMIN) else key.buckets
+    return upload.submit(
+        [[*sources.uris, *sources.manifests][0]],
+        options,
+        chunk_size=service.settings.chunk_size,
+        follow_links=False,
+        limits=service.waiting_limits,
+        since=sources.since,
+        also=lambda connection, job_id: insert_listing(connection, job_id, sources, buckets),
+        counts_as_images=False,
     )

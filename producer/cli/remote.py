@@ -1,31 +1,34 @@
 """`--server URL --key KEY`: commands that ask the API of another machine instead of the servers themselves."""
 
 import io
+import os
 import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes, urlsplit
 
 import typer
 
 from producer.chain.sources import SCHEME
-from producer.cli.session import OutputClosedError, UsageError
-from producer.sources.expansion import Sources
-from producer.sources.selection import Selection
+from producer.cli.session import OutputClosedError, UsageError, parse_id
+from producer.sources.archives import is_archive
+from producer.sources.expansion import URI_CHARACTERS, Sources
 from starlight_vocabulary.answers import VerdictReport, Verification
-from starlight_vocabulary.job import Job, JobOptions
+from starlight_vocabulary.job import Job, JobOptions, JobSources
 from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
 from storage.blobs import Blobs
+from storage.buckets import is_in_bucket, is_prefix
 from storage.settings import Settings, read_settings
 from storage.verdicts import VerdictFilter
 
 if TYPE_CHECKING:
+    from producer.cli.submitting import Chosen
     from starlight_client import ImageSearch, RescanSearch, Starlight, VerdictSearch
 
 Server = Annotated[
@@ -86,14 +89,37 @@ class Remote:
         """Compare a job's verdicts with its seal."""
         return self._client.verify(job_id)
 
-    def submit(self, paths: list[str], options: JobOptions, selection: Selection, *, null: bool) -> Job:
-        """Submit addresses, or the files that paths name; archives are unpacked here."""
+    def submit(self, paths: list[str], options: JobOptions, chosen: "Chosen") -> Job:
+        """Submit addresses, or the files that paths name; archives are unpacked here, buckets listed there."""
+        if chosen.in_place:
+            raise UsageError("--in-place is for servers of one's own: archives of this machine are unpacked here")
+        uris = [quote_from_bytes(os.fsencode(path), safe=URI_CHARACTERS) for path in paths]
+        listed = [uri for uri in uris if is_in_bucket(uri) and (is_prefix(uri) or is_archive(uri.encode()))]
+        manifests = [each for each in chosen.manifests if is_in_bucket(each)]
+        if listed or manifests or chosen.since:
+            if len(listed) < len(paths) or len(manifests) < len(chosen.manifests):
+                raise UsageError("what the server lists, in buckets, is a job of its own: name nothing else with it")
+            return self._client.submit_sources(
+                JobSources(
+                    uris=listed,
+                    manifests=manifests,
+                    column=chosen.column,
+                    include=list(chosen.selection.include),
+                    exclude=list(chosen.selection.exclude),
+                    since=parse_id(chosen.since) if chosen.since else None,
+                ),
+                options,
+            )
         configured = read_settings()
         with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
             blobs = Blobs(Path(folder).as_uri())
             # The API lists what lies in buckets, by what its key may name.
-            sources = Sources(blobs, configured, selection, lists_prefixes=False)
-            found = sources.from_arguments(paths, sys.stdin.buffer, separator=b"\0" if null else b"\n")
+            sources = Sources(blobs, configured, chosen.selection, lists_prefixes=False)
+            stdin = sys.stdin.buffer
+            found = chain(
+                sources.from_arguments(paths, stdin, separator=b"\0" if chosen.null else b"\n"),
+                *(sources.from_manifest(each, chosen.column, stdin) for each in chosen.manifests),
+            )
             references = (each if isinstance(each, str) else each.uri for each in found)
             first = next(references, None)
             if first is None:
@@ -137,6 +163,7 @@ def describe_search(wanted: VerdictFilter) -> "ImageSearch":
         "sha256": wanted.sha256,
         "words": wanted.words,
         "part": wanted.part,
+        "inscription": wanted.inscription,
     }
 
 

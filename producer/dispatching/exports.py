@@ -2,18 +2,18 @@
 
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 from obstore.exceptions import BaseError as StoreError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from producer.dispatching.leased_process import Ended, run_leased
 from producer.export_jobs import FAILED, LATER, UNWANTED, delete_files
 from storage.background import BackgroundThread
-from storage.database import may_succeed_later, wait_out_outages, work_in_rounds
+from storage.database import wait_out_outages, work_in_rounds
 from storage.export_jobs import (
     ATTEMPTS,
     ExportJob,
@@ -27,7 +27,6 @@ from storage.export_jobs import (
 from storage.settings import Settings
 
 LOOK_EVERY_S = 2.0
-RENEW_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -68,46 +67,29 @@ class Exporting(BackgroundThread):
         if export.attempts > ATTEMPTS:
             finish_export(self._engine, export, f"what makes it ended {ATTEMPTS} times in the middle; see the log")
             return True
-        command = [sys.executable, "-m", "producer.export_jobs", str(export.id), str(export.attempts), str(os.getpid())]
-        with subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                self._watch(process, export)
-            finally:
-                if process.poll() is None:
-                    process.kill()
+        ended = run_leased(
+            "producer.export_jobs",
+            export.id,
+            export.attempts,
+            environment=self._environment,
+            renew=partial(renew_export, self._engine, export),
+            stopping=self.stopping,
+        )
+        if ended is not None:
+            self._note_end(export, ended)
         return True
 
-    def _watch(self, process: "subprocess.Popen[str]", export: ExportJob) -> None:
-        """Keep the lease while the process runs, and store what became of it."""
-        while True:
-            try:
-                told, _ = process.communicate(timeout=RENEW_EVERY_S)
-            except subprocess.TimeoutExpired:
-                if self.stopping.is_set():
-                    process.kill()
-                    process.communicate()
-                    with suppress(DBAPIError):
-                        release_export(self._engine, export)
-                    return
-                if not self._renew(export):
-                    return
-            else:
-                break
-        if process.returncode == 0:
+    def _note_end(self, export: ExportJob, ended: Ended) -> None:
+        """Store what became of an export."""
+        if ended.code is None:
+            with suppress(DBAPIError):
+                release_export(self._engine, export)
+        elif ended.code == 0:
             wait_out_outages(lambda: finish_export(self._engine, export))
-        elif process.returncode == FAILED:
-            wait_out_outages(lambda: finish_export(self._engine, export, told.strip()))
-        elif process.returncode == LATER:
+        elif ended.code == FAILED:
+            wait_out_outages(lambda: finish_export(self._engine, export, ended.told))
+        elif ended.code == LATER:
             wait_out_outages(lambda: release_export(self._engine, export))
-        elif process.returncode != UNWANTED:
+        elif ended.code != UNWANTED:
             # Its lease runs out, and the next attempt goes on behind the last file that is whole.
-            log.warning("what makes an export ended with %d; it goes on in a minute", process.returncode)
-
-    def _renew(self, export: ExportJob) -> bool:
-        try:
-            return renew_export(self._engine, export)
-        except DBAPIError as error:
-            if not may_succeed_later(error):
-                raise
-            # Where it has run out until the database is back, others make the export.
-            return True
+            log.warning("what makes an export ended with %d; it goes on in a minute", ended.code)

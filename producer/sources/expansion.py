@@ -8,7 +8,7 @@ the worker's verdict then says why.
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import BinaryIO, cast
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
@@ -56,13 +56,16 @@ class Sources:
         *,
         lists_prefixes: bool = True,
         in_place: bool = False,
+        check: Callable[[str], str] = lambda uri: uri,
     ) -> None:
+        """Take what returns the reference that a manifest may name, and raises SourceError for others."""
         self._blobs = blobs
         self._settings = settings
         self._selection = selection
         self._known = known
         self._lists_prefixes = lists_prefixes
         self._in_place = in_place
+        self._check = check
 
     def from_arguments(
         self, arguments: Sequence[str], stdin: BinaryIO, *, separator: bytes = b"\n"
@@ -70,7 +73,7 @@ class Sources:
         """Yield the references of command line arguments; `-` reads names from `stdin`.
 
         Raises SourceError where an argument names nothing, and ChainError where no node has what it names. Names in a
-        list are not checked: those that are not there become `not_found` verdicts.
+        list are not checked, but those of the chain: those that are not there become `not_found` verdicts.
         """
         for argument in arguments:
             if argument == "-":
@@ -83,9 +86,11 @@ class Sources:
                 yield from self._from_argument(argument)
 
     def from_list(self, stream: BinaryIO, separator: bytes = b"\n") -> Iterator[Reference]:
-        """Yield the references of the names in a stream."""
+        """Yield the references of the names in a stream; raises ChainError where no node has what is named."""
         for name in split(stream, separator):
-            if IS_URI.match(name):
+            if is_chain_source(named := os.fsdecode(name)):
+                yield from expand_chain_source(named, self._blobs, self._settings)
+            elif IS_URI.match(name):
                 yield from self._from_uri(quote_from_bytes(name, safe=URI_CHARACTERS))
             elif name:
                 yield from self._from_path(name)
@@ -96,7 +101,7 @@ class Sources:
         Raises SourceError where it cannot be read, and SourceAwayError.
         """
         self._refuse_since(name)
-        rows = Manifest(name, column, stdin, read_limits(self._settings)).read()
+        rows = Manifest(name, column, stdin, read_limits(self._settings), self._check).read()
         label = quote(name.rpartition("/")[2])
         for first, same in groupby(rows, key=type):
             if first is str:
@@ -108,14 +113,14 @@ class Sources:
         text = named.encode("utf-8", "surrogateescape")
         if not self._selection.accepts(named.rpartition("/")[2]):
             return None
-        return quote_from_bytes(text, safe=URI_CHARACTERS) if IS_URI.match(text) else refer_to_file(text)
+        return self._check(quote_from_bytes(text, safe=URI_CHARACTERS) if IS_URI.match(text) else refer_to_file(text))
 
     def _from_uri(self, uri: str) -> Iterator[Reference]:
         if is_in_bucket(uri) and is_prefix(uri) and self._lists_prefixes:
             for found in list_prefix(read_prefix(uri), self._selection, self._known):
                 yield from self.from_object(found)
         elif is_in_bucket(uri) and is_prefix(uri) and self._selection != EVERYTHING:
-            raise SourceError(f"the API lists {uri} whole: it is not told of patterns")
+            raise SourceError(f"of a list, the API lists {uri} whole: name it as an argument where patterns choose")
         elif self._selection.accepts(unquote(uri.rpartition("/")[2])):
             self._refuse_since(uri)
             if self._lists_prefixes and is_in_bucket(uri) and is_archive(uri.encode()):

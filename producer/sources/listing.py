@@ -24,16 +24,21 @@ def read_prefix(uri: str) -> Location:
 
 
 def list_prefix(
-    location: Location, selection: Selection = EVERYTHING, known: KnownVersions | None = None
+    location: Location,
+    selection: Selection = EVERYTHING,
+    known: KnownVersions | None = None,
+    after: str | None = None,
 ) -> Iterator[ListedObject]:
     """Yield the objects below a location that are wanted, with their versions, but those that are known.
+
+    They come in the order of their names, those behind the path `after`, if one is given.
 
     One page of the listing is in memory. Raises SourceError where there is no such bucket or it cannot be read, and
     SourceAwayError where it does not answer.
     """
     above = len(f"{location.path}/") if location.path else 0
     with answers_explained(location):
-        for found in list_objects(location):
+        for found in list_objects(location, after):
             uri = f"{location.scheme}://{location.bucket}/{quote(found.path)}"
             if is_selected(found.path[above:].encode(), selection) and not (known and known.has(uri, found.version)):
                 yield ListedObject(uri, found.version)

@@ -5,7 +5,7 @@ import gzip
 import importlib.util
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,9 @@ PARQUET: Final = ".parquet"
 INVENTORY: Final = "manifest.json"
 LINES: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 PROCESS: Final = "producer.sources.parquet_process"
+INVENTORY_PROCESS: Final = "producer.sources.inventory_process"
+# As manifests of inventories call them.
+INVENTORIES: Final = ("CSV", "Parquet", "ORC")
 # Of one line; what has longer ones is no manifest.
 MAX_LINE: Final = 2**20
 MAX_INVENTORY_BYTES: Final = 64 * 2**20
@@ -40,11 +43,20 @@ class Manifest:
     of S3; what has another name is taken for CSV, or NDJSON where it begins with `{`.
     """
 
-    def __init__(self, name: str, column: str | None, stdin: BinaryIO, limits: UnpackingLimits) -> None:
+    def __init__(
+        self,
+        name: str,
+        column: str | None,
+        stdin: BinaryIO,
+        limits: UnpackingLimits,
+        check: Callable[[str], str] = lambda uri: uri,
+    ) -> None:
+        """Take what returns a URI that the manifest may name, and raises SourceError for others."""
         self._name = name
         self._column = column
         self._stdin = stdin
         self._limits = limits
+        self._check = check
 
     def read(self) -> Iterator[str | ArchiveMember]:
         """Yield what each row has, URI or path, or image; rows without are left out. One row is in memory.
@@ -126,6 +138,15 @@ class Manifest:
 
     def _read_parquet(self) -> Iterator[str | ArchiveMember]:
         column = self._column or KNOWN_COLUMNS[2]
+        for number, member in enumerate(self._read_by_process(PROCESS, column, "Parquet"), 1):
+            name = str(member.name)
+            if name.startswith("u"):
+                yield name[1:]
+            else:
+                yield ArchiveMember(name[1:] or f"row {number}", member.data)
+
+    def _read_by_process(self, module: str, argument: str, kind: str) -> Iterator[ArchiveMember]:
+        """Yield what a process sends, which has names; raises SourceError, with the row, where it reads no further."""
         # Rows of a table are not members of an archive: there may be any number, of any size together.
         limits = replace(self._limits, max_members=2**62, max_bytes=2**62)
         remote = self._open_remote() if is_in_bucket(self._name) else None
@@ -133,16 +154,13 @@ class Manifest:
             file = None if remote else opened.enter_context(self._open_file())
             size = None if remote is None else remote.size
             members = read_by_process(
-                file, self._name, limits, PROCESS, [column, json.dumps(size)], *find_libraries(), remote=remote
+                file, self._name, limits, module, [argument, json.dumps(size)], *find_libraries(), remote=remote
             )
             for number, member in enumerate(members, 1):
                 if member.name is None:
-                    reason = "is no Parquet file, or a damaged one" if number == 1 else f"is damaged in row {number}"
+                    reason = f"is no {kind} file, or a damaged one" if number == 1 else f"is damaged in row {number}"
                     raise self._refuse(reason if member.data is None else member.data.decode("utf-8", "replace"))
-                if member.name.startswith("u"):
-                    yield member.name[1:]
-                else:
-                    yield ArchiveMember(member.name[1:] or f"row {number}", member.data)
+                yield member
 
     def _read_inventory(self) -> Iterator[str]:
         """Yield what an inventory of S3 lists, but for versions that are no more, and marks of what was deleted."""
@@ -152,13 +170,17 @@ class Manifest:
             told = json.loads(data)
             bucket = told["destinationBucket"].rpartition(":")[2]
             files = [f"s3://{bucket}/{quote(each['key'])}" for each in told["files"]]
-            names = [name.strip() for name in told["fileSchema"].split(",")]
+            kind = str(told.get("fileFormat", "CSV"))
+            names = [name.strip() for name in str(told["fileSchema"]).split(",")]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._refuse(f"is no inventory of S3: {error!r}") from error
-        if not {"Bucket", "Key"} <= set(names):
-            raise self._refuse("is no inventory as CSV with the columns Bucket and Key: have S3 write one")
+        if kind not in INVENTORIES:
+            raise self._refuse(f"is an inventory as {kind!r}: have S3 write one as {', '.join(INVENTORIES)}")
+        if kind == "CSV" and not {"Bucket", "Key"} <= set(names):
+            raise self._refuse("is an inventory without the columns Bucket and Key: have S3 write them")
         for file in files:
-            yield from Manifest(file, None, self._stdin, self._limits).read_inventoried(names)
+            listed = Manifest(self._check(file), None, self._stdin, self._limits)
+            yield from listed.read_inventoried(names) if kind == "CSV" else listed.read_inventoried_table(kind)
 
     def read_inventoried(self, names: list[str]) -> Iterator[str]:
         """Yield the objects in one file of an inventory, whose columns have these names; raises as `read` does."""
@@ -166,8 +188,13 @@ class Manifest:
             for row in self._read_rows(self._open(opened)):
                 found = dict(zip(names, row, strict=False))
                 if found.get("IsLatest") != "false" and found.get("IsDeleteMarker") != "true" and "Key" in found:
-                    # Keys are written as in forms.
+                    # Keys are written as in forms, of which the other kinds of inventories know nothing.
                     yield f"s3://{found['Bucket']}/{quote(unquote_plus(found['Key']))}"
+
+    def read_inventoried_table(self, kind: str) -> Iterator[str]:
+        """Yield the objects in one file of an inventory as Parquet or ORC; raises as `read` does."""
+        for member in self._read_by_process(INVENTORY_PROCESS, kind, kind):
+            yield str(member.name)[1:]
 
     def _open(self, opened: ExitStack) -> io.BufferedReader:
         """Return the manifest, unpacked; raises SourceError and SourceAwayError."""

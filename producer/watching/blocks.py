@@ -60,6 +60,11 @@ class BlocksSource:
         """Return the name of the chain, of which there is one."""
         return SCHEME
 
+    @property
+    def saw_everything(self) -> None:
+        """Return None: blocks are read once."""
+        return None
+
     def find(self, progress: Progress) -> Iterator[Arrivals]:
         """Yield blocks; raises SourceAwayError where the node does not answer, or not with what it was asked for."""
         try:
@@ -100,7 +105,7 @@ class BlocksSource:
         # A transaction of a block that was replaced stands in another one as a rule.
         new = progress.find_new(dict.fromkeys(names, "1"))
         refer = partial(_refer_to_new, reader, block, new.keys()) if new else _refer_to_nothing
-        return Arrivals(refer, read.format(), new)
+        return Arrivals(refer, read.format(), new, are_gone=True)
 
 
 def find_fork(node: Node, read: ReadBlocks) -> ReadBlocks:

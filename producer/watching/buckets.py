@@ -34,6 +34,11 @@ class BucketSource:
         """Return the URI of the prefix."""
         return f"{self._location}/"
 
+    @property
+    def saw_everything(self) -> bool:
+        """Whether the last look asked about all there is: each lists everything."""
+        return True
+
     def find(self, progress: Progress) -> Iterator[Arrivals]:
         """Yield objects, many at once; raises SourceError where there is no such bucket."""
         self._look_at = time.monotonic() + self._every_s

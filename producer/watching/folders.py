@@ -52,6 +52,7 @@ class FolderSource:
         self._every_s = every_s
         self._settle_s = settle_s
         self._walk_at = 0.0
+        self._walked = False
         self._changed: set[bytes] = set()
         # Of a lease that is ended by somebody who opens the file for writing just then, the kernel tells by a signal,
         # and ends who has not said what to do about it.
@@ -63,6 +64,11 @@ class FolderSource:
     def uri(self) -> str:
         """Return the URI of the folder."""
         return refer_to_file(self._folder)
+
+    @property
+    def saw_everything(self) -> bool:
+        """Whether the last look asked about all there is, not only about what changed."""
+        return self._walked
 
     def find(self, progress: Progress) -> Iterator[Arrivals]:
         """Yield files, many at once; raises SourceAwayError where the folder is not there."""
@@ -98,7 +104,8 @@ class FolderSource:
         if not os.path.isdir(self._folder):  # noqa: PTH112
             raise SourceAwayError("the folder is not there")
         changed, self._changed = self._changed, set()
-        if time.monotonic() >= self._walk_at:
+        self._walked = time.monotonic() >= self._walk_at
+        if self._walked:
             self._walk_at = time.monotonic() + self._every_s
             return walk_files(self._folder)
         return (path for each in sorted(changed) for path in walk_path(each))

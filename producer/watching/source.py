@@ -18,12 +18,14 @@ class Arrivals:
 
     `refer` yields the references, and may store bytes for them; it is called again where storing them failed, and may
     yield none: then only the rest is noted. `cursor` is where the source goes on after it, in its own words;
-    None leaves it as it is. `versions` has the files that are in it, by their URIs, each with its version.
+    None leaves it as it is. `versions` has the files that are in it, by their URIs, each with its version; those that
+    `are_gone` will not be seen again, as what is in a block.
     """
 
     refer: Callable[[BlobWriter], Iterable[Reference]]
     cursor: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    are_gone: bool = False
 
 
 def referred_or_itself(uri: str, references: Iterable[Reference]) -> Iterator[Reference]:
@@ -55,6 +57,13 @@ class Source(Protocol):
     @property
     def uri(self) -> str:
         """The name under which it is watched, the same after a restart."""
+
+    @property
+    def saw_everything(self) -> bool | None:
+        """Whether the last look, if it came to its end, asked `find_new` about every file that there is.
+
+        None where nothing is seen twice.
+        """
 
     def find(self, progress: Progress) -> Iterator[Arrivals]:
         """Yield what is there now and was not submitted; what is yielded is submitted before more is asked for.

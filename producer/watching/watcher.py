@@ -17,6 +17,7 @@ from storage.database import wait_out_outages
 from storage.jobs import EmptyJobError, Submission
 from storage.settings import Settings
 from storage.uploads import StorageLimits, Upload
+from storage.watched_files import SeenNames, forget_gone_files, is_comparison_due
 from storage.watches import find_new, note_arrivals, open_watch, refresh_watch
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class Watcher:
         self._source = source
         self._options = options
         self._blobs = Blobs(settings.blobs())
+        self._seen: SeenNames | None = None
         self._watch = wait_out_outages(partial(open_watch, engine, source.uri, settings.submitter))
 
     @property
@@ -40,6 +42,8 @@ class Watcher:
 
     def find_new(self, versions: Mapping[str, str]) -> dict[str, str]:
         """Return those of the files, by their URIs, that were not submitted in the version that they have here."""
+        if self._seen is not None:
+            self._seen.add(versions)
         return wait_out_outages(partial(find_new, self._engine, self._watch, versions))
 
     def run(self, show: Callable[[Submission], object]) -> None:
@@ -56,10 +60,15 @@ class Watcher:
 
     def run_once(self, show: Callable[[Submission], object]) -> None:
         """Submit what the source finds now; raises what the source does, WatchTakenError and StorageFullError."""
+        compares = wait_out_outages(partial(is_comparison_due, self._engine, self._watch))
+        self._seen = SeenNames() if compares else None
         for arrivals in self._source.find(self):
             submission = self._submit(arrivals)
             if submission is not None:
                 show(submission)
+        if compares and self._source.saw_everything is not False:
+            seen = self._seen if self._source.saw_everything else None
+            wait_out_outages(partial(forget_gone_files, self._engine, self._watch, seen))
 
     def _submit(self, arrivals: Arrivals) -> Submission | None:
         """Submit what arrived; return its job, None where it has no images, or the answer to its commit was lost."""
@@ -77,12 +86,21 @@ class Watcher:
         return wait_out_outages(attempt)
 
     def _store(self, arrivals: Arrivals) -> Submission | None:
-        note = partial(note_arrivals, watch=self._watch, cursor=arrivals.cursor, versions=arrivals.versions)
+        note = partial(
+            note_arrivals,
+            watch=self._watch,
+            cursor=arrivals.cursor,
+            versions=arrivals.versions,
+            are_gone=arrivals.are_gone,
+        )
         limits = StorageLimits(None, self._settings.min_free_bytes)
         with Upload(self._engine, self._blobs, self._settings.submitter, limits) as upload:
             try:
                 return upload.submit(
-                    arrivals.refer(upload), self._options, chunk_size=self._settings.chunk_size, also=note
+                    arrivals.refer(upload),
+                    self._options,
+                    chunk_size=self._settings.chunk_size,
+                    also=lambda connection, job_id: note(connection),
                 )
             except EmptyJobError:
                 with self._engine.begin() as connection:

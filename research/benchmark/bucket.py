@@ -44,6 +44,11 @@ def make_object(pictures: list[bytes], number: int) -> bytes:
     return picture[:HEADER_BYTES] + chunk + picture[HEADER_BYTES:]
 
 
+def read_number(key: str) -> int:
+    """Return the number of the object with this key."""
+    return int(key.removeprefix(PREFIX).removesuffix(".png"))
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
@@ -57,10 +62,12 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         asked = dict(parse_qsl(parts.query))
         if "list-type" in asked:
-            self._answer(self._list(int(asked.get("continuation-token", "0"))), "page")
+            after = asked.get("start-after", "")
+            first = read_number(after) + 1 if after else 0
+            self._answer(self._list(int(asked.get("continuation-token", first))), "page")
             return
-        name = parts.path.removeprefix(f"/{BUCKET}/{PREFIX}").removesuffix(".png")
-        self._answer(make_object(self.pictures, int(name)), name)
+        number = read_number(parts.path.removeprefix(f"/{BUCKET}/"))
+        self._answer(make_object(self.pictures, number), f"{number:09}")
 
     def _list(self, first: int) -> bytes:
         last = min(self.objects, first + PAGE)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -9,9 +10,10 @@ from sqlalchemy import Engine
 
 from producer.api.problems import ProblemError
 from producer.api.references import check_references
+from producer.sources.permitted import Permitted
 from starlight_vocabulary.words import Scope
-from storage.buckets import Location, read_location
-from storage.jobs import ListedObject, Reference, list_jobs
+from storage.buckets import read_location
+from storage.jobs import Reference, list_jobs
 from storage.keys import ApiKey, KeyNameError, create_key, find_key, list_keys
 from tests.attacks.conftest import ServedApi
 from tests.kit.rows import execute
@@ -21,11 +23,12 @@ KEY = ApiKey("mallory", "0", (Scope.SUBMIT,), datetime.now(UTC), None, tuple(map
 
 
 def check(key: ApiKey, reference: str) -> list[Reference]:
-    return list(check_references(["https://example.com/1.png", reference], (), key.may_name, list_none))
+    permitted = Permitted((), key.may_name)
+    return list(check_references(["https://example.com/1.png", reference], permitted, list_none, list_none))
 
 
-def list_none(location: Location) -> Iterator[ListedObject]:
-    raise AssertionError(f"{location} was listed")
+def list_none(source: object) -> Iterator[Any]:
+    raise AssertionError(f"{source} was listed")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from producer.api.references import check_references
+from producer.sources.permitted import Permitted
 from starlight_vocabulary.words import ErrorCode, Priority
 from storage.failures import retry_job
 from storage.jobs import submit_job
@@ -102,7 +102,7 @@ def test_a_link_that_comes_after_the_reference_leads_nowhere(
     engine: Engine, process: WorkerProcess, root: Path, secret: Path, attack: Callable[[Path, Path], None]
 ) -> None:
     reference = (root / "outer" / "inner" / "image.png").as_uri()
-    references = list(check_references([reference], [root], lambda _: False, lambda _: iter(())))
+    references = [Permitted([root], lambda _: False).check(reference)]
     assert references == [reference]
     submit_job(engine, references, submitter="mallory", follow_links=False)
     assert scan_all(engine, process) == ["clean"]
@@ -126,9 +126,7 @@ def test_a_link_within_the_root_is_resolved_when_it_is_submitted(
     engine: Engine, process: WorkerProcess, root: Path
 ) -> None:
     (root / "link").symlink_to("outer")
-    references = check_references(
-        [(root / "link" / "inner" / "image.png").as_uri()], [root], lambda _: False, lambda _: iter(())
-    )
+    references = [Permitted([root], lambda _: False).check((root / "link" / "inner" / "image.png").as_uri())]
     submit_job(engine, references, submitter="ann", follow_links=False)
 
     assert scan_all(engine, process) == ["clean"]

@@ -72,7 +72,7 @@ from tests.kit.rows import LEASE_S, execute, register_v4
 
 JOBS, OPEN_JOBS, CHUNKS_PER_JOB, IMAGES_PER_CHUNK = 10_000, 30, 2, 10
 IMAGES_PER_JOB = CHUNKS_PER_JOB * IMAGES_PER_CHUNK
-STEGO_ORDINAL, ERROR_ORDINAL = 7, 13
+STEGO_ORDINAL, ERROR_ORDINAL, INSCRIBED_ORDINAL = 7, 13, 15
 SUBMITTERS = 20
 SUBMITTER = "submitter 7"
 BLOBS_PER_JOB = 5
@@ -106,7 +106,9 @@ FILL = f"""
     INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, state, attempt, losses, tries, worker,
         dispatched_at, lease_until)
     SELECT id, submitter, priority, place * {IMAGES_PER_CHUNK},
-        ARRAY(SELECT format('file:///images/%s/%s.png', id, place * {IMAGES_PER_CHUNK} + image)
+        ARRAY(SELECT CASE place * {IMAGES_PER_CHUNK} + image WHEN {INSCRIBED_ORDINAL}
+                  THEN format('bitcoin\\:%s\\:i0', encode(sha256(id::text::bytea), 'hex'))
+                  ELSE format('file:///images/%s/%s.png', id, place * {IMAGES_PER_CHUNK} + image) END
               FROM generate_series(0, {IMAGES_PER_CHUNK - 1}) AS image),
         CASE WHEN state = 'done' THEN 'done' WHEN place > 0 OR turn = 0 THEN 'pending'
             WHEN turn = 1 THEN 'dispatched' ELSE 'running' END,
@@ -287,6 +289,11 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: filled.show(outcome=Outcome.ERROR, error_codes=[ErrorCode.UNAVAILABLE]),
         {"ix_verdicts_errors", "pk_jobs"},
     ),
+    "verdict of an inscription": (
+        lambda filled: filled.find(inscription=f"{'0' * 64}:i0"),
+        {"ix_verdicts_inscription"},
+    ),
+    "verdicts of a transaction": (lambda filled: filled.find(inscription="0" * 64), {"ix_verdicts_inscription"}),
     "recall": (
         lambda filled: recall_verdicts(
             filled.engine, filled.model_id, [filled.digest] * 64, None, SUBMITTER, max_message_bytes=10
@@ -414,6 +421,14 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "view of verdicts by bytes": (
         lambda filled: filled.ask("SELECT * FROM verdict WHERE sha256 = :sha256", sha256=filled.digest),
         {"ix_verdicts_bytes", "pk_jobs"},
+    ),
+    "view of an inscription": (
+        lambda filled: filled.ask("SELECT * FROM verdict WHERE inscription = :name", name=f"{'0' * 64}:i0"),
+        {"ix_verdicts_inscription", "pk_jobs"},
+    ),
+    "view of a part of the name of an inscription": (
+        lambda filled: filled.ask("SELECT * FROM verdict WHERE inscription LIKE 'c748a10a%'"),
+        {"ix_verdicts_inscription", "pk_jobs"},
     ),
     "view of verdicts of a job": (
         lambda filled: filled.ask(

@@ -15,12 +15,20 @@ from starlight_vocabulary.verdict import VERDICT_KEYS
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage.chunks import finish_chunk
 from storage.figures import take_figures
-from storage.jobs import cancel_job
+from storage.inscription_search import check_inscription
+from storage.jobs import cancel_job, submit_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_landed
 from tests.kit.payloads import make_payload
-from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, register_v4, submit_job_of
+from tests.kit.rows import (
+    claim_waiting_chunks,
+    execute,
+    finish_waiting_chunks,
+    make_verdicts,
+    register_v4,
+    submit_job_of,
+)
 from tests.kit.threads import PATIENCE_S
 
 
@@ -170,3 +178,24 @@ def test_figures_account_for_every_image(engine: Engine) -> None:
     assert figures.waiting == {"pending": 8, "dispatched": 4, "running": 4}
     assert figures.finished_last_minute == 4
     assert 290 < figures.oldest_waiting_s < 400
+
+
+def test_verdicts_of_an_inscription_and_of_a_transaction_are_found_by_their_names(engine: Engine) -> None:
+    first, second = "ab" * 32, "cd" * 32
+    names = [f"{first}:i0", f"{first}:i1", f"{first}:i11", f"{second}:i1"]
+    references = [f"blob://{'0' * 64}/bitcoin:{name}" for name in names]
+    references += [f"bitcoin:{first}:i2", f"https://example.com/bitcoin:{first}:i1", f"file:///bitcoin:{first}:i1"]
+    submit_job(engine, references, submitter="ann")
+    finish_waiting_chunks(engine)
+
+    def find(name: str) -> list[str]:
+        found = find_verdicts(engine, VerdictFilter(inscription=check_inscription(name)))
+        return sorted(verdict.uri for verdict in found)
+
+    assert find(f"{first}:i1") == find(f"{first.upper()}i1") == find(f"bitcoin:{first}:i01") == [references[1]]
+    assert find(f"{first}:i2") == [references[4]]
+    assert find(first) == sorted([*references[:3], references[4]])
+    assert find("ef" * 32) == []
+    for wrong in ("", "ab", f"{first}:", f"{first}:1", f"{first}:i", f"{first}:i-1", f"x{first}", f"{first}:i1\n"):
+        with pytest.raises(ValueError, match="is called TXID:iN"):
+            check_inscription(wrong)

@@ -20,6 +20,7 @@ from storage.settings import Settings
 from storage.watches import WatchTakenError
 from tests.kit.names import write_files, zip_files
 from tests.kit.object_store import ObjectStore
+from tests.kit.rows import execute
 from tests.kit.wire import open_wire_to
 
 AT_ONCE = WatchOptions(every_s=3600, settle_s=0)
@@ -192,10 +193,79 @@ def test_each_version_of_an_object_is_submitted_once(
         again.run_once(lambda submission: None)
 
 
+A_DAY_LATER = "UPDATE watches SET compared_at = compared_at - interval '25 hours'"
+LONG_AFTER = "UPDATE watched_files SET absent_since = absent_since - interval '31 days'"
+KNOWN = text("SELECT count(*), count(absent_since) FROM watched_files")
+
+
+def count_known(engine: Engine) -> tuple[int, int]:
+    """Return how many files are known, and how many of them are known to be gone."""
+    with engine.connect() as connection:
+        known, gone = connection.execute(KNOWN).one()
+    return known, gone
+
+
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+def test_files_that_are_gone_for_long_are_forgotten_and_none_before(
+    engine: Engine, configured: Settings, folder: Path, object_store: ObjectStore, kind: str
+) -> None:
+    source = str(folder) if kind == "folder" else "s3://bucket/p/"
+
+    def look_a_day_later() -> tuple[int, int]:
+        execute(engine, A_DAY_LATER)
+        watch(engine, configured, open_source(source, configured, AT_ONCE)).run_once(lambda submission: None)
+        return count_known(engine)
+
+    def put(name: str) -> None:
+        (folder / name).write_bytes(b"same")
+        os.utime(folder / name, ns=(1, 1))
+        object_store.objects[f"/bucket/p/{name}"] = b"same"
+
+    def delete(name: str) -> None:
+        (folder / name).unlink()
+        del object_store.objects[f"/bucket/p/{name}"]
+
+    for name in ("a.png", "b.png", "c.png"):
+        put(name)
+    assert look_a_day_later() == (3, 0)
+    delete("a.png")
+    delete("b.png")
+    assert look_a_day_later() == (3, 2)
+
+    # What is back is not submitted again, and what nobody looked for is not gone.
+    put("b.png")
+    execute(engine, LONG_AFTER)
+    submitted = list_submitted(engine)
+    assert look_a_day_later() == (2, 0)
+    assert list_submitted(engine) == submitted
+
+    put("a.png")
+    assert look_a_day_later() == (3, 0)
+    assert len(list_submitted(engine)) == len(submitted) + 1
+
+
+def test_a_look_within_a_day_or_at_what_changed_alone_says_nothing_of_the_rest(
+    engine: Engine, configured: Settings, folder: Path
+) -> None:
+    write_files(folder, "a.png", "b.png")
+    watcher = watch(engine, configured, open_source(str(folder), configured, AT_ONCE))
+    watcher.run_once(lambda submission: None)
+    (folder / "a.png").unlink()
+    look_anew(engine, configured, folder)
+    watcher = watch(engine, configured, open_source(str(folder), configured, AT_ONCE))
+    watcher.run_once(lambda submission: None)
+    execute(engine, A_DAY_LATER)
+
+    watcher.run_once(lambda submission: None)
+
+    assert count_known(engine) == (2, 0)
+
+
 class Numbers:
     """A source whose cursor counts; it ends at three, and the second has no images."""
 
     uri = "numbers:"
+    saw_everything = None
 
     def find(self, progress: Progress) -> Iterator[Arrivals]:
         for number in range(int(progress.cursor or 0), 3):

@@ -14,6 +14,7 @@ from storage.settings import Settings
 from tests.kit.chain import ENDIF, IF, get_id, inscribe, make_script, push, spend
 from tests.kit.chain_node import ChainNode, serve_chain
 from tests.kit.pictures import encode_strip
+from tests.kit.rows import execute
 
 OPTIONS = WatchOptions(every_s=0, settle_s=0)
 
@@ -85,6 +86,25 @@ def test_blocks_that_replace_others_are_scanned_and_nothing_twice(
     look_anew(engine, settings)
 
     assert list_jobs(engine) == [[name(first)], [name(second)], [name(third)], [name(fourth)]]
+
+
+def test_images_of_blocks_are_known_for_a_month(engine: Engine, settings: Settings, node: ChainNode) -> None:
+    known = text("SELECT count(*) FROM watched_files")
+    for width in (1, 2):
+        look_anew(engine, settings)
+        node.add(reveal(width))
+        execute(engine, "UPDATE watches SET compared_at = compared_at - interval '2 days'")
+    look_anew(engine, settings)
+    with engine.connect() as connection:
+        assert connection.execute(known).scalar_one() == 2
+    execute(engine, "UPDATE watches SET compared_at = compared_at - interval '2 days'")
+    execute(engine, "UPDATE watched_files SET absent_since = absent_since - interval '31 days'")
+
+    look_anew(engine, settings)
+
+    with engine.connect() as connection:
+        assert connection.execute(known).scalar_one() == 0
+    assert len(list_jobs(engine)) == 2
 
 
 def test_a_node_that_sends_something_else_is_asked_again(engine: Engine, settings: Settings, node: ChainNode) -> None:

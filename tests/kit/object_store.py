@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(b"<Error><Code>NoSuchBucket</Code></Error>", 404)
             return
         keys = sorted(unquote(path).partition(f"/{bucket}/")[2] for path in self.server.objects)
-        after = asked.get("continuation-token", asked.get("marker", ""))
+        after = asked.get("continuation-token", asked.get("marker", asked.get("start-after", "")))
         found = [key for key in keys if key > after and key.startswith(asked.get("prefix", ""))]
         page = found[: self.server.page_size]
         more = len(found) > len(page)

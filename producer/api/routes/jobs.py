@@ -19,12 +19,14 @@ from producer.api.access import (
     visible_submitter,
 )
 from producer.api.bodies import describe_body, validate
+from producer.api.chain import asking_chain
 from producer.api.entrance import read_media_type
 from producer.api.problems import ProblemError, reject_field
 from producer.api.references import check_references
 from producer.api.reports import report_job
 from producer.api.service import Service, Shared
-from producer.api.submission import open_upload, submit_for
+from producer.api.sources import check_sources
+from producer.api.submission import open_upload, submit_for, submit_sources_for
 from producer.api.uploads import (
     ARCHIVE_SUFFIXES,
     MULTIPART,
@@ -34,10 +36,13 @@ from producer.api.uploads import (
     store_image,
     unpack_upload,
 )
+from producer.chain.sources import expand_chain_source, read_chain_source
+from producer.sources.errors import SourceError
 from producer.sources.listing import list_prefix
+from producer.sources.permitted import Permitted
 from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Verification
 from starlight_vocabulary.formats import JSON, ExportFormat
-from starlight_vocabulary.job import SHORT_TEXT, JobOptions
+from starlight_vocabulary.job import SHORT_TEXT, JobOptions, JobSources
 from storage.buckets import Location
 from storage.jobs import ListedObject, Reference, Submission, cancel_job, list_jobs
 from storage.keys import ApiKey
@@ -54,13 +59,16 @@ class JobRequest(JobOptions):
     """A job of references."""
 
     references: Annotated[
-        list[str],
+        list[str] | None,
         FailFast(),
         Field(min_length=1, max_length=100_000, examples=[["https://example.com/1.png", "s3://bucket/2.png"]]),
-    ]
+    ] = None
     """https://…, file:///… in a folder of STARLIGHT_API_ROOTS, s3://…, gs://… or az://… in a bucket of the key.
 
-    What ends in a slash stands for all that is below it in the bucket. More: send NDJSON."""
+    What ends in a slash stands for all that is below it in the bucket; bitcoin:block/… and bitcoin:tx/… for the images
+    that are inscribed there. More: send NDJSON. Either these or `sources`."""
+    sources: JobSources | None = None
+    """What is listed in the background: the job is there at once, and grows until everything is found."""
 
 
 REQUEST = TypeAdapter(JobRequest)
@@ -117,7 +125,8 @@ async def submit(
 ) -> JobReport:
     """Submit a job: references as JSON or NDJSON, a form with images, or one archive, by its `Content-Type`.
 
-    Options stand in the JSON document or form, for other bodies in the query. Answers before anything is scanned.
+    Options stand in the JSON document or form, for other bodies in the query. Answers before anything is scanned, and
+    before `sources` of a JSON document are listed.
     """
     async with open_upload(service, key) as upload:
         options = replace(options, idempotency_key=idempotency_key or options.idempotency_key)
@@ -134,16 +143,27 @@ async def submit(
 async def _take_in(request: Request, key: ApiKey, service: Service, upload: Upload, options: JobOptions) -> Submission:
     kind = read_media_type(request)
 
-    async def submit_all(references: Iterable[Reference], given: JobOptions) -> Submission:
+    def complete(given: JobOptions) -> JobOptions:
         if given.webhook and service.settings.webhook_secret is None:
             raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
-        key_taken = options.idempotency_key or given.idempotency_key
-        return await run_in_threadpool(
-            submit_for, service, upload, references, replace(given, idempotency_key=key_taken)
-        )
+        return replace(given, idempotency_key=options.idempotency_key or given.idempotency_key)
+
+    async def submit_all(references: Iterable[Reference], given: JobOptions) -> Submission:
+        return await run_in_threadpool(submit_for, service, upload, references, complete(given))
+
+    async def submit_sources(sources: JobSources, given: JobOptions) -> Submission:
+        await run_in_threadpool(check_sources, service, key, sources)
+        return await run_in_threadpool(submit_sources_for, service, key, upload, sources, complete(given))
 
     def check(references: Iterator[str] | Sequence[str]) -> Iterator[Reference]:
-        return check_references(references, service.settings.api_roots, key.may_name, list_below)
+        permitted = Permitted(service.settings.api_roots, key.may_name)
+        return check_references(references, permitted, list_below, expand_chain)
+
+    def expand_chain(reference: str) -> Iterator[str]:
+        if len(read_chain_source(reference).heights) > 1:
+            raise SourceError("blocks that follow each other are a source: name them under `sources`")
+        with asking_chain(service, key.name):
+            yield from expand_chain_source(reference, upload, service.settings)
 
     def list_below(location: Location) -> Iterator[ListedObject]:
         with service.listing.hold(key.name):
@@ -151,7 +171,11 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
 
     if kind == JSON:
         wanted = await run_in_threadpool(validate, REQUEST, await request.body(), "body")
-        return await submit_all(check(wanted.references), wanted)
+        if wanted.references is not None and wanted.sources is None:
+            return await submit_all(check(wanted.references), wanted)
+        if wanted.sources is not None and wanted.references is None:
+            return await submit_sources(wanted.sources, wanted)
+        raise reject_field("body.references", "name either these or `sources`")
     if kind == MULTIPART:
         async with open_form(request, upload) as form:
             images = (store_image(upload, service.settings, name, file) for name, file in form.images)

@@ -85,12 +85,16 @@ class Inscribed(Answer):
 
 
 class BatchResult(BaseModel):
-    """One item of a batch: its scan, or why there is none."""
+    """One item of a batch: what came of its images, or why nothing did."""
 
     index: int
+    item_id: str = Field(description="`image_` and its index, or the transaction.")
     type: str
     status: Literal["completed", "failed"]
-    scan_result: ScanResult | None
+    stego_detected: bool
+    images_with_stego: int
+    total_images: int
+    scan_result: ScanResult | None = Field(description="Of an image; of a transaction see /scan/transaction.")
     error: str
 
 

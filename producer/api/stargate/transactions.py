@@ -1,7 +1,7 @@
 """`/scan/transaction` and `/transaction/{txid}`, from the node of the chain, where one is configured."""
 
 import base64
-import logging
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, SubmittingImages
+from producer.api.chain import asking_chain
 from producer.api.feeds import Feeds
-from producer.api.problems import RETRY_AFTER_S, ProblemError, document_problems
+from producer.api.problems import ProblemError, document_problems
 from producer.api.reading import ImageReading
 from producer.api.service import Service, Shared
 from producer.api.stargate.messages import is_cut, read_whole_text
@@ -23,7 +24,7 @@ from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
 from producer.api.stargate.waiting import scan_now
 from producer.api.submission import open_upload
-from producer.chain.errors import ChainError, NotOnChainError
+from producer.chain.errors import NotOnChainError
 from producer.chain.inscriptions import Inscribed
 from producer.chain.nodes import Node, TransactionPlace, open_node
 from producer.chain.reader import ChainReader
@@ -34,9 +35,9 @@ from storage.image_signatures import HEAD_BYTES, find_format
 from storage.uploads import Upload
 
 router = APIRouter()
-log = logging.getLogger(__name__)
 
 ID: Final = "^[0-9a-fA-F]{64}$"
+IS_ID: Final = re.compile(ID, re.ASCII)
 # Of one transaction: more are a job.
 MAX_IMAGES: Final = 1000
 # Of the images of an answer, before they are in Base64.
@@ -118,7 +119,7 @@ async def scan_transaction(
     verdicts: list[Verdict] = []
     async with open_upload(service, key) as upload:
         place, references = await run_in_threadpool(
-            _store_images, service, key.name, identity, upload, wanted.extract_images
+            store_images, service, key.name, identity, upload, wanted.extract_images
         )
         if references:
             _, verdicts = await scan_now(service, feeds, upload, references, options.threshold)
@@ -130,7 +131,7 @@ async def scan_transaction(
             scan_result=ScanResult.of(
                 verdict,
                 with_message=options.extract_message,
-                message=await _read_message(service, reading, verdict) if options.extract_message else None,
+                message=await read_stored_message(service, reading, verdict) if options.extract_message else None,
             ),
         )
         for verdict in verdicts
@@ -178,21 +179,14 @@ def get_transaction(
 @contextmanager
 def _asking_node(service: Service, key: str) -> Iterator[Node]:
     """Yield the node to one request of a key at a time; what it answers otherwise becomes a problem."""
-    if service.settings.bitcoin_url is None:
-        raise ProblemError(501, "no node of the chain is configured here: send the images to /scan/image or /v1/jobs")
     try:
-        with service.unpacking.hold(key), open_node(service.settings) as node:
+        with asking_chain(service, key), open_node(service.settings) as node:
             yield node
     except NotOnChainError as error:
         raise ProblemError(404, "the node of the chain has no such transaction") from error
-    except ChainError as error:
-        # It may name the node's address.
-        log.warning("a transaction cannot be read: %s", error)
-        detail = "the node of the chain does not answer, or not with this transaction: the API's log says why"
-        raise ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}) from error
 
 
-def _store_images(
+def store_images(
     service: Service, key: str, identity: str, upload: Upload, with_images: bool
 ) -> tuple[TransactionPlace, list[str]]:
     """Return where a transaction is, and the references of its images, which are stored."""
@@ -230,7 +224,8 @@ def _list_images(inscribed: Iterator[Inscribed], *, with_data: bool) -> list[Sho
     return found
 
 
-async def _read_message(service: Service, reading: ImageReading, verdict: Verdict) -> str | None:
+async def read_stored_message(service: Service, reading: ImageReading, verdict: Verdict) -> str | None:
+    """Return the whole text of a verdict, whose image is stored."""
     if not is_cut(verdict) or verdict.sha256 is None:
         return verdict.extracted_message
     data = await run_in_threadpool(service.blobs.get, verdict.sha256, service.settings.max_image_bytes)

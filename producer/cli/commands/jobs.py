@@ -90,14 +90,11 @@ def submit(
         column=column,
     )
     if server:
-        if since or in_place or manifest:
-            raise UsageError(
-                "--since, --in-place and --manifest are for servers of one's own: the API is not told of them"
-            )
         with open_remote(server, key) as api:
-            taken = api.submit(paths or [], options, chosen.selection, null=null)
+            taken = api.submit(paths or [], options, chosen)
         print(taken.id)
-        print(format_count(taken.total, "image"), file=sys.stderr)
+        is_listed = f"its sources are listed there: `starlight job {taken.id} --server …` says how far that is"
+        print(is_listed if taken.listing else format_count(taken.total, "image"), file=sys.stderr)
         return
     with open_session() as current:
         check_signing(current, options)
@@ -158,6 +155,7 @@ def show_job(
         ("job", status.id), ("name", status.name), ("submitter", status.submitter), ("priority", status.priority),
         ("threshold", status.threshold), ("state", status.state),
         ("progress", f"{status.finished:,} of {status.total:,}"),
+        ("listing", status.listing), ("reason", status.listing_error),
         ("verdicts", summarise_job(status)),
         ("created", status.created_at), ("started", status.started_at), ("finished at", status.finished_at),
         ("retry of", status.retry_of), *(("retried as", retry) for retry in retries),

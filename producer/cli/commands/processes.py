@@ -58,6 +58,7 @@ def dispatcher() -> None:
     from producer.dispatching.deliverer import Deliverer
     from producer.dispatching.dispatcher import Dispatcher
     from producer.dispatching.exports import Exporting
+    from producer.dispatching.listings import Listings
     from producer.dispatching.sealer import Sealer
     from producer.dispatching.sweeper import Sweeper
     from worker.app import use_broker
@@ -69,7 +70,8 @@ def dispatcher() -> None:
         Deliverer(current.engine, current.settings).start()
         Sweeper(current.engine, Blobs(current.settings.blobs()), current.settings).start()
         Sealer(current.engine).start()
-        with Exporting(current.engine, current.settings, current.servers.environment()):
+        environment = current.servers.environment()
+        with Exporting(current.engine, current.settings, environment), Listings(current.engine, environment):
             Dispatcher(current.engine, broker, current.settings).run()
 
 

@@ -13,6 +13,7 @@ from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import UsageError, open_session, parse_id
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Word
+from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
 from storage.verdicts import PAGE, VerdictFilter, find_verdicts
 
@@ -35,6 +36,11 @@ WordsOption = Annotated[
 ]
 PartOption = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text anywhere in the hidden message.")]
 
+InscriptionOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="On this inscription of the chain, TXID:iN, or all of a transaction, TXID."),
+]
+
 MEANT = "NAME-VERSION, VERSION, or the start of its SHA-256, as `starlight model list` shows them."
 ModelOption = Annotated[str | None, typer.Option(metavar="MODEL", help=f"Of this model: {MEANT}")]
 
@@ -48,6 +54,7 @@ def verdicts(
     sha256: Sha256Option = None,
     words: WordsOption = None,
     part: PartOption = None,
+    inscription: InscriptionOption = None,
     model: ModelOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     format: FormatOption = Format.TABLE,  # noqa: A002
@@ -57,7 +64,7 @@ def verdicts(
     """Print stored verdicts, newest first. Times without a zone are local."""
     wanted = build_filter(
         job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part,
-        model=model,
+        inscription=inscription, model=model,
     )  # fmt: skip
     if server:
         with open_remote(server, key) as api:
@@ -77,6 +84,7 @@ def build_filter(
     sha256: str | None,
     words: str | None,
     part: str | None,
+    inscription: str | None = None,
     submitter: str | None = None,
     model: str | None = None,
 ) -> VerdictFilter:
@@ -91,6 +99,7 @@ def build_filter(
         sha256=parse_digest(sha256),
         words=parse_sought(check_words, words),
         part=parse_sought(check_part, part),
+        inscription=parse_sought(check_inscription, inscription),
         model=model,
     )
 
@@ -135,7 +144,7 @@ def parse_digest(text: str | None) -> str | None:
 
 
 def parse_sought(check: Callable[[str], str], text: str | None) -> str | None:
-    """Return what to look for in messages; raises UsageError where it cannot be looked for."""
+    """Return what to look for; raises UsageError where it cannot be looked for."""
     try:
         return None if text is None else check(text)
     except ValueError as error:

@@ -18,6 +18,8 @@ from starlight_client import (
     ExportReport,
     JobOptions,
     JobReport,
+    JobSources,
+    ListingState,
     Outcome,
     Priority,
     RefusedError,
@@ -30,6 +32,7 @@ from starlight_client import (
 from starlight_vocabulary.exports import MANIFEST
 from storage import rescans
 from storage.keys import create_key
+from storage.listings import claim_listing
 from storage.settings import Settings
 from storage.verdicts import VerdictFilter, find_verdicts
 from storage.workers import list_live_workers, report_worker
@@ -100,7 +103,7 @@ def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def starlight(address: str, engine: Engine, transport: Lossy | AsyncLossy) -> Iterator[Any]:
-    key = create_key(engine, "ann", ["submit", "read"])
+    key = create_key(engine, "ann", ["submit", "read"], ["s3://bucket"])
     if isinstance(transport, Lossy):
         with Starlight(address, key, transport=transport) as client:
             yield client
@@ -118,6 +121,17 @@ def test_a_job_is_submitted_listed_looked_at_and_cancelled(starlight: Any) -> No
     assert list(starlight.jobs()) == [job]
     cancelled = starlight.cancel(job.id)
     assert (cancelled.cancelled, cancelled.job.state) == (5, "cancelled")
+
+
+def test_sources_are_listed_by_the_server(starlight: Any, engine: Engine) -> None:
+    wanted = JobSources(uris=["s3://bucket/p/"], manifests=["s3://bucket/m.csv"], column="where", include=["*.png"])
+
+    job = starlight.submit_sources(wanted, JobOptions(name="june", priority=Priority.INTERACTIVE))
+
+    assert (job.name, job.priority, job.listing, job.total) == ("june", "interactive", ListingState.WAITING, 1)
+    listing = claim_listing(engine)
+    assert listing is not None
+    assert (listing.job_id, listing.sources) == (job.id, wanted)
 
 
 def test_files_and_folders_are_uploaded(starlight: Any, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from producer.dispatching import exports as exporting
+from producer.dispatching import leased_process
 from producer.dispatching.exports import Exporting
 from producer.export_jobs import UnwantedError, locate_export, make_export, read_manifest
 from starlight_vocabulary.exports import MANIFEST, ExportState
@@ -242,7 +242,7 @@ def test_a_dispatcher_that_ends_leaves_its_export_to_others(
     engine: Engine, ann: TestClient, maker: Exporting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = ask(ann)
-    monkeypatch.setattr(exporting, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(leased_process, "RENEW_EVERY_S", 0.01)
     maker.stopping.set()
 
     assert maker.make_next()

@@ -192,6 +192,7 @@ WRONG = {
     "verdicts?job_id=7": "job_id",
     "verdicts?outcom=stego": "outcom",
     "verdicts?sha256=%00": "sha256",
+    "verdicts?inscription=7": "inscription",
     "images/abc": "sha256",
 }
 

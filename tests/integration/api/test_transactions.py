@@ -89,6 +89,36 @@ def test_a_transaction_without_images_or_whose_images_nobody_wants_is_answered(
         assert answer["request_id"]
 
 
+def test_a_batch_has_the_images_of_its_transactions_too(client: TestClient, node: ChainNode, engine: Engine) -> None:
+    node.add(TRANSACTION)
+    items = [
+        {"type": "transaction", "transaction_id": IDENTITY.upper()},
+        {"type": "image", "image_data": base64.b64encode(PICTURE).decode()},
+        {"type": "transaction", "transaction_id": "ab" * 32},
+    ]
+
+    read_problem(client.post("/scan/batch", json={"items": items}), 504)
+
+    with engine.connect() as connection:
+        refs = connection.execute(text("SELECT refs FROM chunks")).scalar_one()
+    assert [ref.rpartition("/")[2] for ref in refs] == [f"bitcoin:{IDENTITY}:i1", f"bitcoin:{IDENTITY}:i2", "1"]
+
+
+def test_transactions_of_a_batch_that_cannot_be_resolved_say_why(client: TestClient, node: ChainNode, api: Api) -> None:
+    items = [{"type": "transaction", "transaction_id": each} for each in ("ab" * 32, "12")]
+
+    with api.connect_as("another") as without:
+        answers = [each.post("/scan/batch", json={"items": items}).json() for each in (client, without)]
+
+    told = [[result["error"] for result in answer["results"]] for answer in answers]
+    assert told[0] == [
+        "the node of the chain has no such transaction",
+        "a transaction has an id of 64 hexadecimal digits",
+    ]
+    assert "no node of the chain" in told[1][0]
+    assert [(answer["processed_items"], answer["total_items"]) for answer in answers] == [(0, 2)] * 2
+
+
 def test_what_the_node_has_not_is_404_and_what_it_does_not_answer_503_without_its_address(
     client: TestClient, node: ChainNode, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,13 +1,14 @@
 """`bitcoin:…` as a source: from what is named to images that are stored under names by which people find them."""
 
 import logging
+from io import BytesIO
 
 import brotli
 import pytest
 
 from producer.chain.errors import ChainError
 from producer.chain.sources import expand_chain_source, read_chain_source
-from producer.sources.expansion import format_reference
+from producer.sources.expansion import Sources, format_reference
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
 from storage.settings import Settings
@@ -58,6 +59,23 @@ def test_transactions_and_blocks_are_named_by_their_ids(node: ChainNode, blobs: 
 
     for source in (f"tx/{get_id(transaction)}", f"tx/{get_id(transaction).upper()}", f"block/{get_id(block)}"):
         assert [format_reference(uri) for uri in expand(f"bitcoin:{source}", blobs, settings)] == [name]
+
+
+def test_lists_of_names_have_blocks_and_transactions_among_them(
+    node: ChainNode, blobs: Blobs, settings: Settings
+) -> None:
+    transaction = spend(make_script(inscribe(PICTURES[0])))
+    node.add(transaction)
+    named = f"https://example.com/1.png\nbitcoin:block/1\nbitcoin:tx/{get_id(transaction)}\n2.png\n".encode()
+
+    first, second, third, fourth = Sources(blobs, settings).from_list(BytesIO(named))
+
+    assert first == "https://example.com/1.png"
+    assert second == third
+    assert format_reference(str(second)) == f"bitcoin:{get_id(transaction)}:i0"
+    assert str(fourth).endswith("/2.png")
+    with pytest.raises(ChainError, match="names nothing of the chain"):
+        list(Sources(blobs, settings).from_list(BytesIO(b"bitcoin:what\n")))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import orc
 
 from producer.sources.errors import SourceError
 from producer.sources.expansion import Sources, format_reference
@@ -49,6 +50,11 @@ MANIFESTS = {
     "dictionary.parquet": make_parquet(pa.array(URIS).dictionary_encode()),
     "any-name": make_ndjson(URIS),
 }
+
+
+def make_inventory(kind: str) -> bytes:
+    told = {"destinationBucket": "arn:aws:s3:::bucket", "fileFormat": kind, "fileSchema": "Size", "files": []}
+    return json.dumps(told).encode()
 
 
 def read(sources: Sources, name: str, column: str | None = None, stdin: bytes = b"") -> list[str]:
@@ -106,17 +112,65 @@ def test_a_column_of_bytes_has_images(folder: Path, sources: Sources, loader: By
     assert len(read(sources, "a.parquet", "png")) == 3
 
 
+def store_inventory(store: ObjectStore, kind: str, name: str, data: bytes, schema: str = "as the file says") -> str:
+    """Store an inventory of one file; return the URI of its manifest."""
+    store.objects[f"/bucket/data/{name}"] = data
+    told = {
+        "sourceBucket": "bucket", "destinationBucket": "arn:aws:s3:::bucket", "fileFormat": kind, "fileSchema": schema,
+        "files": [{"key": f"data/{name}", "size": len(data)}],
+    }  # fmt: skip
+    store.objects["/bucket/inventory/manifest.json"] = json.dumps(told).encode()
+    return "s3://bucket/inventory/manifest.json"
+
+
+def write_table(kind: str, columns: dict[str, list[Any]]) -> bytes:
+    stream = io.BytesIO()
+    if kind == "ORC":
+        orc.write_table(pa.table(columns), stream)
+    else:
+        pq.write_table(pa.table(columns), stream, row_group_size=2)
+    return stream.getvalue()
+
+
 def test_an_inventory_of_s3_is_read_through(object_store: ObjectStore, sources: Sources) -> None:
     rows = b'"bucket","a+b%2B.png","true","false"\n"bucket","old.png","false","false"\n"bucket","gone","true","true"\n'
-    object_store.objects["/bucket/data/1.csv.gz"] = gzip.compress(rows)
-    object_store.objects["/bucket/inventory/manifest.json"] = json.dumps(
-        {
-            "sourceBucket": "bucket", "destinationBucket": "arn:aws:s3:::bucket", "fileFormat": "CSV",
-            "fileSchema": "Bucket, Key, IsLatest, IsDeleteMarker", "files": [{"key": "data/1.csv.gz", "size": 9}],
-        }
-    ).encode()  # fmt: skip
+    schema = "Bucket, Key, IsLatest, IsDeleteMarker"
 
-    assert read(sources, "s3://bucket/inventory/manifest.json") == ["s3://bucket/a%20b%2B.png"]
+    manifest = store_inventory(object_store, "CSV", "1.csv.gz", gzip.compress(rows), schema)
+
+    assert read(sources, manifest) == ["s3://bucket/a%20b%2B.png"]
+
+
+@pytest.mark.parametrize("kind", ["Parquet", "ORC"])
+def test_inventories_of_s3_as_tables_are_read_through(object_store: ObjectStore, sources: Sources, kind: str) -> None:
+    columns: dict[str, list[Any]] = {
+        "bucket": ["bucket"] * 4,
+        "key": ["a+b%2B \u00fc.png", "old.png", "gone", "c.png"],
+        "size": [1, 2, 3, 4],
+        "is_latest": [True, False, True, None],
+        "is_delete_marker": [False, False, True, None],
+    }
+    listed = ["s3://bucket/a%2Bb%252B%20%C3%BC.png", "s3://bucket/c.png"]
+
+    manifest = store_inventory(object_store, kind, "1.data", write_table(kind, columns))
+    assert read(sources, manifest) == listed
+
+    # Of a bucket without versions.
+    less = write_table(kind, {name: columns[name] for name in ("size", "key", "bucket")})
+    assert len(read(sources, store_inventory(object_store, kind, "1.data", less))) == 4
+
+
+def test_what_is_no_file_of_an_inventory_is_an_error_for_the_person(
+    object_store: ObjectStore, sources: Sources
+) -> None:
+    for kind, data, reason in (
+        ("Parquet", b"garbage" * 1000, "is no Parquet file, or a damaged one"),
+        ("ORC", write_table("ORC", {"bucket": ["b"] * 9, "key": ["a"] * 9})[:-9], "is no ORC file, or a damaged one"),
+        ("ORC", write_table("ORC", {"key": ["a"]}), "has not the columns bucket and key, but 'key'"),
+    ):
+        with pytest.raises(SourceError, match="manifest 's3://bucket/data/1'") as refusal:
+            read(sources, store_inventory(object_store, kind, "1", data))
+        assert reason in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +192,8 @@ def test_an_inventory_of_s3_is_read_through(object_store: ObjectStore, sources: 
         ("m.ndjson", b'{"uri": 1}\n', "has no text under 'uri' in line 1"),
         ("manifest.json", b"{}", "is no inventory of S3"),
         ("manifest.json", b"garbage", "is no inventory of S3"),
+        ("manifest.json", make_inventory("XML"), "is an inventory as 'XML': have S3 write one as CSV, Parquet, ORC"),
+        ("manifest.json", make_inventory("CSV"), "is an inventory without the columns Bucket and Key"),
     ],
 )  # fmt: skip
 def test_what_is_no_manifest_is_an_error_for_the_person(

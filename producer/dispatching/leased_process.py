@@ -1,0 +1,55 @@
+"""A process of its own for what a thread has claimed under a lease: it runs as long as the lease holds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+from storage.database import may_succeed_later
+
+RENEW_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: its code, None where it was ended because we are told to stop, and what it printed."""
+
+    code: int | None
+    told: str
+
+
+def run_leased(
+    module: str, *arguments: object, environment: Mapping[str, str], renew: Callable[[], bool], stopping: Event
+) -> Ended | None:
+    """Run `python -m module ARGUMENT… OUR_ID` to its end; return None where `renew` says that the lease is lost."""
+    command = [sys.executable, "-m", module, *map(str, arguments), str(os.getpid())]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            while True:
+                try:
+                    told, _ = process.communicate(timeout=RENEW_EVERY_S)
+                except subprocess.TimeoutExpired:
+                    if stopping.is_set():
+                        return Ended(None, "")
+                    if not _renew(renew):
+                        return None
+                else:
+                    return Ended(process.returncode, told.strip())
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def _renew(renew: Callable[[], bool]) -> bool:
+    try:
+        return renew()
+    except DBAPIError as error:
+        if not may_succeed_later(error):
+            raise
+        # Where it has run out until the database is back, others do what is to be done.
+        return True

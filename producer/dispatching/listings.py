@@ -1,0 +1,70 @@
+"""Having the sources of jobs listed that keys of the API submit, one at a time, each by a process of its own."""
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from producer.dispatching.leased_process import run_leased
+from producer.listing_jobs import ATTEMPTS, LATER, PAUSE_S, UNWANTED, name_source
+from storage.background import BackgroundThread
+from storage.database import wait_out_outages, work_in_rounds
+from storage.listings import (
+    ListingLostError,
+    claim_listing,
+    fail_listing,
+    release_listing,
+    renew_listing,
+)
+
+LOOK_EVERY_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Listings(BackgroundThread):
+    """Has listings go on in turns. Any number of processes may do so at once."""
+
+    def __init__(self, engine: Engine, environment: Mapping[str, str]) -> None:
+        """Take the variables that tell a process which servers to use."""
+        super().__init__("listings")
+        self._engine = engine
+        self._environment = {**os.environ, **environment}
+
+    def run(self) -> None:
+        """List until stopped, waiting out a lost database."""
+        work_in_rounds(lambda: 0 if self.list_next() else LOOK_EVERY_S, self.stopping)
+
+    def list_next(self) -> bool:
+        """Have the listing that waits longest go on for a turn; return whether there was one."""
+        listing = claim_listing(self._engine)
+        if listing is None:
+            return False
+        if listing.attempts > ATTEMPTS:
+            reason = f"what lists it ended {ATTEMPTS} times in the middle: the log says how"
+            with suppress(ListingLostError):
+                fail_listing(self._engine, listing, name_source(listing), reason)
+            return True
+        ended = run_leased(
+            "producer.listing_jobs",
+            listing.job_id,
+            listing.holder,
+            environment=self._environment,
+            renew=partial(renew_listing, self._engine, listing),
+            stopping=self.stopping,
+        )
+        if ended is None or ended.code in (0, UNWANTED):
+            return True
+        if ended.code is None:
+            with suppress(DBAPIError):
+                release_listing(self._engine, listing)
+            return True
+        if ended.code != LATER:
+            log.warning("what lists sources ended with %d; it goes on", ended.code, extra={"job": listing.job_id})
+        counts = ended.code != LATER
+        wait_out_outages(partial(release_listing, self._engine, listing, PAUSE_S, counts=counts))
+        return True

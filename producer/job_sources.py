@@ -1,0 +1,57 @@
+"""What the sources of a job have, in parts that are listed one after the other."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
+
+from producer.sources.expansion import Sources
+from producer.sources.known_versions import KnownVersions
+from producer.sources.listing import list_prefix, read_prefix
+from producer.sources.selection import Selection
+from producer.watching.source import referred_or_itself
+from starlight_vocabulary.job import JobSources
+from storage.buckets import is_in_bucket, is_prefix
+from storage.jobs import ListedObject, Reference
+from storage.listings import ListingProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An object below a prefix, an archive, a manifest, or what is named of the chain.
+
+    `name` is the source that it is of; `start` and `end` are where a listing stands before and after it.
+    """
+
+    name: str
+    start: ListingProgress
+    end: ListingProgress
+    references: Iterator[Reference]
+
+
+def list_parts(
+    wanted: JobSources, sources: Sources, known: KnownVersions | None, start: ListingProgress
+) -> Iterator[Part]:
+    """Yield the parts of all sources, from `start` on; raises what `Sources` does, as do their references."""
+    for number, name in list(enumerate([*wanted.uris, *wanted.manifests]))[start.source :]:
+        place = ListingProgress(number, start.after if number == start.source else None)
+        if number >= len(wanted.uris):
+            references: Iterator[Reference] = sources.from_manifest(name, wanted.column, io.BytesIO())
+            yield Part(name, place, ListingProgress(number + 1), references)
+        elif is_in_bucket(name) and is_prefix(name):
+            for found in list_prefix(read_prefix(name), select(wanted), known, place.after):
+                end = replace(place, after=read_path(found))
+                yield Part(name, place, end, referred_or_itself(found.uri, sources.from_object(found)))
+                place = end
+        else:
+            yield Part(name, place, ListingProgress(number + 1), sources.from_arguments([name], io.BytesIO()))
+
+
+def select(wanted: JobSources) -> Selection:
+    """Return which names are wanted."""
+    return Selection(tuple(wanted.include), tuple(wanted.exclude))
+
+
+def read_path(found: ListedObject) -> str:
+    """Return the path of an object in its bucket, as a listing has it."""
+    return unquote(found.uri.split("/", 3)[3])

@@ -1,0 +1,237 @@
+"""Listing the sources of a job, in a process of its own: `python -m producer.listing_jobs JOB HOLDER PARENT`."""
+
+import hashlib
+import logging
+import os
+import sys
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from obstore.exceptions import BaseError as StoreError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from producer.chain.errors import ChainError, NotOnChainError, UnreadableBlockError
+from producer.job_sources import Part, list_parts, select
+from producer.sources.archives import ArchiveTooLargeError
+from producer.sources.errors import SourceAwayError, SourceError
+from producer.sources.expansion import Sources
+from producer.sources.known_versions import KnownVersions
+from producer.sources.permitted import ForbiddenError, Permitted
+from producer.stack import die_with
+from storage.blobs import Blobs
+from storage.bucket_stores import explain_refusal
+from storage.buckets import Location
+from storage.database import connect, may_succeed_later
+from storage.jobs import Reference
+from storage.listed_blobs import ListedBlobs
+from storage.listed_versions import list_versions
+from storage.listings import (
+    Listing,
+    ListingLostError,
+    ListingProgress,
+    append_references,
+    fail_listing,
+    find_running_listing,
+    finish_listing,
+    release_listing,
+)
+from storage.logs import set_up_logging
+from storage.settings import Settings, read_settings
+from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
+from storage.waiting import TooManyWaitingError, WaitingLimits
+
+# Chunks that are stored at once, and after how long fewer are, so that people see the job grow.
+CHUNKS_AT_ONCE: Final = 8
+APPEND_EVERY_S: Final = 1.0
+# After so long, other listings have their turn.
+TURN_S: Final = 20.0
+# Until it is looked again where as many images wait as may, or a source is away: then twice as long each time.
+PAUSE_S: Final = 5.0
+ATTEMPTS: Final = 5
+# Of an error, which may quote what a stranger wrote, characters.
+MAX_REASON: Final = 2000
+# Listings wait for scans, not the other way round.
+NICENESS: Final = 10
+# Exit codes: nobody wants it any more, and the database is away.
+UNWANTED, LATER = 4, 5
+
+log = logging.getLogger(__name__)
+
+
+class TurnOverError(Exception):
+    """What was found is stored, and others are waiting for their turn."""
+
+
+class Lister:
+    """Lists the sources of one job; `attempts` says how often that was tried since it last came further."""
+
+    def __init__(self, engine: Engine, settings: Settings, listing: Listing, *, turn_s: float = TURN_S) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._listing = listing
+        self._found = listing.found
+        self._limits = WaitingLimits(settings.max_waiting_images_per_key, settings.max_waiting_images)
+        # No more than there may be room for, beside the reference that stands for what is to come.
+        self._most = min(CHUNKS_AT_ONCE * settings.chunk_size, max(1, min(self._limits.own, self._limits.all) - 1))
+        self._group: list[Reference] = []
+        self._append_at = self._turn_ends = 0.0
+        self._turn_s = turn_s
+        self._name = name_source(listing)
+        self.attempts = listing.attempts
+
+    def run(self) -> None:
+        """List what there is, or as much as may wait or a turn lasts, and note what came of it.
+
+        Raises ListingLostError, and DBAPIError.
+        """
+        try:
+            self._list()
+        except TurnOverError:
+            release_listing(self._engine, self._listing)
+        except TooManyWaitingError as error:
+            release_listing(self._engine, self._listing, PAUSE_S, str(error))
+        except (SourceAwayError, StorageFullError) as error:
+            self._try_later(str(error))
+        except StoreError as error:
+            self._try_later(f"the store of images does not answer: {explain_refusal(error)}")
+        except (NotOnChainError, UnreadableBlockError, SourceError, ArchiveTooLargeError, StoredBytesError) as error:
+            self._fail(str(error))
+        except ChainError as error:
+            # It may name the node's address.
+            log.warning("the chain cannot be read: %s", error, extra={"job": self._listing.job_id})
+            self._try_later("the node of the chain does not answer, or not with this: the log says why")
+
+    def _list(self) -> None:
+        wanted, progress = self._listing.sources, self._listing.progress
+        known = None if wanted.since is None else KnownVersions(list_versions(self._engine, wanted.since))
+        self._turn_ends = time.monotonic() + self._turn_s
+        self._append_at = time.monotonic() + APPEND_EVERY_S
+        continued = progress.done == 0
+        for part in list_parts(wanted, self._open_sources(), known, progress):
+            self._name = part.name
+            self._list_part(part, ListingProgress() if continued else progress)
+            continued, progress = True, part.end
+            self._append_if_due(progress)
+        if not continued:
+            raise self._refuse_change()
+        if self._group:
+            self._append(progress)
+        if self._found == 0 and wanted.since is None:
+            raise SourceError("there is no image in it: what it names, and the patterns, say what is looked for")
+        finish_listing(self._engine, self._listing)
+
+    def _list_part(self, part: Part, before: ListingProgress) -> None:
+        """List a part, of which `before` says what was stored; raises SourceError where that does not come again."""
+        digest = hashlib.sha256()
+        done = 0
+        for reference in islice(part.references, before.done):
+            digest.update(describe(reference))
+            done += 1
+        if before.done and digest.hexdigest() != before.digest:
+            raise self._refuse_change()
+        for reference in part.references:
+            self._group.append(reference)
+            digest.update(describe(reference))
+            done += 1
+            self._append_if_due(replace(part.start, done=done, digest=digest.hexdigest()))
+
+    def _append_if_due(self, progress: ListingProgress) -> None:
+        if len(self._group) < self._most and time.monotonic() < self._append_at:
+            return
+        # Also where nothing was found in between: it is not looked for again.
+        self._append(progress)
+        if time.monotonic() >= self._turn_ends:
+            raise TurnOverError
+
+    def _append(self, progress: ListingProgress) -> None:
+        append_references(
+            self._engine,
+            self._listing,
+            self._group,
+            progress,
+            chunk_size=self._settings.chunk_size,
+            limits=self._limits,
+        )
+        self._found += len(self._group)
+        self._group = []
+        self.attempts = 0
+        self._append_at = time.monotonic() + APPEND_EVERY_S
+
+    def _open_sources(self) -> Sources:
+        permitted = Permitted(self._settings.api_roots, self._may_name)
+
+        def check(uri: str) -> str:
+            try:
+                return permitted.check(uri)
+            except ForbiddenError as error:
+                raise SourceError(f"the manifest {self._name!r} names {uri!r}, which {error}") from error
+
+        limits = StorageLimits(self._settings.max_stored_bytes_per_key, self._settings.min_free_bytes)
+        blobs = ListedBlobs(self._engine, Blobs(self._settings.blobs()), self._listing, limits)
+        return Sources(blobs, self._settings, select(self._listing.sources), check=check)
+
+    def _may_name(self, location: Location) -> bool:
+        return self._listing.buckets is None or location.lies_in(self._listing.buckets)
+
+    def _try_later(self, reason: str) -> None:
+        if self.attempts >= ATTEMPTS:
+            self._fail(f"{reason}; it was tried {ATTEMPTS} times: submit it again when it may be better")
+            return
+        release_listing(self._engine, self._listing, PAUSE_S * 2**self.attempts, reason, counts=True)
+
+    def _fail(self, reason: str) -> None:
+        if self._group:
+            with suppress(TooManyWaitingError):
+                self._append(self._listing.progress)
+        fail_listing(self._engine, self._listing, self._name, reason[:MAX_REASON])
+
+    def _refuse_change(self) -> SourceError:
+        return SourceError(f"{self._name!r} changed while it was listed: submit it again")
+
+
+def name_source(listing: Listing) -> str:
+    """Return the source that a listing is at."""
+    names = [*listing.sources.uris, *listing.sources.manifests]
+    return names[min(listing.progress.source, len(names) - 1)]
+
+
+def describe(reference: Reference) -> bytes:
+    """Return what is told of a reference in a digest of many."""
+    return f"{reference if isinstance(reference, str) else reference.uri}\n".encode()
+
+
+def main() -> None:
+    """List the sources of a job for a parent, and end with a code."""
+    job_id, holder, parent = sys.argv[1:]
+    if sys.platform == "linux":
+        die_with(int(parent))
+    set_up_logging("lister")
+    os.nice(NICENESS)
+    settings = read_settings()
+    assert settings.database_url is not None, "the dispatcher says which"
+    engine = connect(
+        settings.database_url, direct_url=settings.database_direct_url, pool_size=2, application="starlight lister"
+    )
+    listing = find_running_listing(engine, uuid.UUID(job_id), uuid.UUID(holder))
+    if listing is None:
+        sys.exit(UNWANTED)
+    try:
+        Lister(engine, settings, listing).run()
+    except ListingLostError:
+        sys.exit(UNWANTED)
+    except DBAPIError as error:
+        if not may_succeed_later(error):
+            raise
+        sys.exit(LATER)
+    except Exception:
+        log.exception("the sources of a job are not listed", extra={"job": listing.job_id})
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

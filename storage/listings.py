@@ -1,0 +1,271 @@
+"""Listings: what the sources of a job are, listed in the background into chunks, a few thousand references at a time.
+
+What is still to come stands in the job as one reference more, a source, in a chunk that nobody dispatches. So the job
+does not end before its listing does, for older programs too, and is cancelled as any other. Where the listing fails,
+this reference is what the error is stored for. Every transaction locks that chunk first, then the listing, then the
+job: of one that adds references and one that cancels, the later sees what the earlier did.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from starlight_vocabulary.job import JobSources
+from starlight_vocabulary.records import from_json, to_json
+from starlight_vocabulary.words import ErrorCode, Priority
+from storage.buckets import Location, read_location
+from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.jobs import Reference, copy_chunks
+from storage.totals import Total, count_errors, count_one, raise_totals
+from storage.verdicts import LOCK_JOB
+from storage.waiting import WaitingLimits, find_room
+
+# Whoever lists renews the lease several times within it.
+LEASE_S = 60.0
+# Listings of one submitter that may be open.
+MOST_OPEN = 100
+
+
+class TooManyListingsError(Exception):
+    """The submitter has as many jobs that are being listed as it may; the message says so."""
+
+
+class ListingLostError(Exception):
+    """The job was cancelled, or another process lists its sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListingProgress:
+    """Up to where sources were listed: those before `source` whole, of a prefix the objects up to `after`.
+
+    Of what comes next, `done` references were stored, whose digest, in hex, says which they were.
+    """
+
+    source: int = 0
+    after: str | None = None
+    done: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is to be listed: for whom, within which buckets, None for any, and from where on.
+
+    `found` says how many references were stored; `attempts`, how often it was tried since the last of them.
+    """
+
+    job_id: uuid.UUID
+    holder: uuid.UUID
+    submitter: str
+    sources: JobSources
+    buckets: tuple[Location, ...] | None
+    progress: ListingProgress
+    found: int
+    attempts: int
+    error: str | None
+
+
+# Listings of one submitter are counted one request after the other.
+LOCK_SUBMITTER = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended('listings ' || submitter, 0)) FROM jobs WHERE id = :id
+""")
+COUNT_OPEN = text("""
+    SELECT count(*) FROM listings JOIN jobs ON jobs.id = job_id
+    WHERE listings.state IN ('waiting', 'running') AND submitter = (SELECT submitter FROM jobs WHERE id = :id)
+""")
+# The one chunk of a new job, which is held until its end, and what is to be listed for it.
+INSERT_LISTING = text("""
+    WITH held AS (
+        UPDATE chunks SET not_before = 'infinity' WHERE job_id = :id RETURNING id
+    )
+    INSERT INTO listings (job_id, chunk_id, sources, buckets)
+    SELECT :id, id, :sources, CAST(:buckets AS text[]) FROM held
+""").bindparams(bindparam("sources", type_=JSONB))
+
+
+def insert_listing(
+    connection: Connection, job_id: uuid.UUID, sources: JobSources, buckets: Sequence[Location] | None
+) -> None:
+    """Have sources listed, in the transaction that submits a job of one reference, a source.
+
+    Raises TooManyListingsError.
+    """
+    connection.execute(LOCK_SUBMITTER, {"id": job_id})
+    if connection.execute(COUNT_OPEN, {"id": job_id}).scalar_one() >= MOST_OPEN:
+        raise TooManyListingsError(f"{MOST_OPEN} jobs of this key are being listed: wait until one of them is")
+    names = None if buckets is None else [str(each) for each in buckets]
+    connection.execute(INSERT_LISTING, {"id": job_id, "sources": to_json(sources), "buckets": names})
+
+
+# The next listing that waits, or whose process is gone.
+CLAIM_LISTING = text("""
+    UPDATE listings SET state = 'running', attempts = attempts + 1, holder = gen_random_uuid(),
+        lease_until = now() + make_interval(secs => :lease_s)
+    FROM jobs
+    WHERE jobs.id = job_id AND job_id = (
+        SELECT job_id FROM listings
+        WHERE state = 'waiting' AND next_at <= now() OR state = 'running' AND lease_until < now()
+        ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING job_id, holder, submitter, sources, buckets, progress, total - 1 AS found, attempts, listings.error
+""")
+FIND_RUNNING = text("""
+    SELECT job_id, holder, submitter, sources, buckets, progress, total - 1 AS found, attempts, listings.error
+    FROM listings JOIN jobs ON jobs.id = job_id
+    WHERE job_id = :id AND holder = :holder AND listings.state = 'running'
+""")
+
+
+def claim_listing(engine: Engine) -> Listing | None:
+    """Return the listing that waits longest, from now on under a lease, or None where none waits."""
+    with engine.begin() as connection:
+        row = connection.execute(CLAIM_LISTING, {"lease_s": LEASE_S}).one_or_none()
+    return _read(row) if row else None
+
+
+def find_running_listing(engine: Engine, job_id: uuid.UUID, holder: uuid.UUID) -> Listing | None:
+    """Return the listing, or None where somebody else lists it, or nobody."""
+    with connect_to_read(engine) as connection:
+        row = connection.execute(FIND_RUNNING, {"id": job_id, "holder": holder}).one_or_none()
+    return _read(row) if row else None
+
+
+def _read(row: Any) -> Listing:  # noqa: ANN401 - a row of the columns
+    buckets = None if row.buckets is None else tuple(map(read_location, row.buckets))
+    progress = from_json(ListingProgress, row.progress or {})
+    sources = from_json(JobSources, row.sources)
+    return Listing(
+        row.job_id, row.holder, row.submitter, sources, buckets, progress, row.found, row.attempts, row.error
+    )
+
+
+HOLDS = "job_id = :id AND holder = :holder AND state = 'running'"
+RENEW = text(f"UPDATE listings SET lease_until = now() + make_interval(secs => :lease_s) WHERE {HOLDS} RETURNING 1")
+# Without a reason it came further, and waits for its next turn.
+RELEASE = text(f"""
+    UPDATE listings SET state = 'waiting', next_at = now() + make_interval(secs => :pause_s), error = :reason,
+        attempts = CASE WHEN CAST(:counts AS bool) THEN attempts ELSE 0 END
+    WHERE {HOLDS}
+""")
+
+
+def renew_listing(engine: Engine, listing: Listing) -> bool:
+    """Extend the lease; return False where it does not hold any more."""
+    with engine.begin() as connection:
+        return connection.execute(RENEW, {**_hold(listing), "lease_s": LEASE_S}).one_or_none() is not None
+
+
+def release_listing(
+    engine: Engine, listing: Listing, pause_s: float = 0.0, reason: str | None = None, *, counts: bool = False
+) -> None:
+    """Leave the listing to others, after a pause; the `reason` is shown meanwhile, and the attempt `counts`, or not."""
+    with engine.begin() as connection:
+        values = {**_hold(listing), "pause_s": pause_s, "reason": reason, "counts": counts}
+        connection.execute(RELEASE, values)
+
+
+# The chunk that stands for what is to come, while the listing is held and the job goes on.
+LOCK_SOURCE = text("""
+    SELECT chunks.id, chunks.submitter, priority, first_ordinal
+    FROM chunks JOIN listings ON chunks.id = chunk_id
+    WHERE listings.job_id = :id AND holder = :holder AND listings.state = 'running' AND chunks.state = 'pending'
+    FOR UPDATE OF chunks
+""")
+# Room before it.
+MOVE_SOURCE = text("UPDATE chunks SET first_ordinal = first_ordinal + :count WHERE id = :chunk_id")
+NOTE_PROGRESS = text(f"""
+    UPDATE listings SET progress = :progress, attempts = 0, error = NULL WHERE {HOLDS}
+""").bindparams(bindparam("progress", type_=JSONB))
+COUNT_FOUND = text("UPDATE jobs SET total = total + :count WHERE id = :id RETURNING pg_notify(:channel, '')")
+
+
+def append_references(
+    engine: Engine,
+    listing: Listing,
+    references: Sequence[Reference],
+    progress: ListingProgress,
+    *,
+    chunk_size: int,
+    limits: WaitingLimits,
+) -> None:
+    """Store what was found, and how far the listing is with it, in one transaction.
+
+    Raises ListingLostError, and TooManyWaitingError; then nothing is stored.
+    """
+    with engine.begin() as connection:
+        source = _lock_source(connection, listing)
+        find_room(connection, source.submitter, limits).check(len(references))
+        connection.execute(MOVE_SOURCE, {"chunk_id": source.id, "count": len(references)})
+        priority = Priority.read(source.priority)
+        copy_chunks(
+            connection, listing.job_id, source.submitter, priority, references, chunk_size, source.first_ordinal
+        )
+        _require_one(connection.execute(NOTE_PROGRESS, {**_hold(listing), "progress": to_json(progress)}))
+        connection.execute(COUNT_FOUND, {"id": listing.job_id, "count": len(references), "channel": SUBMITTED})
+        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=len(references)))
+
+
+# The end of a listing, whose chunk has gone, or has its verdict, and of its job where nothing else waits.
+END_LISTING = text(f"""
+    UPDATE listings SET state = :state, error = :error, holder = NULL, lease_until = NULL WHERE {HOLDS}
+""")
+DELETE_SOURCE = text("DELETE FROM chunks WHERE id = :chunk_id")
+END_JOB = """
+    UPDATE jobs SET {counts},
+        state = CASE WHEN clean + stego + error = total - 1 AND state <> 'cancelled' THEN 'done' ELSE state END,
+        finished_at = CASE WHEN clean + stego + error = total - 1 THEN now() ELSE finished_at END
+    WHERE id = :id RETURNING pg_notify(:channel, id::text)
+"""
+COUNT_NO_MORE = text(END_JOB.format(counts="total = total - 1"))
+COUNT_FAILURE = text(END_JOB.format(counts="error = error + 1"))
+END_SOURCE = text(f"""
+    WITH ended AS (
+        UPDATE chunks SET state = 'done', refs = ARRAY[CAST(:uri AS text)], not_before = NULL WHERE id = :chunk_id
+        RETURNING job_id, first_ordinal
+    ), locked AS (
+        {LOCK_JOB.format(job="(SELECT job_id FROM ended)")}
+    )
+    INSERT INTO verdicts (job_id, landed, ordinal, uri, outcome, error_code, error_detail)
+    SELECT locked.*, first_ordinal, :uri, 'error', :code, :error FROM locked, ended
+""")
+
+
+def finish_listing(engine: Engine, listing: Listing) -> None:
+    """End the listing: everything was found. Raises ListingLostError."""
+    with engine.begin() as connection:
+        source = _lock_source(connection, listing)
+        connection.execute(DELETE_SOURCE, {"chunk_id": source.id})
+        _require_one(connection.execute(END_LISTING, {**_hold(listing), "state": "done", "error": None}))
+        connection.execute(COUNT_NO_MORE, {"id": listing.job_id, "channel": FINISHED})
+
+
+def fail_listing(engine: Engine, listing: Listing, uri: str, reason: str) -> None:
+    """End the listing with an error for this source; what was found before is scanned. Raises ListingLostError."""
+    with engine.begin() as connection:
+        source = _lock_source(connection, listing)
+        code = ErrorCode.NOT_LISTED
+        _require_one(connection.execute(END_LISTING, {**_hold(listing), "state": "failed", "error": reason}))
+        connection.execute(END_SOURCE, {"chunk_id": source.id, "uri": uri, "code": code, "error": reason})
+        connection.execute(COUNT_FAILURE, {"id": listing.job_id, "channel": FINISHED})
+        raise_totals(connection, count_one(Total.IMAGES_SUBMITTED) + count_errors(code, 1))
+
+
+def _lock_source(connection: Connection, listing: Listing) -> Any:  # noqa: ANN401 - a row
+    row = connection.execute(LOCK_SOURCE, _hold(listing)).one_or_none()
+    if row is None:
+        raise ListingLostError
+    return row
+
+
+def _require_one(changed: CursorResult[Any]) -> None:
+    """Raise ListingLostError where nothing was changed: somebody took the listing since the chunk was locked."""
+    if changed.rowcount != 1:
+        raise ListingLostError
+
+
+def _hold(listing: Listing) -> dict[str, Any]:
+    return {"id": listing.job_id, "holder": listing.holder}
