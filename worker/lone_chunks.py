@@ -78,18 +78,13 @@ class LoneChunks:
         Nobody need publish a message for them, and as many as wait share what a scan costs.
         """
         outcomes: Counter[Outcome] = Counter()
-        others_wait = True
         for _ in range(MORE_SCANS):
-            if not others_wait:
-                break
             claimant, lease_s = make_claimant(self._name), self._settings.lease_s
             take = partial(take_lone_chunks, self._engine, message_id, claimant, lease_s)
-            claims = wait_out_outages(take)
-            if not claims:
-                break
-            scanned = self._scan_claimed(claims)
+            scanned = self._scan_claimed(wait_out_outages(take))
             outcomes += scanned.outcomes
-            others_wait = scanned.others_wait
+            if not scanned.others_wait:
+                break
         return outcomes
 
     def _scan_claimed(self, claims: Sequence[Claim]) -> LoneScan:

@@ -38,7 +38,3 @@ class LonePublisher:
                 pipeline.execute()
         except redis.RedisError as error:
             log.warning("Redis takes no messages, so a dispatcher sends them again: %s", error)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._broker.close()

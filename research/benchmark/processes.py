@@ -25,6 +25,8 @@ LISTENERS = text("SELECT count(*) FROM pg_stat_activity WHERE application_name =
 class Process:
     """A process of this machine: how it was started, the processor time that it took, and its peak memory."""
 
+    pid: int
+    parent: int
     arguments: str
     is_ours: bool
     processor_s: float
@@ -48,7 +50,16 @@ def processes() -> Iterator[Process]:
             continue
         processor_s = (int(fields[11]) + int(fields[12])) / TICKS
         peak_mib = int(status.get("VmHWM", "0").split()[0]) / 1024
-        yield Process(arguments, int(fields[1]) == os.getpid(), processor_s, peak_mib)
+        parent = int(fields[1])
+        yield Process(int(folder.name), parent, arguments, parent == os.getpid(), processor_s, peak_mib)
+
+
+def list_family(found: Sequence[Process], is_head: Callable[[Process], bool]) -> list[Process]:
+    """Return the processes that are heads, and all that descend from them."""
+    family = {each.pid for each in found if is_head(each)}
+    while more := {each.pid for each in found if each.parent in family} - family:
+        family |= more
+    return [each for each in found if each.pid in family]
 
 
 def measure_memory(stage: Stage, large: Sequence[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import redis
 from sqlalchemy import text
 
 from research.benchmark.api import find_file, serving, wait_until_answered, write_form
-from research.benchmark.processes import Process, processes
+from research.benchmark.processes import Process, list_family, processes
 from research.benchmark.stage import Stage
 from storage.broker import open_redis
 from storage.embedded.ports import find_free_port
@@ -109,14 +109,15 @@ def _take_costs(stage: Stage, broker: "redis.Redis") -> dict[str, float]:
         transactions = float(connection.execute(COUNT_TRANSACTIONS).scalar_one())
     commands = float(broker.info("stats")["total_commands_processed"])
     folder = str(stage.settings.data_dir.parent)
-    taken = sum(each.processor_s for each in processes() if _is_of(each, folder))
+    family = list_family(list(processes()), lambda each: _is_head_of(each, folder))
+    taken = sum(each.processor_s for each in family)
     return {"processor_ms": 1000 * taken, "transactions": transactions, "redis_commands": commands}
 
 
-def _is_of(process: Process, folder: str) -> bool:
-    """Whether a process is one of the stage, servers among them; this one, which sends, is not."""
-    words = ("-m worker", "-m producer", "postgres: starlight")
-    return folder in process.arguments or any(word in process.arguments for word in words)
+def _is_head_of(process: Process, folder: str) -> bool:
+    """Whether a process belongs to the stage, as what it started does; other stages may run on the machine."""
+    is_program = process.is_ours and any(word in process.arguments for word in ("-m worker", "-m producer"))
+    return is_program or folder in process.arguments
 
 
 @contextmanager
