@@ -28,7 +28,9 @@ def copy_database(template_url: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     admin = template.set(database="postgres").render_as_string(hide_password=False)
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}"')
+        # Without `fsync` it is quicker to copy the files than to write them through the log. PostgreSQL 14 always does.
+        strategy = "STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}" {strategy}')
         try:
             yield template.set(database=name).render_as_string(hide_password=False)
         finally:
