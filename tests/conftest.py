@@ -9,6 +9,8 @@ import hypothesis
 import pytest
 import redis
 from sqlalchemy import Engine
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from storage.bucket_stores import open_bucket
 from storage.database import connect
@@ -18,6 +20,7 @@ from storage.settings import Settings, read_settings
 from tests.kit.databases import copy_database, skip_syncing, start_postgres
 from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
+from tests.kit.scheduling import StackScheduling
 
 # What is drawn follows from the tests and the code: whoever changes these sees what fails, and nobody later.
 hypothesis.settings.register_profile("suite", derandomize=True, database=None)
@@ -29,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--postgresql", type=Path, help="folder of the programs of another PostgreSQL for the tests' databases"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Have one of several processes run all tests of the running stack."""
+    return StackScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,8 +31,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What is not run here, because it starts or stops what this needs, and the test that runs it.
 ELSEWHERE = {
     "scripts/build_docs": "tests/unit/test_site.py::test_pages_load_nothing_from_elsewhere",
-    "starlight up": "tests/acceptance/test_up.py::test_one_ctrl_c_ends_everything_and_the_work_goes_on_later",
-    "starlight down": "tests/acceptance/test_up.py::test_one_ctrl_c_ends_everything_and_the_work_goes_on_later",
+    "starlight up": "tests/acceptance/test_ctrl_c.py::test_a_second_stack_goes_on_with_the_work_and_down_ends_it",
+    "starlight down": "tests/acceptance/test_ctrl_c.py::test_a_second_stack_goes_on_with_the_work_and_down_ends_it",
     "starlight submit s3://bucket/2026/ --include '*.png' --since ID": (
         "tests/integration/test_since.py::test_each_job_has_what_changed_since_all_before_it"
     ),

@@ -25,9 +25,8 @@ ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2
 def test_a_folder_goes_in_and_every_image_comes_out_as_one_verdict(data_dir: Path, tmp_path: Path) -> None:
     expected = fill_hostile_folder(tmp_path)
 
-    run = run_starlight(
-        "scan", tmp_path, "--format", "ndjson", "--ordered", settings={"data_dir": data_dir, "max_image_bytes": 2**21}
-    )
+    settings = {"data_dir": data_dir, "max_image_bytes": 2**21, "log": "auto"}
+    run = run_starlight("scan", tmp_path, "--format", "ndjson", "--ordered", settings=settings)
 
     found = read_records(run)
     assert run.returncode == SOME_ERRORS, run.stderr
@@ -41,6 +40,11 @@ def test_a_folder_goes_in_and_every_image_comes_out_as_one_verdict(data_dir: Pat
     assert (audit.returncode, audit.stdout) == (
         0, f"{job_id}: {len(expected)} references, {len(expected)} verdicts, 0 missing, 0 double\n"
     )  # fmt: skip
+    # What the scan started logs into files, which people read.
+    logged = "".join(each.read_text() for each in (data_dir / "logs").glob("worker-*.log"))
+    assert f" INFO worker: a chunk is scanned  job={job_id}" in logged
+    errors = sum(code is not None for code in expected.values())
+    assert logged.count(f" images={len(expected)} clean={len(expected) - errors} stego=0 error={errors}") == 1
 
 
 def test_hidden_messages_are_found_and_shown(stack: RunningStack, tmp_path: Path) -> None:

@@ -6,17 +6,16 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
-import psycopg
 import pytest
 import redis
 
 from producer.following import Follower
 from starlight_vocabulary.words import Outcome
 from storage.jobs import submit_job
-from tests.kit.command import TIMEOUT_S, run_starlight
+from tests.kit.command import run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode
-from tests.kit.stack import RunningStack, start_stack, stop_stack
+from tests.kit.stack import RunningStack
 
 
 def list_children(process_id: int) -> dict[str, int]:
@@ -107,24 +106,3 @@ def test_a_second_stack_on_the_same_data_is_refused(stack: RunningStack) -> None
 
     assert run.returncode == 2
     assert f"a stack already runs on {stack.settings['data_dir']} (process {stack.process.pid})" in run.stderr
-
-
-def test_one_ctrl_c_ends_everything_and_the_work_goes_on_later(data_dir: Path, tmp_path: Path) -> None:
-    settings = {"data_dir": data_dir, "chunk_size": 16}
-    first = start_stack(settings, "cpu0")
-    references = os.fsencode("\n".join(write_pictures(tmp_path, 300)))
-    job_id = run_starlight("submit", "-", settings=settings, stdin=references).stdout.strip()
-
-    assert stop_stack(first) == 0
-
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(first.addresses["PostgreSQL"])
-    with pytest.raises(redis.ConnectionError):
-        redis.Redis.from_url(first.addresses["Redis"]).ping()
-
-    second = start_stack(settings, "cpu0")
-    assert run_starlight("job", job_id, "--watch", settings=settings).returncode == 0
-    assert run_starlight("audit", "--all", settings=settings).returncode == 0
-    assert run_starlight("down", settings=settings).stdout == "stopped\n"
-    assert second.process.wait(TIMEOUT_S) == 0
-    second.engine.dispose()

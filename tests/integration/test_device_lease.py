@@ -60,7 +60,7 @@ def test_a_lost_connection_is_opened_again_and_holds_the_device(engine: Engine, 
 
 
 def test_of_two_workers_that_are_started_the_second_is_told_so_and_the_first_goes_on(
-    database_url: str, redis_url: str, tmp_path: Path
+    engine: Engine, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     settings = {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path / "data"}
     with run_program("-m", "worker", "cpu0", settings=settings, until=" ready") as first:
@@ -74,8 +74,14 @@ def test_of_two_workers_that_are_started_the_second_is_told_so_and_the_first_goe
         assert f"a worker for cpu0 runs on {socket.gethostname()} already" in second.stderr
         assert "Traceback" not in second.stderr
         assert first.process.is_alive()
-        # Killed, it leaves the device at once.
+        third = DeviceLease(engine, f"cpu0@{socket.gethostname()}")
+        with pytest.raises(DeviceTakenError):
+            third.take()
+        # Killed, it leaves the device as soon as PostgreSQL sees that its connection is cut.
         first.process.kill()
         first.process.join(PATIENCE_S)
-        with run_program("-m", "worker", "cpu0", settings=settings, until=" ready"):
-            pass
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            while connection.execute(HOLDERS).scalar_one():
+                pass
+        third.take()
+        third.stop()

@@ -1,5 +1,6 @@
 """Any order of submitting, dispatching, claiming, losing, putting off, finishing and retrying keeps the accounts."""
 
+import os
 import uuid
 from typing import Any
 
@@ -26,6 +27,8 @@ from storage.totals import Total
 from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, pick_ids, submit_job_of
 
 MAX_LOSSES = 3
+# Sequences of so many steps; SEQUENCES=1000 runs more of them.
+EXAMPLES, STEPS = int(os.environ.get("SEQUENCES", "12")), 30
 RETRIED = (ErrorCode.EMPTY, ErrorCode.WORKER_CRASH, ErrorCode.CANCELLED)
 VERDICTS = "SELECT outcome, error_code, count(*) FROM verdicts GROUP BY outcome, error_code"
 LEFT = "SELECT count(*) FROM chunks WHERE state IN ('pending', 'dispatched', 'running')"
@@ -185,6 +188,6 @@ def test_the_accounts_hold_after_every_step(engine: Engine) -> None:
     run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -18,6 +18,16 @@ if "--editable" in sys.argv:
     with open("pip.log", "a") as log:
         print("installed", file=log)
 """
+# Makes the environment without the pip that would take seconds to unpack; the stand-in is found first in any case.
+VENV = """
+import pathlib
+import sys
+if __name__ == "__main__":
+    here = pathlib.Path(__file__).parent
+    sys.path = [place for place in sys.path if pathlib.Path(place) != here]
+    import venv
+    venv.main([*sys.argv[1:], "--without-pip"])
+"""
 
 
 def list_minor_versions() -> list[int]:
@@ -47,6 +57,7 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "pip").mkdir()
     (folder / "pip" / "__init__.py").touch()
     (folder / "pip" / "__main__.py").write_text(PIP)
+    (folder / "venv.py").write_text(VENV)
     return folder
 
 

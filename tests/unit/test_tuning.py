@@ -24,6 +24,7 @@ def test_tuning_writes_a_file_that_every_command_reads_and_the_environment_overr
     monkeypatch.setattr(tuning, "PICTURES", 10)
     monkeypatch.setattr(tuning, "ROUNDS", 1)
     monkeypatch.setattr(tuning, "NOTICEABLE", 0.0)
+    monkeypatch.setattr(tuning, "BATCH_SIZES", (32, 64))
     monkeypatch.setenv("STARLIGHT_CORES", "1")
     cores = os.sched_getaffinity(0)
 
