@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 ASKING = re.compile(r"def \w+\([^)]*\bstack: RunningStack\b")
 
 
-class StackScheduling(LoadFileScheduling):
+class StackScheduling(LoadFileScheduling):  # type: ignore[misc]  # it comes without types
     """A file stays in one process, and all that use the running stack in the same: it takes long to start."""
 
     def _split_scope(self, nodeid: str) -> str:
