@@ -19,6 +19,7 @@ from storage.blobs import find_folder
 from storage.broker import count_messages
 from storage.canaries import read_canaries
 from storage.figures import take_figures
+from storage.partitions import read_partition_figures
 from storage.settings import Settings
 from storage.workers import list_live_workers
 
@@ -103,7 +104,8 @@ class StarlightCollector(Collector):
     def _from_postgres(self) -> list[Metric]:
         figures = take_figures(self._engine)
         workers = list_live_workers(self._engine, self._settings.lease_s)
-        return list(describe(figures, workers, read_canaries(self._engine), self._settings))
+        canaries, partitions = read_canaries(self._engine), read_partition_figures(self._engine)
+        return list(describe(figures, workers, canaries, partitions, self._settings))
 
     def _from_redis(self) -> list[Metric]:
         counts = {(queue,): float(count) for queue, count in count_messages(self._broker).items()}

@@ -11,6 +11,7 @@ from starlight_vocabulary.answers import LiveWorker
 from starlight_vocabulary.words import METHODS, ErrorCode, Priority
 from storage.canaries import CLEAN, Canaries, CanaryResult
 from storage.figures import WAITING_STATES, Figures
+from storage.partitions import PartitionFigures
 from storage.settings import Settings
 from storage.totals import IMAGE_SECONDS, Total, Totals, WebhookResult
 
@@ -160,6 +161,13 @@ def describe_rest(figures: Figures, settings: Settings) -> Iterator[Metric]:
     yield gauge("images_waiting_limit", "Waiting images beyond which the API refuses.", settings.max_waiting_images)
 
 
+def describe_partitions(figures: PartitionFigures) -> Iterator[Metric]:
+    """Yield whether verdicts have a partition to go to."""
+    yield gauge("verdict_partitions", "Partitions of verdicts, without the default one.", figures.partitions)
+    yield gauge("verdict_partitions_ahead_seconds", "Until the last partition ends.", figures.ahead_s)
+    yield gauge("verdicts_unplaced", "Verdicts in the default partition, 10,000 at most.", figures.unplaced)
+
+
 def describe_workers(workers: Sequence[LiveWorker]) -> Iterator[Metric]:
     """Yield who lives, on what, with which model."""
     yield gauge("workers", "Live workers.", len(workers))
@@ -177,7 +185,11 @@ def describe_workers(workers: Sequence[LiveWorker]) -> Iterator[Metric]:
 
 
 def describe(
-    figures: Figures, workers: Sequence[LiveWorker], canaries: Canaries, settings: Settings
+    figures: Figures,
+    workers: Sequence[LiveWorker],
+    canaries: Canaries,
+    partitions: PartitionFigures,
+    settings: Settings,
 ) -> Iterator[Metric]:
     """Yield everything that PostgreSQL knows."""
     yield from describe_throughput(figures, settings.target_images_per_minute)
@@ -185,4 +197,5 @@ def describe(
     yield from describe_queues(figures)
     yield from describe_workers(workers)
     yield from describe_canaries(figures.totals, canaries, settings.canary_interval.total_seconds())
+    yield from describe_partitions(partitions)
     yield from describe_rest(figures, settings)

@@ -7,12 +7,15 @@ their references are not stored twice.
 """
 
 import argparse
+from datetime import timedelta
+from itertools import pairwise
 
 from sqlalchemy import Engine, text
 
 from storage.database import connect
 from storage.embedded.servers import provide_servers
 from storage.models import register_model
+from storage.partitions import create_partition, find_lowest_id, list_partitions
 from storage.schema_version import upgrade_schema
 from storage.settings import read_settings
 
@@ -82,6 +85,7 @@ COUNT = text("""
         FROM verdicts GROUP BY job_id
     ) AS counted WHERE id = job_id
 """)
+NOW = text("SELECT now()")
 IS_EMPTY = text("SELECT NOT EXISTS (SELECT FROM jobs)")
 
 
@@ -89,11 +93,13 @@ class NotEmptyError(Exception):
     """The database has jobs: what is made up must not stand among them."""
 
 
-def fill_verdicts(engine: Engine, verdicts: int, days: float = DAYS) -> None:
-    """Store so many made-up verdicts, with their jobs and two models; raises NotEmptyError."""
+def fill_verdicts(engine: Engine, verdicts: int, days: float = DAYS, partitions: int = 1) -> None:
+    """Store so many made-up verdicts, with their jobs and two models, in partitions; raises NotEmptyError."""
     with engine.connect() as connection:
         if not connection.execute(IS_EMPTY).scalar_one():
             raise NotEmptyError("this database has jobs: fill an empty one, such as that of a new STARLIGHT_DATA_DIR")
+    if partitions > 1:
+        cut_partitions(engine, partitions, days)
     older, newer = (
         register_model(engine, name=name, version="0", sha256=digit * 64, threshold=0.5)
         for name, digit in ((OLDER, "0"), (NEWER, "1"))
@@ -115,19 +121,35 @@ def fill_verdicts(engine: Engine, verdicts: int, days: float = DAYS) -> None:
         connection.execute(text("VACUUM ANALYZE"))
 
 
+def cut_partitions(engine: Engine, partitions: int, days: float) -> None:
+    """Cut the first partition of an empty database into so many of the same length, over the days before now."""
+    with engine.begin() as connection:
+        first, following, *_ = list_partitions(connection)
+        now = connection.execute(NOW).scalar_one()
+        cuts = [find_lowest_id(now - timedelta(days=days * part / partitions)) for part in range(partitions - 1, 0, -1)]
+        connection.execute(text(f"ALTER TABLE verdicts DETACH PARTITION {first.name}"))
+        connection.execute(text(f"DROP TABLE {first.name}"))
+        edges = ["MINVALUE", *(f"'{cut}'" for cut in cuts), f"'{first.end}'"]
+        for number, (start, end) in enumerate(pairwise(edges)):
+            create_partition(
+                connection, f"verdicts_part_{number}", f"FOR VALUES FROM ({start}) TO ({end})", like=following.name
+            )
+
+
 def main() -> None:
     """Fill the configured database, or that of the data folder."""
     parser = argparse.ArgumentParser(description="Fill an empty database with made-up verdicts.")
     parser.add_argument("verdicts", type=int, help="how many")
+    parser.add_argument("--partitions", type=int, default=1, help="in how many they are (%(default)s)")
     parser.add_argument("--days", type=float, default=DAYS, help="over how many days, up to now (%(default)s)")
     arguments = parser.parse_args()
-    if arguments.verdicts < 1 or arguments.days <= 0:
-        parser.error("there must be at least one verdict, and some time")
+    if arguments.verdicts < 1 or arguments.days <= 0 or arguments.partitions < 1:
+        parser.error("there must be at least one verdict and one partition, and some time")
     with provide_servers(read_settings()) as servers:
         engine = connect(servers.database_url)
         upgrade_schema(engine)
         try:
-            fill_verdicts(engine, arguments.verdicts, arguments.days)
+            fill_verdicts(engine, arguments.verdicts, arguments.days, arguments.partitions)
         except NotEmptyError as error:
             parser.error(str(error))
         finally:

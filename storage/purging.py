@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from storage.database import connect_to_read
+from storage.partitions import drop_oldest_partition, read_oldest_id
 from storage.retention import release_blobs
 
 JOBS_AT_ONCE = 50
@@ -16,11 +17,15 @@ JOBS_AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class EndedJobs:
-    """Which ended jobs: these, or those that ended before a time; of one submitter or of all. None is no bound."""
+    """Which ended jobs: these, or those that ended before a time; of one submitter or of all. None is no bound.
+
+    `below` is the lowest id that none of them has.
+    """
 
     job_ids: Sequence[uuid.UUID] | None = None
     before: datetime | None = None
     submitter: str | None = None
+    below: uuid.UUID | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """Return what rows of `jobs` must fulfil, and its parameters."""
@@ -28,10 +33,12 @@ class EndedJobs:
             "id = ANY(:job_ids)": self.job_ids,
             "finished_at < :before": self.before,
             "submitter = :submitter": self.submitter,
+            "id < :below": self.below,
         }
         wanted = ["finished_at IS NOT NULL", *(condition for condition, value in narrowed.items() if value is not None)]
         job_ids = None if self.job_ids is None else list(self.job_ids)
-        return " AND ".join(wanted), {"job_ids": job_ids, "before": self.before, "submitter": self.submitter}
+        parameters = {"job_ids": job_ids, "before": self.before, "submitter": self.submitter, "below": self.below}
+        return " AND ".join(wanted), parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +95,17 @@ def purge_jobs(engine: Engine, wanted: EndedJobs, *, only_blobs: bool) -> Iterat
             release_blobs(connection, [(row.id, row.submitter) for row in rows], but_evidence=False)
             connection.execute(KEEP_NO_BLOBS if only_blobs else DELETE_JOBS, {"ids": [row.id for row in rows]})
         yield len(rows)
+
+
+def purge_partitions(engine: Engine, before: datetime) -> Iterator[int]:
+    """Drop the partitions all of whose jobs ended before a time, and delete these jobs; yield how many, by and by.
+
+    Verdicts go first, at once; their jobs have none meanwhile, and are left to the next one where this is interrupted.
+    Raises PartitionError.
+    """
+    while True:
+        dropped = drop_oldest_partition(engine, before)
+        if (oldest := read_oldest_id(engine)) is not None:
+            yield from purge_jobs(engine, EndedJobs(before=before, below=oldest), only_blobs=False)
+        if dropped is None:
+            return

@@ -1,6 +1,7 @@
 """Verdicts that stand already: what a model said about the same bytes before."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Engine, text
@@ -8,10 +9,12 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.words import BitOrder, Method, Outcome
 from storage.database import connect_to_read
 from storage.new_verdict import NewVerdict
+from storage.partitions import LOWEST_ID
 from storage.verdicts import VERDICT_COLUMNS, read_payload
 
 # One row for each digest, however many verdicts there are on it. An outcome by another threshold may lack its method.
-# What is hidden must have been read, and not been cut where today more would be shown.
+# What is hidden must have been read, and not been cut where today more would be shown. Two bounds leave partitions out,
+# as those to come. They follow from now(), so that one plan serves all: a plan for each group of images costs more.
 RECALL_VERDICTS = text(f"""
     SELECT {", ".join(f"found.{name}" for name in VERDICT_COLUMNS)}
     FROM unnest(CAST(:digests AS bytea[])) AS wanted(sha256)
@@ -19,6 +22,8 @@ RECALL_VERDICTS = text(f"""
         SELECT verdicts.*
         FROM verdicts JOIN models ON models.id = verdicts.model_id JOIN jobs ON jobs.id = verdicts.job_id
         WHERE verdicts.sha256 = wanted.sha256 AND verdicts.model_id = :model_id AND NOT jobs.canary
+            AND verdicts.job_id >= {LOWEST_ID.format(moment="now() - CAST(:within AS interval)")}
+            AND verdicts.job_id < {LOWEST_ID.format(moment="now() + interval '1 hour'")}
             AND jobs.submitter = coalesce(:submitter, jobs.submitter)
             AND outcome = CASE WHEN stego_probability >= coalesce(:threshold, models.threshold)
                 THEN 'stego' ELSE 'clean' END
@@ -39,14 +44,16 @@ def recall_verdicts(
     submitter: str | None = None,
     *,
     max_message_bytes: int,
+    within: timedelta,
 ) -> dict[bytes, NewVerdict]:
     """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, without one, the model's.
 
-    With a submitter, from his own jobs alone. A verdict whose message could be read further today is not among them.
+    Those of jobs that were submitted `within` the time before now; with a submitter, from his own jobs alone. A verdict
+    whose message could be read further today is not among them.
     """
     parameters = {
         "digests": list(digests), "model_id": model_id, "threshold": threshold, "submitter": submitter,
-        "max_message_bytes": max_message_bytes,
+        "max_message_bytes": max_message_bytes, "within": within,
     }  # fmt: skip
     with connect_to_read(engine) as connection:
         rows = connection.execute(RECALL_VERDICTS, parameters).mappings()

@@ -259,6 +259,7 @@ model_uses = Table(
 # the job had before the transaction that stored this one. Transactions that store verdicts of a job lock it first, so
 # by `landed` and `ordinal` they stand in the order in which they became visible. `payload` is what was read, but for
 # its text, which is the `extracted_message`; null where nothing was read, and in verdicts older than this column.
+# Its partitions are made by `storage.partitions`.
 verdicts = Table(
     "verdicts", METADATA,
     required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -306,6 +307,7 @@ verdicts = Table(
         postgresql_where=text('inscription(uri COLLATE "C") IS NOT NULL'),
     ),
     Index("ix_verdicts_probable", "stego_probability", postgresql_where=text("stego_probability >= 0.1")),
+    postgresql_partition_by="RANGE (job_id)",
 )  # fmt: skip
 
 # By whom the verdicts were made that one transaction stored, all of one chunk: by which worker, of which version, at

@@ -167,6 +167,11 @@ class Settings(BaseSettings):
     evidence_retention: Retention = Field(
         timedelta(days=90), description="the same, of images in which something was found, where this is longer"
     )
+    verdict_retention: Annotated[timedelta, BeforeValidator(_read_seconds), Field(gt=timedelta(0))] | None = Field(
+        None,
+        description="how long jobs and their verdicts are kept after they have ended, and up to a month more, since a "
+        "month of them goes at once; unset: for ever",
+    )
     export_retention: Retention = Field(
         timedelta(days=1), description="how long the files of an export that the API has made are kept"
     )
@@ -264,6 +269,9 @@ class Settings(BaseSettings):
         False, description="also of other submitters, who can tell by it what others had scanned"
     )
     reuse: bool = Field(True, description="bytes that the same model judged before keep that verdict")
+    reuse_within: Annotated[timedelta, BeforeValidator(_read_seconds), Field(gt=timedelta(0))] = Field(
+        timedelta(days=60), description="how long ago the job of a verdict that is reused was submitted at most"
+    )
     batch_size: PositiveInt = Field(128, description="images in one pass through V4")
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to join its batch")
     webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing_secret)] = Field(

@@ -128,10 +128,12 @@ class WorkerProcess:
         def recall(digests: Sequence[bytes], threshold: float | None, submitter: str) -> Mapping[bytes, NewVerdict]:
             across = self._settings.reuse_across_submitters and submitter != CANARY_SUBMITTER
             whose = None if across else submitter
-            limit = self._settings.max_message_bytes
             return wait_out_outages(
-                lambda: recall_verdicts(self._engine, model_id, digests, threshold, whose, max_message_bytes=limit)
-            )
+                lambda: recall_verdicts(
+                    self._engine, model_id, digests, threshold, whose, within=self._settings.reuse_within,
+                    max_message_bytes=self._settings.max_message_bytes,
+                )
+            )  # fmt: skip
 
         return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None, self._measures)
 

@@ -4,7 +4,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from research.filling import DAYS, fill_verdicts
+from research.filling import OLDER, fill_verdicts
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
 from storage.canaries import read_canaries
 from storage.database import connect
@@ -21,6 +21,8 @@ from storage.embedded.servers import provide_servers
 from storage.exports import list_oldest_first
 from storage.figures import take_figures
 from storage.jobs import list_jobs
+from storage.models import register_model
+from storage.reuse import recall_verdicts
 from storage.schema_version import upgrade_schema
 from storage.seals import seal_ended_jobs
 from storage.settings import Settings
@@ -197,9 +199,40 @@ def _time(engine: Engine, ask: Ask, drawn: Drawn) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def measure_analysts(verdicts: int) -> dict[str, Any]:
+# Images that are looked for together, as a pipeline does, and how often.
+GROUP, GROUPS = 64, 200
+LIST_DIGESTS = text("SELECT sha256 FROM verdicts WHERE outcome = 'clean' AND model_id = :model LIMIT :limit")
+FOR_EVER = timedelta(days=10_000)
+
+
+def measure_reuse(engine: Engine, within: timedelta) -> dict[str, float]:
+    """Return the microseconds of an image, those that were judged before and those that were not, the best of five."""
+    model_id = register_model(engine, name=OLDER, version="0", sha256="0" * 64, threshold=0.5)
+    with engine.connect() as connection:
+        known = list(connection.execute(LIST_DIGESTS, {"model": model_id, "limit": GROUP * GROUPS}).scalars())
+    unknown = [number.to_bytes(32, "big") for number in range(GROUP * GROUPS)]
+    figures = {}
+    for name, digests in (("known", known), ("unknown", unknown)):
+        times = [_time_reuse(engine, model_id, digests, within) for _ in range(5)]
+        figures[f"{name}_us"] = round(1e6 * min(times) / len(digests), 1)
+    return figures
+
+
+def _time_reuse(engine: Engine, model_id: int, digests: Sequence[bytes], within: timedelta) -> float:
+    started = time.perf_counter()
+    for first in range(0, len(digests), GROUP):
+        group = digests[first : first + GROUP]
+        recall_verdicts(engine, model_id, group, None, max_message_bytes=1, within=within)
+    return time.perf_counter() - started
+
+
+def measure_analysts(verdicts: int, partitions: int, days: float) -> dict[str, Any]:
     """Return all figures on so many made-up verdicts, in servers of their own."""
-    with _filled(verdicts) as (engine, seconds):
+    with _filled(verdicts, partitions, days) as (engine, seconds):
+        reuse = {
+            "of_all_partitions": measure_reuse(engine, FOR_EVER),
+            "within_the_setting": measure_reuse(engine, Settings.model_fields["reuse_within"].default),
+        }
         started = time.perf_counter()
         while seal_ended_jobs(engine):
             pass
@@ -208,7 +241,9 @@ def measure_analysts(verdicts: int) -> dict[str, Any]:
     missed = [name for name, figures in questions.items() if figures["p95_ms"] > figures["aim_ms"]]
     return {
         "verdicts": verdicts,
-        "days": DAYS,
+        "days": days,
+        "partitions": partitions,
+        "reuse": reuse,
         "rounds": ROUNDS,
         "filling_s": round(seconds),
         "sealed_verdicts_per_second": round(verdicts / sealing_s),
@@ -218,7 +253,7 @@ def measure_analysts(verdicts: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _filled(verdicts: int) -> Iterator[tuple[Engine, float]]:
+def _filled(verdicts: int, partitions: int, days: float) -> Iterator[tuple[Engine, float]]:
     with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -226,6 +261,6 @@ def _filled(verdicts: int) -> Iterator[tuple[Engine, float]]:
             engine = connect(servers.database_url)
             upgrade_schema(engine)
             started = time.perf_counter()
-            fill_verdicts(engine, verdicts)
+            fill_verdicts(engine, verdicts, days, partitions)
             yield engine, time.perf_counter() - started
             engine.dispose()

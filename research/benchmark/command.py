@@ -27,6 +27,7 @@ from research.benchmark.sources import measure_sources
 from research.benchmark.stage import Stage, stage
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
+from research.filling import DAYS
 from storage.settings import CHUNK_SIZE, count_usable_cores
 from worker.devices import Device, find_devices, list_cpu_devices
 
@@ -101,6 +102,8 @@ def main() -> None:
     parser.add_argument(
         "--verdicts", type=int, default=VERDICTS, help="made-up verdicts that analysts ask of (default %(default)s)"
     )
+    parser.add_argument("--partitions", type=int, default=1, help="in how many they are (default %(default)s)")
+    parser.add_argument("--days", type=float, default=DAYS, help="over how many days (default %(default)s)")
     parser.add_argument(
         "--chunks", type=int, default=CHUNKS, help="chunks of one image that wait, for scale (default %(default)s)"
     )
@@ -121,7 +124,7 @@ def main() -> None:
     if options.what and options.plot:
         parser.error(f"there is no picture of {options.what}")
     if options.what == "analysts":
-        answers = measure_analysts(options.verdicts)
+        answers = measure_analysts(options.verdicts, options.partitions, options.days)
         print(json.dumps(answers, indent=1) if options.json else table_answers(answers))
         return
     if options.what == "scale":

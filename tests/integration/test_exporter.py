@@ -60,7 +60,7 @@ def test_every_family_is_there_before_anything_happens(port: int) -> None:
         "chunks_lost_total", "chunks_split_total", "chunks_republished_total", "chunks_put_off_total",
         "chunks_given_back_total", "images_per_minute", "images_unaccounted", "oldest_waiting_seconds",
         "webhooks_waiting", "webhooks_failing", "webhooks_oldest_seconds", "workers", "stored_bytes",
-        "stored_bytes_largest",
+        "stored_bytes_largest", "verdicts_unplaced",
     ):  # fmt: skip
         assert find(samples, name) == {(): 0}, name
     assert find(samples, "webhook_attempts_total") == {("delivered",): 0, ("failed",): 0, ("given_up",): 0}
@@ -71,6 +71,8 @@ def test_every_family_is_there_before_anything_happens(port: int) -> None:
         assert find(samples, name) == {(result.value,): 0 for result in CanaryResult}, name
     assert find(samples, "canary_seconds_count") == find(samples, "canary_slowest_seconds") == {(): 0}
     assert find(samples, "canary_interval_seconds") == {(): 300}
+    assert find(samples, "verdict_partitions")[()] > 0
+    assert find(samples, "verdict_partitions_ahead_seconds")[()] > 0
     assert set(find(samples, "messages")) == {("scan.interactive",), ("scan.bulk",), ("unacked",)}
     assert find(samples, "blobs_disk_free_bytes")[()] < find(samples, "blobs_disk_bytes")[()]
     assert find(samples, "postgres_up") == find(samples, "redis_up") == {(): 1}

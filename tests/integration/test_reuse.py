@@ -1,6 +1,7 @@
 """Bytes that were judged before, in the real database and through a worker process."""
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,17 @@ DIGEST = hashlib.sha256(b"image").digest()
 
 
 def recall(
-    engine: Engine, model_id: int, threshold: float | None = None, submitter: str | None = None, limit: int = 4096
+    engine: Engine,
+    model_id: int,
+    threshold: float | None = None,
+    submitter: str | None = None,
+    limit: int = 4096,
+    within: timedelta = timedelta(days=1),
 ) -> dict[bytes, NewVerdict]:
     """Return what is recalled on the bytes of the stored verdicts, and on others."""
-    return recall_verdicts(engine, model_id, [DIGEST, bytes(32)], threshold, submitter, max_message_bytes=limit)
+    return recall_verdicts(
+        engine, model_id, [DIGEST, bytes(32)], threshold, submitter, max_message_bytes=limit, within=within
+    )
 
 
 def stored(engine: Engine, *verdicts: tuple[Outcome, float], payload: Payload | None = READ_TEXT) -> None:
@@ -48,6 +56,13 @@ def stored(engine: Engine, *verdicts: tuple[Outcome, float], payload: Payload | 
             for (ordinal, uri), (outcome, probability) in zip(claim.images, verdicts, strict=True)
         ],
     )  # fmt: skip
+
+
+def test_a_verdict_of_a_job_that_is_too_old_is_not_reused(engine: Engine) -> None:
+    stored(engine, (Outcome.CLEAN, 0.25))
+
+    assert set(recall(engine, register_v4(engine))) == {DIGEST}
+    assert recall(engine, register_v4(engine), within=timedelta(microseconds=1)) == {}
 
 
 @pytest.mark.parametrize(

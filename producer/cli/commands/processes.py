@@ -59,6 +59,7 @@ def dispatcher() -> None:
     from producer.dispatching.dispatcher import Dispatcher
     from producer.dispatching.exports import Exporting
     from producer.dispatching.listings import Listings
+    from producer.dispatching.partition_keeper import PartitionKeeper
     from producer.dispatching.sealer import Sealer
     from producer.dispatching.sweeper import Sweeper
     from worker.app import use_broker
@@ -70,6 +71,7 @@ def dispatcher() -> None:
         Deliverer(current.engine, current.settings).start()
         Sweeper(current.engine, Blobs(current.settings.blobs()), current.settings).start()
         Sealer(current.engine).start()
+        PartitionKeeper(current.engine, current.settings.verdict_retention).start()
         environment = current.servers.environment()
         with Exporting(current.engine, current.settings, environment), Listings(current.engine, environment):
             Dispatcher(current.engine, broker, current.settings).run()

@@ -1,6 +1,7 @@
 """`starlight purge`: deleting jobs, verdicts and stored images."""
 
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -9,7 +10,8 @@ from producer.cli.commands.verdicts import parse_time
 from producer.cli.output import format_count
 from producer.cli.session import UsageError, open_session, require_job
 from storage.blobs import Blobs
-from storage.purging import EndedJobs, measure_jobs, purge_jobs
+from storage.partitions import PartitionError
+from storage.purging import EndedJobs, measure_jobs, purge_jobs, purge_partitions
 from storage.retention import delete_released_blobs
 
 
@@ -46,7 +48,12 @@ def purge(
             if not sys.stdin.isatty():
                 raise UsageError("nothing is deleted: nobody is there to ask, and --yes was not given")
             typer.confirm("delete them?", abort=True, err=True)
-        purged = sum(purge_jobs(current.engine, wanted, only_blobs=only_blobs))
+        purged = 0
+        if wanted.before is not None and wanted == EndedJobs(before=wanted.before) and not only_blobs:
+            # Whole months at once. What cannot go so at this moment goes job by job.
+            with suppress(PartitionError):
+                purged += sum(purge_partitions(current.engine, wanted.before))
+        purged += sum(purge_jobs(current.engine, wanted, only_blobs=only_blobs))
         blobs = sum(delete_released_blobs(current.engine, Blobs(current.settings.blobs())))
     what = ("let go of its images" if purged == 1 else "let go of their images") if only_blobs else "deleted"
     print(f"{format_count(purged, 'job')} {what}, {format_count(blobs, 'blob')} deleted")

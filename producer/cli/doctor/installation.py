@@ -12,6 +12,7 @@ from storage.broker import UNACKNOWLEDGED, count_messages
 from storage.canaries import Canaries, CanaryResult, read_canaries
 from storage.figures import take_figures
 from storage.models import get_model_in_use
+from storage.partitions import LEAST_AHEAD, PartitionFigures, read_partition_figures
 from storage.pauses import list_pauses
 from storage.processes import LiveProgram, list_programs, measure_ages, read_server
 from storage.schema_version import OLDEST_POSTGRESQL, SchemaError, check_schema, find_newest_revision
@@ -90,6 +91,7 @@ def look_at_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
     yield check_pauses(engine)
     yield check_canaries(read_canaries(engine))
     yield from check_queues(engine)
+    yield check_partitions(read_partition_figures(engine))
 
 
 def check_programs(programs: list[LiveProgram], workers: list[LiveWorker]) -> Iterator[Finding]:
@@ -179,3 +181,15 @@ def check_queues(engine: Engine) -> Iterator[Finding]:
                     "this is a bug: `starlight audit --all` says in which job; please report it")  # fmt: skip
     else:
         yield well("accounting", f"each of {figures.submitted:,} images is judged, waits or runs")
+
+
+def check_partitions(figures: PartitionFigures) -> Finding:
+    """Look at whether verdicts have a partition to go to, now and in the next weeks."""
+    seen = (
+        f"{figures.partitions} partitions of verdicts, up to {figures.ahead_s / 86400:.0f} days from now, "
+        f"{figures.unplaced} verdicts in none of them"
+    )
+    if figures.unplaced or figures.ahead_s < LEAST_AHEAD.total_seconds():
+        mend = "a dispatcher makes them, or logs why it cannot: docs/runbook.md#starlightpartitionsmissing"
+        return warn("partitions", seen, mend)
+    return well("partitions", seen)

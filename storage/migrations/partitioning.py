@@ -1,0 +1,238 @@
+"""Taking `verdicts` over into partitions by time, and back.
+
+What refers to a table by its identity, and not by its name, is made anew for the one that takes its name: views, which
+keep their grants so, foreign keys, indexes, statistics and grants. What an operator added is among them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import psycopg
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+from storage.partitions import (
+    DEFAULT,
+    LIMIT_WAITING,
+    LOCK_ALL,
+    READ_TIME,
+    begin_month,
+    create_partition,
+    find_lowest_id,
+    list_partitions,
+    name_partition,
+    read_moment,
+    write_bounds,
+)
+from storage.schema_version import SchemaError
+
+CHECK = "ck_verdicts_before"
+PAUSE_S = 2.0
+TRIES = 300
+# When the bound comes to pass below which all ids are, the table must have been taken over.
+LEAST_AHEAD = timedelta(days=7)
+# A clock that was wrong may have brought jobs of later times.
+FARTHEST_AHEAD = timedelta(days=365)
+
+
+# What belongs to a table, as statements that make it for the table that has its name.
+CONSTRAINTS = """
+    SELECT format('ALTER TABLE %1$s ADD CONSTRAINT %2$I %3$s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE conrelid = 'verdicts'::regclass AND contype IN ('p', 'f') AND conparentid = 0
+"""
+INDEXES = """
+    SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'verdicts'::regclass AND NOT indisprimary
+"""
+STATISTICS = """
+    SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext WHERE stxrelid = 'verdicts'::regclass
+"""
+TARGETS = """
+    SELECT format('ALTER TABLE verdicts ALTER %I SET STATISTICS %s', attname, attstattarget) FROM pg_attribute
+    WHERE attrelid = 'verdicts'::regclass AND attnum > 0 AND attstattarget >= 0
+"""
+GRANTEE = "CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END"
+GRANTS = f"""
+    SELECT format('GRANT %s ON verdicts TO %s %s', privilege_type, {GRANTEE},
+        CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END)
+    FROM pg_class, aclexplode(relacl) WHERE oid = 'verdicts'::regclass AND grantee <> relowner
+    UNION ALL
+    SELECT format('GRANT %s (%I) ON verdicts TO %s %s', privilege_type, attname, {GRANTEE},
+        CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END)
+    FROM pg_attribute, aclexplode(attacl) WHERE attrelid = 'verdicts'::regclass AND attnum > 0
+"""
+# What others have that refers to it.
+REFERENCES = "FROM pg_constraint WHERE confrelid = 'verdicts'::regclass AND contype = 'f' AND conparentid = 0"
+REFER = f"""
+    SELECT format('ALTER TABLE %1$s ADD CONSTRAINT %2$I %3$s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+    {REFERENCES}
+"""
+UNREFER = f"SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) {REFERENCES}"
+VIEWS = """
+    SELECT DISTINCT format('CREATE OR REPLACE VIEW %1$s %2$s AS %3$s', view.oid::regclass,
+        'WITH (' || array_to_string(view.reloptions, ', ') || ')', pg_get_viewdef(view.oid))
+    FROM pg_depend JOIN pg_rewrite ON pg_rewrite.oid = objid JOIN pg_class AS view ON view.oid = ev_class
+    WHERE pg_depend.classid = 'pg_rewrite'::regclass AND refclassid = 'pg_class'::regclass
+        AND refobjid = 'verdicts'::regclass AND view.relkind = 'v'
+"""
+# Names in the schema that the other table is to have: those of this one have its new name in them.
+RENAME = """
+    SELECT format('ALTER INDEX %I RENAME TO %I', relname, left(CASE WHEN relname LIKE '%verdicts%'
+        THEN replace(relname, 'verdicts', '{name}') ELSE '{name}_' || relname END, 63))
+    FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = 'verdicts'::regclass
+    UNION ALL
+    SELECT format('ALTER STATISTICS %I RENAME TO %I', stxname, left(CASE WHEN stxname LIKE '%verdicts%'
+        THEN replace(stxname, 'verdicts', '{name}') ELSE '{name}_' || stxname END, 63))
+    FROM pg_statistic_ext WHERE stxrelid = 'verdicts'::regclass
+"""
+RENAME_BACK = """
+    SELECT format('ALTER INDEX %I RENAME TO %I', part.relname, whole.relname)
+    FROM pg_index JOIN pg_inherits ON inhrelid = indexrelid
+        JOIN pg_class AS part ON part.oid = inhrelid JOIN pg_class AS whole ON whole.oid = inhparent
+    WHERE indrelid = '{name}'::regclass
+"""
+DROP_STATISTICS = """
+    SELECT format('DROP STATISTICS %I', stxname) FROM pg_statistic_ext WHERE stxrelid = '{name}'::regclass
+"""
+FIND_NEWEST = text("SELECT job_id FROM verdicts WHERE job_id < :end ORDER BY job_id DESC LIMIT 1")
+IS_PARTITIONED = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'verdicts'::regclass"
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What belongs to `verdicts` and refers to it, as statements that make it anew; `unrefer` drops what refers."""
+
+    constraints: list[str]
+    indexes: list[str]
+    statistics: list[str]
+    rest: list[str]
+    unrefer: list[str]
+    refer: list[str]
+
+
+def read_definitions(connection: Connection) -> Definitions:
+    """Return what belongs to `verdicts` and refers to it."""
+    return Definitions(
+        constraints=_read(connection, CONSTRAINTS),
+        indexes=_read(connection, INDEXES),
+        statistics=_read(connection, STATISTICS),
+        rest=_read(connection, TARGETS) + _read(connection, GRANTS),
+        unrefer=_read(connection, UNREFER),
+        refer=_read(connection, REFER) + _read(connection, VIEWS),
+    )
+
+
+def partition_verdicts(engine: Engine) -> None:
+    """Make `verdicts` a partitioned table whose first partition is what it was, unless it is one already.
+
+    Others read and write meanwhile: long work is done under locks that they do not notice. Raises SchemaError
+    where a lock is not to be had.
+    """
+    with engine.begin() as connection:
+        if is_partitioned(connection):
+            return
+        now = connection.execute(READ_TIME).scalar_one()
+        newest = connection.execute(FIND_NEWEST, {"end": find_lowest_id(now + FARTHEST_AHEAD)}).scalar()
+        bound = begin_month(max(now + LEAST_AHEAD, read_moment(newest) if newest else now), 1)
+    check = f"ADD CONSTRAINT {CHECK} CHECK (job_id < '{find_lowest_id(bound)}') NOT VALID"
+    drop_check = f"ALTER TABLE verdicts DROP CONSTRAINT IF EXISTS {CHECK}"
+    _lock_briefly(engine, lambda connection: _run(connection, [drop_check, f"ALTER TABLE verdicts {check}"]))
+    try:
+        with engine.begin() as connection:
+            _run(connection, [f"ALTER TABLE verdicts VALIDATE CONSTRAINT {CHECK}"])
+        _lock_briefly(engine, lambda connection: _take_over(connection, bound))
+    except BaseException:
+        # It must not be there when the bound comes to pass.
+        _lock_briefly(engine, lambda connection: _run(connection, [drop_check]))
+        raise
+
+
+def unite_verdicts(engine: Engine) -> None:
+    """Make `verdicts` one table, unless it is: all partitions but the first are copied, and everybody waits."""
+    with engine.begin() as connection:
+        if is_partitioned(connection):
+            _unite(connection)
+
+
+def is_partitioned(connection: Connection) -> bool:
+    """Return whether `verdicts` has partitions."""
+    return bool(_read(connection, IS_PARTITIONED)[0])
+
+
+def _take_over(connection: Connection, bound: datetime) -> None:
+    connection.execute(LOCK_ALL)
+    known = read_definitions(connection)
+    first = f"verdicts_before_{bound:%Y_%m}"
+    _run(connection, [*known.unrefer, *_read(connection, RENAME.format(name=first))])
+    _run(
+        connection,
+        [
+            f"ALTER TABLE verdicts RENAME TO {first}",
+            f"CREATE TABLE verdicts (LIKE {first} INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)"
+            " PARTITION BY RANGE (job_id)",
+            f"ALTER TABLE verdicts DROP CONSTRAINT {CHECK}",
+            *known.constraints,
+            *known.indexes,
+            *known.statistics,
+            *known.rest,
+            f"ALTER TABLE verdicts ATTACH PARTITION {first} FOR VALUES FROM (MINVALUE) TO ('{find_lowest_id(bound)}')",
+            f"ALTER TABLE {first} DROP CONSTRAINT {CHECK}",
+        ],
+    )
+    create_partition(connection, DEFAULT, "DEFAULT", like=first)
+    start, end = find_lowest_id(bound), find_lowest_id(begin_month(bound, 1))
+    create_partition(connection, name_partition(start), write_bounds(start, end), like=first)
+    _run(connection, known.refer)
+
+
+def _unite(connection: Connection) -> None:
+    connection.execute(LOCK_ALL)
+    known = read_definitions(connection)
+    first = list_partitions(connection)[0].name
+    indexes = _read(connection, RENAME_BACK.format(name=first))
+    statistics = _read(connection, DROP_STATISTICS.format(name=first))
+    _run(
+        connection,
+        [
+            *known.unrefer,
+            f"ALTER TABLE verdicts DETACH PARTITION {first}",
+            f"INSERT INTO {first} SELECT * FROM verdicts",
+            "ALTER TABLE verdicts RENAME TO verdicts_in_partitions",
+            f"ALTER TABLE {first} RENAME TO verdicts",
+            *known.refer,
+            "DROP TABLE verdicts_in_partitions",
+            *indexes,
+            *statistics,
+            *known.statistics,
+            *known.rest,
+        ],
+    )
+
+
+def _lock_briefly(engine: Engine, work: Callable[[Connection], object]) -> None:
+    """Do something in a transaction that gives up soon where it has to wait for a lock, until it need not."""
+    for _ in range(TRIES):
+        try:
+            with engine.begin() as connection:
+                connection.execute(LIMIT_WAITING)
+                work(connection)
+        except OperationalError as error:
+            if not isinstance(error.orig, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
+                raise
+            time.sleep(PAUSE_S)
+        else:
+            return
+    raise SchemaError(
+        "a transaction that lasts holds on to jobs or verdicts: end it, `SELECT * FROM pg_stat_activity` tells whose "
+        "it is, and run `starlight db upgrade` again"
+    )
+
+
+def _read(connection: Connection, query: str) -> list[str]:
+    return list(connection.exec_driver_sql(query.replace("%", "%%")).scalars())
+
+
+def _run(connection: Connection, statements: list[str]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement.replace("%", "%%"))
