@@ -41,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
         max_image_bytes=MAX_BYTES,
         max_image_pixels=10_000,
         decode_budget_bytes=100_000,
-        decode_processes=2,
+        decode_processes=1,
         batch_size=4,
         batch_wait_ms=1,
         max_message_bytes=10,
