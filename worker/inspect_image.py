@@ -18,7 +18,6 @@ from storage.settings import Settings, read_settings
 from worker.scanning.decoding_pool import DecodingPool, open_decoding_pool
 from worker.scanning.image_error import ImageError
 from worker.v4.card import DEFAULT_MODEL, ModelError
-from worker.v4.detector import Detector
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +53,9 @@ def score(pool: DecodingPool, data: bytes, configured: Settings) -> dict[str, An
         error = decoded.errors[0]
         assert error is not None, "what cannot be seen has a reason"
         raise error
+    # Torch takes longer than all else here: what is no image need not wait for it.
+    from worker.v4.detector import Detector
+
     detector = Detector.load(configured.model_dir or DEFAULT_MODEL)
     (said,) = detector.score(decoded.planes)
     model = detector.model
