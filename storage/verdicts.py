@@ -210,13 +210,34 @@ BEHIND = """
 """
 
 
+# Of how many verdicts a range of probabilities is rare: these are all read. Of others, those that fit are met soon
+# enough from the newest on. The planner knows how often a range occurs, but not which range nothing has.
+RARE = 5000
+# As the index has them.
+LEAST_INDEXED = 0.1
+PROBABLE = f"""
+    FROM verdicts WHERE stego_probability >= {LEAST_INDEXED}
+        AND stego_probability >= :min_probability AND stego_probability <= :most_probable
+    ORDER BY stego_probability LIMIT {RARE}
+"""
+COUNT_PROBABLE = text(f"SELECT count(*) FROM (SELECT {PROBABLE}) AS probable")
+IS_RARE = f"(verdicts.job_id, ordinal) IN (SELECT job_id, ordinal {PROBABLE})"
+
+
 def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Position | None) -> list[Verdict]:
     conditions, parameters = wanted.conditions()
     if after is not None:
         conditions += f" AND {BEHIND_IN_JOB if wanted.job_id else BEHIND}"
         parameters |= {f"after_{name}": value for name, value in after._asdict().items()}
-    query = text(FIND_VERDICTS.format(conditions=conditions, order=ORDER_IN_JOB if wanted.job_id else ORDER))
+    by_index = wanted.job_id is None and (wanted.min_probability or 0.0) >= LEAST_INDEXED
     with connect_to_search(engine, in_messages=wanted.in_messages) as connection:
+        if by_index:
+            most = 1.0 if wanted.max_probability is None else wanted.max_probability
+            probable = {"min_probability": wanted.min_probability, "most_probable": most}
+            if connection.execute(COUNT_PROBABLE, probable).scalar_one() < RARE:
+                conditions += f" AND {IS_RARE}"
+                parameters |= probable
+        query = text(FIND_VERDICTS.format(conditions=conditions, order=ORDER_IN_JOB if wanted.job_id else ORDER))
         return [read_verdict(row) for row in connection.execute(query, {**parameters, "limit": limit}).mappings()]
 
 

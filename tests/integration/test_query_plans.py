@@ -291,7 +291,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "a part of messages": (lambda filled: filled.show(part="requ"), {"ix_verdicts_messages", "pk_jobs"}),
     "verdicts by a frequent probability": (
         lambda filled: filled.find(min_probability=0.85),
-        {"ix_verdicts_scanned_at", "pk_jobs"},
+        {"ix_verdicts_probable", "ix_verdicts_scanned_at", "pk_jobs"},
     ),
     "verdicts by a rare probability": (
         lambda filled: filled.find(min_probability=0.5, max_probability=0.6),
