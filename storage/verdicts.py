@@ -56,12 +56,13 @@ def read_payload(stored: dict[str, Any] | None, message: str | None) -> Payload 
 # The job stays locked from here to the commit, so that its verdicts become visible in the order of `landed`.
 LOCK_JOB = "SELECT id, clean + stego + error AS landed FROM jobs WHERE id = {job} FOR NO KEY UPDATE"
 
-# Verdicts with what their job and model add to them.
-SELECT_VERDICTS = """
+# Verdicts with what their job and model add to them; `source` is their table, or a part of it.
+SELECT_VERDICTS_OF = """
     SELECT verdicts.*, models.name AS model_name, models.version AS model_version, models.sha256 AS model_sha256,
         CASE WHEN models.id IS NOT NULL THEN coalesce(jobs.threshold, models.threshold) END AS threshold
-    FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id LEFT JOIN models ON models.id = verdicts.model_id
+    FROM {source} AS verdicts JOIN jobs ON jobs.id = verdicts.job_id LEFT JOIN models ON models.id = verdicts.model_id
 """
+SELECT_VERDICTS = SELECT_VERDICTS_OF.format(source="verdicts")
 
 
 def read_verdict(row: RowMapping) -> Verdict:
@@ -197,7 +198,7 @@ def find_verdicts(
 
 
 # One page of a search; the rest is put together from these.
-FIND_VERDICTS = SELECT_VERDICTS + " WHERE {conditions} ORDER BY {order} LIMIT :limit"
+FIND_VERDICTS = SELECT_VERDICTS_OF + " WHERE {conditions} ORDER BY {order} LIMIT :limit"
 ORDER_IN_JOB = "ordinal"
 ORDER = "scanned_at DESC, verdicts.job_id DESC, ordinal"
 BEHIND_IN_JOB = "ordinal > :after_ordinal"
@@ -211,7 +212,8 @@ BEHIND = """
 
 
 # Of how many verdicts a range of probabilities is rare: these are all read. Of others, those that fit are met soon
-# enough from the newest on. The planner knows how often a range occurs, but not which range nothing has.
+# enough from the newest on. The planner does not know which range nothing has, so it is not left to it: what has a
+# limit is read first.
 RARE = 5000
 # As the index has them.
 LEAST_INDEXED = 0.1
@@ -221,7 +223,7 @@ PROBABLE = f"""
     ORDER BY stego_probability LIMIT {RARE}
 """
 COUNT_PROBABLE = text(f"SELECT count(*) FROM (SELECT {PROBABLE}) AS probable")
-IS_RARE = f"(verdicts.job_id, ordinal) IN (SELECT job_id, ordinal {PROBABLE})"
+RARE_VERDICTS = f"(SELECT * {PROBABLE})"
 
 
 def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Position | None) -> list[Verdict]:
@@ -231,13 +233,14 @@ def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Positio
         parameters |= {f"after_{name}": value for name, value in after._asdict().items()}
     by_index = wanted.job_id is None and (wanted.min_probability or 0.0) >= LEAST_INDEXED
     with connect_to_search(engine, in_messages=wanted.in_messages) as connection:
+        source = "verdicts"
         if by_index:
             most = 1.0 if wanted.max_probability is None else wanted.max_probability
-            probable = {"min_probability": wanted.min_probability, "most_probable": most}
-            if connection.execute(COUNT_PROBABLE, probable).scalar_one() < RARE:
-                conditions += f" AND {IS_RARE}"
-                parameters |= probable
-        query = text(FIND_VERDICTS.format(conditions=conditions, order=ORDER_IN_JOB if wanted.job_id else ORDER))
+            parameters |= {"min_probability": wanted.min_probability, "most_probable": most}
+            if connection.execute(COUNT_PROBABLE, parameters).scalar_one() < RARE:
+                source = RARE_VERDICTS
+        order = ORDER_IN_JOB if wanted.job_id else ORDER
+        query = text(FIND_VERDICTS.format(source=source, conditions=conditions, order=order))
         return [read_verdict(row) for row in connection.execute(query, {**parameters, "limit": limit}).mappings()]
 
 
