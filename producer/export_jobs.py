@@ -1,7 +1,5 @@
 """Where the files of an export for a key of the API lie, and making them in a process of their own."""
 
-import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -10,27 +8,22 @@ import uuid
 import obstore
 from obstore.store import ObjectStore, from_url
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from producer.export_manifest import Manifest
 from producer.exporting import Export, ExportOptions
-from producer.stack import die_with
+from producer.leased_work import UNWANTED, end_with_code, start_work
 from starlight_vocabulary.exports import MANIFEST
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.records import from_json
 from storage.blobs import CLIENT, RETRIES, Blobs, find_folder
-from storage.database import connect, may_succeed_later
 from storage.export_jobs import ExportJob, find_running_export, note_progress
-from storage.logs import set_up_logging
-from storage.settings import Settings, read_settings
+from storage.settings import Settings
 from storage.verdicts import VerdictFilter
 
 # Of one file: what containers hold in memory as their folder for temporary files is small.
 BYTES_OF_A_FILE = 32 * 2**20
-# Exports wait for scans, not the other way round.
-NICENESS = 10
-# Exit codes: it cannot be made, nobody wants it any more, and the database is away.
-FAILED, UNWANTED, LATER = 3, 4, 5
+# Exit code: it cannot be made.
+FAILED = 3
 
 
 class UnwantedError(Exception):
@@ -107,15 +100,7 @@ def make_export(engine: Engine, settings: Settings, export: ExportJob) -> None:
 def main() -> None:
     """Make the export of an id and attempt for a parent; end with a code, why it failed goes to standard output."""
     export_id, attempt, parent = sys.argv[1:]
-    if sys.platform == "linux":
-        die_with(int(parent))
-    set_up_logging("export")
-    os.nice(NICENESS)
-    settings = read_settings()
-    assert settings.database_url is not None, "the dispatcher says which"
-    engine = connect(
-        settings.database_url, direct_url=settings.database_direct_url, pool_size=1, application="starlight export"
-    )
+    engine, settings = start_work("export", parent, pool_size=1)
     export = find_running_export(engine, uuid.UUID(export_id), int(attempt))
     if export is None:
         sys.exit(UNWANTED)
@@ -123,20 +108,14 @@ def main() -> None:
     if find_folder(locate_export(settings, export.id)) is not None:
         open_files(settings, export.id)
         tempfile.tempdir = str(find_folder(locate_export(settings, export.id)))
-    try:
-        make_export(engine, settings, export)
-    except UnwantedError:
-        sys.exit(UNWANTED)
-    except NoRoomError as error:
-        print(error)
-        sys.exit(FAILED)
-    except DBAPIError as error:
-        if not may_succeed_later(error):
-            raise
-        sys.exit(LATER)
-    except Exception:
-        logging.getLogger(__name__).exception("an export is not made", extra={"export": export.id})
-        sys.exit(1)
+    with end_with_code("an export is not made", export=export.id):
+        try:
+            make_export(engine, settings, export)
+        except UnwantedError:
+            sys.exit(UNWANTED)
+        except NoRoomError as error:
+            print(error)
+            sys.exit(FAILED)
 
 
 if __name__ == "__main__":

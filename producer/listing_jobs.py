@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import sys
 import time
 import uuid
@@ -13,20 +12,18 @@ from typing import Final
 
 from obstore.exceptions import BaseError as StoreError
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from producer.chain.errors import ChainError, NotOnChainError, UnreadableBlockError
 from producer.job_sources import Part, list_parts, select
+from producer.leased_work import UNWANTED, end_with_code, start_work
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.errors import SourceAwayError, SourceError
 from producer.sources.expansion import Sources
 from producer.sources.known_versions import KnownVersions
 from producer.sources.permitted import ForbiddenError, Permitted
-from producer.stack import die_with
 from storage.blobs import Blobs
 from storage.bucket_stores import explain_refusal
 from storage.buckets import Location
-from storage.database import connect, may_succeed_later
 from storage.jobs import Reference
 from storage.listed_blobs import ListedBlobs
 from storage.listed_versions import list_versions
@@ -40,8 +37,7 @@ from storage.listings import (
     finish_listing,
     release_listing,
 )
-from storage.logs import set_up_logging
-from storage.settings import Settings, read_settings
+from storage.settings import Settings
 from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
 from storage.waiting import TooManyWaitingError, WaitingLimits
 
@@ -55,10 +51,6 @@ PAUSE_S: Final = 5.0
 ATTEMPTS: Final = 5
 # Of an error, which may quote what a stranger wrote, characters.
 MAX_REASON: Final = 2000
-# Listings wait for scans, not the other way round.
-NICENESS: Final = 10
-# Exit codes: nobody wants it any more, and the database is away.
-UNWANTED, LATER = 4, 5
 
 log = logging.getLogger(__name__)
 
@@ -208,29 +200,15 @@ def describe(reference: Reference) -> bytes:
 def main() -> None:
     """List the sources of a job for a parent, and end with a code."""
     job_id, holder, parent = sys.argv[1:]
-    if sys.platform == "linux":
-        die_with(int(parent))
-    set_up_logging("lister")
-    os.nice(NICENESS)
-    settings = read_settings()
-    assert settings.database_url is not None, "the dispatcher says which"
-    engine = connect(
-        settings.database_url, direct_url=settings.database_direct_url, pool_size=2, application="starlight lister"
-    )
+    engine, settings = start_work("lister", parent, pool_size=2)
     listing = find_running_listing(engine, uuid.UUID(job_id), uuid.UUID(holder))
     if listing is None:
         sys.exit(UNWANTED)
-    try:
-        Lister(engine, settings, listing).run()
-    except ListingLostError:
-        sys.exit(UNWANTED)
-    except DBAPIError as error:
-        if not may_succeed_later(error):
-            raise
-        sys.exit(LATER)
-    except Exception:
-        log.exception("the sources of a job are not listed", extra={"job": listing.job_id})
-        sys.exit(1)
+    with end_with_code("the sources of a job are not listed", job=listing.job_id):
+        try:
+            Lister(engine, settings, listing).run()
+        except ListingLostError:
+            sys.exit(UNWANTED)
 
 
 if __name__ == "__main__":

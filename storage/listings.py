@@ -66,7 +66,6 @@ class Listing:
     progress: ListingProgress
     found: int
     attempts: int
-    error: str | None
 
 
 # Listings of one submitter are counted one request after the other.
@@ -101,8 +100,10 @@ def insert_listing(
     connection.execute(INSERT_LISTING, {"id": job_id, "sources": to_json(sources), "buckets": names})
 
 
+LISTING_COLUMNS = "job_id, holder, submitter, sources, buckets, progress, total - 1 AS found, attempts"
+
 # The next listing that waits, or whose process is gone.
-CLAIM_LISTING = text("""
+CLAIM_LISTING = text(f"""
     UPDATE listings SET state = 'running', attempts = attempts + 1, holder = gen_random_uuid(),
         lease_until = now() + make_interval(secs => :lease_s)
     FROM jobs
@@ -111,10 +112,10 @@ CLAIM_LISTING = text("""
         WHERE state = 'waiting' AND next_at <= now() OR state = 'running' AND lease_until < now()
         ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    RETURNING job_id, holder, submitter, sources, buckets, progress, total - 1 AS found, attempts, listings.error
+    RETURNING {LISTING_COLUMNS}
 """)
-FIND_RUNNING = text("""
-    SELECT job_id, holder, submitter, sources, buckets, progress, total - 1 AS found, attempts, listings.error
+FIND_RUNNING = text(f"""
+    SELECT {LISTING_COLUMNS}
     FROM listings JOIN jobs ON jobs.id = job_id
     WHERE job_id = :id AND holder = :holder AND listings.state = 'running'
 """)
@@ -138,9 +139,7 @@ def _read(row: Any) -> Listing:  # noqa: ANN401 - a row of the columns
     buckets = None if row.buckets is None else tuple(map(read_location, row.buckets))
     progress = from_json(ListingProgress, row.progress or {})
     sources = from_json(JobSources, row.sources)
-    return Listing(
-        row.job_id, row.holder, row.submitter, sources, buckets, progress, row.found, row.attempts, row.error
-    )
+    return Listing(row.job_id, row.holder, row.submitter, sources, buckets, progress, row.found, row.attempts)
 
 
 HOLDS = "job_id = :id AND holder = :holder AND state = 'running'"

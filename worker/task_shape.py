@@ -80,9 +80,8 @@ class Task(Message):
 
 def write_lone_task(chunk_ids: Sequence[UUID], queue: str, description: str) -> bytes:
     """Return the message that says to scan these lone chunks together, as Celery would write it into a queue."""
-    body = base64.b64encode(json.dumps([list(map(str, chunk_ids)), {}, {}]).encode()).decode()
     message = {
-        "body": body,
+        "body": _encode_call((tuple(chunk_ids), {}, {})),
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": {"task": SCAN_LONE_CHUNKS, "id": str(uuid.uuid4()), "lang": "py", "argsrepr": description},

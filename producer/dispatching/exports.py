@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from producer.dispatching.leased_process import Ended, run_leased
-from producer.export_jobs import FAILED, LATER, UNWANTED, delete_files
+from producer.export_jobs import FAILED, delete_files
+from producer.leased_work import LATER, UNWANTED
 from storage.background import BackgroundThread
 from storage.database import wait_out_outages, work_in_rounds
 from storage.export_jobs import (

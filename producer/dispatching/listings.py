@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from producer.dispatching.leased_process import run_leased
-from producer.listing_jobs import ATTEMPTS, LATER, PAUSE_S, UNWANTED, name_source
+from producer.leased_work import LATER, UNWANTED
+from producer.listing_jobs import ATTEMPTS, PAUSE_S, name_source
 from storage.background import BackgroundThread
 from storage.database import wait_out_outages, work_in_rounds
 from storage.listings import (
