@@ -114,6 +114,18 @@ def test_an_image_that_takes_too_much_memory_harms_itself_alone(open_pool: OpenP
     ]  # fmt: skip
 
 
+def test_a_default_timeout_of_sockets_does_not_reach_decoders(open_pool: OpenPool) -> None:
+    # Celery sets one for the whole process while it connects anew, and a socket made meanwhile does not wait.
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(1e-6)
+    try:
+        found = list_codes(open_pool(), encode_blank_png(5000, 5000), encode_pattern())
+    finally:
+        socket.setdefaulttimeout(before)
+
+    assert found == [None, None]
+
+
 def test_an_image_that_ends_its_decoder_twice_is_the_culprit(open_pool: OpenPool) -> None:
     images = [encode_strip(width) for width in (1, crashing_decoder.ALWAYS, 2, crashing_decoder.ALWAYS, 3)]
 

@@ -315,6 +315,9 @@ class DecodingClient:
         descriptor = os.memfd_create("starlight-decoding")
         self._control, theirs = socket.socketpair()
         try:
+            # Celery sets a default timeout for all new sockets of the process while it connects anew.
+            for end in (self._control, theirs):
+                end.setblocking(True)
             os.ftruncate(descriptor, size)
             self.memory = SharedMemory(descriptor, size, limits.max_message_bytes)
             self._process = subprocess.Popen(
