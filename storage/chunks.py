@@ -4,12 +4,13 @@ import secrets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, RowMapping, text
 
 from starlight_vocabulary.words import Priority
 from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.dispatch import LONE_AT_ONCE
 from storage.draining import IS_DRAINING
 from storage.new_verdict import NewVerdict
 from storage.pauses import IS_PAUSED
@@ -107,6 +108,26 @@ def is_ahead(engine: Engine, submitter: str, priority: Priority) -> bool:
     """Whether more chunks of this submitter run than of another one, who has some that wait, all of this priority."""
     with connect_to_read(engine) as connection:
         return bool(connection.execute(IS_AHEAD, {"submitter": submitter, "priority": priority}).scalar_one())
+
+
+# Chunks whose message waits in Redis or was just taken from it. Those that were lost before are scanned alone.
+LIST_DISPATCHED = text(f"""
+    SELECT id AS chunk_id, coalesce(message_id, id) AS message_id FROM chunks
+    WHERE state = 'dispatched' AND priority = :priority AND losses = 0 ORDER BY dispatched_at LIMIT {LONE_AT_ONCE}
+""")
+
+
+class Dispatched(NamedTuple):
+    """A chunk that is dispatched, and the message that it is in."""
+
+    chunk_id: uuid.UUID
+    message_id: uuid.UUID
+
+
+def list_dispatched_chunks(engine: Engine, priority: Priority) -> list[Dispatched]:
+    """Return some chunks of this priority that are dispatched, oldest first, and were never lost."""
+    with connect_to_read(engine) as connection:
+        return [Dispatched(*row) for row in connection.execute(LIST_DISPATCHED, {"priority": priority})]
 
 
 # A chunk that waits, for later.

@@ -18,11 +18,13 @@ from storage.version import VERSION
 
 # Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts of the job are stored whose id is the payload.
 # CANCELLED: chunks that may be running were cancelled or taken back, no payload. DRAINING: workers are to drain, or to
-# drain no more, no payload. KEYS: a key was revoked; the payload is REVOKED.
+# drain no more, no payload. DISPATCHED: interactive chunks were dispatched; the
+# payload is their priority. KEYS: a key was revoked; the payload is REVOKED.
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
 CANCELLED = "starlight_cancelled"
 DRAINING = "starlight_draining"
+DISPATCHED = "starlight_dispatched"
 KEYS = "starlight_keys"
 REVOKED = "revoked"
 # The advisory lock of whoever picks chunks, or changes which may be picked.

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, Row, text
 
 from starlight_vocabulary.words import ErrorCode, Priority
-from storage.database import DISPATCH_LOCK, FINISHED, SUBMITTED, connect_to_read
+from storage.database import DISPATCH_LOCK, DISPATCHED, FINISHED, SUBMITTED, connect_to_read
 from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
 
@@ -67,6 +67,9 @@ MAY_BE_LONE = """
     AND starts_with(refs[1], 'blob://')
 """
 
+# Wakes the workers that have no task thread free: a thread of their own scans interactive chunks.
+NOTIFY_WORKERS = f"CASE WHEN priority = '{Priority.INTERACTIVE}' THEN pg_notify('{DISPATCHED}', priority) END"
+
 # Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be. Nobody
 # takes more of the window than he leaves to others. Lone chunks of a submitter are divided into a message a worker,
 # unless enough of his are on their way.
@@ -115,7 +118,7 @@ PICK_CHUNKS = text(f"""
         FROM addressed WHERE chunks.id = addressed.id AND chunks.state = 'pending'
         RETURNING {DISPATCHED_COLUMNS}
     )
-    SELECT marked.* FROM marked JOIN addressed USING (id) ORDER BY place
+    SELECT marked.*, {NOTIFY_WORKERS} FROM marked JOIN addressed USING (id) ORDER BY place
 """)
 
 

@@ -10,7 +10,14 @@ from sqlalchemy import Engine, text
 
 from storage.blobs import Blobs, refer_to_blob
 from storage.database import SUBMITTED
-from storage.dispatch import LONE_AT_ONCE, LONE_MESSAGES, LONE_PATIENCE_S, LONE_PRIORITY, DispatchedChunk
+from storage.dispatch import (
+    LONE_AT_ONCE,
+    LONE_MESSAGES,
+    LONE_PATIENCE_S,
+    LONE_PRIORITY,
+    NOTIFY_WORKERS,
+    DispatchedChunk,
+)
 from storage.jobs import UploadExpiredError
 from storage.retention import end_uploads
 from storage.totals import Total, count_one, raise_totals
@@ -115,9 +122,10 @@ SUBMIT_LONE_JOBS = text(f"""
                 PARTITION BY submitter, place % workers, place / (workers * {LONE_AT_ONCE}) ORDER BY place
             ) END
         FROM placed
-        RETURNING id, job_id, message_id
+        RETURNING id, job_id, message_id, priority
     )
-    SELECT id, job_id, message_id, CASE WHEN message_id IS NULL THEN pg_notify(:channel, '') END FROM queued
+    SELECT id, job_id, message_id, CASE WHEN message_id IS NULL THEN pg_notify(:channel, '') ELSE {NOTIFY_WORKERS} END
+    FROM queued
 """)
 
 

@@ -1,12 +1,13 @@
-"""What is ordered while this worker runs: that chunks were taken from it, and that it drains."""
+"""What this worker is notified of: that chunks were taken from it, that it drains, that interactive chunks wait."""
 
 from collections.abc import Callable
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from starlight_vocabulary.words import Priority
 from storage.background import BackgroundThread
-from storage.database import CANCELLED, DRAINING, Wakeup, listen
+from storage.database import CANCELLED, DISPATCHED, DRAINING, Wakeup, listen
 from storage.draining import is_draining
 from worker.leases import Leases
 
@@ -17,20 +18,33 @@ LOOK_EVERY_S = 1.0
 class Orders(BackgroundThread):
     """One thread that listens for what is cancelled or taken back, and for whether this worker is to drain.
 
-    `consume` is told again and again whether to take messages.
+    `consume` is told again and again whether to take messages. `note_interactive` is called when interactive chunks
+    were dispatched.
     """
 
-    def __init__(self, engine: Engine, worker: str, leases: Leases, consume: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        worker: str,
+        leases: Leases,
+        consume: Callable[[bool], None],
+        note_interactive: Callable[[], None],
+    ) -> None:
         super().__init__("orders")
         self._engine = engine
         self._worker = worker
         self._leases = leases
         self._consume = consume
+        self._note_interactive = note_interactive
         self._wakeup = Wakeup()
 
     def run(self) -> None:
         """Listen until stopped."""
-        for heard in listen(self._engine, (CANCELLED, DRAINING), LOOK_EVERY_S, self._wakeup):
+        for heard in listen(self._engine, (CANCELLED, DRAINING, DISPATCHED), LOOK_EVERY_S, self._wakeup):
+            if Priority.INTERACTIVE in heard:
+                self._note_interactive()
+                if len(heard) == 1:
+                    continue
             if heard:
                 self._leases.hurry()
             self._look()

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
-from starlight_vocabulary.words import Outcome
+from starlight_vocabulary.words import Outcome, Priority
 from storage.chunks import (
     Claim,
     claim_chunk,
@@ -35,6 +35,7 @@ from storage.settings import CANARY_SUBMITTER, Settings
 from storage.traces import describe_span, trace
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
+from worker.interactive_chunks import BusyThreads, InteractiveThread
 from worker.leases import Leases
 from worker.lone_chunks import LoneChunks, LoneScan
 from worker.orders import Orders
@@ -43,7 +44,7 @@ from worker.retries import Retries
 from worker.scanning.chunk_scan import GivenUpError
 from worker.scanning.measures import Measures, Stage
 from worker.scanning.pipeline import Pipeline
-from worker.slots import Slots
+from worker.slots import SPARE_THREADS, Slots
 from worker.time_limit import limit_time
 from worker.v4.detector import Detector
 
@@ -92,7 +93,9 @@ class WorkerProcess:
         self._gate = Gate()
         self._slots = Slots(settings.chunks_in_flight)
         self._leases = Leases(engine, settings.lease_s, self.report)
-        self._orders = Orders(engine, name, self._leases, consume)
+        self._busy = BusyThreads(settings.chunks_in_flight + SPARE_THREADS)
+        self._interactive = InteractiveThread(engine, self._busy, self._scan_lone_chunks)
+        self._orders = Orders(engine, name, self._leases, consume, self._interactive.wake)
         self._lone = LoneChunks(
             engine, settings, name, leases=self._leases, pipelines=self._pipelines, retries=self._retries,
             measures=self._measures, end_overdue=self._end_overdue,
@@ -103,11 +106,13 @@ class WorkerProcess:
         wait_out_outages(self.report)
         self._pipelines.start()
         self._leases.start()
+        self._interactive.start()
         self._orders.start()
 
     def stop(self) -> None:
         """End the threads and the entry among the live workers; no chunk may be running."""
         self._orders.stop()
+        self._interactive.stop()
         self._leases.stop()
         self._pipelines.stop()
         remove_worker(self._engine, self._name)
@@ -152,20 +157,28 @@ class WorkerProcess:
         code, never of an image: all running chunks go back, and the process ends. A chunk that takes more memory than
         there is counts as lost.
         """
-        with bound_contextvars(chunk=str(chunk_id)):
-            return self._do_or_leave(lambda: self._claim_and_scan(chunk_id))
+        with self._busy.count():
+            return self._scan_chunk(chunk_id)
 
     def scan_lone_chunks(self, chunk_ids: Sequence[uuid.UUID]) -> str:
         """Scan those of the chunks together that are lone, the others one by one, and return in words what became.
 
-        What goes wrong is treated as by `scan_chunk`.
+        The first chunk's id is that of their message. What goes wrong is treated as by `scan_chunk`.
         """
+        with self._busy.count():
+            return self._scan_lone_chunks(chunk_ids, chunk_ids[0])
+
+    def _scan_chunk(self, chunk_id: uuid.UUID) -> str:
+        with bound_contextvars(chunk=str(chunk_id)):
+            return self._do_or_leave(lambda: self._claim_and_scan(chunk_id))
+
+    def _scan_lone_chunks(self, chunk_ids: Sequence[uuid.UUID], message_id: uuid.UUID) -> str:
         scanned = self._do_or_leave(lambda: self._scan_together(chunk_ids))
-        others = [self.scan_chunk(chunk_id) for chunk_id in chunk_ids if chunk_id not in scanned.claimed]
+        others = [self._scan_chunk(chunk_id) for chunk_id in chunk_ids if chunk_id not in scanned.claimed]
         told = [summarise(scanned.outcomes)] if scanned.outcomes else []
         if put_off := len(scanned.claimed) - scanned.outcomes.total():
             told.append(f"{put_off} put off")
-        if scanned.others_wait and (more := self._do_or_leave(lambda: self._scan_waiting(chunk_ids[0]))):
+        if scanned.others_wait and (more := self._do_or_leave(lambda: self._scan_waiting(message_id))):
             told.append(f"of those that waited, {summarise(more)}")
         return "; ".join([*told, *others])
 
@@ -265,6 +278,7 @@ class WorkerProcess:
                     claim.submitter,
                     follow_links=claim.follow_links,
                     anew=claim.anew,
+                    at_once=claim.priority is Priority.INTERACTIVE,
                     given_up=lost,
                 )
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)

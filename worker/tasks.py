@@ -27,8 +27,8 @@ from worker.task_shape import SCAN_CHUNK, SCAN_LONE_CHUNKS
 log = logging.getLogger(__name__)
 
 DEVICE_VARIABLE = "STARLIGHT_DEVICE"
-# The threads of leases and models need connections beside those of the task threads.
-SPARE_CONNECTIONS = 2
+# The threads of leases, models and interactive chunks need connections beside those of the task threads.
+SPARE_CONNECTIONS = 3
 
 
 class Node(Protocol):

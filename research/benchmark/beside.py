@@ -67,7 +67,7 @@ def measure_beside(revision: str, images: int, posts: int, rounds: int, folder: 
         ]
         for tree in trees:
             tree.wait()
-        counts = {"bulk": len(uris), "posts": posts, "lone": posts // 4}
+        counts = {"bulk": len(uris), "posts": posts, "lone": posts // 4, "in_bulk": posts // 8}
         measured: Measured = {what: ([], []) for what in counts}
         for number in range(rounds + 1):
             for what, count in counts.items():

@@ -16,7 +16,7 @@ import torch
 
 from research.benchmark.analysts import measure_analysts
 from research.benchmark.api import measure_api
-from research.benchmark.beside import measure_beside
+from research.benchmark.beside import list_images, measure_beside
 from research.benchmark.costs import measure_costs
 from research.benchmark.pictures import draw_images, draw_large_images, repeated
 from research.benchmark.plot import draw_plot
@@ -47,13 +47,14 @@ AIMS = {
     "images_per_minute": ">= 30000",
     "ratio_decode_only": ">= 0.60",
     "ratio_in_process": ">= 0.90",
+    "ratio_bare_loop": ">= 1.0",
     "ratio_celery_per_image": ">= 8",
     "ratio_process_pool": ">= 2",
     "submitted_references_per_second": ">= 100000",
     "ratio_waiting": ">= 0.95",
     "lone_image_idle_p50_ms": "<= 100",
     "lone_image_idle_p99_ms": "<= 300",
-    "lone_image_in_bulk_p99_ms": "<= 2000",
+    "lone_image_in_bulk_p99_ms": "<= 300",
     "worker_peak_mib": "<= 1536",
     "dispatcher_start_s": "<= 1.5",
     "exporter_start_s": "<= 1.5",
@@ -111,7 +112,7 @@ def main() -> None:
         "--objects", type=int, default=OBJECTS, help="of the bucket that is scanned, for sources (default %(default)s)"
     )
     parser.add_argument("--revision", default="HEAD~1", help="of git, to be measured beside (default %(default)s)")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="images to be measured beside with, not drawn ones")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="measure with these images, not drawn ones")
     parser.add_argument(
         "--device",
         default="cpu",
@@ -140,8 +141,11 @@ def main() -> None:
         figures = measure_beside(options.revision, amounts.images, POSTS, amounts.rounds, options.images)
         print_figures(figures, as_json=options.json)
         return
-    measured = {"api": measure_load, "serving": measure_requests}.get(options.what, measure)
-    figures = measured(amounts, devices_of(options.device))
+    devices = devices_of(options.device)
+    if options.what in (measured := {"api": measure_load, "serving": measure_requests}):
+        figures = measured[options.what](amounts, devices)
+    else:
+        figures = measure(amounts, devices, options.images)
     if options.plot:
         draw_plot(figures, options.plot)
     print_figures(figures, as_json=options.json)
@@ -162,20 +166,20 @@ def devices_of(name: str) -> list[Device]:
 
 
 @contextmanager
-def drawn(images: int) -> Iterator[tuple[Stage, list[str], Path]]:
-    """Yield a stage, references to so many drawn images, and the folder that all is in."""
+def drawn(images: int, given: Path | None = None) -> Iterator[tuple[Stage, list[str], Path]]:
+    """Yield a stage, references to so many drawn images or all `given` ones, and the folder that all is in."""
     with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        uris = draw_images(folder, images)
+        uris = list_images(given) if given else draw_images(folder, images)
         with stage(folder) as running:
             yield running, uris, folder
 
 
-def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
-    """Return all figures."""
+def measure(amounts: Amounts, devices: Sequence[Device], given: Path | None) -> dict[str, Any]:
+    """Return all figures, of drawn images or of those below the `given` folder."""
     few = max(1, amounts.rounds // 2)
-    with drawn(amounts.images) as (running, uris, folder):
+    with drawn(amounts.images, given) as (running, uris, folder):
         figures = measure_throughput(running, devices, uris, amounts.rounds)
         figures |= measure_submission(running, amounts.references, few)
         running.forget()
@@ -187,7 +191,8 @@ def measure(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
         figures |= measure_repeats(running, devices, uris, amounts.rounds)
         figures |= measure_starts(running, few)
     return figures | {
-        "images": amounts.images,
+        "images": len(uris),
+        "pictures": "given" if given else "drawn",
         "rounds": amounts.rounds,
         "devices": [str(device) for device in devices],
         "hardware": torch.cuda.get_device_name() if devices[0].kind == "gpu" else platform.machine(),

@@ -1,5 +1,8 @@
-"""Scanning without batches: one image at a time."""
+"""Scanning in one thread of one process, with nothing stored: image by image, or in batches."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 
 from storage.blobs import Blobs
@@ -10,11 +13,11 @@ from worker.scanning.decoding import Decoder
 from worker.scanning.loading import Loader
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
-from worker.v4.planes import extract_planes
+from worker.v4.planes import PLANES, extract_planes
 
 
 class FileByFile:
-    """Loads, decodes and scores one image at a time, as one process of its own does."""
+    """Loads and decodes one image at a time, as one process of its own does, and scores one or many."""
 
     def __init__(self, settings: Settings, torch_name: str | None) -> None:
         torch.set_num_threads(1)
@@ -40,3 +43,13 @@ class FileByFile:
         with self._decoder.decode(data) as image:
             planes = extract_planes(image, data)
         return self._detector.score([planes])[0].stego_probability
+
+    def scan_batch(self, uris: Sequence[str]) -> list[float]:
+        """Return the stego probabilities of images that are scored together."""
+        assert self._detector is not None
+        planes = np.empty(len(uris), PLANES)
+        for uri, row in zip(uris, planes, strict=True):
+            data = self._load(uri)
+            with self._decoder.decode(data) as image:
+                extract_planes(image, data, row)
+        return [score.stego_probability for score in self._detector.score(planes)]

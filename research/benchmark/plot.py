@@ -17,6 +17,7 @@ WAYS: Final = {
     "repeats_30": "end to end, 30 % repeats",
     "end_to_end": "end to end, nothing repeated",
     "in_process": "the same pipeline in one process",
+    "bare_loop": "a process pool, batch by batch, nothing stored",
     "process_pool": "a process pool, file by file",
     "celery_per_image": "one Celery task for each image",
 }
@@ -27,7 +28,7 @@ def draw_plot(figures: Mapping[str, Any], path: Path) -> None:
     rates = [figures[f"{way}_images_per_minute"] for way in WAYS]
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
-        bars = axes.barh(list(WAYS.values()), rates, color=["0.7", *["tab:blue"] * 3, *["0.7"] * 3])
+        bars = axes.barh(list(WAYS.values()), rates, color=["0.7", *["tab:blue"] * 3, *["0.7"] * 4])
         axes.bar_label(bars, [f"{rate:,}" for rate in rates], padding=3)
         axes.invert_yaxis()
         axes.margins(x=0.15)

@@ -1,7 +1,8 @@
 """`python tree.py IMAGES`, in any tree of this repository: its stack, measured as often as standard input asks.
 
-IMAGES is a file with references as a JSON list. Each line `bulk N`, `posts N` or `lone N` is answered by one line of
-JSON. What is imported comes from the tree that PYTHONPATH names, which may be an older one than this file's.
+IMAGES is a file with references as a JSON list. Each line `bulk N`, `posts N`, `lone N` or `in_bulk N` is answered by
+one line of JSON. What is imported comes from the tree that PYTHONPATH names, which may be an older one than this
+file's.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ from research.benchmark.stage import stage
 from worker.devices import list_cpu_devices
 
 # Clients that each send the next image when they have the answer to the last.
-CLIENTS = {"posts": 16, "lone": 1}
+CLIENTS = {"posts": 16, "lone": 1, "in_bulk": 1}
+# Images of the job beside which `in_bulk` is measured.
+BULK = 100_000
 POSTED = 400
 TIMEOUT_S = 60.0
 
@@ -61,12 +64,15 @@ def main() -> None:
             print("ready", flush=True)
             for line in sys.stdin:
                 what, count = line.split()
+                if what == "in_bulk":
+                    running.finish(running.submit([uris[number % len(uris)] for number in range(BULK)]), BULK // 20)
                 if what in CLIENTS:
                     figures = asyncio.run(post_images(url, key, images, int(count), CLIENTS[what]))
                 else:
                     started = time.perf_counter()
                     running.finish(running.submit(uris[: int(count)]))
                     figures = {"per_minute": 60 * min(int(count), len(uris)) / (time.perf_counter() - started)}
+                running.forget()
                 print(json.dumps(figures), flush=True)
 
 

@@ -29,6 +29,7 @@ from storage.chunks import (
     finish_chunk,
     is_ahead,
     leave_held_chunk,
+    list_dispatched_chunks,
     lose_chunk,
     postpone_chunk,
     release_chunks,
@@ -245,6 +246,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         {"pk_chunks"},
     ),
     "ahead": (lambda filled: is_ahead(filled.engine, SUBMITTER, Priority.BULK), {"ix_chunks_in_flight"}),
+    "dispatched": (lambda filled: list_dispatched_chunks(filled.engine, Priority.BULK), {"ix_chunks_in_flight"}),
     "postpone": (lambda filled: postpone_chunk(filled.engine, filled.waiting_chunk, 1.0), {"pk_chunks"}),
     "claim": (
         lambda filled: claim_chunk(filled.engine, filled.waiting_chunk, "cpu0", LEASE_S),

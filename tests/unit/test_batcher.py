@@ -105,7 +105,7 @@ def test_what_is_wanted_at_once_takes_others_along_and_later_ones_wait_again(wid
 
     later = submit(batcher, 3, 4, 5, 6)
     assert scored(later) == [3, 4, 5, 6]
-    assert widths.batches == [[1, 2], [3, 4, 5, 6]]
+    assert widths.batches == [[2, 1], [3, 4, 5, 6]]
 
 
 def test_a_lone_image_waits_for_others_no_longer_than_it_should(widths: Widths) -> None:
@@ -193,7 +193,7 @@ def test_batches_after_a_poisoned_one_are_scored(widths: Widths) -> None:
     assert scored(submit(batcher, 1, 2)) == [1, 2]
 
 
-def test_two_batches_may_wait_and_no_more(held: Held) -> None:
+def test_two_batches_may_wait_and_no_more_but_what_is_wanted_at_once(widths: Widths, held: Held) -> None:
     batcher = Batcher(held, batch_size=2, wait_s=0.001)
     batcher.start()
     scoring = submit(batcher, 1)
@@ -204,8 +204,10 @@ def test_two_batches_may_wait_and_no_more(held: Held) -> None:
 
     with pytest.raises(TimeoutError):
         blocked.result(GLANCE_S)
+    urgent = batcher.submit(draw(7), at_once=True)
     held.go_on.set()
-    assert scored([*scoring, *waiting, *blocked.result(PATIENCE_S)]) == [1, 2, 3, 4, 5, 6]
+    assert scored([*scoring, *waiting, *blocked.result(PATIENCE_S), urgent]) == [1, 2, 3, 4, 5, 6, 7]
+    assert widths.batches[1] == [7, 2]
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 3, 4, 7])

@@ -14,20 +14,39 @@ def test_who_comes_back_at_once_waits_behind_those_that_wait(monkeypatch: pytest
     turns, order = Turns(1), []
 
     def come(name: str) -> None:
-        with turns:
+        with turns.take():
             order.append(name)
 
-    with turns:
+    with turns.take():
         others = []
         for name in "abc":
             others.append(start_thread(come, name))
             waits.await_next()
-    with turns:
+    with turns.take():
         order.append("back")
     for other in others:
         other.result(PATIENCE_S)
 
     assert order == ["a", "b", "c", "back"]
+
+
+def test_who_wants_a_turn_at_once_goes_before_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = Waits(monkeypatch, turns_module)
+    turns, order = Turns(1), []
+
+    def come(name: str) -> None:
+        with turns.take(at_once=name.isupper()):
+            order.append(name)
+
+    with turns.take():
+        others = []
+        for name in "abCD":
+            others.append(start_thread(come, name))
+            waits.await_next()
+    for other in others:
+        other.result(PATIENCE_S)
+
+    assert order == ["C", "D", "a", "b"]
 
 
 def test_no_more_threads_than_the_limit_are_inside_and_all_get_in() -> None:
@@ -36,7 +55,7 @@ def test_no_more_threads_than_the_limit_are_inside_and_all_get_in() -> None:
     def come() -> None:
         nonlocal inside, most
         for _ in range(200):
-            with turns:
+            with turns.take():
                 with lock:
                     inside += 1
                     most = max(most, inside)
@@ -44,7 +63,7 @@ def test_no_more_threads_than_the_limit_are_inside_and_all_get_in() -> None:
                     inside -= 1
 
     def come_twice() -> None:
-        with turns, turns:
+        with turns.take(), turns.take():
             pass
 
     for thread in [start_thread(come) for _ in range(8)]:

@@ -70,15 +70,18 @@ class Batcher(BackgroundThread):
     ) -> Future[list[Score | Exception]]:
         """Return the future of the images' scores, in order; an image that V4 fails on has what it raised instead.
 
-        Who wants them `at_once` waits for no others.
+        Images that are wanted `at_once` are scored next, and wait for no others to fill their batch.
         """
         group = Group(planes, threshold)
         if len(planes) == 0:
             group.add([])
             return group.scored
         with self._changed:
-            self._changed.wait_for(lambda: self._images < 2 * self._batch_size)
-            self._waiting.append((group, planes))
+            if at_once:
+                self._waiting.appendleft((group, planes))
+            else:
+                self._changed.wait_for(lambda: self._images < 2 * self._batch_size)
+                self._waiting.append((group, planes))
             self._images += len(planes)
             self._is_urgent |= at_once
             self._changed.notify_all()

@@ -108,7 +108,7 @@ class ChunkLoader:
     def _load_small_files(self, files: Sequence[ImageFacts], chunk: ChunkScan) -> tuple[list[Loaded], list[ImageFacts]]:
         """Return the small files, loaded, and the large ones, which were not read."""
         small, large = [], []
-        with self._reading:
+        with self._reading.take(at_once=chunk.at_once):
             for image in files:
                 try:
                     loaded = chunk.attempt(image, partial(self._load, image, self._small_reader, chunk))

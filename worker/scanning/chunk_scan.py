@@ -64,7 +64,8 @@ class ChunkScan:
 
     `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is, and `follow_links`
     whether its files may be behind links. `loading_s` seconds from now on, nothing more is waited for from elsewhere.
-    What is scanned `anew` is judged whatever was said of its bytes before. `given_up` is done once nobody wants the
+    What is scanned `anew` is judged whatever was said of its bytes before, and what is wanted `at_once` goes before
+    other chunks. `given_up` is done once nobody wants the
     verdicts any more.
     """
 
@@ -78,11 +79,13 @@ class ChunkScan:
         loading_s: float,
         given_up: "Future[None] | None",
         anew: bool = False,
+        at_once: bool = False,
     ) -> None:
         self.threshold = threshold
         self.submitter = submitter
         self.follow_links = follow_links
         self.anew = anew
+        self.at_once = at_once
         self.given_up: Future[None] = given_up or Future()
         self.loading_s = loading_s
         self._loading_ends = time.monotonic() + loading_s

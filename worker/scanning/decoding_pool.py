@@ -125,8 +125,11 @@ class DecodingPool:
         while self._idle:
             self._idle.pop().close()
 
-    def decode(self, images: Sequence[bytes]) -> DecodedImages:
-        """Return what up to `GROUP` images show; raises RuntimeError where no decoding process can be started."""
+    def decode(self, images: Sequence[bytes], *, at_once: bool = False) -> DecodedImages:
+        """Return what up to `GROUP` images show, before all that is not wanted `at_once`.
+
+        Raises RuntimeError where no decoding process can be started.
+        """
         count = len(images)
         found = DecodedImages(np.empty(count, PLANES), [False] * count, [""] * count, [None] * count)
 
@@ -142,17 +145,18 @@ class DecodingPool:
         def refuse(number: int, error: ImageError) -> None:
             found.errors[number] = error
 
-        self._have_done(DECODE, images, take, refuse)
+        self._have_done(DECODE, images, take, refuse, at_once=at_once)
         return found
 
-    def read_payloads(self, hidden: Sequence[HiddenPayload]) -> list[Payload | None]:
-        """Return the payloads of up to `GROUP` images, None where none can be read; raises as `decode` does."""
+    def read_payloads(self, hidden: Sequence[HiddenPayload], *, at_once: bool = False) -> list[Payload | None]:
+        """Return the payloads of up to `GROUP` images, None where none can be read; waits and raises as `decode`."""
         payloads: list[Payload | None] = [None] * len(hidden)
 
         def take(answers: SharedMemory, done: slice) -> None:
             payloads[done] = answers.read_payloads(done.stop - done.start)
 
-        self._have_done(READ_PAYLOADS, [each.data for each in hidden], take, lambda *_: None, hidden)
+        data = [each.data for each in hidden]
+        self._have_done(READ_PAYLOADS, data, take, lambda *_: None, hidden, at_once=at_once)
         return payloads
 
     def read_payload(self, hidden: HiddenPayload) -> tuple[Payload | None, bytes]:
@@ -247,13 +251,15 @@ class DecodingPool:
         refuse: Callable[[int, ImageError], None],
         hidden: Sequence[HiddenPayload] = (),
         plane: PlaneChoice | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
         """Have all images done: `take` the answers of those that are, and `refuse` those that end their decoder."""
         start, suspect, failed_starts = 0, -1, 0
         while start < len(images):
             # Whatever ended its decoder once may have had nothing to do with it: it is tried again, alone.
             stop = start + 1 if start == suspect else len(images)
-            with self._lend() as process:
+            with self._lend(at_once=at_once) as process:
                 ended = process.work(asked, images[start:stop], hidden[start:stop], self._budget, plane)
                 done = slice(start, stop if ended is None else start + max(0, ended.current))
                 take(process.memory, done)
@@ -277,8 +283,8 @@ class DecodingPool:
                 suspect = start
 
     @contextmanager
-    def _lend(self) -> Iterator["DecodingClient"]:
-        with self._turns:
+    def _lend(self, *, at_once: bool) -> Iterator["DecodingClient"]:
+        with self._turns.take(at_once=at_once):
             process = self._idle.pop() if self._idle else DecodingClient(self._module, self._limits, self._max_bytes)
             try:
                 yield process

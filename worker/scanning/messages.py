@@ -51,14 +51,17 @@ class MessageReader:
                 yield image.facts, self._read_again(image, chunk)
                 continue
             if len(group) == GROUP or size + len(image.kept.data) > self._max_bytes:
-                yield from self._read_group(group)
+                yield from self._read_group(group, chunk)
                 group, size = [], 0
             group.append((image, image.kept.data))
             size += len(image.kept.data)
-        yield from self._read_group(group)
+        yield from self._read_group(group, chunk)
 
-    def _read_group(self, group: list[tuple[Found, bytes]]) -> Iterator[tuple[ImageFacts, Payload | None]]:
-        payloads = self._decoding.read_payloads([image.hidden_in(data) for image, data in group])
+    def _read_group(
+        self, group: list[tuple[Found, bytes]], chunk: ChunkScan
+    ) -> Iterator[tuple[ImageFacts, Payload | None]]:
+        hidden = [image.hidden_in(data) for image, data in group]
+        payloads = self._decoding.read_payloads(hidden, at_once=chunk.at_once)
         for (image, _), payload in zip(group, payloads, strict=True):
             yield image.facts, payload
 
@@ -77,7 +80,7 @@ class MessageReader:
             # By now the reference may lead to other bytes.
             if hashlib.sha256(content.data).digest() != image.facts.sha256:
                 return None
-            ((_, payload),) = self._read_group([(image, content.data)])
+            ((_, payload),) = self._read_group([(image, content.data)], chunk)
             return payload
         finally:
             content.release()

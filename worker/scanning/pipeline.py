@@ -120,18 +120,18 @@ class Pipeline:
 
         Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is. Unless
         it may `follow_links`, files behind links are not read. What is scanned `anew` recalls no verdict, and what is
-        scanned `at_once` waits for no others to join its batch. Raises GivenUpError soon after `given_up` is done: then
-        nobody wants the verdicts any more.
+        scanned `at_once` overtakes other chunks before each stage. Raises GivenUpError soon after `given_up` is done:
+        then nobody wants the verdicts any more.
         """
         chunk = ChunkScan(
             images, threshold, submitter, follow_links=follow_links, anew=anew, loading_s=self._loading_s,
-            given_up=given_up,
+            given_up=given_up, at_once=at_once,
         )  # fmt: skip
         with self._measures.watch_chunk() as measures:
-            self._scan(chunk, measures, at_once=at_once)
+            self._scan(chunk, measures)
         return chunk.list_verdicts()
 
-    def _scan(self, chunk: ChunkScan, measures: ChunkMeasures, *, at_once: bool) -> None:
+    def _scan(self, chunk: ChunkScan, measures: ChunkMeasures) -> None:
         scoring: list[ScoringGroup] = []
         held = 0
         try:
@@ -147,7 +147,7 @@ class Pipeline:
                     with measures.time_stage(Stage.DECODE):
                         decoded, planes = self._decode(unknown, chunk)
                     with measures.time_stage(Stage.WAIT):
-                        scoring.append(self._submit(decoded, planes, chunk, at_once=at_once))
+                        scoring.append(self._submit(decoded, planes, chunk))
                     trace_until(scoring[-1].scores, Stage.SCORE.value, images=len(decoded))
             for group in scoring:
                 with measures.time_stage(Stage.WAIT):
@@ -175,7 +175,7 @@ class Pipeline:
 
     def _decode(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> tuple[list[Decoded], PlaneArray]:
         """Return the images of which something can be seen, and their planes."""
-        found = self._decoding.decode([image.content.data for image in loaded])
+        found = self._decoding.decode([image.content.data for image in loaded], at_once=chunk.at_once)
         decoded = []
         sizes = found.planes["numbers"][:, SIZE_NUMBERS].tolist()
         for image, has_planes, (width, height), kind, error in zip(
@@ -189,10 +189,8 @@ class Pipeline:
                 chunk.settle_error(image.facts, error)
         return decoded, found.planes if len(decoded) == len(loaded) else found.planes[found.has_planes]
 
-    def _submit(
-        self, decoded: Sequence[Decoded], planes: PlaneArray, chunk: ChunkScan, *, at_once: bool
-    ) -> ScoringGroup:
-        scores = self._batcher.submit(planes, chunk.threshold, at_once=at_once)
+    def _submit(self, decoded: Sequence[Decoded], planes: PlaneArray, chunk: ChunkScan) -> ScoringGroup:
+        scores = self._batcher.submit(planes, chunk.threshold, at_once=chunk.at_once)
         return ScoringGroup([Scoring(image.facts, image.damage, self._keep(image.data)) for image in decoded], scores)
 
     def _keep(self, data: bytes) -> Content | None:

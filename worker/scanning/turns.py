@@ -2,10 +2,12 @@
 
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Turns:
-    """Lets `limit` threads into the block at a time. Who leaves hands over to whoever has waited longest.
+    """Lets `limit` threads into the block at a time. A thread that leaves lets in the one that has waited longest.
 
     With `threading.Semaphore`, a thread that leaves and comes back at once overtakes those that wait: a lone image
     would wait for all chunks that are being decoded.
@@ -14,20 +16,30 @@ class Turns:
     def __init__(self, limit: int) -> None:
         self._free = limit
         self._waiting: deque[threading.Event] = deque()
+        self._urgent: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def take(self, *, at_once: bool = False) -> Iterator[None]:
+        """Wait for a turn, before all those that do not want theirs `at_once`, and hold it within the block."""
+        self._enter(self._urgent if at_once else self._waiting)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self, queue: deque[threading.Event]) -> None:
         with self._lock:
             if self._free:
                 self._free -= 1
                 return
             turn = threading.Event()
-            self._waiting.append(turn)
+            queue.append(turn)
         turn.wait()
 
-    def __exit__(self, *_: object) -> None:
+    def _leave(self) -> None:
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
+            if queue := self._urgent or self._waiting:
+                queue.popleft().set()
             else:
                 self._free += 1
