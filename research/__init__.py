@@ -1,1 +1,1 @@
-"""Experiments and the making of models and samples. Nothing here runs in production."""
+"""Experiments, training, evaluation and sample generation. Nothing here runs in production."""

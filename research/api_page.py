@@ -16,17 +16,18 @@ from storage.settings import Settings
 HEAD: Final = """\
 # Reference of the API
 
-Every request, what it takes and what it answers, and below them the objects that both have.
-[The API](api.md) tells how they are used; `/docs` of a running API has the same to try out.
+Every request with its parameters and responses, followed by the objects that they contain.
+[The API](api.md) explains how to use them; `/docs` of a running API lets you try them out.
 
-`scripts/fix` makes this page of the OpenAPI document: change it in `producer/api/` and `client/starlight_vocabulary/`.
+`scripts/fix` generates this page from the OpenAPI document: edit `producer/api/` and `client/starlight_vocabulary/`
+instead.
 """
 PROBLEM: Final = "application/problem+json"
 Document = Mapping[str, Any]
 
 
 def build_document() -> dict[str, Any]:
-    """Return the OpenAPI document, for which no server is asked."""
+    """Return the OpenAPI document, without connecting to a server."""
     limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
     service = Service(create_engine("postgresql+psycopg://"), Blobs("memory:///"), Settings.model_construct(), limiter)
     return create_app(service).openapi()
@@ -51,9 +52,9 @@ def _requests(document: Document) -> Iterator[str]:
 
 def _parameter(parameter: Document) -> tuple[str, str, str, str]:
     schema = parameter["schema"]
-    told = parameter.get("description") or schema.get("description") or ""
+    description = parameter.get("description") or schema.get("description") or ""
     name = _mark(parameter["name"], parameter.get("required", False))
-    return name, parameter["in"], _type(schema), _flow(told)
+    return name, parameter["in"], _type(schema), _flow(description)
 
 
 def _mark(name: str, required: bool) -> str:
@@ -68,19 +69,21 @@ def _content(part: Document) -> str:
 
 
 def _answers(responses: Document) -> str:
-    """Return what comes with each status; a problem is told once for all that come with one."""
+    """Return the content of each status; statuses that return a problem document are grouped."""
     problems = [status for status, answer in responses.items() if PROBLEM in answer.get("content", {})]
-    told = [f"{status} {_content(answer)}".rstrip() for status, answer in responses.items() if status not in problems]
+    answers = [
+        f"{status} {_content(answer)}".rstrip() for status, answer in responses.items() if status not in problems
+    ]
     if problems:
-        told.append(f"{', '.join(problems)} {_content(responses[problems[0]])}")
-    return "; ".join(told)
+        answers.append(f"{', '.join(problems)} {_content(responses[problems[0]])}")
+    return "; ".join(answers)
 
 
 def _objects(document: Document) -> Iterator[str]:
     for title, schema in document["components"]["schemas"].items():
         yield f"### {title}"
-        if told := schema.get("description"):
-            yield _flow(told)
+        if description := schema.get("description"):
+            yield _flow(description)
         if fields := schema.get("properties"):
             required = schema.get("required", [])
             yield make_table(
@@ -95,7 +98,7 @@ def _objects(document: Document) -> Iterator[str]:
 
 
 def _type(schema: Document) -> str:
-    """Return what a value is, in a word or a few; an object of its own is a link."""
+    """Return the type of a value in a few words; a named object becomes a link."""
     if reference := schema.get("$ref"):
         name = reference.rpartition("/")[2]
         return f"[{name}](#{name.lower()})"

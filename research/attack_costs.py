@@ -1,11 +1,11 @@
-"""What the tests of attacks measured, as a table: `python -m research.attack_costs REPORT`, pytest's JUnit report."""
+"""Prints the costs that the attack tests measured: `python -m research.attack_costs REPORT`, pytest's JUnit report."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-# What a test may record, how it is printed, and by what it is divided.
+# Property that a test may record: column title and unit.
 FIGURES = {
     "added_bytes": ("added MiB", 2**20),
     "peak_bytes": ("peak MiB", 2**20),
@@ -15,8 +15,8 @@ FIGURES = {
 
 
 def read_costs(report: Path) -> Iterator[list[str]]:
-    """Yield a row of each test: its name, seconds with what was started for it, and what it recorded."""
-    # It was written by our own pytest.
+    """Yield a row for each test: its name, its seconds including setup, and the figures that it recorded."""
+    # Our own pytest wrote the report.
     for test in ElementTree.parse(report).iter("testcase"):  # noqa: S314
         module = test.get("classname", "").rpartition(".")[2]
         recorded = {each.get("name", ""): float(each.get("value", "")) for each in test.iter("property")}

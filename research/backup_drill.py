@@ -1,9 +1,9 @@
-"""Loses a database and brings it back as it was at a moment before: `scripts/backup_drill`.
+"""Loses a database and restores it to a point in time before the loss: `scripts/backup_drill`.
 
-An embedded PostgreSQL archives its WAL and is backed up while jobs are scanned. Then somebody deletes the jobs, the
-server is killed, and another is made of the base backup and the WAL, up to the moment before. What it holds is counted,
-and the job that was running then goes on to its end. Prints what was seen as one JSON object; ends with 1 where
-anything is amiss.
+An embedded PostgreSQL archives its WAL and is backed up while jobs are scanned. Then all jobs are deleted, the server
+is killed, and a second server is restored from the base backup and the WAL to the moment before the deletion. The
+drill counts what was restored and finishes the job that was running. It prints the results as one JSON object, and
+exits with 1 if anything is missing.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from storage.new_verdict import NewVerdict
 from storage.schema_version import check_schema, upgrade_schema
 
 LEASE_S = 60.0
-# What the server is told, beside what every embedded one is.
+# Added to the configuration of an embedded server.
 ARCHIVING = "archive_mode = on\narchive_command = 'test ! -f {archive}/%f && install -m 644 %p {archive}/%f'\n"
 RECOVERY = (
     "restore_command = 'cp {archive}/%f %p'\nrecovery_target_time = '{moment}'\nrecovery_target_action = promote\n"
@@ -46,7 +46,7 @@ RECOVERY = (
 
 
 def main() -> None:
-    """Do the drill, and end with 0 where nothing was lost."""
+    """Run the drill; exit with 0 if nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000, help="images of each of the two jobs (%(default)s)")
     images: int = parser.parse_args().images
@@ -59,10 +59,10 @@ def main() -> None:
 
 
 def drill(folder: Path, images: int) -> dict[str, Any]:
-    """Return what was seen: sizes in bytes, times in seconds, and whether all that there was came back."""
+    """Return the results: sizes in bytes, times in seconds, and whether everything was restored."""
     archive = folder / "archive"
     archive.mkdir()
-    # Two servers of other accounts use it, both only here.
+    # Both servers write to it, possibly under other accounts.
     archive.chmod(0o777)
     server = EmbeddedPostgres(folder / "first", secrets.token_urlsafe(24))
     restored = EmbeddedPostgres(folder / "second", server.password)
@@ -74,7 +74,7 @@ def drill(folder: Path, images: int) -> dict[str, Any]:
 
 
 def lose_and_restore(server: EmbeddedPostgres, restored: EmbeddedPostgres, folder: Path, images: int) -> dict[str, Any]:
-    """Return what was seen of the server that is lost, and of the one that takes its place."""
+    """Lose the first server and restore the second; return the results."""
     archive = folder / "archive"
     url = start_archiving(server, archive)
     engine = connect(url)
@@ -119,13 +119,13 @@ def start_archiving(server: EmbeddedPostgres, archive: Path) -> str:
 
 
 def submit(engine: Engine, images: int) -> uuid.UUID:
-    """Submit a job of so many made-up references."""
+    """Submit a job with this number of made-up references."""
     references = (f"file:///images/{number}.png" for number in range(images))
     return submit_job(engine, references, JobOptions(), submitter="drill").job_id
 
 
 def finish(engine: Engine, images: int) -> None:
-    """Scan nothing, and store made-up verdicts of chunks that wait until so many images have theirs, or none waits."""
+    """Store made-up verdicts for waiting chunks until this number of images has one, or no chunk waits."""
     model = register_model(engine, name="v4", version="0", sha256="0" * 64, threshold=0.5)
     while images > 0 and (chunks := pick_chunks(engine, Priority.BULK, 8)):
         for chunk in chunks[: max(1, images // chunks[0].images)]:
@@ -153,7 +153,7 @@ def back_up(url: str, folder: Path) -> Path:
 
 
 def lose_everything(url: str) -> datetime:
-    """Delete all jobs, as somebody might; return the moment before, once the WAL up to the loss is archived."""
+    """Delete all jobs; return the time before the deletion, once the WAL up to the deletion is archived."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute("SELECT clock_timestamp()").fetchone()
         assert row is not None
@@ -169,7 +169,7 @@ def lose_everything(url: str) -> datetime:
 
 
 def restore(server: EmbeddedPostgres, backup: Path, archive: Path, moment: datetime) -> str:
-    """Start a server of the backup and the WAL up to this moment; return its URL once it takes writes."""
+    """Start a server from the backup and the WAL up to this time; return its URL once it accepts writes."""
     server.folder.mkdir(mode=0o711, exist_ok=True)
     shutil.copytree(backup, server.data)
     server.data.chmod(0o700)
@@ -185,7 +185,7 @@ def restore(server: EmbeddedPostgres, backup: Path, archive: Path, moment: datet
 
 
 def kill(server: EmbeddedPostgres) -> None:
-    """Have the server end without a checkpoint, and return once it has."""
+    """Shut the server down without a checkpoint, and wait until it has ended."""
     pid = int((server.data / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGQUIT)
     while Path(f"/proc/{pid}").exists():
@@ -193,12 +193,12 @@ def kill(server: EmbeddedPostgres) -> None:
 
 
 def measure(folder: Path) -> int:
-    """Return the bytes of all files in a folder."""
+    """Return the size of all files in a folder, in bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def count(audits: Sequence[Audit]) -> list[int]:
-    """Return how many verdicts each job has."""
+    """Return the number of verdicts of each job."""
     return [audit.verdicts for audit in audits]
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the commands themselves: `python -m research.commands_page > docs/commands.md`."""
+"""Writes docs/commands.md from the command-line help: `python -m research.commands_page > docs/commands.md`."""
 
 import re
 from typing import Final
@@ -11,13 +11,12 @@ from producer.cli.command import app
 HEAD: Final = """\
 # Commands
 
-What `starlight COMMAND --help` says, of every command. The [README](../README.md#using-it) shows which is for what.
+The output of `starlight COMMAND --help` for every command. The [README](../README.md#using-it) shows when to use which.
 
-`scripts/fix` makes this page of the commands in `producer/cli/commands/`: change it there.
+`scripts/fix` generates this page from the commands in `producer/cli/commands/`: edit those instead.
 """
-# Every command has it.
 _HELP: Final = "* `--help`: Show this message and exit.\n"
-# Lists of commands, in which the generator cuts short what the commands below say.
+# Lists of commands; the generator truncates their descriptions, which follow below in full.
 _LIST: Final = re.compile(r"\*\*Commands\*\*:\n\n(?:\*.*\n)+\n*")
 _NO_OPTIONS: Final = re.compile(r"\*\*Options\*\*:\n\n(?!\*)")
 

@@ -1,8 +1,8 @@
-"""`python -m research.deployment_traffic URL`: what customers do while a version is replaced, and what failed of it.
+"""`python -m research.deployment_traffic URL`: sends requests while a version is replaced, and counts failures.
 
-The key is in STARLIGHT_KEY. Requests go on until standard input ends; then every image that was taken has to get its
-verdict, and one JSON object says what came of all. No request is sent twice: one that fails is one that a customer sees
-fail. It needs nothing but Python's own library, as the host of containers has nothing else.
+The API key is in STARLIGHT_KEY. Requests are sent until standard input ends; then every accepted image must get its
+verdict. The result is printed as one JSON object. Requests are never retried: each failure is one that a customer
+would see. It uses the standard library only, because the container host has nothing else.
 """
 
 import http.client
@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 TIMEOUT_S = 60.0
 PAUSE_S = 0.1
 SHOWN_FAILURES = 5
-# For the last verdicts, once no more images come.
+# How long to wait for the last verdicts.
 PATIENCE_S = 120.0
 
 
 @dataclass(slots=True)
 class Seen:
-    """What the threads have seen so far."""
+    """Counts of all threads so far."""
 
     requests: int = 0
     slowest_s: float = 0.0
@@ -36,7 +36,7 @@ class Seen:
 
 
 class Customer:
-    """Sends requests to an API with a key: each over a new connection, or all over one that is kept."""
+    """Sends requests to an API with a key, over a new connection each or over one that is kept open."""
 
     def __init__(self, url: str, key: str, seen: Seen) -> None:
         parts = urlsplit(url)
@@ -47,7 +47,7 @@ class Customer:
     def ask(
         self, method: str, path: str, body: bytes | None = None, kind: str | None = None, *, keep: bool = False
     ) -> bytes | None:
-        """Send one request and return the body of its answer; None, noted as a failure, for any but 2xx."""
+        """Send one request and return the response body; any status but 2xx counts as a failure and returns None."""
         begun_at = time.monotonic()
         failure, answer = None, b""
         try:
@@ -70,7 +70,7 @@ class Customer:
 
 
 def draw_png(rng: random.Random) -> bytes:
-    """Return a PNG of 32 by 32 grey values that nobody has seen before."""
+    """Return a PNG of 32 by 32 random grey values."""
     rows = b"".join(b"\0" + rng.randbytes(32) for _ in range(32))
     chunks = ((b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -79,20 +79,20 @@ def draw_png(rng: random.Random) -> bytes:
 
 
 def pack_form(png: bytes) -> tuple[bytes, str]:
-    """Return a form with one image, and its media type."""
+    """Return a form with one image, and the form's media type."""
     boundary = "0d5c2e7f"
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="one.png"\r\n\r\n'
     return head.encode() + png + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
-def read_on(customer: Customer, over: threading.Event, *, keep: bool) -> None:
-    """Ask for the newest jobs until it is over."""
+def keep_reading(customer: Customer, over: threading.Event, *, keep: bool) -> None:
+    """Request the newest jobs until `over` is set."""
     while not over.wait(PAUSE_S):
         customer.ask("GET", "/v1/jobs?limit=5", keep=keep)
 
 
-def submit_on(customer: Customer, seen: Seen, over: threading.Event) -> None:
-    """Submit an image at a time until it is over."""
+def keep_submitting(customer: Customer, seen: Seen, over: threading.Event) -> None:
+    """Submit one image at a time until `over` is set."""
     rng = random.Random(1)  # noqa: S311 - pixels
     while not over.wait(2 * PAUSE_S):
         answer = customer.ask("POST", "/v1/jobs", *pack_form(draw_png(rng)))
@@ -101,7 +101,7 @@ def submit_on(customer: Customer, seen: Seen, over: threading.Event) -> None:
 
 
 def count_judged(customer: Customer, jobs: list[str]) -> int:
-    """Return how many of these jobs of one image get their verdict in time, and it is no error."""
+    """Return how many of these one-image jobs get a verdict in time that is not an error."""
     deadline, judged = time.monotonic() + PATIENCE_S, 0
     for job in jobs:
         while True:
@@ -114,13 +114,13 @@ def count_judged(customer: Customer, jobs: list[str]) -> int:
 
 
 def main() -> None:
-    """Send requests until standard input ends, and print what came of them."""
+    """Send requests until standard input ends, and print the result."""
     url, key = sys.argv[1], os.environ["STARLIGHT_KEY"]
     seen, over = Seen(), threading.Event()
     threads = [
-        threading.Thread(target=read_on, args=(Customer(url, key, seen), over), kwargs={"keep": False}),
-        threading.Thread(target=read_on, args=(Customer(url, key, seen), over), kwargs={"keep": True}),
-        threading.Thread(target=submit_on, args=(Customer(url, key, seen), seen, over)),
+        threading.Thread(target=keep_reading, args=(Customer(url, key, seen), over), kwargs={"keep": False}),
+        threading.Thread(target=keep_reading, args=(Customer(url, key, seen), over), kwargs={"keep": True}),
+        threading.Thread(target=keep_submitting, args=(Customer(url, key, seen), seen, over)),
     ]
     for thread in threads:
         thread.start()

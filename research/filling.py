@@ -1,9 +1,9 @@
-"""Fills an empty database with made-up verdicts, fast, for plans and figures at scale: `scripts/fill_verdicts N`.
+"""Fills an empty database quickly with made-up verdicts, to measure queries at scale: `scripts/fill_verdicts N`.
 
-A job has `JOB_IMAGES` images; the jobs are spread evenly over the days before now. What becomes of an image follows
-from its number: 2 % end as an error, 5 % are stego. Each tenth job has images of the chain, and each tenth scans the
-images of an earlier one again, by a newer model, which sees one image in a hundred otherwise. Jobs have no chunks:
-their references are not stored twice.
+A job has `JOB_IMAGES` images; jobs are spread evenly over the last days. The number of an image determines its
+outcome: 2 % are errors, 5 % are stego. One job in ten has images from the Bitcoin chain, and one in ten rescans an
+earlier job with a newer model, which judges one image in a hundred differently. Jobs have no chunks, so that
+references are not stored twice.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from storage.settings import read_settings
 JOB_IMAGES = 1000
 SUBMITTERS = 20
 DAYS = 30
-# Jobs that are stored in one transaction.
+# Jobs stored in one transaction.
 JOBS_AT_ONCE = 200
 OLDER, NEWER = "v4", "v5"
 
-# Jobs with these numbers, and their verdicts, which are counted afterwards.
+# Inserts a range of jobs and their verdicts; COUNT sets the counters of all jobs afterwards.
 FILL = text("""
     WITH numbered AS (
         SELECT number, uuidv7(age) AS id, now() + age AS finished_at,
@@ -90,14 +90,14 @@ IS_EMPTY = text("SELECT NOT EXISTS (SELECT FROM jobs)")
 
 
 class NotEmptyError(Exception):
-    """The database has jobs: what is made up must not stand among them."""
+    """The database has jobs: made-up verdicts must not mix with real ones."""
 
 
 def fill_verdicts(engine: Engine, verdicts: int, days: float = DAYS, partitions: int = 1) -> None:
-    """Store so many made-up verdicts, with their jobs and two models, in partitions; raises NotEmptyError."""
+    """Store this number of made-up verdicts with their jobs and two models; raises NotEmptyError."""
     with engine.connect() as connection:
         if not connection.execute(IS_EMPTY).scalar_one():
-            raise NotEmptyError("this database has jobs: fill an empty one, such as that of a new STARLIGHT_DATA_DIR")
+            raise NotEmptyError("this database has jobs: use an empty one, for example with a new STARLIGHT_DATA_DIR")
     if partitions > 1:
         cut_partitions(engine, partitions, days)
     older, newer = (
@@ -117,12 +117,12 @@ def fill_verdicts(engine: Engine, verdicts: int, days: float = DAYS, partitions:
     with engine.begin() as connection:
         connection.execute(COUNT)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # Index-only scans need the map of what is visible to all.
+        # Index-only scans need an up-to-date visibility map.
         connection.execute(text("VACUUM ANALYZE"))
 
 
 def cut_partitions(engine: Engine, partitions: int, days: float) -> None:
-    """Cut the first partition of an empty database into so many of the same length, over the days before now."""
+    """Split the first partition of an empty database into `partitions` of equal length over the last `days`."""
     with engine.begin() as connection:
         first, following, *_ = list_partitions(connection)
         now = connection.execute(NOW).scalar_one()
@@ -137,14 +137,14 @@ def cut_partitions(engine: Engine, partitions: int, days: float) -> None:
 
 
 def main() -> None:
-    """Fill the configured database, or that of the data folder."""
+    """Fill the configured database, or the embedded one of the data folder."""
     parser = argparse.ArgumentParser(description="Fill an empty database with made-up verdicts.")
-    parser.add_argument("verdicts", type=int, help="how many")
-    parser.add_argument("--partitions", type=int, default=1, help="in how many they are (%(default)s)")
-    parser.add_argument("--days", type=float, default=DAYS, help="over how many days, up to now (%(default)s)")
+    parser.add_argument("verdicts", type=int, help="number of verdicts")
+    parser.add_argument("--partitions", type=int, default=1, help="number of partitions (%(default)s)")
+    parser.add_argument("--days", type=float, default=DAYS, help="age of the oldest verdict in days (%(default)s)")
     arguments = parser.parse_args()
     if arguments.verdicts < 1 or arguments.days <= 0 or arguments.partitions < 1:
-        parser.error("there must be at least one verdict and one partition, and some time")
+        parser.error("VERDICTS and --partitions must be at least 1, --days more than 0")
     with provide_servers(read_settings()) as servers:
         engine = connect(servers.database_url)
         upgrade_schema(engine)
@@ -154,7 +154,7 @@ def main() -> None:
             parser.error(str(error))
         finally:
             engine.dispose()
-    print(f"{arguments.verdicts:,} verdicts are stored")
+    print(f"stored {arguments.verdicts:,} verdicts")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`scripts/fuzz`: decode and inspect spoilt images, and see that each has one outcome that the project knows.
+"""`scripts/fuzz`: decodes and inspects corrupted images, and checks that each ends in an expected way.
 
-What is spoilt is decided by the seed and the number of the case alone. Where an image crashes its decoder, takes all
-its time or memory, or ends as something that nobody foresaw, its bytes are kept and the program ends with 1.
+The seed and the number of a case determine its bytes. If an image crashes its decoder, exceeds its time or memory, or
+ends in any other unexpected way, its bytes are written to a file and the program exits with 1.
 """
 
 import argparse
@@ -34,8 +34,8 @@ LIMITS: Final = Limits(max_pixels=4_000_000, max_seconds=5.0, max_bytes=512 * 2*
 EXPECTED: Final = frozenset(
     (ErrorCode.UNKNOWN_FORMAT, ErrorCode.TOO_MANY_PIXELS, ErrorCode.TRUNCATED, ErrorCode.CORRUPT, None)
 )
-"""How spoilt images of some kilobytes may end: none of them is allowed to be slow."""
-# Pillow's formats, modes and options of what is spoilt.
+"""Error codes that a corrupted image of some kilobytes may end with; `too_slow` and `too_much_memory` are not."""
+# Formats, modes and save options of Pillow for the images that are corrupted.
 KINDS: Final[tuple[tuple[str, str, dict[str, str | bool]], ...]] = (
     ("PNG", "RGB", {}), ("PNG", "RGBA", {}), ("PNG", "P", {}), ("PNG", "L", {}), ("PNG", "1", {}), ("PNG", "I;16", {}),
     ("JPEG", "RGB", {}), ("JPEG", "RGB", {"progressive": True}), ("JPEG", "CMYK", {}), ("JPEG", "L", {}),
@@ -46,14 +46,14 @@ KINDS: Final[tuple[tuple[str, str, dict[str, str | bool]], ...]] = (
     ("TIFF", "RGB", {"compression": "tiff_adobe_deflate"}),
 )  # fmt: skip
 PAYLOAD: Final = 64
-"""About how many bytes are hidden."""
-# Values at which sizes and offsets turn.
+"""Approximate size of hidden payloads, in bytes."""
+# Boundary values of sizes and offsets.
 EDGES: Final = (b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\x01")
 
 
 @dataclass
 class Findings:
-    """How the cases ended, and those that ended as none may: their numbers, codes and bytes."""
+    """Counts of how the cases ended, and the unexpected ones: number, ending and bytes."""
 
     cases: int = 0
     endings: Counter[str] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class Findings:
 
 
 def draw_seeds(rng: Rng) -> list[bytes]:
-    """Return small sound images of every kind, with metadata where the format has any, and with payloads of each."""
+    """Return small valid images of every kind, with metadata where the format has any, and some with payloads."""
     seeds = []
     for name, mode, options in KINDS:
         picture = draw_picture(rng, size=(40, 30)).convert("L" if mode == "I;16" else mode)
@@ -73,7 +73,7 @@ def draw_seeds(rng: Rng) -> list[bytes]:
 
 
 def draw_hidden(rng: Rng) -> list[bytes]:
-    """Return small images in which every known writer has hidden something, in pixels and after the end."""
+    """Return a small image for each known writer, with a payload in its pixels or after its end."""
     picture = draw_picture(rng, size=(40, 30)).convert("RGB")
     hidden = []
     for writer in WRITERS:
@@ -86,45 +86,45 @@ def draw_hidden(rng: Rng) -> list[bytes]:
     return hidden + [stream.getvalue() + draw_tail(rng, writer, PAYLOAD).written for writer in TAIL_WRITERS]
 
 
-def spoil(rng: Rng, data: bytes, other: bytes) -> bytes:
-    """Return the bytes changed in one to eight places: bits turned, bytes set, parts cut, doubled or of `other`."""
-    spoilt = bytearray(data)
+def corrupt(rng: Rng, data: bytes, other: bytes) -> bytes:
+    """Return the bytes with one to eight changes: bits flipped, bytes set, parts cut, doubled or taken from `other`."""
+    corrupted = bytearray(data)
     for _ in range(int(rng.integers(1, 9))):
-        # Half of all changes fall into the first bytes, where formats have their sizes.
-        reach = len(spoilt) if rng.random() < 0.5 else min(len(spoilt), 128)
+        # At least half of the changes hit the first bytes, where formats store their sizes.
+        reach = len(corrupted) if rng.random() < 0.5 else min(len(corrupted), 128)
         at = int(rng.integers(reach + 1))
         length = int(2 ** rng.uniform(0, 8))
         change = rng.integers(6)
-        if change == 0 and at < len(spoilt):
-            spoilt[at] ^= 1 << int(rng.integers(8))
+        if change == 0 and at < len(corrupted):
+            corrupted[at] ^= 1 << int(rng.integers(8))
         elif change == 1:
             edge = EDGES[rng.integers(len(EDGES))]
-            spoilt[at : at + len(edge)] = edge
+            corrupted[at : at + len(edge)] = edge
         elif change == 2:
-            spoilt[at : at + length] = rng.bytes(length)
+            corrupted[at : at + length] = rng.bytes(length)
         elif change == 3:
-            del spoilt[at : at + length]
+            del corrupted[at : at + length]
         elif change == 4:
-            spoilt[at:at] = spoilt[at : at + length]
+            corrupted[at:at] = corrupted[at : at + length]
         else:
             start = int(rng.integers(len(other)))
-            spoilt[at : at + length] = other[start : start + length]
-    return bytes(spoilt) or b"\0"
+            corrupted[at : at + length] = other[start : start + length]
+    return bytes(corrupted) or b"\0"
 
 
 def make_cases(seed: int) -> Iterator[bytes]:
-    """Yield spoilt images without end."""
+    """Yield corrupted images without end."""
     seeds = draw_seeds(np.random.default_rng(seed))
     number = 0
     while True:
         rng = np.random.default_rng([seed, number])
         first, other = rng.integers(len(seeds), size=2)
-        yield spoil(rng, seeds[first], seeds[other])
+        yield corrupt(rng, seeds[first], seeds[other])
         number += 1
 
 
 def try_cases(pool: DecodingPool, cases: Sequence[bytes], findings: Findings) -> None:
-    """Decode up to `GROUP` cases, read messages from them, and inspect each."""
+    """Decode up to `GROUP` cases, read their messages, and inspect each."""
     found = pool.decode(cases)
     hidden = [
         HiddenPayload(data, METHODS[number % len(METHODS)], BitOrder.LSB_FIRST) for number, data in enumerate(cases)
@@ -141,20 +141,20 @@ def try_cases(pool: DecodingPool, cases: Sequence[bytes], findings: Findings) ->
 
 
 def inspect(pool: DecodingPool, data: bytes, *, is_seen: bool) -> str | None:
-    """Inspect a case, and return what is wrong if that ends as it may not: what can be seen can be inspected."""
+    """Inspect a case and return what is wrong: an image can be inspected if and only if it can be decoded."""
     try:
         pool.inspect(data)
     except ImageError as error:
         return f"{error.code}: {error.detail}" if is_seen or error.code not in EXPECTED else None
-    return None if is_seen else "what cannot be seen was inspected"
+    return None if is_seen else "an image that cannot be decoded was inspected"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try cases for some time, or so many, and say how they ended."""
+    """Try cases for some minutes, or a number of cases, and print how they ended."""
     parser = argparse.ArgumentParser(prog="fuzz", description=main.__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=1.0, help="how long (default %(default)s)")
-    parser.add_argument("--cases", type=int, help="how many, however long it takes")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long to run (default %(default)s)")
+    parser.add_argument("--cases", type=int, help="number of cases, instead of --minutes")
     parser.add_argument("--keep", type=Path, default=Path(), help="folder for unexpected cases (default .)")
     options = parser.parse_args(arguments)
     findings = Findings()

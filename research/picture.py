@@ -1,4 +1,4 @@
-"""Draws what `starlight scan samples` prints, as an SVG for the README."""
+"""Renders the output of `starlight scan samples` as an SVG for the README."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ WIDTH = 150
 
 
 def main() -> None:
-    """Run the scan as on a terminal of fixed width and print the picture."""
+    """Run the scan as on a terminal of fixed width and print the SVG."""
     environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}
     command = [sys.executable, "-m", "producer.cli", "scan", "samples", "--ordered"]
     shown = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=False)

@@ -1,8 +1,8 @@
-"""The code of the previous release on the schema of this one: `scripts/try_previous_release`.
+"""Runs the code of the previous release on the current schema: `scripts/try_previous_release`.
 
-A deployment migrates first, while the release before goes on, and may have to go back to it. So its worker, dispatcher,
-API and commands are run here on the schema of this code, before, during and after the upgrade, and beside this code's.
-They run with the dependencies of this code. `COMMIT` changes with each release.
+A deployment migrates the schema first, while the previous release is still running, and may have to roll back to that
+release. So this runs its worker, dispatcher, API and commands before, during and after the upgrade, and beside those
+of the current code. They run with the current dependencies. `COMMIT` changes with each release.
 """
 
 import io
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("client", "storage", "worker", "producer", "monitoring")
 TIMEOUT_S = 300
 LOOK_EVERY_S = 0.2
-# Of a job: it goes on for longer than an upgrade takes.
+# Images of a job: enough that it takes longer than an upgrade.
 BULK = 4000
 
 
@@ -42,7 +42,7 @@ class HistoryMissingError(RuntimeError):
 
 
 class Release:
-    """The code in a folder, on these servers."""
+    """The code in a folder, run with the servers that the environment names."""
 
     def __init__(self, name: str, root: Path, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Release:
         }  # fmt: skip
 
     def run(self, *arguments: str | Path, stdin: str = "") -> str:
-        """Run a `starlight` command and return what it prints; raises CalledProcessError."""
+        """Run a `starlight` command and return its output; raises CalledProcessError."""
         command = [sys.executable, "-m", "producer.cli", *map(str, arguments)]
         ended = subprocess.run(
             command, env=self._environment, cwd="/", input=stdin, stdout=subprocess.PIPE, text=True, check=True
@@ -60,7 +60,7 @@ class Release:
 
     @contextmanager
     def start(self, *arguments: str, module: str = "producer.cli") -> Iterator[None]:
-        """Run a program while the block lasts, which must not end it by itself; then end it in order."""
+        """Run a program during the block and terminate it afterwards; raises SystemExit if it ends earlier."""
         command = [sys.executable, "-m", module, *arguments]
         process = subprocess.Popen(command, env=self._environment, cwd="/")
         try:
@@ -78,20 +78,20 @@ def extract_release(folder: Path) -> None:
     try:
         packed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise HistoryMissingError(f"the commit {COMMIT} is not here: fetch the whole history") from error
+        raise HistoryMissingError(f"commit {COMMIT} is missing: fetch the whole history") from error
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
 
 
 def count_finished(engine: Engine, job_id: str) -> int:
-    """Return how many verdicts a job has."""
+    """Return the number of verdicts of a job."""
     with engine.connect() as connection:
         query = text("SELECT count(*) FROM verdicts WHERE job_id = :job_id")
         return int(connection.execute(query, {"job_id": job_id}).scalar_one())
 
 
 def await_finished(engine: Engine, job_id: str, wanted: int) -> None:
-    """Return when a job has so many verdicts; raises SystemExit where it takes too long."""
+    """Wait until a job has this number of verdicts; raises SystemExit after `TIMEOUT_S`."""
     deadline = time.monotonic() + TIMEOUT_S
     while (found := count_finished(engine, job_id)) < wanted:
         if time.monotonic() > deadline:
@@ -100,7 +100,7 @@ def await_finished(engine: Engine, job_id: str, wanted: int) -> None:
 
 
 def await_worker(engine: Engine, device: str) -> None:
-    """Return when a worker reports from this device; raises SystemExit where it takes too long."""
+    """Wait until a worker reports from this device; raises SystemExit after `TIMEOUT_S`."""
     query = text("SELECT EXISTS (SELECT FROM workers WHERE device = :device)")
     deadline = time.monotonic() + TIMEOUT_S
     while True:
@@ -113,7 +113,7 @@ def await_worker(engine: Engine, device: str) -> None:
 
 
 def count_by_code(engine: Engine, job_id: str) -> Counter[str]:
-    """Return how many verdicts of a job each code stored: only this one says which it is."""
+    """Count a job's verdicts by the code that stored them: only the current code stores its version."""
     query = text("""
         SELECT CASE WHEN code_version IS NULL THEN 'previous' ELSE 'this' END AS code FROM verdicts
             LEFT JOIN provenance USING (job_id, landed) WHERE job_id = :job_id
@@ -123,13 +123,13 @@ def count_by_code(engine: Engine, job_id: str) -> Counter[str]:
 
 
 def list_samples(count: int) -> str:
-    """Return so many names of samples, a line each."""
+    """Return this number of paths of samples, one a line."""
     samples = sorted((ROOT / "samples").iterdir())
     return "".join(f"{samples[number % len(samples)]}\n" for number in range(count))
 
 
 def ask_api(port: int, key: str, path: str) -> object:
-    """Return what the API on this port answers, once it listens."""
+    """Return the response of the API on this port, once it listens."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {key}"})
     deadline = time.monotonic() + TIMEOUT_S
     while True:
@@ -145,7 +145,7 @@ def ask_api(port: int, key: str, path: str) -> object:
 
 
 def try_releases(previous: Release, this: Release, engine: Engine, api_port: int) -> None:
-    """Upgrade under the previous release and run both; raises where one of them does not do its work."""
+    """Upgrade while the previous release runs, then run both; raises an error if one of them fails."""
 
     def submit(release: Release) -> str:
         return release.run("submit", "-", "--name", release.name, stdin=list_samples(BULK))
@@ -155,7 +155,7 @@ def try_releases(previous: Release, this: Release, engine: Engine, api_port: int
         for release in (previous, this):
             release.run("audit", job_id)
         counts = count_by_code(engine, job_id)
-        print(f"{what}: {BULK} of {BULK}, exact for both; by code {dict(counts)}", flush=True)
+        print(f"{what}: {BULK} of {BULK}, exact for both; verdicts by code {dict(counts)}", flush=True)
         if set(counts) != set(scanned_by):
             raise SystemExit(f"job {job_id} should have been scanned by {' and '.join(scanned_by)}")
 
@@ -168,28 +168,28 @@ def try_releases(previous: Release, this: Release, engine: Engine, api_port: int
         finished = count_finished(engine, under)
         print(f"schema {read_revision(engine)}, after {finished} of {BULK} verdicts", flush=True)
         if finished == BULK:
-            raise SystemExit("the job ended before the upgrade: raise BULK")
+            raise SystemExit("the job ended before the upgrade: increase BULK")
         check(under, "a job of the previous release, during the upgrade", "previous")
-        check(submit(previous), "one after it", "previous")
+        check(submit(previous), "a job of the previous release, after the upgrade", "previous")
         key = previous.run("keys", "create", "previous", "--scope", "admin")
         previous.run("verdicts", "--job", under, "--format", "ndjson")
         for path in ("/v1/jobs", "/v1/stats", f"/v1/jobs/{under}/verdicts"):
             ask_api(api_port, key, path)
-        print("the previous release's API answers", flush=True)
+        print("the API of the previous release responds", flush=True)
         with this.start("dispatcher"), this.start("cpu1", module="worker"):
             await_worker(engine, "cpu1")
-            check(submit(this), "a job of this code, scanned by both side by side", "previous", "this")
-    # As after a rollback, when nothing of this code runs any more.
+            check(submit(this), "a job of the current code, scanned by both", "previous", "this")
+    # As after a rollback, when no current code runs any more.
     with previous.start("dispatcher"), previous.start("cpu0", module="worker"):
-        check(submit(this), "a job of this code, scanned by the previous release", "previous")
+        check(submit(this), "a job of the current code, scanned by the previous release", "previous")
     previous.run("db", "upgrade")
 
 
 def main() -> None:
-    """Run it on embedded servers of its own."""
+    """Run both releases on new embedded servers."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        # For the account that PostgreSQL gets where root starts it.
+        # PostgreSQL started by root runs under another account, which must reach it.
         folder.chmod(0o755)
         try:
             extract_release(folder / "release")
@@ -214,7 +214,7 @@ def main() -> None:
         finally:
             engine.dispose()
             servers.detach()
-    print(f"the code of {COMMIT} works on the schema of this one")
+    print(f"the code of {COMMIT} works on the current schema")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Keeps the figures that pages quote the same as the results that they come from: `python -m research.quoted_figures`.
+"""Updates the figures that pages quote from the results: `python -m research.quoted_figures`.
 
-`docs/quoted-figures.toml` lists, by page, pieces of its text in which each figure is a field in Python's format syntax:
-`{bench[images_per_minute]:,}` is `images_per_minute` of `results/bench.json` with commas; `{…:.3%}` is a share in
-hundredths, and the sign after it is the page's own. A piece stands in its page once, however its lines are broken.
+`docs/quoted-figures.toml` lists pieces of text for each page, in which each figure is a field in Python's format
+syntax: `{bench[images_per_minute]:,}` is `images_per_minute` of `results/bench.json` with commas; `{…:.3%}` is a
+percentage without its sign, which the page's text has. A piece must occur in its page exactly once; line breaks in it
+do not matter.
 """
 
 import json
@@ -16,7 +17,7 @@ from string import Formatter
 from typing import Any, Final
 
 QUOTES: Final = "docs/quoted-figures.toml"
-# What is no file of results/.
+# Sources outside results/.
 _ELSEWHERE: Final = {"card": "worker/v4/models/starlight-v4/card.json"}
 _NUMBER: Final = r"(?<![\d.,])(-?\d+(?:,\d{3})*(?:\.\d+)?)(?!\d|[.,]\d)"
 _WORD: Final = r"([^\s|]+)"
@@ -24,21 +25,21 @@ _PERCENT: Final = "%"
 
 
 class QuoteError(Exception):
-    """A quotation that cannot be compared: its text is not in the page, or its figure is in no result."""
+    """A quotation that cannot be compared: its text is not in the page, or its figure is not in the result."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in a page: what stands from `start` to `end`, and what the result says it is."""
+    """A figure in a page: its text from `start` to `end`, and the text that the result gives."""
 
     start: int
     end: int
-    stands: str
-    ought: str
+    actual: str
+    expected: str
 
 
 class Results(dict[str, Any]):
-    """The generated results below `root` by the names of their files, each read when it is first asked for."""
+    """The results below `root` by the names of their files; each file is read on first access."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
@@ -54,22 +55,22 @@ class Results(dict[str, Any]):
 
 
 def read_quotes(root: Path) -> dict[str, list[str]]:
-    """Return the quoted pieces of text by page."""
+    """Return the quoted pieces of text for each page."""
     return tomllib.loads((root / QUOTES).read_text(encoding="utf-8"))
 
 
 def find_figures(text: str, piece: str, results: Results) -> list[Figure]:
-    """Return the figures of a piece in the text of a page; raises QuoteError where the piece is not there once."""
-    pattern, written = _compile(piece, results)
+    """Return the figures of a piece in the text of a page; raises QuoteError unless the piece occurs exactly once."""
+    pattern, expected = _compile(piece, results)
     found = list(pattern.finditer(text))
     if len(found) != 1:
-        raise QuoteError(f"stands there {len(found)} times, not once")
+        raise QuoteError(f"occurs {len(found)} times, not once")
     (match,) = found
-    return [Figure(*match.span(group), match[group], ought) for group, ought in enumerate(written, 1)]
+    return [Figure(*match.span(group), match[group], each) for group, each in enumerate(expected, 1)]
 
 
 def correct_page(text: str, pieces: list[str], results: Results) -> tuple[str, list[str], list[str]]:
-    """Return the text with the figures of the results, what was changed in it, and what could not be compared."""
+    """Return the corrected text, the changes, and the pieces that could not be compared."""
     figures: set[Figure] = set()
     faults = []
     for piece in pieces:
@@ -79,15 +80,15 @@ def correct_page(text: str, pieces: list[str], results: Results) -> tuple[str, l
             faults.append(f"`{piece}` {error}")
     changes = []
     for figure in sorted(figures, key=lambda each: each.start, reverse=True):
-        if figure.stands != figure.ought:
+        if figure.actual != figure.expected:
             line = text.count("\n", 0, figure.start) + 1
-            changes.append(f"line {line}: {figure.stands} is {figure.ought}")
-            text = text[: figure.start] + figure.ought + text[figure.end :]
+            changes.append(f"line {line}: {figure.actual} should be {figure.expected}")
+            text = text[: figure.start] + figure.expected + text[figure.end :]
     return text, changes[::-1], faults
 
 
 def correct_pages(root: Path, *, write: bool) -> Iterator[str]:
-    """Yield what is wrong in each page; with `write`, wrong figures are mended in the files."""
+    """Yield what is wrong in each page; with `write`, also correct the figures in the files."""
     results = Results(root)
     for page, pieces in read_quotes(root).items():
         path = root / page
@@ -99,8 +100,8 @@ def correct_pages(root: Path, *, write: bool) -> Iterator[str]:
 
 
 def _compile(piece: str, results: Results) -> tuple[re.Pattern[str], list[str]]:
-    """Return what finds the piece with whatever figures, one group each, and the figures as they ought to be."""
-    pattern, written = "", []
+    """Return a pattern that matches the piece with any figures, one group each, and the expected figures."""
+    pattern, expected = "", []
     formatter = Formatter()
     for literal, field, form, _ in formatter.parse(piece):
         pattern += r"\s+".join(re.escape(part) for part in re.split(r"\s+", literal))
@@ -109,25 +110,25 @@ def _compile(piece: str, results: Results) -> tuple[re.Pattern[str], list[str]]:
         try:
             value, _ = formatter.get_field(field, (), results)
         except (AttributeError, KeyError, IndexError, TypeError) as error:
-            raise QuoteError(f"quotes {field}, of which the result has no {error}") from None
+            raise QuoteError(f"quotes {field}, but the result has no {error}") from None
         if not isinstance(value, int | float | str) or isinstance(value, bool):
-            raise QuoteError(f"quotes {field}, which is no figure")
+            raise QuoteError(f"quotes {field}, which is not a figure")
         form = form or ""
         if isinstance(value, str):
             pattern += _WORD
-            written.append(value)
+            expected.append(value)
             continue
         pattern += _NUMBER
         if form.endswith(_PERCENT):
             value, form = 100 * value, form.removesuffix(_PERCENT) + "f"
-        written.append(format(value, form))
-    if not written:
+        expected.append(format(value, form))
+    if not expected:
         raise QuoteError("quotes nothing")
-    return re.compile(pattern), written
+    return re.compile(pattern), expected
 
 
 def main() -> int:
-    """Mend the pages; return 1 where something is left for a person."""
+    """Correct the pages; return 1 if something needs a manual fix."""
     wrong = list(correct_pages(Path(), write=True))
     print("\n".join(wrong), file=sys.stderr)
     return int(any(each.startswith(QUOTES) for each in wrong))

@@ -1,7 +1,7 @@
-"""`scripts/security_scan`: what scanners find in code, scripts, Dockerfiles and dependencies, and is not accepted.
+"""`scripts/security_scan`: runs scanners on code, scripts, Dockerfiles and dependencies.
 
-Findings that `docs/accepted-findings.toml` does not explain fail it, and so do explanations of what is found no more.
-Bandit's findings of low severity are left to Ruff, which has the same rules and asks for a reason in the line.
+It fails for findings that `docs/accepted-findings.toml` does not accept, and for acceptances that no longer match a
+finding. Bandit's findings of low severity are left to Ruff, which has the same rules and needs a reason in the line.
 """
 
 import argparse
@@ -22,13 +22,13 @@ CODE = ("client", "storage", "worker", "producer", "monitoring", "docker")
 RECIPES = ("docker", "deploy")
 LOCKS = ("requirements.lock", "docker/app.lock", "docker/worker.lock")
 FRAMEWORKS = ("dockerfile", "kubernetes", "secrets")
-# A release with known vulnerabilities: whoever finds none in it has no data.
+# A release with known vulnerabilities: a scanner that finds none in it has no data.
 KNOWN_VULNERABLE = "jinja2==2.4.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a tool says by which rule about a file, whose path is relative to the repository."""
+    """What a tool reports for a file by a rule; the path is relative to the repository."""
 
     tool: str
     rule: str
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Which findings are accepted, and why; `file` may be a folder."""
+    """Accepted findings, and why; `file` may be a folder."""
 
     tool: str
     rule: str
@@ -46,33 +46,33 @@ class Acceptance:
     reason: str
 
     def covers(self, finding: Finding) -> bool:
-        """Whether this finding is accepted by it."""
+        """Return whether it accepts this finding."""
         return (self.tool, self.rule) == (finding.tool, finding.rule) and Path(finding.file).is_relative_to(self.file)
 
 
 def read_acceptances() -> list[Acceptance]:
-    """Return what is accepted; raises TypeError for one without its reason, or with more."""
+    """Return all acceptances; raises TypeError for one with a missing or an unknown field."""
     return [Acceptance(**each) for each in tomllib.loads(ACCEPTED.read_text())["accepted"]]
 
 
 def compare(
     findings: Sequence[Finding], acceptances: Sequence[Acceptance]
 ) -> tuple[Sequence[Finding], Sequence[Acceptance]]:
-    """Return the findings that nothing accepts, and the acceptances of what is found no more."""
-    unexplained = [finding for finding in findings if not any(each.covers(finding) for each in acceptances)]
+    """Return the findings that are not accepted, and the acceptances that match no finding."""
+    unaccepted = [finding for finding in findings if not any(each.covers(finding) for each in acceptances)]
     outdated = [each for each in acceptances if not any(each.covers(finding) for finding in findings)]
-    return unexplained, outdated
+    return unaccepted, outdated
 
 
 def run(tools: Path, *command: str | Path) -> str:
-    """Return what a tool prints, whatever it finds."""
+    """Return the output of a tool, whatever its exit status."""
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "SYFT_CHECK_FOR_APP_UPDATE": "false"}
     words = [str(tools / str(command[0])), *map(str, command[1:])]
     return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
 
 
 def read_documents(text: str) -> Iterator[Any]:
-    """Yield the JSON documents that stand one after the other in a text."""
+    """Yield the JSON documents that follow each other in a text."""
     decoder, text = json.JSONDecoder(), text.strip()
     while text:
         document, end = decoder.raw_decode(text)
@@ -81,13 +81,13 @@ def read_documents(text: str) -> Iterator[Any]:
 
 
 def scan_code(tools: Path) -> list[Finding]:
-    """Return what Bandit finds, from medium severity on."""
+    """Return Bandit's findings of medium or higher severity."""
     report = json.loads(run(tools, "bandit", "--quiet", "-ll", "--format", "json", "--recursive", *CODE))
     return [Finding("bandit", each["test_id"], each["filename"], each["issue_text"]) for each in report["results"]]
 
 
 def scan_scripts(tools: Path) -> list[Finding]:
-    """Return what ShellCheck finds in every script of a shell."""
+    """Return ShellCheck's findings in all shell scripts."""
     command = ["git", "ls-files"]
     tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     scripts = [name for name in tracked.splitlines() if is_shell(ROOT / name)]
@@ -96,19 +96,19 @@ def scan_scripts(tools: Path) -> list[Finding]:
 
 
 def is_shell(path: Path) -> bool:
-    """Whether a file begins as a script of sh or bash does."""
+    """Return whether a file has the first line of a sh or bash script."""
     with path.open("rb") as file:
         return file.readline().startswith((b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash"))
 
 
 def scan_dockerfiles(tools: Path) -> list[Finding]:
-    """Return what hadolint finds."""
+    """Return hadolint's findings."""
     report = json.loads(run(tools, "hadolint", "--format", "json", "docker/Dockerfile"))
     return [Finding("hadolint", each["code"], each["file"], each["message"]) for each in report]
 
 
 def scan_recipes(tools: Path) -> list[Finding]:
-    """Return what Checkov finds, without asking anybody elsewhere."""
+    """Return Checkov's findings, without network access."""
     options = [word for framework in FRAMEWORKS for word in ("--framework", framework)]
     found = []
     for folder in RECIPES:
@@ -122,14 +122,14 @@ def scan_recipes(tools: Path) -> list[Finding]:
 
 
 def audit(tools: Path, requirements: Path) -> Any:  # noqa: ANN401 - a document
-    """Return what pip-audit says of a file of exact versions; None where it says nothing."""
+    """Return pip-audit's report on a file of pinned versions; None if it prints nothing."""
     options = ("--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json")
     printed = run(tools, "pip-audit", *options, "--requirement", requirements)
     return json.loads(printed) if printed else None
 
 
 def list_vulnerable(report: Any) -> list[tuple[str, str, list[str]]]:  # noqa: ANN401 - a document
-    """Return name, version and vulnerabilities of the packages that have some."""
+    """Return name, version and vulnerabilities of each vulnerable package."""
     packages = report["dependencies"] if report else []
     return [
         (each["name"], each["version"], [known["id"] for known in each["vulns"]])
@@ -139,7 +139,7 @@ def list_vulnerable(report: Any) -> list[tuple[str, str, list[str]]]:  # noqa: A
 
 
 def scan_dependencies(tools: Path) -> list[Finding] | None:
-    """Return known vulnerabilities of what is installed; None where nothing is known because no data can be had."""
+    """Return known vulnerabilities of the locked packages; None if pip-audit has no data."""
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder) / "requirements.txt"
         probe.write_text(KNOWN_VULNERABLE)
@@ -154,11 +154,11 @@ def scan_dependencies(tools: Path) -> list[Finding] | None:
 
 
 def write_inventories(tools: Path, folder: Path, images: Collection[str]) -> Iterator[Path]:
-    """Write what is in the locks and in these images as CycloneDX, and yield the files."""
+    """Write inventories of the locks and of these images as CycloneDX, and yield the files."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         for lock in LOCKS:
-            # Syft knows requirements by this name.
+            # Syft recognises requirements by this name.
             place = Path(name) / Path(lock).stem
             place.mkdir()
             (place / "requirements.txt").write_text((ROOT / lock).read_text())
@@ -168,7 +168,7 @@ def write_inventories(tools: Path, folder: Path, images: Collection[str]) -> Ite
 
 
 def write_inventory(tools: Path, source: str, file: Path) -> Path:
-    """Write what is in a source of Syft's into a file, and return it; raises SystemExit where nothing is."""
+    """Write Syft's inventory of a source to a file and return the file; raises SystemExit if it is empty."""
     file.unlink(missing_ok=True)
     run(tools, "syft", "scan", "--quiet", source, "--output", f"cyclonedx-json={file}")
     if not file.exists() or not json.loads(file.read_text()).get("components"):
@@ -177,11 +177,11 @@ def write_inventory(tools: Path, source: str, file: Path) -> Path:
 
 
 def main() -> None:
-    """Run all scanners, and say what is not accepted."""
+    """Run all scanners, and print the findings that are not accepted."""
     parser = argparse.ArgumentParser(prog="scripts/security_scan")
-    parser.add_argument("--tools", type=Path, required=True, help="folder of the scanners' programs")
-    parser.add_argument("--inventories", type=Path, default=ROOT / "build" / "sbom", help="where they are written")
-    parser.add_argument("--image", action="append", default=[], help="has an inventory too; may be repeated")
+    parser.add_argument("--tools", type=Path, required=True, help="folder with the scanners' programs")
+    parser.add_argument("--inventories", type=Path, default=ROOT / "build" / "sbom", help="where to write inventories")
+    parser.add_argument("--image", action="append", default=[], help="container image to inventory too; repeatable")
     options = parser.parse_args()
     findings: list[Finding] = []
     for name, scan in (
@@ -193,20 +193,21 @@ def main() -> None:
     acceptances = read_acceptances()
     known = scan_dependencies(options.tools)
     if known is None:
-        print(f"pip-audit: it does not know {KNOWN_VULNERABLE} for vulnerable, so it has no data: nothing is claimed")
+        print(f"pip-audit: skipped: it finds no vulnerability in {KNOWN_VULNERABLE}, so it has no data")
         acceptances = [each for each in acceptances if each.tool != "pip-audit"]
     else:
         print(f"pip-audit: {len(known)} found")
         findings += known
     for file in write_inventories(options.tools, options.inventories, options.image):
         print(f"inventory: {file}, {len(json.loads(file.read_text())['components'])} components", flush=True)
-    unexplained, outdated = compare(findings, acceptances)
-    for finding in unexplained:
+    unaccepted, outdated = compare(findings, acceptances)
+    for finding in unaccepted:
         print(f"{finding.file}: {finding.tool} {finding.rule}: {finding.text}")
     for acceptance in outdated:
-        print(f"{ACCEPTED.name}: {acceptance.tool} {acceptance.rule} is found in {acceptance.file} no more")
-    print(f"{len(findings) - len(unexplained)} accepted, {len(unexplained)} not, {len(outdated)} explained in vain")
-    sys.exit(bool(unexplained or outdated))
+        print(f"{ACCEPTED.name}: {acceptance.tool} no longer finds {acceptance.rule} in {acceptance.file}")
+    accepted = len(findings) - len(unaccepted)
+    print(f"{accepted} accepted, {len(unaccepted)} not accepted, {len(outdated)} acceptances outdated")
+    sys.exit(bool(unaccepted or outdated))
 
 
 if __name__ == "__main__":

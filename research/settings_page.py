@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the fields of the settings: `python -m research.settings_page > docs/settings.md`."""
+"""Writes docs/settings.md from the settings' fields: `python -m research.settings_page > docs/settings.md`."""
 
 import json
 from collections.abc import Iterator
@@ -8,20 +8,20 @@ from storage.settings import Settings
 HEAD = """\
 # Settings
 
-Every setting is an environment variable. What the environment does not set is taken from `settings.env` in the data
-folder, which `starlight worker --tune` writes, else from the default. Names that end in `_S` are seconds, in `_MS`
-milliseconds. A value that cannot be used ends the command with the name of its variable. Each process reads its
-settings once, when it starts.
+Every setting is an environment variable. A variable that is not set is read from `settings.env` in the data folder,
+which `starlight worker --tune` writes; otherwise the default applies. `_S` at the end of a name means seconds, `_MS`
+milliseconds. A command with an invalid value exits and names the variable. Each process reads its settings once, when
+it starts.
 
-`scripts/fix` makes this page of the fields in `storage/settings.py`: change it there.
+`scripts/fix` generates this page from the fields in `storage/settings.py`: edit those instead.
 """
 TAIL = """
-Other variables: `STARLIGHT_SERVER` and `STARLIGHT_KEY` name the API that
-[the command asks](api.md#from-the-command-line); containers have [some of their own](deploy.md#settings); buckets,
-as references and for blobs, use the credentials and endpoints of the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`);
+Other variables: `STARLIGHT_SERVER` and `STARLIGHT_KEY` set the API and the key
+[of the command line](api.md#from-the-command-line); containers have [more settings](deploy.md#settings); buckets
+use the credentials and endpoints of the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) for references and blobs;
 [traces](traces.md#settings) use OpenTelemetry's variables (`OTEL_…`).
 """
-# Title of each group, by its first setting; the others follow it in the code.
+# Title of each group, by the setting that comes first in it.
 GROUPS = {
     "database_url": "Servers and data",
     "chunk_size": "Chunks, leases and tries",
@@ -34,20 +34,20 @@ GROUPS = {
     "api_host": "API",
     "flower_port": "Watching",
 }
-# Defaults that are worked out where the program runs.
-WORKED_OUT = {
+# Defaults that are computed at run time.
+COMPUTED = {
     "data_dir": "`$XDG_DATA_HOME/starlight`, else `~/.local/share/starlight`; for root `/var/lib/starlight`",
     "submitter": "the login name",
-    "cores": "all that the process may use; under `starlight up` its share of them",
+    "cores": "all that the process may use; under `starlight up`, its share",
     "decode_processes": "`STARLIGHT_CORES`",
     "torch_threads": "half of `STARLIGHT_CORES`, at least 1",
-    "chunks_in_flight": "`STARLIGHT_DECODE_PROCESSES` and 2 more, at least 4",
+    "chunks_in_flight": "`STARLIGHT_DECODE_PROCESSES` + 2, at least 4",
 }
 UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 
 
 def page() -> str:
-    """Return the whole page; raises KeyError for a default that is worked out and not described."""
+    """Return the whole page; raises KeyError for a computed default without a description."""
     return HEAD + "".join(_rows()) + TAIL
 
 
@@ -55,7 +55,7 @@ def _rows() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         if name in GROUPS:
             yield f"\n## {GROUPS[name]}\n\n| variable | default | meaning |\n|---|---|---|\n"
-        default = _default(name, field.default) if field.default_factory is None else WORKED_OUT[name]
+        default = _default(name, field.default) if field.default_factory is None else COMPUTED[name]
         yield f"| `STARLIGHT_{name.upper()}` | {default} | {field.description} |\n"
 
 

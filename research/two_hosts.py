@@ -1,10 +1,9 @@
-"""Scans from two hosts that are cut off, delayed and healed: `scripts/two_hosts`.
+"""Scans on two hosts while their network fails: `scripts/two_hosts`.
 
-Servers run in one network namespace and a worker in each of two others; a bridge joins them. While a job is scanned,
-one host is cut off for longer than its leases, both lose and delay packets, and all is healed. Every image must have
-its one verdict. Needs root, `ip` and `tc`; where the kernel has no netem, links drop everything for a while each second
-in place of it. Prints what was seen as one JSON object; ends with 1 where anything is
-amiss.
+Servers run in one network namespace and a worker in each of two others, joined by a bridge. While a job is scanned,
+one host is disconnected for longer than its leases, then both links lose and delay packets, then the network recovers.
+Every image must get exactly one verdict. Needs root, `ip` and `tc`; if the kernel has no netem, links go down for part
+of each second instead. Prints the results as one JSON object; exits with 1 if a verdict is missing or double.
 """
 
 import argparse
@@ -40,11 +39,11 @@ from storage.workers import list_live_workers
 BRIDGE = "bridge"
 IP = ("ip", "netns")
 SERVERS, HOSTS = "starlight-servers", ("starlight-host1", "starlight-host2")
-# Of the servers, the first host and the second. A range that no other network here has.
+# Addresses of the servers, the first host and the second, in a range that is unlikely to be in use.
 ADDRESSES = ("10.213.7.1", "10.213.7.2", "10.213.7.3")
 NETWORK = "10.213.7.0/24"
 REDIS_PORT = 6379
-# What links to the hosts are like between a cut and their mend.
+# netem parameters of a bad link.
 BAD_LINK = "delay 80ms 20ms loss 5%"
 LEASE_S = 3.0
 PATIENCE_S = 240.0
@@ -57,11 +56,11 @@ CHUNKS_BY_WORKER = text(
 
 
 class NotPossibleError(Exception):
-    """Something is missing that this needs; the message says what."""
+    """A requirement is missing; the message says which."""
 
 
 def main() -> None:
-    """Scan, and end with 0 where nothing was lost."""
+    """Run the scan; exit with 0 if nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000, help="images of the job (%(default)s)")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -85,19 +84,19 @@ def main() -> None:
 
 
 def check_machine() -> None:
-    """Raise NotPossibleError where namespaces cannot be made here."""
+    """Raise NotPossibleError if this machine cannot create the namespaces."""
     if os.geteuid() != 0:
         raise NotPossibleError("network namespaces need root")
     for program in ("ip", "tc", "unshare"):
         if shutil.which(program) is None:
             raise NotPossibleError(f"there is no `{program}`: `apt install iproute2 util-linux`")
     if SERVERS in subprocess.run([*IP, "list"], capture_output=True, text=True, check=True).stdout:
-        raise NotPossibleError(f"{SERVERS} is there: another run goes on, or was killed: `ip netns delete` it")
+        raise NotPossibleError(f"namespace {SERVERS} exists: wait for the other run, or `ip netns delete {SERVERS}`")
 
 
 @contextmanager
 def join_namespaces() -> Iterator[None]:
-    """Have a namespace for the servers and one for each host, joined by a bridge in the first, within the block."""
+    """Create a namespace for the servers and one for each host, joined by a bridge, for the duration of the block."""
     try:
         for name in (SERVERS, *HOSTS):
             command(f"ip netns add {name}")
@@ -112,16 +111,16 @@ def join_namespaces() -> Iterator[None]:
             command(f"ip -n {name} link set eth0 up")
         yield
     finally:
-        # With its links.
+        # This deletes the links too.
         for name in (SERVERS, *HOSTS):
             subprocess.run([*IP, "delete", name], check=False, capture_output=True)
 
 
 @contextmanager
-def spoil_links(links: Sequence[str]) -> Iterator[str]:
-    """Have links, which may be down, lose and delay packets within the block, and be well after it; yield how."""
-    spoilt = [["tc", "qdisc", "add", "dev", link, "root", "netem", *BAD_LINK.split()] for link in links]
-    if all(subprocess.run(line, check=False, capture_output=True).returncode == 0 for line in spoilt):
+def degrade_links(links: Sequence[str]) -> Iterator[str]:
+    """Bring links up, let them lose and delay packets during the block; yield a description of how."""
+    commands = [["tc", "qdisc", "add", "dev", link, "root", "netem", *BAD_LINK.split()] for link in links]
+    if all(subprocess.run(line, check=False, capture_output=True).returncode == 0 for line in commands):
         switch_links(links, "up")
         try:
             yield f"netem {BAD_LINK}"
@@ -129,26 +128,26 @@ def spoil_links(links: Sequence[str]) -> Iterator[str]:
             for link in links:
                 command(f"tc qdisc delete dev {link} root")
         return
-    healed = threading.Event()
+    over = threading.Event()
 
     def flap() -> None:
-        while not healed.is_set():
+        while not over.is_set():
             switch_links(links, "down")
-            healed.wait(DOWN_S)
+            over.wait(DOWN_S)
             switch_links(links, "up")
-            healed.wait(1 - DOWN_S)
+            over.wait(1 - DOWN_S)
 
     flapping = threading.Thread(target=flap)
     flapping.start()
     try:
-        yield f"no netem here: down for {DOWN_S:g} s of each second"
+        yield f"no netem: down for {DOWN_S:g} s of each second"
     finally:
-        healed.set()
+        over.set()
         flapping.join()
 
 
 def switch_links(links: Sequence[str], state: str) -> None:
-    """Have links be up, or down."""
+    """Bring links `up` or `down`."""
     for link in links:
         command(f"ip link set {link} {state}")
 
@@ -159,12 +158,12 @@ def link_to(host: str) -> str:
 
 
 def command(line: str) -> None:
-    """Run a command, which must succeed."""
+    """Run a command; raises CalledProcessError."""
     subprocess.run(line.split(), check=True)
 
 
 def scan(folder: Path, images: int, running: ExitStack) -> dict[str, Any]:
-    """Return what was seen of a job of so many images."""
+    """Scan a job of this number of images while the network fails; return the results."""
     rng = np.random.default_rng(8)
     harmless, _ = draw_pictures(folder / "pictures", rng, 0)
     references = [harmless[number % len(harmless)] for number in range(images)]
@@ -175,11 +174,11 @@ def scan(folder: Path, images: int, running: ExitStack) -> dict[str, Any]:
     dispatcher = [sys.executable, *make_dispatcher().arguments]
     start(dispatcher, environment, folder / "dispatcher.log", running)
     for host in HOSTS:
-        # A host has a name of its own, by which its worker is known.
+        # Each worker is identified by the name of its host.
         named = ["unshare", "--uts", "sh", "-c", f'hostname {host} && exec "$@"', "sh"]
         worker = [*IP, "exec", host, *named, sys.executable, "-m", "worker", "cpu0"]
         start(worker, environment, folder / f"{host}.log", running)
-    wait_for(lambda: count_live(engine) == len(HOSTS), "two workers do not start", folder)
+    wait_for(lambda: count_live(engine) == len(HOSTS), "two workers should start", folder)
 
     job_id = submit_job(engine, references, JobOptions(), submitter="two hosts", chunk_size=64).job_id
     links = [link_to(host) for host in HOSTS]
@@ -187,19 +186,19 @@ def scan(folder: Path, images: int, running: ExitStack) -> dict[str, Any]:
     steps: dict[str, float] = {}
 
     def reach(share: float) -> None:
-        wait_for(lambda: count_finished(engine, job_id) >= share * images, f"{share:.0%} are not reached", folder)
+        wait_for(lambda: count_finished(engine, job_id) >= share * images, f"{share:.0%} should be scanned", folder)
         steps[f"{share:.0%}"] = round(time.monotonic() - started, 1)
 
     reach(0.1)
     cut_at = time.monotonic()
     switch_links(links[:1], "down")
-    wait_for(lambda: count_live(engine) < len(HOSTS), "a host that is cut off still counts as live", folder)
+    wait_for(lambda: count_live(engine) < len(HOSTS), "the disconnected worker should not be live", folder)
     noticed_s = time.monotonic() - cut_at
     reach(0.4)
-    with spoil_links(links) as kind:
+    with degrade_links(links) as kind:
         reach(0.7)
     reach(1.0)
-    wait_for(lambda: count_live(engine) == len(HOSTS), "the host that was cut off does not come back", folder)
+    wait_for(lambda: count_live(engine) == len(HOSTS), "the disconnected worker should be live again", folder)
     (audit,) = audit_jobs(engine, [job_id])
     with engine.connect() as connection:
         by_host = {row.worker: row.chunks for row in connection.execute(CHUNKS_BY_WORKER, {"job": job_id})}
@@ -212,7 +211,7 @@ def scan(folder: Path, images: int, running: ExitStack) -> dict[str, Any]:
 
 
 def start_servers(folder: Path, running: ExitStack) -> dict[str, str]:
-    """Start PostgreSQL and Redis on the servers' address; return the environment of programs that use them."""
+    """Start PostgreSQL and Redis on the servers' address; return the environment for programs that use them."""
     password = secrets.token_urlsafe(24)
     postgres = EmbeddedPostgres(folder / "postgres", password, other_address=ADDRESSES[0])
     running.callback(postgres.stop)
@@ -240,13 +239,13 @@ def start_servers(folder: Path, running: ExitStack) -> dict[str, str]:
 
 
 def start(arguments: Sequence[str], environment: dict[str, str], log: Path, running: ExitStack) -> None:
-    """Start a program, which ends with the stack; what it says goes to the log."""
+    """Start a program that ends with `running`; its output goes to the log."""
     with log.open("wb") as stream:
         running.callback(end, subprocess.Popen(arguments, env=environment, stdout=stream, stderr=stream))
 
 
 def end(program: "subprocess.Popen[Any]") -> None:
-    """End a program and wait for that."""
+    """Terminate a program and wait until it has ended; kill it after `STOP_S`."""
     program.terminate()
     try:
         program.wait(STOP_S)
@@ -255,23 +254,23 @@ def end(program: "subprocess.Popen[Any]") -> None:
         program.wait()
 
 
-def wait_for(condition: Callable[[], bool], complaint: str, folder: Path) -> None:
-    """Return once the condition holds; ends the program with the last lines of all logs where that takes too long."""
+def wait_for(condition: Callable[[], bool], expectation: str, folder: Path) -> None:
+    """Wait until the condition holds; after `PATIENCE_S`, exit with the last lines of all logs."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
             logs = [line for log in folder.glob("*.log") for line in log.read_text(errors="replace").splitlines()[-5:]]
-            sys.exit("\n".join([f"two_hosts: within {PATIENCE_S:.0f} s {complaint}", *logs]))
+            sys.exit("\n".join([f"two_hosts: within {PATIENCE_S:.0f} s {expectation}", *logs]))
         time.sleep(LOOK_EVERY_S)
 
 
 def count_live(engine: Engine) -> int:
-    """Return how many workers live."""
+    """Return the number of live workers."""
     return len(list_live_workers(engine, LEASE_S))
 
 
 def count_finished(engine: Engine, job_id: uuid.UUID) -> int:
-    """Return how many images of the job have a verdict."""
+    """Return the number of images of the job that have a verdict."""
     job = get_job(engine, job_id)
     assert job is not None
     return job.finished

@@ -1,1 +1,1 @@
-"""What a corpus of clean images can and cannot prove: what is in it, what is twice, and how much it decides."""
+"""Analyses a corpus of clean images: contents, duplicates, and the claims that it can support."""

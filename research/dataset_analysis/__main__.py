@@ -1,4 +1,4 @@
-"""`python -m research.dataset_analysis`: look at a corpus."""
+"""`python -m research.dataset_analysis`: analyse a corpus."""
 
 import sys
 

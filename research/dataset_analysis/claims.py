@@ -1,16 +1,16 @@
-"""How many clean images a claim about false positives needs, and what a corpus supports."""
+"""Computes how many clean images a claimed false-positive rate needs, and which rate a corpus supports."""
 
 from typing import Any, Final
 
 from research.evaluation.intervals import clopper_pearson
 
 CLAIM: Final = 0.0007
-"""The share of false positives that is claimed at most: 0.07 %."""
+"""The claimed upper bound of the false-positive rate: 0.07 %."""
 _MOST_HITS: Final = 6
 
 
 def count_needed(hits: int, claim: float = CLAIM) -> int:
-    """Return how many clean images it takes for the 95 % interval of `hits` taken for stego to end at a claim."""
+    """Return the number of clean images for which the 95 % interval of `hits` false positives ends at `claim`."""
     low, high = hits, 1
     while clopper_pearson(hits, max(high, hits + 1))[1] > claim:
         low, high = high, high * 2
@@ -21,10 +21,10 @@ def count_needed(hits: int, claim: float = CLAIM) -> int:
 
 
 def describe_claim(parts: dict[str, tuple[int, int]], sources: dict[str, int]) -> dict[str, Any]:
-    """Return what the claim needs, and what untouched images of each part support.
+    """Return what the claim needs, and what the untouched images of each part support.
 
-    `parts` has the hits and images of each part, `sources` how many sources it is from: images of one source are no
-    independent trials, so that is said of the sources too, were none of them bad.
+    `parts` has the false positives and images of each part, `sources` its number of sources. Images of one source are
+    not independent, so the result also has the largest share of bad sources that is possible if none was seen.
     """
     return {
         "claim": CLAIM,

@@ -22,7 +22,7 @@ PARTS = ("train", "val")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Look at a corpus: what is in it, what is twice, what looks wrong, what more of it would bring, what it proves."""
+    """Analyse a corpus: contents, duplicates, suspicious images, the benefit of more images, supported claims."""
     options = read_options(arguments)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -32,26 +32,28 @@ def main(arguments: list[str] | None = None) -> int:
         write_report(report, options.json, write_page)
     print(f"{sum(report['images'].values()):,} images of {len(report['sources'])} sources")
     print(f"near duplicates: {report['duplicates']['within']} within, {report['duplicates']['across']} across")
-    print(f"{len(report['suspects'])} clean images are taken for stego")
+    print(f"{len(report['suspects'])} false positives among the clean images")
     print(f"{time.process_time() - started:.0f} s of processor time")
     return 0
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
-    """Read what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="analyse_dataset", description=main.__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder with train/ and val/, each by source")
+    parser.add_argument(
+        "--corpus", type=Path, required=True, help="folder with train/ and val/, each with a folder per source"
+    )
     add_report_options(parser)
-    parser.add_argument("--examples", type=int, default=600, help="examples of each learning (%(default)s)")
+    parser.add_argument("--examples", type=int, default=600, help="examples for each training (%(default)s)")
     parser.add_argument(
         "--shares",
         type=float,
         nargs="+",
         default=SHARES,
-        help="shares of the covers to learn from (%(default)s)",
+        help="shares of the covers to train on (%(default)s)",
     )
-    parser.add_argument("--sources", type=int, default=4, help="sources that are left out in turn (%(default)s)")
-    parser.add_argument("--trees", type=int, default=40)
+    parser.add_argument("--sources", type=int, default=4, help="sources to leave out, one at a time (%(default)s)")
+    parser.add_argument("--trees", type=int, default=40, help="trees of the quick detector (%(default)s)")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Pictures that look alike, within a part of a corpus and between its parts, found by their hashes."""
+"""Finds pictures that look alike, within a part of a corpus and across parts, by perceptual hashes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,16 +9,16 @@ import numpy as np
 from research.dataset_analysis.surveying import Surveyed
 
 NEAREST: Final = 8
-"""Places of 256 in which hashes of near duplicates may differ."""
+"""Maximum number of the 256 hash bits in which near duplicates differ."""
 LEAST_DETAIL: Final = 40
-"""Places that must differ from their neighbour: plain pictures all look alike."""
+"""Minimum `detail` of pictures to compare: the hashes of plain pictures are all alike."""
 _COLOUR: Final = 12.0
 _RATIO: Final = 1.1
 _BLOCK: Final = 1024
 
 
 def find_near_duplicates(rows: Sequence[Surveyed]) -> dict[str, Any]:
-    """Return how many images of each part have a near duplicate in it, and which sources of other parts share some."""
+    """Return the number of images with a near duplicate in the same part and across parts, and the sources across."""
     chosen = [row for row in rows if row.detail >= LEAST_DETAIL]
     within: dict[str, set[int]] = {part: set() for part in sorted({row.part for row in rows})}
     across: set[tuple[int, int]] = set()
@@ -43,7 +43,7 @@ def find_near_duplicates(rows: Sequence[Surveyed]) -> dict[str, Any]:
 
 
 def _pairs(rows: Sequence[Surveyed]) -> Iterator[tuple[int, int]]:
-    """Yield the numbers of two images that look alike, each pair once."""
+    """Yield the indexes of two images that look alike, each pair once."""
     if not rows:
         return
     hashes = np.stack([row.hashed for row in rows])

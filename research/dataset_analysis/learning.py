@@ -1,7 +1,7 @@
-"""What more covers bring, and what a source costs that was never seen: learnt anew by a quick detector.
+"""Measures the benefit of more covers, and the effect of an unseen source, by retraining a quick detector.
 
-The detector is the one of trees on statistics (`alternative_architectures.boosting`), which learns in seconds. Its
-figures are not V4's; how they move with the covers is what they are for.
+The detector is `alternative_architectures.boosting`, which trains in seconds. Its figures are not V4's; only their
+change with the covers matters.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from research.stego.samples import SampleSource
 from research.training.shards import CLEAN, make_shard
 
 SHARES: Final = (1 / 64, 1 / 16, 1 / 4, 1.0)
-"""Shares of the covers that are learnt from."""
+"""Shares of the covers to train on."""
 ALLOWED: Final = 0.01
 _LIMIT: Final = 3.5
-"""Log-odds from which on the quick detector says stego: a probability of 0.97, as V4's threshold is."""
+"""Threshold of the quick detector in log-odds: a probability of 0.97, like V4's threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Examples as features (N, F), and whether something is hidden, (N,)."""
+    """Examples as features (N, F), and whether each is stego, (N,)."""
 
     features: NDArray[np.float32]
     is_stego: NDArray[np.bool_]
@@ -36,7 +36,7 @@ class Described:
 def draw_curve(
     train: Corpus, test: Corpus, seed: int, count: int, trees: int, shares: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Return, for growing shares of the covers and always `count` examples, false positives and detection elsewhere."""
+    """Return the figures on `test` of detectors trained on each share of the covers, with `count` examples each."""
     shown = _describe(test, seed + 1, count)
     points = []
     for share in shares:
@@ -49,10 +49,10 @@ def draw_curve(
 
 
 def leave_sources_out(corpus: Corpus, seed: int, each: int, trees: int, most: int) -> dict[str, Any]:
-    """Return for each of the `most` largest sources its figures by detectors that learnt from half or none of it.
+    """Return the figures on each of the `most` largest sources of detectors trained with and without that source.
 
-    Each source gives `each` examples to learn from and as many of its other images to measure on; thresholds are those
-    of `ALLOWED` false positives on the sources that were learnt from.
+    Each source gives `each` examples for training, and as many from its other images for testing. Thresholds allow
+    `ALLOWED` false positives on the other sources.
     """
     largest = sorted(corpus.sources, key=lambda name: -len(corpus.sources[name]))[:most]
     learnt, shown = {}, {}
@@ -77,7 +77,7 @@ def leave_sources_out(corpus: Corpus, seed: int, each: int, trees: int, most: in
 
 
 def _describe(corpus: Corpus, seed: int, count: int) -> Described:
-    """Draw examples of the corpus' covers alone, but for hard negatives, and describe them."""
+    """Make examples from the corpus' covers, without drawn hard negatives, and compute their features."""
     shard = make_shard(SampleSource(corpus, drawn_share=0.0), seed, 0, count)
     return Described(describe_streams(np.array(shard.planes)), shard.method != CLEAN)
 
@@ -90,7 +90,7 @@ def _grow(parts: Sequence[Described], seed: int, trees: int) -> HistGradientBoos
 def _measure(
     odds: NDArray[np.float64], shown: Described, reference: NDArray[np.float64] | None = None
 ) -> dict[str, Any]:
-    """Return the figures at `_LIMIT`, and at the threshold for `ALLOWED` false positives on a reference."""
+    """Return the figures at `_LIMIT`, and at the threshold for `ALLOWED` false positives on a reference set."""
     clean, stego = odds[~shown.is_stego], odds[shown.is_stego]
     limit = find_limit(clean if reference is None else reference, ALLOWED)
     return {
@@ -102,6 +102,6 @@ def _measure(
 
 
 def _take(rng: np.random.Generator, paths: Sequence[Any], share: float) -> tuple[Any, ...]:
-    """Draw a share of a source's images, one at least; what a smaller share has is in a larger one too."""
+    """Draw a share of a source's images, at least one; larger shares include smaller ones."""
     order = rng.permutation(len(paths))
     return tuple(paths[number] for number in order[: max(1, round(share * len(paths)))])

@@ -1,4 +1,4 @@
-"""What is in a corpus as a page for people: Markdown, with pictures beside it."""
+"""Writes the analysis of a corpus as a Markdown page with plots."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ _MOST_TRAITS: Final = 3
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page to `path` and its pictures to a folder of the same name beside it."""
+    """Write the page to `path` and its plots to a folder of the same name beside it."""
     figures = {"noise": _draw_noise, "claim": _draw_claim, "curve": _draw_curve, "left_out": _draw_left_out}
     pictures = {
         name: f"![{_PICTURES[name]}]({at.parent.name}/{at.name})\n\n{_PICTURES[name]}"

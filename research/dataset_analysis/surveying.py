@@ -1,4 +1,4 @@
-"""One row for each image of a corpus: what it is, what its lowest bits are like, how it looks, what V4 says of it."""
+"""Surveys the images of a corpus: format, statistics of the lowest bits, perceptual hash and V4's score."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,9 +25,10 @@ _BATCH: Final = 64
 class Surveyed:
     """One image.
 
-    `entropy` and `ones` are those of its carrier's lowest bits, `holds` what can be read of what V4 takes for stego.
-    `hashed` (4,) uint64 tells for each of 16x16 places of the grey picture whether it is brighter to the right;
-    `detail` counts the places that differ from the one to the right; `colour` (3,) is the mean.
+    `entropy` (bits per byte) and the share `ones` are those of its carrier's lowest bits; `holds` describes the payload
+    if V4 classifies it as stego. `hashed` (4,) uint64 has a bit for each of 16x16 pixels of the reduced grey picture:
+    whether the pixel to its right is brighter; `detail` counts the pixels that differ from the one to their right.
+    `colour` (3,) is the mean.
     """
 
     part: str
@@ -64,11 +65,11 @@ def survey_corpus(detector: Detector, corpus: Corpus, part: str) -> Iterator[Sur
         for (source, name, image, data, planes), score in zip(
             opened, detector.score([each[-1] for each in opened]), strict=True
         ):
-            yield _look_at(part, source, name, image, data, planes, score)
+            yield _survey_image(part, source, name, image, data, planes, score)
 
 
 def describe_sources(rows: Sequence[Surveyed]) -> dict[str, Any]:
-    """Return for each source how many images it has, of which formats, modes, sizes, traits, noise and bits."""
+    """Return for each source the number of images, and their formats, modes, sizes, traits, noise and lowest bits."""
     described = {}
     for part, source in sorted({(row.part, row.source) for row in rows}):
         chosen = [row for row in rows if (row.part, row.source) == (part, source)]
@@ -89,7 +90,7 @@ def describe_sources(rows: Sequence[Surveyed]) -> dict[str, Any]:
 
 
 def list_suspects(rows: Sequence[Surveyed], threshold: float) -> list[dict[str, Any]]:
-    """List images of a corpus of clean ones that V4 takes for stego, with what can be read there."""
+    """List the images that V4 classifies as stego, with a description of the payload."""
     found = sorted((row for row in rows if row.score.stego_probability >= threshold), key=lambda r: (r.part, r.source))
     return [
         {
@@ -104,7 +105,7 @@ def list_suspects(rows: Sequence[Surveyed], threshold: float) -> list[dict[str, 
     ]
 
 
-def _look_at(
+def _survey_image(
     part: str, source: str, name: str, image: Image.Image, data: bytes, planes: np.void, score: Score
 ) -> Surveyed:
     method = next((m for m in _CARRIERS if read_number(planes, f"{_CARRIERS[m]}_count")), None)
@@ -126,10 +127,10 @@ def _look_at(
 
 
 def hash_picture(image: Image.Image) -> tuple[NDArray[np.uint64], int]:
-    """Return a difference hash of 256 bits, and how many of its places differ from their neighbour at all."""
+    """Return a difference hash of 256 bits, and the number of pixels that differ from their right neighbour."""
     grey = image.convert("RGBA") if "A" in image.getbands() or "transparency" in image.info else image
     if grey.mode == "RGBA":
-        # What is seen of a transparent picture is seen on some ground.
+        # Invisible colours of transparent pixels must not count.
         grey = Image.alpha_composite(Image.new("RGBA", grey.size, (128, 128, 128, 255)), grey)
     small = grey.convert("L").resize((_HASH_SIDE + 1, _HASH_SIDE), Image.Resampling.BOX)
     steps = np.diff(np.asarray(small, np.int16), axis=1)
@@ -137,7 +138,7 @@ def hash_picture(image: Image.Image) -> tuple[NDArray[np.uint64], int]:
 
 
 def _read(image: Image.Image, data: bytes, score: Score) -> str:
-    """Return kind and size of what is hidden; what strangers wrote is not told."""
+    """Return kind and size of the payload, not its content, which others wrote."""
     if score.method is None:
         return ""
     payload = read_payload(image, data, score.method, score.bit_order).payload

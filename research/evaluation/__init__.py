@@ -1,1 +1,1 @@
-"""Measuring V4: detection, false positives with their intervals, calibration."""
+"""Measures V4: detection, false positives with confidence intervals, calibration."""

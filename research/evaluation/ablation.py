@@ -1,7 +1,7 @@
-"""What each stream is worth: the figures of a trained network that is shown images without it.
+"""Ablation: the figures of the trained network on images with one stream removed.
 
-The network is not trained anew without the stream, so a loss says how much this one leans on it, not what a network
-that never had it would miss.
+The network is not retrained without the stream, so a drop shows how much this network relies on it, not what a network
+trained without it would miss.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ _PAIRS_OF: Final = {"alpha": 0, "palette_lsb": 1, "lsb": 2}
 
 
 def ablate(detector: Detector, cases: Sequence[Case], batch: int = 64) -> dict[str, dict[str, Any]]:
-    """Return detection of text by method and the share of false positives, with all streams and without each."""
+    """Return text detection by method and the false-positive rate, with all streams and without each one."""
     rows = {name: _figures(cases, _probabilities(detector, cases, name, batch), detector) for name in INPUTS}
     return {"none": _figures(cases, _probabilities(detector, cases, None, batch), detector), **rows}
 
 
 def without(streams: Streams, name: str) -> Streams:
-    """Return the streams of a batch with one of `INPUTS` taken away."""
+    """Return the streams of a batch with one of `INPUTS` removed."""
     if name not in _SLOTS_OF:
         return replace(streams, **{name: torch.zeros_like(getattr(streams, name))})
     slots = list(_SLOTS_OF[name])

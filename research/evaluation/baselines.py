@@ -1,4 +1,4 @@
-"""V4 beside the published estimators, on ciphertext in the pixels: the payload that no text gives away."""
+"""Compares V4 with published estimators on ciphertext in pixels: a payload that contains no text."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ from worker.v4.embedding import capacity, embed_lsb, embed_palette
 from worker.v4.planes import extract_planes
 
 ALLOWED: Final = 0.01
-"""Share of covers that each detector may take for stego: what a few hundred covers can measure."""
+"""False-positive rate at which the detectors are compared: a few hundred covers are enough to measure it."""
 SHARES: Final = (0.01, 0.05, 0.25, 1.0)
-"""Payloads, as shares of what the carrier holds."""
+"""Payload sizes, as shares of the carrier's capacity."""
 _SIDE: Final = 512
 _SMALLEST: Final = 64
 _ESTIMATORS: Final[dict[str, Callable[[NDArray[np.uint8]], float]]] = {
@@ -33,7 +33,7 @@ _ESTIMATORS: Final[dict[str, Callable[[NDArray[np.uint8]], float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """One picture: its carrier, the share of it that is full (0: a cover), and what each detector says."""
+    """One picture: its carrier, the share of it that is used (0 for a cover), and the score of each detector."""
 
     carrier: str
     share: float
@@ -41,7 +41,7 @@ class _Scored:
 
 
 def compare(detector: Detector, corpus: Corpus, seed: int, covers: int) -> dict[str, Any]:
-    """Return, for each carrier and payload, the share that each detector finds at `ALLOWED` false positives."""
+    """Return the detection rate of each detector at `ALLOWED` false positives, for each carrier and payload size."""
     scored = defaultdict(list)
     for each in _score(detector, corpus, seed, covers):
         scored[each.carrier, each.share].append(each.scores)
@@ -67,7 +67,7 @@ def _score(detector: Detector, corpus: Corpus, seed: int, covers: int) -> Iterat
 
 
 def _pictures(corpus: Corpus, seed: int, covers: int) -> Iterator[tuple[str, float, Image.Image]]:
-    """Yield covers and what was hidden in them: carrier, share of it, picture."""
+    """Yield covers and stego images made from them: carrier, share of it that is used, picture."""
     for carrier in ("lsb.rgb", "palette"):
         rng = np.random.default_rng([seed, 3, len(carrier)])
         made = 0
@@ -89,7 +89,7 @@ def _pictures(corpus: Corpus, seed: int, covers: int) -> Iterator[tuple[str, flo
 def _estimates(image: Image.Image) -> dict[str, float]:
     samples = np.atleast_3d(np.asarray(image, np.uint8))[:, :, :3]
     channels = [np.ascontiguousarray(samples[:, :, number]) for number in range(samples.shape[2])]
-    # No estimate is no evidence.
+    # NaN means that the estimator cannot judge the channel: treat it as a cover.
     return {
         name: float(np.nan_to_num(np.mean([estimate(channel) for channel in channels]), nan=0.0))
         for name, estimate in _ESTIMATORS.items()

@@ -22,35 +22,33 @@ from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
 BESIDE: Final = ("model", "false_positives", "detection", "writers")
-"""What a report states of the model beside which another was measured."""
+"""Parts of the report on the other model that are kept for the comparison."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure a model on clean images and on stego images made from them."""
     parser = argparse.ArgumentParser(prog="validate_v4", description=main.__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
-    parser.add_argument("--json", type=Path, help="write the whole report here, and as a page with pictures beside it")
-    parser.add_argument("--limit", type=int, help="use only so many images of the corpus, drawn by the seed")
-    parser.add_argument("--drawn", type=int, default=3000, help="hard negatives to draw (%(default)s)")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, with a folder per source")
+    parser.add_argument("--json", type=Path, help="write the report to this file, and a page with plots beside it")
+    parser.add_argument("--limit", type=int, help="use this many images of the corpus, chosen by the seed")
+    parser.add_argument("--drawn", type=int, default=3000, help="number of hard negatives to draw (%(default)s)")
     parser.add_argument("--seed", type=int, default=20_260_101)
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--choose-threshold", action="store_true", help="choose the threshold on these images, write it to the card"
+        "--choose-threshold", action="store_true", help="choose a threshold from the results and write it to the card"
     )
+    parser.add_argument("--beside", type=Path, metavar="MODEL", help="compare with another model on the same images")
+    parser.add_argument("--ablate", type=int, metavar="N", help="measure the network without each stream on N images")
     parser.add_argument(
-        "--beside", type=Path, metavar="MODEL", help="show the same images to another model, and compare"
-    )
-    parser.add_argument("--ablate", type=int, metavar="N", help="measure each stream's worth on N of the images")
-    parser.add_argument(
-        "--baselines", type=int, metavar="N", help="compare with the published estimators on N covers a carrier"
+        "--baselines", type=int, metavar="N", help="compare with published estimators on N covers per carrier"
     )
     parser.add_argument(
         "--carriers",
         type=int,
         metavar="N",
-        help="measure what carriers outside the five methods would be worth, on N covers",
+        help="measure carriers outside the five methods, on N covers",
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -91,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def figures(report: dict[str, Any]) -> dict[str, Any]:
-    """Return what the model card states of a report."""
+    """Return the figures of a report that go into the model card."""
     methods = report["detection"]["by_method"]
     return {
         "measured_on": report["corpus"],
@@ -111,7 +109,7 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_summary(report: dict[str, Any]) -> None:
-    """Print the figures that matter first."""
+    """Print the most important figures."""
     model = report["model"]
     print(f"{model['name']} {model['version']} sha256 {model['sha256'][:16]} threshold {model['threshold']}")
     for name in ("untouched", "twins", "drawn", "harmless", "cut", "all"):

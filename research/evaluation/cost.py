@@ -1,4 +1,4 @@
-"""What one image costs: milliseconds of one core's time, stage by stage, beside the decoding of the same file."""
+"""Measures the cost of one image: milliseconds of processor time for each stage, compared with decoding the file."""
 
 import io
 import time
@@ -20,7 +20,7 @@ BATCH: Final = 64
 def measure_cost(detector: Detector, repeats: int = 5) -> dict[str, Any]:
     """Return the cost in ms of a 256x256 PNG in each mode: decoding, planes, and scoring in a batch of 64.
 
-    Processor time counts, and the best of `repeats` runs: what disturbs a run only ever makes it slower.
+    The cost is the processor time of the fastest of `repeats` runs, since disturbances only make a run slower.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -53,7 +53,7 @@ def _of_mode(detector: Detector, mode: str, repeats: int) -> dict[str, float]:
 
 
 def _best(run: Callable[[], object], repeats: int) -> float:
-    """Return the fastest of some runs, in ms."""
+    """Return the processor time of the fastest run, in ms."""
     times = []
     for _ in range(repeats):
         started = time.process_time()

@@ -1,4 +1,4 @@
-"""Pictures of a report as SVG files that are the same for the same report; those of a validation are here."""
+"""Draws plots of a report as reproducible SVG files, and defines those of a validation report."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ _SIZES: Final = {"text": "text_by_size", "short text": "short_by_size", "ciphert
 def draw_figures(
     report: Report, folder: Path, figures: Mapping[str, Callable[[Report], Figure]] | None = None
 ) -> dict[str, Path]:
-    """Draw the figures, or those of a validation, into `folder`, made if missing; return their paths by their names."""
+    """Draw `figures` (default: those of a validation) into `folder`, created if missing; return paths by name."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     with pyplot.rc_context(_STYLE):
@@ -39,7 +39,7 @@ def draw_figures(
 
 def _roc(report: Report) -> Figure:
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    # A logarithmic axis has no zero: points without any false positive stand at half of the least that can be counted.
+    # A logarithmic axis has no zero: points without false positives are drawn at half of the smallest possible rate.
     least = 0.5 / report["false_positives"]["all"]["of"]
     rates = [max(point["false_positives"], least) for point in report["curve"]]
     for method in METHODS:
@@ -121,7 +121,7 @@ def _hidden(report: Report) -> Figure:
 
 
 def _draw_grid(axes: Axes, grid: Mapping[str, Any]) -> None:
-    """Draw the shares found as coloured cells, sizes across and noise upwards; cells without a trial stay white."""
+    """Draw detection rates as coloured cells by size (x) and noise (y); cells without a trial stay white."""
     noises = list(grid)
     sizes = list(grid[noises[0]])
     shares = [

@@ -1,4 +1,4 @@
-"""Exact confidence intervals of a share (Clopper and Pearson 1934), and the expected calibration error."""
+"""Exact confidence intervals of a proportion (Clopper and Pearson 1934), and the expected calibration error."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval of the share behind `hits` of `trials`; (0, 1) without trials."""
+    """Return the confidence interval of the proportion `hits` / `trials`; (0, 1) without trials."""
     if trials == 0:
         return 0.0, 1.0
     tail = (1.0 - confidence) / 2.0
@@ -18,7 +18,7 @@ def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> tuple[f
 
 
 def binomial_cdf(hits: int, trials: int, share: float) -> float:
-    """Return the probability of at most `hits` in `trials` independent ones of probability `share`, 0 < share < 1."""
+    """Return the binomial probability of at most `hits` in `trials`, each of probability `share`, 0 < share < 1."""
     smaller = min(hits, trials - hits - 1)
     if smaller < 0:
         return 1.0
@@ -38,7 +38,7 @@ def binomial_cdf(hits: int, trials: int, share: float) -> float:
 
 
 def _root(rising: Callable[[float], float]) -> float:
-    """Find by bisection where a function that rises over (0, 1) is zero."""
+    """Find the root of an increasing function on (0, 1) by bisection."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2.0
@@ -54,7 +54,7 @@ def calibration(
 ) -> tuple[float, list[dict[str, float]]]:
     """Return the expected calibration error over bins of equal width, and the bins of the reliability diagram.
 
-    Each bin that is not empty has its `count`, mean `probability` and `share` of true outcomes (Naeini et al. 2015).
+    Each non-empty bin has its `count`, mean `probability` and `share` of true outcomes (Naeini et al. 2015).
     """
     number = np.minimum((probabilities * bins).astype(int), bins - 1)
     diagram = []

@@ -1,4 +1,4 @@
-"""The validation report as a page for people: Markdown, with pictures beside it."""
+"""Writes the validation report as a Markdown page with plots."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _PICTURES: Final = {
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page to `path` and its pictures to a folder of the same name beside it."""
+    """Write the page to `path` and its plots to a folder of the same name beside it."""
     pictures = draw_figures(report, path.with_suffix(""))
     model, corpus = report["model"], report["corpus"]
     parts = [

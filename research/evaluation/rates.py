@@ -1,4 +1,4 @@
-"""Shares of trials, with their intervals."""
+"""Shares of trials, with their confidence intervals."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -13,12 +13,12 @@ Trials: TypeAlias = Sequence[Trial]
 
 
 def is_stego(trial: Trial) -> bool:
-    """Tell whether the trial's image was taken for stego."""
+    """Return whether V4 classified the trial's image as stego."""
     return trial.score.is_stego
 
 
 def rate(trials: Trials, counts: Callable[[Trial], bool]) -> dict[str, Any]:
-    """Return how many of the trials count, their share and its interval."""
+    """Return the number of trials for which `counts` is true, their share and its interval."""
     return make_rate(sum(counts(trial) for trial in trials), len(trials))
 
 
@@ -34,6 +34,6 @@ def make_rate(count: int, of: int) -> dict[str, Any]:
 
 
 def find_limit(clean: NDArray[np.float64], allowed: float) -> float:
-    """Return the score that at most a share `allowed` of the clean images exceed."""
+    """Return the score that at most a share `allowed` of the clean images exceeds."""
     ranked = np.sort(clean)[::-1]
     return float(ranked[min(int(allowed * len(ranked)), len(ranked) - 1)])

@@ -1,4 +1,4 @@
-"""The validation report: figures of a run of trials, as plain data for JSON."""
+"""Builds the validation report: the figures of a run of trials, as plain data for JSON."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -14,9 +14,9 @@ from starlight_vocabulary.words import METHODS
 from worker.v4.card import ModelCard
 
 TARGET_RATE: Final = 0.0005
-"""False positives that a threshold is chosen for, as a share of clean images."""
+"""False-positive rate that the threshold is chosen for."""
 TARGET_END: Final = 0.0007
-"""Where the interval of that share ends, at most."""
+"""Maximum upper end of that rate's confidence interval."""
 _SIZES: Final = (4, 16, 64, 256, 1024, 4097)
 _THRESHOLDS: Final = tuple(round(float(1 / (1 + np.exp(-logit))), 6) for logit in np.arange(-3.0, 9.01, 0.25))
 _WORST: Final = 25
@@ -73,14 +73,15 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
 
 
 def describe_model(card: ModelCard) -> dict[str, Any]:
-    """Return which model a report is about."""
+    """Return the model's part of a report."""
     return {"name": card.name, "version": card.version, "sha256": card.sha256, "threshold": card.threshold}
 
 
 def choose_threshold(trials: Sequence[Trial], share: float = TARGET_RATE, end: float = TARGET_END) -> float:
-    """Return the smallest threshold, 0.5 at least, that keeps false positives at `share` of the clean images.
+    """Return the smallest threshold of at least 0.5 whose false-positive rate is at most `share`.
 
-    Of few images fewer are allowed: so many that their share's interval ends at `end`, or none.
+    With few clean images, fewer false positives are allowed: the rate's interval must not exceed `end`, or there must
+    be none.
     """
     clean = np.sort([trial.score.stego_probability for trial in trials if trial.method is None])[::-1]
     allowed = int(share * len(clean))
@@ -88,7 +89,7 @@ def choose_threshold(trials: Sequence[Trial], share: float = TARGET_RATE, end: f
         allowed -= 1
     if allowed >= len(clean) or clean[allowed] < 0.5:
         return 0.5
-    # Half way in log-odds to certainty would be arbitrary: just above the last image that must stay clean.
+    # Just above the highest probability that must stay clean: any larger margin would be arbitrary.
     return float(min(0.99999, np.ceil((clean[allowed] + 1e-7) * 1e5) / 1e5))
 
 

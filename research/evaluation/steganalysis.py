@@ -1,7 +1,7 @@
-"""The published estimators of how much of an image was replaced in its least significant bits.
+"""Published estimators of the share of least significant bits that a payload has replaced.
 
-Each takes one channel (H, W) of uint8 and returns an estimate of the share of its samples that carry a payload: 0 for a
-cover, 1 for one that is full. Covers scatter around 0, so estimates may be negative or, of degenerate pictures, NaN.
+Each takes one channel (H, W) of uint8 and estimates the share of its samples that carry a payload: 0 for a cover, 1 for
+a full channel. Covers scatter around 0, so estimates may be negative; for degenerate pictures they may be NaN.
 """
 
 import math
@@ -50,9 +50,9 @@ def weighted_stego(channel: Channel) -> float:
 
 
 def chi_square(channel: Channel) -> float:
-    """Chi-square attack (Westfeld and Pfitzmann 1999): its statistic per degree of freedom, logarithmic and negative.
+    """Chi-square attack (Westfeld and Pfitzmann 1999): returns -log(1 + statistic per degree of freedom).
 
-    Replaced bits make the values 2k and 2k + 1 equally frequent: 0 and less where they are, far below where not.
+    Replaced bits make the values 2k and 2k + 1 equally frequent: then the result is close to 0, else far below it.
     """
     counts = np.bincount(channel.reshape(-1), minlength=256).reshape(-1, 2).astype(np.float64)
     counts = counts[counts.sum(1) > 4]
@@ -64,7 +64,7 @@ def chi_square(channel: Channel) -> float:
 
 
 def _balance(groups: NDArray[np.int16], direction: int) -> float:
-    """Return the share of regular minus that of singular groups under flipping by the mask.
+    """Return the share of regular groups minus that of singular groups when the mask's samples are flipped.
 
     `direction` 1 swaps 2k and 2k + 1, -1 swaps 2k - 1 and 2k.
     """
@@ -76,7 +76,7 @@ def _balance(groups: NDArray[np.int16], direction: int) -> float:
 
 
 def _smaller_root(a: float, b: float, c: float) -> float:
-    """Return the root of ax² + bx + c that is nearer to zero, or the extremum where noise has left no real root."""
+    """Return the root of ax² + bx + c nearer to zero, or the extremum if noise leaves no real root."""
     if a == 0:
         return -c / b if b else math.nan
     discriminant = b * b - 4 * a * c

@@ -1,4 +1,4 @@
-"""What makes a clean image a hard one: metadata and trailing bytes like payloads, pictures that look coded."""
+"""Traits that make a clean image hard: metadata and trailing bytes that resemble payloads, unusual pictures."""
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ _FEW_COLOURS = 16
 
 
 def hard_traits(image: Image.Image, data: bytes) -> tuple[str, ...]:
-    """Return the names of the traits that an opened image and its file have."""
+    """Return the names of the hard traits of an opened image and its file."""
     layout = survey(data)
     block = memoryview(data)[layout.exif_start : layout.exif_end]
     comment = read_comment_text(block, 1024).strip(b"\x00 ")
@@ -47,9 +47,9 @@ def _colours(image: Image.Image) -> int:
 
 
 def measure_noise(planes: np.void, method: str) -> float:
-    """Return how often neighbouring samples of a method's carrier differ but in the least bit; 0 if it has none.
+    """Return the share of neighbouring samples of a method's carrier that differ; 0 if the method has no samples.
 
-    That bit is left out, so that an image is as noisy before something was hidden in it as afterwards.
+    The least significant bit is ignored, so that hiding a payload does not change the result.
     """
     plane = {"alpha": "alpha", "palette": "index", "lsb.rgb": "rgb"}.get(method)
     if plane is None:

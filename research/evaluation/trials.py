@@ -1,4 +1,4 @@
-"""The trials of a validation: which images V4 is shown, and what it said."""
+"""The trials of a validation: the images that V4 scores, and the scores."""
 
 import dataclasses
 import warnings
@@ -41,11 +41,11 @@ from worker.v4.unwrapping import unwrap
 Rng = np.random.Generator
 
 COVER_SIDE: Final = 1024
-"""Side in pixels to which covers are cut, so that encoding large photos does not take hours."""
+"""Side in pixels to which covers are cropped, so that encoding large photos does not take hours."""
 GROUPS: Final = {"text": (16, 4096), "short": (4, 15), "binary": (16, 4096)}
-"""Payload groups, written as the specification says, and their sizes in bytes."""
+"""Groups of payloads that follow the specification, and their sizes in bytes."""
 WILD_SIDE: Final = 256
-"""Side in pixels to which covers of payloads written otherwise are cut."""
+"""Side in pixels to which covers of other payloads are cropped."""
 _WILD_OF_IMAGE: Final = {"alpha": 1, "palette": 1, "lsb.rgb": 4}
 _TAILS_OF_IMAGE: Final = 3
 _HARMLESS_OF_IMAGE: Final = 2
@@ -55,13 +55,14 @@ _MESSAGE_LIMIT: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One image shown to V4: what it is, where it came from, and the score.
+    """One image that V4 scored: its origin, its truth and the score.
 
-    `group` is a payload group for stego images and a kind of clean image else: payloads that programs write otherwise
-    than the specification says are `wild` in pixels and `tail` after the end, or `unseen` if no training knows their
-    writer. `traits` are what makes a clean image a hard one; `extracted` says whether the payload could be read back
-    whole by what V4 said, `shown` whether the message shown is the whole text; `noise` is how often neighbouring
-    samples of the carrier differ. `writer` names how the payload was written; `binary` says that it is no text.
+    `group` is the payload group of a stego image or the kind of a clean image. Payloads that do not follow the
+    specification are `wild` in pixels and `tail` after the end, or `unseen` if no training data has their writer.
+    `traits` are the hard traits of a clean image. `extracted` is whether the payload could be read back completely with
+    the predicted method and bit order, `shown` whether the message shown is the complete text. `noise` is the share of
+    neighbouring samples of the carrier that differ. `writer` names how the payload was written; `binary` means that it
+    is not text.
     """
 
     group: str
@@ -80,9 +81,9 @@ class Trial:
 
 
 def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator[Trial]:
-    """Score every image of the corpus (or `limit` of them), stego images and twins made from each, and drawn ones.
+    """Score the images of the corpus (or `limit` of them), stego images and twins made from each, and drawn ones.
 
-    All are scored at threshold 0, so that each names a method; `decide` then applies a threshold.
+    All are scored at threshold 0, so that each score names a method; `decide` applies the real threshold.
     """
     return (trials[0] for trials in run_together([detector], corpus, seed, limit, drawn))
 
@@ -90,7 +91,7 @@ def run_trials(detector: Detector, corpus: Corpus, seed: int, limit: int | None,
 def run_together(
     detectors: Sequence[Detector], corpus: Corpus, seed: int, limit: int | None, drawn: int
 ) -> Iterator[tuple[Trial, ...]]:
-    """Do what `run_trials` does with several detectors, each shown the same images."""
+    """Like `run_trials`, with several detectors that score the same images."""
     warnings.simplefilter("ignore")
     cases = make_cases(corpus, seed, limit, drawn)
     while group := list(islice(cases, 64)):
@@ -120,7 +121,7 @@ def _trial(case: "Case", score: Score) -> Trial:
 
 
 def decide(trial: Trial, threshold: float) -> Trial:
-    """Return the trial with the outcome that a threshold gives it."""
+    """Return the trial as decided at a threshold."""
     if trial.score.stego_probability >= threshold:
         return trial
     score = dataclasses.replace(trial.score, is_stego=False, method=None, bit_order=None)
@@ -129,7 +130,7 @@ def decide(trial: Trial, threshold: float) -> Trial:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One image that V4 will be shown; the fields are those of `Trial`."""
+    """One image to score; the fields are those of `Trial`."""
 
     group: str
     source: str
@@ -140,7 +141,7 @@ class Case:
 
 
 def make_cases(corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iterator[Case]:
-    """Make the images of a validation: the same ones for the same seed."""
+    """Make the images of a validation; the same seed gives the same images."""
     chosen = [(source, path) for source, paths in corpus.sources.items() for path in paths]
     if limit is not None and limit < len(chosen):
         order = np.random.default_rng([seed, 0]).permutation(len(chosen))[:limit]
@@ -179,7 +180,7 @@ def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:
 
 
 def _wild_of_image(rng: Rng, source: str, name: str, picture: Image.Image) -> Iterator[Case]:
-    """Make what programs write otherwise than the specification says, and what hides nothing after the end."""
+    """Make payloads that do not follow the specification, and harmless bytes after the end."""
     for method, count in _WILD_OF_IMAGE.items():
         for _ in range(count):
             cover = adapt(rng, picture, method)
@@ -206,7 +207,7 @@ def _draw_size(rng: Rng, smallest: int, largest: int) -> int:
 
 
 def _cut(rng: Rng, sample: Sample, source: str, name: str) -> Iterator[Case]:
-    """Make a clean file that is cut off, if anything can be seen of its picture."""
+    """Make a truncated clean file, if part of its picture can be decoded."""
     cut = cut_off(rng, sample)
     try:
         planes = take_planes(cut.data, is_cut=True)
@@ -242,9 +243,9 @@ def _shows(sample: Sample, score: Score) -> bool:
 
 
 def is_whole(shown: bytes, payload: bytes) -> bool:
-    """Whether what is shown is a payload, but for blanks around it; one that is packed or Base64 is shown decoded."""
+    """Return whether `shown` is the whole payload, raw or decoded (packed, Base64), ignoring blanks around it."""
     inside = unwrap(payload, _MESSAGE_LIMIT).body
     text = decode_text(inside)
-    # Of Base64 that was cut, the last character may be incomplete.
+    # The last character of truncated Base64 may be incomplete.
     wanted = (payload, inside, text.encode() if text else payload)
     return any(shown.strip() == each.strip() for each in wanted)

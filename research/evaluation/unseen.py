@@ -1,4 +1,4 @@
-"""Writers that no training knows: what V4 makes of programs that it never saw.
+"""Writers that are not in the training data, to measure how V4 generalises.
 
 Nothing here may be used to make training data.
 """
@@ -19,7 +19,7 @@ Rng = np.random.Generator
 
 
 def _varint(rng: Rng, text: bytes) -> bytes:
-    """Write the length as Protocol Buffers do, seven bits a byte."""
+    """Prefix the length as a varint of Protocol Buffers, seven bits a byte."""
     del rng
     size, parts = len(text), []
     while True:
@@ -65,7 +65,7 @@ UNSEEN_WRITERS: Final[dict[str, Callable[[Rng, bytes], bytes]]] = {
 
 
 def write_unseen(rng: Rng, writer: str, size: int) -> Writing:
-    """Draw text of about `size` bytes and write it as one of `UNSEEN_WRITERS` does."""
+    """Draw text of about `size` bytes and write it with one of `UNSEEN_WRITERS`."""
     text = draw_text(rng, size)
     return Writing(UNSEEN_WRITERS[writer](rng, text), text)
 
@@ -102,6 +102,6 @@ UNSEEN_FILES: Final[dict[str, Callable[[Rng, int], bytes]]] = {
 
 
 def append_unseen(rng: Rng, kind: str, size: int) -> Tail:
-    """Make a file of one of `UNSEEN_FILES` with about `size` bytes of content, to be appended."""
+    """Make a file of one kind of `UNSEEN_FILES` with about `size` bytes of content, to be appended."""
     made = UNSEEN_FILES[kind](rng, size)
     return Tail(made, made, binary=True, writer=kind)

@@ -1,4 +1,4 @@
-"""The tables of a validation page that go by writer, beside another model's where one was shown the same images."""
+"""Tables of the validation page by writer, with another model's figures for comparison if there are any."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _CLEAN = {
 
 
 def write_writers(report: Mapping[str, Any]) -> Iterable[str]:
-    """Yield the parts of the page: writers in pixels, lengths, what is appended, unseen writers, harmless kinds."""
+    """Yield parts of the page: writers in pixels, lengths, appended files, unseen writers, harmless kinds."""
     writers, beside = report["writers"], report.get("beside")
     name = f"{beside['model']['version']} found" if beside else None
     before = beside["writers"] if beside else None
@@ -45,13 +45,13 @@ def write_writers(report: Mapping[str, Any]) -> Iterable[str]:
 
 
 def write_misses(report: Mapping[str, Any]) -> str:
-    """Return the table of the texts and files that got the lowest probability."""
+    """Return the table of the texts and files with the lowest probability."""
     titles = ("source", "image", "method", "writer", "bytes", "noise", "probability")
     return make_table(titles, ([str(value) for value in each.values()] for each in report["worst_misses"]))
 
 
 def write_beside(report: Mapping[str, Any]) -> Iterable[str]:
-    """Yield the comparison with the other model, if there was one."""
+    """Yield the comparison with the other model, if there is one."""
     if "beside" not in report:
         return
     both = (report, report["beside"])

@@ -1,4 +1,4 @@
-"""Figures by writer: what programs in the wild write, what they append, what only looks so, and what is missed."""
+"""Figures by writer: payloads in pixels, appended files, harmless trailing bytes, and the worst misses."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,16 +9,16 @@ from research.evaluation.trials import Trial
 from starlight_vocabulary.words import METHODS
 
 NOISE: Final = (0.0, 0.1, 0.5, 0.9, 1.01)
-"""Bounds of cover noise: how often neighbouring samples differ but in the least bit."""
+"""Bounds of cover noise: the share of neighbouring samples that differ, ignoring the least significant bit."""
 NOISE_NAMES: Final = ("flat", "drawn", "textured", "noise")
 SIZES: Final = (3, 16, 64, 256, 1024, 65_537)
-"""Bounds of payload sizes in bytes; of a text of four bytes, a cut character may leave three."""
+"""Bounds of payload sizes in bytes; a text of four bytes may lose a truncated character and have three."""
 _PIXEL_METHODS: Final = ("alpha", "palette", "lsb.rgb")
 _WORST: Final = 25
 
 
 def by_writer(trials: Trials) -> dict[str, Any]:
-    """Return the figures of every writer, file kind and harmless kind."""
+    """Return the figures for each writer, kind of file and kind of harmless bytes."""
     groups = {group: [trial for trial in trials if trial.group == group] for group in ("wild", "tail", "unseen")}
     stego = {group: [trial for trial in chosen if trial.method is not None] for group, chosen in groups.items()}
     return {
@@ -36,9 +36,9 @@ def by_writer(trials: Trials) -> dict[str, Any]:
 
 
 def by_size_and_noise(trials: Trials) -> dict[str, Any]:
-    """Return for text and for all else, by method, what is found by payload size and cover noise.
+    """Return detection rates by payload size and cover noise, for each method, of text and of other payloads.
 
-    Methods without a carrier of samples have the one noise `any`. Text is that of every writer.
+    Methods that do not hide in samples have the single noise level `any`. Text includes that of all writers.
     """
     stego = [trial for trial in trials if trial.method is not None]
     return {
@@ -51,9 +51,9 @@ def by_size_and_noise(trials: Trials) -> dict[str, Any]:
 
 
 def worst_misses(trials: Trials) -> list[dict[str, Any]]:
-    """List the texts and files of 16 bytes and more that got the lowest probability.
+    """List the texts and files of 16 bytes or more with the lowest probability.
 
-    Ciphertext in pixels is none of them, nor is what no training knows the writer of.
+    Ciphertext in pixels and unseen writers are left out.
     """
     countable = [
         trial

@@ -1,1 +1,1 @@
-"""Hours of mixed load: what grows, what gets slower, and whether everything is accounted for at the end."""
+"""Hours of mixed load: measures growth and slowdown, and audits the results at the end."""

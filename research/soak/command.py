@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from research.production.load import Answered, summarise
-from research.soak.load import Done, kill_on, receive_webhooks, send_on, submit_on, wait_for_ends
-from research.soak.sampling import Held, measure_disk, measure_growth, sample_processes
+from research.soak.load import Progress, keep_killing, keep_sending, keep_submitting, receive_webhooks, wait_for_ends
+from research.soak.sampling import Usage, measure_disk, measure_growth, sample_processes
 from research.soak.stack import UpStack, run_up
 from storage.audits import audit_jobs
 from storage.logs import set_up_logging
@@ -23,7 +23,8 @@ from storage.version import VERSION
 
 DEVICES = ["cpu0", "cpu1"]
 PATIENCE_S = 300.0
-# Of one by one, the share that is judged rightly of what is answered; and answered at all, though the API is killed.
+# Minimum shares for images sent one by one: correct ones among the answered, and answered ones among the sent. The
+# latter is lower because the API is killed now and then.
 RIGHT = 0.999
 ANSWERED = 0.99
 
@@ -31,16 +32,18 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Keep a whole stack under mixed load for hours; end with the audit, and with 1 if anything was lost or wrong."""
+    """Run a whole stack under mixed load for hours and audit it; exit with 1 if anything was lost or wrong."""
     parser = argparse.ArgumentParser(prog="soak", description=main.__doc__)
     parser.add_argument("--hours", type=float, default=2.0)
-    parser.add_argument("--rate", type=int, default=300, help="images one by one, a minute (%(default)s)")
-    parser.add_argument("--job", type=int, default=50, help="rounds of ten images of a job (%(default)s)")
-    parser.add_argument("--job-minutes", type=float, default=2.0, help="between two jobs (%(default)g)")
-    parser.add_argument("--fault-minutes", type=float, default=7.0, help="between two faults (%(default)g); 0: none")
-    parser.add_argument("--sample-seconds", type=float, default=30.0, help="between two looks (%(default)g)")
+    parser.add_argument("--rate", type=int, default=300, help="images sent one by one per minute (%(default)s)")
+    parser.add_argument("--job", type=int, default=50, help="size of a job, in rounds of ten images (%(default)s)")
+    parser.add_argument("--job-minutes", type=float, default=2.0, help="time between two jobs (%(default)g)")
+    parser.add_argument(
+        "--fault-minutes", type=float, default=7.0, help="time between two faults (%(default)g); 0: no faults"
+    )
+    parser.add_argument("--sample-seconds", type=float, default=30.0, help="time between two samples (%(default)g)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file")
     options = parser.parse_args(arguments)
     set_up_logging("soak", style="text")
     settings = {
@@ -50,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        # The account that runs PostgreSQL for root must be able to enter.
+        # PostgreSQL started by root runs under another account, which must reach the folder.
         folder.chmod(0o711)
         with run_up(folder, DEVICES, settings) as stack:
             report = soak(stack, options)
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def is_sound(report: dict[str, Any]) -> bool:
-    """Whether nothing was lost or doubled, and nearly all that was answered was right."""
+    """Return whether nothing was lost or doubled, and nearly all images were answered correctly."""
     accounts, whole = report["accounts"], report["one_by_one"]["whole"]
     return bool(
         accounts["unfinished"] == accounts["missing"] == accounts["double"] == accounts["wrong_counters"] == 0
@@ -73,22 +76,24 @@ def is_sound(report: dict[str, Any]) -> bool:
 
 
 def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
-    """Load the stack for so many hours, look at it meanwhile, and return what was seen."""
-    done, over = Done(), threading.Event()
-    samples: list[Held] = []
+    """Load the stack for `options.hours`, sample its processes meanwhile, and return the report."""
+    progress, over = Progress(), threading.Event()
+    samples: list[Usage] = []
     disk: list[dict[str, Any]] = []
     started = time.monotonic()
-    with receive_webhooks(done) as hook:
+    with receive_webhooks(progress) as hook:
         threads = [
-            threading.Thread(target=send_on, args=(stack, done, options.seed, options.rate, 60 * options.hours)),
             threading.Thread(
-                target=submit_on,
-                args=(stack, done, over, options.seed + 2**29, options.job, 60 * options.job_minutes, hook),
+                target=keep_sending, args=(stack, progress, options.seed, options.rate, 60 * options.hours)
+            ),
+            threading.Thread(
+                target=keep_submitting,
+                args=(stack, progress, over, options.seed + 2**29, options.job, 60 * options.job_minutes, hook),
             ),
         ]
         if options.fault_minutes:
-            arguments = (stack, done, over, options.seed, 60 * options.fault_minutes)
-            threads.append(threading.Thread(target=kill_on, args=arguments))
+            arguments = (stack, progress, over, options.seed, 60 * options.fault_minutes)
+            threads.append(threading.Thread(target=keep_killing, args=arguments))
         for thread in threads:
             thread.start()
         while (elapsed := time.monotonic() - started) < 3600 * options.hours:
@@ -100,7 +105,7 @@ def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
             thread.join()
         unfinished = wait_for_ends(stack.engine, PATIENCE_S)
         waited = time.monotonic()
-        while done.webhooks < len(done.jobs) and time.monotonic() - waited < PATIENCE_S:
+        while progress.webhooks < len(progress.jobs) and time.monotonic() - waited < PATIENCE_S:
             time.sleep(1.0)
     audits = list(audit_jobs(stack.engine))
     return {
@@ -109,10 +114,10 @@ def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
         "hours": options.hours,
         "load": {"one_by_one_a_minute": options.rate, "images_of_a_job": 10 * options.job,
                  "minutes_between_jobs": options.job_minutes},
-        "faults": dict(done.killed),
-        "one_by_one": describe_hours(done, started),
+        "faults": dict(progress.killed),
+        "one_by_one": describe_hours(progress, started),
         "accounts": {
-            "jobs": len(audits), "jobs_with_webhook": len(done.jobs), "webhooks": done.webhooks,
+            "jobs": len(audits), "jobs_with_webhook": len(progress.jobs), "webhooks": progress.webhooks,
             "images": sum(audit.references for audit in audits), "verdicts": sum(audit.verdicts for audit in audits),
             "unfinished": unfinished, "missing": sum(audit.missing for audit in audits),
             "double": sum(audit.double for audit in audits),
@@ -123,9 +128,9 @@ def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe_hours(done: Done, started: float) -> dict[str, Any]:
-    """Return for each hour, and for the whole, how long images took that were sent one by one, and what was wrong."""
-    hours: dict[str, list[Answered]] = {"whole": done.answers}
-    for each in done.answers:
+def describe_hours(progress: Progress, started: float) -> dict[str, Any]:
+    """Return latencies and errors of the images sent one by one, for each hour and for the whole run."""
+    hours: dict[str, list[Answered]] = {"whole": progress.answers}
+    for each in progress.answers:
         hours.setdefault(f"hour {int((each.sent_at - started) // 3600) + 1}", []).append(each)
     return {name: {"images": len(answers), **summarise(answers).to_json()} for name, answers in hours.items()}

@@ -1,4 +1,4 @@
-"""What goes on meanwhile: images one by one, jobs of many with webhooks, and a process killed now and then."""
+"""The load: images one by one, large jobs with webhooks, and processes killed at intervals."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from research.soak.sampling import sample_processes
 from research.soak.stack import UpStack
 from starlight_client import JobOptions, RefusedError, Starlight, UnreadableAnswerError
 
-# What is killed, by turns.
+# Kinds of processes to kill, in turn.
 KILLED = ("worker", "api", "dispatcher", "decoder", "exporter", "canary", "redis", "postgres")
 RETRY_S = 5.0
 COUNT_UNFINISHED = text("SELECT coalesce(sum(total - clean - stego - error), 0) FROM jobs")
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Done:
-    """What was done and answered so far."""
+class Progress:
+    """Requests, answers and faults so far."""
 
     answers: list[Answered] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
@@ -43,21 +43,21 @@ class Done:
     killed: Counter[str] = field(default_factory=Counter)
 
 
-def send_on(stack: UpStack, done: Done, seed: int, per_minute: int, minutes: float) -> None:
-    """Send images one by one at a rate; what is not answered is part of the result."""
+def keep_sending(stack: UpStack, progress: Progress, seed: int, per_minute: int, minutes: float) -> None:
+    """Send images one by one at a fixed rate; failed requests are part of the result."""
 
     def take(answered: Answered) -> None:
-        # Without its bytes: of hours, these would fill the memory.
-        done.answers.append(replace(answered, image=Canary(answered.image.name, b"")))
+        # Drop the bytes: those of hours would fill the memory.
+        progress.answers.append(replace(answered, image=Canary(answered.image.name, b"")))
 
     deployment = Deployment(stack.api, stack.key)
     asyncio.run(send_images(deployment, seed, per_minute, round(per_minute * minutes), take))
 
 
-def submit_on(
-    stack: UpStack, done: Done, over: threading.Event, seed: int, rounds: int, every_s: float, hook: str
+def keep_submitting(
+    stack: UpStack, progress: Progress, over: threading.Event, seed: int, rounds: int, every_s: float, hook: str
 ) -> None:
-    """Submit jobs of drawn images, with a webhook each, until it is over."""
+    """Submit jobs of drawn images, with a webhook each, until `over` is set."""
     number = 0
     with Starlight(stack.api, stack.key) as starlight:
         while not over.is_set():
@@ -69,20 +69,20 @@ def submit_on(
                         job = starlight.upload_archive(archive, options)
                         break
                     except (httpx.HTTPError, UnreadableAnswerError, RefusedError) as error:
-                        # The API was killed: the same job again, under its key.
-                        log.info("job %d again: %s", number, error)
+                        # The API was killed: retry the job under the same idempotency key.
+                        log.info("retrying job %d: %s", number, error)
                         archive.seek(0)
                         over.wait(RETRY_S)
                 else:
                     return
-            done.jobs.append(str(job.id))
-            done.images += len(canaries)
+            progress.jobs.append(str(job.id))
+            progress.images += len(canaries)
             number += 1
             over.wait(every_s)
 
 
-def kill_on(stack: UpStack, done: Done, over: threading.Event, seed: int, every_s: float) -> None:
-    """Kill a process of the stack now and then until it is over."""
+def keep_killing(stack: UpStack, progress: Progress, over: threading.Event, seed: int, every_s: float) -> None:
+    """Kill a process of the stack every `every_s` seconds until `over` is set."""
     rng = np.random.default_rng(seed)
     number = 0
     while not over.wait(every_s):
@@ -90,27 +90,27 @@ def kill_on(stack: UpStack, done: Done, over: threading.Event, seed: int, every_
         number += 1
         found = [each for each in sample_processes(stack.list_roots(), 0.0) if each.program.startswith(kind)]
         if not found:
-            log.info("no %s to be killed", kind)
+            log.info("no %s to kill", kind)
             continue
         with suppress(ProcessLookupError):
             os.kill(found[rng.integers(len(found))].process_id, signal.SIGKILL)
-            done.killed[kind] += 1
+            progress.killed[kind] += 1
             log.info("killed %s", kind)
 
 
 @contextmanager
-def receive_webhooks(done: Done) -> Iterator[str]:
-    """Yield an address that takes webhooks and counts them."""
+def receive_webhooks(progress: Progress) -> Iterator[str]:
+    """Run a server that counts webhooks; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
-            done.webhooks += 1
+            progress.webhooks += 1
             self.send_response(204)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -124,7 +124,7 @@ def receive_webhooks(done: Done) -> Iterator[str]:
 
 
 def wait_for_ends(engine: Engine, patience_s: float) -> int:
-    """Wait until every image of all jobs has its verdict; return how many have none when patience is over."""
+    """Wait until all images have a verdict; return how many have none after `patience_s`."""
     deadline = time.monotonic() + patience_s
     while True:
         with engine.connect() as connection:

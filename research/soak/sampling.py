@@ -1,4 +1,4 @@
-"""What each process of a stack holds, read now and then, and how fast that grows."""
+"""Samples the resource usage of each process of a stack, and computes how fast it grows."""
 
 import re
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-# Programs by what stands in their command lines; the first that matches.
+# Names of programs by patterns in their command lines; the first match counts.
 PROGRAMS = (
     (re.compile(r"-m worker (\S+)"), "worker {}"), (re.compile(r"decoding_process"), "decoder"),
     (re.compile(r"unpacking_process"), "unpacker"), (re.compile(r"-m producer\.cli dispatcher"), "dispatcher"),
@@ -19,17 +19,18 @@ PROGRAMS = (
     (re.compile(r"postgres"), "postgres"),
 )  # fmt: skip
 PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILINE)
-# Of a process's life, what is not counted: caches and pools fill.
+# Share of a process's lifetime that is ignored, while caches and pools fill.
 WARM_UP = 0.25
+# Samples that a slope needs.
 FEWEST = 8
 MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What one process holds at a moment: `at` in seconds, memory of its own in bytes, open descriptors, threads.
+class Usage:
+    """Resource usage of one process: time `at` in seconds, private memory in bytes, open descriptors, threads.
 
-    Pages that others share do not count: how much of them is a process's depends on who else runs.
+    Shared pages do not count: a process's part of them depends on which other processes run.
     """
 
     at: float
@@ -40,9 +41,9 @@ class Held:
     threads: int
 
 
-def sample_processes(roots: Sequence[int], at: float) -> list[Held]:
-    """Return what these processes and all below them hold, but for those that end meanwhile or may not be read."""
-    held = []
+def sample_processes(roots: Sequence[int], at: float) -> list[Usage]:
+    """Return the usage of these processes and their descendants; skips those that end or cannot be read."""
+    usages = []
     for process_id in [*roots, *_list_below(roots)]:
         folder = Path(f"/proc/{process_id}")
         try:
@@ -53,13 +54,13 @@ def sample_processes(roots: Sequence[int], at: float) -> list[Held]:
         except OSError:
             continue
         if memory and command:
-            held.append(Held(at, process_id, _name(command), memory * 1024, descriptors, threads))
-    return held
+            usages.append(Usage(at, process_id, _name(command), memory * 1024, descriptors, threads))
+    return usages
 
 
-def measure_growth(samples: Sequence[Held]) -> dict[str, Any]:
-    """Return for each program what it holds and how that grows in an hour, from the process that was seen longest."""
-    lives: dict[str, dict[int, list[Held]]] = defaultdict(lambda: defaultdict(list))
+def measure_growth(samples: Sequence[Usage]) -> dict[str, Any]:
+    """Return usage and growth per hour for each program, from its process that was sampled longest."""
+    lives: dict[str, dict[int, list[Usage]]] = defaultdict(lambda: defaultdict(list))
     for each in samples:
         lives[each.program][each.process_id].append(each)
     figures = {}
@@ -83,7 +84,7 @@ def measure_growth(samples: Sequence[Held]) -> dict[str, Any]:
 
 
 def measure_disk(folder: Path) -> dict[str, int]:
-    """Return the bytes below each folder of the data folder; what goes away meanwhile does not count."""
+    """Return the size in bytes of each folder in the data folder; skips files that vanish meanwhile."""
     return {each.name: sum(_sizes(each)) for each in sorted(folder.iterdir()) if each.is_dir()}
 
 

@@ -1,4 +1,4 @@
-"""`starlight up` in a folder of its own, as an operator runs it."""
+"""Runs `starlight up` in a new folder, as an operator would."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ STOP_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class UpStack:
-    """A running stack: its process, the folder of its data, its servers, addresses, and a key to submit with."""
+    """A running stack: its process, data folder, servers, addresses, and an API key."""
 
     process_id: int
     folder: Path
@@ -33,7 +33,7 @@ class UpStack:
     key: str
 
     def list_roots(self) -> list[int]:
-        """Return the processes below which all others of it are: of the stack, and of the servers that answer."""
+        """Return the root processes: `starlight up`, and each server that responds."""
         roots = [self.process_id]
         pid_file = self.folder / "postgres" / "data" / "postmaster.pid"
         with suppress(OSError, ValueError):
@@ -45,7 +45,7 @@ class UpStack:
 
 @contextmanager
 def run_up(folder: Path, devices: list[str], settings: Mapping[str, str]) -> Iterator[UpStack]:
-    """Start the stack, yield it once it is ready, and end it as Ctrl-C does."""
+    """Start the stack, yield it once it is ready, and stop it with SIGINT."""
     data = folder / "data"
     ports = {f"STARLIGHT_{name}_PORT": str(find_free_port()) for name in ("API", "EXPORTER", "FLOWER")}
     environment = {**os.environ, "STARLIGHT_DATA_DIR": str(data), **ports, **settings}

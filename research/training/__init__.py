@@ -1,1 +1,1 @@
-"""Training of V4 from a folder of clean images and a seed."""
+"""Trains V4 from a folder of clean images and a seed."""

@@ -19,21 +19,21 @@ _CALIBRATION_SHARDS = 8
 def main(arguments: list[str] | None = None) -> int:
     """Train V4 and write the model folder."""
     parser = argparse.ArgumentParser(prog="train_v4", description=main.__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, with a folder per source")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=4000, help="steps to train for; the result is reproducible")
-    parser.add_argument("--minutes", type=float, help="time to train for, instead of steps")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the network; data takes one more process")
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak of the learning rate")
-    parser.add_argument("--initial", type=Path, help="model folder to go on from, instead of random weights")
+    parser.add_argument("--steps", type=int, default=4000, help="number of steps; makes the result reproducible")
+    parser.add_argument("--minutes", type=float, help="training time, instead of --steps")
+    parser.add_argument("--threads", type=int, default=1, help="threads for training; another process makes examples")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    parser.add_argument("--initial", type=Path, help="model folder to start from, instead of random weights")
     parser.add_argument(
-        "--keep-convolutions", action="store_true", help="learn all but these, from more examples in the same time"
+        "--keep-convolutions", action="store_true", help="freeze the convolutions, to train on more examples per minute"
     )
     parser.add_argument("--steps-per-shard", type=int, default=12, help="steps for each new shard (%(default)s)")
-    parser.add_argument("--shard", type=int, default=512, metavar="N", help="examples made together (%(default)s)")
+    parser.add_argument("--shard", type=int, default=512, metavar="N", help="examples per shard (%(default)s)")
     parser.add_argument("--name", default="starlight-v4")
     parser.add_argument("--version", default="0.0.0")
-    parser.add_argument("--threshold", type=float, default=0.5, help="until validate_v4 has chosen one")
+    parser.add_argument("--threshold", type=float, default=0.5, help="until validate_v4 chooses one (%(default)s)")
     parser.add_argument("--out", type=Path, default=DEFAULT_MODEL, help="model folder to write (%(default)s)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -1,7 +1,8 @@
-"""Learning with the convolutions kept as they are: what they make of an example is computed once, not at each step.
+"""Training with frozen convolutions, whose output is computed once for each example instead of at each step.
 
-The convolutions of a trained model know text, structure and noise; what new writers and harmless files ask for is other
-evidence. A step without them costs a tenth, so that far more examples are learnt from in the same time.
+The convolutions of a trained model already recognise text, structure and noise; new writers and harmless files need
+changes in the later layers only. A step without convolutions costs a tenth, so it trains on far more examples in the
+same time.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from research.training.loop import Learning, Schedule, losses, without_some
+from research.training.loop import Schedule, Trainer, drop_streams, losses
 from research.training.model_files import pack_weights
 from research.training.shards import Shard
 from worker.v4.network import Network
@@ -30,9 +31,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Examples as the evidence sees them: streams with the first bytes of each sequence alone, and pooled sequences.
+    """Examples as input of the evidence layers: streams with only the first bytes of each sequence, pooled sequences.
 
-    `pooled` is (N, 9, `pooled`) float16, 0 for sequences that are absent; `method` and `order` are (N,) class ids.
+    `pooled` is (N, 9, `pooled`) float16, 0 for absent sequences; `method` and `order` are (N,) class ids.
     """
 
     streams: Streams
@@ -41,7 +42,7 @@ class Encoded:
     order: Tensor
 
     def pick(self, rows: Tensor) -> "Encoded":
-        """Return some of the examples."""
+        """Return the examples of these rows."""
         picked = {each.name: getattr(self.streams, each.name)[rows] for each in fields(Streams)}
         return Encoded(Streams(**picked), self.pooled[rows], self.method[rows], self.order[rows])
 
@@ -64,7 +65,7 @@ def encode(network: Network, shard: Shard) -> Encoded:
 
 
 def draw_batch(groups: list[Encoded], rng: np.random.Generator, size: int) -> Encoded:
-    """Draw a batch from shards of one size, with tokens and pooled sequences as the network takes them."""
+    """Draw a batch from shards of equal size, with tokens and pooled sequences in the network's types."""
     per_shard = len(groups[0].method)
     numbers = rng.integers(len(groups) * per_shard, size=size)
     picked = [
@@ -83,11 +84,11 @@ def draw_batch(groups: list[Encoded], rng: np.random.Generator, size: int) -> En
 def train_evidence(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: int) -> Network:
     """Train all but the convolutions and return the moving average; the same shards and steps give the same weights.
 
-    The log names a digest of the weights now and then: so that a second training can be compared before its end.
+    The log has a digest of the weights every ten shards, to compare another run before it ends.
     """
     for value in network.encoder.convolved():
         value.requires_grad = False
-    learning = Learning(network, schedule)
+    trainer = Trainer(network, schedule)
     groups: list[Encoded] = []
     started = time.monotonic()
     step = 0
@@ -97,11 +98,11 @@ def train_evidence(network: Network, shards: Iterator[Shard], schedule: Schedule
             groups.pop(0)
         for _ in range(schedule.steps_per_shard):
             if step >= schedule.steps:
-                return learning.finish()
+                return trainer.finish()
             batch = draw_batch(groups, np.random.default_rng([seed, 1, step]), schedule.batch)
-            streams = without_some(batch.streams, np.random.default_rng([seed, 2, step]))
+            streams = drop_streams(batch.streams, np.random.default_rng([seed, 2, step]))
             heads = network.judge(streams, batch.pooled[streams.present])
-            learning.learn(losses(heads, batch.method, batch.order), step / schedule.steps)
+            trainer.step(losses(heads, batch.method, batch.order), step / schedule.steps)
             step += 1
         if number % 10 == 0:
             log.info(
@@ -109,10 +110,10 @@ def train_evidence(network: Network, shards: Iterator[Shard], schedule: Schedule
                 step,
                 schedule.steps,
                 (time.monotonic() - started) / 60.0,
-                learning.mean,
+                trainer.mean_loss,
                 hashlib.sha256(pack_weights(network)).hexdigest(),
             )
-    return learning.finish()
+    return trainer.finish()
 
 
 assert torch.iinfo(torch.int16).max > PADDING

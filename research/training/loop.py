@@ -18,15 +18,15 @@ from research.training.shards import CLEAN, UNKNOWN, Shard
 from worker.v4.network import Heads, Network
 from worker.v4.streams import Streams, compute, stack
 
-_DROPPED: Final = 0.01
-"""Share of the images that lose a stream."""
+_DROP_RATE: Final = 0.01
+"""Share of the images that a stream is dropped from."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast to learn. Training ends after `steps`, or after `minutes` if these are given."""
+    """Duration and learning rate. Training ends after `steps`, or after `minutes` if they are given."""
 
     steps: int
     minutes: float | None = None
@@ -44,35 +44,35 @@ class Schedule:
 
 
 def losses(heads: Heads, method: Tensor, order: Tensor) -> Tensor:
-    """Return the loss of a batch: stego head, each method's evidence, and the bit order where one can tell."""
+    """Return the loss of a batch: stego head, evidence of each method, and bit order where it is known."""
     stego = (method != CLEAN).float()
     of_methods = functional.one_hot(method.clamp(min=0), heads.method.shape[1]) * stego[:, None]
     loss = functional.binary_cross_entropy_with_logits(heads.stego, stego)
-    # Absent carriers have a fixed logit: their loss is nothing and their gradient too.
+    # Absent carriers have a fixed logit, so their loss and gradient are zero.
     loss = loss + functional.binary_cross_entropy_with_logits(heads.method, of_methods, reduction="none").sum(1).mean()
     if bool((order != UNKNOWN).any()):
         loss = loss + 0.3 * functional.cross_entropy(heads.order, order)
     return loss
 
 
-class Learning:
-    """A network that is learning: its optimizer, the moving average of its weights, and the mean of its losses."""
+class Trainer:
+    """Trains a network: holds its optimizer, the moving averages of its weights and of its loss."""
 
     def __init__(self, network: Network, schedule: Schedule) -> None:
         self._network = network
         self._schedule = schedule
         self._averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)  # type: ignore[no-untyped-call]
-        learnt = [value for value in network.parameters() if value.requires_grad]
+        trained = [value for value in network.parameters() if value.requires_grad]
         groups: list[dict[str, object]] = [
-            {"params": [value for value in learnt if value.ndim > 1]},
-            {"params": [value for value in learnt if value.ndim <= 1], "weight_decay": 0.0},
+            {"params": [value for value in trained if value.ndim > 1]},
+            {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
         ]
         self._optimizer = torch.optim.AdamW(groups, weight_decay=0.02)
         self._started = False
-        self.mean = 0.0
+        self.mean_loss = 0.0
 
-    def learn(self, loss: Tensor, progress: float) -> None:
-        """Take one step at the rate that the schedule has for `progress`."""
+    def step(self, loss: Tensor, progress: float) -> None:
+        """Take one optimizer step at the schedule's learning rate for `progress`."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.rate(progress)
         self._optimizer.zero_grad(set_to_none=True)
@@ -80,11 +80,11 @@ class Learning:
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         self._optimizer.step()
         self._averaged.update_parameters(self._network)
-        self.mean = 0.99 * self.mean + 0.01 * loss.item() if self._started else loss.item()
+        self.mean_loss = 0.99 * self.mean_loss + 0.01 * loss.item() if self._started else loss.item()
         self._started = True
 
     def finish(self) -> Network:
-        """Return the moving average, ready to score."""
+        """Return the network with averaged weights, in evaluation mode."""
         network = self._averaged.module
         assert isinstance(network, Network)
         return network.eval()
@@ -92,7 +92,7 @@ class Learning:
 
 def train(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: int) -> Network:
     """Train and return the moving average of the network; the same shards and steps give the same weights."""
-    learning = Learning(network, schedule)
+    trainer = Trainer(network, schedule)
     pool = Pool(schedule.pool)
     started = time.monotonic()
     step, progress = 0, 0.0
@@ -102,28 +102,28 @@ def train(network: Network, shards: Iterator[Shard], schedule: Schedule, seed: i
             elapsed = (time.monotonic() - started) / 60.0
             progress = elapsed / schedule.minutes if schedule.minutes else step / schedule.steps
             if progress >= 1.0:
-                return learning.finish()
+                return trainer.finish()
             planes, method, order = pool.draw(np.random.default_rng([seed, 1, step]), schedule.batch)
-            streams = without_some(compute(planes), np.random.default_rng([seed, 2, step]))
-            learning.learn(losses(network(streams), method, order), progress)
+            streams = drop_streams(compute(planes), np.random.default_rng([seed, 2, step]))
+            trainer.step(losses(network(streams), method, order), progress)
             step += 1
         if number % 10 == 0:
-            log.info("step %d, %.0f %%, %.1f minutes, loss %.4f", step, 100 * progress, elapsed, learning.mean)
-    return learning.finish()
+            log.info("step %d, %.0f %%, %.1f minutes, loss %.4f", step, 100 * progress, elapsed, trainer.mean_loss)
+    return trainer.finish()
 
 
-def without_some(streams: Streams, rng: np.random.Generator) -> Streams:
-    """Take one of the streams that are no carrier from a few images each, so that the network can do without it."""
+def drop_streams(streams: Streams, rng: np.random.Generator) -> Streams:
+    """Zero each stream that is not a carrier in a few images, so that the network does not depend on it."""
     changed = {}
     for name in ("pixel", "palette", "format", "content"):
         stream = getattr(streams, name)
-        kept = torch.from_numpy(rng.random(stream.shape[0]) >= _DROPPED).view(-1, *[1] * (stream.ndim - 1))
+        kept = torch.from_numpy(rng.random(stream.shape[0]) >= _DROP_RATE).view(-1, *[1] * (stream.ndim - 1))
         changed[name] = stream * kept
     return replace(streams, **changed)
 
 
 def calibrate(network: Network, shards: Iterator[Shard], count: int) -> None:
-    """Fit the scale and shift of the stego logit on shards that were not learnt from (Platt 1999)."""
+    """Fit the scale and shift of the stego logit on shards that were not trained on (Platt 1999)."""
     logits: list[Tensor] = []
     targets: list[Tensor] = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Writing a model folder: the weights and the card that names their digest."""
+"""Reads and writes model folders: the weights, and the card with their digest."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 def write_model(folder: Path, network: Network, name: str, version: str, threshold: float) -> ModelCard:
-    """Write weights and card to `folder`, made if missing."""
+    """Write weights and card to `folder`, created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     blob = pack_weights(network)
     (folder / WEIGHTS_FILE).write_bytes(blob)
@@ -31,15 +31,15 @@ def write_model(folder: Path, network: Network, name: str, version: str, thresho
 
 
 def pack_weights(network: Network) -> bytes:
-    """Return the weights of a network as the bytes of a weights file."""
+    """Return the weights of a network in the format of a weights file."""
     return save({key: value.contiguous() for key, value in network.state_dict().items()})
 
 
 def load_network(folder: Path) -> Network:
-    """Load the weights of a model folder to learn on, uncalibrated.
+    """Load the weights of a model folder for further training, without their calibration.
 
-    A model of an earlier release knows fewer numbers of the streams that have grown since: the others start without
-    any weight. Raises `ModelError` if the model was made for other inputs.
+    Streams may have more numbers now than when an older model was trained; their weights start at zero. Raises
+    `ModelError` if the model was made for other inputs.
     """
     card = read_card(folder)
     widths = match_inputs(card.inputs) if card.inputs else {}
@@ -53,7 +53,7 @@ def load_network(folder: Path) -> Network:
 
 
 def widen(weights: dict[str, Tensor], sizes: Sizes) -> dict[str, Tensor]:
-    """Return the weights of a network of `sizes` with columns of zeros for the numbers that today's streams add."""
+    """Return the weights of a network of `sizes`, with zero columns for numbers that streams have gained since."""
     now = Sizes()
     widened = dict(weights)
     key = "context.join.0.weight"
@@ -75,7 +75,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 
 def update_card(folder: Path, threshold: float, figures: dict[str, Any]) -> ModelCard:
-    """State a threshold and figures in the card of an existing model."""
+    """Set the threshold and figures in the card of an existing model."""
     card = dataclasses.replace(read_card(folder), threshold=threshold, figures=figures)
     write_card(folder, card)
     return card

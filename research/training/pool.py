@@ -1,4 +1,4 @@
-"""A bounded pool of training examples, from which batches are drawn."""
+"""A bounded pool of training examples to draw batches from."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from worker.v4.streams import PlaneBatch, stack
 
 
 class Pool:
-    """The latest examples, as stacked planes in memory: about 30 KB each."""
+    """The latest examples, as stacked planes in memory: about 30 KB for each."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -17,14 +17,14 @@ class Pool:
         self._size = 0
 
     def add(self, shard: Shard) -> None:
-        """Add a shard; the oldest ones go when the capacity is exceeded."""
+        """Add a shard; drops the oldest shards while the capacity is exceeded."""
         self._shards.append((stack(shard.planes), torch.from_numpy(shard.method), torch.from_numpy(shard.order)))
         self._size += len(shard.planes)
         while self._size > self._capacity and len(self._shards) > 1:
             self._size -= len(self._shards.pop(0)[1])
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[PlaneBatch, Tensor, Tensor]:
-        """Draw a batch: planes, class ids of methods and of bit orders, (size,) int64 each."""
+        """Draw a batch: planes, and class ids of methods and bit orders, both (size,) int64."""
         per_shard = len(self._shards[0][1])
         numbers = rng.integers(len(self._shards) * per_shard, size=size)
         groups: list[tuple[PlaneBatch, Tensor, Tensor]] = []

@@ -1,4 +1,4 @@
-"""Training examples in shards: made in another process while the network learns, the same ones for the same seed."""
+"""Training examples in shards, made by another process during training; the same seed gives the same examples."""
 
 import multiprocessing
 import warnings
@@ -19,7 +19,7 @@ from starlight_vocabulary.words import BIT_ORDERS, METHODS
 CLEAN: Final = -1
 """Class id of a clean image's method."""
 UNKNOWN: Final = -100
-"""Class id of a bit order that nobody could tell; torch's cross entropy leaves it out."""
+"""Class id of a bit order that cannot be determined; torch's cross entropy ignores this value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Shard:
 
 
 def make_shard(source: SampleSource, seed: int, number: int, size: int) -> Shard:
-    """Make the shard `number` of a seed, whatever shards were made before."""
+    """Make shard `number` of a seed, independently of other shards."""
     rng = np.random.default_rng([seed, number])
     planes: list[np.void] = []
     labels: list[tuple[int, int]] = []
@@ -51,13 +51,13 @@ def class_ids(sample: Sample) -> tuple[int, int]:
     """Return the class ids of a sample's method and bit order."""
     if sample.method is None or sample.bit_order is None:
         return CLEAN, UNKNOWN
-    # Read in the wrong order, ciphertext is ciphertext.
-    no_telling = sample.binary and sample.method in ("lsb.rgb", "palette") and sample.writer == SPECIFICATION
-    return METHODS.index(sample.method), UNKNOWN if no_telling else BIT_ORDERS.index(sample.bit_order)
+    # Ciphertext read in the wrong bit order looks the same.
+    is_unknown = sample.binary and sample.method in ("lsb.rgb", "palette") and sample.writer == SPECIFICATION
+    return METHODS.index(sample.method), UNKNOWN if is_unknown else BIT_ORDERS.index(sample.bit_order)
 
 
 def stream_shards(folder: Path, seed: int, size: int, ahead: int = 3) -> Iterator[Shard]:
-    """Yield shards 0, 1, 2, … of a corpus without end, made by one other process that stays `ahead` of the reader."""
+    """Yield shards 0, 1, 2, … of a corpus without end; another process makes up to `ahead` shards in advance."""
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue[Shard] = context.Queue(maxsize=ahead)
     maker = context.Process(target=_make_shards, args=(find_images(folder), seed, size, queue), daemon=True)

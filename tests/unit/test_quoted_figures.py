@@ -55,7 +55,12 @@ def test_a_wrong_figure_is_named_and_mended(root: Path) -> None:
         '    "of {bench[names][lsb.rgb, 5%][0][of]:,} = {bench[share]:.3%} % with {bench[model]},",\n'
         "]\n"
     )
-    wrong = ["line 1: 99 is 138,718", "line 2: 7 is 27,883", "line 2: 0.1 is 0.036", "line 2: 1.2.0 is 1.3.0"]
+    wrong = [
+        "line 1: 99 should be 138,718",
+        "line 2: 7 should be 27,883",
+        "line 2: 0.1 should be 0.036",
+        "line 2: 1.2.0 should be 1.3.0",
+    ]
 
     assert list(correct_pages(root, write=True)) == [f"page.md, {each}" for each in wrong]
     assert page.read_text() == "One **138,718 images\na minute**, 5 of 27,883 = 0.036 % with 1.3.0, 99 others.\n"
@@ -65,11 +70,11 @@ def test_a_wrong_figure_is_named_and_mended(root: Path) -> None:
 @pytest.mark.parametrize(
     ("piece", "fault"),
     [
-        ("fast: {bench[speed]:,} a minute", "stands there 0 times, not once"),
-        ("{bench[speed]:,} images", "stands there 3 times, not once"),
-        ("{bench[size]} images a", "quotes bench[size], of which the result has no 'size'"),
-        ("{bench[names]} images a", "quotes bench[names], which is no figure"),
-        ("{bench[yes]} images a", "quotes bench[yes], which is no figure"),
+        ("fast: {bench[speed]:,} a minute", "occurs 0 times, not once"),
+        ("{bench[speed]:,} images", "occurs 3 times, not once"),
+        ("{bench[size]} images a", "quotes bench[size], but the result has no 'size'"),
+        ("{bench[names]} images a", "quotes bench[names], which is not a figure"),
+        ("{bench[yes]} images a", "quotes bench[yes], which is not a figure"),
         ("{none[speed]} images a", "there is no results/none.json"),
         ("images a minute", "quotes nothing"),
     ],

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from research.settings_page import GROUPS, WORKED_OUT, page
+from research.settings_page import COMPUTED, GROUPS, page
 from storage.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -18,4 +18,4 @@ def test_every_setting_has_a_meaning() -> None:
 
 def test_what_the_page_adds_is_about_settings_that_there_are() -> None:
     assert set(GROUPS) <= set(Settings.model_fields)
-    assert set(WORKED_OUT) == {name for name, field in Settings.model_fields.items() if field.default_factory}
+    assert set(COMPUTED) == {name for name, field in Settings.model_fields.items() if field.default_factory}

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from research.soak.command import is_sound
-from research.soak.sampling import MIB, Held, measure_growth, sample_processes
+from research.soak.sampling import MIB, Usage, measure_growth, sample_processes
 
 ACCOUNTS = {
     "unfinished": 0, "missing": 0, "double": 0, "wrong_counters": 0, "jobs_with_webhook": 3, "webhooks": 3,
@@ -13,8 +13,8 @@ ACCOUNTS = {
 WHOLE = {"right": 1.0, "answered": 0.995}
 
 
-def hold(program: str, process_id: int, *megabytes: float) -> list[Held]:
-    return [Held(360.0 * number, process_id, program, int(each * MIB), 10, 3) for number, each in enumerate(megabytes)]
+def hold(program: str, process_id: int, *megabytes: float) -> list[Usage]:
+    return [Usage(360.0 * number, process_id, program, int(each * MIB), 10, 3) for number, each in enumerate(megabytes)]
 
 
 def test_growth_is_that_of_the_longest_life_without_its_beginning() -> None:
