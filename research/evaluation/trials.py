@@ -16,6 +16,7 @@ from research.evaluation.unseen import UNSEEN_FILES, UNSEEN_WRITERS, append_unse
 from research.stego.corpus import Corpus, open_image
 from research.stego.covers import adapt, upper_left
 from research.stego.payloads import draw_binary, draw_text
+from research.stego.planes import take_planes
 from research.stego.samples import (
     PIXEL_WRITERS,
     Sample,
@@ -27,7 +28,6 @@ from research.stego.samples import (
     make_wild_pair,
     make_written_pair,
 )
-from research.stego.seeing import take_planes
 from research.stego.tails import TAIL_WRITERS, draw_tail
 from research.stego.trailers import HARMLESS_KINDS
 from starlight_vocabulary.words import METHODS

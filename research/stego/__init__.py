@@ -1,1 +1,1 @@
-"""Stego images and their clean twins, made from a seed: payloads, embedders, encoders, hard negatives, datasets."""
+"""Makes stego images and their clean twins from a seed: payloads, covers, encoders, hard negatives."""

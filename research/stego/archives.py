@@ -1,6 +1,6 @@
-"""Files that people append to pictures or hide in them: archives, documents, pictures, programs, encrypted files.
+"""Makes files to append to pictures or hide in them: archives, documents, pictures, programs, encrypted files.
 
-Archives are made by the libraries that write them; formats that none writes freely (RAR, programs, encrypted files) by
+Archives are written by their libraries; formats without a suitable library (RAR, programs, encrypted files) follow
 their published structure.
 """
 
@@ -33,15 +33,15 @@ NEEDED: Final = "archives of this kind need py7zr and zstandard: install the pro
 
 
 def make_file(rng: Rng, kind: str, size: int) -> bytes:
-    """Make a file of a kind of `FILE_KINDS` with about `size` bytes of content.
+    """Make a file of one of `FILE_KINDS` with about `size` bytes of content.
 
-    Raises `RuntimeError` where a library that the kind needs is not installed.
+    Raises `RuntimeError` if a library that the kind needs is not installed.
     """
     return FILE_KINDS[kind](rng, size)
 
 
 def draw_content(rng: Rng, size: int) -> bytes:
-    """Draw the content of a file in an archive: text mostly, bytes else."""
+    """Draw the content of a file in an archive: mostly text, otherwise random bytes."""
     return draw_text(rng, size) if rng.random() < 0.75 else rng.bytes(size)
 
 
@@ -67,7 +67,7 @@ def _path(rng: Rng) -> str:
 
 
 def _zip_encrypted(rng: Rng, size: int) -> bytes:
-    """Make an archive whose one member is marked as encrypted: by the old cipher, or by AES (APPNOTE 4.4.4, AE-2)."""
+    """Make an archive whose only member is marked as encrypted: ZipCrypto or AES (APPNOTE 4.4.4, AE-2)."""
     data = bytearray(_zip(rng, size, zipfile.ZIP_STORED, rng.bytes(size + 12)))
     central = data.rindex(b"PK\x01\x02")
     flags = 1 | (8 if rng.random() < 0.5 else 0)
@@ -86,7 +86,7 @@ def _seven_zip(rng: Rng, size: int) -> bytes:
     filters = [{"id": py7zr.FILTER_LZMA2, "preset": int(rng.integers(0, 4))}]
     with tempfile.TemporaryDirectory() as folder, py7zr.SevenZipFile(buffer, "w", filters=filters) as archive:
         path = Path(folder) / "member"
-        # The archive states when the file was changed, which must come from the seed.
+        # The archive stores the modification time, which must come from the seed.
         path.write_bytes(draw_content(rng, size))
         path.chmod(0o644)
         os.utime(path, (0, int(rng.integers(10**9, 1_750_000_000))))
@@ -201,4 +201,4 @@ FILE_KINDS: Final[dict[str, Callable[[Rng, int], bytes]]] = {
     "pgp": make_pgp,
     "age": make_age,
 }
-"""Makers of files: each takes a generator and about how many bytes the content has."""
+"""Functions that make a file from a generator and an approximate size of its content in bytes."""

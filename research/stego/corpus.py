@@ -1,4 +1,4 @@
-"""A folder of clean images, grouped by source: what published sets and one's own folders have in common."""
+"""A corpus: a folder of clean images, grouped by source."""
 
 import csv
 import io
@@ -14,12 +14,12 @@ Rng = np.random.Generator
 
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"})
 LARGEST: Final = 50_000_000
-"""Pixels of the largest image that is opened."""
+"""Maximum number of pixels of an image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Paths of clean images by the name of their source."""
+    """Paths of clean images by source."""
 
     sources: dict[str, tuple[Path, ...]]
 
@@ -29,16 +29,16 @@ class Corpus:
         return [path for name in self.sources for path in self.sources[name]]
 
     def draw(self, rng: Rng) -> Path:
-        """Draw an image; a source counts by the square root of its size, so that no large one drowns the others."""
+        """Draw an image; sources are weighted by the square root of their size, so that large ones do not dominate."""
         weights = np.sqrt([len(paths) for paths in self.sources.values()])
         paths = list(self.sources.values())[rng.choice(len(weights), p=weights / weights.sum())]
         return paths[rng.integers(len(paths))]
 
 
 def find_images(folder: Path) -> Corpus:
-    """Read `folder/manifest.csv` (column `path`) if there is one, else walk the folder for `SUFFIXES`.
+    """List the images in `folder/manifest.csv` (column `path`) if it exists, else the files with `SUFFIXES`.
 
-    The first folder below `folder` is an image's source. Raises `ValueError` if there are no images.
+    The first folder below `folder` is the image's source. Raises `ValueError` if there are no images.
     """
     manifest = folder / "manifest.csv"
     if manifest.exists():

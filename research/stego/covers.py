@@ -1,4 +1,4 @@
-"""Covers: pictures in the mode that a method needs, from a corpus or drawn."""
+"""Makes covers: pictures in the mode that a method needs, from a corpus or drawn."""
 
 from pathlib import Path
 from typing import Final
@@ -12,12 +12,12 @@ from research.stego.drawn import draw_picture
 Rng = np.random.Generator
 
 CACHED_SIDE: Final = 160
-"""Side in pixels of the piece that is kept of a large picture."""
+"""Side in pixels of the piece of a large picture that is cached."""
 _CACHED_IMAGES: Final = 4000
 
 
 class CoverSource:
-    """Draws covers; pieces of pictures already read are kept, so that a picture is decoded once."""
+    """Draws covers; caches pieces of pictures, so that each picture is decoded once."""
 
     def __init__(self, corpus: Corpus | None, drawn_share: float = 0.25) -> None:
         self._corpus = corpus
@@ -25,7 +25,7 @@ class CoverSource:
         self._cache: dict[Path, Image.Image | None] = {}
 
     def draw(self, rng: Rng, method: str) -> Image.Image:
-        """Draw a cover on which `method` can work: RGBA or LA, P, RGB or RGBA, or any common mode."""
+        """Draw a cover in a mode that `method` can use: RGBA or LA, P, RGB or RGBA, or any common mode."""
         return adapt(rng, self._piece(rng), method)
 
     def _piece(self, rng: Rng) -> Image.Image:
@@ -59,7 +59,7 @@ class CoverSource:
 
 
 def adapt(rng: Rng, image: Image.Image, method: str) -> Image.Image:
-    """Bring a picture into a mode on which `method` can work."""
+    """Convert a picture to a mode that `method` can use."""
     if method == "alpha":
         return _with_alpha(rng, image)
     if method == "palette":
@@ -73,7 +73,7 @@ def adapt(rng: Rng, image: Image.Image, method: str) -> Image.Image:
 
 
 def upper_left(image: Image.Image, side: int) -> Image.Image:
-    """Cut the upper left piece of a picture, at most `side` pixels each way, without what its file said about it."""
+    """Crop the upper left corner, at most `side` pixels each way, and drop the metadata of the file."""
     piece = image.crop((0, 0, min(image.width, side), min(image.height, side)))
     if piece.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
         piece = piece.convert("RGB")
@@ -83,7 +83,7 @@ def upper_left(image: Image.Image, side: int) -> Image.Image:
 
 
 def _with_alpha(rng: Rng, image: Image.Image) -> Image.Image:
-    """Make RGBA (LA now and then): the picture's own alpha, an opaque one, or one that was drawn."""
+    """Convert to RGBA, sometimes LA, with the picture's own alpha channel, a constant one or a drawn one."""
     if image.mode == "LA":
         return image if rng.random() < 0.5 else image.convert("RGBA")
     own = image.mode in ("RGBA", "PA") or "transparency" in image.info
@@ -99,7 +99,7 @@ def _with_alpha(rng: Rng, image: Image.Image) -> Image.Image:
 
 
 def _with_palette(rng: Rng, image: Image.Image) -> Image.Image:
-    """Make P: the picture's own indices or a quantised copy; its table has an even number of colours for embedding."""
+    """Convert to P or keep the picture's own indices; the palette gets an even number of colours for embedding."""
     if image.mode != "P" or rng.random() < 0.4:
         colours = int(2 ** rng.integers(1, 9)) if rng.random() < 0.6 else int(rng.integers(2, 257))
         method = (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE, Image.Quantize.FASTOCTREE)[rng.integers(3)]

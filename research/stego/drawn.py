@@ -1,4 +1,4 @@
-"""Pictures drawn from a seed, the kinds on which detectors of hidden text stumble."""
+"""Draws pictures of kinds that detectors of hidden text often misjudge."""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,14 +12,14 @@ Pixels = NDArray[np.uint8]
 
 
 def draw_picture(rng: Rng, kind: str | None = None, size: tuple[int, int] | None = None) -> Image.Image:
-    """Draw an RGB picture of a kind of `PICTURE_KINDS`; `size` is (width, height), drawn too if not given."""
+    """Draw an RGB picture of one of `PICTURE_KINDS`; `size` is (width, height), random if not given."""
     width, height = size or draw_dimensions(rng)
     maker = PICTURE_KINDS[kind or PICTURE_NAMES[rng.integers(len(PICTURE_NAMES))]]
     return maker(rng, width, height)
 
 
 def draw_dimensions(rng: Rng) -> tuple[int, int]:
-    """Draw width and height: mostly small, as icons are, now and then up to 400 pixels."""
+    """Draw width and height: mostly as small as icons, at most about 400 pixels."""
     if rng.random() < 0.4:
         side = int((8, 16, 20, 24, 32, 48, 64, 68, 72, 96, 128)[rng.integers(11)])
         return side, side
@@ -41,7 +41,7 @@ def _flat(rng: Rng, width: int, height: int) -> Image.Image:
 
 
 def _stripes(rng: Rng, width: int, height: int) -> Image.Image:
-    """Draw stripes of any period and direction: their bits repeat, and may spell printable bytes."""
+    """Draw stripes of any period and direction: their bits repeat and may form printable bytes."""
     colours = np.stack([_colour(rng) for _ in range(rng.integers(2, 9))])
     y, x = np.mgrid[:height, :width]
     position = (x * rng.integers(0, 4) + y * rng.integers(0, 4) + x * (rng.random() < 0.5)) // int(rng.integers(1, 9))
@@ -65,7 +65,7 @@ def _codes(rng: Rng, width: int, height: int) -> Image.Image:
 
 
 def _tile(rng: Rng, width: int, height: int) -> Image.Image:
-    """Repeat a small random tile all over: a texture or background pattern."""
+    """Repeat a small random tile, as a texture or background pattern."""
     colours = np.stack([_colour(rng) for _ in range(rng.integers(2, 17))])
     tile = rng.integers(0, len(colours), (int(rng.integers(1, 13)), int(rng.integers(1, 13))))
     repeats = (height // tile.shape[0] + 1, width // tile.shape[1] + 1)
@@ -100,7 +100,7 @@ def _photo(rng: Rng, width: int, height: int) -> Image.Image:
 
 
 def _pixel_art(rng: Rng, width: int, height: int) -> Image.Image:
-    """Draw a mirrored sprite of few colours, scaled up by whole pixels, on a plain ground."""
+    """Draw a mirrored sprite of few colours on a plain background, enlarged without smoothing."""
     side = int(rng.integers(6, 25))
     colours = np.stack([_colour(rng) for _ in range(rng.integers(2, 9))])
     half = rng.integers(0, len(colours), (side, side // 2)) * (rng.random((side, side // 2)) < 0.6)
@@ -110,7 +110,7 @@ def _pixel_art(rng: Rng, width: int, height: int) -> Image.Image:
 
 
 def _shapes(rng: Rng, width: int, height: int) -> Image.Image:
-    """Draw filled and outlined shapes: icons, charts, diagrams; half of them with smooth edges."""
+    """Draw shapes as in icons, charts and diagrams; half of the pictures with smooth edges."""
     scale = 2 if rng.random() < 0.5 else 1
     image = _flat(rng, width * scale, height * scale)
     draw = ImageDraw.Draw(image)

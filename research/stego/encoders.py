@@ -1,4 +1,4 @@
-"""Ways to write an image file: a stego image and its twin pass the same one, so that the encoder tells nothing."""
+"""Image encoders: a stego image and its twin use the same one, so that the encoder reveals nothing."""
 
 import io
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class Encoder:
     options: tuple[tuple[str, Any], ...] = ()
 
     def encode(self, image: Image.Image, exif: Image.Exif | None = None) -> bytes:
-        """Write the image, with an EXIF block where the format takes one."""
+        """Encode the image, with an EXIF block if one is given."""
         options: dict[str, Any] = dict(self.options)
         if exif is not None:
-            # As an object, Pillow's PNG writer takes it for none without main tags, and TIFF's leaves the rest out.
+            # Bytes, not an object: Pillow's PNG writer drops an object without main tags, its TIFF writer the others.
             options["exif"] = exif.tobytes()
         if self.format == "GIF" and image.mode == "P" and "transparency" in image.info:
-            # With transparency Pillow holds the table as RGBA and writes it into the GIF as it is.
+            # With transparency, Pillow keeps the palette as RGBA and would write it to the GIF unchanged.
             image = image.copy()
             del image.info["transparency"]
             image.putpalette(image.getpalette("RGB") or [0, 0, 0], "RGB")
@@ -38,27 +38,27 @@ EXIF_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF")
 
 
 def draw_lossless(rng: Rng, mode: str) -> Encoder:
-    """Draw an encoder that keeps every sample of an image of this mode."""
+    """Draw a lossless encoder for an image of this mode."""
     roll = rng.random()
     if mode == "P":
         if roll < 0.35:
             return Encoder("GIF", (("optimize", False), ("interlace", int(rng.integers(2)))))
         return Encoder("BMP") if roll < 0.45 else _png(rng)
     if roll < 0.15 and mode in ("RGB", "RGBA"):
-        # Without `exact` the encoder clears the colours under transparent pixels.
+        # Without `exact`, the encoder clears the colours of transparent pixels.
         return Encoder(
             "WEBP", (("lossless", True), ("quality", int(rng.integers(0, 40))), ("method", 0), ("exact", True))
         )
     if roll < 0.28 and mode == "RGB":
         return Encoder("BMP")
     if roll < 0.31 and mode == "RGB":
-        # Uncompressed: libtiff, which compresses, leaves out the EXIF directory.
+        # Uncompressed, since libtiff, used for compression, omits the EXIF directory.
         return Encoder("TIFF")
     return _png(rng)
 
 
 def draw_any(rng: Rng, mode: str, formats: tuple[str, ...] = ()) -> Encoder:
-    """Draw an encoder, lossy or not, for an image of this mode, of one of `formats` if any are named."""
+    """Draw a lossy or lossless encoder for an image of this mode, limited to `formats` if given."""
     for _ in range(64):
         roll = rng.random()
         if mode in ("RGB", "L") and roll < 0.5:
@@ -80,6 +80,6 @@ def _png(rng: Rng) -> Encoder:
 def _jpeg(rng: Rng) -> Encoder:
     quality = int(rng.integers(35, 100))
     subsampling = int(rng.integers(0, 3))
-    # Pillow gives a progressive file a buffer of a byte a pixel, too little for noise at a high quality.
+    # Pillow's buffer for progressive files has one byte per pixel, too little for noise at high quality.
     progressive = quality < 85 and bool(rng.random() < 0.4)
     return Encoder("JPEG", (("quality", quality), ("subsampling", subsampling), ("progressive", progressive)))

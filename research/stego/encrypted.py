@@ -1,4 +1,4 @@
-"""Encrypted files by their published structure: OpenSSL's enc, OpenPGP (RFC 9580), age; the ciphertext is drawn."""
+"""Encrypted files by published structure: OpenSSL's enc, OpenPGP (RFC 9580), age; the ciphertext is random."""
 
 import base64
 import textwrap
@@ -9,13 +9,13 @@ Rng = np.random.Generator
 
 
 def make_openssl(rng: Rng, size: int) -> bytes:
-    """Make what `openssl enc` writes: `Salted__`, a salt, whole blocks; now and then as Base64."""
+    """Make a file of `openssl enc`: `Salted__`, a salt, whole blocks; sometimes as Base64."""
     data = b"Salted__" + rng.bytes(8) + rng.bytes(16 * (size // 16 + 1))
     return _wrapped(base64.b64encode(data), 64) if rng.random() < 0.25 else data
 
 
 def make_pgp(rng: Rng, size: int) -> bytes:
-    """Make an OpenPGP message, to a key or by a password, as packets or with ASCII armour."""
+    """Make an OpenPGP message, encrypted to a key or with a password, as packets or with ASCII armour."""
     body = rng.bytes(size + 22)
     if rng.random() < 0.5:
         key = b"\x03" + rng.bytes(8) + b"\x01"
@@ -34,7 +34,7 @@ def make_pgp(rng: Rng, size: int) -> bytes:
 
 
 def make_age(rng: Rng, size: int) -> bytes:
-    """Make a file of age: its header of stanzas, a MAC, then the payload; now and then with armour."""
+    """Make a file of age: header stanzas, a MAC, then the payload; sometimes with armour."""
     stanza = b"-> X25519 " + _short(rng, 32) if rng.random() < 0.6 else b"-> scrypt " + _short(rng, 16) + b" 18"
     head = b"age-encryption.org/v1\n" + stanza + b"\n" + _short(rng, 32) + b"\n--- " + _short(rng, 32) + b"\n"
     data = head + rng.bytes(size + 32)

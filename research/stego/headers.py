@@ -1,7 +1,7 @@
-"""What programs write around a payload in a carrier: lengths, end marks, magic, names of files, digests, encodings.
+"""Formats in which programs write a payload: lengths, end marks, magic numbers, file names, digests, encodings.
 
-The formats are those of published programs (stegano, LSB-Steganography, cloacked-pixel, OpenStego, stego-lsb) and of
-the many scripts that follow the same few tutorials.
+They are the formats of published programs (stegano, LSB-Steganography, cloacked-pixel, OpenStego, stego-lsb) and of
+scripts that follow common tutorials.
 """
 
 import base64
@@ -21,9 +21,9 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What is written into a carrier from its first sample on: `written`, and the `payload` that it carries.
+    """The bytes `written` into a carrier from its first sample on, and the `payload` in them.
 
-    `binary` says that nothing in it is text.
+    `binary` means that they contain no text.
     """
 
     written: bytes
@@ -51,13 +51,13 @@ _DIGESTS: Final = ("sha256", "sha256", "sha256", "md5", "sha1", "sha512")
 
 
 def write_length(size: int, width: int, order: str, unit: str) -> bytes:
-    """Return the length of a payload of `size` bytes as `width` bytes, cut to what these can hold."""
+    """Return the length of a payload of `size` bytes in `width` bytes, truncated if they cannot hold it."""
     value = size * (8 if unit == "bits" else 1)
     return (value & (1 << 8 * width) - 1).to_bytes(width, "big" if order == "big" else "little")
 
 
 def draw_length(rng: Rng, size: int, widths: tuple[int, ...] = (2, 3, 4, 4, 4, 8)) -> bytes:
-    """Draw a length field that can hold `size`, of a width in bytes drawn from `widths`."""
+    """Draw a length field that can hold `size`, with a width in bytes from `widths`."""
     width = int(rng.choice(widths))
     unit = UNITS[int(rng.random() < 0.35)]
     if size * 8 >= 1 << 8 * width:
@@ -66,7 +66,7 @@ def draw_length(rng: Rng, size: int, widths: tuple[int, ...] = (2, 3, 4, 4, 4, 8
 
 
 def draw_name(rng: Rng) -> bytes:
-    """Draw the name of a file."""
+    """Draw a file name."""
     if rng.random() < 0.4:
         letters = string.ascii_lowercase + string.digits + "_-"
         stem = "".join(letters[index] for index in rng.integers(len(letters), size=int(rng.integers(1, 14))))
@@ -96,7 +96,7 @@ def _magic(rng: Rng, text: bytes) -> bytes:
 
 
 def draw_magic(rng: Rng) -> bytes:
-    """Draw a program's mark, with or without a version and flags."""
+    """Draw a program's magic number, with or without a version and flags."""
     if rng.random() < 0.4:
         letters = string.ascii_letters + string.digits
         magic = "".join(letters[index] for index in rng.integers(len(letters), size=int(rng.integers(2, 11)))).encode()
@@ -108,7 +108,7 @@ def draw_magic(rng: Rng) -> bytes:
 
 
 def _open_stego(rng: Rng, text: bytes) -> bytes:
-    """Write OpenStego's header: its stamp, version, length, bits, the name's length, flags, the name."""
+    """Write OpenStego's header: stamp, version, length, bits, length of the name, flags, name."""
     name = draw_name(rng)
     version = int(rng.integers(1, 3))
     header = b"OPENSTEGO" + bytes([version]) + len(text).to_bytes(4, "little") + b"\x01" + bytes([len(name)])
@@ -189,7 +189,7 @@ TEXT_WRITERS: Final[dict[str, Callable[[Rng, bytes], bytes]]] = {
     "digest": _digest,
     "wide characters": _wide,
 }
-"""Ways to write text that is not followed by a zero byte alone."""
+"""Functions that write text in other ways than the specification's single zero byte after it."""
 
 BINARY_WRITERS: Final = ("ciphertext behind a length", "deflated behind a length", "deflated")
 WRITERS: Final = (*TEXT_WRITERS, *BINARY_WRITERS)
@@ -197,7 +197,7 @@ _SHORTEST: Final = 12
 
 
 def largest_text(writer: str, room: int) -> int:
-    """Return how many bytes of text, at most, `writer` can put into `room` bytes of carrier; less than 1 for none."""
+    """Return the maximum number of bytes of text that `writer` fits into `room` bytes of carrier; below 1 for none."""
     largest = room - (_OVERHEAD.get(writer, 8))
     if writer == "base64":
         largest = largest * 3 // 4
@@ -214,11 +214,11 @@ _OVERHEAD: Final = {"magic": 24, "file name": 64, "base64": 40, "digest": 72, "e
 
 
 def draw_writing(rng: Rng, writer: str, size: int) -> Writing:
-    """Draw a payload of about `size` bytes and write it as `writer` does."""
+    """Draw a payload of about `size` bytes and write it in the format of `writer`."""
     if writer == "ciphertext behind a length":
         body = draw_ciphertext(rng, size)
         return Writing(_behind_length(rng, body), body, binary=True)
-    # Wide characters are what scripts other than Latin are written in.
+    # Wide characters are used mostly for scripts other than Latin.
     script = "any script" if writer == "wide characters" and rng.random() < 0.6 else None
     text = draw_text(rng, size, script)
     if writer in BINARY_WRITERS:
@@ -228,7 +228,7 @@ def draw_writing(rng: Rng, writer: str, size: int) -> Writing:
 
 
 def draw_ciphertext(rng: Rng, size: int) -> bytes:
-    """Draw what a cipher makes of `size` bytes: whole blocks with or without a vector or salt before them."""
+    """Draw ciphertext of about `size` bytes: whole blocks, with or without a salt or initialisation vector."""
     blocks = max(1, size // 16)
     roll = rng.random()
     if roll < 0.5:

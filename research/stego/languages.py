@@ -1,6 +1,6 @@
-"""Words of many languages and scripts, from which prose payloads are put together."""
+"""Words of many languages and scripts for prose payloads."""
 
-# ruff: noqa: E501, RUF001  (letters of other scripts are the point, and count double in a line)
+# ruff: noqa: E501, RUF001  (letters of other scripts are intended, and some count double in a line)
 
 from typing import Final
 
@@ -68,4 +68,4 @@ SCRIPT_BLOCKS: Final = (
     (0xAC00, 0xD7A3),
     (0x1F300, 0x1F64F),
 )
-"""First and last code point of letters (and emoji) of one script each."""
+"""First and last code point of the letters of a script, or of emoji."""

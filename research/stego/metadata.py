@@ -1,4 +1,4 @@
-"""What cameras, phones and editors really write into EXIF: tags and comments that hide nothing."""
+"""EXIF tags and comments that cameras, phones and editors write, without hidden payloads."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ _REMARKS: Final = (
 
 
 def draw_tags(rng: Rng) -> dict[int, str | int]:
-    """Draw ordinary tags of the main directory: camera, orientation, software, dates."""
+    """Draw common tags of the main directory: camera, orientation, software, dates."""
     make, model = _CAMERAS[rng.integers(len(_CAMERAS))]
     tags: dict[int, str | int] = {0x0112: int(rng.integers(1, 9))}
     if rng.random() < 0.6:
@@ -46,7 +46,7 @@ _DATE: Final = ((2001, 2026), (1, 13), (1, 29), (0, 24), (0, 60))
 
 
 def draw_exif(rng: Rng, *, with_comment: bool) -> Image.Exif:
-    """Draw an EXIF block as cameras write it, with or without a harmless UserComment."""
+    """Draw a typical EXIF block, with or without a harmless UserComment."""
     if not with_comment:
         exif = Image.Exif()
         for tag, value in draw_tags(rng).items():

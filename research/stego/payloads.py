@@ -1,4 +1,4 @@
-"""Payloads of many kinds, drawn from a seed: what people and programs hide in pictures."""
+"""Draws payloads of many kinds, like those that people and programs hide in pictures."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ def draw_size(rng: Rng, longest: int = LONGEST) -> int:
 
 
 def draw_text(rng: Rng, size: int, kind: str | None = None) -> bytes:
-    """Draw UTF-8 text of `size` bytes at most (less by a cut character), of a kind of `TEXT_KINDS`."""
+    """Draw UTF-8 text of one of `TEXT_KINDS`, of `size` bytes or fewer if the last character does not fit."""
     maker = TEXT_KINDS[kind or TEXT_NAMES[rng.choice(len(TEXT_NAMES), p=_TEXT_SHARES)]]
     parts = []
     length = 0
@@ -33,12 +33,12 @@ def draw_text(rng: Rng, size: int, kind: str | None = None) -> bytes:
         parts.append(part)
         length += len(part.encode())
     text = "".join(parts).encode()[:size].decode(errors="ignore")
-    # A cut can take all of a short text in a script of many bytes.
+    # If the first character of a script does not fit, nothing is left.
     return text.encode() or b"text"[:size]
 
 
 def draw_binary(rng: Rng, size: int) -> bytes:
-    """Draw bytes without text structure: encrypted or compressed, some with the header of a known format."""
+    """Draw bytes without text structure: random or compressed, some with the header of a known format."""
     kind = rng.integers(5)
     noise = rng.bytes(size)
     if kind == 0:
@@ -68,7 +68,7 @@ def _prose(rng: Rng, size: int) -> str:
 
 
 def _any_script(rng: Rng, size: int) -> str:
-    """Draw text of a script that is drawn evenly: most languages are written in Latin letters, most scripts are not."""
+    """Draw text in a script, each with equal probability; languages would be mostly Latin."""
     number = int(rng.integers(1 + len(SPACED) + 2 * len(UNSPACED)))
     if number == 0:
         return _sentences(rng, _WORDS[_LATIN_NAMES[rng.integers(1, len(_LATIN_NAMES))]], size)
@@ -102,7 +102,7 @@ def _unspaced(rng: Rng, size: int) -> str:
 
 
 def _letters(rng: Rng, size: int) -> str:
-    """Make up words: so that no word list is learnt by heart."""
+    """Draw random words, so that the network does not memorise the word lists."""
     alphabet = string.ascii_lowercase if rng.random() < 0.6 else string.ascii_letters + string.digits + "_-'."
     letters = [alphabet[index] for index in rng.integers(len(alphabet), size=size + 1)]
     step = int(rng.integers(3, 12))
@@ -219,6 +219,6 @@ TEXT_KINDS: Final[dict[str, Callable[[Rng, int], str]]] = {
     "token": _token,
     "numbers": _numbers,
 }
-"""Makers of text; each returns at least one character, of about the size asked for or less."""
+"""Functions that draw text: each returns at least one character, and about the given size or less."""
 TEXT_NAMES: Final = tuple(TEXT_KINDS)
 _TEXT_SHARES: Final = np.array([0.38, 0.08, 0.06, 0.09, 0.09, 0.06, 0.09, 0.06, 0.06, 0.03])

@@ -1,4 +1,4 @@
-"""Programs and scripts by their published structure (ELF gABI, PE/COFF); code and data are drawn."""
+"""Programs and scripts by published structure (ELF gABI, PE/COFF); code and data are random."""
 
 import struct
 from typing import Final
@@ -25,7 +25,7 @@ _LINES: Final = (
 
 
 def make_script(rng: Rng, size: int) -> bytes:
-    """Make a script of about `size` bytes, which ends in a newline mostly and never in zero."""
+    """Make a script of about `size` bytes; it mostly ends in a newline and never in a zero byte."""
     parts = [_SCRIPTS[rng.integers(len(_SCRIPTS))]]
     while sum(map(len, parts)) < size:
         line = _LINES[rng.integers(len(_LINES))]
@@ -35,7 +35,7 @@ def make_script(rng: Rng, size: int) -> bytes:
 
 
 def make_elf(rng: Rng, size: int) -> bytes:
-    """Make an ELF file: header, program headers, code, strings, with 64 or 32 bits."""
+    """Make a 64-bit or 32-bit ELF file: header, program headers, code, strings."""
     wide = bool(rng.random() < 0.8)
     little = bool(rng.random() < 0.9)
     order = "<" if little else ">"
@@ -82,7 +82,7 @@ def make_exe(rng: Rng, size: int) -> bytes:
 
 
 def draw_code(rng: Rng, size: int) -> bytes:
-    """Draw bytes spread as those of machine code: a few common ones, many zeros, some of any value."""
+    """Draw bytes distributed like machine code: a few common values, many zeros, some of any value."""
     code = _OPCODES[rng.integers(len(_OPCODES), size=size)].copy()
     roll = rng.random(size)
     code[roll < 0.25] = 0

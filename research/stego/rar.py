@@ -1,4 +1,4 @@
-"""RAR archives by their published structure (RARLAB technical notes, versions 4 and 5); the packed data is drawn."""
+"""RAR archives by published structure (RARLAB technical notes, versions 4 and 5); the packed data is random."""
 
 import struct
 import zlib
@@ -14,12 +14,12 @@ _OLD_END = bytes.fromhex("c43d7b00400700")
 
 
 def make_rar(rng: Rng, size: int) -> bytes:
-    """Make an archive of one file with about `size` bytes of packed data, of either version."""
+    """Make an archive of either version, of one file with about `size` bytes of packed data."""
     return _new(rng, size) if rng.random() < 0.6 else _old(rng, size)
 
 
 def _number(value: int) -> bytes:
-    """Write a number of variable length: seven bits a byte, the lowest first."""
+    """Encode a variable-length integer: seven bits a byte, the lowest first."""
     parts = []
     while True:
         parts.append(value & 127 | (128 if value > 127 else 0))
@@ -37,7 +37,7 @@ def _new(rng: Rng, size: int) -> bytes:
     start = b"Rar!\x1a\x07\x01\x00"
     data = rng.bytes(size)
     if rng.random() < 0.25:
-        # Names are encrypted too: nothing but the encryption header can be read.
+        # Names are encrypted too: only the encryption header is readable.
         return start + _block(b"\x04\x00\x00\x00\x0f" + rng.bytes(16)) + rng.bytes(16 + size)
     name = draw_name(rng)
     unpacked = int(size * rng.uniform(1.0, 4.0))

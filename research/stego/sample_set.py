@@ -1,7 +1,7 @@
-"""The sample images that come with the project: drawn, none of them a photo, and told apart by their names.
+"""The sample images of the project; all of them are drawn, not photographed.
 
-A name is `clean-WHAT.EXT`, `stego-METHOD-WHAT.EXT` or `broken-WHAT.EXT`; METHOD is followed by the bit order where
-there are two to choose from.
+Names are `clean-WHAT.EXT`, `stego-METHOD-WHAT.EXT` or `broken-WHAT.EXT`; the bit order follows METHOD if the method
+has two.
 """
 
 # ruff: noqa: RUF001  (messages in other scripts)
@@ -45,7 +45,7 @@ _ADDRESS: Final = "https://drop.example.net/inbox?id=8842&token=f3a9c1"
 
 
 def make_samples() -> Iterator[tuple[str, bytes]]:
-    """Make all samples, as names and file contents."""
+    """Yield the name and content of each sample."""
     yield from _clean()
     yield from _stego()
     whole = PNG.encode(_picture("shapes", 40, 160, 120))
@@ -114,7 +114,7 @@ def _in_lsb(kind: str, seed: int, message: str, bit_order: str, side: int = 96) 
 
 
 def _behind_length(kind: str, seed: int, message: str) -> Image.Image:
-    """Write as many programs do: the length in four bytes, big-endian, then the text and no zero byte."""
+    """Hide in a common format of programs: length in four bytes, big-endian, then the text without a zero byte."""
     text = message.encode()
     return embed_written(_picture(kind, seed, 96, 96), "lsb.rgb", len(text).to_bytes(4, "big") + text, "msb-first")
 

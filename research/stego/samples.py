@@ -1,4 +1,4 @@
-"""Labelled image files, drawn from a seed: stego images with their clean twins, hard negatives, untouched images."""
+"""Draws labelled image files: stego images with their clean twins, hard negatives, untouched images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossle
 from research.stego.headers import WRITERS, Writing, draw_writing, largest_text
 from research.stego.metadata import draw_exif, draw_tags
 from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
-from research.stego.seeing import take_planes
+from research.stego.planes import take_planes
 from research.stego.tails import TAIL_WRITERS, Tail, draw_tail, draw_unknown_file
 from research.stego.trailers import DECLARED_KINDS, append_harmless, append_kind, declare_harmless
 from starlight_vocabulary.words import METHODS
@@ -33,37 +33,37 @@ from worker.v4.embedding import (
 Rng = np.random.Generator
 
 SPECIFICATION: Final = "specification"
-"""The writer that follows the specification: text or bytes closed with a zero, after `AI42` in alpha."""
+"""The writer that follows the specification: payload and a zero byte, with `AI42` before them in alpha."""
 PIXEL_WRITERS: Final = (*WRITERS, "file")
 _METHOD_SHARES: Final = np.array([0.12, 0.20, 0.27, 0.11, 0.30])
 _WILD_SHARE: Final = {"alpha": 0.55, "palette": 0.5, "lsb.rgb": 0.6, "exif": 0.0, "raw": 0.65}
-"""Share of the payloads that are not written as the specification says."""
+"""Share of the payloads that do not follow the specification."""
 _WEIGHTS: Final = {"no end": 3.0, "end mark": 2.0, "decimal length": 2.5, "magic": 2.0, "file name": 2.5, "base64": 2.5,
                    "digest": 3.5, "wide characters": 3.0, "ciphertext behind a length": 3.0,
                    "deflated behind a length": 2.0, "deflated": 1.5, "file": 3.0}  # fmt: skip
-# What is learnt slowly is drawn more often.
+# Writers that the network learns slowly are drawn more often.
 _TAIL_WEIGHTS: Final = {"text without a zero": 4.0, "text with newlines": 2.0, "pgp": 3.0, "png": 4.0, "zlib": 3.0,
                         "zstd": 2.0, "gif": 3.0, "jpeg": 3.0, "gzip": 1.5, "elf": 2.0, "exe": 3.0}  # fmt: skip
 _UNKNOWN_FILES: Final = 0.08
-"""Share of what programs append that is a file of which only the signature is known."""
+"""Share of appended files that have nothing but the signature of a known format."""
 _CUT_SHARE: Final = 0.05
-"""Share of the files that are cut off."""
+"""Share of the files that are truncated."""
 _SHARES: Final = np.array([_WEIGHTS.get(writer, 0.8) for writer in PIXEL_WRITERS])
 _TAIL_SHARES: Final = np.array([_TAIL_WEIGHTS.get(writer, 1.0) for writer in TAIL_WRITERS])
 _SHORTEST_WILD: Final = 8
 _CARRIERS: Final = {"alpha": "alpha", "palette": "index", "lsb.rgb": "rgb"}
-"""Planes that hold the samples of methods."""
+"""Plane with the samples of each method."""
 _LONGEST_HEADER: Final = 96
 _BINARY_SHARE: Final = {"alpha": 0.12, "palette": 0.10, "lsb.rgb": 0.06, "exif": 0.06, "raw": 0.3}
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image file and what is true of it.
+    """One image file and its truth.
 
-    `method` and `bit_order` are None for a clean image. `kind` says what it is: a stego image, its `twin`, a `drawn`
-    or an `untouched` one; `payload` is what was hidden and `binary` whether that has no text structure; `writer` names
-    how it was written. Of a file that `is_cut` off, a worker sees a part of the picture.
+    `method` and `bit_order` are None for a clean image. `kind` is the method of a stego image, `twin`, `untouched`,
+    `harmless` or `drawn KIND`; `payload` is what was hidden, `binary` means that it is not text, and `writer` names its
+    format. `is_cut` means that the file is truncated.
     """
 
     data: bytes
@@ -77,7 +77,7 @@ class Sample:
 
 
 class SampleSource:
-    """Draws samples; the same generator state gives the same samples."""
+    """Draws samples; the same state of the generator gives the same samples."""
 
     def __init__(self, corpus: Corpus | None, drawn_share: float = 0.25) -> None:
         self._corpus = corpus
@@ -108,7 +108,7 @@ class SampleSource:
             yield from self.draw_pair(rng, method)
 
     def draw_pair(self, rng: Rng, method: str) -> Iterator[Sample]:
-        """Draw a stego image of `method` and its twin: the same cover, encoder and metadata, but for the payload."""
+        """Draw a stego image of `method` and its twin: same cover, encoder and metadata, but no payload."""
         cover = self._covers.draw(rng, method)
         room = capacity(cover, method) if method not in ("exif", "raw") else 4096
         if room < SHORTEST:
@@ -122,12 +122,12 @@ class SampleSource:
         payload = draw_binary(rng, max(size, 16) if room >= 16 else size) if binary else draw_text(rng, size)
         original = self._original(rng) if method == "raw" and rng.random() < 0.35 else None
         if original is not None:
-            yield from _raw_pair(rng, cover, _closed(rng, payload, binary), original)
+            yield from _raw_pair(rng, cover, _terminated(rng, payload, binary), original)
         else:
             yield from make_pair(rng, cover, method, payload, binary)
 
     def _wild_pair(self, rng: Rng, cover: Image.Image, method: str) -> Iterator[Sample]:
-        """Draw a pair whose payload is written as programs do."""
+        """Draw a pair whose payload does not follow the specification."""
         if method == "raw" and rng.random() < _UNKNOWN_FILES:
             yield from _raw_pair(rng, cover, draw_unknown_file(rng, int(2 ** rng.uniform(4, 11.5))))
             return
@@ -140,7 +140,7 @@ class SampleSource:
         yield from make_wild_pair(rng, cover, method, writer) or [draw_negative(rng)]
 
     def _original(self, rng: Rng) -> bytes | None:
-        """Draw a file of the corpus that ends where its picture does."""
+        """Draw a file of the corpus without trailing bytes; None if the drawn one has some or is a TIFF."""
         if self._corpus is None:
             return None
         data = self._corpus.draw(rng).read_bytes()
@@ -155,7 +155,7 @@ def make_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary:
     if method == "exif":
         yield from _exif_pair(rng, cover, payload, binary)
     elif method == "raw":
-        yield from _raw_pair(rng, cover, _closed(rng, payload, binary))
+        yield from _raw_pair(rng, cover, _terminated(rng, payload, binary))
     else:
         yield from _specified_pair(rng, cover, method, payload, binary)
 
@@ -163,9 +163,9 @@ def make_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary:
 def make_wild_pair(
     rng: Rng, cover: Image.Image, method: str, writer: str, smallest: int = _SHORTEST_WILD, largest: int = 4096
 ) -> list[Sample]:
-    """Hide a drawn payload in pixels as `writer`, one of `PIXEL_WRITERS`, writes it; return stego image and twin.
+    """Hide a drawn payload in pixels in the format of one of `PIXEL_WRITERS`; return stego image and twin.
 
-    Returns nothing if `smallest` bytes do not fit into the cover.
+    Returns an empty list if `smallest` bytes do not fit into the cover.
     """
     room = capacity(cover, method) + 1
     if writer == "file":
@@ -184,7 +184,7 @@ def make_tail_pair(rng: Rng, cover: Image.Image, tail: Tail) -> list[Sample]:
 
 
 def make_harmless(rng: Rng, cover: Image.Image, kind: str) -> Sample:
-    """Encode the cover with harmless bytes of one of `HARMLESS_KINDS` after its end."""
+    """Encode the cover and append harmless bytes of one of `HARMLESS_KINDS`."""
     encoder = draw_any(rng, cover.mode, ("JPEG", "PNG", "GIF", "WEBP", "BMP"))
     if kind in DECLARED_KINDS:
         encoder, cover = draw_any(rng, "RGB", ("JPEG",)), cover.convert("RGB")
@@ -192,12 +192,12 @@ def make_harmless(rng: Rng, cover: Image.Image, kind: str) -> Sample:
 
 
 def cut_off(rng: Rng, sample: Sample) -> Sample:
-    """Cut a file off somewhere, as broken downloads are."""
+    """Truncate a file at a random place, like an incomplete download."""
     return replace(sample, data=sample.data[: int(len(sample.data) * rng.uniform(0.3, 0.98))], is_cut=True)
 
 
 def _is_left(whole: Sample, cut: Sample) -> bool:
-    """Whether the payload, and what may stand before it, can still be seen."""
+    """Return whether the truncated image still has the payload and its header."""
     if whole.method not in _CARRIERS:
         return False
     try:
@@ -210,7 +210,7 @@ def _is_left(whole: Sample, cut: Sample) -> bool:
 
 
 def draw_negative(rng: Rng) -> Sample:
-    """Draw a clean file of a drawn picture, in a mode and format of its own, often with harmless metadata."""
+    """Draw a clean file: a drawn picture in a random mode and format, often with harmless metadata."""
     kind = PICTURE_NAMES[rng.integers(len(PICTURE_NAMES))]
     image = draw_picture(rng, kind)
     roll = rng.random()
@@ -227,14 +227,14 @@ def draw_negative(rng: Rng) -> Sample:
 
 
 def make_written_pair(rng: Rng, cover: Image.Image, method: str, writing: Writing, writer: str) -> list[Sample]:
-    """Hide what a writer makes of a payload in pixels; return stego image and twin, or nothing if it does not fit."""
+    """Hide written bytes in pixels; return stego image and twin, or an empty list if the bytes do not fit."""
     if len(writing.written) > capacity(cover, method) + 1:
         return []
     return list(_pixel_pair(rng, cover, method, writing, writer))
 
 
 def _file_pair(rng: Rng, cover: Image.Image, method: str) -> list[Sample]:
-    """Hide a file of a drawn kind, behind a length or not."""
+    """Hide a file of a random kind, with or without its length before it."""
     writers = [writer for writer in TAIL_WRITERS if not writer.startswith("text")]
     tail = draw_tail(rng, writers[rng.integers(len(writers))], int(2 ** rng.uniform(3, 10)))
     start = b"" if rng.random() < 0.6 else len(tail.written).to_bytes(4, ("big", "little")[rng.integers(2)])
@@ -262,13 +262,13 @@ def _pixel_pair(rng: Rng, cover: Image.Image, method: str, writing: Writing, wri
 
 
 def _encoded_pair(rng: Rng, cover: Image.Image, stego: Image.Image, hidden: Sample) -> Iterator[Sample]:
-    """Encode a stego image and its cover alike, losslessly; `hidden` says what is true of the first."""
+    """Encode a stego image and its cover with the same lossless encoder; `hidden` is the truth of the stego image."""
     encoder = draw_lossless(rng, cover.mode)
     if encoder.format == "BMP" and len(cover.getpalette() or ()) == 6:
-        # Pillow opens a BMP in black and white as mode 1, which has no palette.
+        # Pillow opens a black-and-white BMP in mode 1, which has no palette.
         encoder = Encoder("PNG")
     if hidden.method == "alpha" and encoder.format == "WEBP" and rng.random() < 0.5:
-        # Lossy WebP keeps alpha whole.
+        # Lossy WebP stores alpha without loss.
         encoder = Encoder("WEBP", (("quality", int(rng.integers(40, 100))), ("method", 0), ("exact", True)))
     state = rng.bit_generator.state
     yield replace(hidden, data=_encode_harmless(rng, encoder, stego, share=0.06))
@@ -288,14 +288,14 @@ def _exif_pair(rng: Rng, cover: Image.Image, payload: bytes, binary: bool) -> It
     yield Sample(encoder.encode(cover, harmless), "twin", writer=SPECIFICATION)
 
 
-def _closed(rng: Rng, payload: bytes, binary: bool) -> Tail:
-    # Not everybody closes text with a zero byte; without it, ciphertext is like pieces of compressed data.
-    closed = embed_raw(b"", payload) if binary or rng.random() < 0.85 else payload
-    return Tail(closed, payload, binary, SPECIFICATION)
+def _terminated(rng: Rng, payload: bytes, binary: bool) -> Tail:
+    # Some text lacks the zero byte. Ciphertext needs it: otherwise it resembles pieces of compressed data.
+    written = embed_raw(b"", payload) if binary or rng.random() < 0.85 else payload
+    return Tail(written, payload, binary, SPECIFICATION)
 
 
 def _raw_pair(rng: Rng, cover: Image.Image, tail: Tail, original: bytes | None = None) -> Iterator[Sample]:
-    """Append to the encoded cover, or to an original file as it is."""
+    """Append to the encoded cover, or to an unchanged original file."""
     encoder = draw_any(rng, cover.mode, ("JPEG", "PNG", "GIF", "WEBP", "BMP"))
     data = original or encoder.encode(cover, draw_exif(rng, with_comment=False) if rng.random() < 0.15 else None)
     carrier = declare_harmless(rng, data) if rng.random() < 0.06 and not tail.looks_declared else data
@@ -304,9 +304,9 @@ def _raw_pair(rng: Rng, cover: Image.Image, tail: Tail, original: bytes | None =
 
 
 def _encode_harmless(rng: Rng, encoder: Encoder, image: Image.Image, share: float) -> bytes:
-    """Encode, with harmless EXIF and trailing bytes in a share of the files each."""
+    """Encode an image; add harmless EXIF and harmless trailing bytes, each with probability `share`."""
     exif = None
-    # Pillow turns a TIFF as its orientation says, and the first pixel is another one then.
+    # Pillow rotates a TIFF by its orientation tag, which changes the first pixel.
     if encoder.format in EXIF_FORMATS and encoder.format != "TIFF" and rng.random() < share:
         exif = draw_exif(rng, with_comment=bool(rng.random() < 0.7))
     data = encoder.encode(image, exif)

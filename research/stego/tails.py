@@ -1,4 +1,4 @@
-"""What people append to pictures: text that no zero byte closes, and files of every kind."""
+"""Draws payloads to append to pictures: text without a final zero byte, and files of every kind."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +14,7 @@ Rng = np.random.Generator
 
 TEXT_TAILS: Final = ("text without a zero", "text with newlines")
 TAIL_WRITERS: Final = (*TEXT_TAILS, *FILE_KINDS)
-"""What can be appended, by name."""
+"""Names of everything that can be appended."""
 # WebAssembly, fonts, archives, RTF, LUKS, Matroska, Avro, HDF, captures, KeePass, Ogg, MP3, Mach-O of 32 bits.
 _OTHER_SIGNATURES: Final = (
     "0061736d01000000", "774f4646", "774f4632", "78617221", "7b5c727466", "4c554b53babe", "1a45dfa3", "4f626a01",
@@ -26,9 +26,9 @@ _BINARY: Final = frozenset(FILE_KINDS) - {"script"}
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Bytes that stand after a picture's end, the `payload` that they carry, and who writes them so.
+    """Bytes `written` after a picture's end, the `payload` in them, and the name of their `writer`.
 
-    `binary` says that the payload is no text.
+    `binary` means that the payload is not text.
     """
 
     written: bytes
@@ -38,14 +38,14 @@ class Tail:
 
     @property
     def looks_declared(self) -> bool:
-        """Whether files that declare companions have such ones: pictures."""
+        """Whether it is a picture, like the companions that files declare."""
         return self.writer in ("jpeg", "png", "gif")
 
 
 def draw_tail(rng: Rng, writer: str, size: int) -> Tail:
-    """Draw what a writer of `TAIL_WRITERS` appends, with about `size` bytes of content.
+    """Draw a tail of one of `TAIL_WRITERS`, with about `size` bytes of content.
 
-    Raises `RuntimeError` where a library that the kind needs is not installed.
+    Raises `RuntimeError` if a library that the kind needs is not installed.
     """
     if writer == "text without a zero":
         text = draw_text(rng, size)
@@ -59,7 +59,7 @@ def draw_tail(rng: Rng, writer: str, size: int) -> Tail:
 
 
 def draw_unknown_file(rng: Rng, size: int) -> Tail:
-    """Draw a file of which nothing is known but its signature: so that the signature tells, not what a body is like."""
+    """Draw a file with a known signature and arbitrary content, so that the network relies on the signature."""
     start = bytes.fromhex(_OTHER_SIGNATURES[rng.integers(len(_OTHER_SIGNATURES))])
     roll = rng.random()
     if roll < 0.3:
@@ -74,7 +74,7 @@ def draw_unknown_file(rng: Rng, size: int) -> Tail:
 
 
 def _lines(rng: Rng, size: int) -> bytes:
-    """Draw lines of text that end as one system's do."""
+    """Draw lines of text with Unix or Windows newlines."""
     newline = (b"\n", b"\n", b"\r\n")[rng.integers(3)]
     lines: list[bytes] = []
     while sum(map(len, lines)) < size:

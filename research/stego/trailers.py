@@ -1,4 +1,4 @@
-"""What stands after the end of pictures that hide nothing: records, padding, previews, videos, spoilt downloads."""
+"""Draws harmless bytes after the end of clean pictures: records, padding, previews, videos, broken downloads."""
 
 import io
 import struct
@@ -16,14 +16,14 @@ Rng = np.random.Generator
 
 
 def append_harmless(rng: Rng, data: bytes) -> bytes:
-    """Return the image file `data` with harmless bytes after its end, which its head may declare."""
+    """Return the image file `data` with harmless bytes after its end, which its header may declare."""
     if data.startswith(b"\xff\xd8") and rng.random() < 0.35:
         return _DECLARED[rng.integers(len(_DECLARED))](rng, data)
     return data + draw_trailing(rng, data)
 
 
 def declare_harmless(rng: Rng, data: bytes) -> bytes:
-    """Return a JPEG that declares companions that it has lost: editors cut them off and leave the declaration."""
+    """Return a JPEG that declares companions it lacks: editors remove them and leave the declaration."""
     if not data.startswith(b"\xff\xd8"):
         return data
     whole = _DECLARED[rng.integers(len(_DECLARED))](rng, data)
@@ -42,7 +42,7 @@ def _multi_picture(rng: Rng, data: bytes) -> bytes:
     base = head + 4
     whole = len(data) + size + 4
     entries = struct.pack(order + "IIIHH", 0x030000 if order == ">" else 0x20030000, whole, 0, 0, 0)
-    # Whoever edits the head of a file moves what the index points to and leaves the index as it was.
+    # Programs that edit the header move the pictures and leave the index unchanged.
     place = whole + gap + (int(rng.integers(-2000, 4000)) if rng.random() < 0.25 else 0)
     for picture in pictures:
         entries += struct.pack(
@@ -60,7 +60,7 @@ def _multi_picture(rng: Rng, data: bytes) -> bytes:
 
 
 def _declared_by_xmp(rng: Rng, data: bytes) -> bytes:
-    """Append a video or a gain map of which the XMP packet tells, as Google's cameras write them."""
+    """Append a video or a gain map that an XMP packet declares, as Google's cameras do."""
     if rng.random() < 0.5:
         tail, kind = motion_photo(rng, int(2 ** rng.uniform(5, 13))), "video/mp4"
     else:
@@ -86,7 +86,7 @@ def _declared_by_xmp(rng: Rng, data: bytes) -> bytes:
 
 
 def _camera_preview(rng: Rng, data: bytes) -> bytes:
-    """Append the small preview that older cameras kept behind their pictures, with EXIF of a camera before it."""
+    """Append a small preview, as older cameras do, and add a camera's EXIF."""
     exif = draw_exif(rng, with_comment=False)
     exif[0x010F], exif[0x0110] = ("Canon", "SONY", "PENTAX", "OLYMPUS", "NIKON")[rng.integers(5)], "Camera"
     picture, buffer = Image.open(io.BytesIO(data)), io.BytesIO()
@@ -100,7 +100,7 @@ def _camera_preview(rng: Rng, data: bytes) -> bytes:
 
 
 def _after_headers(data: bytes) -> int:
-    """Return where further segments go: behind JFIF's or EXIF's, which come first."""
+    """Return the offset for further segments: after those of JFIF and EXIF, which come first."""
     at = 2
     while data[at : at + 2] in (b"\xff\xe0", b"\xff\xe1"):
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -108,7 +108,7 @@ def _after_headers(data: bytes) -> int:
 
 
 def _repeated(rng: Rng, data: bytes) -> bytes:
-    """Repeat the file itself, whole or in part, as downloads that were taken up again wrongly do."""
+    """Repeat the file itself, whole or in part, like a download that was resumed wrongly."""
     roll = rng.random()
     cut = int(rng.integers(1, len(data)))
     if roll < 0.4:
@@ -117,7 +117,7 @@ def _repeated(rng: Rng, data: bytes) -> bytes:
 
 
 def _apple(rng: Rng, data: bytes) -> bytes:
-    """Draw a binary property list or an AppleDouble header, as Apple's programs leave them."""
+    """Draw a binary property list or an AppleDouble header, as Apple's programs write them."""
     del data
     if rng.random() < 0.6:
         names = (b"version", b"timescale", b"value", b"flags", b"epoch", b"kind", b"identifier", b"adjustmentData")
@@ -142,7 +142,7 @@ def _apple(rng: Rng, data: bytes) -> bytes:
 
 
 def draw_trailing(rng: Rng, data: bytes) -> bytes:
-    """Draw harmless bytes to stand after the end of the image file `data`."""
+    """Draw harmless bytes to append to the image file `data`."""
     return _TRAILERS[rng.integers(len(_TRAILERS))](rng, data)
 
 
@@ -175,7 +175,7 @@ def _cut_scan(rng: Rng, data: bytes) -> bytes:
 
 
 def _with_end_mark(rng: Rng, data: bytes) -> bytes:
-    """Return the file, or a JPEG in its place: remains are found after formats whose readers stop at an end mark."""
+    """Return the file, or a JPEG instead if its format has no end mark: such remains follow end marks only."""
     return data if data.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8")) else _noisy_jpeg(rng)
 
 
@@ -204,7 +204,7 @@ def _movie(rng: Rng, data: bytes) -> bytes:
 
 
 def _samsung(rng: Rng, data: bytes) -> bytes:
-    """Draw the records that Samsung phones append, closed by a directory and `SEFT`."""
+    """Draw the records that Samsung phones append, followed by a directory and `SEFT`."""
     del data
     names = (
         b"Image_UTC_Data", b"MCC_Data", b"Camera_Capture_Mode_Info", b"Color_Display_P3", b"Video_Call_Mode",
@@ -231,7 +231,7 @@ def _samsung(rng: Rng, data: bytes) -> bytes:
 
 
 def _records(rng: Rng, data: bytes) -> bytes:
-    """Draw binary structures of cameras and editors: tags, lengths, small numbers and here and there a word."""
+    """Draw binary structures of cameras and editors: tags, lengths, small numbers and some words."""
     del data
     start = (
         b"AXS!\x00\x01\x00\x02",
@@ -252,7 +252,7 @@ def _records(rng: Rng, data: bytes) -> bytes:
 
 
 def _patterned(rng: Rng, data: bytes) -> bytes:
-    """Draw runs of few values: hexadecimal fillers, counters, tables."""
+    """Draw repeated patterns of bytes: fillers, counters, tables."""
     del data
     unit = rng.integers(0, 256, int(rng.integers(1, 17)), dtype=np.uint8).tobytes()
     step = int(rng.integers(0, 4))
@@ -267,7 +267,7 @@ _TRAILERS: Final[tuple[Callable[[Rng, bytes], bytes], ...]] = (
 _DECLARED: Final[tuple[Callable[[Rng, bytes], bytes], ...]] = (
     _multi_picture, _multi_picture, _declared_by_xmp, _camera_preview,
 )  # fmt: skip
-"""Makers of whole files whose head declares, or lets one expect, what stands behind the picture."""
+"""Functions that return the whole file, with a header that declares or suggests the bytes after the picture."""
 
 HARMLESS_KINDS: Final = {
     "padding": _zeros,
@@ -284,12 +284,12 @@ HARMLESS_KINDS: Final = {
     "pictures or video declared in XMP": _declared_by_xmp,
     "camera's preview": _camera_preview,
 }
-"""What may stand after the end, by the names that reports use."""
+"""Kinds of harmless bytes after the end, by their names in reports."""
 DECLARED_KINDS: Final = frozenset(("multi-picture file", "pictures or video declared in XMP", "camera's preview"))
-"""Those of them that need a JPEG, whose head tells of them."""
+"""Kinds that need a JPEG, whose header declares them."""
 
 
 def append_kind(rng: Rng, data: bytes, kind: str) -> bytes:
-    """Return the image file `data` with harmless bytes of `HARMLESS_KINDS`; `DECLARED_KINDS` need a JPEG."""
+    """Return the image file `data` with harmless bytes of one of `HARMLESS_KINDS`; `DECLARED_KINDS` need a JPEG."""
     made = HARMLESS_KINDS[kind](rng, data)
     return made if kind in DECLARED_KINDS else data + made

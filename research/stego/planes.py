@@ -1,4 +1,4 @@
-"""What V4 sees of a file: its planes, as a worker takes them of whole files and of those that were cut off."""
+"""Extracts the planes of whole and truncated files as a worker does."""
 
 from contextlib import nullcontext
 from functools import cache
@@ -12,18 +12,18 @@ from worker.v4.planes import extract_planes
 
 
 class _Lender:
-    """Has memory for every picture."""
+    """Grants memory without a limit."""
 
     def hold(self, size: int) -> nullcontext[None]:
-        """Hold nothing."""
+        """Return a context that does nothing."""
         del size
         return nullcontext()
 
 
 def take_planes(data: bytes, *, is_cut: bool = False) -> np.void:
-    """Return the planes of a file, or of what can be seen of one that was cut off.
+    """Return the planes of a file, or of the part of a truncated one that can be decoded.
 
-    Raises `OSError` or `ValueError` if nothing can be seen of it.
+    Raises `OSError` or `ValueError` if nothing can be decoded.
     """
     if not is_cut:
         return extract_planes(open_image(data), data)
