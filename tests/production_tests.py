@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Check a deployment before customers do: `tests/production_tests.py --url URL --key KEY [--json FILE]`.
+"""Checks a deployment before customers use it: `tests/production_tests.py --url URL --key KEY [--json FILE]`.
 
-It detects drawn images, loads the API for ten minutes, sends what is odd and hostile, tries what nobody may do, and
-looks whether everything is accounted for. The short form runs in the suite against `starlight up`.
+It scans drawn images, loads the API for ten minutes, sends unusual and hostile files, tries forbidden requests, and
+checks that every image is accounted for. A short form runs in the test suite against `starlight up`.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Breaking a real stack in every way that hosts and people do, and counting what became of the images."""
+"""Injects faults into a real stack while it scans, and checks that every image gets one verdict."""

@@ -20,9 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from research.chaos.faults import FAULTS, PAUSE_S, schedule
 from research.chaos.hostile import HOSTILE
 from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
-from research.chaos.posts import SUBMITTER, count_unfinished, posting
-from research.chaos.stage import ChaosStage, Member, running_stage
-from research.chaos.watching import Recoveries, finished_images
+from research.chaos.posts import SUBMITTER, count_unfinished, post_images
+from research.chaos.stage import ChaosStage, Member, run_stage
+from research.chaos.watching import Recoveries, count_finished
 from starlight_vocabulary.words import ErrorCode
 from storage.audits import audit_jobs
 from storage.embedded.postgres import EmbeddedServerError
@@ -38,28 +38,30 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Break a real stack while it scans; end with the audit, and with 1 where an image was lost or doubled."""
+    """Inject faults into a real stack while it scans, and audit it; exit with 1 if an image was lost or doubled."""
     parser = argparse.ArgumentParser(prog="chaos", description=main.__doc__)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000, help="number of images (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=3.0, help="the faults are spread over so long (%(default)s)")
-    parser.add_argument("--faults", type=int, help="how many; unset: twelve a minute")
+    parser.add_argument("--minutes", type=float, default=3.0, help="time in which the faults happen (%(default)s)")
+    parser.add_argument("--faults", type=int, help="number of faults; default: twelve per minute")
     parser.add_argument(
-        "--hostile", type=int, help="images that crash, stall or starve their decoder, or are none; unset: one in 1,000"
+        "--hostile",
+        type=int,
+        help="number of images that crash or overload decoders or are invalid; default: 0.1 %%",
     )
     options = parser.parse_args(arguments)
     set_up_logging("chaos", style="text")
     rng = np.random.default_rng(options.seed)
     names = schedule(options.faults or round(12 * options.minutes), rng)
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
-        # The account that runs PostgreSQL for root must be able to enter.
+        # PostgreSQL started by root runs under another account, which must reach the folder.
         Path(folder).chmod(0o711)
         count = max(len(HOSTILE), options.images // 1000) if options.hostile is None else options.hostile
         harmless, hostile = draw_pictures(Path(folder) / "pictures", rng, count)
         jobs = list(plan_jobs(harmless, hostile, options.images, rng))
-        with running_stage(Path(folder)) as stage:
+        with run_stage(Path(folder)) as stage:
             run = Run(stage, jobs, names, 60 * options.minutes, rng)
-            with posting(stage.api, stage.key, options.seed) as posts:
+            with post_images(stage.api, stage.key, options.seed) as posts:
                 run.play()
             run.settle()
             result = run.result(hostile) | {"posts": posts.account(stage.engine)}
@@ -68,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def is_sound(result: dict[str, Any]) -> bool:
-    """Whether every image has one verdict, and the hostile ones, and nobody else, ended as they should."""
+    """Return whether every image has one verdict, and exactly the hostile ones have the expected errors."""
     images = result["hostile"]
     return bool(
         result["lost"] == result["doubled"] == len(images["errors_of_others"]) == 0
@@ -79,7 +81,7 @@ def is_sound(result: dict[str, Any]) -> bool:
 
 
 class Run:
-    """One run: submits all jobs, breaks the stack on schedule, and waits until every image has its verdict."""
+    """One run: submits all jobs, injects the scheduled faults, and waits until every image has its verdict."""
 
     def __init__(
         self, stage: ChaosStage, jobs: list[PlannedJob], names: list[str], duration_s: float, rng: np.random.Generator
@@ -96,41 +98,41 @@ class Run:
         self._started = time.monotonic()
 
     def play(self) -> None:
-        """Run to the end; raises TimeoutError where no verdict comes for long after a fault."""
+        """Run to the end; raises TimeoutError if there is no verdict for `SETTLE_S`."""
         submitting = threading.Thread(target=self._submit, daemon=True)
         submitting.start()
         next_fault = self._started + self._interval_s
         finished, last_progress = 0, time.monotonic()
         while finished < self._images or self._left:
             now = time.monotonic()
-            counted = finished_images(self._stage.engine)
+            counted = count_finished(self._stage.engine)
             if counted is not None and counted > finished:
                 finished, last_progress = counted, now
                 self._recoveries.progress(finished)
             if self._left and now >= next_fault:
-                self._strike(finished)
+                self._inject_fault(finished)
                 next_fault = max(next_fault + self._interval_s, now)
                 last_progress = now
             if finished < self._images and now - last_progress > SETTLE_S:
-                raise TimeoutError(f"no verdict for {SETTLE_S:.0f} s; {finished} of {self._images} are there")
-            self._care(now)
+                raise TimeoutError(f"no verdict for {SETTLE_S:.0f} s; {finished} of {self._images} images finished")
+            self._maintain_stage(now)
             time.sleep(LOOK_EVERY_S)
         submitting.join()
 
     def settle(self) -> None:
-        """Wait until PostgreSQL, which the last fault may have struck, is back and what was sent one by one has ended.
+        """Wait until PostgreSQL is back after the last fault, and all images sent one by one have a verdict.
 
-        Raises TimeoutError where it does not end.
+        Raises TimeoutError after `SETTLE_S`.
         """
         deadline = time.monotonic() + SETTLE_S
-        while finished_images(self._stage.engine) is None or count_unfinished(self._stage.engine):
+        while count_finished(self._stage.engine) is None or count_unfinished(self._stage.engine):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"images that were sent one by one have no verdict after {SETTLE_S:.0f} s")
-            self._care(time.monotonic())
+                raise TimeoutError(f"some images sent one by one have no verdict after {SETTLE_S:.0f} s")
+            self._maintain_stage(time.monotonic())
             time.sleep(LOOK_EVERY_S)
 
     def result(self, hostile: Mapping[str, ErrorCode]) -> dict[str, Any]:
-        """Return the accounting."""
+        """Return the results of the audit."""
         with self._stage.engine.connect() as connection:
             of_jobs = connection.execute(LIST_JOBS, {"submitter": SUBMITTER}).scalars().all()
             of_posts = connection.execute(LIST_POSTS, {"submitter": SUBMITTER}).scalars().all()
@@ -140,7 +142,7 @@ class Run:
         audits = list(audit_jobs(self._stage.engine, of_jobs))
         inexact_posts = sum(not audit.exact for audit in audit_jobs(self._stage.engine, of_posts))
         errors = {row.uri: (row.error_code, row.error_detail) for row in rows}
-        otherwise = [
+        unexpected = [
             f"{uri}: {found[0]} ({found[1]}), not {code}"
             for uri, code in hostile.items()
             if (found := errors.get(uri, (None, None)))[0] != code
@@ -157,8 +159,8 @@ class Run:
             "longest_recovery_after": self._recoveries.longest_after,
             "hostile": {
                 "fed": len(hostile),
-                "as_expected": len(hostile) - len(otherwise),
-                "otherwise": otherwise,
+                "as_expected": len(hostile) - len(unexpected),
+                "otherwise": unexpected,
                 "errors_of_others": {uri: code for uri, (code, _) in errors.items() if uri not in hostile},
             },
             "jobs": len(audits),
@@ -170,27 +172,27 @@ class Run:
         for job in self._jobs:
             job.submit(self._stage.engine)
 
-    def _strike(self, finished: int) -> None:
+    def _inject_fault(self, finished: int) -> None:
         name = self._left[-1]
         paused = {member.name for member in self._stage.members if member.paused}
         try:
             if not FAULTS[name](self._stage, self._rng):
                 if finished == self._images:
-                    # Nothing is left to be scanned, so that what it strikes, as a decoder, may never be there again.
+                    # Nothing is left to scan, so its target, such as a decoder, may never run again.
                     self._left.pop()
                 return
         except (SQLAlchemyError, redis.RedisError, OSError):
-            # Its server is down from the fault before: it is this one's turn again.
+            # The server is still down from an earlier fault: retry this fault later.
             return
         self._left.pop()
         self._done[name] += 1
         self._recoveries.fault(name, finished)
-        log.info("%s (%d of %d images have their verdict)", name, finished, self._images)
+        log.info("%s (%d of %d images finished)", name, finished, self._images)
         for member in self._stage.members:
             if member.paused and member.name not in paused:
                 self._wake.append((time.monotonic() + PAUSE_S, member))
 
-    def _care(self, now: float) -> None:
+    def _maintain_stage(self, now: float) -> None:
         for due, member in [each for each in self._wake if each[0] <= now]:
             self._wake.remove((due, member))
             if member.alive:
@@ -199,5 +201,5 @@ class Run:
         try:
             self._stage.keep_running()
         except EmbeddedServerError as error:
-            # The processes of a killed server hold its memory for a moment.
-            log.info("trying again: %s", str(error).splitlines()[0])
+            # Processes of a killed server hold its shared memory for a moment.
+            log.info("retrying: %s", str(error).splitlines()[0])

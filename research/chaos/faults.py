@@ -1,4 +1,4 @@
-"""The faults, each done from outside the production code."""
+"""The faults; each is injected from outside the production code."""
 
 import os
 import signal
@@ -15,16 +15,16 @@ from storage.broker import QUEUES
 Rng = np.random.Generator
 
 PAUSE_S = 2.5 * LEASE_S
-"""How long a process is paused: long enough for its leases to run out and its chunks to run elsewhere."""
+"""How long a process is paused: long enough that its leases expire and its chunks run elsewhere."""
 
 
 def kill_worker(stage: ChaosStage, rng: Rng) -> bool:
-    """Kill a worker; return whether there was one."""
+    """Kill a worker; return whether one was running."""
     return _kill(stage.group("worker"), rng)
 
 
 def kill_decoder(stage: ChaosStage, rng: Rng) -> bool:
-    """Kill a process that decodes for a worker."""
+    """Kill a decoding process of a worker."""
     decoders = [
         int(process_id)
         for member in stage.group("worker")
@@ -36,33 +36,33 @@ def kill_decoder(stage: ChaosStage, rng: Rng) -> bool:
 
 
 def kill_dispatcher(stage: ChaosStage, rng: Rng) -> bool:
-    """Kill a dispatcher; return whether there was one."""
+    """Kill a dispatcher; return whether one was running."""
     return _kill(stage.group("dispatcher"), rng)
 
 
 def pause_worker(stage: ChaosStage, rng: Rng) -> bool:
-    """Stop a worker in its tracks; the caller has it wake up after `PAUSE_S`, as a zombie."""
+    """Pause a worker with SIGSTOP; the caller resumes it after `PAUSE_S`, when its leases have expired."""
     return _pause(stage.group("worker"), rng)
 
 
 def pause_dispatcher(stage: ChaosStage, rng: Rng) -> bool:
-    """Stop a dispatcher in its tracks."""
+    """Pause a dispatcher with SIGSTOP."""
     return _pause(stage.group("dispatcher"), rng)
 
 
 def kill_api(stage: ChaosStage, rng: Rng) -> bool:
-    """Kill the API; return whether it ran."""
+    """Kill the API; return whether it was running."""
     return _kill(stage.group("api"), rng)
 
 
 def kill_redis(stage: ChaosStage, rng: Rng) -> bool:
-    """Kill Redis; it comes back with what its file has."""
+    """Kill Redis; it restarts with its persisted data."""
     del rng
     return _kill_redis(stage)
 
 
 def kill_redis_and_its_data(stage: ChaosStage, rng: Rng) -> bool:
-    """Kill Redis and take its data away."""
+    """Kill Redis and delete its data."""
     del rng
     killed = _kill_redis(stage)
     for path in (stage.folder / "data" / "redis").rglob("*.aof*"):
@@ -71,7 +71,7 @@ def kill_redis_and_its_data(stage: ChaosStage, rng: Rng) -> bool:
 
 
 def empty_redis(stage: ChaosStage, rng: Rng) -> bool:
-    """Take everything out of a Redis that goes on."""
+    """Delete all data of a running Redis."""
     del rng
     with redis.Redis.from_url(stage.servers.redis_url) as client:
         client.flushall()
@@ -79,7 +79,7 @@ def empty_redis(stage: ChaosStage, rng: Rng) -> bool:
 
 
 def put_foreign_messages(stage: ChaosStage, rng: Rng) -> bool:
-    """Put into the queues what is no message of ours."""
+    """Push invalid messages to the queues."""
     with redis.Redis.from_url(stage.servers.redis_url) as client:
         for queue in QUEUES:
             client.lpush(queue, rng.bytes(100), b"{}", b"\x80\x04.", b'{"body": "", "headers": {}, "properties": 1}')
@@ -93,13 +93,13 @@ def stop_postgres_immediately(stage: ChaosStage, rng: Rng) -> bool:
 
 
 def kill_postgres(stage: ChaosStage, rng: Rng) -> bool:
-    """Kill PostgreSQL's first process."""
+    """Kill the postmaster of PostgreSQL."""
     del rng
     return _signal_postmaster(stage, signal.SIGKILL)
 
 
 def cut_connections(stage: ChaosStage, rng: Rng) -> bool:
-    """End every connection to PostgreSQL and Redis; both go on."""
+    """Terminate every connection to PostgreSQL and Redis; the servers keep running."""
     del rng
     with stage.engine.connect() as connection:
         connection.execute(
@@ -133,7 +133,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def schedule(count: int, rng: Rng) -> list[str]:
-    """Return the names of `count` faults in a random order, every kind as often as every other, give or take one."""
+    """Return the names of `count` faults in random order; the counts of any two kinds differ by at most one."""
     names = [name for _ in range(-(-count // len(FAULTS))) for name in rng.permutation(list(FAULTS))]
     return [str(name) for name in names[:count]]
 

@@ -1,8 +1,7 @@
-"""Hostile images, and the error that each kind is to end as; nobody else may end as one.
+"""Hostile images and the error that each kind must end with; no other image may end with an error.
 
-No image is known to crash today's decoders, so the workers of a chaos run get a `sitecustomize` of their own, which
-ends a process with SIGKILL when Pillow is asked to open bytes with a mark in them. The production code has no part in
-it.
+No image is known to crash the current decoders. So the workers of a chaos run get a `sitecustomize` that kills a
+process with SIGKILL when Pillow opens bytes that contain a mark. The production code is unchanged.
 """
 
 import os
@@ -16,7 +15,7 @@ from PIL import Image
 from starlight_vocabulary.words import ErrorCode
 
 LIMITS: Final = {"STARLIGHT_MAX_DECODE_SECONDS": "0.5", "STARLIGHT_MAX_DECODE_BYTES": str(96 * 2**20)}
-"""What decoding an image may take in a chaos run: little, so that the slow are slow soon."""
+"""Limits of decoding in a chaos run: low, so that slow images exceed them quickly."""
 
 MARK = b"STARLIGHT-CHAOS-POISON"
 
@@ -36,7 +35,7 @@ Image.open = open
 
 
 def make_environment_deadly(environment: dict[str, str], folder: Path) -> dict[str, str]:
-    """Return the environment of a process to which images with the mark are deadly."""
+    """Return the environment of a process that images with the mark kill."""
     site = folder / "site"
     site.mkdir(exist_ok=True)
     (site / "sitecustomize.py").write_text(_SITECUSTOMIZE)
@@ -44,13 +43,13 @@ def make_environment_deadly(environment: dict[str, str], folder: Path) -> dict[s
     return {**environment, "PYTHONPATH": path}
 
 
-def kill_decoder(image: bytes) -> bytes:
-    """Return the image with the mark behind its end."""
+def append_mark(image: bytes) -> bytes:
+    """Return the image with the mark after its end."""
     return image + MARK
 
 
 def take_time(_: bytes) -> bytes:
-    """Return a JPEG whose last scan comes again and again."""
+    """Return a JPEG that repeats its last scan many times."""
     whole = _encode(Image.new("RGB", (3000, 3000)), "JPEG", progressive=True)
     end = whole.rindex(b"\xff\xd9")
     return whole[:end] + 180 * whole[whole.rindex(b"\xff\xda") : end] + whole[end:]
@@ -61,25 +60,25 @@ def take_memory(_: bytes) -> bytes:
     return _encode(Image.new("RGB", (7000, 7000)), "PNG", compress_level=1)
 
 
-def break_off(_: bytes) -> bytes:
-    """Return the first half of a picture in which V4 sees nothing, and which has pixels in its other half."""
+def cut_in_half(_: bytes) -> bytes:
+    """Return the first half of a clean PNG whose second half has pixels too."""
     whole = _encode(Image.radial_gradient("L"), "PNG")
     return whole[: len(whole) // 2]
 
 
-def be_no_image(image: bytes) -> bytes:
-    """Return bytes of the image that are none without their start."""
+def remove_signature(image: bytes) -> bytes:
+    """Return the image without its signature."""
     return image[8:]
 
 
 HOSTILE: Final[dict[Callable[[bytes], bytes], ErrorCode]] = {
-    kill_decoder: ErrorCode.DECODER_CRASH,
+    append_mark: ErrorCode.DECODER_CRASH,
     take_time: ErrorCode.TOO_SLOW,
     take_memory: ErrorCode.TOO_MUCH_MEMORY,
-    break_off: ErrorCode.TRUNCATED,
-    be_no_image: ErrorCode.UNKNOWN_FORMAT,
+    cut_in_half: ErrorCode.TRUNCATED,
+    remove_signature: ErrorCode.UNKNOWN_FORMAT,
 }
-"""What is made of a harmless PNG, and how it is to end."""
+"""Functions that make a hostile image from a harmless PNG, and the expected error."""
 
 
 def _encode(image: Image.Image, kind: str, **options: bool | int) -> bytes:

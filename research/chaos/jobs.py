@@ -1,4 +1,4 @@
-"""The jobs of a chaos run: a few hundred pictures, referred to again and again, and the hostile ones among them."""
+"""The jobs of a chaos run: repeated references to a few hundred pictures, with hostile ones among them."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ SUBMITTERS = ("ann", "bob", "eve")
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """A job to be submitted: its references, its submitter, its priority and its idempotency key."""
+    """A job to submit: references, submitter, priority and idempotency key."""
 
     key: str
     references: list[str]
@@ -33,7 +33,7 @@ class PlannedJob:
     priority: Priority
 
     def submit(self, engine: Engine) -> None:
-        """Submit the job, again and again under its key while the database is away."""
+        """Submit the job; retries under its idempotency key while the database is unavailable."""
         wait_out_outages(
             lambda: submit_job(
                 engine,
@@ -45,7 +45,7 @@ class PlannedJob:
 
 
 def draw_pictures(folder: Path, rng: Rng, hostile: int) -> tuple[list[str], dict[str, ErrorCode]]:
-    """Draw pictures into the folder; return references to harmless ones, and to hostile ones with their errors."""
+    """Draw pictures into the folder; return references to harmless ones, and to hostile ones with expected errors."""
     folder.mkdir()
     harmless = [_write(folder / f"{number}.png", _draw(rng)) for number in range(PICTURES)]
     kinds = list(islice(cycle(HOSTILE.items()), hostile))
@@ -67,7 +67,7 @@ def _write(path: Path, data: bytes) -> str:
 
 
 def plan_jobs(harmless: list[str], hostile: Collection[str], images: int, rng: Rng) -> Iterator[PlannedJob]:
-    """Yield jobs of mixed sizes until there are so many images; the hostile ones are spread over them."""
+    """Yield jobs of mixed sizes with `images` references in total, and the hostile ones spread over them."""
     places = set(rng.choice(images, size=len(hostile), replace=False).tolist())
     left = iter(hostile)
     planned = 0

@@ -1,4 +1,4 @@
-"""Images that are sent to the API one by one: what was answered has one verdict, what was not has at most one."""
+"""Sends images to the API one by one: each answered one must have one verdict, each other one at most one."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ SUBMITTER = "posts"
 CLIENTS = 3
 SIDE = 24
 PAUSE_S = 0.05
-# After what was not answered: the API is starting again.
+# Wait after a failed request, while the API restarts.
 RETRY_S = 0.5
 TIMEOUT_S = 60.0
 COUNT_UNFINISHED = text("SELECT count(*) FROM jobs WHERE submitter = :submitter AND finished_at IS NULL")
@@ -27,13 +27,13 @@ COUNT_VERDICTS = text("SELECT sha256, count(*) FROM verdicts WHERE sha256 IN :di
 
 @dataclass(slots=True)
 class Posts:
-    """The digests of images that were answered with 200, and of those that were not."""
+    """Digests of the images that were answered with 200, and of the others."""
 
     answered: list[bytes] = field(default_factory=list)
     unanswered: list[bytes] = field(default_factory=list)
 
     def account(self, engine: Engine) -> dict[str, int]:
-        """Return how many were answered, and how many of these have no verdict, or any has two; and of the others."""
+        """Return the numbers of answered, lost, doubled, unanswered, and unanswered but judged images."""
         found = _count_verdicts(engine, [*self.answered, *self.unanswered])
         counts = [found.get(digest, 0) for digest in self.answered]
         others = [found.get(digest, 0) for digest in self.unanswered]
@@ -47,10 +47,10 @@ class Posts:
 
 
 @contextmanager
-def posting(url: str, key: str, seed: int) -> Iterator[Posts]:
-    """Send images, each another one, until the block ends."""
+def post_images(url: str, key: str, seed: int) -> Iterator[Posts]:
+    """Send images, all different, until the block ends."""
     posts, over = Posts(), threading.Event()
-    threads = [threading.Thread(target=_post_on, args=(url, key, [seed, n], posts, over)) for n in range(CLIENTS)]
+    threads = [threading.Thread(target=_keep_posting, args=(url, key, [seed, n], posts, over)) for n in range(CLIENTS)]
     for thread in threads:
         thread.start()
     try:
@@ -62,12 +62,12 @@ def posting(url: str, key: str, seed: int) -> Iterator[Posts]:
 
 
 def count_unfinished(engine: Engine) -> int:
-    """Return how many of their jobs have not ended."""
+    """Return the number of their jobs that have not ended."""
     with engine.connect() as connection:
         return int(connection.execute(COUNT_UNFINISHED, {"submitter": SUBMITTER}).scalar_one())
 
 
-def _post_on(url: str, key: str, seed: Sequence[int], posts: Posts, over: threading.Event) -> None:
+def _keep_posting(url: str, key: str, seed: Sequence[int], posts: Posts, over: threading.Event) -> None:
     rng = np.random.default_rng(seed)
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S) as client:
         while not over.wait(PAUSE_S):

@@ -1,4 +1,4 @@
-"""The stack that is broken: embedded servers, workers and dispatchers, kept running as a service manager would."""
+"""The stack under test: embedded servers, workers, dispatchers and API, restarted as by a service manager."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ STOP_S = 30.0
 
 @dataclass
 class Member:
-    """One process of the stack, started again whenever it has ended."""
+    """One process of the stack, which is restarted when it ends."""
 
     name: str
     arguments: tuple[str, ...]
@@ -40,7 +40,7 @@ class Member:
     paused: bool = False
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process; its output is appended to the log."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],
@@ -55,7 +55,7 @@ class Member:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs, or would if it were not paused."""
+        """Whether the process exists, paused or not."""
         return self.process is not None and self.process.poll() is None
 
     def send(self, signal_number: int) -> None:
@@ -66,7 +66,7 @@ class Member:
 
 @dataclass
 class ChaosStage:
-    """Servers and processes, the API's address and a key of it; `keep_running` plays the service manager."""
+    """Servers and processes, the API's address and a key; `keep_running` acts as the service manager."""
 
     folder: Path
     embedded: EmbeddedServers
@@ -77,22 +77,22 @@ class ChaosStage:
     members: list[Member] = field(default_factory=list)
 
     def keep_running(self) -> None:
-        """Start again what has ended, servers first."""
+        """Restart what has ended, servers first."""
         self.servers.revive()
         for member in self.members:
             if not member.alive:
                 member.start()
 
     def group(self, kind: str) -> list[Member]:
-        """Return the members of a kind that run and are not paused."""
+        """Return the running members of a kind that are not paused."""
         return [
             member for member in self.members if member.name.startswith(kind) and member.alive and not member.paused
         ]
 
 
 @contextmanager
-def running_stage(folder: Path) -> Iterator[ChaosStage]:
-    """Yield a stack in `folder` with two workers, two dispatchers and an API, and end it."""
+def run_stage(folder: Path) -> Iterator[ChaosStage]:
+    """Run a stack in `folder` with two workers, two dispatchers and an API during the block."""
     embedded = EmbeddedServers(Settings(data_dir=folder / "data", database_url=None, redis_url=None))
     database_url, redis_url = embedded.attach()
     servers = Servers(database_url or "", redis_url or "", embedded)
@@ -138,7 +138,7 @@ def running_stage(folder: Path) -> Iterator[ChaosStage]:
 
 
 def end(member: Member) -> None:
-    """End a process in order, or kill it where that takes too long."""
+    """Terminate a process; kill it after `STOP_S`."""
     if not member.alive:
         return
     member.send(signal.SIGCONT)

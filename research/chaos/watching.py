@@ -1,4 +1,4 @@
-"""How far the jobs are, and how long verdicts stayed away after each fault."""
+"""Progress of the jobs, and the time from each fault to the next verdict."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from research.chaos.posts import SUBMITTER
 COUNT_FINISHED = text("SELECT coalesce(sum(clean + stego + error), 0) FROM jobs WHERE submitter <> :submitter")
 
 
-def finished_images(engine: Engine) -> int | None:
-    """Return how many images of jobs have their verdict, but for those sent one by one; None without a database."""
+def count_finished(engine: Engine) -> int | None:
+    """Return the number of finished images, except those sent one by one; None if the database is unavailable."""
     try:
         with engine.connect() as connection:
             return int(connection.execute(COUNT_FINISHED, {"submitter": SUBMITTER}).scalar_one())
@@ -22,18 +22,18 @@ def finished_images(engine: Engine) -> int | None:
 
 @dataclass
 class Recoveries:
-    """For each fault, when it happened and how many verdicts there were; settled by the next verdict after it."""
+    """Open faults with their time and the number of verdicts then; the next verdict closes them."""
 
     longest_s: float = 0.0
     longest_after: str = ""
     _open: list[tuple[str, float, int]] = field(default_factory=list)
 
     def fault(self, name: str, finished: int) -> None:
-        """Remember that a fault happened now."""
+        """Record a fault that happens now."""
         self._open.append((name, time.monotonic(), finished))
 
     def progress(self, finished: int) -> None:
-        """Settle the faults after which there are new verdicts."""
+        """Close the faults after which there are new verdicts."""
         now = time.monotonic()
         for name, at, before in self._open:
             if finished > before and now - at > self.longest_s:

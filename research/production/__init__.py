@@ -1,1 +1,1 @@
-"""The checklist of production, run against a deployment through its API."""
+"""The production checklist, run against a deployment through its API."""

@@ -1,4 +1,4 @@
-"""Whether everything is accounted for: each image has one verdict, jobs are sealed and whole, metrics say so."""
+"""Checks that each image has exactly one verdict, that jobs are sealed and intact, and that metrics are complete."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ from research.production.deployment import TIMEOUT_S, Deployment
 from starlight_client import RefusedError, Starlight
 from starlight_vocabulary.words import Outcome
 
-# A job is sealed a moment after its end.
+# A job is sealed shortly after its end.
 SEALED_WITHIN_S = 60.0
 PAUSE_S = 0.5
 FAMILIES: Final = (
@@ -27,7 +27,7 @@ FAMILIES: Final = (
 
 
 def check_bulk(check: Check, deployment: Deployment, seed: int, rounds: int) -> None:
-    """Submit drawn images as one job, compare all verdicts with the truth, and the job with its seal."""
+    """Submit drawn images as one job; compare all verdicts with the truth, and the job with its seal."""
     canaries = [canary for number in range(rounds) for canary in draw_canaries(seed + number)]
     with Starlight(deployment.url, deployment.key) as starlight:
         started = time.monotonic()
@@ -44,33 +44,33 @@ def check_bulk(check: Check, deployment: Deployment, seed: int, rounds: int) -> 
         check.expect(
             len(verdicts) == len(canaries) == job.finished, f"{len(verdicts)} verdicts on {len(canaries)} images"
         )
-        check.expect(not wrong, f"judged wrongly: {', '.join(wrong[:5])}")
+        check.expect(not wrong, f"wrong outcomes: {', '.join(wrong[:5])}")
         intact = _verify(starlight, str(job.id))
-        check.expect(intact, "the job's verdicts are not as they were sealed, or were not sealed in time")
+        check.expect(intact, "the job's verdicts differ from its seal, or it was not sealed in time")
     check.figures = {
         "images": len(canaries), "per_minute": round(60 * len(canaries) / took), "wrong": len(wrong), "intact": intact,
     }  # fmt: skip
 
 
 def check_single_verdicts(check: Check, deployment: Deployment, answered: Sequence[Canary]) -> None:
-    """Ask for the verdicts on images that were sent one by one: each has just one."""
+    """Check that each image that was sent one by one has exactly one verdict."""
     with Starlight(deployment.url, deployment.key) as starlight:
         digests = [hashlib.sha256(canary.data).hexdigest() for canary in answered]
         counts = [len(list(starlight.image(digest))) for digest in digests]
     check.expect(
-        all(count == 1 for count in counts), f"{sum(count != 1 for count in counts)} images have not one verdict"
+        all(count == 1 for count in counts), f"{sum(count != 1 for count in counts)} images lack exactly one verdict"
     )
     check.figures = {"images": len(counts), "missing": counts.count(0), "doubled": sum(count > 1 for count in counts)}
 
 
 def check_metrics(check: Check, deployment: Deployment) -> None:
-    """Read the exporter: what dashboards and alerts need is there, servers are up, and nothing is unaccounted for."""
+    """Check the exporter: it has the metrics that dashboards and alerts need, servers are up, no image is missing."""
     if deployment.exporter is None:
-        raise NotCheckedError("no address of an exporter was given (--exporter)")
+        raise NotCheckedError("--exporter was not given")
     text = httpx.get(f"{deployment.exporter}/metrics", timeout=TIMEOUT_S).raise_for_status().text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for name in FAMILIES:
-        check.expect(name in families, f"there is no {name}")
+        check.expect(name in families, f"{name} is missing")
     for name, wanted in (
         ("starlight_images_unaccounted", 0),
         ("starlight_postgres_up", 1),
@@ -93,7 +93,7 @@ def _verify(starlight: Starlight, job_id: str) -> bool:
 
 
 def pack_archive(canaries: Sequence[Canary]) -> io.BytesIO:
-    """Return a .tar of these images, in this order."""
+    """Return a tar archive of these images, in this order."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as members:
         for number, canary in enumerate(canaries):

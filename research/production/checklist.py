@@ -1,4 +1,4 @@
-"""What is checked, what came out, and whether it is what was promised."""
+"""Checks with their promises, measured figures and results."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -11,7 +11,7 @@ from starlight_client import RefusedError, UnreadableAnswerError
 
 
 class Result(StrEnum):
-    """How a check ended."""
+    """The result of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -19,12 +19,12 @@ class Result(StrEnum):
 
 
 class NotCheckedError(Exception):
-    """A check that cannot be made here; the message says why."""
+    """A check is not possible here; the message says why."""
 
 
 @dataclass(slots=True)
 class Check:
-    """One check: what was promised, how it ended, what was measured, and what was otherwise."""
+    """One check: its promise, result, measured figures, and failures in `otherwise`."""
 
     name: str
     promise: str
@@ -32,21 +32,21 @@ class Check:
     figures: dict[str, Any] = field(default_factory=dict)
     otherwise: list[str] = field(default_factory=list)
 
-    def expect(self, holds: bool, otherwise: str) -> None:
-        """Note what is otherwise than promised unless it `holds`."""
+    def expect(self, holds: bool, failure: str) -> None:
+        """Record a failure unless the condition `holds`."""
         if not holds:
-            self.otherwise.append(otherwise)
+            self.otherwise.append(failure)
 
 
 class Checklist:
-    """Makes checks one after another and keeps what came of them, also of one that breaks."""
+    """Runs checks one after another and records their results, even if one of them raises an error."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.checks: list[Check] = []
         self._tell = tell
 
     def make(self, name: str, promise: str, work: Callable[[Check], None]) -> None:
-        """Make a check: `work` notes figures and what is otherwise."""
+        """Run a check: `work` records figures and failures in it."""
         check = Check(name, promise)
         try:
             work(check)
@@ -61,9 +61,9 @@ class Checklist:
 
     @property
     def failed(self) -> bool:
-        """Whether anything is otherwise than promised."""
+        """Whether any check failed."""
         return any(check.result is Result.FAILED for check in self.checks)
 
     def report(self) -> list[dict[str, Any]]:
-        """Return all checks as JSON has them."""
+        """Return all checks as plain data for JSON."""
         return [asdict(check) for check in self.checks]

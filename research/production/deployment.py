@@ -1,4 +1,4 @@
-"""A deployment as its customers reach it: an address and a key."""
+"""A deployment as its customers use it: an address and a key."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The API's address, a key that may submit and read, and the exporter's address where it can be reached."""
+    """The API's address, a key with the scopes submit and read, and the exporter's address if it is reachable."""
 
     url: str
     key: str
@@ -18,15 +18,15 @@ class Deployment:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What each request carries."""
+        """Headers of each request."""
         return {"Authorization": f"Bearer {self.key}"}
 
     def open(self, *, with_key: bool = True) -> httpx.Client:
-        """Return a client of the API, with the key or without one."""
+        """Return an HTTP client for the API, with or without the key."""
         return httpx.Client(base_url=self.url, headers=self.headers if with_key else {}, timeout=TIMEOUT_S)
 
     def describe(self) -> dict[str, Any]:
-        """Return which version and model answer; raises httpx.HTTPError where nothing does."""
+        """Return the deployment's version and model; raises httpx.HTTPError if it does not respond."""
         with self.open() as client:
             health = client.get("/health").raise_for_status().json()
         return {"url": self.url, "version": health["version"], "model": health["scanner"]["model_version"],
@@ -34,5 +34,5 @@ class Deployment:
 
 
 def scan_image(client: httpx.Client, name: str, data: bytes) -> httpx.Response:
-    """Have one image scanned while we wait."""
+    """Scan one image and wait for the response."""
     return client.post("/scan/image", files={"image": (name, data)})

@@ -1,4 +1,4 @@
-"""Drawn images of which the truth is known: each method, with and without a message."""
+"""Checks detection on drawn images with known truth: each method, and clean ones."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from research.production.deployment import Deployment, scan_image
 
 
 def check_detection(check: Check, deployment: Deployment, seed: int, rounds: int) -> None:
-    """Scan some rounds of drawn images and compare each answer with the truth."""
+    """Scan `rounds` rounds of drawn images and compare each answer with the truth."""
     right: Counter[str] = Counter()
     of: Counter[str] = Counter()
     with deployment.open() as client:
@@ -24,7 +24,7 @@ def check_detection(check: Check, deployment: Deployment, seed: int, rounds: int
 
 
 def find_wrong(canary: Canary, status: int, answer: dict[str, dict[str, object]]) -> str | None:
-    """Return what is wrong with an answer of `/scan/image`; None where nothing is."""
+    """Return what is wrong with an answer of `/scan/image`; None if it is correct."""
     if status != 200:
         return f"answered {status}"
     found = answer["scan_result"]

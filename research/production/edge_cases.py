@@ -1,4 +1,4 @@
-"""Images that are odd, broken or none: each is answered, with nothing found or with what is wrong."""
+"""Checks unusual, broken and invalid images: each must get an answer, clean or with an error."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from research.chaos.hostile import be_no_image, break_off, take_memory, take_time
+from research.chaos.hostile import cut_in_half, remove_signature, take_memory, take_time
 from research.production.checklist import Check
 from research.production.deployment import Deployment, scan_image
 
@@ -24,19 +24,19 @@ NAMES: Final = (
 
 
 def make_edge_cases() -> dict[str, bytes]:
-    """Return files by what they are."""
+    """Return the files by their descriptions."""
     grey = Image.radial_gradient("L")
     png = _encode(grey, "PNG")
     frames = [grey.resize((32, 32)), Image.new("L", (32, 32), 200)]
     return {
         "no bytes": b"",
         "one byte": b"\x89",
-        "text": b"This is no image, but what somebody wrote.",
+        "text": b"This is text, not an image.",
         "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
         "HTML": b"<!doctype html><title>404</title>",
         "PNG signature alone": png[:8],
-        "PNG cut in half": break_off(png),
-        "PNG without its start": be_no_image(png),
+        "PNG cut in half": cut_in_half(png),
+        "PNG without its start": remove_signature(png),
         "JPEG cut in half": _encode(grey, "JPEG")[:900],
         "1 by 1": _encode(Image.new("RGB", (1, 1)), "PNG"),
         "16 bits a sample": _encode(Image.new("I;16", (40, 40), 30_000), "PNG"),
@@ -53,7 +53,7 @@ def make_edge_cases() -> dict[str, bytes]:
 
 
 def check_edge_cases(check: Check, deployment: Deployment) -> None:
-    """Send each; no answer is an error of the server's, late, or an accusation."""
+    """Send each file; no answer may be a server error, late, or stego."""
     known = _encode(Image.radial_gradient("L"), "PNG")
     with deployment.open() as client:
         files = [(kind, f"{kind}.png", data) for kind, data in make_edge_cases().items()]
@@ -67,7 +67,7 @@ def check_edge_cases(check: Check, deployment: Deployment) -> None:
             check.expect(seconds <= SLOWEST_S, f"{kind}: answered after {seconds:.0f} s")
             if answer.status_code == 200:
                 check.expect(not answer.json()["scan_result"]["is_stego"], f"{kind}: called stego")
-        check.expect(client.get("/health?ready=1").status_code == 200, "afterwards no worker lives")
+        check.expect(client.get("/health?ready=1").status_code == 200, "no worker is live afterwards")
 
 
 def _encode(image: Image.Image, kind: str, **options: object) -> bytes:

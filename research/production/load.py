@@ -1,4 +1,4 @@
-"""Requests at a rate that does not wait for answers: how long each takes from the moment it was due."""
+"""Sends requests at a fixed rate without waiting for answers; measures each from the time when it was due."""
 
 import asyncio
 import itertools
@@ -19,9 +19,9 @@ from research.production.detection import find_wrong
 SLOWEST_S = 2.0
 IN_TIME = 0.99
 ANSWERED = 0.999
-# Drawn images are easy ones.
+# High, since drawn images are easy.
 RIGHT = 0.999
-# Of the rate that is asked for, at least.
+# Minimum share of the requested rate that must be reached.
 OFFERED = 0.98
 CONNECTIONS = 256
 AHEAD = 64
@@ -29,7 +29,7 @@ AHEAD = 64
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One request: the image, when it was sent, seconds from when it was due to its answer, and what was wrong."""
+    """One request: the image, the time when it was sent, seconds from its due time to its answer, and the error."""
 
     image: Canary
     sent_at: float
@@ -39,7 +39,7 @@ class Answered:
 
 
 def check_load(check: Check, deployment: Deployment, seed: int, per_minute: int, minutes: float) -> list[Canary]:
-    """Send images at a rate and compare times and answers with the objectives; return those that were answered."""
+    """Send images at a fixed rate and compare the results with the objectives; return the answered images."""
     answers: list[Answered] = []
     asyncio.run(send_images(deployment, seed, per_minute, max(2, round(per_minute * minutes)), answers.append))
     answers.sort(key=lambda each: each.sent_at)
@@ -51,15 +51,15 @@ def check_load(check: Check, deployment: Deployment, seed: int, per_minute: int,
     check.expect(
         len(good) >= ANSWERED * len(answers), f"{len(answers) - len(good)} requests were not answered with 200"
     )
-    check.expect(found.in_time >= IN_TIME, f"{found.in_time:.2%} were judged within {SLOWEST_S:g} s")
-    check.expect(found.right >= RIGHT, f"{found.right:.2%} were judged rightly")
+    check.expect(found.in_time >= IN_TIME, f"only {found.in_time:.2%} were answered within {SLOWEST_S:g} s")
+    check.expect(found.right >= RIGHT, f"only {found.right:.2%} of the answers were correct")
     check.expect(sent_per_minute >= OFFERED * per_minute, f"only {sent_per_minute:.0f} a minute could be sent")
     return [each.image for each in good]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Of requests, the shares that were answered and in time; of what was answered, that was right, and seconds."""
+    """Shares of requests that were answered and in time, share of answers that were correct, and their latencies."""
 
     answered: float
     in_time: float
@@ -67,7 +67,7 @@ class Summary:
     seconds: Sequence[float]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the shares, and of the seconds some percentiles."""
+        """Return the shares, and percentiles of the latencies."""
         return {
             "answered": round(self.answered, 5),
             f"within_{SLOWEST_S:g}_s": round(self.in_time, 5),
@@ -79,7 +79,7 @@ class Summary:
 
 
 def summarise(answers: Sequence[Answered]) -> Summary:
-    """Return what the answers come to."""
+    """Return the summary of the answers."""
     good = [each for each in answers if each.status == 200]
     seconds = [each.seconds for each in good] or [0.0]
     of = max(1, len(answers))
@@ -90,7 +90,7 @@ def summarise(answers: Sequence[Answered]) -> Summary:
 async def send_images(
     deployment: Deployment, seed: int, per_minute: int, count: int, take: Callable[[Answered], None]
 ) -> None:
-    """Send so many drawn images, each when it is due, and hand over what came of each."""
+    """Send `count` drawn images, each when it is due, and pass each result to `take`."""
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     client = httpx.AsyncClient(base_url=deployment.url, headers=deployment.headers, timeout=TIMEOUT_S, limits=limits)
     async with client, asyncio.TaskGroup() as group:
@@ -112,7 +112,7 @@ async def _send(client: httpx.AsyncClient, canary: Canary, due: float, take: Cal
 
 
 async def _draw(seed: int, count: int) -> AsyncIterator[tuple[int, Canary]]:
-    """Yield images that nobody has seen, drawn ahead by another thread."""
+    """Yield new images, drawn in advance by another thread."""
     queue: asyncio.Queue[Canary] = asyncio.Queue(AHEAD)
 
     async def fill() -> None:

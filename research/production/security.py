@@ -1,4 +1,4 @@
-"""What nobody may do: without a key, with a wrong one, by names of files and addresses that are not for customers."""
+"""Checks access: requests without a valid key, and references to files and addresses that customers must not reach."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ LOCAL: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def check_keys(check: Check, deployment: Deployment) -> None:
-    """Ask for everything without a key, and with one that nobody made."""
+    """Send requests without a key and with an invalid one."""
     wrong = {"Authorization": "Bearer " + "0" * 40}
     with deployment.open(with_key=False) as client:
         for method, path in LOCKED:
@@ -33,7 +33,7 @@ def check_keys(check: Check, deployment: Deployment) -> None:
 
 
 def check_references(check: Check, deployment: Deployment) -> None:
-    """Submit names of things that are not for customers: refused, or each an error."""
+    """Submit forbidden references: each must be refused or end as an error."""
     refused = 0
     with Starlight(deployment.url, deployment.key) as starlight:
         for reference in FORBIDDEN:
@@ -49,27 +49,27 @@ def check_references(check: Check, deployment: Deployment) -> None:
 
 
 def check_answers(check: Check, deployment: Deployment) -> None:
-    """Look at the headers of pages, and at what an error tells."""
+    """Check the headers of pages, and what errors reveal."""
     with deployment.open(with_key=False) as client:
         page = client.get("/")
         policy = page.headers.get("content-security-policy", "")
         check.expect(
-            "default-src 'none'" in policy or "default-src 'self'" in policy, "the page has no policy for contents"
+            "default-src 'none'" in policy or "default-src 'self'" in policy, "the page has no Content-Security-Policy"
         )
-        check.expect("unsafe-inline" not in policy, "the page's policy lets scripts in that stand in it")
-        check.expect(page.headers.get("x-content-type-options") == "nosniff", "types of contents may be guessed")
-        check.expect("frame-ancestors 'none'" in policy, "other pages may show the page within them")
+        check.expect("unsafe-inline" not in policy, "the page's policy allows inline scripts")
+        check.expect(page.headers.get("x-content-type-options") == "nosniff", "browsers may sniff content types")
+        check.expect("frame-ancestors 'none'" in policy, "other pages may embed the page in a frame")
         missing = client.get("/v1/jobs/%00%ff", headers=deployment.headers)
-        check.expect(missing.status_code < 500, f"an odd path is answered with {missing.status_code}")
-        check.expect("Traceback" not in missing.text, "an error shows the program's inside")
+        check.expect(missing.status_code < 500, f"an invalid path is answered with {missing.status_code}")
+        check.expect("Traceback" not in missing.text, "an error contains a traceback")
         check.figures = {"server": page.headers.get("server"), "content-security-policy": policy}
 
 
 def check_transport(check: Check, deployment: Deployment) -> None:
-    """Whether strangers can read what is sent."""
+    """Check that the traffic is encrypted."""
     address = urlsplit(deployment.url)
     if address.hostname in LOCAL:
         raise NotCheckedError("the deployment is on this machine")
-    check.expect(address.scheme == "https", "keys and images travel unencrypted")
+    check.expect(address.scheme == "https", "keys and images are sent unencrypted")
     if address.scheme == "https":
         httpx.get(deployment.url + "/health")
