@@ -1,1 +1,1 @@
-"""What `scripts/bench.py` measures: throughput, latency, backlog, memory and start times, in one run."""
+"""The measurements of `scripts/bench.py`: throughput, latency, backlog, memory and start times."""

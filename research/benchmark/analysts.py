@@ -1,4 +1,4 @@
-"""What analysts and the page ask, timed on made-up verdicts: each question many times, of another day, job or file."""
+"""Times the queries of analysts and of the web page on made-up verdicts, each for several random verdicts."""
 
 import random
 import statistics
@@ -30,18 +30,18 @@ from storage.time_limits import QueryTooLongError
 from storage.verdicts import Position, VerdictFilter, find_verdicts
 from storage.verification import verify_job
 
-# What the page shows at once, and one more, by which it knows that there is more.
+# The rows of a page, and one more that shows whether there is a next page.
 PAGE = 51
 ROUNDS = 20
-# Milliseconds that 95 of 100 answers may take: what an index finds, and what counts a day.
+# Aims for the 95th percentile in milliseconds: queries that use an index, and queries that count a day.
 FOUND_MS, DAY_MS = 200, 2000
-# What a scrape of the exporter asks PostgreSQL.
+# Aim for the queries of one scrape of the exporter.
 SCRAPE_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Something that is there, by chance: a verdict, a time within the days, and a day."""
+    """A random existing verdict, whose values are parameters of the queries."""
 
     job_id: Any
     ordinal: int
@@ -52,7 +52,7 @@ class Drawn:
 
     @property
     def day(self) -> datetime:
-        """The midnight before."""
+        """The start of the day."""
         return self.scanned_at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -60,7 +60,7 @@ Ask = Callable[[Engine, Drawn], object]
 
 
 def _find(**fixed: Any) -> Ask:  # noqa: ANN401 - fields of a filter
-    """Return the question for a page of verdicts; what is a function is asked of what was drawn."""
+    """Return a query for a page of verdicts; callable filter values are called with the drawn verdict."""
 
     def ask(engine: Engine, drawn: Drawn) -> object:
         values = {name: value(drawn) if callable(value) else value for name, value in fixed.items()}
@@ -71,7 +71,7 @@ def _find(**fixed: Any) -> Ask:  # noqa: ANN401 - fields of a filter
 
 
 def _read(query: str) -> Ask:
-    """Return the question in SQL, with what was drawn as its parameters."""
+    """Return an SQL query with the drawn verdict's values as parameters."""
 
     def ask(engine: Engine, drawn: Drawn) -> object:
         parameters = {
@@ -92,7 +92,7 @@ def _next_day(drawn: Drawn) -> datetime:
     return drawn.day + timedelta(days=1)
 
 
-# Each question with the milliseconds that it may take.
+# Each query with its aim in milliseconds.
 QUESTIONS: dict[str, tuple[int, Ask]] = {
     "newest verdicts": (FOUND_MS, _find()),
     "a later page": (FOUND_MS, _find(after=_position)),
@@ -162,7 +162,7 @@ QUESTIONS: dict[str, tuple[int, Ask]] = {
     ),
 }  # fmt: skip
 
-# Some verdicts by chance, of all days.
+# Random stego verdicts, spread over all days.
 DRAW = text("""
     WITH bounds AS (SELECT min(scanned_at) AS first, max(scanned_at) AS last FROM verdicts)
     SELECT found.job_id, ordinal, sha256, scanned_at, submitter, split_part(split_part(uri, '/', 6), '.', 1) AS image
@@ -175,8 +175,8 @@ DRAW = text("""
 
 
 def measure_questions(engine: Engine, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
-    """Return the median and the 95th percentile of each question, in milliseconds, beside what it may take."""
-    chance = random.Random(15)  # noqa: S311 - the same in each run
+    """Return the median, the 95th percentile and the aim of each query, in milliseconds."""
+    chance = random.Random(15)  # noqa: S311 - reproducible
     with engine.connect() as connection:
         rows = connection.execute(DRAW, {"places": [chance.random() for _ in range(rounds)]}).mappings()
         drawn = [Drawn(**{str(name): value for name, value in row.items()}) for row in rows]
@@ -193,20 +193,20 @@ def measure_questions(engine: Engine, rounds: int = ROUNDS) -> dict[str, dict[st
 
 def _time(engine: Engine, ask: Ask, drawn: Drawn) -> float:
     started = time.perf_counter()
-    # What is given up has taken as long as it may.
+    # A query that is cancelled has taken the maximum time.
     with suppress(QueryTooLongError):
         ask(engine, drawn)
     return 1000 * (time.perf_counter() - started)
 
 
-# Images that are looked for together, as a pipeline does, and how often.
+# Digests that a pipeline looks up together, and the number of lookups.
 GROUP, GROUPS = 64, 200
 LIST_DIGESTS = text("SELECT sha256 FROM verdicts WHERE outcome = 'clean' AND model_id = :model LIMIT :limit")
 FOR_EVER = timedelta(days=10_000)
 
 
 def measure_reuse(engine: Engine, within: timedelta) -> dict[str, float]:
-    """Return the microseconds of an image, those that were judged before and those that were not, the best of five."""
+    """Return the microseconds per image of looking up known and unknown digests, the best of five runs."""
     model_id = register_model(engine, name=OLDER, version="0", sha256="0" * 64, threshold=0.5)
     with engine.connect() as connection:
         known = list(connection.execute(LIST_DIGESTS, {"model": model_id, "limit": GROUP * GROUPS}).scalars())
@@ -227,7 +227,7 @@ def _time_reuse(engine: Engine, model_id: int, digests: Sequence[bytes], within:
 
 
 def measure_analysts(verdicts: int, partitions: int, days: float) -> dict[str, Any]:
-    """Return all figures on so many made-up verdicts, in servers of their own."""
+    """Return all figures on this number of made-up verdicts, on temporary servers."""
     with _filled(verdicts, partitions, days) as (engine, seconds):
         reuse = {
             "of_all_partitions": measure_reuse(engine, FOR_EVER),

@@ -1,4 +1,4 @@
-"""What the API bears: lone images at a steady rate, a long list of references, and many open streams of events."""
+"""Load tests of the API: single images at a constant rate, a long list of references, many open event streams."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from storage.jobs import cancel_job
 from storage.keys import create_key
 from worker.devices import Device
 
-# A little more than the aim of 6,000 a minute: at the aim itself, nothing that was late could be caught up.
+# Above the aim of 6,000 a minute, so that a delay can be made up for.
 POSTS_PER_SECOND = 110
 SENDERS = 32
 REFERENCES = 10_000
@@ -33,7 +33,7 @@ TIMEOUT_S = 60
 
 
 def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int) -> dict[str, Any]:
-    """Return what the API bears with these workers beside it."""
+    """Return the figures of the API with workers on these devices."""
     with serving(stage, find_file(uris[0]).parent) as (url, key):
 
         async def measured() -> dict[str, Any]:
@@ -52,7 +52,7 @@ def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], po
 
 @contextmanager
 def serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
-    """Run the API within the block; yield its address and a key for it."""
+    """Run the API during the block; yield its URL and a key."""
     key = create_key(stage.engine, "bench", ["submit", "read"])
     port = find_free_port()
     environment = {
@@ -68,7 +68,7 @@ def serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
 
 
 def wait_until_answered(url: str) -> None:
-    """Return once a page is there; ends the program where that takes too long."""
+    """Wait until a URL responds; exits with an error after `TIMEOUT_S`."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
@@ -82,12 +82,12 @@ def wait_until_answered(url: str) -> None:
 
 
 def find_file(uri: str) -> Path:
-    """Return the file of a `file://` reference."""
+    """Return the path of a `file://` reference."""
     return Path(unquote(urlsplit(uri).path))
 
 
 async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str]) -> dict[str, Any]:
-    """Return how many streams were open at once, each of which heard of its job's start and of its end."""
+    """Return how many of the concurrent streams got events of their job's start and end."""
     jobs = [stage.submit([uris[number]]) for number in range(STREAMED_JOBS)]
     opened = asyncio.Barrier(STREAMS + 1)
 
@@ -109,7 +109,7 @@ async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str])
 
 
 async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], count: int) -> dict[str, Any]:
-    """Return images a minute, each uploaded by a request of its own at its time, and how long (ms) those took."""
+    """Return images per minute and latencies (ms) of uploading each image in its own request at a constant rate."""
     images = [find_file(uri).read_bytes() for uri in uris]
     authorization = client.headers["Authorization"]
     requests = [
@@ -121,10 +121,10 @@ async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], c
     numbers = iter(range(count))
 
     async def send() -> None:
-        # Not by the client, which would take as much of the machine as the API.
+        # Plain sockets, since an HTTP client would need as much processor time as the API.
         reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
         for number in numbers:
-            # From when it was due, so that waiting for a free sender counts too.
+            # Latency counts from the due time, to include waiting for a free sender.
             due = started + number / POSTS_PER_SECOND
             await asyncio.sleep(due - time.perf_counter())
             writer.write(requests[number])
@@ -148,7 +148,7 @@ async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], c
 
 
 def write_form(path: str, host: str, authorization: str, image: bytes) -> bytes:
-    """Return a whole request that uploads this image."""
+    """Return a complete HTTP request that uploads this image."""
     form = (
         b'--part\r\nContent-Disposition: form-data; name="image"; filename="one.image"\r\n\r\n%b\r\n--part--\r\n'
         % image
@@ -164,7 +164,7 @@ def write_form(path: str, host: str, authorization: str, image: bytes) -> bytes:
 
 
 async def _references(client: httpx.AsyncClient, uris: Sequence[str]) -> dict[str, Any]:
-    """Return how long (s) it took until a job of many references was accepted."""
+    """Return the seconds until a job of `REFERENCES` references was accepted."""
     lines = "".join(json.dumps({"uri": uris[number % len(uris)]}) + "\n" for number in range(REFERENCES))
     started = time.perf_counter()
     answer = await client.post("/v1/jobs", content=lines, headers={"Content-Type": "application/x-ndjson"})

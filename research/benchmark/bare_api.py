@@ -1,6 +1,6 @@
-"""The least that answers `POST /scan/image` with V4: FastAPI and its threads, nothing stored, nothing bounded.
+"""A minimal `POST /scan/image` with V4, for comparison: FastAPI and its threads, no storage, no limits.
 
-`serving` runs it beside the API, a process for each core: `python -m research.benchmark.bare_api PORT`.
+`serving` runs one process for each core: `python -m research.benchmark.bare_api PORT`.
 """
 
 import socket
@@ -26,13 +26,13 @@ app = FastAPI()
 
 @app.get("/health")
 def tell_health() -> dict[str, str]:
-    """Answer once the model is loaded."""
+    """Respond once the model is loaded."""
     return {"status": "ready"}
 
 
 @app.post("/scan/image")
 def scan_image(image: UploadFile) -> dict[str, Any]:
-    """Return the score of an image."""
+    """Return V4's score of an image."""
     data = image.file.read()
     with Image.open(BytesIO(data)) as picture:
         picture.load()
@@ -42,8 +42,8 @@ def scan_image(image: UploadFile) -> dict[str, Any]:
 
 
 def main(port: int) -> None:
-    """Serve on this port, which other processes may listen on too."""
-    # Of uvicorn's own processes the sockets do not say that they are TCP, and asyncio leaves their answers to Nagle.
+    """Serve on this port, which other processes share."""
+    # Sockets of uvicorn's own worker processes have no protocol set, so asyncio does not disable Nagle's algorithm.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Another revision beside this tree: both stacks up at once, measured by turns, and told as ratios."""
+"""Compares this tree with another revision: runs both stacks, measures them in turn, and returns ratios."""
 
 import json
 import os
@@ -20,25 +20,25 @@ ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("tree.py")
 
 Measured: TypeAlias = dict[str, tuple[list[dict[str, float]], list[dict[str, float]]]]
-"""What each round found, of the other revision and of this tree."""
+"""Figures of each round, of the other revision and of this tree."""
 
 
 class Tree:
-    """A revision whose stack runs, in a process of its own."""
+    """A running stack of one revision, in a separate process."""
 
     def __init__(self, process: "subprocess.Popen[str]", name: str) -> None:
         self._process = process
         self._name = name
 
     def measure(self, what: str, count: int) -> dict[str, float]:
-        """Have it scan so many images; ends the program where it cannot."""
+        """Scan `count` images and return the figures; exits with an error if the stack has ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(what, count, file=self._process.stdin, flush=True)
         return self._read(self._process.stdout.readline())
 
     def wait(self) -> None:
-        """Return once its stack is up; ends the program where it does not come up."""
+        """Wait until the stack is ready; exits with an error if it does not start."""
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != "ready":
             sys.exit(f"bench: the stack of {self._name} does not start")
@@ -51,7 +51,7 @@ class Tree:
 
 
 def measure_beside(revision: str, images: int, posts: int, rounds: int, folder: Path | None) -> dict[str, Any]:
-    """Return rates of both and their ratios, this tree's to the other's.
+    """Return the rates of both and their ratios, this tree's divided by the other's.
 
     Images are drawn, or those below `folder`. The first round does not count.
     """
@@ -61,7 +61,7 @@ def measure_beside(revision: str, images: int, posts: int, rounds: int, folder: 
         uris = draw_images(place, images) if folder is None else list_images(folder)
         references = place / "references.json"
         references.write_text(json.dumps(uris))
-        other = running.enter_context(checked_out(revision, place / "tree"))
+        other = running.enter_context(check_out(revision, place / "tree"))
         trees = [
             running.enter_context(run_tree(*each, references)) for each in ((other, revision), (ROOT, "this tree"))
         ]
@@ -75,18 +75,18 @@ def measure_beside(revision: str, images: int, posts: int, rounds: int, folder: 
                     figures = trees[place_of].measure(what, count)
                     if number:
                         measured[what][place_of].append(figures)
-    return {"revision": revision, "images": len(uris), "rounds": rounds, **tell(measured)}
+    return {"revision": revision, "images": len(uris), "rounds": rounds, **summarise(measured)}
 
 
 def list_images(folder: Path) -> list[str]:
-    """Return references to the images below a folder; ends the program where there are none."""
+    """Return references to the images below a folder; exits with an error if there are none."""
     uris = [path.resolve().as_uri() for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     return uris or sys.exit(f"bench: no images below {folder}")
 
 
 @contextmanager
-def checked_out(revision: str, tree: Path) -> Iterator[Path]:
-    """Check a revision out beside this tree within the block; ends the program where there is none."""
+def check_out(revision: str, tree: Path) -> Iterator[Path]:
+    """Check out a revision as a worktree during the block; exits with an error if it does not exist."""
     added = subprocess.run(
         [GIT, "-C", str(ROOT), "worktree", "add", "--detach", str(tree), revision],
         capture_output=True, text=True, check=False,
@@ -101,7 +101,7 @@ def checked_out(revision: str, tree: Path) -> Iterator[Path]:
 
 @contextmanager
 def run_tree(tree: Path, name: str, references: Path) -> Iterator[Tree]:
-    """Run a tree's stack within the block."""
+    """Run a tree's stack during the block."""
     environment = {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'client'}", "STARLIGHT_LOG": "text"}
     process = subprocess.Popen(
         [sys.executable, str(DRIVER), str(references)],
@@ -115,8 +115,8 @@ def run_tree(tree: Path, name: str, references: Path) -> Iterator[Tree]:
         process.wait()
 
 
-def tell(measured: Measured) -> dict[str, Any]:
-    """Return the ratio of each round and their median, and medians of all that was measured before and now."""
+def summarise(measured: Measured) -> dict[str, Any]:
+    """Return the ratio of each round, their median, and the medians of all figures of both."""
     figures: dict[str, Any] = {}
     for what, (before, after) in measured.items():
         rate = "per_minute" if what == "bulk" else "per_second"

@@ -1,6 +1,6 @@
-"""A bucket of any number of distinct pictures, made as they are asked for, over as much of S3's protocol as is needed.
+"""An S3 bucket with any number of distinct pictures, generated on request; it has the operations that we need.
 
-`python -m research.benchmark.bucket OBJECTS` prints its port, and serves until it is ended.
+`python -m research.benchmark.bucket OBJECTS` prints its port and serves until it is terminated.
 """
 
 import io
@@ -20,13 +20,13 @@ PREFIX: Final = "june/"
 DRAWN: Final = 64
 SIDE: Final = 256
 PAGE: Final = 1000
-# A PNG up to the end of its header: a text that tells one from the others comes behind it.
+# Length of a PNG up to the end of IHDR, where the text with the object's number is inserted.
 HEADER_BYTES: Final = 33
 DATE: Final = "Sun, 01 Jun 2025 00:00:00 GMT"
 
 
 def draw_pictures() -> list[bytes]:
-    """Return the pictures that all others are made of, as PNG."""
+    """Return the base pictures, as PNG."""
     rng = np.random.default_rng(3)
     pictures = []
     for _ in range(DRAWN):
@@ -37,7 +37,7 @@ def draw_pictures() -> list[bytes]:
 
 
 def make_object(pictures: list[bytes], number: int) -> bytes:
-    """Return the object of a number, which has bytes of its own."""
+    """Return the object of a number; all objects have different bytes."""
     picture = pictures[number % len(pictures)]
     text = b"tEXtNumber\0%d" % number
     chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
@@ -45,20 +45,20 @@ def make_object(pictures: list[bytes], number: int) -> bytes:
 
 
 def read_number(key: str) -> int:
-    """Return the number of the object with this key."""
+    """Return the number in an object's key."""
     return int(key.removeprefix(PREFIX).removesuffix(".png"))
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Answers requests for objects and lists of objects."""
 
     protocol_version = "HTTP/1.1"
-    # Head and body are written at once: else the second waits for an acknowledgement.
+    # Buffered, so that head and body are sent together: otherwise the body waits for an acknowledgement.
     wbufsize = -1
     objects = 0
     pictures: list[bytes]
 
-    def do_GET(self) -> None:  # noqa: D102 - as the base class has it
+    def do_GET(self) -> None:  # noqa: D102 - documented by the base class
         parts = urlsplit(self.path)
         asked = dict(parse_qsl(parts.query))
         if "list-type" in asked:
@@ -88,11 +88,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:
-    """Serve so many objects."""
+    """Serve a bucket of OBJECTS objects."""
     Handler.objects, Handler.pictures = int(sys.argv[1]), draw_pictures()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_port, flush=True)

@@ -1,4 +1,4 @@
-"""`scripts/bench.py`: measures everything in one run, and prints a table or one JSON object."""
+"""`scripts/bench.py`: measures performance and prints a table or one JSON object."""
 
 import argparse
 import json
@@ -32,17 +32,17 @@ from storage.settings import CHUNK_SIZE, count_usable_cores
 from worker.devices import Device, find_devices, list_cpu_devices
 
 REPEATS = (0, 30, 90)
-# What an index can show is seen from there on; ten million are for reporting.
+# Enough verdicts to show the effect of an index; reports use ten million.
 VERDICTS = 200_000
-# So, too, of a backlog.
+# Chunks of the backlog, for `scale`.
 CHUNKS = 1_000_000
-# Of a bucket.
+# Objects of the bucket, for `sources`.
 OBJECTS = 100_000
-# Of a round beside another revision.
+# Requests in a round of `beside`.
 POSTS = 400
-# What simulated workers finish together.
+# Chunks that the simulated workers finish in total.
 FINISHED_CHUNKS = 320
-# What the project aims at, on two cores without a GPU: at least, or at most.
+# Aims of the project on two cores without a GPU.
 AIMS = {
     "images_per_minute": ">= 30000",
     "ratio_decode_only": ">= 0.60",
@@ -75,7 +75,7 @@ AIMS = {
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How much is measured."""
+    """Sizes of the measurements."""
 
     images: int
     rounds: int
@@ -90,50 +90,50 @@ QUICK = Amounts(images=800, rounds=2, references=200_000, lone=20, bulk=10_000, 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the chosen measurement and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "what",
         nargs="?",
         choices=["api", "serving", "analysts", "scale", "beside", "sources"],
-        help="api: the load that the API bears; serving: images of a request each, beside a bare API; "
-        "analysts: what is asked of stored verdicts; scale: what one PostgreSQL bears; beside: this tree beside "
-        "another revision; sources: a bucket on loopback, listed and scanned; else all the rest",
+        help="api: load test of the API; serving: POST /scan/image compared with a minimal API; analysts: queries on "
+        "stored verdicts; scale: throughput of one PostgreSQL; beside: this tree compared with another revision; "
+        "sources: a local bucket, listed and scanned; default: everything else",
     )
     parser.add_argument(
-        "--verdicts", type=int, default=VERDICTS, help="made-up verdicts that analysts ask of (default %(default)s)"
-    )
-    parser.add_argument("--partitions", type=int, default=1, help="in how many they are (default %(default)s)")
-    parser.add_argument("--days", type=float, default=DAYS, help="over how many days (default %(default)s)")
-    parser.add_argument(
-        "--chunks", type=int, default=CHUNKS, help="chunks of one image that wait, for scale (default %(default)s)"
+        "--verdicts", type=int, default=VERDICTS, help="analysts: number of made-up verdicts (default %(default)s)"
     )
     parser.add_argument(
-        "--objects", type=int, default=OBJECTS, help="of the bucket that is scanned, for sources (default %(default)s)"
+        "--partitions", type=int, default=1, help="analysts: number of their partitions (default %(default)s)"
     )
-    parser.add_argument("--revision", default="HEAD~1", help="of git, to be measured beside (default %(default)s)")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="measure with these images, not drawn ones")
+    parser.add_argument("--days", type=float, default=DAYS, help="analysts: days that they span (default %(default)s)")
+    parser.add_argument(
+        "--chunks", type=int, default=CHUNKS, help="scale: waiting chunks of one image (default %(default)s)"
+    )
+    parser.add_argument("--objects", type=int, default=OBJECTS, help="sources: objects to scan (default %(default)s)")
+    parser.add_argument("--revision", default="HEAD~1", help="beside: Git revision to compare (default %(default)s)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of images to scan, instead of drawn ones")
     parser.add_argument(
         "--device",
         default="cpu",
-        help="cpu: a worker for each core; cuda: each GPU; or one: cpu0, gpu0, … (default cpu)",
+        help="cpu: one worker per core; cuda: one per GPU; or a single device: cpu0, gpu0, … (default cpu)",
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything: about a minute")
+    parser.add_argument("--quick", action="store_true", help="smaller measurements: about a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--plot", type=Path, help="draw the rates into this SVG file too")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the rates to this SVG file")
     options = parser.parse_args()
     if options.what and options.plot:
-        parser.error(f"there is no picture of {options.what}")
+        parser.error(f"--plot cannot be used with {options.what}")
     if options.what == "analysts":
         answers = measure_analysts(options.verdicts, options.partitions, options.days)
-        print(json.dumps(answers, indent=1) if options.json else table_answers(answers))
+        print(json.dumps(answers, indent=1) if options.json else format_questions(answers))
         return
     if options.what == "scale":
         print_figures(measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE), as_json=options.json)
         return
     if options.what == "sources":
-        with drawn(0) as (running, _, _):
-            figures = measure_sources(running, devices_of(options.device), options.objects)
+        with run_stage(0) as (running, _, _):
+            figures = measure_sources(running, resolve_devices(options.device), options.objects)
         print_figures(figures, as_json=options.json)
         return
     amounts = QUICK if options.quick else WHOLE
@@ -141,7 +141,7 @@ def main() -> None:
         figures = measure_beside(options.revision, amounts.images, POSTS, amounts.rounds, options.images)
         print_figures(figures, as_json=options.json)
         return
-    devices = devices_of(options.device)
+    devices = resolve_devices(options.device)
     if options.what in (measured := {"api": measure_load, "serving": measure_requests}):
         figures = measured[options.what](amounts, devices)
     else:
@@ -152,12 +152,12 @@ def main() -> None:
 
 
 def print_figures(figures: dict[str, Any], *, as_json: bool) -> None:
-    """Print the figures for a program, or for people."""
-    print(json.dumps(figures) if as_json else table(figures))
+    """Print the figures as JSON or as a table."""
+    print(json.dumps(figures) if as_json else format_table(figures))
 
 
-def devices_of(name: str) -> list[Device]:
-    """Return the devices that a name stands for; raises DeviceError."""
+def resolve_devices(name: str) -> list[Device]:
+    """Return the devices of a `--device` value; raises DeviceError."""
     if name == "cpu":
         return list_cpu_devices()
     if name == "cuda":
@@ -166,8 +166,11 @@ def devices_of(name: str) -> list[Device]:
 
 
 @contextmanager
-def drawn(images: int, given: Path | None = None) -> Iterator[tuple[Stage, list[str], Path]]:
-    """Yield a stage, references to so many drawn images or all `given` ones, and the folder that all is in."""
+def run_stage(images: int, given: Path | None = None) -> Iterator[tuple[Stage, list[str], Path]]:
+    """Run servers in a temporary folder; yield the stage, references to images, and the folder.
+
+    It draws `images` images, or uses those below the `given` folder.
+    """
     with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -177,9 +180,9 @@ def drawn(images: int, given: Path | None = None) -> Iterator[tuple[Stage, list[
 
 
 def measure(amounts: Amounts, devices: Sequence[Device], given: Path | None) -> dict[str, Any]:
-    """Return all figures, of drawn images or of those below the `given` folder."""
+    """Return all figures of the default measurement, of drawn images or of those below the `given` folder."""
     few = max(1, amounts.rounds // 2)
-    with drawn(amounts.images, given) as (running, uris, folder):
+    with run_stage(amounts.images, given) as (running, uris, folder):
         figures = measure_throughput(running, devices, uris, amounts.rounds)
         figures |= measure_submission(running, amounts.references, few)
         running.forget()
@@ -203,19 +206,19 @@ def measure(amounts: Amounts, devices: Sequence[Device], given: Path | None) -> 
 
 
 def measure_load(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
-    """Return what the API bears while these workers scan."""
-    with drawn(QUICK.images) as (running, uris, _):
+    """Return the figures of the API under load, with workers on these devices."""
+    with run_stage(QUICK.images) as (running, uris, _):
         return measure_api(running, devices, uris, amounts.images)
 
 
 def measure_requests(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
-    """Return how images of a request each are served while nothing else is scanned."""
-    with drawn(QUICK.images) as (running, uris, _):
+    """Return the figures of `POST /scan/image` while nothing else is scanned."""
+    with run_stage(QUICK.images) as (running, uris, _):
         return measure_serving(running, devices, uris, QUICK.images, amounts.rounds)
 
 
 def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], rounds: int) -> dict[str, Any]:
-    """Return images a minute with reuse, where such shares of a job's images (%) repeat others of it."""
+    """Return images per minute with reuse, for jobs in which `REPEATS` percent of the images are repetitions."""
     rates: dict[int, list[float]] = {share: [] for share in REPEATS}
     with running.workers(devices, reuse=True):
         running.finish(running.submit(uris[:100]))
@@ -229,15 +232,15 @@ def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], 
     return {f"repeats_{share}_images_per_minute": round(statistics.median(m)) for share, m in rates.items()}
 
 
-def table(figures: dict[str, Any]) -> str:
-    """Return the figures for people, beside the aims."""
+def format_table(figures: dict[str, Any]) -> str:
+    """Return the figures and their aims as a table."""
     lines = [f"{name:<36} {figures[name]!s:>12}   {aim}" for name, aim in AIMS.items() if name in figures]
     lines += [f"{name:<36} {value!s:>12}" for name, value in figures.items() if name not in AIMS]
     return "\n".join([f"{'what':<36} {'measured':>12}   aim", *lines])
 
 
-def table_answers(figures: dict[str, Any]) -> str:
-    """Return how long answers took for people, beside the aims."""
+def format_questions(figures: dict[str, Any]) -> str:
+    """Return the times of queries and their aims as a table."""
     lines = [f"{'milliseconds':<40} {'p50':>9} {'p95':>9}   aim"]
     for name, each in figures["questions"].items():
         missed = " missed" if name in figures["missed"] else ""

@@ -1,4 +1,4 @@
-"""Where the processor time of one image goes: the stages of the pipeline, and the processes around it."""
+"""Processor time of one image by pipeline stage and by process."""
 
 import hashlib
 import time
@@ -26,10 +26,10 @@ BATCH = 64
 
 
 def measure_costs(stage: Stage, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
-    """Return microseconds of processor time an image costs in each stage, and in each process around them.
+    """Return the microseconds of processor time per image in each stage and in each kind of process.
 
-    The stages run alone in one thread of this process; what workers take beyond them is Python, waiting for its lock,
-    handing over, and talking to the servers. Workers must run.
+    The stages run alone in one thread of this process. What workers need beyond them is spent on Python, its lock,
+    handing over between threads, and communication with the servers. Workers must be running.
     """
     stages = {name: min(times) for name, times in _stages(stage, devices[0], uris, rounds).items()}
     stage.finish(stage.submit(uris))
@@ -76,21 +76,21 @@ def _stages(stage: Stage, device: Device, uris: Sequence[str], rounds: int) -> d
 
 
 class Clock:
-    """Adds up this thread's processor time by name."""
+    """Accumulates this thread's processor time by name."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
 
     @contextmanager
     def counting(self, name: str) -> Iterator[None]:
-        """Count the time that the block takes."""
+        """Add the processor time of the block."""
         started = time.thread_time()
         yield
         self.spent[name] = self.spent.get(name, 0.0) + time.thread_time() - started
 
 
 def _processes(stage: Stage) -> dict[str, float]:
-    """Return the processor seconds that each kind of process of the stack has taken so far."""
+    """Return the processor seconds so far of each kind of process of the stack."""
     spent: dict[str, float] = {}
     for process in processes():
         if name := _kind(process, stage):

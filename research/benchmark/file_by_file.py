@@ -1,4 +1,4 @@
-"""Scanning in one thread of one process, with nothing stored: image by image, or in batches."""
+"""Scans in one thread of one process without storing anything, for comparison: image by image or in batches."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from worker.v4.planes import PLANES, extract_planes
 
 
 class FileByFile:
-    """Loads and decodes one image at a time, as one process of its own does, and scores one or many."""
+    """Loads and decodes one image at a time in the calling process, and scores one or many."""
 
     def __init__(self, settings: Settings, torch_name: str | None) -> None:
         torch.set_num_threads(1)
@@ -27,7 +27,7 @@ class FileByFile:
         self._detector = Detector.load(DEFAULT_MODEL, torch_name) if torch_name else None
 
     def decode(self, uri: str) -> None:
-        """Load and decode."""
+        """Load and decode an image."""
         with self._decoder.decode(self._load(uri)):
             pass
 
@@ -37,7 +37,7 @@ class FileByFile:
         return content.data
 
     def scan(self, uri: str) -> float:
-        """Return the stego probability."""
+        """Return the stego probability of an image."""
         assert self._detector is not None
         data = self._load(uri)
         with self._decoder.decode(data) as image:
@@ -45,7 +45,7 @@ class FileByFile:
         return self._detector.score([planes])[0].stego_probability
 
     def scan_batch(self, uris: Sequence[str]) -> list[float]:
-        """Return the stego probabilities of images that are scored together."""
+        """Return the stego probabilities of images, scored as one batch."""
         assert self._detector is not None
         planes = np.empty(len(uris), PLANES)
         for uri, row in zip(uris, planes, strict=True):

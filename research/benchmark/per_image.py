@@ -1,4 +1,4 @@
-"""The design that this project is measured against: one Celery task for each image, a batch of one, prefork."""
+"""A simple design for comparison: one Celery task for each image, a batch of one, prefork pool."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ app.conf.update(
 
 @cache
 def database() -> Engine:
-    """Return this process's connection."""
+    """Return this process's engine."""
     return connect(read_settings().database_url or "", pool_size=1)
 
 
@@ -50,7 +50,10 @@ def scan_image(uri: str) -> None:
 
 @contextmanager
 def celery_per_image(stage: Stage, device: Device) -> Iterator[Callable[[Sequence[str]], None]]:
-    """Yield this design on the stage's servers: as many processes as cores, verdicts stored one by one."""
+    """Run this design on the stage's servers during the block; yield a function that scans images.
+
+    It has one process per core and stores verdicts one by one.
+    """
     with stage.engine.begin() as connection:
         connection.execute(text("CREATE TABLE per_image (uri text, probability real)"))
     app.conf.update(broker_url=stage.addresses.redis_url)

@@ -1,4 +1,4 @@
-"""The pictures that are scanned: drawn from a seed, 256 by 256, in five formats."""
+"""Draws the pictures to scan: 256 by 256 pixels, in five formats."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def draw_large_images(folder: Path, count: int) -> list[str]:
 
 
 def repeated(uris: list[str], share: float) -> list[str]:
-    """Return as many references, in any order, of which this share repeats one that is there already."""
+    """Return as many references in random order, `share` of which are repetitions."""
     rng = np.random.default_rng(2)
     distinct = uris[: round(len(uris) * (1 - share))]
     repeats = [distinct[number] for number in rng.integers(0, len(distinct), len(uris) - len(distinct))]

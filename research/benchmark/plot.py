@@ -1,4 +1,4 @@
-"""The picture of a benchmark: images a minute of each way of scanning."""
+"""Plots images per minute of each way of scanning."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ WAYS: Final = {
 
 
 def draw_plot(figures: Mapping[str, Any], path: Path) -> None:
-    """Draw a bar for each of `WAYS` into an SVG file, the same for the same figures."""
+    """Draw a bar for each of `WAYS` to an SVG file; the same figures give the same file."""
     rates = [figures[f"{way}_images_per_minute"] for way in WAYS]
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")

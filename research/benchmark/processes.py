@@ -1,4 +1,4 @@
-"""Memory of workers, and how long the processes that need no torch take to start."""
+"""Measures the memory of workers and the start times of the processes without torch."""
 
 import os
 import statistics
@@ -23,7 +23,7 @@ LISTENERS = text("SELECT count(*) FROM pg_stat_activity WHERE application_name =
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of this machine: how it was started, the processor time that it took, and its peak memory."""
+    """A process of this machine: command line, processor time and peak memory; `is_ours` for direct children."""
 
     pid: int
     parent: int
@@ -34,7 +34,7 @@ class Process:
 
     @property
     def is_worker(self) -> bool:
-        """Whether it is a worker that this process started."""
+        """Whether it is a worker started by this process."""
         return self.is_ours and "-m worker " in self.arguments
 
 
@@ -43,7 +43,7 @@ def processes() -> Iterator[Process]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            # From the third field of proc(5) on: the second, the name in parentheses, may hold anything.
+            # Fields of proc(5) from the third on: the second, the name in parentheses, may contain anything.
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
         except OSError:
@@ -55,7 +55,7 @@ def processes() -> Iterator[Process]:
 
 
 def list_family(found: Sequence[Process], is_head: Callable[[Process], bool]) -> list[Process]:
-    """Return the processes that are heads, and all that descend from them."""
+    """Return the processes for which `is_head` is true, and their descendants."""
     family = {each.pid for each in found if is_head(each)}
     while more := {each.pid for each in found if each.parent in family} - family:
         family |= more
@@ -63,13 +63,13 @@ def list_family(found: Sequence[Process], is_head: Callable[[Process], bool]) ->
 
 
 def measure_memory(stage: Stage, large: Sequence[str]) -> dict[str, Any]:
-    """Scan large images too; return the peak memory (MiB) of the worker that took most since it started."""
+    """Scan large images; return the highest peak memory (MiB) of a worker since its start."""
     stage.finish(stage.submit(large))
     return {"worker_peak_mib": round(max((each.peak_mib for each in processes() if each.is_worker), default=0.0))}
 
 
 def measure_starts(stage: Stage, rounds: int) -> dict[str, Any]:
-    """Return the seconds from the command to the first answer of each process that runs without torch."""
+    """Return the seconds from start to first response of each process that runs without torch."""
     port = "9818"
     settings = {"STARLIGHT_EXPORTER_PORT": port, "STARLIGHT_API_PORT": port}
     before = _listeners(stage)

@@ -1,7 +1,7 @@
-"""What one PostgreSQL bears: verdicts of workers that scan nothing, and a dispatcher's rounds over a long backlog.
+"""Load test of one PostgreSQL: verdicts of simulated workers, and a dispatcher's rounds over a long backlog.
 
-A simulated worker is a process with one connection that claims one chunk after another and finishes it with made-up
-verdicts, as the code of a worker does. Servers sync to the disk, as they do in earnest.
+A simulated worker is a process with one connection that claims chunks one by one and finishes them with made-up
+verdicts, by the same functions as a worker. Servers sync to disk, as in production.
 """
 
 import os
@@ -30,13 +30,13 @@ from storage.processes import measure_ages
 
 WORKERS = (1, 4, 16)
 SUBMITTERS = 1000
-# What a dispatcher fills with so many workers.
+# The dispatch window of this number of workers.
 WINDOW = 16 * WORKERS[-1]
 ROUNDS = 20
 LEASE_S = 60.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
-# A job of each submitter with its share of chunks, whose references nobody reads.
+# One job for each submitter with its share of the chunks; the references are never read.
 INSERT_BACKLOG = text("""
     WITH stored AS (
         INSERT INTO jobs (submitter, priority, total)
@@ -49,7 +49,7 @@ INSERT_BACKLOG = text("""
 """)
 END_DISPATCHED = text("UPDATE chunks SET state = 'done' WHERE state = 'dispatched'")
 LIST_CHUNKS = text("SELECT id FROM chunks WHERE job_id = :job ORDER BY first_ordinal")
-# Bytes of WAL since the server was made, and of verdicts with their indexes.
+# Bytes of WAL since the server was created, and of the verdicts with their indexes.
 READ_SIZES = text("""
     SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 AS wal,
         pg_total_relation_size('verdicts')::float8 AS stored
@@ -57,9 +57,9 @@ READ_SIZES = text("""
 
 
 def measure_scale(chunks: int, finished: int, chunk_size: int) -> dict[str, Any]:
-    """Return the figures: of a backlog of so many chunks, and of workers that finish some of `chunk_size` together.
+    """Return the figures of a backlog of `chunks`, and of workers that finish `finished` chunks of `chunk_size`.
 
-    Each is told on standard error once it is measured, since all of them take long.
+    Prints each figure to standard error when it is measured, since all of them take long.
     """
     figures: dict[str, Any] = {"chunk_size": chunk_size}
 
@@ -116,7 +116,7 @@ def _time(name: str, work: Callable[[], object], after: Callable[[], None], roun
 def _measure_workers(
     running: Stage, workers: int, finished: int, chunk_size: int, *, jobs: int, backlog: bool = False
 ) -> dict[str, Any]:
-    """Return the verdicts of a second by so many workers, which share these jobs, and what each verdict costs."""
+    """Return verdicts per second and costs per verdict of `workers` workers that share `jobs` jobs."""
     engine = running.engine
     references = [f"file:///images/{number}.png" for number in range(finished * chunk_size // jobs)]
     job_ids = [running.submit(references, submitter=f"submitter {number}") for number in range(jobs)]
@@ -149,12 +149,12 @@ def _measure_workers(
 
 
 def _measure_server(running: Stage) -> float:
-    """Return the seconds of processor time that PostgreSQL has taken, with its processes that have ended."""
+    """Return PostgreSQL's processor time so far in seconds, including that of its ended processes."""
     postmaster = (running.settings.data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0]
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # From the third field of proc(5) on: the second, the name in parentheses, may hold anything.
+            # Fields of proc(5) from the third on: the second, the name in parentheses, may contain anything.
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
@@ -166,7 +166,7 @@ def _measure_server(running: Stage) -> float:
 
 
 def finish_chunks(url: str, ids: Sequence[uuid.UUID], worker: str, model_id: int) -> tuple[float, float]:
-    """Claim and finish these chunks, one after another; return when that began and ended."""
+    """Claim and finish these chunks one by one; return start and end time."""
     engine = connect(url, pool_size=1, application=f"starlight {worker}")
     with engine.connect():
         pass

@@ -1,4 +1,4 @@
-"""Images of a request each: `POST /scan/image` of the API, all of it stored, beside the least that could answer it."""
+"""Compares `POST /scan/image` of the API, which stores everything, with a minimal API."""
 
 import asyncio
 import statistics
@@ -21,16 +21,16 @@ from storage.broker import open_redis
 from storage.embedded.ports import find_free_port
 from worker.devices import Device
 
-# Clients that each send the next image when they have the answer to the last.
+# Numbers of concurrent clients; each sends its next image when it has the previous answer.
 CLIENTS = (1, 16, 64)
-# Transactions since the server's start. Connections report theirs once a second.
+# Transactions since the server's start; connections report theirs once a second.
 COUNT_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
 
 
 def measure_serving(
     stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int, rounds: int
 ) -> dict[str, Any]:
-    """Return requests a second of both with 1, 16 and 64 clients, in alternation, and what one costs the API."""
+    """Return requests per second of both with 1, 16 and 64 clients, in alternation, and the API's costs per request."""
     images = [find_file(uri).read_bytes() for uri in uris]
     measured: dict[str, list[dict[str, float]]] = {}
     with (
@@ -60,7 +60,7 @@ def measure_serving(
 
 
 async def post_images(url: str, key: str, images: Sequence[bytes], clients: int, count: int) -> dict[str, float]:
-    """Return requests a second and how long (ms) they took; `count` images are sent."""
+    """Send `count` images; return requests per second and latencies (ms)."""
     parts = urlsplit(url)
     requests = [
         write_form("/scan/image", parts.netloc, f"Bearer {key}", images[number % len(images)])
@@ -92,9 +92,9 @@ async def post_images(url: str, key: str, images: Sequence[bytes], clients: int,
 
 @contextmanager
 def watch_costs(stage: Stage, count: int) -> Iterator[dict[str, float]]:
-    """Yield what is filled at the end of the block: what each of `count` requests cost in it.
+    """Yield a dictionary that has the block's costs per request after it, for `count` requests.
 
-    Milliseconds of processor time in all processes of the stage, transactions of PostgreSQL, and commands of Redis.
+    Costs are processor time (ms) of all processes of the stage, PostgreSQL transactions and Redis commands.
     """
     costs: dict[str, float] = {}
     with open_redis(stage.addresses.redis_url) as broker:
@@ -115,18 +115,18 @@ def _take_costs(stage: Stage, broker: "redis.Redis") -> dict[str, float]:
 
 
 def _is_head_of(process: Process, folder: str) -> bool:
-    """Whether a process belongs to the stage, as what it started does; other stages may run on the machine."""
+    """Return whether a process is a root process of the stage; other stages may run on the machine."""
     is_program = process.is_ours and any(word in process.arguments for word in ("-m worker", "-m producer"))
     return is_program or folder in process.arguments
 
 
 @contextmanager
-def run_bare_api(processes_wanted: int) -> Iterator[str]:
-    """Run the bare API in so many processes within the block; yield its address."""
+def run_bare_api(count: int) -> Iterator[str]:
+    """Run the bare API in `count` processes during the block; yield its URL."""
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "research.benchmark.bare_api", str(port)]
-    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(processes_wanted)]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
     try:
         for _ in running:
             wait_until_answered(f"{url}/health")

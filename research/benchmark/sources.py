@@ -1,4 +1,4 @@
-"""Sources: a bucket on loopback whose objects are listed, submitted by the command, and scanned."""
+"""Measures sources: a local bucket whose objects are listed, submitted by the command, and scanned."""
 
 import os
 import subprocess
@@ -13,19 +13,19 @@ from research.benchmark.bucket import BUCKET, PREFIX
 from research.benchmark.stage import Stage
 from worker.devices import Device
 
-# Listed and submitted, but not scanned.
+# Objects that are listed and submitted, but not scanned.
 LISTED = 1_000_000
 
 
 def measure_sources(stage: Stage, devices: Sequence[Device], objects: int) -> dict[str, Any]:
-    """Return what it takes to submit a prefix of so many objects and of a million, and to scan the former."""
+    """Return time and memory of submitting `LISTED` and `objects` objects, and the rate of scanning the latter."""
     figures: dict[str, Any] = {"objects": objects}
     with serve_bucket(LISTED) as environment:
         _, seconds, peak = submit_prefix(stage, environment)
         figures |= {"list_million_s": seconds, "list_million_peak_mib": peak}
     stage.forget()
     with serve_bucket(objects) as environment:
-        # Workers read from there too.
+        # Workers also read from the bucket.
         os.environ.update(environment)
         with stage.workers(devices):
             started = time.monotonic()
@@ -43,8 +43,8 @@ def measure_sources(stage: Stage, devices: Sequence[Device], objects: int) -> di
 NOTHING = uuid.UUID(int=0)
 
 
-# Prints what the command prints, and behind it the memory (KiB) that it took. It starts it from a small process: of a
-# large one, the system counts the memory to what it starts.
+# Runs a command and prints its peak memory (KiB) after its output. It is a small process, because the peak memory of a
+# child includes that of its parent at the fork.
 LAUNCHER = """
 import resource, subprocess, sys
 status = subprocess.run(sys.argv[1:]).returncode
@@ -54,7 +54,7 @@ sys.exit(status)
 
 
 def submit_prefix(stage: Stage, environment: Mapping[str, str], *options: str) -> tuple[uuid.UUID, float, int]:
-    """Return the job that the command makes of the prefix, how long (s) it runs, and the memory (MiB) it takes."""
+    """Submit the prefix by the command; return the job, the seconds and the peak memory (MiB)."""
     started = time.monotonic()
     command = [sys.executable, "-m", "producer.cli", "submit", f"s3://{BUCKET}/{PREFIX}", *options]
     ran = subprocess.run(
@@ -73,7 +73,7 @@ def submit_prefix(stage: Stage, environment: Mapping[str, str], *options: str) -
 
 @contextmanager
 def serve_bucket(objects: int) -> Iterator[dict[str, str]]:
-    """Yield the variables that lead to a bucket of so many objects."""
+    """Serve a bucket of `objects` objects during the block; yield the environment variables to reach it."""
     command = [sys.executable, "-m", "research.benchmark.bucket", str(objects)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

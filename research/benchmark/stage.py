@@ -1,4 +1,4 @@
-"""The stack that is measured: embedded servers, a dispatcher and workers, in a folder of their own."""
+"""The stack to measure: embedded servers, a dispatcher and workers, in a temporary folder."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ WORKER_START_S = 180
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A running stack without workers; `workers` adds them."""
+    """Running servers; `workers` adds a dispatcher and workers."""
 
     engine: Engine
     settings: Settings
@@ -35,12 +35,12 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return what processes of this stack need in their environment."""
+        """The environment variables for processes of this stack."""
         return {**self.addresses.environment(), "STARLIGHT_DATA_DIR": str(self.settings.data_dir)}
 
     @contextmanager
     def workers(self, devices: Sequence[Device], *, reuse: bool = False) -> Iterator[None]:
-        """Run a dispatcher and a worker for each device within the block."""
+        """Run a dispatcher and a worker for each device during the block."""
         environment = {**self.environment, "STARLIGHT_REUSE": str(reuse)}
         with Stack([make_dispatcher(), *make_workers(devices)], environment, self.settings.data_dir / "logs"):
             deadline = time.monotonic() + WORKER_START_S
@@ -61,7 +61,7 @@ class Stage:
         ).job_id
 
     def finish(self, job_id: uuid.UUID, images: int | None = None) -> None:
-        """Return when all verdicts of a job are stored, or so many of them; ends the program if any is an error."""
+        """Wait for all verdicts of a job, or for `images` of them; exits with an error if one is an error."""
         for _ in listen(self.engine, (FINISHED,), POLL_S):
             job = get_job(self.engine, job_id)
             assert job is not None
@@ -71,14 +71,14 @@ class Stage:
                 return
 
     def forget(self) -> None:
-        """Delete all jobs, with what waits of them and their verdicts."""
+        """Delete all jobs with their chunks and verdicts."""
         with self.engine.begin() as connection:
             connection.execute(text("DELETE FROM jobs"))
 
 
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
-    """Run embedded servers with their data in `folder` within the block."""
+    """Run embedded servers with their data in `folder` during the block."""
     settings = Settings(data_dir=folder / "data", database_url=None, redis_url=None)
     with provide_servers(settings) as addresses:
         engine = connect(addresses.database_url)

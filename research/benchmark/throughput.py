@@ -1,7 +1,7 @@
-"""Images a minute: end to end, beside the same pipeline in this process, other designs, and decoding alone.
+"""Images per minute: end to end, the same pipeline in this process, other designs, and decoding alone.
 
-All ways scan the same images in alternation, so that drift of the machine hits them alike; what counts are the ratios
-of neighbouring runs.
+All ways scan the same images in alternation, so that the machine's drift affects them equally; the ratios of
+neighbouring runs count.
 """
 
 import multiprocessing
@@ -28,7 +28,7 @@ from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
 Way = Callable[[Sequence[str]], None]
-# Ways that take several times as long scan a part of the images.
+# Slow ways scan only a part of the images.
 SLOW = ("process_pool", "celery_per_image")
 SLOW_SHARE = 4
 SPAWN = multiprocessing.get_context("spawn")
@@ -36,7 +36,7 @@ GROUP = 64
 
 
 def measure_throughput(stage: Stage, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
-    """Return the rates of all ways, their spread, and how fast the first was beside each other one."""
+    """Return the rates of all ways, their spread, and the ratio of the first one to each other."""
     with ExitStack() as running:
         running.enter_context(stage.workers(devices))
         ways: dict[str, Way] = {
@@ -55,7 +55,7 @@ def measure_throughput(stage: Stage, devices: Sequence[Device], uris: Sequence[s
 
 
 def alternate(ways: Mapping[str, Way], uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
-    """Return images a minute of each way in each round, after one round that does not count."""
+    """Return images per minute of each way in each round, after a warm-up round."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, scan in ways.items():
@@ -70,12 +70,12 @@ def alternate(ways: Mapping[str, Way], uris: Sequence[str], rounds: int) -> dict
 
 
 def median_ratio(rates: Mapping[str, list[float]], one: str, other: str) -> float:
-    """Return how fast one way was beside another, pair by pair of neighbouring runs."""
+    """Return the median ratio of two ways over pairs of neighbouring runs."""
     return round(statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True)), 3)
 
 
 def rate_figures(rates: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Return median and spread (of the range, beside the median) of each way."""
+    """Return the median of each way, and its spread: the range divided by the median."""
     medians = {name: statistics.median(measured) for name, measured in rates.items()}
     return {
         **{f"{name}_images_per_minute": round(rate) for name, rate in medians.items()},
@@ -85,7 +85,7 @@ def rate_figures(rates: Mapping[str, list[float]]) -> dict[str, Any]:
 
 @contextmanager
 def in_process(settings: Settings, device: Device) -> Iterator[Way]:
-    """Yield the same pipeline, called directly in threads of this process: no queue, no database."""
+    """Yield the same pipeline in threads of this process, without queue and database."""
     device.pin(os.environ)
     torch.set_num_threads(settings.torch_threads)
     pipeline = Pipeline(Detector.load(DEFAULT_MODEL, device.torch_name), 0, settings)
@@ -100,21 +100,21 @@ def in_process(settings: Settings, device: Device) -> Iterator[Way]:
 
 @contextmanager
 def decode_only(settings: Settings) -> Iterator[Way]:
-    """Yield the ceiling: reading and decoding, in a process for each core, and nothing else."""
+    """Yield the upper bound: only reading and decoding, in one process per core."""
     with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir,)) as pool:
         yield lambda uris: _exhaust(pool, _decode, uris)
 
 
 @contextmanager
 def process_pool(settings: Settings, device: Device) -> Iterator[Way]:
-    """Yield the usual script: a pool of processes that scan file by file with the same V4."""
+    """Yield the usual script: a pool of processes that scan file by file with V4."""
     with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir, device.torch_name)) as pool:
         yield lambda uris: _exhaust(pool, _scan, uris)
 
 
 @contextmanager
 def bare_loop(settings: Settings, device: Device) -> Iterator[Way]:
-    """Yield the fastest script: a pool of processes that scan batch by batch with the same V4, and store nothing."""
+    """Yield the fastest script: a pool of processes that scan batch by batch with V4, without storing anything."""
     with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir, device.torch_name)) as pool:
 
         def scan(uris: Sequence[str]) -> None:

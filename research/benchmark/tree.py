@@ -1,8 +1,7 @@
-"""`python tree.py IMAGES`, in any tree of this repository: its stack, measured as often as standard input asks.
+"""`python tree.py IMAGES`: runs the stack of a tree of this repository and measures it on request.
 
-IMAGES is a file with references as a JSON list. Each line `bulk N`, `posts N`, `lone N` or `in_bulk N` is answered by
-one line of JSON. What is imported comes from the tree that PYTHONPATH names, which may be an older one than this
-file's.
+IMAGES is a file with a JSON list of references. Each line `bulk N`, `posts N`, `lone N` or `in_bulk N` on standard
+input is answered by one line of JSON. Imports come from the tree in PYTHONPATH, which may be older than this file.
 """
 
 import asyncio
@@ -20,16 +19,16 @@ from research.benchmark.api import serving
 from research.benchmark.stage import stage
 from worker.devices import list_cpu_devices
 
-# Clients that each send the next image when they have the answer to the last.
+# Numbers of concurrent clients; each sends its next image when it has the previous answer.
 CLIENTS = {"posts": 16, "lone": 1, "in_bulk": 1}
-# Images of the job beside which `in_bulk` is measured.
+# Images of the bulk job that runs during `in_bulk`.
 BULK = 100_000
 POSTED = 400
 TIMEOUT_S = 60.0
 
 
 async def post_images(url: str, key: str, images: Sequence[bytes], count: int, clients: int) -> dict[str, float]:
-    """Return requests a second, and the median and slowest hundredth (ms), of so many images by so many clients."""
+    """Send `count` images by `clients` clients; return requests per second, and p50 and p99 in ms."""
     took = []
     numbers = iter(range(count))
     async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S) as client:
@@ -49,7 +48,7 @@ async def post_images(url: str, key: str, images: Sequence[bytes], count: int, c
 
 
 def main() -> None:
-    """Serve measurements until standard input ends."""
+    """Answer requests for measurements until standard input ends."""
     uris: list[str] = json.loads(Path(sys.argv[1]).read_text())
     paths = [Path(unquote(urlsplit(uri).path)) for uri in uris[:POSTED]]
     images = [path.read_bytes() for path in paths]

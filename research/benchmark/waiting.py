@@ -1,4 +1,4 @@
-"""What much waiting work costs: submitting it, scanning beside it, and a lone image that overtakes it."""
+"""Effects of a long backlog: submitting it, scanning in its presence, and the latency of a lone image."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ import numpy as np
 from research.benchmark.stage import Stage
 from starlight_vocabulary.words import Priority
 
-# How a process of its own submits, so that its memory is its alone.
+# Submits in a separate process, to measure its memory alone.
 SUBMIT = """
 import json, resource, sys, time
 from storage.database import connect
@@ -28,7 +28,7 @@ print(json.dumps([count / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_m
 
 
 def measure_submission(stage: Stage, references: int, rounds: int) -> dict[str, Any]:
-    """Return references a second, and how much more memory (MiB) so many take than a hundredth of them."""
+    """Return references per second, and the additional memory (MiB) compared with a hundredth of the references."""
     few: list[tuple[float, float]] = []
     many: list[tuple[float, float]] = []
     for _ in range(rounds):
@@ -47,12 +47,12 @@ def measure_submission(stage: Stage, references: int, rounds: int) -> dict[str, 
 
 
 def measure_backlog(stage: Stage, uris: Sequence[str], waiting: int, rounds: int) -> dict[str, Any]:
-    """Return the throughput with `waiting` images in the queue beside that with a hundredth; workers must run."""
+    """Return the throughput with `waiting` images in the queue relative to a hundredth; workers must be running."""
     rates: dict[int, list[float]] = {waiting // 100: [], waiting: []}
     scanned = min(waiting // 100, 10_000)
     for _ in range(rounds):
         for count, measured in rates.items():
-            # As many again as are scanned, so that some wait until the end.
+            # The images to scan are added, so that `count` still wait at the end.
             job_id = stage.submit([uris[number % len(uris)] for number in range(count + scanned)])
             stage.finish(job_id, scanned // 5)
             started = time.perf_counter()
@@ -65,7 +65,7 @@ def measure_backlog(stage: Stage, uris: Sequence[str], waiting: int, rounds: int
 
 
 def measure_lone_images(stage: Stage, uris: Sequence[str], count: int, bulk: int) -> dict[str, Any]:
-    """Return how long (ms) a lone image takes from its submission to its stored verdict, idle and beside a bulk job."""
+    """Return the time (ms) from submission to verdict of a lone image, when idle and during a bulk job."""
     idle = _lone_images(stage, uris, count)
     bulk_id = stage.submit([uris[number % len(uris)] for number in range(bulk)], submitter="somebody else")
     stage.finish(bulk_id, bulk // 20)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from research.benchmark.beside import checked_out, list_images, tell
+from research.benchmark.beside import check_out, list_images, summarise
 from tests.kit.pictures import encode_pattern
 
 
@@ -13,7 +13,7 @@ def test_ratios_are_those_of_rounds_and_their_median() -> None:
     now = [{"per_minute": 90.0}, {"per_minute": 130.0}, {"per_minute": 55.0}]
     posts = [{"per_second": 10.0, "p50_ms": 5.0}]
 
-    figures = tell({"bulk": (before, now), "posts": (posts, posts)})
+    figures = summarise({"bulk": (before, now), "posts": (posts, posts)})
 
     assert figures["ratio_bulk"] == 1.1
     assert figures["ratios_bulk"] == [0.9, 1.3, 1.1]
@@ -32,6 +32,6 @@ def test_images_below_a_folder_are_found(tmp_path: Path) -> None:
 def test_a_folder_without_images_and_a_revision_that_is_none_are_told(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no images below"):
         list_images(tmp_path)
-    with pytest.raises(SystemExit, match="bench: "), checked_out("no-such-revision", tmp_path / "tree"):
+    with pytest.raises(SystemExit, match="bench: "), check_out("no-such-revision", tmp_path / "tree"):
         pass
     assert not (tmp_path / "tree").exists()
