@@ -1,1 +1,1 @@
-"""Three ways to find hidden messages that are nothing like V4, measured beside it on the same images."""
+"""Compares V4 with other approaches to find hidden messages, on the same images."""

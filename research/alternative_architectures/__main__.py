@@ -1,4 +1,4 @@
-"""`python -m research.alternative_architectures`: measure three other approaches beside V4."""
+"""`python -m research.alternative_architectures`: compare V4 with other approaches."""
 
 import sys
 

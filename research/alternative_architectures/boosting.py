@@ -1,7 +1,7 @@
-"""No network: statistics of bytes, of pairs of samples and of the picture, in trees that are grown one on another.
+"""Gradient-boosted trees on statistics of bytes, of pairs of samples and of the picture.
 
-The statistics of bytes, signatures and pairs are those that V4 is shown too, so that the difference between both is
-what the network sees beyond them. The published estimators (sample pairs, RS, weighted stego, chi-square) are added.
+V4 uses the same statistics of bytes, signatures and pairs, so the difference shows what its network adds. The published
+estimators (sample pairs, RS, weighted stego, chi-square) are additional features.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ ESTIMATORS: Final[tuple[Callable[[NDArray[np.uint8]], float], ...]] = (
 _BATCH: Final = 64
 _SMALLEST: Final = 8
 _UNKNOWN: Final = -9.0
-"""What stands for an estimate that nothing can be said of; no estimate is that low."""
+"""Feature value of an unknown estimate, below all real ones."""
 
 
 def train(examples: Examples, seed: int, trees: int) -> Score:
-    """Learn to tell stego from clean by `trees` trees; return the detector, whose scores are log-odds."""
+    """Train `trees` trees; return the detector, whose scores are log-odds."""
     model = grow(describe(examples), ~examples.is_clean, seed, trees)
 
     def score(shown: Examples) -> NDArray[np.float64]:
@@ -38,7 +38,7 @@ def train(examples: Examples, seed: int, trees: int) -> Score:
 
 
 def grow(features: Features, is_stego: NDArray[np.bool_], seed: int, trees: int) -> HistGradientBoostingClassifier:
-    """Grow trees on (N, F) features."""
+    """Train the trees on (N, F) features."""
     model = HistGradientBoostingClassifier(
         max_iter=trees, learning_rate=0.15, max_leaf_nodes=24, max_features=0.1, l2_regularization=1.0,
         early_stopping=False, random_state=seed,
@@ -47,20 +47,20 @@ def grow(features: Features, is_stego: NDArray[np.bool_], seed: int, trees: int)
 
 
 def find_odds(model: HistGradientBoostingClassifier, features: Features) -> NDArray[np.float64]:
-    """Return the log-odds (N,) that something is hidden."""
+    """Return the log-odds (N,) of stego."""
     odds: NDArray[np.float64] = model.decision_function(features)
     return odds
 
 
 def describe(examples: Examples) -> Features:
-    """Return all features (N, F): those of the streams, and the estimates of each channel of the piece."""
+    """Return all features (N, F): those of the streams, and the estimates for each channel of the piece."""
     estimates = [estimate(piece, *size) for piece, size in zip(examples.pieces, examples.sizes.tolist(), strict=True)]
     known = np.nan_to_num(np.array(estimates, np.float32), nan=_UNKNOWN)
     return np.concatenate([describe_streams(examples.planes), known], axis=1)
 
 
 def describe_streams(planes: PlaneArray) -> Features:
-    """Return the statistics (N, F) of byte sequences, pairs and format that V4's streams hold."""
+    """Return the statistics (N, F) of byte sequences, pairs and format in V4's streams."""
     parts = []
     for start in range(0, len(planes), _BATCH):
         streams = compute(stack(planes[start : start + _BATCH]))
@@ -74,7 +74,7 @@ def describe_streams(planes: PlaneArray) -> Features:
 
 
 def estimate(piece: NDArray[np.uint8], height: int, width: int) -> list[float]:
-    """Return every estimate of every channel of a piece; NaN where there is too little of it."""
+    """Return all estimates of all channels of a piece; NaN if it is too small or the channel is empty."""
     if min(height, width) < _SMALLEST:
         return [np.nan] * (len(ESTIMATORS) * len(piece))
     with np.errstate(all="ignore"):

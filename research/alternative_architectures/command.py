@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train three other approaches and measure them beside V4, on the same images at the same false positives."""
+    """Train other approaches and compare them with V4, on the same images at the same false-positive rates."""
     options = read_options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
@@ -52,16 +52,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
-    """Read what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="compare_architectures", description=main.__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="clean images to learn from, one folder a source")
-    parser.add_argument("--validation", type=Path, required=True, help="clean images of other sources to measure on")
+    parser.add_argument(
+        "--corpus", type=Path, required=True, help="folder of clean training images, with a folder per source"
+    )
+    parser.add_argument("--validation", type=Path, required=True, help="folder of clean test images of other sources")
     add_report_options(parser)
-    parser.add_argument("--train", type=int, default=3000, help="examples to learn from (%(default)s)")
-    parser.add_argument("--test", type=int, default=2000, help="examples to measure on (%(default)s)")
-    parser.add_argument("--covers", type=int, default=100, help="covers of payloads elsewhere (%(default)s)")
-    parser.add_argument("--trees", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--train", type=int, default=3000, help="number of training examples (%(default)s)")
+    parser.add_argument("--test", type=int, default=2000, help="number of test examples (%(default)s)")
+    parser.add_argument("--covers", type=int, default=100, help="covers for payloads in other places (%(default)s)")
+    parser.add_argument("--trees", type=int, default=100, help="trees of boosting (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of the convolutional network (%(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -69,7 +71,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return the whole report."""
     detector = Detector.load(options.model)
     learnt = draw_examples(SampleSource(find_images(options.corpus)), options.seed, options.train)
-    log.info("%d examples to learn from", len(learnt))
+    log.info("%d training examples", len(learnt))
     detectors: dict[str, Score] = {V4: score_as_v4(detector)}
     approaches: dict[str, Callable[[], Score]] = {
         "boosting": lambda: boosting.train(learnt, options.seed, options.trees),
@@ -82,13 +84,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         started = time.process_time()
         detectors[name] = train()
         trained[name] = round(time.process_time() - started, 1)
-        log.info("%s has learnt in %.1f s", name, trained[name])
+        log.info("trained %s in %.1f s", name, trained[name])
     corpus = find_images(options.validation)
     shown = draw_examples(SampleSource(corpus), options.seed + 1, options.test)
     scores = {name: score(shown) for name, score in detectors.items()}
     covers = draw_covers(corpus, options.seed, options.covers)
     limits = find_thresholds(scores, shown.is_clean, ALLOWED[0])
-    log.info("%d examples and %d covers to measure on", len(shown), len(covers))
+    log.info("%d test examples and %d covers", len(shown), len(covers))
     return {
         "model": describe_model(detector.model),
         "examples": {

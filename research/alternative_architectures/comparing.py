@@ -1,4 +1,4 @@
-"""The comparison: the same images, the same share of false positives, the same accounting of cost."""
+"""Compares the detectors on the same images, at the same false-positive rates, with the same measurement of cost."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from worker.v4.planes import extract_planes
 Scores: TypeAlias = NDArray[np.float64]
 
 ALLOWED: Final = (0.01, 0.001)
-"""Shares of clean images that each detector may take for stego."""
+"""False-positive rates at which the detectors are compared."""
 CURVE: Final = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
 V4: Final = "V4"
 _ELSEWHERE: Final = (
@@ -44,17 +44,17 @@ _COSTED: Final = 256
 
 
 def score_as_v4(detector: Detector) -> Score:
-    """Return V4 as a detector beside the others."""
+    """Return V4 as a detector like the others."""
     return lambda examples: find_probabilities(detector, list(examples.planes))
 
 
 def find_thresholds(scores: Mapping[str, Scores], clean: NDArray[np.bool_], allowed: float) -> dict[str, float]:
-    """Return for each detector the score that at most a share `allowed` of the clean images exceed."""
+    """Return for each detector the score that at most a share `allowed` of the clean images exceeds."""
     return {name: find_limit(values[clean], allowed) for name, values in scores.items()}
 
 
 def compare(scores: Mapping[str, Scores], examples: Examples, allowed: float) -> dict[str, Any]:
-    """Return what each detector finds at its own threshold for `allowed` false positives, by method and group."""
+    """Return the rates of each detector at its threshold for `allowed` false positives, by method and group."""
     limits = find_thresholds(scores, examples.is_clean, allowed)
     return {
         name: {
@@ -66,7 +66,7 @@ def compare(scores: Mapping[str, Scores], examples: Examples, allowed: float) ->
 
 
 def find_beyond(scores: Mapping[str, Scores], examples: Examples, allowed: float) -> dict[str, Any]:
-    """Return what each detector finds of the stego images that V4 misses, all at `allowed` false positives."""
+    """Return the detection rates on stego images that V4 misses, with all detectors at `allowed` false positives."""
     limits = find_thresholds(scores, examples.is_clean, allowed)
     missed = ~examples.is_clean & (scores[V4] <= limits[V4])
     return {
@@ -84,19 +84,19 @@ def find_beyond(scores: Mapping[str, Scores], examples: Examples, allowed: float
 
 
 def combine(scores: Mapping[str, Scores], examples: Examples, allowed: float) -> dict[str, Any]:
-    """Return what is found if V4 or another says so, each at half of the allowed false positives; and by V4 alone."""
+    """Return the rates of V4 alone, and of V4 or another detector, each at half of the allowed false positives."""
     halves = find_thresholds(scores, examples.is_clean, allowed / 2.0)
     hits = {name: values > halves[name] for name, values in scores.items()}
     alone = scores[V4] > find_thresholds(scores, examples.is_clean, allowed)[V4]
-    said = {"V4 alone": alone, **{f"V4 or {name}": hits[V4] | hits[name] for name in scores if name != V4}}
+    combined = {"V4 alone": alone, **{f"V4 or {name}": hits[V4] | hits[name] for name in scores if name != V4}}
     return {
         name: {"false_positives": _count(each[examples.is_clean]), "found": _count(each[~examples.is_clean])}
-        for name, each in said.items()
+        for name, each in combined.items()
     }
 
 
 def draw_curves(scores: Mapping[str, Scores], examples: Examples) -> dict[str, list[dict[str, float]]]:
-    """Return for each detector the share found in pixels at each of `CURVE` false positives."""
+    """Return each detector's detection rate of payloads in pixels at each false-positive rate of `CURVE`."""
     chosen = ~examples.is_clean & np.isin(examples.method, PIXEL_METHODS)
     curves: dict[str, list[dict[str, float]]] = {}
     for name, values in scores.items():
@@ -109,7 +109,7 @@ def draw_curves(scores: Mapping[str, Scores], examples: Examples) -> dict[str, l
 def look_elsewhere(
     detectors: Mapping[str, Score], covers: Sequence[Cover], limits: Mapping[str, float], seed: int
 ) -> dict[str, Any]:
-    """Return what each finds of payloads that stand elsewhere than V4 looks, and of the covers, at given thresholds."""
+    """Return the rates on covers and on payloads in places that V4 does not read, at given thresholds."""
     ways = {way.name: way for way in (*WRITTEN, *PLACED, *CHANGED)}
     rows = {"nothing hidden": collect(_show(covers, None, seed), len(covers))}
     rows |= {name: collect(_show(covers, ways[name], seed), len(covers)) for name in _ELSEWHERE}
@@ -122,7 +122,7 @@ def look_elsewhere(
 def measure_costs(
     detectors: Mapping[str, Score], examples: Examples, covers: Sequence[Cover]
 ) -> dict[str, dict[str, float]]:
-    """Return the processor time of one image in ms: to take what a detector needs from the picture, and to score it."""
+    """Return the processor time per image in ms: to extract the detector's input, and to score it."""
     piece = np.zeros((4, SIDE, SIDE), np.uint8)
     chosen = examples.pick(range(min(_COSTED, len(examples))))
     planes = _time(lambda: [extract_planes(cover.image, cover.data) for cover in covers]) / max(1, len(covers))
@@ -154,7 +154,7 @@ def _show(covers: Sequence[Cover], way: PixelWay | None, seed: int) -> Iterator[
 
 
 def _time(run: Callable[[], object]) -> float:
-    """Return the least processor time of some runs, in ms."""
+    """Return the lowest processor time of `_REPEATS` runs, in ms."""
     times = []
     for _ in range(_REPEATS):
         started = time.process_time()

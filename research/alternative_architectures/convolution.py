@@ -1,7 +1,7 @@
 """A small spatial network on high-pass residuals, after Ye-Net (Ye, Ni and Yi 2017) and SRNet (Boroumand et al. 2019).
 
-It sees the upper left piece of the picture and nothing else of the file: neither what is written in its metadata nor
-what follows its end. Fixed filters remove the picture, residuals are cut at 3, and convolutions learn the rest.
+Its input is the upper left piece of the picture, without metadata and trailing bytes. Fixed filters remove the image
+content, residuals are clamped at 3, and convolutions follow.
 """
 
 from itertools import pairwise
@@ -23,16 +23,16 @@ _FILTERS: Final = (
     ((0, 0, 0, 0, 0), (0, -1, 2, -1, 0), (0, 2, -4, 2, 0), (0, -1, 2, -1, 0), (0, 0, 0, 0, 0)),
     ((-1, 2, -2, 2, -1), (2, -6, 8, -6, 2), (-2, 8, -12, 8, -2), (2, -6, 8, -6, 2), (-1, 2, -2, 2, -1)),
 )
-"""First and second differences and two of the SRM's (Fridrich and Kodovsky 2012)."""
-_CUT: Final = 3.0
+"""First and second differences, and two filters of the SRM (Fridrich and Kodovsky 2012)."""
+_CLAMP: Final = 3.0
 _CHANNELS: Final = 4
 _BATCH: Final = 32
 _RUN: Final = 8
-"""Examples that stay together when they are shuffled, so that stego images meet their twins in a batch."""
+"""Examples that stay together in shuffling, so that a batch has stego images with their twins."""
 
 
 class Residuals(nn.Module):
-    """(B, 4, H, W) samples to residuals (B, 24, H, W), cut."""
+    """Maps samples (B, 4, H, W) to clamped residuals (B, 24, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,13 +40,13 @@ class Residuals(nn.Module):
         self.bank = nn.Buffer(bank.repeat(_CHANNELS, 1, 1, 1))
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Filter each channel."""
+        """Apply all filters to each channel."""
         padded = functional.pad(samples, (2, 2, 2, 2), mode="replicate")
-        return functional.conv2d(padded, self.bank, groups=_CHANNELS).clamp(-_CUT, _CUT)
+        return functional.conv2d(padded, self.bank, groups=_CHANNELS).clamp(-_CLAMP, _CLAMP)
 
 
 def build() -> nn.Sequential:
-    """Build the network: (B, 4, H, W) samples to logits (B, 1)."""
+    """Build the network, which maps samples (B, 4, H, W) to logits (B, 1)."""
     widths = (len(_FILTERS) * _CHANNELS, 16, 24, 32, 48)
     layers: list[nn.Module] = [Residuals()]
     for number, (inner, outer) in enumerate(pairwise(widths)):
@@ -56,7 +56,7 @@ def build() -> nn.Sequential:
 
 
 def train(examples: Examples, seed: int, epochs: int) -> Score:
-    """Learn to tell stego from clean; payloads outside the samples count as clean. Scores are logits."""
+    """Train the network; payloads outside the samples count as clean. Scores are logits."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 7])
     wanted = torch.from_numpy(np.isin(examples.method, PIXEL_METHODS)).float()
@@ -89,6 +89,6 @@ def train(examples: Examples, seed: int, epochs: int) -> Score:
 
 
 def show(pieces: NDArray[np.uint8]) -> Tensor:
-    """Return pieces (B, 4, H, W) as the network takes them."""
-    # Twice as fast on a CPU as with channels first.
+    """Return pieces (B, 4, H, W) as input of the network."""
+    # Twice as fast on a CPU as channels first.
     return torch.from_numpy(pieces).float().contiguous(memory_format=torch.channels_last)

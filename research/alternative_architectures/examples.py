@@ -1,4 +1,4 @@
-"""Labelled examples as each approach takes them: planes, the upper left piece of the picture, what was written."""
+"""Labelled examples with the inputs of all approaches: planes, the upper left piece of the picture, the payload."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ Bytes = NDArray[np.uint8]
 Rng: TypeAlias = np.random.Generator
 
 SIDE: Final = 64
-"""Side in pixels of the piece that is kept of a picture, from its upper left corner."""
+"""Side in pixels of the upper left piece of a picture."""
 GROUPS: Final = ("text, by the specification", "text, by other writers", "ciphertext and files")
-"""What is hidden, in the order of group ids."""
+"""Kinds of payloads, in the order of their class ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
     """N examples.
 
-    `planes` are V4's; `pieces` (N, 4, SIDE, SIDE) uint8 are R, G, B (or three times the index) and alpha, 0 where there
-    is none, and `sizes` (N, 2) how much of their height and width is real. `method` and `group` are class ids (N,), or
-    `CLEAN`; `order` are class ids of the bit order; `payload` is what was hidden, empty in clean images.
+    `planes` are V4's. `pieces` (N, 4, SIDE, SIDE) uint8 are R, G, B (or three times grey or index) and alpha, 0 where
+    there is none; `sizes` (N, 2) are their real heights and widths. `method` and `group` are class ids (N,) or `CLEAN`;
+    `order` has class ids of the bit order; `payload` is what was hidden, empty for clean images.
     """
 
     planes: PlaneArray
@@ -45,12 +45,12 @@ class Examples:
 
     @property
     def is_clean(self) -> NDArray[np.bool_]:
-        """Whether nothing is hidden, (N,)."""
+        """Whether each example is clean, (N,)."""
         clean: NDArray[np.bool_] = self.method == CLEAN
         return clean
 
     def pick(self, rows: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> "Examples":
-        """Return some of the examples."""
+        """Return the examples of these rows."""
         numbers = np.arange(len(self))[rows]
         return Examples(
             self.planes[numbers],
@@ -64,13 +64,13 @@ class Examples:
 
 
 def draw_examples(source: SampleSource, seed: int, count: int) -> Examples:
-    """Draw `count` examples; a stego image is followed by its twin, unless the end is in between."""
+    """Draw `count` examples; each stego image is followed by its twin, except perhaps the last one."""
     rng = np.random.default_rng([seed, 0])
     return collect(_draw(source, rng), count)
 
 
 def collect(samples: Iterator[tuple[Sample, Image.Image]], count: int) -> Examples:
-    """Turn the first `count` samples with their opened images into examples."""
+    """Make examples of the first `count` samples and their opened images."""
     planes = np.zeros(count, extract_planes(Image.new("L", (1, 1)), b"").dtype)
     pieces = np.zeros((count, 4, SIDE, SIDE), np.uint8)
     sizes = np.zeros((count, 2), np.int64)
@@ -86,7 +86,7 @@ def collect(samples: Iterator[tuple[Sample, Image.Image]], count: int) -> Exampl
 
 
 def take_piece(image: Image.Image, into: Bytes) -> tuple[int, int]:
-    """Write the upper left piece of a picture into (4, SIDE, SIDE), and return its height and width."""
+    """Write the upper left piece of a picture to `into` (4, SIDE, SIDE); return its height and width."""
     piece = image.crop((0, 0, min(SIDE, image.width), min(SIDE, image.height)))
     if piece.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA"):
         piece = piece.convert("RGB")
@@ -100,7 +100,7 @@ def take_piece(image: Image.Image, into: Bytes) -> tuple[int, int]:
 
 
 def select(examples: Examples, method: int, group: int) -> NDArray[np.bool_]:
-    """Tell which examples are of a method and a group, (N,)."""
+    """Return whether each example has this method and group, (N,)."""
     chosen: NDArray[np.bool_] = (examples.method == method) & (examples.group == group)
     return chosen
 
@@ -124,7 +124,7 @@ def _find_group(sample: Sample) -> int:
 
 
 Score: TypeAlias = Callable[[Examples], NDArray[np.float64]]
-"""What a detector is, once it has learnt: examples to scores (N,), the higher the more likely stego."""
+"""A trained detector: maps examples to scores (N,); a higher score means more likely stego."""
 
 PIXEL_METHODS: Final = tuple(METHODS.index(name) for name in ("alpha", "palette", "lsb.rgb"))
 """Class ids of the methods that hide in samples."""

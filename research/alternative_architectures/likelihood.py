@@ -1,8 +1,8 @@
-"""How surprising a byte sequence is to a small model of clean ones, and how likely to one of payloads.
+"""Likelihood of byte sequences under first-order Markov models of clean images and of payloads.
 
-A model is a table of how often each byte follows each other byte, one for every sequence that V4 looks at and every
-band of noise in its carrier. Two detectors are made of it: `surprise` has seen clean images alone; `ratio` compares
-with the same kind of table of payloads, text and other, and takes the beginning that speaks most for one.
+A model is a table of the frequencies with which a byte follows another, for each sequence that V4 reads and each band
+of noise in its carrier. There are two detectors: `surprise` uses clean images only; `ratio` compares clean images with
+payloads (text and other), and uses the prefix of the sequence with the highest ratio.
 """
 
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ Table = NDArray[np.float64]
 _BATCH: Final = 128
 _BANDS: Final = len(NOISE) - 1
 _PRIOR: Final = 32.0
-"""How many bytes a table's mean over what went before counts beside what was counted after each byte."""
+"""Weight of the prior, which is the frequency of a byte regardless of its predecessor, in bytes."""
 _ENDS: Final = np.array([8, 16, 32, 64, 128, 256, 512, 1024])
-"""Bytes after which surprise is looked at."""
+"""Lengths of the prefixes that `surprise` scores, in bytes."""
 _HEADER: Final = 40
 _FEWEST: Final = 4
 _BINARY: Final = 2
@@ -39,14 +39,14 @@ _NOTHING: Final = -1e3
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Byte sequences of some images: `tokens` (B, 9, 1024), `PADDING` behind the end, and `band` (B, 9) of noise."""
+    """Byte sequences of B images: `tokens` (B, 9, 1024), `PADDING` after the end, and noise `band` (B, 9)."""
 
     tokens: Tokens
     band: NDArray[np.int64]
 
 
 def read_sequences(planes: PlaneArray) -> Iterator[Sequences]:
-    """Yield, some images at a time, what V4 reads, and the band of noise of each carrier; 0 of text in the file."""
+    """Yield V4's byte sequences in batches of images, with the noise band of each carrier; 0 for text in the file."""
     for start in range(0, len(planes), _BATCH):
         chosen = np.ascontiguousarray(planes[start : start + _BATCH])
         streams = compute(stack(chosen))
@@ -59,9 +59,9 @@ def read_sequences(planes: PlaneArray) -> Iterator[Sequences]:
 
 
 def train_surprise(examples: Examples) -> Score:
-    """Learn from clean images alone; a score is by how many deviations a beginning is more surprising than others."""
+    """Train on clean images only; a score is the largest cost of a prefix, in standard deviations from the mean."""
     clean = examples.planes[examples.is_clean]
-    # Images that were counted surprise less than others do.
+    # Images that are in the tables have lower costs, so mean and deviation come from the others.
     tables = _count_clean(clean[::2])
     mean, deviation = _standardize(tables, clean[1::2])
     slots = np.arange(len(SLOTS))
@@ -78,7 +78,7 @@ def train_surprise(examples: Examples) -> Score:
 
 
 def train_ratio(examples: Examples) -> Score:
-    """Learn from clean images and payloads; a score is a log-likelihood ratio, the largest of all beginnings."""
+    """Train on clean images and payloads; a score is the largest log-likelihood ratio of a prefix."""
     tables = _count_clean(examples.planes[examples.is_clean])
     payloads = _count_payloads(examples)
 
@@ -97,7 +97,7 @@ def train_ratio(examples: Examples) -> Score:
 
 
 def _count_clean(planes: PlaneArray) -> Table:
-    """Return (9, bands, 257, 256) costs, -log of how likely a byte is behind another; 256 stands for the beginning."""
+    """Return costs (9, bands, 257, 256): -log of the probability of a byte after another, or at the start (256)."""
     counts = np.zeros((len(SLOTS), _BANDS, PADDING + 1, PADDING))
     for read in read_sequences(planes):
         before, after = _pairs(read.tokens)
@@ -109,14 +109,14 @@ def _count_clean(planes: PlaneArray) -> Table:
 
 
 def _count_payloads(examples: Examples) -> Table:
-    """Return (2, 257, 256) costs of payloads, with what is written before them: of text, and of all else."""
+    """Return costs (2, 257, 256) of payloads with their headers: of text, and of others."""
     counts = np.zeros((2, PADDING + 1, PADDING))
     stego = examples.pick(~examples.is_clean)
     row = 0
     for read in read_sequences(stego.planes):
         for tokens in read.tokens:
             slots = SLOTS_OF[stego.method[row]]
-            # The sequences of pixel methods are in the order of the bit orders; text in the file has one that matters.
+            # Pixel methods have a sequence for each bit order; for the others only the first sequence matters.
             slot = slots[max(0, int(stego.order[row])) % len(slots)] if stego.method[row] in PIXEL_METHODS else slots[0]
             before, after = _pairs(tokens[slot, : _find_end(tokens[slot], stego.payload[row])])
             _add(counts[int(stego.group[row] == _BINARY)], before, after)
@@ -125,13 +125,13 @@ def _count_payloads(examples: Examples) -> Table:
 
 
 def _find_end(tokens: Tokens, payload: bytes) -> int:
-    """Return where a payload ends in its sequence: it may stand behind a header."""
+    """Return the end of a payload in its sequence; it may have a header before it."""
     start = bytes(tokens[tokens != PADDING].astype(np.uint8)).find(payload[:16])
     return min((start if start >= 0 else _HEADER) + len(payload) + 1, tokens.size)
 
 
 def _to_costs(counts: Table) -> Table:
-    """Smooth counts by how often a byte occurs at all, and that by one for each byte."""
+    """Return -log of the smoothed frequencies; the prior itself is smoothed by adding one."""
     total = counts.sum(axis=-2, keepdims=True) + 1.0
     mean = total / total.sum(axis=-1, keepdims=True)
     costs: Table = -np.log((counts + _PRIOR * mean) / (counts.sum(axis=-1, keepdims=True) + _PRIOR))
@@ -139,7 +139,7 @@ def _to_costs(counts: Table) -> Table:
 
 
 def _pairs(tokens: Tokens) -> tuple[Tokens, Tokens]:
-    """Return each byte's predecessor, `PADDING` before the first, and the byte."""
+    """Return the predecessor of each byte, `PADDING` for the first, and the bytes."""
     start = np.full((*tokens.shape[:-1], 1), PADDING, tokens.dtype)
     return np.concatenate([start, tokens[..., :-1]], axis=-1), tokens
 
@@ -156,7 +156,7 @@ def _follow(table: Table, tokens: Tokens) -> Table:
 
 
 def _look_up(tables: Table, read: Sequences) -> Table:
-    """Return the cost (B, 9, 1024) of each byte under the model of its sequence and band; 0 behind the end."""
+    """Return the cost (B, 9, 1024) of each byte under the model of its sequence and band; 0 after the end."""
     before, after = _pairs(read.tokens)
     model = (np.arange(len(SLOTS)) * _BANDS + read.band)[:, :, None] * ((PADDING + 1) * PADDING)
     costs = tables.reshape(-1)[model + before * PADDING + np.minimum(after, PADDING - 1)]
@@ -164,12 +164,12 @@ def _look_up(tables: Table, read: Sequences) -> Table:
 
 
 def _sum_up(costs: Table) -> Table:
-    """Return the costs (B, 9, ends) of beginnings."""
+    """Return the costs (B, 9, ends) of prefixes."""
     return costs.cumsum(axis=2)[:, :, _ENDS - 1]
 
 
 def _standardize(tables: Table, planes: PlaneArray) -> tuple[Table, Table]:
-    """Return mean and deviation (9, bands, ends) of the costs of clean beginnings; too few of them say nothing."""
+    """Return mean and deviation (9, bands, ends) of the costs of clean prefixes; infinite deviation if too few."""
     mean, deviation = np.zeros((2, len(SLOTS), _BANDS, len(_ENDS)))
     deviation[:] = np.inf
     read = [(_sum_up(_look_up(tables, each)), each.band, each.tokens[:, :, 0]) for each in read_sequences(planes)]

@@ -1,4 +1,4 @@
-"""The comparison as a page for people: Markdown, with pictures beside it."""
+"""Writes the comparison as a Markdown page with plots."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ _PICTURES: Final = {
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page to `path` and its pictures to a folder of the same name beside it."""
+    """Write the page to `path` and its plots to a folder of the same name beside it."""
     pictures = draw_figures(report, path.with_suffix(""), {"found": _draw_found, "curves": _draw_curves})
     model, examples = report["model"], report["examples"]
     first = _percent(next(iter(report["found"])))

@@ -1,1 +1,1 @@
-"""An adversary who knows V4: ways to hide from it, how many of them it finds, and what its answers rest on."""
+"""An adversary who knows V4: measures how V4 detects many ways to hide, and which evidence it uses."""

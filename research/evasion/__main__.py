@@ -1,4 +1,4 @@
-"""`python -m research.evasion`: hide from V4 and count what it finds."""
+"""`python -m research.evasion`: measure evasion of V4."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What an answer of the network rests on: its logit without a stream, and with a few bytes as the cover had them."""
+"""Attributes the network's output: its logit without a stream, and with a few bytes restored to those of the cover."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,12 +15,12 @@ from worker.v4.streams import INPUTS, compute, stack
 Logits = NDArray[np.float64]
 
 WINDOW: Final = 8
-"""Bytes of the bit stream that are restored at once."""
+"""Bytes of the bit stream that are restored together."""
 _WINDOWS: Final = 32
 
 
 def find_logits(detector: Detector, planes: Sequence[np.void], stream: str | None = None) -> Logits:
-    """Return the stego logits of images, with one stream of `INPUTS` taken away if it is named."""
+    """Return the stego logits of images, optionally without one stream of `INPUTS`."""
     with torch.inference_mode():
         streams = compute(stack(planes, detector.device))
         heads = detector.network(streams if stream is None else without(streams, stream))
@@ -29,7 +29,7 @@ def find_logits(detector: Detector, planes: Sequence[np.void], stream: str | Non
 
 
 def measure_streams(detector: Detector, planes: Sequence[np.void]) -> dict[str, float]:
-    """Return the median of the logits with all streams (`none` is missing), and without each."""
+    """Return the median logit with all streams (key `none`) and without each one."""
     return {
         "none": _median(find_logits(detector, planes)),
         **{stream: _median(find_logits(detector, planes, stream)) for stream in INPUTS},
@@ -37,9 +37,9 @@ def measure_streams(detector: Detector, planes: Sequence[np.void]) -> dict[str, 
 
 
 def restore_windows(detector: Detector, stego: np.void, cover: np.void) -> list[float]:
-    """Return how far the logit falls where `WINDOW` bytes of R, G, B's bits are the cover's again, window by window.
+    """Return the drop of the logit when `WINDOW` bytes of the R, G, B bit stream are restored, for each window.
 
-    Where it falls most stands what the network takes for a payload; where it rises, what speaks against one.
+    A large drop marks bytes that the network considers part of a payload; a rise marks evidence against one.
     """
     count = read_number(stego, "rgb_count")
     shown = [stego]
@@ -52,7 +52,7 @@ def restore_windows(detector: Detector, stego: np.void, cover: np.void) -> list[
 
 
 def average_windows(falls: Sequence[list[float]]) -> list[dict[str, Any]]:
-    """Return, window by window, the first byte and the mean fall over examples that reach there."""
+    """Return for each window its first byte and the mean drop over the examples that have it."""
     longest = max(map(len, falls), default=0)
     rows = []
     for window in range(longest):

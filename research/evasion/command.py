@@ -17,7 +17,7 @@ from worker.v4.detector import Detector
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Hide from V4 in every way that we know, and count what it finds; find out what its answers rest on."""
+    """Measure how V4 detects many ways to hide, and which evidence its answers are based on."""
     options = read_options(arguments)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -34,11 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
-    """Read what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="measure_evasion", description=main.__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, one folder a source")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, with a folder per source")
     add_report_options(parser)
-    parser.add_argument("--covers", type=int, default=150, help="covers of each way (%(default)s)")
+    parser.add_argument("--covers", type=int, default=150, help="covers for each way to hide (%(default)s)")
     return parser.parse_args(arguments)
 
 

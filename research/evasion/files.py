@@ -1,4 +1,4 @@
-"""Ways to hide in other parts of a file than V4 looks at, and files that are damaged."""
+"""Ways to hide in other parts of a file, and ways to damage a file."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ _IMAGE_DESCRIPTION: Final = 0x010E
 
 @dataclass(frozen=True, slots=True)
 class FileWay:
-    """A way to make a PNG file of a cover, with something hidden in it. V4 was made for those that are `known`."""
+    """A way to hide in the metadata of a PNG file. V4 was trained for those that are `known`."""
 
     name: str
     make: Callable[[Rng, Image.Image], bytes]
@@ -40,20 +40,20 @@ class Damage:
 def encode_png(
     image: Image.Image, exif: Image.Exif | None = None, texts: PngImagePlugin.PngInfo | None = None
 ) -> bytes:
-    """Write a PNG, every cover of a measurement in the same way."""
+    """Encode a PNG with the same options for every cover."""
     buffer = io.BytesIO()
-    # As an object, Pillow takes an EXIF block without main tags for none.
+    # Bytes, since Pillow drops an EXIF object without main tags.
     image.save(buffer, "PNG", compress_level=1, exif=b"" if exif is None else exif.tobytes(), pnginfo=texts)
     return buffer.getvalue()
 
 
 def make_harmless_exif(rng: Rng, cover: Image.Image) -> bytes:
-    """Write a PNG with EXIF as cameras and editors write it."""
+    """Encode a PNG with EXIF as cameras and editors write it."""
     return encode_png(cover, draw_exif(rng, with_comment=True))
 
 
 def hide_text(rng: Rng, cover: Image.Image) -> bytes:
-    """Write a PNG with a text in `lsb.rgb`, as the specification has it."""
+    """Encode a PNG with a text in `lsb.rgb` by the specification."""
     return encode_png(embed_lsb(cover, draw_text(rng, _BYTES), "msb-first"))
 
 
@@ -82,7 +82,7 @@ def _text_chunk(rng: Rng, cover: Image.Image) -> bytes:
 
 
 def _private_chunk(rng: Rng, cover: Image.Image) -> bytes:
-    """Put a chunk of a private type before IEND, which is 12 bytes long."""
+    """Insert a chunk of a private type before IEND, which is 12 bytes long."""
     data = encode_png(cover)
     body = b"prVt" + draw_text(rng, _BYTES)
     chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
@@ -97,7 +97,7 @@ ELSEWHERE: Final = (
     FileWay("PNG text chunk", _text_chunk),
     FileWay("private PNG chunk", _private_chunk),
 )
-"""Where in the file a text of 200 bytes stands."""
+"""Places in the file for a payload of 200 bytes."""
 
 
 def _flip_a_bit(data: bytes) -> bytes:
@@ -113,4 +113,4 @@ DAMAGES: Final = (
     Damage("a bit flipped in the middle", _flip_a_bit),
     Damage("first 8 bytes overwritten", lambda data: bytes(8) + data[8:]),
 )
-"""What is done to a file with a text of 200 bytes in `lsb.rgb`."""
+"""Damages to a file with a text of 200 bytes in `lsb.rgb`."""

@@ -1,7 +1,7 @@
-"""What V4 finds of each way to hide, beside the same covers with nothing hidden in them."""
+"""Measures V4's detection of each way to hide, and its false positives on the same covers."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeAlias
@@ -14,11 +14,10 @@ from research.evaluation.rates import find_limit, make_rate
 from research.evasion.attribution import average_windows, measure_streams, restore_windows
 from research.evasion.files import DAMAGES, ELSEWHERE, FileWay, encode_png, hide_text, make_harmless_exif
 from research.evasion.ways import CHANGED, PLACED, TAILS, WRITTEN, PixelWay, TailWay
-from research.stego.corpus import LARGEST, Corpus, open_image
+from research.stego.corpus import Corpus, open_image
 from research.stego.covers import adapt, upper_left
+from research.stego.planes import take_planes
 from research.stego.trailers import DECLARED_KINDS, HARMLESS_KINDS, append_kind
-from worker.scanning.decoding import Decoder
-from worker.scanning.image_error import ImageError
 from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes
 
@@ -29,7 +28,7 @@ ALLOWED: Final = 0.01
 """Share of clean images that may exceed the second threshold."""
 SMALLEST: Final = 64
 SIDE: Final = 256
-"""Sides in pixels of the smallest cover, and of the piece that is taken of a larger one."""
+"""Sides in pixels of the smallest cover, and of the piece that larger ones are cropped to."""
 _BATCH: Final = 64
 EXPLAINED: Final = (
     "text of 200 bytes, as the specification has it",
@@ -47,7 +46,7 @@ class Cover:
     data: bytes
 
     def show(self, image: Image.Image | None = None, data: bytes | None = None) -> np.void:
-        """Return the planes of the cover, or of another picture or file in its place."""
+        """Return the planes of the cover, with its picture or its file replaced if given."""
         return extract_planes(image or self.image, self.data if data is None else data)
 
 
@@ -57,7 +56,7 @@ def draw_covers(corpus: Corpus, seed: int, count: int) -> list[Cover]:
 
 
 def measure_ways(detector: Detector, covers: Sequence[Cover], seed: int) -> dict[str, Any]:
-    """Return, for each group of ways, the false positives on clean images and what is found of each way."""
+    """Return for each group of ways the false positives on clean images, and the detection rate of each way."""
     kinds = [kind for kind in HARMLESS_KINDS if kind not in DECLARED_KINDS]
     rng = np.random.default_rng([seed, 1])
     plain = [cover.show() for cover in covers]
@@ -76,24 +75,23 @@ def measure_ways(detector: Detector, covers: Sequence[Cover], seed: int) -> dict
 
 
 def measure_damages(detector: Detector, covers: Sequence[Cover], seed: int) -> dict[str, Any]:
-    """Return for each damage how many files with a text in them still decode, as a worker decodes, and are found."""
-    decoder = Decoder(LARGEST, _Unbounded())
+    """Return for each damage how many stego files a worker still decodes and V4 detects, and the false positives."""
     rng = np.random.default_rng([seed, 2])
     stego = [hide_text(rng, cover.image) for cover in covers]
     rows = {}
     for damage in DAMAGES:
-        shown = list(_decode(decoder, [damage.damage(data) for data in stego]))
-        spared = list(_decode(decoder, [damage.damage(cover.data) for cover in covers]))
+        shown = list(_decode([damage.damage(data) for data in stego]))
+        clean = list(_decode([damage.damage(cover.data) for cover in covers]))
         rows[damage.name] = {
             "decoded": make_rate(len(shown), len(covers)),
             "found": make_rate(_count_found(detector, shown), len(covers)),
-            "false_positives": make_rate(_count_found(detector, spared), len(covers)),
+            "false_positives": make_rate(_count_found(detector, clean), len(covers)),
         }
     return rows
 
 
 def explain(detector: Detector, covers: Sequence[Cover], seed: int) -> dict[str, Any]:
-    """Return what the answers on stego images that were found rest on: streams, and places in the bit stream."""
+    """Return the evidence for detected stego images: streams, and places in the bit stream."""
     explained: dict[str, Any] = {}
     for way in (way for way in WRITTEN if way.name in EXPLAINED):
         rng = np.random.default_rng([seed, 3])
@@ -124,8 +122,8 @@ def _measure_group(
     covers: Sequence[Cover],
     seed: int,
 ) -> dict[str, Any]:
-    spared = find_probabilities(detector, clean)
-    limit = find_limit(spared, ALLOWED)
+    clean_scores = find_probabilities(detector, clean)
+    limit = find_limit(clean_scores, ALLOWED)
     rows = {}
     for number, way in enumerate(ways):
         rng = np.random.default_rng([seed, 4, number])
@@ -135,8 +133,8 @@ def _measure_group(
             "found": make_rate(int((scores >= detector.model.threshold).sum()), len(scores)),
             "found_at_allowed": make_rate(int((scores > limit).sum()), len(scores)),
         }
-    flagged = int((spared >= detector.model.threshold).sum())
-    return {"false_positives": make_rate(flagged, len(spared)), "limit": round(limit, 6), "ways": rows}
+    flagged = int((clean_scores >= detector.model.threshold).sum())
+    return {"false_positives": make_rate(flagged, len(clean_scores)), "limit": round(limit, 6), "ways": rows}
 
 
 def _hide(way: PixelWay | TailWay | FileWay, rng: Rng, cover: Cover) -> np.void:
@@ -149,18 +147,10 @@ def _count_found(detector: Detector, planes: Sequence[np.void]) -> int:
     return int((find_probabilities(detector, planes) >= detector.model.threshold).sum())
 
 
-class _Unbounded:
-    """Lends memory without a bound: the files are our own."""
-
-    def hold(self, size: int) -> AbstractContextManager[None]:
-        del size
-        return nullcontext()
-
-
-def _decode(decoder: Decoder, files: Sequence[bytes]) -> Iterator[np.void]:
+def _decode(files: Sequence[bytes]) -> Iterator[np.void]:
     for data in files:
-        with suppress(ImageError), decoder.decode_damaged(data) as (image, _):
-            yield extract_planes(image, data)
+        with suppress(OSError):
+            yield take_planes(data, is_cut=True)
 
 
 def _covers(corpus: Corpus, seed: int) -> Iterator[Cover]:

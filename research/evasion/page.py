@@ -1,4 +1,4 @@
-"""What is measured of evasion as a page for people: Markdown, with pictures beside it."""
+"""Writes the measurements of evasion as a Markdown page with plots."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ _PICTURES: Final = {
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page to `path` and its pictures to a folder of the same name beside it."""
+    """Write the page to `path` and its plots to a folder of the same name beside it."""
     pictures = draw_figures(report, path.with_suffix(""), {"ways": _draw_ways, "windows": _draw_windows})
     model, corpus = report["model"], report["corpus"]
     parts = [

@@ -1,4 +1,4 @@
-"""Where and how an adversary changes samples: other places than the first sample on, other bits, other changes."""
+"""Where and how an adversary changes samples: other orders, other bits, other kinds of change."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ Rng = np.random.Generator
 Samples = NDArray[np.uint8]
 """(height, width, 3)."""
 Positions = NDArray[np.int64]
-"""Of samples in a flattened picture, in the order in which bits are written."""
+"""Indexes of samples in a flattened picture, in the order in which bits are written."""
 
 _HIGH_PASS: Final = torch.tensor([[-1.0, 2.0, -1.0], [2.0, -4.0, 2.0], [-1.0, 2.0, -1.0]])
 
@@ -20,9 +20,9 @@ _HIGH_PASS: Final = torch.tensor([[-1.0, 2.0, -1.0], [2.0, -4.0, 2.0], [-1.0, 2.
 def write_bits(
     rng: Rng, samples: Samples, positions: Positions, bits: NDArray[np.uint8], plane: int = 0, *, matching: bool = False
 ) -> Samples:
-    """Return the samples with a bit of `plane` replaced at each position.
+    """Return the samples with bit `plane` replaced at each position.
 
-    With `matching` a sample whose lowest bit is wrong is raised or lowered by one instead (LSB matching).
+    With `matching`, a sample whose lowest bit is wrong is raised or lowered by one instead (LSB matching).
     """
     changed = samples.copy()
     flat = changed.reshape(-1)
@@ -38,12 +38,12 @@ def write_bits(
 
 
 def in_order(samples: Samples) -> Positions:
-    """List all positions as V4 reads them: R, G, B of each pixel, row by row."""
+    """List all positions in V4's order: R, G, B of each pixel, row by row."""
     return np.arange(samples.size, dtype=np.int64)
 
 
 def reversed_colours(samples: Samples) -> Positions:
-    """List the positions with B, G, R of each pixel."""
+    """List the positions in the order B, G, R of each pixel."""
     return in_order(samples).reshape(-1, 3)[:, ::-1].reshape(-1)
 
 
@@ -53,7 +53,7 @@ def by_columns(samples: Samples) -> Positions:
 
 
 def by_colour(samples: Samples) -> Positions:
-    """List all of R, then all of G, then all of B."""
+    """List the positions of R, then those of G, then those of B."""
     return in_order(samples).reshape(-1, 3).transpose().reshape(-1)
 
 
@@ -68,17 +68,17 @@ def backwards(samples: Samples) -> Positions:
 
 
 def by_key(rng: Rng, samples: Samples) -> Positions:
-    """List all positions in an order that a key draws."""
+    """List all positions in a random order, as by a key."""
     return rng.permutation(samples.size).astype(np.int64)
 
 
 def busiest_first(samples: Samples) -> Positions:
-    """List the positions by what a change costs, without the lowest bit, so that a reader finds the same order."""
+    """List the positions by cost, computed without the lowest bit so that a reader finds the same order."""
     return np.argsort(find_costs((samples & 0xFE).astype(np.uint8)).reshape(-1), kind="stable").astype(np.int64)
 
 
 def find_costs(samples: Samples) -> NDArray[np.float64]:
-    """Return what changing each sample costs by HILL (Li, Wang, Huang and Li 2014): high in smooth places."""
+    """Return the HILL cost of changing each sample (Li, Wang, Huang and Li 2014): high in smooth areas."""
     channels = torch.from_numpy(samples.astype(np.float64)).permute(2, 0, 1)[:, None]
     residual = functional.conv2d(_pad(channels, 1), _HIGH_PASS.double()[None, None]).abs()
     smooth = functional.avg_pool2d(_pad(residual, 1), 3, stride=1)
@@ -88,10 +88,10 @@ def find_costs(samples: Samples) -> NDArray[np.float64]:
 
 
 def change_adaptively(rng: Rng, samples: Samples, share: float) -> Samples:
-    """Return the samples with ciphertext of `share` bits a sample embedded at the least cost.
+    """Return the samples as if ciphertext of `share` bits per sample were embedded at minimum cost.
 
-    Changes by one are drawn with the probabilities that an ideal code would reach (Filler and Fridrich 2010), so that
-    there is no payload to read back.
+    Changes by one are drawn with the probabilities of an ideal code (Filler and Fridrich 2010); there is no payload to
+    read back.
     """
     costs = find_costs(samples).reshape(-1)
     low, high = 0.0, 1e6
@@ -107,14 +107,14 @@ def change_adaptively(rng: Rng, samples: Samples, share: float) -> Samples:
 
 
 def _change_probability(costs: NDArray[np.float64], slope: float) -> NDArray[np.float64]:
-    """Return the probability of +1, which is that of -1."""
+    """Return the probability of a change by +1, which equals that of -1."""
     weight = np.exp(-np.minimum(slope * costs, 700.0))
     changed: NDArray[np.float64] = weight / (1.0 + 2.0 * weight)
     return changed
 
 
 def _entropy(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the bits that a sample carries which is +1, -1 or unchanged."""
+    """Return the bits per sample that changes by +1, -1 or 0 carry."""
     stays = 1.0 - 2.0 * probability
     changed = np.where(probability > 0, probability * np.log2(np.maximum(probability, 1e-300)), 0.0)
     bits: NDArray[np.float64] = -2.0 * changed - stays * np.log2(stays)
@@ -122,5 +122,5 @@ def _entropy(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _pad(values: Tensor, by: int) -> Tensor:
-    """Repeat the border; of a picture smaller than `by` as well."""
+    """Pad by repeating the border, which also works for pictures smaller than `by`."""
     return functional.pad(values, (by, by, by, by), mode="replicate")

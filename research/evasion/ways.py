@@ -1,4 +1,4 @@
-"""The ways to hide from V4, by what they change: what is written, where, by which change, and in the file."""
+"""The ways to hide from V4: what is written, where, by which change of samples, and after the end."""
 
 import base64
 import zlib
@@ -29,14 +29,14 @@ from research.stego.payloads import draw_text
 Rng = np.random.Generator
 
 TEXT_BYTES: Final = 200
-"""Bytes of a text payload where nothing else is said."""
+"""Default size of payloads in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelWay:
     """A way to hide in the samples of an RGB picture.
 
-    `hide` takes (height, width, 3) samples and returns changed ones. V4 was made for those that are `known`.
+    `hide` takes (height, width, 3) samples and returns changed ones. V4 was trained for those that are `known`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class PixelWay:
 
 @dataclass(frozen=True, slots=True)
 class TailWay:
-    """A way to hide after a picture's end: `make` draws what is appended. V4 was made for those that are `known`."""
+    """A way to hide after a picture's end: `make` draws the bytes to append. V4 was trained for the `known` ones."""
 
     name: str
     make: Callable[[Rng], bytes]
@@ -66,7 +66,7 @@ def _behind_length(rng: Rng) -> bytes:
 
 
 def _flipped(rng: Rng) -> bytes:
-    """Exclusive-or a text with one byte: no secret, but no text either."""
+    """XOR a text with one byte: easy to decode, but not text."""
     key = int(rng.integers(128, 256))
     return bytes(byte ^ key for byte in _text(rng))
 
@@ -119,7 +119,7 @@ def _spread_ciphertext(rng: Rng, samples: Samples, share: float, *, matching: bo
 
 
 def _two_bits(rng: Rng, samples: Samples) -> Samples:
-    """Write two bits of the payload into each sample, the upper one first."""
+    """Write two bits of the payload to each sample, the upper one first."""
     bits = np.unpackbits(np.frombuffer(_text(rng), np.uint8))
     flat = samples.copy().reshape(-1)
     count = bits.size // 2
@@ -145,7 +145,7 @@ WRITTEN: Final = (
     PixelWay("text behind 40 bytes of noise", partial(_write_in_order, make=partial(_behind_noise, size=40))),
     PixelWay("text behind 1,024 bytes of noise", partial(_write_in_order, make=partial(_behind_noise, size=1024))),
 )  # fmt: skip
-"""What is written, from the first sample on."""
+"""Payloads, written from the first sample on."""
 
 PLACED: Final = (
     PixelWay("from the second pixel", _placed(in_order, skip=3)),
@@ -162,7 +162,7 @@ PLACED: Final = (
     PixelWay("spread over the picture by a key", _spread_text),
     PixelWay("in the busiest places first", lambda rng, s: _write(rng, s, busiest_first(s), _text(rng))),
 )
-"""Where a text of 200 bytes is written."""
+"""Places of a text of 200 bytes."""
 
 CHANGED: Final = (
     PixelWay("LSB matching, text from the first sample", partial(_write_in_order, make=_text, matching=True)),
@@ -173,7 +173,7 @@ CHANGED: Final = (
     PixelWay("adaptive (HILL), 0.05 bits a sample", partial(change_adaptively, share=0.05)),
     PixelWay("adaptive (HILL), 0.4 bits a sample", partial(change_adaptively, share=0.4)),
 )  # fmt: skip
-"""How samples are changed."""
+"""Kinds of changes of samples."""
 
 
 def _zip(rng: Rng) -> bytes:
@@ -181,7 +181,7 @@ def _zip(rng: Rng) -> bytes:
 
 
 def _disguised(rng: Rng, kind: str) -> bytes:
-    """Overwrite what a file of some kind begins with."""
+    """Overwrite the signature of a file."""
     made = make_file(rng, kind, 400)
     return rng.bytes(8) + made[8:]
 
@@ -210,4 +210,4 @@ TAILS: Final = (
     TailWay("ciphertext of 200 bytes", _ciphertext),
     TailWay("exclusive-or of a text with one byte", _flipped),
 )
-"""What is appended to the file."""
+"""Bytes appended to the file."""
