@@ -91,6 +91,30 @@ QUICK = Amounts(images=800, rounds=2, references=200_000, lone=20, bulk=10_000, 
 
 def main() -> None:
     """Run the chosen measurement and print its figures."""
+    options = read_options()
+    amounts = QUICK if options.quick else WHOLE
+    if options.what == "analysts":
+        answers = measure_analysts(options.verdicts, options.partitions, options.days)
+        print(json.dumps(answers, indent=1) if options.json else format_questions(answers))
+        return
+    if options.what == "scale":
+        figures = measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE)
+    elif options.what == "sources":
+        with run_stage(0) as (running, _, _):
+            figures = measure_sources(running, resolve_devices(options.device), options.objects)
+    elif options.what == "beside":
+        figures = measure_beside(options.revision, amounts.images, POSTS, amounts.rounds, options.images)
+    elif options.what in (measured := {"api": measure_load, "serving": measure_requests}):
+        figures = measured[options.what](amounts, resolve_devices(options.device))
+    else:
+        figures = measure(amounts, resolve_devices(options.device), options.images)
+    if options.plot:
+        draw_plot(figures, options.plot)
+    print(json.dumps(figures) if options.json else format_table(figures))
+
+
+def read_options() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "what",
@@ -124,36 +148,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.what and options.plot:
         parser.error(f"--plot cannot be used with {options.what}")
-    if options.what == "analysts":
-        answers = measure_analysts(options.verdicts, options.partitions, options.days)
-        print(json.dumps(answers, indent=1) if options.json else format_questions(answers))
-        return
-    if options.what == "scale":
-        print_figures(measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE), as_json=options.json)
-        return
-    if options.what == "sources":
-        with run_stage(0) as (running, _, _):
-            figures = measure_sources(running, resolve_devices(options.device), options.objects)
-        print_figures(figures, as_json=options.json)
-        return
-    amounts = QUICK if options.quick else WHOLE
-    if options.what == "beside":
-        figures = measure_beside(options.revision, amounts.images, POSTS, amounts.rounds, options.images)
-        print_figures(figures, as_json=options.json)
-        return
-    devices = resolve_devices(options.device)
-    if options.what in (measured := {"api": measure_load, "serving": measure_requests}):
-        figures = measured[options.what](amounts, devices)
-    else:
-        figures = measure(amounts, devices, options.images)
-    if options.plot:
-        draw_plot(figures, options.plot)
-    print_figures(figures, as_json=options.json)
-
-
-def print_figures(figures: dict[str, Any], *, as_json: bool) -> None:
-    """Print the figures as JSON or as a table."""
-    print(json.dumps(figures) if as_json else format_table(figures))
+    return options
 
 
 def resolve_devices(name: str) -> list[Device]:

@@ -69,7 +69,6 @@ class ChaosStage:
     """Servers and processes, the API's address and a key; `keep_running` acts as the service manager."""
 
     folder: Path
-    embedded: EmbeddedServers
     servers: Servers
     engine: Engine
     api: str
@@ -100,7 +99,7 @@ def run_stage(folder: Path) -> Iterator[ChaosStage]:
     upgrade_schema(engine)
     port = find_free_port()
     key = create_key(engine, SUBMITTER, [Scope.SUBMIT])
-    stage = ChaosStage(folder, embedded, servers, engine, f"http://127.0.0.1:{port}", key)
+    stage = ChaosStage(folder, servers, engine, f"http://127.0.0.1:{port}", key)
     environment = {
         **os.environ,
         **servers.environment(),

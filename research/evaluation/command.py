@@ -27,6 +27,21 @@ BESIDE: Final = ("model", "false_positives", "detection", "writers")
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure a model on clean images and on stego images made from them."""
+    options = read_options(arguments)
+    torch.set_num_threads(options.threads)
+    started = time.monotonic()
+    report, count = measure(options)
+    if options.choose_threshold:
+        update_card(options.model, report["model"]["threshold"], figures(report))
+    if options.json:
+        write_report(report, options.json, write_page)
+    print_summary(report)
+    print(f"{count} images in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="validate_v4", description=main.__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, with a folder per source")
     parser.add_argument("--json", type=Path, help="write the report to this file, and a page with plots beside it")
@@ -45,25 +60,23 @@ def main(arguments: list[str] | None = None) -> int:
         "--baselines", type=int, metavar="N", help="compare with published estimators on N covers per carrier"
     )
     parser.add_argument(
-        "--carriers",
-        type=int,
-        metavar="N",
-        help="measure carriers outside the five methods, on N covers",
+        "--carriers", type=int, metavar="N", help="measure carriers outside the five methods, on N covers"
     )
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> tuple[dict[str, Any], int]:
+    """Return the whole report, and the number of images that were scored."""
     detector = Detector.load(options.model, options.device)
     corpus = find_images(options.corpus)
     detectors = [detector] + ([Detector.load(options.beside, options.device)] if options.beside else [])
-    started = time.monotonic()
     shown = list(run_together(detectors, corpus, options.seed, options.limit, options.drawn))
     trials = [of_case[0] for of_case in shown]
-    card = detector.model
     if options.choose_threshold:
-        card = dataclasses.replace(card, threshold=choose_threshold(trials))
-    trials = [decide(trial, card.threshold) for trial in trials]
+        detector.model = dataclasses.replace(detector.model, threshold=choose_threshold(trials))
+    trials = [decide(trial, detector.model.threshold) for trial in trials]
     images = sum(trial.group == "untouched" for trial in trials)
-    report = build_report(card, trials, images, options.seed)
+    report = build_report(detector.model, trials, images, options.seed)
     if options.beside:
         other = detectors[1].model
         decided = [decide(of_case[1], other.threshold) for of_case in shown]
@@ -71,21 +84,13 @@ def main(arguments: list[str] | None = None) -> int:
         report["beside"] = {key: whole[key] for key in BESIDE}
     report["cost"] = measure_cost(detector)
     if options.ablate:
-        detector.model = card
         cases = list(make_cases(corpus, options.seed, options.ablate, options.ablate))
         report["ablation"] = {"images": options.ablate, "without": ablate(detector, cases)}
     if options.baselines:
         report["baselines"] = compare(detector, corpus, options.seed, options.baselines)
     if options.carriers:
-        detector.model = card
         report["carriers"] = measure_carriers(detector, corpus, options.seed, options.carriers)
-    if options.choose_threshold:
-        update_card(options.model, card.threshold, figures(report))
-    if options.json:
-        write_report(report, options.json, write_page)
-    print_summary(report)
-    print(f"{len(trials)} images in {time.monotonic() - started:.0f} s")
-    return 0
+    return report, len(trials)
 
 
 def figures(report: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,6 @@ class Progress:
 
     answers: list[Answered] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
-    images: int = 0
     webhooks: int = 0
     killed: Counter[str] = field(default_factory=Counter)
 
@@ -76,7 +75,6 @@ def keep_submitting(
                 else:
                     return
             progress.jobs.append(str(job.id))
-            progress.images += len(canaries)
             number += 1
             over.wait(every_s)
 

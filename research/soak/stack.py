@@ -22,14 +22,13 @@ STOP_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class UpStack:
-    """A running stack: its process, data folder, servers, addresses, and an API key."""
+    """A running stack: its process, data folder, servers, API address and key."""
 
     process_id: int
     folder: Path
     engine: Engine
     redis_url: str
     api: str
-    exporter: str
     key: str
 
     def list_roots(self) -> list[int]:
@@ -61,8 +60,8 @@ def run_up(folder: Path, devices: list[str], settings: Mapping[str, str]) -> Ite
             urls = {name: addresses[name].replace("***", password) for name in ("PostgreSQL", "Redis")}
             engine = connect(urls["PostgreSQL"], application="soak")
             key = create_key(engine, "soak", [Scope.SUBMIT, Scope.READ])
-            api, exporter = (f"http://127.0.0.1:{ports[f'STARLIGHT_{name}_PORT']}" for name in ("API", "EXPORTER"))
-            yield UpStack(process.pid, data, engine, urls["Redis"], api, exporter, key)
+            api = f"http://127.0.0.1:{ports['STARLIGHT_API_PORT']}"
+            yield UpStack(process.pid, data, engine, urls["Redis"], api, key)
             engine.dispose()
         finally:
             process.send_signal(signal.SIGINT)
