@@ -1,4 +1,4 @@
-"""Folders of blocks as Stargate's backend keeps them: `HEIGHT_…/` with `images/`, `block.json`, `inscriptions.json`."""
+"""Block folders as Stargate's backend writes them: `HEIGHT_…/` with `images/`, `block.json`, `inscriptions.json`."""
 
 import json
 import os
@@ -9,23 +9,23 @@ from typing import Any, Final
 
 from starlight_vocabulary.formats import ImageFormat
 
-# Of `block.json` and `inscriptions.json`, in bytes.
+# Limit for `block.json` and for `inscriptions.json`.
 MAX_JSON_BYTES: Final = 64 * 2**20
-# Of a text that was inscribed, in bytes.
+# Longer inscribed texts are cut.
 MAX_TEXT_BYTES: Final = 2**20
 RESULTS_NAME: Final = "starlight.json"
-"""Where results go, beside what Stargate wrote."""
+"""Name of the results file, in the block's folder."""
 
 
 class NoBlockError(LookupError):
-    """There is no such block; the message says so."""
+    """The block does not exist; the message is for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockFolder:
-    """One block: its hash, its time in Unix seconds, 0 where unknown, and its inscriptions as they are listed, by name.
+    """One block: its hash, its time in Unix seconds (0: unknown), and the entries of `inscriptions.json` by file name.
 
-    `images` are the image files, by path, and where each really is; links out of the folder are left out.
+    `images` maps the path of each image file to its resolved path; links that lead out of the folder are left out.
     """
 
     path: Path
@@ -35,12 +35,12 @@ class BlockFolder:
     images: dict[Path, Path]
 
     def list_others(self) -> list[dict[str, Any]]:
-        """Return what is listed and no image file: texts, and what was not kept."""
+        """Return the listed inscriptions without an image file: texts, and images that were not stored."""
         names = {path.name for path in self.images}
         return [known for name, known in self.listed.items() if name not in names]
 
     def read_text(self, known: dict[str, Any]) -> str:
-        """Return the text of an inscription that is one, as it is listed, or else from its file; of others, nothing."""
+        """Return the text of a listed inscription, from the list or else from its file; "" if it is not a text."""
         if known.get("content"):
             return str(known["content"])
         path = self.path / "images" / Path(str(known.get("file_name") or "-")).name
@@ -51,12 +51,12 @@ class BlockFolder:
             return file.read(MAX_TEXT_BYTES).decode("utf-8", "replace")
 
     def write_results(self, results: str) -> None:
-        """Put results beside the block, all at once; raises OSError."""
+        """Write the results file of the block atomically; raises OSError."""
         descriptor, name = tempfile.mkstemp(prefix=f".{RESULTS_NAME}.", dir=self.path)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(results)
-            # As readable as what stands beside it.
+            # `mkstemp` makes a private file, but the others in the folder are readable by all.
             Path(name).chmod(0o644)
             Path(name).replace(self.path / RESULTS_NAME)
         except BaseException:
@@ -65,12 +65,12 @@ class BlockFolder:
 
 
 def open_block(root: Path | None, height: int) -> BlockFolder:
-    """Return the folder of a block; raises NoBlockError where there is none under the root."""
+    """Return the folder of a block; raises NoBlockError if there is none under the root."""
     if root is None:
-        raise NoBlockError("blocks are not kept here: STARLIGHT_BLOCKS_ROOT names no folder")
+        raise NoBlockError("no blocks are stored here: STARLIGHT_BLOCKS_ROOT is not set")
     found = sorted(path for path in root.glob(f"{height}_*") if path.is_dir() and _is_inside(path, root))
     if not found:
-        raise NoBlockError(f"there is no block {height} under the folder of blocks")
+        raise NoBlockError(f"there is no block {height} in STARLIGHT_BLOCKS_ROOT")
     folder = found[0]
     block, summary = _read_json(folder, "block.json"), _read_json(folder, "inscriptions.json")
     header = block.get("block_header")
@@ -90,7 +90,7 @@ def open_block(root: Path | None, height: int) -> BlockFolder:
 
 
 def read_integer(value: object) -> int:
-    """Return a number of JSON that fits into 64 bits, else 0."""
+    """Return a JSON number as an integer, or 0 if it is not a number that fits into 64 bits."""
     return int(value) if isinstance(value, int | float) and abs(value) < 2**63 else 0
 
 
@@ -107,7 +107,7 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    """Return an object, or an empty one where the file does not hold any."""
+    """Return the JSON object in the file, or an empty one if it has none that can be read."""
     path = folder / name
     try:
         if not _is_inside(path, folder) or path.stat().st_size > MAX_JSON_BYTES:

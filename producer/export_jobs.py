@@ -1,4 +1,4 @@
-"""Where the files of an export for a key of the API lie, and making them in a process of their own."""
+"""Exports that API keys requested: where their files are stored, and the process that writes them."""
 
 import shutil
 import sys
@@ -20,27 +20,27 @@ from storage.export_jobs import ExportJob, find_running_export, note_progress
 from storage.settings import Settings
 from storage.verdicts import VerdictFilter
 
-# Of one file: what containers hold in memory as their folder for temporary files is small.
+# A file is written to the temporary folder first, which in containers is a small one in memory.
 BYTES_OF_A_FILE = 32 * 2**20
-# Exit code: it cannot be made.
+# Exit code: the export cannot be made, and a retry would not help.
 FAILED = 3
 
 
 class UnwantedError(Exception):
-    """The export was deleted, or another process makes it."""
+    """The export was deleted, or another process has taken it over."""
 
 
 class NoRoomError(Exception):
-    """The export has more bytes than it may; the message says which limit."""
+    """The export exceeds a storage limit; the message says which."""
 
 
 def locate_export(settings: Settings, export_id: uuid.UUID) -> str:
-    """Return the URL that the files of an export are below."""
+    """Return the URL of the folder with the files of an export."""
     return f"{settings.blobs().rstrip('/')}/exports/{export_id}"
 
 
 def open_files(settings: Settings, export_id: uuid.UUID) -> ObjectStore:
-    """Return the store of the files of an export."""
+    """Return the object store with the files of an export."""
     url = locate_export(settings, export_id)
     if (folder := find_folder(url)) is not None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,7 +48,7 @@ def open_files(settings: Settings, export_id: uuid.UUID) -> ObjectStore:
 
 
 def read_manifest(settings: Settings, export_id: uuid.UUID) -> Manifest | None:
-    """Return what the files of an export hold, or None where there is none yet."""
+    """Return the manifest of an export, or None if it is not written yet."""
     try:
         return Manifest.from_json(bytes(obstore.get(open_files(settings, export_id), MANIFEST).bytes()))
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def delete_files(settings: Settings, export_id: uuid.UUID) -> None:
 
 
 def read_options(export: ExportJob) -> ExportOptions:
-    """Return what an export is of, of the verdicts that its key may see."""
+    """Return the options of an export, limited to the verdicts that its key may see."""
     wanted = from_json(VerdictFilter, {**export.request, "submitter": export.submitter})
     return ExportOptions(
         wanted,
@@ -78,9 +78,9 @@ def read_options(export: ExportJob) -> ExportOptions:
 
 
 def make_export(engine: Engine, settings: Settings, export: ExportJob) -> None:
-    """Make the files of an export, going on where it was broken off.
+    """Write the files of an export; continue where an earlier attempt stopped.
 
-    Raises UnwantedError, NoRoomError, what `obstore` raises, and ExportError.
+    Raises UnwantedError, NoRoomError, ExportError, and what `obstore` raises.
     """
     blobs = Blobs(settings.blobs())
 
@@ -89,7 +89,7 @@ def make_export(engine: Engine, settings: Settings, export: ExportJob) -> None:
         if not note_progress(engine, export, manifest.rows, size):
             raise UnwantedError
         if size > settings.max_stored_bytes_per_key:
-            raise NoRoomError("it has more than STARLIGHT_MAX_STORED_BYTES_PER_KEY bytes: ask for less")
+            raise NoRoomError("it has more than STARLIGHT_MAX_STORED_BYTES_PER_KEY bytes: export fewer verdicts")
         free = blobs.count_free_bytes()
         if free is not None and free < settings.min_free_bytes:
             raise NoRoomError("the disk has less than STARLIGHT_MIN_FREE_BYTES left")
@@ -98,13 +98,13 @@ def make_export(engine: Engine, settings: Settings, export: ExportJob) -> None:
 
 
 def main() -> None:
-    """Make the export of an id and attempt for a parent; end with a code, why it failed goes to standard output."""
+    """Run as `EXPORT_ID ATTEMPT PARENT_PID`; the exit code says how it ended, standard output why it failed."""
     export_id, attempt, parent = sys.argv[1:]
     engine, settings = start_work("export", parent, pool_size=1)
     export = find_running_export(engine, uuid.UUID(export_id), int(attempt))
     if export is None:
         sys.exit(UNWANTED)
-    # A file that is not whole yet lies where it will be stored, where that is a disk: its room is looked after.
+    # Unfinished files go to the same disk as finished ones, since the free space of that disk is checked.
     if find_folder(locate_export(settings, export.id)) is not None:
         open_files(settings, export.id)
         tempfile.tempdir = str(find_folder(locate_export(settings, export.id)))

@@ -1,4 +1,4 @@
-"""What an export is of, how far it has come, and what its files hold: `_manifest.json` beside them."""
+"""The manifest of an export, `_manifest.json`: what was requested, the progress, and the files."""
 
 import json
 import uuid
@@ -12,14 +12,14 @@ from storage.verdicts import Position, VerdictFilter
 
 
 class ExportError(ValueError):
-    """An export that cannot go on; the message says why and what to do."""
+    """The export cannot continue; the message says why and what to do."""
 
 
 @dataclass(slots=True)
 class Manifest:
-    """An export. `asked` is what must be asked for to go on with it, `until` where it ends.
+    """The state of an export. It continues only if the same is requested again as `asked` says. `until` is its end.
 
-    `next` is the last verdict that is in a file: the export goes on behind it. `writing` may be there in part.
+    `next` is the position of the last exported verdict. `writing` is the path of a file that may be incomplete.
     """
 
     asked: dict[str, Any]
@@ -46,7 +46,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: bytes) -> "Manifest":
-        """Return what the content says; raises ExportError where it is none of ours."""
+        """Parse a manifest; raises ExportError if it is not one of ours."""
         try:
             read = json.loads(data)
             position = read["next"]
@@ -64,21 +64,23 @@ class Manifest:
                 files=[ExportedPart(**each) for each in read["files"]],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ExportError(f"{MANIFEST} there is not that of an export ({error}): export elsewhere") from None
+            raise ExportError(
+                f"the {MANIFEST} there is not the manifest of an export ({error}): choose another target"
+            ) from None
 
     def check(self, asked: dict[str, Any]) -> None:
-        """Raise ExportError unless this is an export of what is asked for, by a release with these columns."""
+        """Raise ExportError unless this export has the same options and the columns of this release."""
         differing = [name for name in asked if asked[name] != self.asked.get(name)]
         if differing:
             raise ExportError(
-                f"the export there differs in {', '.join(differing)}: ask for the same, or export elsewhere"
+                f"the export there differs in {', '.join(differing)}: use the same options, or choose another target"
             )
         if self.columns != list(VERDICT_KEYS):
-            raise ExportError("the export there is of another release, with other columns: export elsewhere")
+            raise ExportError("the export there has the columns of another release: choose another target")
 
 
 def describe(wanted: VerdictFilter, file_format: str, partition_by: str | None) -> dict[str, Any]:
-    """Return what is asked for, as it stands in a manifest."""
+    """Return the options of an export as a manifest stores them."""
     return {
         "format": file_format, "partition_by": partition_by, "outcome": wanted.outcome, "method": wanted.method,
         "since": wanted.since and wanted.since.isoformat(), "until": wanted.until and wanted.until.isoformat(),

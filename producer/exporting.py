@@ -1,4 +1,4 @@
-"""Exports of verdicts as files, in a folder or an object store, which go on where they were broken off."""
+"""Exports of verdicts to files in a folder or an object store. An interrupted export can be continued."""
 
 import hashlib
 import io
@@ -22,19 +22,19 @@ from storage.blobs import CLIENT, RETRIES
 from storage.exports import list_oldest_first, settle
 from storage.verdicts import Position, VerdictFilter
 
-# Of one file. It is written whole into a temporary file before it is stored, and done again where that was broken off.
+# Limits of one file. It is written to a temporary file before it is stored, and written again after an interruption.
 ROWS_OF_A_FILE = 250_000
 BYTES_OF_A_FILE = 2**30
-# Pieces of a file, of 5 MiB, that are on their way to an object store at once.
+# Parts of 5 MiB that are uploaded to an object store concurrently.
 PIECES_AT_ONCE = 2
 DAY = "day"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What to export and how. With `partition_by` of `day`, files lie in folders `day=2026-06-01`, by UTC.
+    """What to export and how. With `partition_by="day"`, files are in folders `day=2026-06-01` (UTC).
 
-    A file ends behind the page of verdicts with which it has `bytes_of_a_file`, or before.
+    A file ends after `rows_of_a_file`, or after the page of verdicts with which it reaches `bytes_of_a_file`.
     """
 
     wanted: VerdictFilter
@@ -45,9 +45,9 @@ class ExportOptions:
 
 
 class Export:
-    """An export at a URL: `file:///…` of a folder, or `s3://…`, `gs://…`, `az://…`.
+    """An export to a URL: `file:///…` of a folder, or `s3://…`, `gs://…`, `az://…`.
 
-    Its files appear whole. The manifest is written behind each, so whoever starts the same export again goes on there.
+    Files are stored atomically. The manifest is updated after each, and the same export continues from there.
     """
 
     def __init__(self, engine: Engine, url: str, options: ExportOptions) -> None:
@@ -61,9 +61,9 @@ class Export:
         self._asked = describe(options.wanted, options.format.value, options.partition_by)
 
     def run(self, show: Callable[[Manifest], object] = lambda manifest: None) -> Manifest:
-        """Export what is left; return the manifest. It is shown at the start and behind each file.
+        """Export what is left and return the manifest. `show` is called with it at the start and after each file.
 
-        Raises ExportError where another export is there, and what `obstore` raises.
+        Raises ExportError if another export is there, and what `obstore` raises.
         """
         manifest = self._open_manifest()
         show(manifest)
@@ -90,7 +90,7 @@ class Export:
             return Manifest(self._asked, until)
         manifest.check(self._asked)
         if manifest.writing:
-            # What it would hold now may lie in another folder, where verdicts were deleted meanwhile.
+            # If verdicts were deleted since, the next file may get another path, and would not replace this one.
             with suppress(FileNotFoundError):
                 obstore.delete(self._store, manifest.writing)
         return manifest
@@ -101,7 +101,7 @@ class Export:
     def _cut_files(
         self, pages: Iterator[list[Verdict]], manifest: Manifest
     ) -> Iterator[tuple[str, Iterator[list[Verdict]]]]:
-        """Yield the path of each file with what comes into it, which must be taken before the next one."""
+        """Yield the path and the verdicts of each file; the verdicts must be consumed before the next file."""
         by_day = self._options.partition_by == DAY
         pieces = _Pieces(pages, by_day=by_day)
         while (first := pieces.peek()) is not None:
@@ -132,7 +132,7 @@ class Export:
 
 
 class _Pieces:
-    """Pages cut where a file ends: behind so many rows, or, `by_day`, behind a day's last verdict."""
+    """Cuts pages of verdicts where a file ends: after a number of rows or, if `by_day`, at the end of a day."""
 
     def __init__(self, pages: Iterator[list[Verdict]], *, by_day: bool) -> None:
         self._pages = pages
@@ -140,13 +140,13 @@ class _Pieces:
         self._held: list[Verdict] = []
 
     def peek(self) -> Verdict | None:
-        """Return the verdict that comes next, None behind the last one."""
+        """Return the next verdict without consuming it, or None at the end."""
         if not self._held:
             self._held = next(self._pages, [])
         return self._held[0] if self._held else None
 
     def take(self, rows: int) -> Iterator[list[Verdict]]:
-        """Yield the lists that make up the next file, of at least one verdict."""
+        """Yield the verdicts of the next file, up to `rows`, in non-empty lists."""
         first = self.peek()
         while rows and (following := self.peek()) is not None and first is not None:
             day = first.scanned_at.astimezone(UTC).date()
@@ -161,7 +161,7 @@ class _Pieces:
 
 
 def _open_writer(file_format: ExportFormat, file: IO[bytes]) -> tuple[VerdictWriter, Callable[[], object]]:
-    """Return a writer on the file, and what hands over the rest of it and leaves the file open."""
+    """Return a writer for the file, and a function that flushes buffers and leaves the file open."""
     if file_format is ExportFormat.PARQUET:
         return ParquetWriter(cast(BinaryIO, file)), file.flush
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")

@@ -1,4 +1,4 @@
-"""A job's verdicts as they are stored."""
+"""Following a job: its verdicts as they are stored."""
 
 import uuid
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ POLL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Where the job stands, and verdicts that were not yielded before."""
+    """The current state of the job, and verdicts that were not yielded before."""
 
     job: Job
     verdicts: list[Verdict]
 
 
 class Follower:
-    """Yields each verdict of one job once, in the order in which they are stored or, `ordered`, were submitted."""
+    """Yields each verdict of a job once: in the order of storing or, if `ordered`, of submission."""
 
     def __init__(self, engine: Engine, job_id: uuid.UUID, *, ordered: bool = False) -> None:
         self._engine = engine
@@ -35,14 +35,14 @@ class Follower:
         self._count = 0
 
     def follow(self) -> Iterator[Update]:
-        """Yield updates, some of them without verdicts, until every reference has its verdict.
+        """Yield updates, some without verdicts, until every reference has its verdict.
 
-        Notifications only wake it: what was stored is looked up, whether or not one was heard.
+        A lost notification only causes a delay: verdicts are also looked up every `POLL_S`.
         """
         for _ in listen(self._engine, (FINISHED,), POLL_S):
             job = get_job(self._engine, self._job_id)
             assert job is not None, "jobs are not deleted while they are followed"
-            # Also without news, so that whoever follows can do something else now and then.
+            # Yielded without verdicts too, so that the caller regains control at every poll.
             yield Update(job, [])
             while job.finished > self._count and (page := self._read_page()):
                 self._count += len(page)
@@ -58,7 +58,7 @@ class Follower:
 
     def _read_submitted(self) -> list[Verdict]:
         found = list_between(self._engine, self._job_id, self._next, self._next + PAGE - 1)
-        # Up to the first gap: behind it, none has the ordinal that it is counted with.
+        # Only up to the first gap: the missing verdict comes before those after it.
         page = [verdict for ordinal, verdict in enumerate(found, self._next) if verdict.ordinal == ordinal]
         self._next += len(page)
         return page

@@ -1,4 +1,4 @@
-"""What the sources of a job have, in parts that are listed one after the other."""
+"""The sources of a job, split into parts that are listed one after the other."""
 
 import io
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from storage.listings import ListingProgress
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An object below a prefix, an archive, a manifest, or what is named of the chain.
+    """An object below a prefix, an archive, a manifest, or a chain source.
 
-    `name` is the source that it is of; `start` and `end` are where a listing stands before and after it.
+    `name` is the source it belongs to; `start` and `end` are the progress of the listing before and after it.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Part:
 def list_parts(
     wanted: JobSources, sources: Sources, known: KnownVersions | None, start: ListingProgress
 ) -> Iterator[Part]:
-    """Yield the parts of all sources, from `start` on; raises what `Sources` does, as do their references."""
+    """Yield the parts of all sources from `start` on; this and their references raise what `Sources` raises."""
     for number, name in list(enumerate([*wanted.uris, *wanted.manifests]))[start.source :]:
         place = ListingProgress(number, start.after if number == start.source else None)
         if number >= len(wanted.uris):
@@ -48,10 +48,10 @@ def list_parts(
 
 
 def select(wanted: JobSources) -> Selection:
-    """Return which names are wanted."""
+    """Return the selection of names that the job was submitted with."""
     return Selection(tuple(wanted.include), tuple(wanted.exclude))
 
 
 def read_path(found: ListedObject) -> str:
-    """Return the path of an object in its bucket, as a listing has it."""
+    """Return the path of an object in its bucket, not percent-encoded."""
     return unquote(found.uri.split("/", 3)[3])

@@ -1,6 +1,6 @@
-"""What a process does that works under a lease for a dispatcher, which starts it by `run_leased`.
+"""Setup and exit codes of processes that work under a lease; a dispatcher starts them with `run_leased`.
 
-Its last argument is the id of that dispatcher. Its exit code says how it ended.
+The last argument of such a process is the process id of the dispatcher.
 """
 
 import logging
@@ -19,20 +19,20 @@ from storage.database import connect, may_succeed_later
 from storage.logs import set_up_logging
 from storage.settings import Settings, read_settings
 
-# Such work waits for scans, not the other way round.
+# Scans have precedence over such work.
 NICENESS: Final = 10
-# Exit codes: nobody wants it any more, and the database is away.
+# Exit codes: the work is no longer wanted, and the database is not available.
 UNWANTED, LATER = 4, 5
 
 
 def start_work(program: str, parent: str, pool_size: int) -> tuple[Engine, Settings]:
-    """Set up a process that ends with its parent and gives way to others; return what it works with."""
+    """Set up a low-priority process that ends with its parent; return an engine and the settings."""
     if sys.platform == "linux":
         die_with(int(parent))
     set_up_logging(program)
     os.nice(NICENESS)
     settings = read_settings()
-    assert settings.database_url is not None, "the dispatcher says which"
+    assert settings.database_url is not None, "the dispatcher sets it"
     engine = connect(
         settings.database_url,
         direct_url=settings.database_direct_url,
@@ -44,7 +44,7 @@ def start_work(program: str, parent: str, pool_size: int) -> tuple[Engine, Setti
 
 @contextmanager
 def end_with_code(failure: str, **what: uuid.UUID) -> Iterator[None]:
-    """End the process with a code where this block raises; what nobody expected is logged as this `failure`."""
+    """End the process with an exit code if this block raises; unexpected errors are logged as `failure`."""
     try:
         yield
     except DBAPIError as error:

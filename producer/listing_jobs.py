@@ -41,26 +41,26 @@ from storage.settings import Settings
 from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
 from storage.waiting import TooManyWaitingError, WaitingLimits
 
-# Chunks that are stored at once, and after how long fewer are, so that people see the job grow.
+# Chunks stored per transaction; fewer after this many seconds, so that the job visibly grows.
 CHUNKS_AT_ONCE: Final = 8
 APPEND_EVERY_S: Final = 1.0
-# After so long, other listings have their turn.
+# Length of a turn, after which other listings run.
 TURN_S: Final = 20.0
-# Until it is looked again where as many images wait as may, or a source is away: then twice as long each time.
+# Pause while the limit of waiting images is reached. If a source is unavailable it doubles with each attempt.
 PAUSE_S: Final = 5.0
 ATTEMPTS: Final = 5
-# Of an error, which may quote what a stranger wrote, characters.
+# Longer reasons are cut, in characters: they may quote untrusted input.
 MAX_REASON: Final = 2000
 
 log = logging.getLogger(__name__)
 
 
 class TurnOverError(Exception):
-    """What was found is stored, and others are waiting for their turn."""
+    """The turn is over; what was found is stored."""
 
 
 class Lister:
-    """Lists the sources of one job; `attempts` says how often that was tried since it last came further."""
+    """Lists the sources of one job; `attempts` counts the attempts since it last made progress."""
 
     def __init__(self, engine: Engine, settings: Settings, listing: Listing, *, turn_s: float = TURN_S) -> None:
         self._engine = engine
@@ -68,7 +68,8 @@ class Lister:
         self._listing = listing
         self._found = listing.found
         self._limits = WaitingLimits(settings.max_waiting_images_per_key, settings.max_waiting_images)
-        # No more than there may be room for, beside the reference that stands for what is to come.
+        # A group that exceeds the limits of waiting images could never be stored. One place is taken by the
+        # reference that stands for the rest of the listing.
         self._most = min(CHUNKS_AT_ONCE * settings.chunk_size, max(1, min(self._limits.own, self._limits.all) - 1))
         self._group: list[Reference] = []
         self._append_at = self._turn_ends = 0.0
@@ -77,9 +78,9 @@ class Lister:
         self.attempts = listing.attempts
 
     def run(self) -> None:
-        """List what there is, or as much as may wait or a turn lasts, and note what came of it.
+        """List until the end, the limit of waiting images or the end of the turn, and store the result.
 
-        Raises ListingLostError, and DBAPIError.
+        Raises ListingLostError and DBAPIError.
         """
         try:
             self._list()
@@ -90,13 +91,13 @@ class Lister:
         except (SourceAwayError, StorageFullError) as error:
             self._try_later(str(error))
         except StoreError as error:
-            self._try_later(f"the store of images does not answer: {explain_refusal(error)}")
+            self._try_later(f"the blob store does not answer: {explain_refusal(error)}")
         except (NotOnChainError, UnreadableBlockError, SourceError, ArchiveTooLargeError, StoredBytesError) as error:
             self._fail(str(error))
         except ChainError as error:
-            # It may name the node's address.
+            # Only the log gets the error: it may contain the node's address.
             log.warning("the chain cannot be read: %s", error, extra={"job": self._listing.job_id})
-            self._try_later("the node of the chain does not answer, or not with this: the log says why")
+            self._try_later("the Bitcoin node cannot be read: the log says why")
 
     def _list(self) -> None:
         wanted, progress = self._listing.sources, self._listing.progress
@@ -114,11 +115,11 @@ class Lister:
         if self._group:
             self._append(progress)
         if self._found == 0 and wanted.since is None:
-            raise SourceError("there is no image in it: what it names, and the patterns, say what is looked for")
+            raise SourceError("no image was found: check the names and the patterns")
         finish_listing(self._engine, self._listing)
 
     def _list_part(self, part: Part, before: ListingProgress) -> None:
-        """List a part, of which `before` says what was stored; raises SourceError where that does not come again."""
+        """List a part, skipping what `before` says is stored; raises SourceError if the part has changed since."""
         digest = hashlib.sha256()
         done = 0
         for reference in islice(part.references, before.done):
@@ -135,7 +136,7 @@ class Lister:
     def _append_if_due(self, progress: ListingProgress) -> None:
         if len(self._group) < self._most and time.monotonic() < self._append_at:
             return
-        # Also where nothing was found in between: it is not looked for again.
+        # An empty group is stored too: its progress saves searching the same names again.
         self._append(progress)
         if time.monotonic() >= self._turn_ends:
             raise TurnOverError
@@ -172,7 +173,7 @@ class Lister:
 
     def _try_later(self, reason: str) -> None:
         if self.attempts >= ATTEMPTS:
-            self._fail(f"{reason}; it was tried {ATTEMPTS} times: submit it again when it may be better")
+            self._fail(f"{reason}; gave up after {ATTEMPTS} attempts: submit it again later")
             return
         release_listing(self._engine, self._listing, PAUSE_S * 2**self.attempts, reason, counts=True)
 
@@ -187,18 +188,18 @@ class Lister:
 
 
 def name_source(listing: Listing) -> str:
-    """Return the source that a listing is at."""
+    """Return the source that a listing is currently at."""
     names = [*listing.sources.uris, *listing.sources.manifests]
     return names[min(listing.progress.source, len(names) - 1)]
 
 
 def describe(reference: Reference) -> bytes:
-    """Return what is told of a reference in a digest of many."""
+    """Return what a digest of references includes of this one."""
     return f"{reference if isinstance(reference, str) else reference.uri}\n".encode()
 
 
 def main() -> None:
-    """List the sources of a job for a parent, and end with a code."""
+    """List the sources of a job; the exit code says how it ended."""
     job_id, holder, parent = sys.argv[1:]
     engine, settings = start_work("lister", parent, pool_size=2)
     listing = find_running_listing(engine, uuid.UUID(job_id), uuid.UUID(holder))

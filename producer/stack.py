@@ -1,4 +1,4 @@
-"""The processes of a running stack, started, watched, restarted and stopped by one parent."""
+"""The processes of a stack: one parent starts, watches, restarts and stops them."""
 
 import ctypes
 import logging
@@ -23,7 +23,7 @@ HURRY_S = 5.0
 WATCH_INTERVAL_S = 0.5
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 30.0
-# A process that ran so long before it ended is restarted at once.
+# If a process ran longer than this before it ended, the restart pause is the shortest again.
 SETTLED_S = 60.0
 PR_SET_PDEATHSIG = 1
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process of the stack: its name, its arguments to this Python, and variables unless they are set already."""
+    """One process of the stack: its name, arguments for the Python interpreter, and default environment variables."""
 
     name: str
     arguments: tuple[str, ...]
@@ -50,12 +50,12 @@ def make_worker(device: Device) -> Program:
 
 
 def make_workers(devices: Sequence[Device]) -> list[Program]:
-    """Return the workers of all devices of this machine; those on the processor share its cores."""
+    """Return a worker for each of these devices; CPU workers share the cores."""
     return [replace(make_worker(device), defaults=share_cores(device, devices)) for device in devices]
 
 
 def share_cores(device: Device, devices: Sequence[Device]) -> dict[str, str]:
-    """Return the variable for this worker's share of the cores; those on GPUs may use all."""
+    """Return the environment variable that limits a CPU worker to its share of the cores; GPU workers have no limit."""
     if device.kind == "gpu":
         return {}
     on_processor = sum(each.kind == "cpu" for each in devices)
@@ -84,7 +84,7 @@ def make_flower() -> Program:
 
 @dataclass(slots=True)
 class Running:
-    """A started program, and when and after how long a pause it is started again."""
+    """A started program; if it ended, `restart_at` is when it is started again, after `pause_s`."""
 
     program: Program
     process: subprocess.Popen[bytes]
@@ -94,7 +94,7 @@ class Running:
 
 
 class Stack:
-    """Runs programs while the block lasts; they end with it, and with this process, however it dies."""
+    """Runs programs for the duration of a `with` block; they also end if this process dies."""
 
     def __init__(self, programs: Sequence[Program], environment: Mapping[str, str], log_to: Path | None = None) -> None:
         self._programs = programs
@@ -125,14 +125,14 @@ class Stack:
             raise
 
     def watch(self) -> None:
-        """Start again what has ended by itself, with a growing pause; call this every second or so."""
+        """Restart programs that have ended, with growing pauses; to be called about every second."""
         for entry in self._running:
             now = time.monotonic()
             if entry.restart_at is None and entry.process.poll() is not None:
                 entry.pause_s = RESTART_FIRST_S if now - entry.started_at > SETTLED_S else entry.pause_s
                 entry.restart_at = now + entry.pause_s
                 log.warning(
-                    "%s ended with status %s, starting it again in %.0f s",
+                    "%s ended with status %s, restarting it in %.0f s",
                     entry.program.name, entry.process.returncode, entry.pause_s,
                 )  # fmt: skip
             if entry.restart_at is not None and now >= entry.restart_at:
@@ -147,11 +147,11 @@ class Stack:
             time.sleep(WATCH_INTERVAL_S)
 
     def stop(self) -> None:
-        """Ask every process to end, wait, and kill those that do not.
+        """Send SIGTERM to every process, wait, and kill those that are left.
 
-        Interrupted meanwhile, ask them to end at once; interrupted again, kill them all.
+        A KeyboardInterrupt meanwhile sends SIGINT with a shorter grace period; the next one kills them all.
         """
-        # Workers give their chunks back at the second signal; whoever insists again has all killed.
+        # Workers give their chunks back at the second signal.
         for number, grace_s in ((signal.SIGTERM, STOP_GRACE_S), (signal.SIGINT, HURRY_S), (signal.SIGINT, 0.0)):
             try:
                 self._signal(number)
@@ -162,7 +162,7 @@ class Stack:
         self._running = []
 
     def _wait(self, grace_s: float) -> None:
-        """Wait for the end of every process, and kill those that live on after so many seconds."""
+        """Wait until every process has ended, and kill those that run longer than `grace_s`."""
         deadline = time.monotonic() + grace_s
         for entry in self._running:
             try:
@@ -186,7 +186,7 @@ class Stack:
         if self._log_to is not None:
             output = self._log(program).open("ab")
         try:
-            # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
+            # In a session of their own they do not get Ctrl-C; this process stops them in order.
             return subprocess.Popen(
                 [sys.executable, *program.arguments],
                 env={**program.defaults, **self._environment},
@@ -205,7 +205,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process when its parent dies; of a parent that is dead, it ends now."""
+    """Have the kernel send SIGTERM to this process when its parent dies; exit now if the parent is already dead."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(0)

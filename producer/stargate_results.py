@@ -1,4 +1,4 @@
-"""What Stargate is told of one image, in answers and in callbacks. Its texts are never null."""
+"""Results for Stargate, one per image, in responses and callbacks. Strings are never null."""
 
 import re
 import uuid
@@ -13,7 +13,7 @@ from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import METHODS, Outcome
 
-# An image of a block, as `/scan/block` names it.
+# The path of an image of a block, as `/scan/block` submits it.
 _OF_BLOCK: Final = re.compile(r"/(\d{1,10})_[^/]*/images/([^/]+)$")
 
 
@@ -31,7 +31,7 @@ class ScanResult(BaseModel):
 
     @classmethod
     def of(cls, verdict: Verdict, *, with_message: bool = True, message: str | None = None) -> Self:
-        """Return what a verdict says, with this message in place of its own; of an error, that nothing was found."""
+        """Convert a verdict; `message` replaces its own. An error becomes a clean result with the reason."""
         if reason := explain_failure(verdict):
             return cls(
                 is_stego=False, stego_probability=0.0, confidence=0.0, prediction="clean", stego_type="",
@@ -48,27 +48,27 @@ class ScanResult(BaseModel):
             stego_type=method or "",
             method_id=METHODS.index(method) if method else None,
             extracted_message=message or "",
-            extraction_error="nothing could be read where this method hides it" if failed else "",
+            extraction_error="no message could be read where this method hides it" if failed else "",
         )
 
 
 def explain_failure(verdict: Verdict) -> str:
-    """Return why an image could not be scanned, or nothing where it was."""
+    """Return why an image could not be scanned, or "" if it was."""
     return f"{verdict.error_code}: {verdict.error_detail}" if verdict.outcome is Outcome.ERROR else ""
 
 
 class Callbacks:
-    """Makes the bodies that Stargate's `/api/stego/callback` takes, of the images of one job."""
+    """Makes the bodies for Stargate's `/api/stego/callback` from the verdicts of one job."""
 
     def __init__(self, blocks_root: Path | None, job_id: uuid.UUID) -> None:
         self._root = blocks_root
         self._job_id = str(job_id)
-        # Of one block alone: its images follow each other, and a list may be large.
+        # Only the latest block is cached: its images come in succession, and a list may be large.
         self._height = 0
         self._listed: dict[str, dict[str, Any]] = {}
 
     def write(self, verdict: Verdict) -> dict[str, Any] | None:
-        """Return the body for an image; None for one of no block, which Stargate refuses."""
+        """Return the body for an image, or None if it belongs to no block: Stargate refuses those."""
         address = urlsplit(verdict.uri)
         found = _OF_BLOCK.search(unquote(address.path))
         if address.scheme != "file" or found is None or not int(found[1]):

@@ -1,4 +1,4 @@
-"""Figures about the whole installation, as the API answers them and `starlight top` shows them."""
+"""Statistics about the whole installation, for the API and `starlight top`."""
 
 from sqlalchemy import Engine
 
@@ -9,7 +9,7 @@ from storage.workers import list_live_workers
 
 
 def take_statistics(engine: Engine, settings: Settings) -> Statistics:
-    """Return throughput beside its target, what waits and since when, outcomes, and live workers, of all jobs."""
+    """Return throughput and its target, waiting images and the oldest one's age, outcomes, and live workers."""
     figures = take_figures(engine)
     return Statistics(
         taken_at=figures.taken_at,

@@ -1,4 +1,4 @@
-"""Verdicts as files that programs read, written as they come: NDJSON, CSV and Parquet."""
+"""Writers of verdicts as NDJSON, CSV and Parquet."""
 
 import csv
 import json
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     import pyarrow
     from _typeshed import DataclassInstance
 
-# Rows of Parquet that are held until they are written together, and characters of their messages.
+# A row group of Parquet is held in memory until it has so many rows, or characters of extracted messages.
 ROW_GROUP = 10_000
 ROW_GROUP_CHARACTERS = 16 * 2**20
-# Sizes may be larger than 32 bits can say; everything else that is counted is not.
+# Columns that need 64 bits; all other integers fit into 32.
 WIDE = ("size_bytes", "size")
 
 
 class VerdictWriter(Protocol):
-    """Writes verdicts one by one as they come."""
+    """Writes verdicts to a stream."""
 
     def write(self, verdicts: Iterable[Verdict]) -> None:
-        """Write these verdicts now."""
+        """Write these verdicts, possibly later together with others."""
 
     def close(self) -> None:
-        """Write what belongs behind the last one; the stream stays open."""
+        """Write everything that is left; the stream stays open."""
 
 
 class NdjsonWriter:
-    """One JSON object a line, in ASCII."""
+    """One JSON object per line, in ASCII."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -45,11 +45,11 @@ class NdjsonWriter:
         self._stream.flush()
 
     def close(self) -> None:
-        """Write nothing: each line stands on its own."""
+        """Do nothing: the format has no footer."""
 
 
 class CsvWriter:
-    """Comma-separated values under a header; what was hidden stands in them as it is, or as `write_text` returns it."""
+    """Comma-separated values with a header; texts are written as `write_text` returns them, by default unchanged."""
 
     def __init__(self, stream: TextIO, write_text: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -64,19 +64,19 @@ class CsvWriter:
         self._stream.flush()
 
     def close(self) -> None:
-        """Write nothing: each line stands on its own."""
+        """Do nothing: the format has no footer."""
 
     def _write_cell(self, cell: object) -> object:
-        # What has parts is JSON in one cell.
+        # Structured values become JSON in one cell.
         text = json.dumps(cell) if isinstance(cell, dict) else cell
         return self._write_text(text) if isinstance(text, str) else text
 
 
 class ParquetWriter:
-    """Parquet, in groups of rows: memory holds one. Times are timestamps, parts structs, the rest is as in JSON."""
+    """Parquet; one row group is in memory. Times are timestamps, nested values structs, the rest is as in JSON."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        # Here, not above: it takes longer to import than most commands take to run.
+        # Imported here: the import takes longer than most commands run.
         import pyarrow
         from pyarrow import parquet
 
@@ -87,7 +87,7 @@ class ParquetWriter:
         self._file = parquet.ParquetWriter(stream, self._schema, compression="zstd")
 
     def write(self, verdicts: Iterable[Verdict]) -> None:
-        """Write these verdicts once enough have come."""
+        """Add these verdicts to the row group, and write it when it is full."""
         for verdict in verdicts:
             self._rows.append({**to_json(verdict), "scanned_at": verdict.scanned_at})
             self._characters += len(verdict.extracted_message or "")
@@ -97,7 +97,7 @@ class ParquetWriter:
             self._write_group()
 
     def close(self) -> None:
-        """Write the rest and the footer, without which it is no Parquet."""
+        """Write the rest and the footer, without which the file is not valid."""
         if self._rows:
             self._write_group()
         self._file.close()
@@ -109,7 +109,7 @@ class ParquetWriter:
 
 
 def build_schema() -> "pyarrow.Schema":
-    """Return the columns of verdicts, typed as the record is."""
+    """Return the Parquet schema of the record `Verdict`."""
     import pyarrow
 
     return pyarrow.schema(_list_fields(Verdict))

@@ -161,7 +161,7 @@ def test_another_export_is_not_gone_on_with(filled: Engine, tmp_path: Path) -> N
         Export(filled, tmp_path.as_uri(), OPTIONS).run()
     for damaged in ("", "{}", "[]", json.dumps({**manifest, "next": {"ordinal": 1}})):
         (tmp_path / MANIFEST).write_text(damaged)
-        with pytest.raises(ExportError, match="not that of an export"):
+        with pytest.raises(ExportError, match="not the manifest of an export"):
             Export(filled, tmp_path.as_uri(), OPTIONS).run()
 
 

@@ -308,7 +308,7 @@ def test_a_store_that_does_not_answer_is_asked_again_and_given_up_at_last(
     state, error, ended, total = show(ann, report)
     assert (state, ended, total) == ("failed", "done", 1)
     assert "s3://bucket does not answer: 503" in str(error)
-    assert "submit it again when it may be better" in str(error)
+    assert "submit it again later" in str(error)
 
 
 def test_a_listing_that_ends_its_process_again_and_again_is_given_up(
@@ -459,7 +459,7 @@ def test_nothing_found_is_told(engine: Engine, ann: TestClient, stored: ObjectSt
         list_here(engine, api_settings)
 
     assert show(ann, report)[::2] == ("failed", "done")
-    assert "there is no image in it" in str(show(ann, report)[1])
+    assert "no image was found" in str(show(ann, report)[1])
     # As any other reference of an object that is not there.
     assert show(ann, missing) == ("done", None, "pending", 1)
     assert cancel_job(engine, missing["id"]) == 1
