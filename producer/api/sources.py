@@ -1,4 +1,4 @@
-"""Sources in requests: which of them the API takes, to be listed in the background."""
+"""Checking the sources in requests, which are listed in the background."""
 
 from producer.api.access import require_visible_job
 from producer.api.chain import require_node
@@ -15,27 +15,28 @@ from storage.keys import ApiKey
 
 FIELD = "sources"
 LISTED = "must be in a bucket, s3://…, gs://… or az://…"
+PREFIXES_ONLY = "only prefixes of buckets can be compared with an earlier job"
 
 
 def check_sources(service: Service, key: ApiKey, wanted: JobSources) -> None:
-    """Raise a problem (422) that names the first source that is not taken; 404 and 409 for what it is compared with."""
+    """Raise a problem: 422 naming the first source that is not accepted, 404 or 409 for the job in `since`."""
     permitted = Permitted((), key.may_name)
     if not wanted.uris and not wanted.manifests:
-        raise reject_field(FIELD, "name what is to be listed: `uris`, or `manifests`")
+        raise reject_field(FIELD, "`uris` or `manifests` is required")
     if wanted.column is not None and not wanted.manifests:
-        raise reject_field(f"{FIELD}.column", "is of a manifest: name it under `manifests`")
+        raise reject_field(f"{FIELD}.column", "applies to manifests only: name one under `manifests`")
     for number, uri in enumerate(wanted.uris):
         _check_source(service, permitted, f"{FIELD}.uris.{number}", uri)
         if wanted.since is not None and not (is_in_bucket(uri) and is_prefix(uri)):
-            raise reject_field(f"{FIELD}.since", "what changed since a job is known of prefixes alone")
+            raise reject_field(f"{FIELD}.since", PREFIXES_ONLY)
     for number, uri in enumerate(wanted.manifests):
         _check_source(service, permitted, field := f"{FIELD}.manifests.{number}", uri)
         if not is_in_bucket(uri) or is_prefix(uri):
-            raise reject_field(field, f"a manifest {LISTED}, and no prefix")
+            raise reject_field(field, f"a manifest {LISTED}, and not be a prefix")
         if wanted.since is not None:
-            raise reject_field(f"{FIELD}.since", "what changed since a job is known of prefixes alone")
+            raise reject_field(f"{FIELD}.since", PREFIXES_ONLY)
     if any("\0" in pattern for pattern in [*wanted.include, *wanted.exclude]):
-        raise reject_field(FIELD, "no name has a NUL, which stands in a pattern")
+        raise reject_field(FIELD, "patterns must not contain NUL")
     if wanted.since is not None:
         earlier = require_visible_job(service, key, wanted.since)
         if earlier.listing in (ListingState.WAITING, ListingState.RUNNING):
@@ -50,6 +51,6 @@ def _check_source(service: Service, permitted: Permitted, field: str, uri: str) 
         elif is_in_bucket(uri):
             permitted.check(uri)
         else:
-            raise reject_field(field, f"{LISTED}, or of the chain, bitcoin:…; other references are `references`")
+            raise reject_field(field, f"{LISTED}, or in the chain, bitcoin:…; others belong in `references`")
     except (SourceError, ChainError) as error:
         raise reject_field(field, str(error)) from error

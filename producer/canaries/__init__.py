@@ -1,1 +1,1 @@
-"""Canaries: images whose truth we know, drawn, sent on the way of all others, and compared with what comes back."""
+"""Canaries: generated images with known content, scanned like all others, whose verdicts are checked."""

@@ -1,7 +1,7 @@
-"""Canaries drawn from a seed: of each method an image in which a message is hidden, and the same without it.
+"""Drawing canaries from a seed: for each method an image with a hidden message, and the same image without it.
 
-They are what V4 is sure about: drawn shapes, and some lines of text. What is hard for it, such as grain, is measured by
-`scripts/validate_v4`; here, an answer that is not right is to mean that something is broken.
+They are easy for V4, drawn shapes and a few lines of text, so that a wrong verdict means that something is broken.
+Its accuracy on hard images, such as grainy ones, is measured by `scripts/validate_v4`.
 """
 
 import io
@@ -25,7 +25,7 @@ Rng = np.random.Generator
 
 SIDE: Final = 96
 SHAPES: Final = 12
-# Of what goes through lossy compression: its edges would leave grain.
+# For lossy formats, where sharp edges would leave grain.
 BLUR: Final = 1.0
 COLOURS: Final = (64, 128, 256)
 PLACES: Final = ("bridge", "mill", "ferry", "station", "old pier", "market", "north gate", "lighthouse")
@@ -35,7 +35,7 @@ MAKERS: Final = {0x010F: "Canary", 0x0110: "Mark 1"}
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """An image file, its name, and the truth: by which method which message is hidden in it; None where none is."""
+    """An image file, its name, and the method and message that are hidden in it, both None if it is clean."""
 
     name: str
     data: bytes
@@ -44,13 +44,13 @@ class Canary:
 
 
 def draw_canaries(seed: int) -> list[Canary]:
-    """Return the images of a round, each stego one before its clean twin; the same seed draws the same again."""
+    """Return the images of a round, each stego image before its clean twin; the same seed gives the same images."""
     rng = np.random.default_rng(seed)
     return [canary for method in METHODS for canary in draw_pair(rng, method)]
 
 
 def draw_pair(rng: Rng, method: Method) -> tuple[Canary, Canary]:
-    """Return an image in which a message is hidden by this method, and the same image without it."""
+    """Return an image with a message hidden by this method, and the same image without it."""
     message = draw_message(rng)
     stego, clean, suffix = DRAWERS[method](rng, message.encode())
     return (
@@ -60,7 +60,7 @@ def draw_pair(rng: Rng, method: Method) -> tuple[Canary, Canary]:
 
 
 def draw_message(rng: Rng) -> str:
-    """Return some plain words, others each time."""
+    """Return a few random sentences."""
     lines = [
         f"Meet me at the {PLACES[rng.integers(len(PLACES))]} at {rng.integers(24)}:{rng.integers(60):02}, "
         f"and bring {THINGS[rng.integers(len(THINGS))]}."
@@ -80,25 +80,25 @@ def draw_picture(rng: Rng) -> Image.Image:
 
 
 def draw_soft_picture(rng: Rng) -> Image.Image:
-    """Return the same with soft edges."""
+    """Return a picture as `draw_picture` does, with soft edges."""
     return draw_picture(rng).filter(ImageFilter.GaussianBlur(BLUR))
 
 
 def draw_colour(rng: Rng) -> tuple[int, int, int]:
-    """Return a colour."""
+    """Return a random RGB colour."""
     red, green, blue = rng.integers(0, 256, 3).tolist()
     return red, green, blue
 
 
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: ANN401 - what the encoder takes
-    """Return the image as a file of this format of Pillow."""
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: ANN401 - options of the encoder
+    """Return the image as a file in this format of Pillow."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def draw_alpha(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
-    """Hide in the alpha of a PNG, which is opaque or has shapes of its own."""
+    """Hide the text in the alpha channel of a PNG, which is opaque or has shapes."""
     cover = draw_picture(rng)
     if rng.random() < 0.5:
         cover.putalpha(255)
@@ -108,10 +108,10 @@ def draw_alpha(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
 
 
 def draw_palette(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
-    """Hide in the indices of a GIF or PNG."""
+    """Hide the text in the palette indices of a GIF or PNG."""
     colours = int(rng.choice(COLOURS))
     cover = draw_picture(rng).quantize(colours)
-    # Each index has its neighbour.
+    # Flipping the lowest bit of an index must give another index of the palette.
     table = cover.getpalette("RGB") or []
     cover.putpalette(table + [0] * (3 * colours - len(table)), "RGB")
     stego = embed_palette(cover, text, draw_bit_order(rng))
@@ -120,7 +120,7 @@ def draw_palette(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
 
 
 def draw_lsb(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
-    """Hide in the colours of a PNG or BMP."""
+    """Hide the text in the colour samples of a PNG or BMP."""
     cover = draw_picture(rng)
     stego = embed_lsb(cover, text, draw_bit_order(rng))
     kind = ("PNG", "BMP")[rng.integers(2)]
@@ -128,7 +128,7 @@ def draw_lsb(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
 
 
 def draw_exif(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
-    """Hide in the UserComment of a JPEG."""
+    """Hide the text in the UserComment of a JPEG."""
     cover, quality = draw_soft_picture(rng), int(rng.integers(60, 96))
     exif = exif_with_comment(comment_value(text, None), dict(MAKERS))
     harmless = Image.Exif()
@@ -138,14 +138,14 @@ def draw_exif(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
 
 
 def draw_raw(rng: Rng, text: bytes) -> tuple[bytes, bytes, str]:
-    """Hide behind the end of a JPEG, PNG or WebP."""
+    """Hide the text after the end of a JPEG, PNG or WebP."""
     kind = ("JPEG", "PNG", "WEBP")[rng.integers(3)]
     clean = encode(draw_soft_picture(rng), kind)
     return embed_raw(clean, text), clean, {"JPEG": "jpg"}.get(kind, kind.lower())
 
 
 def draw_bit_order(rng: Rng) -> BitOrder:
-    """Return one of both orders."""
+    """Return a random bit order."""
     return (BitOrder.LSB_FIRST, BitOrder.MSB_FIRST)[rng.integers(2)]
 
 

@@ -1,4 +1,4 @@
-"""One round of canaries: drawn, stored, submitted as what somebody waits for, and compared with what comes back."""
+"""One round of canaries: drawing, storing and submitting them as interactive, and checking their verdicts."""
 
 import time
 import uuid
@@ -22,15 +22,14 @@ from storage.uploads import StorageLimits, Upload
 from storage.verdicts import list_between
 
 PATIENCE_S = 60.0
-# A stego image and its clean twin: a round is shared by the workers that there are.
+# A stego image and its clean twin; small chunks distribute a round over the workers.
 CHUNK_SIZE = 2
 
 
 def run_round(engine: Engine, settings: Settings, round_id: int, seed: int, patience_s: float) -> list[CanaryAnswer]:
-    """Run a round that was begun to its end, and return what came of its images within so many seconds.
+    """Run a round that was begun, and return the answers that came within `patience_s`.
 
-    What else happens ends the round as if it had not begun: raises what `obstore` does, StorageFullError, and what
-    SQLAlchemy does.
+    After any exception the round counts as never begun. Raises StorageFullError, and what `obstore` and SQLAlchemy do.
     """
     canaries = draw_canaries(seed)
     job_id = None
@@ -39,7 +38,7 @@ def run_round(engine: Engine, settings: Settings, round_id: int, seed: int, pati
         answers = await_answers(engine, job_id, canaries, patience_s)
         end_round(engine, round_id, job_id, answers)
     except BaseException:
-        # Where the database is away, the round and its job are forgotten after a while.
+        # If the database is not available, the round and its job expire by themselves.
         with suppress(DBAPIError):
             give_up_round(engine, round_id, job_id)
         raise
@@ -47,7 +46,7 @@ def run_round(engine: Engine, settings: Settings, round_id: int, seed: int, pati
 
 
 def submit_canaries(engine: Engine, settings: Settings, canaries: Sequence[Canary]) -> uuid.UUID:
-    """Store the images and submit them; return the id of their job."""
+    """Store the images, submit them and return the id of their job."""
     with Upload(engine, Blobs(settings.blobs()), CANARY_SUBMITTER, StorageLimits(None, 0)) as upload:
         digests = upload.put_all([canary.data for canary in canaries])
         references = [f"blob://{digest}/{each.name}" for digest, each in zip(digests, canaries, strict=True)]
@@ -58,7 +57,7 @@ def submit_canaries(engine: Engine, settings: Settings, canaries: Sequence[Canar
 def await_answers(
     engine: Engine, job_id: uuid.UUID, canaries: Sequence[Canary], patience_s: float
 ) -> list[CanaryAnswer]:
-    """Return what came of each image within so many seconds; what did not come by then is cancelled."""
+    """Return the answer for each image; after `patience_s` the job is cancelled."""
     deadline = time.monotonic() + patience_s
     for update in Follower(engine, job_id).follow():
         if update.job.ended:
@@ -73,7 +72,7 @@ def await_answers(
 
 
 def compare(canary: Canary, verdict: Verdict | None, submitted_at: datetime) -> CanaryAnswer:
-    """Return what came of an image that has this verdict."""
+    """Return the answer for a canary with this verdict."""
     if verdict is None or verdict.error_code is ErrorCode.CANCELLED:
         return CanaryAnswer(canary.name, canary.hidden, CanaryResult.MISSING)
     return CanaryAnswer(
@@ -90,7 +89,7 @@ def compare(canary: Canary, verdict: Verdict | None, submitted_at: datetime) -> 
 
 
 def find_result(canary: Canary, verdict: Verdict) -> CanaryResult:
-    """Return how a verdict fits the truth."""
+    """Return how a verdict compares with the truth."""
     if verdict.outcome is Outcome.ERROR:
         return CanaryResult.ERROR
     if verdict.stego_type != canary.hidden or verdict.is_stego is not (canary.hidden is not None):

@@ -1,4 +1,4 @@
-"""Running rounds of canaries for as long as the process lives. Any number of services may: one round runs at a time."""
+"""The service that runs rounds of canaries. Several may run; there is only one round at a time."""
 
 import logging
 import secrets
@@ -18,19 +18,19 @@ from storage.uploads import StorageFullError
 from storage.workers import list_live_workers
 
 LOOK_EVERY_S = 5.0
-# As many as PostgreSQL's integers and everybody's JSON hold.
+# The largest integers that are exact in JSON for all readers.
 SEED_BITS = 53
 
 log = logging.getLogger(__name__)
 
 
 def draw_seed() -> int:
-    """Return a seed that nobody has drawn canaries from."""
+    """Return a random seed, which makes the images new."""
     return secrets.randbits(SEED_BITS)
 
 
 class CanaryService:
-    """Runs a round whenever one is due and a worker lives."""
+    """Runs a round whenever one is due and there is a live worker."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
@@ -38,9 +38,9 @@ class CanaryService:
         self._interval_s = settings.canary_interval.total_seconds()
 
     def run(self) -> NoReturn:
-        """Run rounds for ever, waiting out a lost database, and a blob store that takes nothing."""
+        """Run rounds for ever; wait while the database or the blob store is not available."""
         if not self._interval_s:
-            log.warning("STARLIGHT_CANARY_INTERVAL is 0: there are no canaries")
+            log.warning("STARLIGHT_CANARY_INTERVAL is 0: no canaries are sent")
         with Patience(POSTGRESQL) as database:
             while True:
                 try:
@@ -57,7 +57,7 @@ class CanaryService:
                 time.sleep(LOOK_EVERY_S)
 
     def run_if_due(self) -> list[CanaryAnswer] | None:
-        """Run a round and return its answers; None where none is due, another runs, or no worker lives."""
+        """Run a round and return its answers, or None if none is due, another one runs, or there is no live worker."""
         if not list_live_workers(self._engine, self._settings.lease_s) or not self._interval_s:
             return None
         seed = draw_seed()
@@ -70,7 +70,7 @@ class CanaryService:
 
 
 def report(seed: int, answers: list[CanaryAnswer]) -> None:
-    """Log what came of a round in one line, and each image that is not right in one of its own."""
+    """Log one line for the round, and one for each canary whose verdict is not right."""
     for answer in answers:
         if answer.result is not CanaryResult.RIGHT:
             told = {

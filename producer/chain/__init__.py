@@ -1,1 +1,1 @@
-"""Inscriptions from Bitcoin's chain: nodes that know blocks and transactions, and the images in their witnesses."""
+"""Images inscribed in Bitcoin's chain: clients of nodes, and reading the witnesses of blocks and transactions."""

@@ -1,4 +1,4 @@
-"""What is inscribed: unpacked within bounds, and known for an image by its first bytes, whatever its type says."""
+"""Decoding the content of inscriptions within limits. Images are recognised by their first bytes, not by their type."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ import brotli
 from storage.image_signatures import HEAD_BYTES, find_format
 
 PIECE_BYTES: Final = 64 * 2**10
-# What Brotli makes of a piece in which the damage is, is lost.
+# Brotli yields nothing for the piece that has the damage, so pieces are small.
 DAMAGE_BYTES: Final = 16
 
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 
 
 class Budget:
-    """What the packed images of one block may still take: bytes that they unpack to, and seconds of processor time."""
+    """What the compressed images of one block may still use: decompressed bytes, and seconds of processor time."""
 
     def __init__(self, max_bytes: int, max_seconds: float) -> None:
         self._left_bytes = max_bytes
@@ -27,9 +27,9 @@ class Budget:
 
     @contextmanager
     def timing(self) -> Iterator[None]:
-        """Count the time that the block of code takes; raises ValueError where none is left for it."""
+        """Count the processor time of a `with` block; raises ValueError if none is left."""
         if self._left_s <= 0:
-            raise ValueError("more than may be unpacked")
+            raise ValueError("the processor time for decompression is used up")
         started = process_time()
         try:
             yield
@@ -37,7 +37,7 @@ class Budget:
             self._left_s -= process_time() - started
 
     def count(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the pieces; raises ValueError once nothing is left for them."""
+        """Yield the pieces; raises ValueError when the budget is used up."""
         while True:
             with self.timing():
                 piece = next(pieces, None)
@@ -45,22 +45,22 @@ class Budget:
                 return
             self._left_bytes -= len(piece)
             if self._left_bytes < 0:
-                raise ValueError("more than may be unpacked")
+                raise ValueError("more decompressed bytes than allowed")
             yield piece
 
 
 def open_content(body: bytes, encoding: bytes, budget: Budget) -> Iterator[bytes] | None:
-    """Return the bytes of an image piece by piece; None where what is inscribed is none.
+    """Return the bytes of an image piece by piece, or None if the content is not an image.
 
-    Of a damaged packing it is what comes before the damage. Raises ValueError, and so do pieces, once the budget is
-    spent.
+    If the compressed data is damaged, the bytes before the damage are returned. This call and the iterator raise
+    ValueError when the budget is used up.
     """
     if encoding in _DECODERS:
         with budget.timing():
             unpacked = _open_image(_DECODERS[encoding](split(body)))
         if unpacked is not None:
             return budget.count(unpacked)
-    # Not packed, whatever it says.
+    # The declared encoding may be wrong: the content may be an image as it is.
     return _open_image(split(body))
 
 
@@ -82,7 +82,7 @@ def _decode_brotli(pieces: Iterator[bytes]) -> Iterator[bytes]:
     try:
         for piece in (small for large in pieces for small in split(large, DAMAGE_BYTES)):
             unpacked = decompressor.process(piece, output_buffer_limit=PIECE_BYTES)
-            # It takes more where it has more to give, too.
+            # Output may be left even if the decompressor accepts more input.
             while unpacked or not decompressor.can_accept_more_data():
                 yield from split(unpacked)
                 unpacked = decompressor.process(b"", output_buffer_limit=PIECE_BYTES)
@@ -95,7 +95,7 @@ def _decode_deflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
     try:
         for piece in pieces:
             unpacked = decompressor.decompress(piece, PIECE_BYTES)
-            # It has more to give where it has taken everything, too.
+            # Output may be left even if all input is consumed.
             while unpacked or decompressor.unconsumed_tail:
                 yield unpacked
                 unpacked = decompressor.decompress(decompressor.unconsumed_tail, PIECE_BYTES)

@@ -1,7 +1,7 @@
 """Envelopes in witnesses, by ord's rules: `OP_FALSE OP_IF "ord"`, fields, an empty push, the body, `OP_ENDIF`.
 
-Which envelopes count decides how inscriptions are numbered, so what ord does with scripts that nobody should write is
-done here too: a script that ends within a push has none, an op code that is no push ends one without a trace.
+Inscriptions are numbered by their envelopes, so malformed scripts must be handled as ord does: a script that ends
+within a push has no envelopes, and an envelope with an op code that is not a push does not count.
 Source: `src/inscriptions/envelope.rs` of https://github.com/ordinals/ord, and its documentation of tags.
 """
 
@@ -18,19 +18,19 @@ DELEGATE: Final = b"\x0b"
 
 OP_IF: Final = 0x63
 OP_ENDIF: Final = 0x68
-# OP_PUSHDATA1, 2 and 4, and by how many bytes the length stands in front of what they push.
+# OP_PUSHDATA1, 2 and 4, and the size of the length field before their data.
 LAST_PUSH: Final = 78
 LENGTH_BYTES: Final = {76: 1, 77: 2, 78: 4}
-# Numbers that are pushed by an op code of their own: -1, and 1 to 16.
+# Numbers with their own op codes: -1, and 1 to 16.
 NUMBERS: Final = {0x4F: b"\x81", **{0x50 + number: bytes([number]) for number in range(1, 17)}}
 ANNEX: Final = 0x50
 
 
 @dataclass(frozen=True, slots=True)
 class Inscription:
-    """One inscription: its number in its transaction, its body, how this is encoded, and the id of a delegate.
+    """One inscription: its number in its transaction, its body, the content encoding, and the id of a delegate.
 
-    The delegate is another inscription, whose content this one shows; empty where there is none.
+    The delegate is another inscription, whose content this one shows; b"" if there is none.
     """
 
     number: int
@@ -57,16 +57,16 @@ def read_inscriptions(transaction: Tx) -> Iterator[Inscription]:
 
 
 def find_tapscript(stack: Sequence[bytes]) -> bytes | None:
-    """Return the script that a witness spends by: what stands before the control block; None where there is none."""
+    """Return the tapscript of a witness, the element before the control block, or None if there is none."""
     has_annex = len(stack) > 1 and stack[-1][:1] == bytes([ANNEX])
     place = len(stack) - 2 - has_annex
     return stack[place] if place >= 0 else None
 
 
 class Envelope:
-    """What is pushed behind the protocol's name: tags and values, an empty tag, and the body in pieces.
+    """The data pushed after the protocol's name: tags and values, an empty tag, and the body in pieces.
 
-    The first value of a tag holds.
+    If a tag is repeated, its first value counts.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Envelope:
         self._in_body = False
 
     def add(self, pushed: bytes) -> None:
-        """Take what is pushed next."""
+        """Add the data of the next push."""
         if self._in_body:
             self.body += pushed
         elif self._tag is not None:
@@ -102,7 +102,7 @@ def find_envelopes(script: bytes) -> list[Envelope]:
 
 
 def _read_envelope(script: bytes, at: int) -> tuple[int, Envelope | None]:
-    """Return where to go on behind an empty push, and the envelope that begins there, if one does."""
+    """Return the envelope that starts after an empty push, if there is one, and the offset to continue at."""
     read = read_op_code(script, at)
     if read is None or read[0] != OP_IF:
         return at, None
@@ -124,7 +124,7 @@ def _read_envelope(script: bytes, at: int) -> tuple[int, Envelope | None]:
 
 
 def _read_push(script: bytes, start: int, op_code: int, stop: int) -> bytes | None:
-    """Return what an op code from `start` to `stop` pushes of the script, None where it pushes nothing of it."""
+    """Return the data that the op code from `start` to `stop` pushes from the script, or None if it is not a push."""
     if op_code > LAST_PUSH:
         return None
     return script[start + 1 + LENGTH_BYTES.get(op_code, 0) : stop]

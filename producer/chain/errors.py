@@ -1,13 +1,13 @@
-"""What goes wrong with the chain."""
+"""Errors of reading the chain."""
 
 
 class ChainError(Exception):
-    """A node that does not answer, or not with what it was asked for; the message is for who asked."""
+    """The node does not answer, or its answer is wrong; the message is for the person who asked."""
 
 
 class UnreadableBlockError(ChainError):
-    """A block or transaction that cannot be read here, whoever sends it; the message says why, and what to raise."""
+    """The block or transaction cannot be read here, whichever node sends it; the message says why and what to do."""
 
 
 class NotOnChainError(ChainError):
-    """The node answers that it knows no such block or transaction."""
+    """The node does not know the block or transaction."""

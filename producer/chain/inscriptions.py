@@ -1,6 +1,6 @@
-"""The images inscribed in a block or transaction, read by a process of its own as archives are.
+"""The images inscribed in a block or transaction, read in a separate process as archives are.
 
-What a node sends was written by anybody in the world: see `producer.sources.unpacking`, whose limits hold here too.
+Anybody can write to the chain, so blocks are untrusted: the limits of `producer.sources.unpacking` apply here too.
 """
 
 import os
@@ -17,20 +17,20 @@ from producer.sources.archives import ArchiveMember, ArchiveTooLargeError
 from producer.sources.unpacking import read_by_process, read_limits
 from storage.settings import Settings
 
-# Not imported: whoever reads no block needs no library for it.
+# Named, not imported: only the process that reads blocks imports these libraries.
 READER: Final = "producer.chain.reading_process"
 LIBRARIES: Final = ("btclib", "ecc", "brotli", "typing_extensions")
 # The shortest envelope has seven bytes.
 MAX_INSCRIPTIONS: Final = MAX_BLOCK_BYTES // 7
-# What the worst block takes that can be mined: none may keep its inscriptions from being read.
+# Enough for the largest valid block, so that no block can avoid being read.
 MEMORY_BYTES: Final = 2**30
 
 FAULTS: Final[dict[Fault, str]] = {
     "damaged": "it is cut or damaged",
-    "another": "its hash is another",
-    "changed": "it has not the transactions that its header commits to",
-    "stripped": "its witnesses are left out, which have the inscriptions",
-    "misplaced": "it says itself that it has another height",
+    "another": "it has another hash",
+    "changed": "its transactions do not match its header",
+    "stripped": "its witnesses, which contain the inscriptions, are missing",
+    "misplaced": "it has another height",
 }
 NAME: Final = re.compile(r"([0-9a-f]{64}:i[0-9]{1,7}) (image|delegate|other)")
 
@@ -39,9 +39,9 @@ InscriptionKind = Literal["image", "delegate", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Inscribed:
-    """One inscription by its name, `TXID:iN`; `data` is an image's, None where it decodes to too much.
+    """One inscription and its name, `TXID:iN`. `data` has the bytes of an image, or None if they exceed the limits.
 
-    One that shows what another has, and has nothing itself, is a `delegate`. What is no image has no data.
+    A `delegate` shows another inscription and has no content. Only images have data.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Inscribed:
 
     @property
     def number(self) -> int:
-        """Return which of its transaction's inscriptions it is, from 0."""
+        """Return its number in its transaction, counted from 0."""
         return int(self.name.rpartition(":i")[2])
 
 
 def read_inscribed(sent: bytes, wanted: Wanted, settings: Settings) -> Generator[Inscribed]:
-    """Yield the inscriptions of what a node sent; raises ChainError where it is not what was wanted, or too much."""
+    """Yield the inscriptions of a block or transaction; raises ChainError if it is not the wanted one, or too large."""
     label = f"the {wanted.kind} {wanted.id}"
     limits = read_limits(settings)
     limits = replace(
@@ -79,7 +79,7 @@ def read_inscribed(sent: bytes, wanted: Wanted, settings: Settings) -> Generator
 def find_libraries() -> list[str]:
     """Return the folders of the libraries that the process needs."""
     origins = [spec.origin for name in LIBRARIES if (spec := find_spec(name)) and spec.origin]
-    # A package's origin is a file in its folder.
+    # For a package, the origin is the `__init__.py` in its folder.
     return [str(path.parent.parent if path.name == "__init__.py" else path.parent) for path in map(Path, origins)]
 
 
@@ -87,9 +87,9 @@ def _describe(member: ArchiveMember, label: str) -> Inscribed:
     if member.name is None:
         fault = cast(Fault, (member.data or b"").decode("ascii", "replace"))
         if fault not in FAULTS:
-            raise UnreadableBlockError(f"{label} ended the process that read it: the log says how")
-        raise ChainError(f"the node does not send {label}: what comes is not it, for {FAULTS[fault]}")
+            raise UnreadableBlockError(f"{label} crashed the process that read it: see the log")
+        raise ChainError(f"the node sent something else instead of {label}: {FAULTS[fault]}")
     found = NAME.fullmatch(member.name)
     if found is None:
-        raise ChainError(f"{label} cannot be read: its reader talks nonsense")
+        raise ChainError(f"{label} cannot be read: the process that reads it sent an invalid name")
     return Inscribed(found[1], cast(InscriptionKind, found[2]), member.data)

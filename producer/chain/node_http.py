@@ -1,6 +1,6 @@
-"""Asking the node over HTTP: the operator's own, at whatever address, within limits of size and time.
+"""HTTP requests to a node, at any address that the operator chooses, with limits of size and time.
 
-What a node answers is told to nobody but as numbers, and its address never with a name and password in it.
+Errors quote nothing but numbers from the node's answers, and show its address without the user name and password.
 """
 
 import base64
@@ -18,7 +18,7 @@ from producer.chain.errors import ChainError, NotOnChainError
 from storage.deadline import Deadline
 from storage.public_network import CONNECTION_ERRORS, explain_failure, open_public_pool
 
-# Of what is no block and no transaction.
+# Limit for all answers except blocks and transactions.
 MAX_JSON_BYTES: Final = 2**20
 MAX_COOKIE_BYTES: Final = 1024
 EVERYWHERE: Final = (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -26,7 +26,7 @@ NOT_THERE: Final = 404
 
 
 class NodeHttp:
-    """Requests to one address, `http://…` or `https://…`, each with its own time; connections stay open meanwhile."""
+    """Requests to one address, `http://…` or `https://…`. The timeout applies to each; the connection is kept open."""
 
     def __init__(self, url: str, cookie_file: Path | None, timeout_s: float) -> None:
         parts = urlsplit(url)
@@ -41,9 +41,9 @@ class NodeHttp:
         self._pool.close()
 
     def get(self, path: str, most: int = MAX_JSON_BYTES) -> bytes:
-        """Return the body of an answer of up to `most` bytes.
+        """Return the body of the answer, of up to `most` bytes.
 
-        Raises NotOnChainError where it is 404, and ChainError where none comes in time or it is another.
+        Raises NotOnChainError for the status 404, and ChainError for others than 200, timeouts and larger bodies.
         """
         status, body = self._ask("GET", path, None, most)
         if status == NOT_THERE:
@@ -52,12 +52,12 @@ class NodeHttp:
             raise ChainError(f"the node at {self._base} answers {status}")
         return body
 
-    def get_json(self, path: str) -> Any:  # noqa: ANN401 - whatever it is
-        """Return the value of an answer; raises as `get` does."""
+    def get_json(self, path: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the JSON value of the answer; raises what `get` raises."""
         return read_json(self.get(path))
 
     def post(self, body: object, most: int) -> tuple[int, bytes]:
-        """Return the status and body of the answer to a value in JSON; raises ChainError where none comes in time."""
+        """Send a JSON value; return the status and body of the answer. Raises ChainError for timeouts and failures."""
         return self._ask("POST", "/", json.dumps(body).encode(), most)
 
     def _ask(self, method: str, path: str, content: bytes | None, most: int) -> tuple[int, bytes]:
@@ -72,11 +72,10 @@ class NodeHttp:
                 return answer.status, self._read_body(answer, most)
         except httpcore.TimeoutException as error:
             raise ChainError(
-                f"the node at {self._base} kept us waiting for more than {self._timeout_s:g} s "
-                "(STARLIGHT_BITCOIN_TIMEOUT_S)"
+                f"the node at {self._base} did not answer within {self._timeout_s:g} s (STARLIGHT_BITCOIN_TIMEOUT_S)"
             ) from error
         except (*CONNECTION_ERRORS, httpcore.UnsupportedProtocol, ValueError) as error:
-            raise ChainError(f"the node at {self._base} cannot be asked: {explain_failure(error)}") from error
+            raise ChainError(f"the request to the node at {self._base} failed: {explain_failure(error)}") from error
 
     def _read_body(self, answer: httpcore.Response, most: int) -> bytes:
         pieces, size = [], 0
@@ -97,18 +96,18 @@ class NodeHttp:
     def _read_cookie(self) -> str:
         if self._cookie_file is None:
             return ""
-        # Each time: the node writes another whenever it starts.
+        # Read for each request: the node writes a new cookie whenever it starts.
         try:
             with self._cookie_file.open("rb") as file:
                 return file.read(MAX_COOKIE_BYTES).decode().strip()
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ChainError(f"STARLIGHT_BITCOIN_COOKIE_FILE cannot be read: {reason}") from error
 
 
-def read_json(body: bytes) -> Any:  # noqa: ANN401 - whatever it is
-    """Return the value; raises ChainError where it is none."""
+def read_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the JSON value; raises ChainError if it is invalid."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ChainError("the node answers what is no JSON") from error
+        raise ChainError("the node's answer is not JSON") from error

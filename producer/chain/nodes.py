@@ -1,7 +1,7 @@
 """Nodes of the chain: Bitcoin Core by RPC or REST, or an esplora server, as `STARLIGHT_BITCOIN_URL` says.
 
-Ids are hexadecimal as people write them. Every method raises ChainError where the node does not answer, or not with
-what it was asked for, and NotOnChainError where it says that there is no such thing. Bytes are as they were sent.
+Ids are hexadecimal strings in display order. Every method raises ChainError if the node does not answer or its answer
+is invalid, and NotOnChainError if it does not know the block or transaction. Bytes are returned unchecked.
 """
 
 import re
@@ -17,18 +17,18 @@ from producer.chain.wanted import MAX_BLOCK_BYTES
 from storage.settings import Settings
 
 IS_ID: Final = re.compile("[0-9a-f]{64}")
-# Bitcoin Core's codes: nothing of this id; a height that is none; an id that is none.
+# Bitcoin Core's error codes for an unknown id, and for an invalid height or id.
 UNKNOWN: Final = frozenset({-5, -8})
 STARTING: Final = -28
 HEADER_BYTES: Final = 80
-# Of a transaction in JSON, as scripts in three forms: what is larger is placed by the other interfaces alone.
+# Limit for a transaction in JSON, which has each script in three forms. Larger ones need another interface than REST.
 DESCRIPTION_BYTES: Final = 4 * MAX_BLOCK_BYTES
 UNAUTHORISED: Final = (401, 403)
 
 
 @dataclass(frozen=True, slots=True)
 class TransactionPlace:
-    """The block that has a transaction, its height and time in Unix seconds; empty and 0 of one that none has yet."""
+    """The block of a transaction, its height and its time in Unix seconds; "" and 0 for an unconfirmed transaction."""
 
     block: str = ""
     height: int = 0
@@ -36,7 +36,7 @@ class TransactionPlace:
 
 
 class Node(Protocol):
-    """What is asked of a node."""
+    """A node of the chain."""
 
     def count_blocks(self) -> int:
         """Return the height of the newest block."""
@@ -51,7 +51,7 @@ class Node(Protocol):
         """Return a transaction."""
 
     def place_transaction(self, transaction: str) -> TransactionPlace:
-        """Return where a transaction is; of one that is unknown, an empty place or NotOnChainError."""
+        """Return the place of a transaction. For an unknown one, returns an empty place or raises NotOnChainError."""
 
 
 class RpcNode:
@@ -73,13 +73,13 @@ class RpcNode:
         return read_hex(self._call("getblock", block, 0, most=2 * MAX_BLOCK_BYTES + MAX_JSON_BYTES))
 
     def fetch_transaction(self, transaction: str) -> bytes:
-        """Return a transaction, which Core knows of any block with `txindex=1` alone."""
+        """Return a transaction. Core finds transactions in blocks only with `txindex=1`."""
         return read_hex(self._call("getrawtransaction", transaction, most=2 * MAX_BLOCK_BYTES + MAX_JSON_BYTES))
 
     def place_transaction(self, transaction: str) -> TransactionPlace:
-        """Return where a transaction is."""
+        """Return the place of a transaction."""
         try:
-            # It begins with the block's header. What Core tells of the transaction itself has all of it, much larger.
+            # The proof begins with the block's header, and is far smaller than the transaction in JSON.
             proof = read_hex(self._call("gettxoutproof", [transaction]))
         except NotOnChainError:
             return TransactionPlace()
@@ -92,11 +92,11 @@ class RpcNode:
         status, body = self._http.post(call, most)
         if status in UNAUTHORISED:
             raise ChainError(
-                f"the node refuses us ({status}): its name and password stand in STARLIGHT_BITCOIN_URL, or in "
+                f"the node refuses access ({status}): check the user name and password in STARLIGHT_BITCOIN_URL, or "
                 "STARLIGHT_BITCOIN_COOKIE_FILE"
             )
         if not body.startswith(b"{"):
-            raise ChainError(f"the node answers {status} to {method}, and no JSON-RPC")
+            raise ChainError(f"the node's answer to {method} is not JSON-RPC (status {status})")
         answer = read_json(body)
         error = answer.get("error")
         if error:
@@ -105,7 +105,7 @@ class RpcNode:
                 raise NotOnChainError("the node does not know it")
             if code == STARTING:
                 raise ChainError("the node is starting: try again later")
-            raise ChainError(f"the node refuses {method} with its error {code if isinstance(code, int) else '?'}")
+            raise ChainError(f"the node refuses {method} with error {code if isinstance(code, int) else '?'}")
         return answer.get("result")
 
 
@@ -128,18 +128,18 @@ class RestNode:
         return self._http.get(f"/rest/block/{block}.bin", MAX_BLOCK_BYTES)
 
     def fetch_transaction(self, transaction: str) -> bytes:
-        """Return a transaction, which Core knows of any block with `txindex=1` alone."""
+        """Return a transaction. Core finds transactions in blocks only with `txindex=1`."""
         return self._http.get(f"/rest/tx/{transaction}.bin", MAX_BLOCK_BYTES)
 
     def place_transaction(self, transaction: str) -> TransactionPlace:
-        """Return where a transaction is."""
+        """Return the place of a transaction."""
         found = read_json(self._http.get(f"/rest/tx/{transaction}.json", DESCRIPTION_BYTES))
         if not read_member(found, "blockhash", None):
             return TransactionPlace()
         block = read_id(read_member(found, "blockhash"))
         headers = self._http.get_json(f"/rest/headers/1/{block}.json")
         if not isinstance(headers, list) or len(headers) != 1:
-            raise ChainError("the node does not answer one header")
+            raise ChainError("the node's answer is not one header")
         return TransactionPlace(block, read_number(read_member(headers[0], "height")), read_time(headers[0], "time"))
 
 
@@ -166,7 +166,7 @@ class EsploraNode:
         return self._http.get(f"/tx/{transaction}/raw", MAX_BLOCK_BYTES)
 
     def place_transaction(self, transaction: str) -> TransactionPlace:
-        """Return where a transaction is."""
+        """Return the place of a transaction."""
         status = self._http.get_json(f"/tx/{transaction}/status")
         if not read_member(status, "confirmed"):
             return TransactionPlace()
@@ -181,10 +181,10 @@ KINDS: Final[dict[str, Callable[[NodeHttp], Node]]] = {"rpc": RpcNode, "rest": R
 
 @contextmanager
 def open_node(settings: Settings) -> Iterator[Node]:
-    """Yield the node that is configured; raises ChainError where none is."""
+    """Yield the configured node; raises ChainError if there is none."""
     if settings.bitcoin_url is None:
         raise ChainError(
-            "no node of the chain is configured: set STARLIGHT_BITCOIN_URL, such as rpc+http://name:password@host:8332"
+            "no Bitcoin node is configured: set STARLIGHT_BITCOIN_URL, such as rpc+http://name:password@host:8332"
         )
     kind, _, url = settings.bitcoin_url.partition("+")
     http = NodeHttp(url, settings.bitcoin_cookie_file, settings.bitcoin_timeout_s)
@@ -198,38 +198,38 @@ _REQUIRED: Final = object()
 
 
 def read_member(value: object, name: str, default: object = _REQUIRED) -> object:
-    """Return what an object of JSON has under a name; raises ChainError where it has nothing, and no default is."""
+    """Return a member of a JSON object; raises ChainError if it is missing and there is no default."""
     found = value.get(name, default) if isinstance(value, dict) else _REQUIRED
     if found is _REQUIRED:
-        raise ChainError(f"the node's answer has no {name!r}")
+        raise ChainError(f"the node's answer lacks {name!r}")
     return found
 
 
 def read_number(value: object) -> int:
-    """Return a height; raises ChainError where it is none."""
+    """Return a height; raises ChainError if it is invalid."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise ChainError("the node's answer has no number where a height should be")
+        raise ChainError("the node's answer has an invalid height")
     return value
 
 
 def read_time(value: object, name: str) -> int:
-    """Return Unix seconds in 32 bits, as blocks have them; raises ChainError where there are none."""
+    """Return a time in Unix seconds of 32 bits; raises ChainError if it is invalid."""
     found = read_member(value, name)
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < 2**32:
-        raise ChainError("the node's answer has no number where a time should be")
+        raise ChainError("the node's answer has an invalid time")
     return found
 
 
 def read_id(value: object) -> str:
-    """Return an id of a block; raises ChainError where it is none."""
+    """Return the id of a block; raises ChainError if it is invalid."""
     if not isinstance(value, str) or not IS_ID.fullmatch(value):
-        raise ChainError("the node's answer has no hash where a block's should be")
+        raise ChainError("the node's answer has an invalid block hash")
     return value
 
 
 def read_hex(value: object) -> bytes:
-    """Return bytes; raises ChainError where they are none."""
+    """Return the bytes of a hexadecimal string; raises ChainError if it is invalid."""
     try:
         return bytes.fromhex(value if isinstance(value, str) else "?")
     except ValueError:
-        raise ChainError("the node answers what is no hexadecimal") from None
+        raise ChainError("the node's answer is not hexadecimal") from None

@@ -1,4 +1,4 @@
-"""What a node has, read into inscriptions."""
+"""Fetching blocks and transactions from a node and reading their inscriptions."""
 
 from collections.abc import Generator
 from typing import Final, NamedTuple
@@ -9,12 +9,12 @@ from producer.chain.nodes import Node
 from producer.chain.wanted import Wanted
 from storage.settings import Settings
 
-# Where a header has the hash of the block before it, from its last byte to its first.
+# Position of the previous block's hash in a header, in reverse byte order.
 _PREVIOUS: Final = slice(4, 36)
 
 
 class FoundBlock(NamedTuple):
-    """A block that a node sent: its id, the height where it was asked for by one, and its bytes."""
+    """A block that a node sent: its id, its height if it was requested by height, and its bytes."""
 
     id: str
     height: int | None
@@ -27,7 +27,7 @@ class FoundBlock(NamedTuple):
 
 
 class ChainReader:
-    """Asks a node; what it raises says what the node has not."""
+    """Reads blocks and transactions of a node; its errors name the one that the node does not have."""
 
     def __init__(self, node: Node, settings: Settings) -> None:
         self._node = node
@@ -43,7 +43,7 @@ class ChainReader:
             ) from error
 
     def fetch_block(self, block: str, height: int | None = None) -> FoundBlock:
-        """Return a block, whose bytes nobody has looked into; raises ChainError."""
+        """Return a block, which is not checked yet; raises ChainError."""
         try:
             return FoundBlock(block, height, self._node.fetch_block(block))
         except NotOnChainError as error:
@@ -59,6 +59,6 @@ class ChainReader:
             sent = self._node.fetch_transaction(transaction)
         except NotOnChainError as error:
             raise NotOnChainError(
-                f"the node has no transaction {transaction}; Bitcoin Core finds those of blocks with txindex=1 alone"
+                f"the node has no transaction {transaction}; Bitcoin Core finds those in blocks only with txindex=1"
             ) from error
         return read_inscribed(sent, Wanted("transaction", transaction, None), self._settings)

@@ -1,6 +1,6 @@
-"""Blocks and transactions as a node sends them: checked to be what was asked for, and the images inscribed in them.
+"""Checking that a node sent the wanted block or transaction, and reading the images inscribed in it.
 
-The process that reads them imports this. `btclib` parses, and knows what their hashes commit to.
+Only the process that reads blocks imports this. `btclib` parses them and checks their hashes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,23 +15,23 @@ from producer.chain.envelopes import Inscription, read_inscriptions
 from producer.chain.wanted import MAX_BLOCK_BYTES, Fault, Wanted
 from producer.sources.archive_reading import DamagedError, Entry, Limits
 
-# Versions from which on a block has its height in its first transaction (BIP34).
+# Blocks of this version and later have their height in the first transaction (BIP34).
 _FIRST_WITH_HEIGHT: Final = 2
 
 
 class FaultError(DamagedError):
-    """What was sent is not what was asked for, in this way."""
+    """The data is not the wanted block or transaction; `fault` says why."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault)
 
 
 def read_images(data: bytes, wanted: Wanted, limits: Limits) -> Iterator[Entry]:
-    """Yield each inscription under `TXID:iN KIND`; of what is no image, no bytes.
+    """Yield an entry `TXID:iN KIND` for each inscription; only images have bytes.
 
     KIND is `image`, `delegate` or `other`. Raises FaultError.
     """
-    # The other half is for reading.
+    # The other half of the time is for parsing the block.
     budget = Budget(limits.max_bytes - MAX_BLOCK_BYTES, limits.max_seconds / 2)
     for transaction in read_transactions(data, wanted):
         inscriptions = list(read_inscriptions(transaction))
@@ -44,7 +44,7 @@ def _describe(name: str, inscription: Inscription, budget: Budget, most: int) ->
     try:
         pieces = open_content(inscription.body, inscription.encoding, budget)
     except ValueError:
-        # It may be one.
+        # The budget is used up before it is known whether this is an image.
         return Entry(f"{name} image", None)
     if pieces is not None:
         return Entry(f"{name} image", _cut(pieces, most))
@@ -60,7 +60,7 @@ def _cut(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
 
 
 def read_transactions(data: bytes, wanted: Wanted) -> Sequence[Tx]:
-    """Return the transactions; raises FaultError where their hashes are not those of what was asked for."""
+    """Return the transactions; raises FaultError if their hashes do not match the wanted id."""
     try:
         if wanted.kind == "transaction":
             transaction = Tx.parse(data, check_validity=False)

@@ -1,7 +1,8 @@
-"""`python -m producer.chain.reading_process KIND ID HEIGHT LIMITS`: read one block or transaction for somebody.
+"""`python -m producer.chain.reading_process KIND ID HEIGHT LIMITS`: read one block or transaction.
 
-Standard input has it as a node sent it; HEIGHT is a number or `-`. It sends what `producer.sources.unpacking_process`
-does of an archive, in a process that may be killed, and has no settings and no network.
+Standard input is the data that a node sent; HEIGHT is a number or `-`. Inscriptions are sent as
+`producer.sources.unpacking_process` sends members of an archive. The process may be killed at any time, reads no
+settings and uses no network.
 """
 
 import sys
@@ -18,7 +19,7 @@ KINDS: dict[str, Kind] = {"block": "block", "transaction": "transaction"}
 
 
 def read(wanted: Wanted, sent: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
-    """Yield the inscriptions of what was sent."""
+    """Yield the inscriptions of a block or transaction."""
     for entry in read_images(sent.read(MAX_BLOCK_BYTES), wanted, limits):
         yield entry
         tell_progress()

@@ -32,12 +32,12 @@ class ChainSource:
 
 
 def is_chain_source(text: str) -> bool:
-    """Whether this names something of the chain."""
+    """Whether this names a source in the chain."""
     return text.startswith(SCHEME)
 
 
 def read_chain_source(text: str) -> ChainSource:
-    """Return what is named; raises ChainError."""
+    """Parse a chain source; raises ChainError."""
     rest = text.removeprefix(SCHEME)
     if found := _ID.fullmatch(rest):
         identity = found[2].lower()
@@ -45,7 +45,7 @@ def read_chain_source(text: str) -> ChainSource:
     found = _HEIGHTS.fullmatch(rest)
     if found is None:
         raise ChainError(
-            f"{text!r} names nothing of the chain: write bitcoin:block/HEIGHT, bitcoin:block/HASH, "
+            f"{text!r} is not a chain source: write bitcoin:block/HEIGHT, bitcoin:block/HASH, "
             "bitcoin:blocks/FIRST-LAST or bitcoin:tx/TXID"
         )
     first, last = (found[1], found[1]) if found[1] else (found[2], found[3])
@@ -55,7 +55,7 @@ def read_chain_source(text: str) -> ChainSource:
 
 
 def expand_chain_source(text: str, blobs: BlobWriter, settings: Settings) -> Iterator[str]:
-    """Yield the references of the images that are named, in the chain's order; raises ChainError."""
+    """Yield the references of the images of a chain source, in the chain's order; raises ChainError."""
     source = read_chain_source(text)
     with open_node(settings) as node:
         reader = ChainReader(node, settings)
@@ -70,23 +70,23 @@ def expand_chain_source(text: str, blobs: BlobWriter, settings: Settings) -> Ite
 
 
 def _expand_blocks(heights: range, reader: ChainReader, blobs: BlobWriter) -> Iterator[str]:
-    # Before those that come first are read for nothing.
+    # If the last block does not exist, this fails before any block is read.
     reader.find_block(heights[-1])
     before = ""
     for height in heights:
         block = reader.fetch_block(reader.find_block(height), height)
         if before and block.previous != before:
             raise ChainError(
-                f"the chain was reorganised while it was read: block {height} does not follow {before}; submit again"
+                f"the chain was reorganised meanwhile: block {height} does not follow {before}; submit it again"
             )
         before = block.id
         yield from store_inscribed(reader.read_block(block), blobs, f"block {height}")
 
 
 def store_inscribed(found: Iterator[Inscribed], blobs: BlobWriter, label: str | None) -> Iterator[str]:
-    """Yield the references of the images among inscriptions, stored in `blobs`.
+    """Store the images among inscriptions in `blobs` and yield their references.
 
-    With a label of what they are in, log how many there were of what.
+    With a label, log the counts of images, delegates and other inscriptions.
     """
     counted: Counter[str] = Counter()
 
@@ -101,11 +101,11 @@ def store_inscribed(found: Iterator[Inscribed], blobs: BlobWriter, label: str | 
     if label is None:
         return
     log.info(
-        "%s: of %d inscriptions, images: %d, what shows others: %d, anything else: %d",
+        "%s: %d inscriptions: %d images, %d delegates, %d others",
         label, counted.total(), counted["image"], counted["delegate"], counted["other"],
     )  # fmt: skip
 
 
 def refer_to_inscription(name: str, digest: str | None) -> str:
-    """Return the reference of an image by its name, `TXID:iN`; without a digest, of one that is not stored."""
+    """Return the reference of an image named `TXID:iN`; without a digest, that of an image that is not stored."""
     return f"{SCHEME}{name}" if digest is None else f"blob://{digest}/{SCHEME}{name}"

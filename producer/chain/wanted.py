@@ -1,8 +1,8 @@
-"""What is asked of a node, and in which ways what it sends may be something else."""
+"""The block or transaction that is requested from a node, and the ways in which the answer may be wrong."""
 
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-# Of a block on the wire: its weight has this bound, and no byte weighs less than one.
+# Limit of a block's weight; each serialised byte weighs at least one.
 MAX_BLOCK_BYTES: Final = 4_000_000
 
 Kind: TypeAlias = Literal["block", "transaction"]
@@ -10,7 +10,7 @@ Fault: TypeAlias = Literal["damaged", "another", "changed", "stripped", "misplac
 
 
 class Wanted(NamedTuple):
-    """What was asked for: its kind, its id in hex as people write it, and a block's height where that was asked for."""
+    """The requested kind, its id in hex in display order, and the height if a block was requested by height."""
 
     kind: Kind
     id: str

@@ -1,1 +1,1 @@
-"""From what a person names to references: files, folders, globs, lists and archives."""
+"""Expanding sources into references: files, folders, globs, lists, archives, manifests and prefixes of buckets."""

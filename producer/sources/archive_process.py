@@ -1,6 +1,6 @@
-"""Starting the process that reads an archive: it has the archive, a pipe and nothing else.
+"""Starting the process that reads an archive: it gets the archive, a socket and nothing else.
 
-Of an archive that is no file here, it has no archive either: it asks for its bytes, and is given them through the pipe.
+If the archive is not a local file, the process requests its bytes through the socket.
 """
 
 import os
@@ -17,27 +17,28 @@ from producer.sources.unpacking_frames import ANSWER_HEAD, BYTES_ASKED, MAX_ASKE
 
 BUFFER_BYTES: Final = 256 * 2**10
 EXIT_S: Final = 5.0
-# What a Python needs to find its libraries.
+# Variables that Python needs to find its libraries.
 KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
-# How often over an archive may be asked for, and so many bytes more: a directory is read again and again.
+# A process may request so many times the size of a remote archive, and so many bytes more: readers read the directory
+# of an archive several times.
 ASKED_AGAIN: Final = 2
 ASKED_MORE_BYTES: Final = 256 * 2**20
 
 
 class RemoteArchive(Protocol):
-    """An archive that is no file of this machine; its size, and its bytes, which are always of one version."""
+    """An archive that is not a local file. All bytes that are read come from one version of it."""
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """Size in bytes."""
 
     def read(self, start: int, size: int) -> bytes:
-        """Return the bytes from `start` on, `size` of them unless it ends before."""
+        """Return `size` bytes from `start` on, fewer at the end of the archive."""
 
 
 @dataclass(slots=True)
 class RunningProcess:
-    """A process that reads an archive, and what it sends."""
+    """A process that reads an archive, and the stream of frames that it sends."""
 
     process: "subprocess.Popen[bytes]"
     ours: socket.socket
@@ -46,12 +47,12 @@ class RunningProcess:
     _may_ask: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read what it sends."""
+        """Open the stream of frames."""
         self.frames = cast(IO[bytes], self.ours.makefile("rb", BUFFER_BYTES))
         self._may_ask = 0 if self.remote is None else ASKED_AGAIN * self.remote.size + ASKED_MORE_BYTES
 
     def end(self) -> int:
-        """Return the exit status of the process, which has closed its end, or is killed."""
+        """Return the exit status of a process that has closed its socket; it is killed if it does not exit."""
         try:
             return self.process.wait(EXIT_S)
         except subprocess.TimeoutExpired:
@@ -59,9 +60,9 @@ class RunningProcess:
             return self.process.wait()
 
     def answer(self, asked: bytes) -> None:
-        """Send the bytes of the archive that the process asks for.
+        """Send the bytes of the remote archive that the process requests.
 
-        Raises BrokenFramesError where it may not, or asks for more than anybody needs, and what reading them does.
+        Raises BrokenFramesError if the request is invalid or exceeds the limits, and what reading the archive raises.
         """
         if self.remote is None or len(asked) != BYTES_ASKED.size:
             raise BrokenFramesError
@@ -81,17 +82,17 @@ def start_process(
     stall_s: float,
     environment: Mapping[str, str],
 ) -> Iterator[RunningProcess]:
-    """Yield the process of a command that reads an archive, an open file or a remote one; it is killed afterwards."""
+    """Start a command that reads an open file or a remote archive, and yield its process; it is killed afterwards."""
     ours, theirs = socket.socketpair()
     with ours:
-        # Of the time that whoever takes the members needs, nothing counts.
+        # A timeout of the read itself, so that the time in which the caller handles a member does not count.
         ours.settimeout(stall_s)
         with theirs:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL if archive is None else archive.fileno(),
                 stdout=theirs.fileno(),
-                # Ctrl-C at the terminal is not its business.
+                # So that Ctrl-C at the terminal does not reach it.
                 process_group=0,
                 env=environment,
             )
@@ -103,7 +104,7 @@ def start_process(
 
 
 def make_environment(*paths: str) -> dict[str, str]:
-    """Return the environment of the process: where Python, this code and what lies under these paths are."""
+    """Return the environment of the process, in which Python finds its libraries, this code and these paths."""
     code = str(Path(str(producer.__file__)).parents[1])
     found = os.pathsep.join(dict.fromkeys((code, *paths)))
     return {name: os.environ[name] for name in KEPT if name in os.environ} | {"PYTHONPATH": found}

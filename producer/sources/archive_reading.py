@@ -1,6 +1,6 @@
-"""What readers of archives share: members as they are met, and the bounds of what is read.
+"""Types that all readers of archives use: entries, limits and errors.
 
-The process that unpacks imports this: it must start fast, and knows nothing of the rest of the project.
+The process that unpacks archives imports this module. It must start fast, so nothing else of the project is imported.
 """
 
 import tarfile
@@ -18,7 +18,7 @@ READ_ERRORS: Final = (
 
 
 class Limits(NamedTuple):
-    """What an archive may have and take: entries, bytes in all and of a member, and to unpack it seconds and memory."""
+    """Limits of one archive: entries, unpacked bytes in total and per member, processor time and memory to unpack."""
 
     max_members: int
     max_bytes: int
@@ -28,18 +28,18 @@ class Limits(NamedTuple):
 
 
 class TooMuchError(Exception):
-    """More entries or bytes than an archive may have."""
+    """The archive has more entries or bytes than the limits allow."""
 
 
 class DamagedError(Exception):
-    """An archive that cannot be read on; the message is a word that says why."""
+    """The archive cannot be read any further; the message says why."""
 
 
 class Entry(NamedTuple):
-    """A file of an archive, and its bytes piece by piece, which raise `READ_ERRORS`; None where it is refused.
+    """A file of an archive. `pieces` yields its bytes and may raise `READ_ERRORS`; it is None if the file is refused.
 
-    The pieces are to be taken before the next entry is asked for. Where there is a `span`, it says where the bytes
-    stand in the archive, its start and size, in place of the pieces.
+    The pieces must be consumed before the next entry is requested. If there is a `span`, it gives the offset and the
+    size of the bytes in the archive, and `pieces` is None.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class Bounds:
-    """Counts the entries and unpacked bytes of one archive; raises TooMuchError beyond what it may have."""
+    """Counts the entries and unpacked bytes of one archive; raises TooMuchError beyond the limits."""
 
     def __init__(self, limits: Limits) -> None:
         self.max_members = limits.max_members
@@ -57,7 +57,7 @@ class Bounds:
         self._bytes = limits.max_bytes
 
     def count(self, size: int) -> None:
-        """Count one entry that takes `size` bytes to unpack or to skip."""
+        """Count one entry, for which `size` bytes are unpacked or skipped."""
         self._members -= 1
         self._bytes -= size
         if self._members < 0 or self._bytes < 0:

@@ -1,4 +1,4 @@
-"""Archives as sources know them: by their names, and as the files in them."""
+"""Archives as sources: recognised by name, read as members."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ SUFFIXES = tuple(suffix.encode() for each in ArchiveFormat for suffix in each.su
 
 
 class ArchiveTooLargeError(Exception):
-    """An archive with more in it, or that takes more to unpack, than the settings allow; `reason` names them."""
+    """The archive exceeds a limit of the settings; `reason` names it without the path of the archive."""
 
     def __init__(self, path: str, what: str, settings: str) -> None:
         self.what = what
@@ -20,10 +20,10 @@ class ArchiveTooLargeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMember:
-    """One file of an archive; `data` is None where it cannot be read, `name` where the archive itself cannot.
+    """One file of an archive. `data` is None if it cannot be read, or if a `span` is given.
 
-    Of such an archive `data` is what its reader says of it, if it says anything.
-    A `span` is where the file's bytes stand in the archive, start and size, where it is read in place.
+    The `span` is the offset and size of the file in an archive that is read in place. If `name` is None, the archive
+    itself cannot be read any further; `data` is then the reason, if there is one.
     """
 
     name: str | None
@@ -32,10 +32,10 @@ class ArchiveMember:
 
 
 def is_archive(name: bytes) -> bool:
-    """Whether a file of this name is taken for an archive."""
+    """Whether a file of this name is treated as an archive."""
     return name.lower().endswith(SUFFIXES)
 
 
 def is_zip(name: bytes) -> bool:
-    """Whether an archive of this name is taken for a ZIP; the others are tars."""
+    """Whether an archive of this name is treated as a ZIP; the others are tars."""
     return name.lower().endswith(ZIP_SUFFIXES)

@@ -1,4 +1,4 @@
-"""An archive whose bytes are asked for, in the process that reads it."""
+"""A remote archive as a file in the process that reads it; each read is a request to the parent process."""
 
 import io
 import os
@@ -8,12 +8,12 @@ from producer.sources.unpacking_frames import ANSWER_HEAD, ASK, BYTES_ASKED, MAX
 
 
 def open_asked(size: int, frames: IO[bytes], answers: int) -> IO[bytes]:
-    """Return an archive of this size: it is asked for in `frames`, and answered on the descriptor."""
+    """Return the remote archive of this size; requests are sent in `frames`, answers read from a file descriptor."""
     return cast(IO[bytes], io.BufferedReader(AskedFile(size, frames, answers), MAX_ASKED_BYTES))
 
 
 class AskedFile(io.RawIOBase):
-    """The bytes of the archive as they are asked for."""
+    """An unbuffered, seekable file over the requests."""
 
     def __init__(self, size: int, frames: IO[bytes], answers: int) -> None:
         self._size = size
@@ -22,15 +22,15 @@ class AskedFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Whether it can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether one can go anywhere in it."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, before whose start there is nothing; raises OSError."""
+        """Set the position and return it; raises OSError if it is negative."""
         position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         if position < 0:
             raise OSError("before the start")
@@ -38,11 +38,11 @@ class AskedFile(io.RawIOBase):
         return position
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the position."""
         return self._position
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
-        """Read what comes next; raises BrokenPipeError where nobody answers any more."""
+        """Read the next bytes; raises BrokenPipeError if the parent process does not answer any more."""
         wanted = min(len(buffer), MAX_ASKED_BYTES, max(0, self._size - self._position))
         if wanted == 0:
             return 0

@@ -1,4 +1,4 @@
-"""Archives in buckets: read piece by piece, in the version that they had when they were opened."""
+"""Archives in buckets, read in blocks, in the version that they had when they were opened."""
 
 from typing import Final
 
@@ -9,12 +9,12 @@ from producer.sources.listing import answers_explained
 from storage.bucket_stores import OtherVersionError, choose_version, open_bucket, open_range
 from storage.buckets import Location
 
-# Read at once: members are small, and one asks for each of their headers.
+# Readers read each member's header separately; a large block serves many of them with one request.
 BLOCK_BYTES: Final = 4 * 2**20
 
 
 class BucketArchive:
-    """One archive. Raises FileNotFoundError where there is none, SourceError and SourceAwayError."""
+    """One archive. Opening it raises FileNotFoundError if there is none, SourceError and SourceAwayError."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
@@ -32,7 +32,7 @@ class BucketArchive:
         self._block = b""
 
     def read(self, start: int, size: int) -> bytes:
-        """Return the bytes from `start` on, `size` of them unless it ends before.
+        """Return `size` bytes from `start` on, fewer at the end of the archive.
 
         Raises SourceError and SourceAwayError.
         """

@@ -1,9 +1,9 @@
-"""What is wrong with a source, for the person who named it."""
+"""Errors of sources."""
 
 
 class SourceError(Exception):
-    """A source that names nothing, or too much; the message is for the person who named it."""
+    """The source cannot be submitted; the message is for the person who named it."""
 
 
 class SourceAwayError(SourceError):
-    """A source that does not answer for now."""
+    """The source does not answer at the moment: a later attempt may succeed."""

@@ -1,8 +1,8 @@
-"""From what a person names on the command line to references: files, folders, globs, lists and archives.
+"""Expanding sources that a person names into references: files, folders, globs, lists, archives and URIs.
 
-A reference is a URI in ASCII, whatever bytes the file name has: `file:///…` with its path percent-encoded, or
-`blob://SHA256/NAME` for bytes that were stored on submission. What cannot be read is a reference all the same:
-the worker's verdict then says why.
+A reference is a URI in ASCII, whatever bytes the file name has: `file:///…` with a percent-encoded path, or
+`blob://SHA256/NAME` for bytes that were stored on submission. A file that cannot be read becomes a reference too: the
+worker's verdict says why.
 """
 
 import glob
@@ -29,22 +29,24 @@ from storage.jobs import ListedObject, Reference
 from storage.settings import Settings
 from storage.spans import Span, describe_version, read_span, refer_to_span
 
-# Characters that have a meaning in a URI and stay as they are; everything else unusual is encoded.
+# Reserved characters of URIs, which are not percent-encoded.
 URI_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
 
 IS_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def refer_to_file(path: bytes) -> str:
-    """Return the reference of a file; the path becomes absolute."""
+    """Return the `file://` reference of a file, with its absolute path."""
     return "file://" + quote_from_bytes(os.path.abspath(path))  # noqa: PTH100 - pathlib cannot hold bytes
 
 
 class Sources:
-    """Expands sources into references, one by one; archive members go into `blobs` as they are met, some at once.
+    """Expands sources into references, one by one; archive members are stored in `blobs` in groups.
 
-    Of what lies below what is named, the `selection` is taken. Where there are `known` objects, only such are, and only
-    those that changed. Unless it `lists_prefixes`, those of buckets are references, for somebody else to list.
+    Only names below a source that match the `selection` are taken. If `known` is given, the sources must be prefixes of
+    buckets, and objects whose version is known are skipped. Without `lists_prefixes`, a prefix or an archive in a
+    bucket is yielded as it is, for the caller to expand. With `in_place`, archive members that are stored uncompressed
+    become spans instead of blobs.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Sources:
         in_place: bool = False,
         check: Callable[[str], str] = lambda uri: uri,
     ) -> None:
-        """Take what returns the reference that a manifest may name, and raises SourceError for others."""
+        """`check` returns a reference of a manifest as it is stored, and raises SourceError if it is not permitted."""
         self._blobs = blobs
         self._settings = settings
         self._selection = selection
@@ -72,8 +74,8 @@ class Sources:
     ) -> Iterator[Reference]:
         """Yield the references of command line arguments; `-` reads names from `stdin`.
 
-        Raises SourceError where an argument names nothing, and ChainError where no node has what it names. Names in a
-        list are not checked, but those of the chain: those that are not there become `not_found` verdicts.
+        Raises SourceError if an argument matches nothing, and ChainError if a chain source cannot be read. Names in a
+        list are not checked, except those of the chain: files that do not exist become `not_found` verdicts.
         """
         for argument in arguments:
             if argument == "-":
@@ -86,7 +88,7 @@ class Sources:
                 yield from self._from_argument(argument)
 
     def from_list(self, stream: BinaryIO, separator: bytes = b"\n") -> Iterator[Reference]:
-        """Yield the references of the names in a stream; raises ChainError where no node has what is named."""
+        """Yield the references of the names in a stream; raises ChainError if a chain source cannot be read."""
         for name in split(stream, separator):
             if is_chain_source(named := os.fsdecode(name)):
                 yield from expand_chain_source(named, self._blobs, self._settings)
@@ -96,9 +98,9 @@ class Sources:
                 yield from self._from_path(name)
 
     def from_manifest(self, name: str, column: str | None, stdin: BinaryIO) -> Iterator[str]:
-        """Yield the references of what a manifest has, one a row; images that are in it become blobs.
+        """Yield the references in a manifest, one per row; images in it become blobs.
 
-        Raises SourceError where it cannot be read, and SourceAwayError.
+        Raises SourceError if it cannot be read, and SourceAwayError.
         """
         self._refuse_since(name)
         rows = Manifest(name, column, stdin, read_limits(self._settings), self._check).read()
@@ -120,7 +122,7 @@ class Sources:
             for found in list_prefix(read_prefix(uri), self._selection, self._known):
                 yield from self.from_object(found)
         elif is_in_bucket(uri) and is_prefix(uri) and self._selection != EVERYTHING:
-            raise SourceError(f"of a list, the API lists {uri} whole: name it as an argument where patterns choose")
+            raise SourceError(f"patterns do not apply to {uri} in a list with the API: name it as an argument instead")
         elif self._selection.accepts(unquote(uri.rpartition("/")[2])):
             self._refuse_since(uri)
             if self._lists_prefixes and is_in_bucket(uri) and is_archive(uri.encode()):
@@ -129,7 +131,7 @@ class Sources:
                 yield uri
 
     def from_object(self, found: ListedObject) -> Iterator[Reference]:
-        """Yield an object that was listed, or, of an archive, what is in it.
+        """Yield a listed object, or its members if it is an archive.
 
         Raises ArchiveTooLargeError, SourceError and SourceAwayError.
         """
@@ -148,7 +150,7 @@ class Sources:
             what = "nothing matches" if glob.has_magic(path) else "there is no file or folder"
             raise SourceError(f"{what} {argument!r}")
         if b"**" in path:
-            # It matches folders and all that is in them: entering the folders too would give every file twice.
+            # `**` matches folders and everything in them: walking the folders too would yield every file twice.
             matches = [match for match in matches if not os.path.isdir(match)] or matches  # noqa: PTH112
         for match in matches:
             yield from self._from_path(match)
@@ -162,9 +164,9 @@ class Sources:
             yield from self.from_file(below, os.path.relpath(below, path))
 
     def from_file(self, path: bytes, name: bytes) -> Iterator[str]:
-        """Yield the reference of a file, or of the members of an archive, where they are selected.
+        """Yield the reference of a file, or of the members of an archive, if they are selected.
 
-        By `name` it is known below what was named. Raises ArchiveTooLargeError.
+        `name` is the path relative to the source, which the selection is matched against. Raises ArchiveTooLargeError.
         """
         if not is_selected(name, self._selection):
             return
@@ -175,12 +177,13 @@ class Sources:
 
     def _refuse_since(self, name: str) -> None:
         if self._known is not None:
-            raise SourceError(f"what changed since a job is known of objects in buckets alone: {name!r} is no prefix")
+            raise SourceError(f"only prefixes of buckets can be compared with an earlier job: {name!r} is not one")
 
     def from_archive(self, path: bytes, archive: str | None = None) -> Iterator[str]:
-        """Yield the references of an archive's members; `archive` stands for the file itself in those of damaged ones.
+        """Yield the references of an archive's members.
 
-        Raises ArchiveTooLargeError.
+        `archive` is the URI used for the archive itself and in members that cannot be read; by default that of the
+        file. Raises ArchiveTooLargeError.
         """
         try:
             version = describe_version(os.stat(path))  # noqa: PTH116 - pathlib cannot hold bytes
@@ -218,7 +221,7 @@ class Sources:
 
 
 def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
-    """Yield what stands between separators; a line may end in CR LF."""
+    """Yield the names between separators; lines may end in CR LF."""
     if separator == b"\n":
         for line in stream:
             yield line.rstrip(b"\r\n")
@@ -231,7 +234,7 @@ def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
 
 
 def format_reference(uri: str) -> str:
-    """Return the reference as people know it: a path as it stands in the file system, other URIs unchanged."""
+    """Return a reference in readable form: files as plain paths, blobs as their names, other URIs unchanged."""
     try:
         parts = urlsplit(uri)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Walking folders of any depth and width, with links that lead in circles or to places that cannot be entered."""
+"""Walking folders of any depth and size, also with link cycles and folders that cannot be opened."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ FolderId = tuple[int, int]
 
 @dataclass(slots=True)
 class Open:
-    """A folder that is being walked: which it is, its path, and the entries that are left, folders marked."""
+    """A folder that is being walked: its identity, its path, and the entries that are left, as (name, is folder)."""
 
     identity: FolderId
     path: bytes
@@ -17,13 +17,13 @@ class Open:
 
 
 def walk_files(top: bytes) -> Iterator[bytes]:
-    """Yield the path of everything below a folder that is no folder itself, in the order of names.
+    """Yield the paths of all files below a folder, in the order of names.
 
-    Links to folders are followed, but each real folder is walked once. A folder that cannot be entered is yielded
+    Links to folders are followed, but each real folder is walked once. A folder that cannot be opened is yielded
     itself, and so is a link to a folder that contains it.
     """
     walked: set[FolderId] = set()
-    # Innermost last; not recursion, for folders may be deeper than Python's stack.
+    # A stack, innermost last: folders may be nested deeper than Python's recursion limit.
     inside: list[Open] = []
     entering: bytes | None = top
     while inside or entering is not None:
@@ -60,7 +60,7 @@ def open_folder(path: bytes) -> Open:
 
 
 def leads_to_folder(entry: os.DirEntry[bytes]) -> bool:
-    """Whether the entry is a folder or a link to one; a link that leads nowhere, or to itself, is not."""
+    """Whether the entry is a folder or a link to one; broken links and links to themselves are not."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,7 +1,7 @@
-"""`python -m producer.sources.inventory_process KIND ASKED_SIZE LIMITS`: read one file of an inventory of S3.
+"""`python -m producer.sources.inventory_process KIND REMOTE_SIZE LIMITS`: read one file of an S3 inventory.
 
-KIND is Parquet or ORC, as manifests call them. What it sends is a member for each object that is there, of its URI as
-`producer.sources.parquet_process` does. It may be killed, and has no settings.
+KIND is Parquet or ORC, as in the inventory's manifest. Like `producer.sources.parquet_process`, it sends a member with
+the URI of each object that exists. It may be killed at any time, and reads no settings.
 """
 
 import json
@@ -21,14 +21,14 @@ from producer.sources.unpacking_process import serve
 
 ORC: Final = "ORC"
 NAMES: Final = ("bucket", "key")
-# Of versions that are no more, and of marks of what was deleted; not in every inventory.
+# Mark noncurrent versions and deleted objects; not every inventory has these columns.
 FLAGS: Final = ("is_latest", "is_delete_marker")
-# Of Parquet; of ORC, a stripe is.
+# For Parquet; ORC is read a stripe at a time.
 ROWS_AT_ONCE: Final = 1024
 
 
 def read(kind: str, file: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
-    """Yield the objects that are listed and there; raises DamagedError where it is no such file."""
+    """Yield the listed objects that exist; raises DamagedError if the columns are not those of an inventory."""
     pa.set_memory_pool(pa.system_memory_pool())
     for batch in read_orc(file) if kind == ORC else read_parquet(file):
         columns = batch.to_pydict()
@@ -41,14 +41,14 @@ def read(kind: str, file: IO[bytes], limits: Limits, tell_progress: Callable[[],
 
 
 def read_parquet(file: IO[bytes]) -> Iterator[Any]:
-    """Yield the rows of a Parquet file, some at once."""
+    """Yield the rows of a Parquet file in batches."""
     table = pq.ParquetFile(file, pre_buffer=False, buffer_size=PIECE_BYTES)
     columns = choose_columns(table.schema_arrow.names)
     yield from table.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns, use_threads=False)
 
 
 def read_orc(file: IO[bytes]) -> Iterator[Any]:
-    """Yield the rows of an ORC file, a stripe at once."""
+    """Yield the rows of an ORC file, one stripe at a time."""
     table = orc.ORCFile(file)
     columns = choose_columns(table.schema.names)
     for number in range(table.nstripes):
@@ -56,9 +56,9 @@ def read_orc(file: IO[bytes]) -> Iterator[Any]:
 
 
 def choose_columns(names: list[str]) -> list[str]:
-    """Return which of the columns are read; raises DamagedError where these are none of an inventory."""
+    """Return the columns to read; raises DamagedError if these are not the columns of an inventory."""
     if not set(NAMES) <= set(names):
-        raise DamagedError(f"has not the columns {' and '.join(NAMES)}, but {', '.join(map(repr, names)) or 'none'}")
+        raise DamagedError(f"lacks the columns {' and '.join(NAMES)}; it has {', '.join(map(repr, names)) or 'none'}")
     return [name for name in (*NAMES, *FLAGS) if name in names]
 
 

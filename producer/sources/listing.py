@@ -1,4 +1,4 @@
-"""What lies below a prefix of a bucket."""
+"""Listing the objects below a prefix of a bucket."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from storage.jobs import ListedObject
 
 
 def read_prefix(uri: str) -> Location:
-    """Return what a URI of a prefix names; raises SourceError where no bucket can be called so."""
+    """Return the location that a URI names; raises SourceError if the URI is invalid."""
     try:
         return read_location(uri)
     except ValueError as error:
@@ -29,12 +29,11 @@ def list_prefix(
     known: KnownVersions | None = None,
     after: str | None = None,
 ) -> Iterator[ListedObject]:
-    """Yield the objects below a location that are wanted, with their versions, but those that are known.
+    """Yield the selected objects below a location with their versions, except those whose version is known.
 
-    They come in the order of their names, those behind the path `after`, if one is given.
-
-    One page of the listing is in memory. Raises SourceError where there is no such bucket or it cannot be read, and
-    SourceAwayError where it does not answer.
+    They are ordered by name; if `after` is given, only paths after it are yielded. One page of the listing is in
+    memory. Raises SourceError if there is no such bucket or it cannot be read, and SourceAwayError if it does not
+    answer.
     """
     above = len(f"{location.path}/") if location.path else 0
     with answers_explained(location):
@@ -46,7 +45,7 @@ def list_prefix(
 
 @contextmanager
 def answers_explained(location: Location) -> Iterator[None]:
-    """Raise what an object store has to say of a bucket as a SourceError."""
+    """Convert errors of the object store in this block into a SourceError or SourceAwayError."""
     bucket = f"{location.scheme}://{location.bucket}"
     try:
         yield
@@ -54,8 +53,8 @@ def answers_explained(location: Location) -> Iterator[None]:
         raise SourceError(f"there is no bucket {bucket}") from error
     except InvalidPathError as error:
         raise SourceError(
-            f"{bucket} has a name below {location.path or 'it'!r} with an empty part, or . or .., which cannot be "
-            "listed: list the others in a manifest"
+            f"{bucket} has a name below {location.path or 'it'!r} with an empty, . or .. path segment, which cannot be "
+            "listed: submit a manifest of the other objects"
         ) from error
     except GenericError as error:
         reason = explain_refusal(error)

@@ -1,4 +1,4 @@
-"""Manifests: files with a column of URIs, or of images, row by row: Parquet, CSV, NDJSON, and inventories of S3."""
+"""Manifests: tables with a column of URIs or images, as Parquet, CSV, NDJSON, or an inventory of S3."""
 
 import csv
 import gzip
@@ -26,21 +26,21 @@ INVENTORY: Final = "manifest.json"
 LINES: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 PROCESS: Final = "producer.sources.parquet_process"
 INVENTORY_PROCESS: Final = "producer.sources.inventory_process"
-# As manifests of inventories call them.
+# Formats of inventories, named as in their manifests.
 INVENTORIES: Final = ("CSV", "Parquet", "ORC")
-# Of one line; what has longer ones is no manifest.
+# In bytes; a file with longer lines is not a manifest.
 MAX_LINE: Final = 2**20
 MAX_INVENTORY_BYTES: Final = 64 * 2**20
-# What a column of URIs is called where nobody says.
+# Column names that are recognised if no column is named.
 KNOWN_COLUMNS: Final = ("uri", "url", "image", "path", "file")
 GZIP: Final = b"\x1f\x8b"
 
 
 class Manifest:
-    """A manifest by its name: a path, a URI in a bucket, or `-` for standard input; and its column, if one is named.
+    """A manifest, named by a path, a URI in a bucket, or `-` for standard input, and optionally its column.
 
-    Names end in .parquet, .csv, .ndjson or .jsonl, the latter also with .gz; in manifest.json where it is an inventory
-    of S3; what has another name is taken for CSV, or NDJSON where it begins with `{`.
+    The suffix says the format: .parquet, or .ndjson or .jsonl, also with .gz; manifest.json is an inventory of S3.
+    Everything else is CSV, or NDJSON if it begins with `{`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Manifest:
         limits: UnpackingLimits,
         check: Callable[[str], str] = lambda uri: uri,
     ) -> None:
-        """Take what returns a URI that the manifest may name, and raises SourceError for others."""
+        """`check` returns a URI of an inventory as it may be read, and raises SourceError if it is not permitted."""
         self._name = name
         self._column = column
         self._stdin = stdin
@@ -59,9 +59,9 @@ class Manifest:
         self._check = check
 
     def read(self) -> Iterator[str | ArchiveMember]:
-        """Yield what each row has, URI or path, or image; rows without are left out. One row is in memory.
+        """Yield the URI, path or image of each row; empty rows are skipped. One row is in memory.
 
-        Raises SourceError, with the row, where it is no such manifest, and SourceAwayError.
+        Raises SourceError, which names the row, if the manifest is invalid, and SourceAwayError.
         """
         lower = self._name.lower()
         if lower.endswith(PARQUET):
@@ -94,7 +94,7 @@ class Manifest:
         try:
             yield from rows
         except csv.Error as error:
-            raise self._refuse(f"is no CSV in line {rows.line_num}: {error}") from error
+            raise self._refuse(f"is not valid CSV in line {rows.line_num}: {error}") from error
 
     def _read_objects(self, stream: io.BufferedReader) -> Iterator[str]:
         column = self._column
@@ -104,24 +104,24 @@ class Manifest:
             try:
                 found = json.loads(line)
             except ValueError as error:
-                raise self._refuse(f"has no JSON in line {number}: {error}") from error
+                raise self._refuse(f"is not valid JSON in line {number}: {error}") from error
             if not isinstance(found, dict):
-                raise self._refuse(f"has no object in line {number}")
+                raise self._refuse(f"has no JSON object in line {number}")
             if column is None or column not in found:
                 column = self._choose_column(list(map(str, found)))
             if isinstance(found[column], str) and found[column]:
                 yield found[column]
             elif found[column] is not None:
-                raise self._refuse(f"has no text under {column!r} in line {number}")
+                raise self._refuse(f"has no string under {column!r} in line {number}")
 
     def _choose_column(self, names: list[str]) -> str:
         if self._column is not None:
             if self._column not in names:
-                raise self._refuse(f"has no column {self._column!r}, but {', '.join(map(repr, names)) or 'none'}")
+                raise self._refuse(f"has no column {self._column!r}; it has {', '.join(map(repr, names)) or 'none'}")
             return self._column
         known = [name for name in names if name.lower() in KNOWN_COLUMNS]
         if not known:
-            raise self._refuse(f"has the columns {', '.join(map(repr, names[:20]))}: say which by --column")
+            raise self._refuse(f"has the columns {', '.join(map(repr, names[:20]))}: choose one with --column")
         return known[0]
 
     def _read_lines(self, stream: io.BufferedReader) -> Iterator[bytes]:
@@ -130,7 +130,7 @@ class Manifest:
             while line := stream.readline(MAX_LINE):
                 number += 1
                 if len(line) == MAX_LINE:
-                    raise self._refuse(f"has more than {MAX_LINE:,} bytes in line {number}: it is no CSV or NDJSON")
+                    raise self._refuse(f"has more than {MAX_LINE:,} bytes in line {number}: it is not CSV or NDJSON")
                 yield line.removeprefix(b"\xef\xbb\xbf") if first else line
                 first = False
         except READ_ERRORS as error:
@@ -146,8 +146,8 @@ class Manifest:
                 yield ArchiveMember(name[1:] or f"row {number}", member.data)
 
     def _read_by_process(self, module: str, argument: str, kind: str) -> Iterator[ArchiveMember]:
-        """Yield what a process sends, which has names; raises SourceError, with the row, where it reads no further."""
-        # Rows of a table are not members of an archive: there may be any number, of any size together.
+        """Yield the members that a process reads; raises SourceError, which names the row, if the file is damaged."""
+        # The limits of archives in entries and total bytes do not apply to the rows of a table.
         limits = replace(self._limits, max_members=2**62, max_bytes=2**62)
         remote = self._open_remote() if is_in_bucket(self._name) else None
         with ExitStack() as opened:
@@ -158,12 +158,12 @@ class Manifest:
             )
             for number, member in enumerate(members, 1):
                 if member.name is None:
-                    reason = f"is no {kind} file, or a damaged one" if number == 1 else f"is damaged in row {number}"
+                    reason = f"cannot be read as {kind}" if number == 1 else f"is damaged in row {number}"
                     raise self._refuse(reason if member.data is None else member.data.decode("utf-8", "replace"))
                 yield member
 
     def _read_inventory(self) -> Iterator[str]:
-        """Yield what an inventory of S3 lists, but for versions that are no more, and marks of what was deleted."""
+        """Yield the objects of an S3 inventory, without noncurrent versions and delete markers."""
         with ExitStack() as opened:
             data = self._open(opened).read(MAX_INVENTORY_BYTES)
         try:
@@ -173,37 +173,37 @@ class Manifest:
             kind = str(told.get("fileFormat", "CSV"))
             names = [name.strip() for name in str(told["fileSchema"]).split(",")]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self._refuse(f"is no inventory of S3: {error!r}") from error
+            raise self._refuse(f"is not an inventory of S3: {error!r}") from error
         if kind not in INVENTORIES:
-            raise self._refuse(f"is an inventory as {kind!r}: have S3 write one as {', '.join(INVENTORIES)}")
+            raise self._refuse(f"is an inventory in the format {kind!r}: configure S3 for {', '.join(INVENTORIES)}")
         if kind == "CSV" and not {"Bucket", "Key"} <= set(names):
-            raise self._refuse("is an inventory without the columns Bucket and Key: have S3 write them")
+            raise self._refuse("is an inventory without the columns Bucket and Key: configure S3 to write them")
         for file in files:
             listed = Manifest(self._check(file), None, self._stdin, self._limits)
             yield from listed.read_inventoried(names) if kind == "CSV" else listed.read_inventoried_table(kind)
 
     def read_inventoried(self, names: list[str]) -> Iterator[str]:
-        """Yield the objects in one file of an inventory, whose columns have these names; raises as `read` does."""
+        """Yield the objects in one CSV file of an inventory, which has these columns; raises what `read` raises."""
         with ExitStack() as opened:
             for row in self._read_rows(self._open(opened)):
                 found = dict(zip(names, row, strict=False))
                 if found.get("IsLatest") != "false" and found.get("IsDeleteMarker") != "true" and "Key" in found:
-                    # Keys are written as in forms, of which the other kinds of inventories know nothing.
+                    # Only inventories in CSV have form-encoded keys.
                     yield f"s3://{found['Bucket']}/{quote(unquote_plus(found['Key']))}"
 
     def read_inventoried_table(self, kind: str) -> Iterator[str]:
-        """Yield the objects in one file of an inventory as Parquet or ORC; raises as `read` does."""
+        """Yield the objects in one Parquet or ORC file of an inventory; raises what `read` raises."""
         for member in self._read_by_process(INVENTORY_PROCESS, kind, kind):
             yield str(member.name)[1:]
 
     def _open(self, opened: ExitStack) -> io.BufferedReader:
-        """Return the manifest, unpacked; raises SourceError and SourceAwayError."""
+        """Return the manifest, decompressed; raises SourceError and SourceAwayError."""
         if is_in_bucket(self._name):
             with answers_explained(read_prefix(self._name)):
                 try:
                     pieces = open_from_bucket(self._name).pieces
                 except FileNotFoundError as error:
-                    raise self._refuse("is not there") from error
+                    raise self._refuse("does not exist") from error
             stream: io.BufferedReader = io.BufferedReader(StreamedFile(pieces))
         elif self._name == "-":
             stream = cast(io.BufferedReader, self._stdin)
@@ -223,25 +223,25 @@ class Manifest:
         try:
             return BucketArchive(read_prefix(self._name))
         except FileNotFoundError as error:
-            raise self._refuse("is not there") from error
+            raise self._refuse("does not exist") from error
 
     def _refuse(self, reason: str) -> SourceError:
         return SourceError(f"the manifest {self._name!r} {reason}")
 
 
 class StreamedFile(io.RawIOBase):
-    """Pieces of bytes as a file."""
+    """A readable file over an iterator of bytes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._left = b""
 
     def readable(self) -> bool:
-        """Whether it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
-        """Read what comes next; raises what the pieces do."""
+        """Read the next bytes; raises what the iterator raises."""
         if not self._left:
             self._left = next(self._pieces, b"")
         piece, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
@@ -250,7 +250,7 @@ class StreamedFile(io.RawIOBase):
 
 
 def find_libraries() -> list[str]:
-    """Return where the process finds Arrow."""
+    """Return the folder from which the process imports Arrow."""
     found = importlib.util.find_spec("pyarrow")
     assert found is not None, "it is one of our dependencies"
     return [str(Path(found.origin or "").parents[1])]

@@ -1,7 +1,8 @@
-"""`python -m producer.sources.parquet_process COLUMN ASKED_SIZE LIMITS`: read a column of a Parquet file for somebody.
+"""`python -m producer.sources.parquet_process COLUMN REMOTE_SIZE LIMITS`: read a column of a Parquet file.
 
-What it sends is what `producer.sources.unpacking_process` does of an archive, a member for each row that has something:
-of an image, `b` and its name, and its bytes; of a URI, `u` and it, and nothing. It may be killed, and has no settings.
+Like `producer.sources.unpacking_process` it sends members, one for each row with a value. For an image, the member's
+name is `b` and the image's name, followed by its bytes; for a URI it is `u` and the URI, without bytes. The process may
+be killed at any time, and reads no settings.
 """
 
 import json
@@ -17,18 +18,18 @@ from producer.sources.archive_reading import PIECE_BYTES, DamagedError, Entry, L
 from producer.sources.unpacking_frames import MAX_NAME_BYTES
 from producer.sources.unpacking_process import serve
 
-# Rows in memory at once: of images, some 100 KB each.
+# Rows in memory at once; images have about 100 KB each.
 ROWS_AT_ONCE: Final = 64
 IMAGE: Final = "b"
 URI: Final = "u"
 
 
 def read(column: str, file: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
-    """Yield what is in a column; raises DamagedError where there is no such column, or none of URIs or images."""
+    """Yield the values of a column; raises DamagedError if it does not exist, or has neither URIs nor images."""
     pa.set_memory_pool(pa.system_memory_pool())
     table = pq.ParquetFile(file, pre_buffer=False, buffer_size=PIECE_BYTES)
     if column not in table.schema_arrow.names:
-        raise DamagedError(f"has no column {column!r}, but {', '.join(map(repr, table.schema_arrow.names))}")
+        raise DamagedError(f"has no column {column!r}; it has {', '.join(map(repr, table.schema_arrow.names))}")
     describe = choose_reading(table.schema_arrow.field(column).type, column)
     most = limits.max_member_bytes
     for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=[column], use_threads=False):
@@ -40,7 +41,7 @@ def read(column: str, file: IO[bytes], limits: Limits, tell_progress: Callable[[
 
 
 def choose_reading(kind: Any, column: str) -> Callable[[Any, int], Entry | None]:  # noqa: ANN401 - Arrow has no types
-    """Return what makes an entry of a value of this type; raises DamagedError."""
+    """Return the function that converts values of this type into entries; raises DamagedError."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -49,7 +50,7 @@ def choose_reading(kind: Any, column: str) -> Callable[[Any, int], Entry | None]
         return describe_image
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return describe_struct
-    raise DamagedError(f"has neither URIs nor images in the column {column!r}, but {kind}")
+    raise DamagedError(f"has neither URIs nor images in the column {column!r}; its type is {kind}")
 
 
 def describe_uri(uri: str, most: int) -> Entry | None:
@@ -58,13 +59,13 @@ def describe_uri(uri: str, most: int) -> Entry | None:
 
 
 def describe_image(data: bytes, most: int, name: str = "") -> Entry:
-    """Return the entry of an image, of which no more than `most` bytes are sent."""
+    """Return the entry of an image, cut after `most` bytes."""
     pieces = (data[at : min(most, at + PIECE_BYTES)] for at in range(0, min(most, len(data)), PIECE_BYTES))
     return Entry(f"{IMAGE}{name}", pieces)
 
 
 def describe_struct(found: dict[str, Any], most: int) -> Entry | None:
-    """Return the entry of an image with its bytes, else with its path, as Hugging Face writes them."""
+    """Return the entry of an image by its bytes or else its path, the columns that Hugging Face writes."""
     data, path = found["bytes"], found.get("path") or ""
     return describe_uri(path, most) if data is None else describe_image(data, most, path[: MAX_NAME_BYTES // 4])
 

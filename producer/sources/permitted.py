@@ -1,4 +1,4 @@
-"""Which references a key may name, and as what they are stored."""
+"""Checking which references an API key may submit."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,11 +14,11 @@ REMOTE = ("https", *BUCKET_NAMES)
 
 
 class ForbiddenError(SourceError):
-    """A reference that is not taken; the message says why, without the reference."""
+    """The reference is not permitted; the message says why, without the reference."""
 
 
 class Permitted:
-    """What whoever submits may name: below which folders, and, as `may_name` says, where in buckets."""
+    """The references that may be submitted: files below `roots`, `https://`, and locations that `may_name` accepts."""
 
     def __init__(self, roots: Sequence[Path], may_name: Callable[[Location], bool]) -> None:
         self._real_roots = [os.fsencode(root.resolve()) for root in roots]
@@ -35,9 +35,9 @@ class Permitted:
             parts = urlsplit(reference)
             hostname = parts.hostname
         except ValueError as error:
-            raise ForbiddenError(f"is no URI: {error}") from error
+            raise ForbiddenError(f"is not a URI: {error}") from error
         if parts.scheme == "file" and (parts.query or parts.fragment):
-            raise ForbiddenError("there is a ? or # in it: as part of a name, these are %3F and %23")
+            raise ForbiddenError("contains ? or #: as part of a name, write %3F and %23")
         if parts.scheme == "file":
             return self._resolve_file(unquote_to_bytes(parts.path), parts.netloc)
         if parts.scheme not in REMOTE or not hostname:
@@ -49,22 +49,22 @@ class Permitted:
         return reference
 
     def locate(self, reference: str) -> Location:
-        """Return what a reference names in a bucket; raises ForbiddenError."""
+        """Return the bucket location that a reference names; raises ForbiddenError."""
         try:
             location = read_location(reference)
         except ValueError as error:
             raise ForbiddenError(str(error)) from error
         if not self._may_name(location):
-            raise ForbiddenError("lies outside the buckets of this key, which `starlight keys create --bucket` names")
+            raise ForbiddenError("is outside the buckets of this key, which `starlight keys create --bucket` sets")
         return location
 
     def _resolve_file(self, path: bytes, host: str) -> str:
         if not self._real_roots:
-            raise ForbiddenError("file:// references are not taken here: STARLIGHT_API_ROOTS names no folder")
+            raise ForbiddenError("file:// references are not accepted here: STARLIGHT_API_ROOTS is not set")
         if host not in ("", "localhost") or not path.startswith(b"/") or b"\0" in path:
-            raise ForbiddenError("must name a file of this machine by its whole path: file:///…")
-        # What is resolved now is stored: a link that changes later is not followed again.
+            raise ForbiddenError("must name a file of this machine by its absolute path: file:///…")
+        # The resolved path is stored: links that change after this check are not followed.
         real = os.path.realpath(path)
         if not any(real.startswith(root.rstrip(b"/") + b"/") for root in self._real_roots):
-            raise ForbiddenError("lies outside the folders that STARLIGHT_API_ROOTS names")
+            raise ForbiddenError("is outside the folders of STARLIGHT_API_ROOTS")
         return refer_to_file(real)

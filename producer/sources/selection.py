@@ -1,4 +1,4 @@
-"""Which of the names below a folder, a prefix or in an archive are wanted: by patterns as a shell has them."""
+"""Selecting names below a folder or prefix, or in an archive, by glob patterns."""
 
 import os
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from producer.sources.archives import is_archive
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Names that match one of `include`, if there is any, and none of `exclude`.
+    """Names that match a pattern of `include`, or all if it is empty, and none of `exclude`.
 
-    `*` stands for any characters, slashes too. A pattern without a slash is matched with the last part of a name,
-    others with all of it below what was named.
+    `*` matches any characters, also slashes. A pattern without a slash is matched against the last segment of the name,
+    a pattern with one against the path relative to the source.
     """
 
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
 
     def accepts(self, name: str) -> bool:
-        """Whether a name is wanted."""
+        """Whether a name is selected."""
         return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
 
 
@@ -33,6 +33,6 @@ EVERYTHING = Selection()
 
 
 def is_selected(name: bytes, selection: Selection) -> bool:
-    """Whether a file of this name, or something in an archive of this name, may be wanted."""
+    """Whether a file of this name is selected; of an archive, whether its members are to be looked at."""
     known = os.fsdecode(name)
     return not _matches(known, selection.exclude) if is_archive(name) else selection.accepts(known)

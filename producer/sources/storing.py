@@ -1,33 +1,33 @@
-"""Storing what was read of archives and blocks, some at once."""
+"""Storing members of archives and inscriptions of blocks as blobs, in groups."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
-# Members that are stored at once.
+# A group is stored when it has so many members or bytes.
 GROUP_MEMBERS: Final = 256
 GROUP_BYTES: Final = 8 * 2**20
 
 
 class BlobWriter(Protocol):
-    """What members are stored in."""
+    """Stores blobs."""
 
     def put_all(self, images: Sequence[bytes]) -> list[str]:
-        """Store each of these; return their SHA-256 in hex."""
+        """Store each of these and return their SHA-256 in hex."""
 
 
 class Member(Protocol):
-    """What has bytes, or None where they cannot be read."""
+    """Something with bytes to store."""
 
     @property
     def data(self) -> bytes | None:
-        """Return the bytes."""
+        """The bytes, or None if there are none to store."""
 
 
 M = TypeVar("M", bound=Member)
 
 
 def store_members(blobs: BlobWriter, members: Iterator[M]) -> Iterator[tuple[M, str | None]]:
-    """Yield each member with its SHA-256 in hex once it is stored; None where it has no bytes."""
+    """Yield each member with its SHA-256 in hex after it is stored; None if it has no bytes."""
     for group in _group_members(members):
         readable = [member.data for member in group if member.data is not None]
         digests = iter(blobs.put_all(readable) if readable else [])
@@ -36,7 +36,7 @@ def store_members(blobs: BlobWriter, members: Iterator[M]) -> Iterator[tuple[M, 
 
 
 def _group_members(members: Iterator[M]) -> Iterator[list[M]]:
-    """Yield the members in groups that are stored at once: of so many, or so many bytes and one member more."""
+    """Yield the members in groups of up to `GROUP_MEMBERS`; a group ends with the member that reaches `GROUP_BYTES`."""
     group: list[M] = []
     size = 0
     for member in members:

@@ -1,7 +1,7 @@
-"""The files of a tar, header by header and with nothing kept of those before.
+"""Reading the files of a tar one header at a time, in constant memory.
 
-`tarfile` keeps each header and follows links and chains of headers; here it only reads one block of them at a time.
-Links and sparse files are refused: what they hold costs more than the bytes that were sent.
+`tarfile.open` keeps every header and follows links and chains of headers without a limit; here `tarfile` only parses
+single header blocks. Links and sparse files are refused: they can expand to far more bytes than were sent.
 """
 
 import bz2
@@ -17,23 +17,23 @@ from producer.sources.archive_reading import PIECE_BYTES, READ_ERRORS, Bounds, E
 DECOMPRESSORS: Final[dict[bytes, Callable[[IO[bytes]], IO[bytes]]]] = {
     b"\x1f\x8b": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
     b"BZh": lambda stream: cast(IO[bytes], bz2.BZ2File(stream)),
-    b"\xfd7zXZ\0": lambda stream: cast(IO[bytes], lzma.LZMAFile(stream)),  # noqa: SIM115 - whoever gets it closes it
+    b"\xfd7zXZ\0": lambda stream: cast(IO[bytes], lzma.LZMAFile(stream)),  # noqa: SIM115 - the caller closes it
 }
-# What a name or the attributes of one entry may take, and how many of such headers it may have.
+# Limits of the extension headers of one entry: bytes of each, and their number.
 MAX_HEADER_BYTES: Final = 64 * 2**10
 MAX_HEADERS: Final = 8
 GNU_NAME: Final = b"L"
-# Headers that say something of the entry after them, or of all.
+# Headers that describe the next entry, or all entries after them.
 EXTENSIONS: Final = frozenset({GNU_NAME, b"K", b"x", b"X", b"g"})
 LINKS: Final = frozenset({tarfile.LNKTYPE, tarfile.SYMTYPE})
-# What has no bytes behind its header, whatever size that tells.
+# Entries without data after the header, whatever size it has.
 WITHOUT_DATA: Final = LINKS | {tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE}
 REFUSED: Final = WITHOUT_DATA | EXTENSIONS | {tarfile.GNUTYPE_SPARSE}
 SPARSE: Final = b"GNU.sparse."
 SPARSE_NAME: Final = SPARSE + b"name"
 USED_ATTRIBUTES: Final = frozenset({b"path", b"size", SPARSE_NAME})
 MAX_SIZE: Final = 2**62
-# Where a sparse header, and a block that continues it, says that another block follows.
+# Offsets of the byte in a sparse header, and in a block that continues it, that says that another block follows.
 CONTINUED_IN_HEADER: Final = 482
 CONTINUED_IN_BLOCK: Final = 504
 
@@ -43,9 +43,9 @@ Attributes = dict[bytes, bytes]
 def read_tar(
     file: IO[bytes], bounds: Bounds, tell_progress: Callable[[], None], *, in_place: bool = False
 ) -> Iterator[Entry]:
-    """Yield the files of a tar, compressed or not; raises `READ_ERRORS` where it is damaged, and TooMuchError.
+    """Yield the files of a tar, compressed or not; raises `READ_ERRORS` if it is damaged, and TooMuchError.
 
-    `tell_progress` is called again and again where bytes are skipped. `in_place`, entries of one that is not compressed
+    `tell_progress` is called regularly while bytes are skipped. With `in_place`, the entries of an uncompressed tar
     have spans.
     """
     with ExitStack() as opened:
@@ -58,14 +58,14 @@ def read_tar(
 
 
 def _decompress(file: IO[bytes]) -> IO[bytes]:
-    """Return the stream as it is before its compression, known by its first bytes, whatever the file's name."""
+    """Return the decompressed stream; the compression is recognised by the first bytes."""
     start = file.read(max(map(len, DECOMPRESSORS)))
     file.seek(0)
     return next((opened(file) for magic, opened in DECOMPRESSORS.items() if start.startswith(magic)), file)
 
 
 class Stream:
-    """The bytes of a tar, which are read forwards only."""
+    """The bytes of a tar, read forwards only."""
 
     def __init__(self, stream: IO[bytes], compressed: bool, tell_progress: Callable[[], None]) -> None:
         self._stream = stream
@@ -80,16 +80,16 @@ class Stream:
         return data
 
     def read_whole(self, size: int) -> bytes:
-        """Return the next `size` bytes; raises ReadError where there are fewer."""
+        """Return the next `size` bytes; raises ReadError if there are fewer."""
         data = self.read(size)
         if len(data) < size:
             raise tarfile.ReadError("unexpected end")
         return data
 
     def skip_to(self, position: int) -> None:
-        """Go to a place that is not behind; raises ReadError where the stream ends before it."""
+        """Skip forwards to a position; raises ReadError if the stream ends before it."""
         if not self.compressed and position - self.position > PIECE_BYTES:
-            # The last byte is read, since files can be left behind their end.
+            # The last byte is read, since `seek` goes beyond the end of a file without an error.
             self.position = self._stream.seek(position - 1)
         while self.position < position:
             self.read_whole(min(PIECE_BYTES, position - self.position))
@@ -119,14 +119,14 @@ class TarReader:
                 self._extend(attributes, header)
                 continue
             if header.type in EXTENSIONS:
-                # What comes after it is read by the name that it has without it.
+                # Too large to read: the next entry is read without it.
                 yield from self._read_entry(header, block, {})
             else:
                 yield from self._read_entry(header, block, {**self._for_all, **attributes})
                 attributes, headers = {}, 0
 
     def _read_block(self) -> bytes:
-        """Return the next header; nothing at the end, which is a block of zeros, or that of the stream."""
+        """Return the next header block, or b"" at the end: a block of zeros, or the end of the stream."""
         block = self._stream.read(tarfile.BLOCKSIZE)
         if len(block) not in (0, tarfile.BLOCKSIZE) or not self._stream.position:
             raise tarfile.ReadError("ends within a header")
@@ -149,11 +149,11 @@ class TarReader:
         if header.type == tarfile.GNUTYPE_SPARSE:
             self._skip_sparse_map(block)
         if not 0 <= size <= MAX_SIZE:
-            raise tarfile.ReadError("a size that no file has")
+            raise tarfile.ReadError("impossible size")
         start = self._stream.position
         following = start if header.type in WITHOUT_DATA else _round_up(start + size)
         limit = min(size, self._bounds.max_member_bytes)
-        # Of a compressed archive all counts: what is not read of a member is unpacked to get to the next one.
+        # In a compressed archive all bytes count: to reach the next member, the rest of this one is decompressed too.
         self._bounds.count(self._measure(following, limit))
         self._counted = following
         refused = header.type in REFUSED or SPARSE in attributes
@@ -164,7 +164,7 @@ class TarReader:
         self._stream.skip_to(following)
 
     def _measure(self, following: int, limit: int) -> int:
-        """Return how many bytes are read for an entry: none where it stays in its place."""
+        """Return how many bytes are read for an entry: none if it is read in place later."""
         if self._in_place:
             return 0
         return following - self._counted if self._stream.compressed else limit
@@ -192,9 +192,9 @@ class TarReader:
 
 
 def read_attributes(data: bytes) -> Attributes:
-    """Return what is used of the attributes in an extended header: name, size, and that the file is sparse.
+    """Return the attributes in an extended header that are used: name, size, and whether the file is sparse.
 
-    Each is a line `LENGTH KEYWORD=VALUE`. Raises ReadError where they are damaged.
+    Each is a line `LENGTH KEYWORD=VALUE`. Raises ReadError if they are damaged.
     """
     attributes: Attributes = {}
     at = 0

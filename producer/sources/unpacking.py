@@ -1,7 +1,7 @@
-"""Unpacking archives in a process of their own: what an archive does to its reader, it does to nobody else.
+"""Unpacking archives in a separate process, so that an archive can harm only the process that reads it.
 
-The process has the archive, a pipe and nothing else: no settings, no credentials, no file that it may write. What it
-sends is read as frames of bounded size, and counted again.
+The process gets the archive, a socket and nothing else: no settings, no credentials, and no file that it may write. It
+is not trusted: its frames are bounded in size, and the members counted again.
 """
 
 import json
@@ -42,7 +42,7 @@ from producer.sources.unpacking_frames import (
 )
 from storage.settings import Settings
 
-# For so many bytes of an archive it has its time once more. bzip2 takes 0.2 s for each MiB that cannot be packed.
+# The processor time is granted once more for each so many bytes. bzip2 needs 0.2 s per MiB of incompressible data.
 TIMED_BYTES: Final = 32 * 2**20
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UnpackingLimits:
-    """What one archive may have: entries, bytes in all and of a member; and take: see the settings of these names."""
+    """Limits of one archive, as in the settings.
+
+    Entries, unpacked bytes in total and per member, processor time and memory to unpack it, and `stall_s`, the longest
+    time without a frame.
+    """
 
     max_members: int
     max_bytes: int
@@ -60,17 +64,17 @@ class UnpackingLimits:
     stall_s: float
 
     def allow(self, archive_bytes: int) -> Limits:
-        """Return the limits of an archive of this size."""
+        """Return the limits for an archive of this size."""
         seconds = math.ceil(self.max_seconds * (1 + archive_bytes // TIMED_BYTES))
         return Limits(self.max_members, self.max_bytes, self.max_member_bytes, seconds, self.max_memory_bytes)
 
 
 def read_limits(settings: Settings) -> UnpackingLimits:
-    """Return the limits that are set."""
+    """Return the limits from the settings."""
     return UnpackingLimits(
         max_members=settings.max_archive_members,
         max_bytes=settings.max_archive_bytes,
-        # One byte more than a worker reads: a larger member keeps its verdict `too_large`.
+        # One byte more than workers accept: members that are too large still get the verdict `too_large`.
         max_member_bytes=settings.max_image_bytes + 1,
         max_seconds=settings.max_unpack_seconds,
         max_memory_bytes=settings.max_unpack_bytes,
@@ -83,9 +87,8 @@ def unpack(
 ) -> Iterator[ArchiveMember]:
     """Yield the files of an archive, each up to `max_member_bytes`, one in memory at a time.
 
-    `in_place`, those that stand in it as they are come without their bytes, but with their span. Archives inside are
-    files like others. Raises ArchiveTooLargeError where it exceeds a limit, and RuntimeError where no process can be
-    started.
+    With `in_place`, members that are stored uncompressed have a span instead of bytes. Archives inside are not
+    unpacked. Raises ArchiveTooLargeError if it exceeds a limit, and RuntimeError if the process cannot be started.
     """
     with ExitStack() as opened:
         try:
@@ -101,9 +104,9 @@ def unpack(
 
 
 def unpack_remote(name: str, archive: RemoteArchive, limits: UnpackingLimits) -> Iterator[ArchiveMember]:
-    """Yield the files of an archive elsewhere, in place where they stand in it as they are; raises as `unpack` does.
+    """Yield the files of a remote archive as `unpack` does with `in_place`; its name says whether it is a ZIP or a tar.
 
-    By its name it is a ZIP or a tar. Raises what reading it does, too.
+    Raises what `unpack` raises, and what reading the archive raises.
     """
     arguments = describe_archive(name.encode(), in_place=True, asked_size=archive.size)
     module = unpacking_process.__name__
@@ -111,7 +114,7 @@ def unpack_remote(name: str, archive: RemoteArchive, limits: UnpackingLimits) ->
 
 
 def describe_archive(name: bytes, *, in_place: bool, asked_size: int | None = None) -> list[str]:
-    """Return the arguments for an archive of this name, whose size is given where it is asked for."""
+    """Return the arguments of the process for an archive of this name; a remote one also needs its size."""
     kind = unpacking_process.ZIP if is_zip(name) else unpacking_process.TAR
     return [json.dumps([kind, in_place, asked_size])]
 
@@ -126,10 +129,10 @@ def read_by_process(
     remote: RemoteArchive | None = None,
     in_place: bool = False,
 ) -> Iterator[ArchiveMember]:
-    """Yield what `python -m module ARGUMENT… LIMITS` sends of an open file, which errors call by its label.
+    """Yield the members that `python -m module ARGUMENT… LIMITS` reads from an open file or a `remote` archive.
 
-    In place of a file it may be given a `remote` archive. `in_place`, it may send spans. `paths` are folders of
-    libraries that the process needs. Raises as `unpack` does.
+    Errors name the archive by its `label`. With `in_place` the process may send spans. `paths` are folders of libraries
+    that it needs. Raises what `unpack` raises.
     """
     size = remote.size if remote is not None else 0
     if archive is not None:
@@ -141,7 +144,7 @@ def read_by_process(
 
 
 def _open_at_once(path: str | bytes, flags: int) -> int:
-    # A pipe, which may have taken the place of a file, would wait for somebody to write.
+    # If the path is a pipe, opening it would otherwise block until somebody writes to it.
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -152,7 +155,7 @@ def _read_name(kind: bytes, payload: bytes) -> str:
 
 
 class Unpacking:
-    """Reads what a process sends of one archive, and believes none of it beyond the limits."""
+    """Reads the frames that a process sends about one archive, and enforces the limits again."""
 
     def __init__(
         self, label: str, readable_in_place: int, running: RunningProcess, allowed: Limits, limits: UnpackingLimits
@@ -165,7 +168,7 @@ class Unpacking:
         self._bounds = Bounds(allowed)
 
     def read(self) -> Iterator[ArchiveMember]:
-        """Yield the members; raises as `unpack` does."""
+        """Yield the members; raises what `unpack` raises."""
         began = False
         name = None
         try:
@@ -181,7 +184,7 @@ class Unpacking:
             raise self._too_much() from None
         except (BrokenFramesError, ConnectionError):
             self._explain_end(began)
-            # What was sent of the last member may not be all of it.
+            # The last member may be incomplete.
             if name is not None:
                 yield ArchiveMember(name, None)
             yield ArchiveMember(None, None)
@@ -189,10 +192,10 @@ class Unpacking:
             yield from self._end(*frame)
 
     def _explain_end(self, began: bool) -> None:
-        """Log how the process ended in the middle; raises where that is no damage of the archive."""
+        """Log how the process ended early; raises if the reason is not damage of the archive."""
         status = self._running.end()
         if not began:
-            raise RuntimeError(f"the process that unpacks archives ended before it had begun: status {status}")
+            raise RuntimeError(f"the process that unpacks archives failed to start: exit status {status}")
         if status == -signal.SIGXCPU:
             raise self._refuse(
                 f"takes more than {self._allowed.max_seconds:,} s of processor time to unpack",
@@ -217,14 +220,14 @@ class Unpacking:
         try:
             while (frame := read_frame(self._running.frames))[0] == ASK:
                 self._running.answer(frame[1])
-            return frame  # noqa: TRY300 - what is asked for in between is no frame for whoever reads them
+            return frame  # noqa: TRY300 - requests are answered here and not returned
         except TimeoutError:
             raise self._refuse(
-                f"brought nothing for {self._limits.stall_s:g} s while it was unpacked", "STARLIGHT_UNPACK_STALL_S"
+                f"yielded no data for {self._limits.stall_s:g} s while it was unpacked", "STARLIGHT_UNPACK_STALL_S"
             ) from None
 
     def _read_member(self, name: str) -> ArchiveMember:
-        """Return a member, its bytes None where it is unreadable or stays in its place; raises TooMuchError."""
+        """Return a member; its bytes are None if it is unreadable or has a span. Raises TooMuchError."""
         pieces, size = [], 0
         while (frame := self._read_frame())[0] == DATA:
             pieces.append(frame[1])

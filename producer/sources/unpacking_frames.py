@@ -1,11 +1,11 @@
-"""What the process that unpacks an archive sends: frames of a kind, a length and so many bytes.
+"""The protocol of the process that unpacks an archive: it sends frames of a kind, a length and a payload.
 
-READY                        once, before it has looked at the archive
+READY                        once, before it reads the archive
 MEMBER name, DATA bytes …    a file and its bytes; WHOLE or UNREADABLE ends it
-MEMBER name, SPAN numbers    a file, and where its bytes stand in the archive
-ASK numbers                  for bytes of the archive; their number and they are the answer
-PROGRESS                     now and then, where there is nothing else to say
-END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY or FAILED text, and nothing after it
+MEMBER name, SPAN numbers    a file, and the offset and size of its bytes in the archive
+ASK numbers                  requests bytes of a remote archive; the answer is their number and the bytes
+PROGRESS                     now and then while there is nothing else to send
+END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY or FAILED text, as the last frame
 """
 
 import struct
@@ -29,18 +29,18 @@ FAILED: Final = b"f"
 LAST: Final = frozenset({END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY, FAILED})
 
 HEAD: Final = struct.Struct("<cI")
-# Where a member, or what is asked for, begins, and how many bytes it has.
+# Offset and size in bytes, of a member and of a request.
 SPAN_NUMBERS: Final = struct.Struct("<QQ")
 BYTES_ASKED: Final = struct.Struct("<QI")
 ANSWER_HEAD: Final = struct.Struct("<I")
 MAX_ASKED_BYTES: Final = 2**20
 MAX_PAYLOAD_BYTES: Final = PIECE_BYTES
-# As long as paths are. The rest of a longer name is cut.
+# The longest path on Linux; longer names are cut.
 MAX_NAME_BYTES: Final = 4096
 
 
 class BrokenFramesError(Exception):
-    """What was sent are no frames, or it ends within one."""
+    """The stream violates the protocol or ends within a frame."""
 
 
 def write_frame(stream: IO[bytes], kind: bytes, payload: bytes = b"") -> None:

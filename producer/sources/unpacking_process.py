@@ -1,9 +1,9 @@
-"""`python -m producer.sources.unpacking_process ARCHIVE LIMITS`: read one archive for somebody.
+"""`python -m producer.sources.unpacking_process ARCHIVE LIMITS`: read one archive and send its members.
 
-Standard input is the archive, an open file; or nothing, and it is asked for through standard output. That takes
-frames, `unpacking_frames` says which. Arguments are JSON: whether it is a `zip` or `tar`, is read in place, and its
-size where it is asked for; and the limits. It may be killed, keeps one piece of one member, and has no settings: it
-starts fast.
+Standard input is the archive, unless it is remote: then its bytes are requested through standard output, a socket.
+Standard output gets the frames of `unpacking_frames`. ARCHIVE is a JSON list: `zip` or `tar`, whether it is read in
+place, and the size if it is remote. LIMITS is a JSON list too. The process may be killed at any time, has one piece of
+one member in memory, and reads no settings, so that it starts fast.
 """
 
 import json
@@ -39,18 +39,18 @@ from storage.process_limits import end_first, forbid_writing_files, limit_proces
 
 ZIP: Final = "zip"
 TAR: Final = "tar"
-# Small members are sent together.
+# Several small members are sent in one write.
 BUFFER_BYTES: Final = 256 * 2**10
-# Calls, each of 64 KiB at most.
+# A PROGRESS frame is sent for each so many calls, one per 64 KiB or less.
 CALLS_FOR_PROGRESS: Final = 64
 
 
 Read: TypeAlias = Callable[[IO[bytes], Limits, Callable[[], None]], Iterator[Entry]]
-"""Yields what is in an open file, within limits, and says now and then that it goes on."""
+"""Yields the entries of an open file within the limits, and regularly calls the last argument."""
 
 
 class UnpackingProcess:
-    """Sends what is in an archive."""
+    """Sends the members of an archive."""
 
     def __init__(self, read: Read, archive: IO[bytes], frames: IO[bytes], limits: Limits) -> None:
         self._read = read
@@ -60,7 +60,7 @@ class UnpackingProcess:
         self._calls = 0
 
     def run(self) -> None:
-        """Send the members, and how it ended; raises BrokenPipeError where nobody listens any more."""
+        """Send the members and the last frame; raises BrokenPipeError if the parent has closed the socket."""
         detail = ""
         try:
             for entry in self._read(self._archive, self._limits, self._tell_progress):
@@ -113,8 +113,8 @@ def read_archive(
 
 
 def serve(read: Read, limits: str, asked_size: int | None = None) -> NoReturn:
-    """Send what can be read within the limits of standard input, or of what is asked for, and end the process."""
-    # Whoever asked may have gone, and the rest of the buffer with him.
+    """Send the entries of standard input, or of a remote archive of this size, and exit."""
+    # The parent may have closed the socket before it has read everything.
     with suppress(BrokenPipeError):
         _send_all(read, limits, asked_size)
     os._exit(0)
@@ -126,7 +126,7 @@ def _send_all(read: Read, limits: str, asked_size: int | None) -> None:
     archive: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     if asked_size is not None:
         archive = open_asked(asked_size, frames, sys.stdout.fileno())
-    # What goes wrong is sent.
+    # Errors are sent as frames; libraries must not write to the parent's standard error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     end_first()
     limit_resources(configured.max_memory_bytes)

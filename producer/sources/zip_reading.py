@@ -1,4 +1,4 @@
-"""The files of a ZIP: stored or deflated, of a directory that is counted before anything is made of it."""
+"""Reading the stored and deflated files of a ZIP; the entries of its directory are counted before it is parsed."""
 
 import struct
 import zipfile
@@ -7,21 +7,21 @@ from typing import IO, Final, cast
 
 from producer.sources.archive_reading import PIECE_BYTES, READ_ERRORS, Bounds, Entry, TooMuchError
 
-# What zipfile unpacks in pieces. Of a member that is packed with bzip2 it unpacks all that one piece holds.
+# The methods that zipfile decompresses in bounded pieces. With bzip2, one piece of input may expand without a limit.
 COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 DIRECTORY_ENTRY: Final = b"PK\1\2"
 DIRECTORY_ENTRY_BYTES: Final = 46
-# Where an entry of the directory says how long its name, extra fields and comment are.
+# Lengths of name, extra fields and comment in an entry of the directory.
 LENGTHS: Final = struct.Struct("<28x3H")
-# Where the header before a member says how long its name and extra fields are.
+# Lengths of name and extra fields in the header of a member.
 LOCAL_HEADER: Final = struct.Struct("<26x2H")
-# What an entry of the directory may take on average, and the whole directory in any case.
+# A directory may have so many bytes per permitted entry, but always `SMALL_DIRECTORY_BYTES`.
 AVERAGE_ENTRY_BYTES: Final = 128
 SMALL_DIRECTORY_BYTES: Final = 2**20
 
 
 class DirectoryBounds:
-    """The stream of a ZIP, of which the directory, which is read in one piece, has no more entries than it may."""
+    """The stream of a ZIP. `zipfile` reads the directory in one call, which is checked for the number of entries."""
 
     def __init__(self, stream: IO[bytes], max_members: int) -> None:
         self._stream = stream
@@ -30,7 +30,7 @@ class DirectoryBounds:
         self.tell, self.seek, self.seekable = stream.tell, stream.seek, stream.seekable
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, or the rest; raises TooMuchError where that is more than a directory may be."""
+        """Return up to `size` bytes, or the rest; raises TooMuchError if that exceeds the limits of a directory."""
         data = self._stream.read(size if 0 <= size <= self._most else self._most + 1)
         if len(data) > self._most or count_entries(data, self._max_members) > self._max_members:
             raise TooMuchError
@@ -38,7 +38,7 @@ class DirectoryBounds:
 
 
 def count_entries(directory: bytes, most: int) -> int:
-    """Return how many entries a directory begins with, counted up to one more than `most`."""
+    """Return the number of entries at the start of a directory, counted up to `most + 1`."""
     at = count = 0
     while count <= most and directory.startswith(DIRECTORY_ENTRY, at) and len(directory) - at >= DIRECTORY_ENTRY_BYTES:
         at += DIRECTORY_ENTRY_BYTES + sum(LENGTHS.unpack_from(directory, at))
@@ -47,9 +47,9 @@ def count_entries(directory: bytes, most: int) -> int:
 
 
 def read_zip(file: IO[bytes], bounds: Bounds, *, in_place: bool = False) -> Iterator[Entry]:
-    """Yield the files of a ZIP; raises `READ_ERRORS` where it is damaged as a whole, and TooMuchError.
+    """Yield the files of a ZIP; raises `READ_ERRORS` if it is damaged as a whole, and TooMuchError.
 
-    `in_place`, those that are stored have spans.
+    With `in_place`, stored files have spans.
     """
     with zipfile.ZipFile(cast(IO[bytes], DirectoryBounds(file, bounds.max_members))) as archive:
         for member in archive.infolist():
@@ -66,9 +66,9 @@ def read_zip(file: IO[bytes], bounds: Bounds, *, in_place: bool = False) -> Iter
 
 
 def _locate(archive: zipfile.ZipFile, file: IO[bytes], member: zipfile.ZipInfo) -> Entry:
-    """Return a stored member with its span, or as one that cannot be read."""
+    """Return a stored member with its span, or as unreadable."""
     try:
-        # It compares the member's own header with the directory, and refuses what is encrypted.
+        # Opening it compares the member's header with the directory, and refuses encrypted members.
         archive.open(member).close()
         file.seek(member.header_offset)
         header = file.read(LOCAL_HEADER.size)

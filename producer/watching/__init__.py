@@ -1,1 +1,1 @@
-"""Watching sources: what appears in them is submitted, in small jobs, each file and block once."""
+"""Watching sources: new files and blocks are submitted in small jobs, each of them once."""

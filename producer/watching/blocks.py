@@ -1,4 +1,4 @@
-"""Watching the chain: images of each new block become a job, those of blocks that replace others too, none twice."""
+"""Watching the chain: the images of each new block become a job, also after a reorganisation, and none twice."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from producer.sources.storing import BlobWriter
 from producer.watching.source import Arrivals, Progress
 from storage.settings import Settings
 
-# Blocks that a reorganisation may replace for it to be followed to where it began.
+# Longest reorganisation that can be followed back to its fork, in blocks.
 DEPTH: Final = 100
 
 log = logging.getLogger(__name__)
@@ -25,31 +25,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReadBlocks:
-    """Up to which height blocks were read, and the ids of the last of them, the newest one first."""
+    """The height up to which blocks were read, and the ids of the last of them, newest first."""
 
     height: int
     ids: tuple[str, ...]
 
     @classmethod
     def parse(cls, cursor: str) -> "ReadBlocks":
-        """Return what a cursor says."""
+        """Parse a cursor."""
         found = json.loads(cursor)
         return cls(found["height"], tuple(found["ids"]))
 
     def format(self) -> str:
-        """Return the cursor that says so."""
+        """Return the cursor."""
         return json.dumps({"height": self.height, "ids": self.ids})
 
     def follow(self, block: str) -> "ReadBlocks":
-        """Return the same with the next block."""
+        """Return a copy with the next block added."""
         return ReadBlocks(self.height + 1, (block, *self.ids)[:DEPTH])
 
 
 class BlocksSource:
-    """The blocks that a node tells of, from the next one on when it is watched for the first time.
-
-    The node is asked every `every_s` seconds.
-    """
+    """The blocks of a node, which is polled every `every_s` seconds. A new watch starts with the next block."""
 
     def __init__(self, settings: Settings, *, every_s: float) -> None:
         self._settings = settings
@@ -57,16 +54,16 @@ class BlocksSource:
 
     @property
     def uri(self) -> str:
-        """Return the name of the chain, of which there is one."""
+        """Return the name of the chain."""
         return SCHEME
 
     @property
     def saw_everything(self) -> None:
-        """Return None: blocks are read once."""
+        """Return None: each block is read only once."""
         return None
 
     def find(self, progress: Progress) -> Iterator[Arrivals]:
-        """Yield blocks; raises SourceAwayError where the node does not answer, or not with what it was asked for."""
+        """Yield the arrivals of each new block; raises SourceAwayError if the node fails to answer."""
         try:
             with open_node(self._settings) as node:
                 yield from self._find(node, progress)
@@ -74,7 +71,7 @@ class BlocksSource:
             raise SourceAwayError(str(error)) from error
 
     def wait(self) -> None:
-        """Return when it is time to ask again."""
+        """Wait until the next poll."""
         time.sleep(self._every_s)
 
     def _find(self, node: Node, progress: Progress) -> Iterator[Arrivals]:
@@ -89,7 +86,7 @@ class BlocksSource:
         while read.height < newest:
             block = reader.fetch_block(reader.find_block(read.height + 1), read.height + 1)
             if read.ids and block.previous != read.ids[0]:
-                # Reorganised just now: the next look sees from where on.
+                # The chain was reorganised just now: the next poll finds the fork.
                 return
             read = read.follow(block.id)
             yield self._describe(reader, block, read, progress)
@@ -98,18 +95,17 @@ class BlocksSource:
         try:
             names = [f"{SCHEME}{each.name}" for each in reader.read_block(block) if each.kind == "image"]
         except UnreadableBlockError as error:
-            # The blocks after it are not to wait for it.
-            # One line says it all.
-            log.error("block %d is left out: %s; then submit bitcoin:block/%s", read.height, error, block.id)  # noqa: TRY400
+            # It is skipped, so that it does not block those after it. The message is complete without a traceback.
+            log.error("block %d is skipped: %s; then submit bitcoin:block/%s", read.height, error, block.id)  # noqa: TRY400
             return Arrivals(_refer_to_nothing, read.format())
-        # A transaction of a block that was replaced stands in another one as a rule.
+        # After a reorganisation, most transactions of the replaced blocks, already submitted, are in the new ones.
         new = progress.find_new(dict.fromkeys(names, "1"))
         refer = partial(_refer_to_new, reader, block, new.keys()) if new else _refer_to_nothing
         return Arrivals(refer, read.format(), new, are_gone=True)
 
 
 def find_fork(node: Node, read: ReadBlocks) -> ReadBlocks:
-    """Return what of the blocks that were read is in the chain still; raises ChainError."""
+    """Return the part of the blocks read that is still in the chain; raises ChainError."""
     for depth, block in enumerate(read.ids):
         try:
             if node.find_block(read.height - depth) == block:
@@ -119,7 +115,7 @@ def find_fork(node: Node, read: ReadBlocks) -> ReadBlocks:
         except NotOnChainError:
             continue
     if read.ids:
-        log.warning("%d blocks and more up to %d were replaced", len(read.ids), read.height)
+        log.warning("at least %d blocks up to %d were replaced", len(read.ids), read.height)
     return ReadBlocks(read.height - len(read.ids), ())
 
 

@@ -1,4 +1,4 @@
-"""Watching a prefix of a bucket: it is listed again and again, and each version of an object submitted once."""
+"""Watching a prefix of a bucket: it is listed regularly, and each version of an object is submitted once."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,15 +12,15 @@ from producer.sources.storing import BlobWriter
 from producer.watching.source import Arrivals, Progress, referred_or_itself
 from storage.jobs import ListedObject, Reference
 
-# What one object becomes: itself, or what is in an archive.
+# Returns the references of an object: itself, or the members of an archive.
 Refer = Callable[[BlobWriter, ListedObject], Iterable[Reference]]
 
-# Objects that are submitted as one job, at most.
+# Largest number of objects in one job.
 OBJECTS_AT_ONCE: Final = 1000
 
 
 class BucketSource:
-    """All that lies below a prefix, looked at every `every_s` seconds. Objects are whole as soon as they are there."""
+    """All objects below a prefix, listed every `every_s` seconds. Objects appear atomically, so none has to settle."""
 
     def __init__(self, uri: str, refer: Refer, selection: Selection, *, every_s: float) -> None:
         self._location = read_prefix(uri)
@@ -36,11 +36,11 @@ class BucketSource:
 
     @property
     def saw_everything(self) -> bool:
-        """Whether the last look asked about all there is: each lists everything."""
+        """Return True: every look lists all objects."""
         return True
 
     def find(self, progress: Progress) -> Iterator[Arrivals]:
-        """Yield objects, many at once; raises SourceError where there is no such bucket."""
+        """Yield arrivals of up to `OBJECTS_AT_ONCE` objects; raises SourceError if the bucket does not exist."""
         self._look_at = time.monotonic() + self._every_s
         listed = list_prefix(self._location, self._selection)
         while page := list(islice(listed, OBJECTS_AT_ONCE)):
@@ -49,7 +49,7 @@ class BucketSource:
                 yield Arrivals(partial(self._refer_to, [each for each in page if each.uri in new]), versions=new)
 
     def wait(self) -> None:
-        """Return when it is time to look again."""
+        """Wait until the next look is due."""
         time.sleep(max(0.0, self._look_at - time.monotonic()))
 
     def _refer_to(self, objects: Sequence[ListedObject], blobs: BlobWriter) -> Iterator[Reference]:

@@ -1,4 +1,4 @@
-"""Watching a folder: files are submitted once nobody has written to them for a while, each version once."""
+"""Watching a folder: each version of a file is submitted once, after it has not changed for a while."""
 
 import fcntl
 import logging
@@ -23,24 +23,24 @@ from producer.watching.source import Arrivals, Progress, referred_or_itself
 from storage.jobs import Reference
 from storage.spans import describe_version
 
-# Files that are submitted as one job, at most.
+# Largest number of files in one job.
 FILES_AT_ONCE: Final = 1000
-# What changes within this time is told at once.
+# Changes within this time are reported together.
 GROUPING_MS: Final = 200
 STEP_MS: Final = 50
 
 log = logging.getLogger(__name__)
 
-# What one file becomes, by its path and its name below the folder: itself, or what is in an archive.
+# Returns the references of a file, given its path and its name below the folder: itself, or the members of an archive.
 Refer = Callable[[BlobWriter, bytes, bytes], Iterable[Reference]]
 
 
 class FolderSource:
-    """A folder with all that is below it.
+    """A folder and everything below it.
 
-    The system tells of changes. `every_s` says how often everything is looked through all the same: other machines'
-    changes in a network folder are seen in no other way. A file that changed within `settle_s` seconds, or that
-    somebody has open for writing, waits.
+    The operating system notifies of changes. In addition everything is walked each `every_s` seconds, since changes by
+    other machines in a network folder cause no notifications. A file is taken only after it has not changed for
+    `settle_s` seconds, and while it is not open for writing.
     """
 
     def __init__(self, folder: Path, refer: Refer, selection: Selection, *, every_s: float, settle_s: float) -> None:
@@ -54,10 +54,10 @@ class FolderSource:
         self._walk_at = 0.0
         self._walked = False
         self._changed: set[bytes] = set()
-        # Of a lease that is ended by somebody who opens the file for writing just then, the kernel tells by a signal,
-        # and ends who has not said what to do about it.
+        # `is_being_written` takes a lease on a file. If another process opens the file for writing meanwhile, the
+        # kernel sends SIGIO, which would kill this process by default.
         signal.signal(signal.SIGIO, signal.SIG_IGN)
-        # Before the first look, so that nothing falls in between.
+        # Opened before the first walk, so that no change is missed.
         self._changes = open_changes(self._folder)
 
     @property
@@ -67,11 +67,11 @@ class FolderSource:
 
     @property
     def saw_everything(self) -> bool:
-        """Whether the last look asked about all there is, not only about what changed."""
+        """Whether the last look walked the whole folder, not only what changed."""
         return self._walked
 
     def find(self, progress: Progress) -> Iterator[Arrivals]:
-        """Yield files, many at once; raises SourceAwayError where the folder is not there."""
+        """Yield arrivals of up to `FILES_AT_ONCE` files; raises SourceAwayError if the folder does not exist."""
         candidates = iter(self._list_candidates())
         while paths := list(islice(candidates, FILES_AT_ONCE)):
             versions = {}
@@ -84,7 +84,7 @@ class FolderSource:
                 yield Arrivals(partial(self._refer_to, [versions[uri][0] for uri in settled]), versions=settled)
 
     def wait(self) -> None:
-        """Return when something has changed, a file may have settled, or it is time to look everything through."""
+        """Wait until something changes, a file may have settled, or the next walk is due."""
         left_s = self._walk_at - time.monotonic()
         if self._changed:
             left_s = min(left_s, self._settle_s)
@@ -100,9 +100,9 @@ class FolderSource:
             self._changed.update(os.fsencode(path) for _, path in told)
 
     def _list_candidates(self) -> Iterator[bytes]:
-        """Return the paths of what may be new: what was told to have changed, or all that there is."""
+        """Return the paths that may be new: those that have changed or, if a walk is due, all."""
         if not os.path.isdir(self._folder):  # noqa: PTH112
-            raise SourceAwayError("the folder is not there")
+            raise SourceAwayError("the folder does not exist")
         changed, self._changed = self._changed, set()
         self._walked = time.monotonic() >= self._walk_at
         if self._walked:
@@ -111,9 +111,9 @@ class FolderSource:
         return (path for each in sorted(changed) for path in walk_path(each))
 
     def _is_settled(self, path: bytes) -> bool:
-        """Whether nobody seems to write to the file any more; one that may be written to is looked at again."""
+        """Whether the file seems to be complete; if not, it is looked at again."""
         try:
-            # Also of a file that came here with the times that it had elsewhere, this one is new.
+            # Not the modification time: a file that was copied or moved here may have kept an old one.
             changed_at = os.stat(path).st_ctime  # noqa: PTH116
             settled = abs(time.time() - changed_at) >= self._settle_s and not is_being_written(path)
         except OSError:
@@ -131,16 +131,16 @@ class FolderSource:
 
 
 def open_changes(folder: bytes) -> RustNotify | None:
-    """Return what tells of changes below a folder, or None where the system cannot."""
+    """Return a watcher of changes below a folder, or None if the system cannot watch it."""
     try:
         return RustNotify([os.fsdecode(folder)], False, False, 0, True, True)
     except (OSError, WatchfilesRustInternalError, UnicodeError) as error:
-        log.warning("the system tells of no changes in %r, which is looked through instead: %s", folder, error)
+        log.warning("changes in %r cannot be watched, so the folder is walked regularly: %s", folder, error)
         return None
 
 
 def walk_path(path: bytes) -> Iterator[bytes]:
-    """Yield the path, or, of a folder, the files below it: they may have come before the system watched it."""
+    """Yield the path or, for a folder, the files below it, which may be older than the watch on the folder."""
     if os.path.isdir(path):  # noqa: PTH112
         yield from walk_files(path)
     else:
@@ -148,7 +148,7 @@ def walk_path(path: bytes) -> Iterator[bytes]:
 
 
 def read_version(path: bytes) -> str | None:
-    """Return what changes whenever a file does: its size and when it was changed; None where it is no file."""
+    """Return the version of a file, made of its size and time of change, or None if it is not a regular file."""
     try:
         status = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
@@ -157,9 +157,10 @@ def read_version(path: bytes) -> str | None:
 
 
 def is_being_written(path: bytes) -> bool:
-    """Whether somebody has the file open for writing, as far as the system tells; raises OSError.
+    """Whether a process has the file open for writing, False if unknown; raises OSError.
 
-    It gives a lease to read only where nobody writes: for files of one's own, or any to root, and on local disks.
+    The kernel grants a read lease only if nobody has the file open for writing. Leases work on local disks, and for
+    root or the owner of the file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

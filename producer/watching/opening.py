@@ -1,4 +1,4 @@
-"""From what a person names to the source that is watched."""
+"""Opening the source that a person names to be watched."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ from storage.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """How a source is watched: seconds between two looks at everything, and for which a file must not have changed.
+    """How a source is watched.
 
-    Of what is in it, the `selection` is submitted; `in_place`, archives stay where they are.
+    It is looked through every `every_s` seconds, and files must not have changed for `settle_s` seconds. Only names in
+    the `selection` are submitted. With `in_place`, archive members that are stored uncompressed are not copied.
     """
 
     every_s: float
@@ -32,7 +33,7 @@ class WatchOptions:
 
 
 def open_source(argument: str, settings: Settings, options: WatchOptions) -> Source:
-    """Return the source that an argument names; raises SourceError where there is none."""
+    """Return the source that an argument names; raises SourceError if it cannot be watched."""
     if is_chain_source(argument):
         if argument != SCHEME:
             raise SourceError(f"{argument!r} does not change: watch {SCHEME!r} for new blocks, or submit it")

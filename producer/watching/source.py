@@ -1,4 +1,4 @@
-"""What can be watched: a source says what has arrived, and where to go on after it."""
+"""Sources that can be watched: each finds what has arrived since its last cursor."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What a source has found and nobody has submitted: one job, noted in the transaction that stores it.
+    """New images of a source. They become one job; cursor and versions are stored in the same transaction.
 
-    `refer` yields the references, and may store bytes for them; it is called again where storing them failed, and may
-    yield none: then only the rest is noted. `cursor` is where the source goes on after it, in its own words;
-    None leaves it as it is. `versions` has the files that are in it, by their URIs, each with its version; those that
-    `are_gone` will not be seen again, as what is in a block.
+    `refer` yields the references and may store blobs for them. It is called again after a failure. If it yields none,
+    there is no job, but cursor and versions are stored. `cursor` is the new cursor of the source, None for no change.
+    `versions` maps the URIs of the files to their versions. Files that `are_gone`, such as those of a block, will not
+    be seen again.
     """
 
     refer: Callable[[BlobWriter], Iterable[Reference]]
@@ -29,47 +29,47 @@ class Arrivals:
 
 
 def referred_or_itself(uri: str, references: Iterable[Reference]) -> Iterator[Reference]:
-    """Yield the references of what is in an archive, or a file itself; and an archive too where it exceeds limits.
+    """Yield the references of a file or an archive's members; if the archive exceeds the limits, then also its URI.
 
-    What came before stays; the archive itself becomes an error that people see.
+    The URI of the archive becomes an `error` verdict, so that people see it; the members before it are kept.
     """
     try:
         yield from references
     except ArchiveTooLargeError as error:
-        log.warning("an archive is not unpacked to its end: %s", error)
+        log.warning("an archive is unpacked only in part: %s", error)
         yield uri
 
 
 class Progress(Protocol):
-    """What was submitted of a source until now."""
+    """What was already submitted of a source."""
 
     @property
     def cursor(self) -> str | None:
-        """Where the last arrivals that had a cursor said to go on."""
+        """The cursor that was stored last, None if there is none."""
 
     def find_new(self, versions: Mapping[str, str]) -> dict[str, str]:
-        """Return those of the files, by their URIs, that were not submitted in the version that they have here."""
+        """Return the files, by URI, that were not submitted in these versions."""
 
 
 class Source(Protocol):
-    """Something that images appear in."""
+    """A source in which images appear."""
 
     @property
     def uri(self) -> str:
-        """The name under which it is watched, the same after a restart."""
+        """The name of the watch, which stays the same after a restart."""
 
     @property
     def saw_everything(self) -> bool | None:
-        """Whether the last look, if it came to its end, asked `find_new` about every file that there is.
+        """Whether the last look, if it was completed, passed every existing file to `find_new`.
 
-        None where nothing is seen twice.
+        None if files of this source are never seen twice.
         """
 
     def find(self, progress: Progress) -> Iterator[Arrivals]:
-        """Yield what is there now and was not submitted; what is yielded is submitted before more is asked for.
+        """Yield what is new; the caller submits each before it requests the next.
 
-        Raises SourceAwayError where it may be better later, and SourceError where it will not.
+        Raises SourceAwayError if a later look may succeed, else SourceError.
         """
 
     def wait(self) -> None:
-        """Return when there may be more."""
+        """Wait until there may be more."""

@@ -1,6 +1,7 @@
-"""Submitting what arrives in a source: as one job, stored together with how far the source has come.
+"""Submitting what arrives in a source.
 
-So whatever ends in between, it is submitted once: where the job is not stored, nor is what had arrived.
+The job and the progress of the watch are stored in one transaction, so everything is submitted exactly once even if the
+process is killed.
 """
 
 import logging
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Watches one source for a submitter. While the database is away, it waits."""
+    """Watches one source for a submitter. It waits while the database is not available."""
 
     def __init__(self, engine: Engine, settings: Settings, source: Source, options: JobOptions) -> None:
         self._engine = engine
@@ -37,29 +38,29 @@ class Watcher:
 
     @property
     def cursor(self) -> str | None:
-        """Where the source goes on."""
+        """The cursor that was stored last, None if there is none."""
         return self._watch.cursor
 
     def find_new(self, versions: Mapping[str, str]) -> dict[str, str]:
-        """Return those of the files, by their URIs, that were not submitted in the version that they have here."""
+        """Return the files, by URI, that were not submitted in these versions."""
         if self._seen is not None:
             self._seen.add(versions)
         return wait_out_outages(partial(find_new, self._engine, self._watch, versions))
 
     def run(self, show: Callable[[Submission], object]) -> None:
-        """Submit what the source finds, and wait for more, without end; `show` is given each job.
+        """Submit what arrives, for ever; `show` is called with each job.
 
-        Raises what `run_once` does, but that the source is away.
+        Raises what `run_once` raises, except SourceAwayError.
         """
         while True:
             try:
                 self.run_once(show)
             except SourceAwayError as error:
-                log.warning("%s cannot be looked at, and will be again: %s", self._source.uri, error)
+                log.warning("%s is not available, trying again later: %s", self._source.uri, error)
             self._source.wait()
 
     def run_once(self, show: Callable[[Submission], object]) -> None:
-        """Submit what the source finds now; raises what the source does, WatchTakenError and StorageFullError."""
+        """Submit what the source finds now; raises what the source raises, WatchTakenError and StorageFullError."""
         compares = wait_out_outages(partial(is_comparison_due, self._engine, self._watch))
         self._seen = SeenNames() if compares else None
         for arrivals in self._source.find(self):
@@ -71,7 +72,7 @@ class Watcher:
             wait_out_outages(partial(forget_gone_files, self._engine, self._watch, seen))
 
     def _submit(self, arrivals: Arrivals) -> Submission | None:
-        """Submit what arrived; return its job, None where it has no images, or the answer to its commit was lost."""
+        """Submit arrivals and return the job; None if there were no images, or the commit's confirmation was lost."""
         tries = 0
 
         def attempt() -> Submission | None:

@@ -130,7 +130,7 @@ def test_a_block_that_takes_too_much_keeps_no_other_waiting(
 
     look_anew(engine, settings.model_copy(update={"max_unpack_seconds": 1}))
 
-    assert "block 1 is left out" in caplog.text
+    assert "block 1 is skipped" in caplog.text
     assert "STARLIGHT_MAX_UNPACK_SECONDS" in caplog.text
     assert list_jobs(engine) == [[name(transaction)]]
 

@@ -87,7 +87,7 @@ def test_a_process_that_brings_nothing_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_process_that_cannot_begin_is_held_against_no_archive(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="before it had begun"):
+    with pytest.raises(RuntimeError, match="failed to start"):
         members(tmp_path, "half")
 
 

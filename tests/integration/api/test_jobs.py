@@ -60,8 +60,8 @@ def test_a_prefix_of_a_bucket_is_listed_where_the_key_may_name_it(
     assert read_references(engine, job["id"]) == [*expected, "https://example.com/1.png"]
     assert read_references(engine, lines.json()["id"]) == expected
     for reference, reason in {
-        "s3://other/": "references.0: lies outside the buckets",
-        "gs://bucket/": "references.0: lies outside the buckets",
+        "s3://other/": "references.0: is outside the buckets",
+        "gs://bucket/": "references.0: is outside the buckets",
         "s3://bucket/none/": "there is no image",
     }.items():
         refused = ann.post("/v1/jobs", json={"references": [reference]})

@@ -240,7 +240,7 @@ def test_manifests_name_what_the_key_may_name_and_nothing_else(
     stored.objects["/bucket/manifest.json"] = inventory.encode()
     report = ask(ann, manifests=["s3://bucket/manifest.json"])
     list_here(engine, api_settings)
-    assert "lies outside the buckets of this key" in str(show(ann, report)[1])
+    assert "is outside the buckets of this key" in str(show(ann, report)[1])
 
 
 def test_blobs_of_a_listing_are_kept_for_its_job_and_go_with_it(
@@ -396,19 +396,19 @@ def test_references_of_the_chain_are_expanded_at_once(engine: Engine, with_node:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "name what is to be listed"),
     "a column alone": ({"uris": ["s3://bucket/p/"], "column": "x"}, "sources.column: is of a manifest"),
-    "another's bucket": ({"uris": ["s3://bucket/p/", "s3://other/"]}, "sources.uris.1: lies outside the buckets"),
+    "another's bucket": ({"uris": ["s3://bucket/p/", "s3://other/"]}, "sources.uris.1: is outside the buckets"),
     "no bucket": ({"uris": ["https://example.com/"]}, "sources.uris.0: must be in a bucket"),
     "a file": ({"uris": ["file:///etc/"]}, "sources.uris.0: must be in a bucket"),
     "a file as manifest": ({"manifests": ["/etc/passwd"]}, "sources.manifests.0: must be in a bucket"),
     "a prefix as manifest": ({"manifests": ["s3://bucket/"]}, "sources.manifests.0: a manifest must be"),
-    "no prefix": ({"uris": ["s3://bucket/1.tar"], "since": "0" * 32}, "sources.since: what changed"),
+    "no prefix": ({"uris": ["s3://bucket/1.tar"], "since": "0" * 32}, "sources.since: only prefixes"),
     "a password": ({"uris": ["s3://me:secret@bucket/"]}, "must not carry a user name"),
     "a way up": ({"uris": ["s3://bucket/../other/"]}, "no object can be called"),
     "NUL": ({"uris": ["s3://bucket/"], "include": ["\0"]}, "NUL"),
     "more": ({"uris": ["s3://bucket/"], "what": 1}, "body.sources.what"),
     "too many": ({"uris": ["s3://bucket/"] * 101}, "body.sources.uris"),
     "too long": ({"uris": ["s3://bucket/" + 4100 * "a"]}, "body.sources.uris.0"),
-    "nothing of the chain": ({"uris": ["bitcoin:x"]}, "names nothing of the chain"),
+    "nothing of the chain": ({"uris": ["bitcoin:x"]}, "is not a chain source"),
 }
 
 

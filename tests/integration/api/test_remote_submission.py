@@ -63,7 +63,7 @@ WRONG: dict[str, tuple[list[str], dict[str, Any], str]] = {
     "with a manifest here": (["s3://bucket/p/"], {"manifest": [__file__]}, "is a job of its own"),
     "no id": (["s3://bucket/p/"], {"since": "yesterday"}, "is no job id"),
     "no job": (["s3://bucket/p/"], {"since": "00000000-0000-7000-8000-000000000000"}, "404"),
-    "another's": (["s3://other/"], {}, "lies outside the buckets of this key"),
+    "another's": (["s3://other/"], {}, "is outside the buckets of this key"),
     "in place": ([__file__], {"in_place": True}, "--in-place is for servers of one's own"),
 }
 

@@ -79,7 +79,7 @@ def test_a_node_that_is_slow_costs_its_time_and_no_more(kind: str, manner: str) 
         url = f"{kind}+http://secret:password@127.0.0.1:{server.server_address[1]}/{manner}"
         reason = refuse(Settings(bitcoin_url=url, bitcoin_timeout_s=0.1), count_blocks)
 
-    assert "kept us waiting for more than 0.1 s (STARLIGHT_BITCOIN_TIMEOUT_S)" in reason
+    assert "did not answer within 0.1 s (STARLIGHT_BITCOIN_TIMEOUT_S)" in reason
     assert "password" not in reason
 
 
@@ -99,7 +99,7 @@ def test_nobody_at_the_address_is_one_error() -> None:
 
     reason = refuse(Settings(bitcoin_url=url), count_blocks)
 
-    assert "cannot be asked" in reason
+    assert "failed: " in reason
     assert "s3cret" not in reason
 
 

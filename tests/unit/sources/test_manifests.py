@@ -79,7 +79,7 @@ def test_a_manifest_may_come_through_a_pipe(folder: Path, sources: Sources, name
 
 def test_a_column_that_is_called_as_they_are_needs_no_name(folder: Path, sources: Sources) -> None:
     assert read(sources, "-", None, make_csv(URIS, "URL")) == REFERENCES
-    with pytest.raises(SourceError, match="say which by --column"):
+    with pytest.raises(SourceError, match="choose one with --column"):
         read(sources, "-", None, make_csv(URIS, "where"))
 
 
@@ -164,9 +164,9 @@ def test_what_is_no_file_of_an_inventory_is_an_error_for_the_person(
     object_store: ObjectStore, sources: Sources
 ) -> None:
     for kind, data, reason in (
-        ("Parquet", b"garbage" * 1000, "is no Parquet file, or a damaged one"),
-        ("ORC", write_table("ORC", {"bucket": ["b"] * 9, "key": ["a"] * 9})[:-9], "is no ORC file, or a damaged one"),
-        ("ORC", write_table("ORC", {"key": ["a"]}), "has not the columns bucket and key, but 'key'"),
+        ("Parquet", b"garbage" * 1000, "cannot be read as Parquet"),
+        ("ORC", write_table("ORC", {"bucket": ["b"] * 9, "key": ["a"] * 9})[:-9], "cannot be read as ORC"),
+        ("ORC", write_table("ORC", {"key": ["a"]}), "lacks the columns bucket and key; it has 'key'"),
     ):
         with pytest.raises(SourceError, match="manifest 's3://bucket/data/1'") as refusal:
             read(sources, store_inventory(object_store, kind, "1", data))
@@ -176,23 +176,23 @@ def test_what_is_no_file_of_an_inventory_is_an_error_for_the_person(
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("m.csv", make_csv(URIS, "where"), "has no column 'uri', but 'id', 'where'"),
-        ("m.ndjson", make_ndjson(URIS, "where"), "has no column 'uri', but 'id', 'where'"),
-        ("m.parquet", make_parquet(URIS, "where"), "has no column 'uri', but 'id', 'where'"),
-        ("m.parquet", make_parquet([1, 2]), "has neither URIs nor images in the column 'uri', but int64"),
-        ("m.parquet", b"garbage" * 1000, "is no Parquet file, or a damaged one"),
-        ("m.parquet", make_parquet(URIS)[:-30], "is no Parquet file, or a damaged one"),
-        ("m.csv", b"", "has no column 'uri', but none"),
+        ("m.csv", make_csv(URIS, "where"), "has no column 'uri'; it has 'id', 'where'"),
+        ("m.ndjson", make_ndjson(URIS, "where"), "has no column 'uri'; it has 'id', 'where'"),
+        ("m.parquet", make_parquet(URIS, "where"), "has no column 'uri'; it has 'id', 'where'"),
+        ("m.parquet", make_parquet([1, 2]), "has neither URIs nor images in the column 'uri'; its type is int64"),
+        ("m.parquet", b"garbage" * 1000, "cannot be read as Parquet"),
+        ("m.parquet", make_parquet(URIS)[:-30], "cannot be read as Parquet"),
+        ("m.csv", b"", "has no column 'uri'; it has none"),
         ("m.csv", bytes(2**20), "has more than 1,048,576 bytes in line 1"),
-        ("m.csv", b"uri\n" + b'"' + b"a\n" * 100_000, "is no CSV in line"),
+        ("m.csv", b"uri\n" + b'"' + b"a\n" * 100_000, "is not valid CSV in line"),
         ("m.csv", b"\x1f\x8bgarbage", "cannot be read"),
         ("m.csv.gz", gzip.compress(make_csv(URIS * 100))[:-50], "cannot be read after line"),
-        ("m.ndjson", b'{"uri": "s3://bucket/a"}\nnone\n', "has no JSON in line 2"),
-        ("m.ndjson", b"[1]\n", "has no object in line 1"),
-        ("m.ndjson", b'{"uri": 1}\n', "has no text under 'uri' in line 1"),
-        ("manifest.json", b"{}", "is no inventory of S3"),
-        ("manifest.json", b"garbage", "is no inventory of S3"),
-        ("manifest.json", make_inventory("XML"), "is an inventory as 'XML': have S3 write one as CSV, Parquet, ORC"),
+        ("m.ndjson", b'{"uri": "s3://bucket/a"}\nnone\n', "is not valid JSON in line 2"),
+        ("m.ndjson", b"[1]\n", "has no JSON object in line 1"),
+        ("m.ndjson", b'{"uri": 1}\n', "has no string under 'uri' in line 1"),
+        ("manifest.json", b"{}", "is not an inventory of S3"),
+        ("manifest.json", b"garbage", "is not an inventory of S3"),
+        ("manifest.json", make_inventory("XML"), "is an inventory in the format 'XML': configure S3 for CSV, Parquet"),
         ("manifest.json", make_inventory("CSV"), "is an inventory without the columns Bucket and Key"),
     ],
 )  # fmt: skip
@@ -215,7 +215,7 @@ def test_a_manifest_that_is_not_there_is_an_error_for_the_person(
 ) -> None:
     object_store.objects["/bucket/x"] = b""
 
-    with pytest.raises(SourceError, match=r"cannot be read: No such file|is not there"):
+    with pytest.raises(SourceError, match=r"cannot be read: No such file|does not exist"):
         read(sources, name, "uri")
 
 
