@@ -1,1 +1,1 @@
-"""The HTTP API: bulk jobs for upstream services."""
+"""The HTTP API, with the web page and Stargate's routes."""

@@ -1,4 +1,4 @@
-"""`python -m producer.api`: serve the API until told to stop."""
+"""`python -m producer.api`: serve the API until it is stopped."""
 
 import logging
 import socket
@@ -26,28 +26,28 @@ from storage.schema_version import SchemaError, check_schema
 from storage.settings import Settings, read_settings
 from storage.traces import set_up_traces
 
-# Requests that use the database at once; others wait for them.
+# Size of the database connection pool; further requests wait for a connection.
 CONNECTIONS = 16
-# Of one request, in bytes: a longer head is refused.
+# Requests with a longer head are refused.
 MAX_HEAD_BYTES = 64 * 2**10
 MOST_BACKLOG = 2048
-# Loggers of what strangers cause, as often as they like.
+# Loggers whose messages clients can cause at will; their rate is limited more strictly.
 STRANGERS = ("asyncio", "uvicorn.error", "producer.api.connections", "producer.api.refusals")
 
 log = logging.getLogger(__name__)
 
 
 class ApiServer(uvicorn.Server):
-    """Says where it listens, and ends streams of events when it is told to stop: it would wait for them otherwise."""
+    """Logs its address, and closes event streams on shutdown, for which it would wait otherwise."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
+        """Start listening, and log the address."""
         await super().startup(sockets)
         if self.started:
             log.info("the API is running on http://%s:%d", self.config.host, self.config.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more requests, and end those that are served."""
+        """Stop accepting requests, and end those in progress."""
         app = self.config.app
         assert isinstance(app, FastAPI)
         app.state.feeds.close()
@@ -55,14 +55,14 @@ class ApiServer(uvicorn.Server):
 
 
 def serve_own_metrics(registry: CollectorRegistry, configured: Settings) -> None:
-    """Serve the measures of this process, and its memory and processor time, where a port is set for them."""
+    """Serve the metrics of this process, with its memory and processor time, if a port is configured for them."""
     if not configured.api_metrics_port:
         return
     ProcessCollector(registry=registry)
     try:
         serve_metrics(registry, configured, configured.api_metrics_port)
     except OSError as error:
-        sys.exit(f"starlight api: no metrics can be served on port {configured.api_metrics_port}: {error.strerror}")
+        sys.exit(f"starlight api: cannot serve metrics on port {configured.api_metrics_port}: {error.strerror}")
     log.info("metrics of the API are served on %s, port %d", configured.exporter_host, configured.api_metrics_port)
 
 
@@ -96,18 +96,18 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Whoever connects could send them.
+        # Any client could forge these headers.
         proxy_headers=False,
-        # Uvicorn calls what stands here, and asks for a class by its types alone.
+        # Uvicorn only calls it; merely its type annotation requires a class.
         http=partial(  # type: ignore[arg-type]
             BoundedProtocol,
             connections=connections,
             head_s=configured.head_timeout_s,
             transfer_s=configured.transfer_timeout_s,
         ),
-        # It would take a connection over, and nobody would count its end.
+        # WebSockets would replace our protocol, and the connection would never be uncounted.
         ws="none",
-        # As many are accepted at once, before any is counted.
+        # So many connections may be accepted at once before any is counted.
         backlog=min(MOST_BACKLOG, descriptors // 8),
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_graceful_shutdown=10,

@@ -1,4 +1,4 @@
-"""Who may do what: keys, their scopes, how many requests they may make, and whose job a job is."""
+"""Authentication and authorisation: keys, scopes, rate limits, quotas, and who may see a job."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ from storage.keys import ApiKey, find_key
 from storage.sessions import find_session_key
 from storage.waiting import TooManyWaitingError, find_room
 
-# What is told to a key that has too much waiting: chunks end within seconds, jobs within minutes.
+# Retry-After for keys with too many waiting images. Chunks take seconds, so room comes soon.
 WAIT_S = 10
 
 log = logging.getLogger(__name__)
@@ -33,20 +33,20 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
 def read_bearer(authorization: str) -> str:
-    """Return the token of an Authorization header, which is empty where there is none."""
+    """Return the bearer token of an Authorization header, or "" if there is none."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def authenticate_key(service: Service, token: str) -> ApiKey:
-    """Return the key of this text, which may make so many requests a minute; raises a problem."""
+    """Return the key with this token and count the request; raises a problem (401 or 429)."""
     token = token.strip()
     begun = service.known_keys.begin()
     key = find_key(service.engine, token)
     if key is None:
         raise ProblemError(
             401,
-            "this needs a key that is in use: send `Authorization: Bearer KEY`, see `starlight keys create`",
+            "a valid API key is required: send `Authorization: Bearer KEY`, see `starlight keys create`",
             headers={"WWW-Authenticate": "Bearer"},
         )
     if begun is None:
@@ -58,30 +58,30 @@ def authenticate_key(service: Service, token: str) -> ApiKey:
     return key
 
 
-# Who sends no key with an inscription, where that is set; it may nothing else, and is counted as one.
+# Stands for all clients that send an inscription without a key, if the settings allow it. They share one rate limit.
 INSCRIBER = ApiKey("inscriber", "(none)", (Scope.SUBMIT,), datetime.fromtimestamp(0, UTC), None, ())
 
 
 def count_inscriber(service: Service) -> ApiKey:
-    """Return what stands for the key of all who send none, which may make so many requests a minute together."""
+    """Return the key that stands for all clients without one, and count the request; raises a problem (429)."""
     _count_requests(service, INSCRIBER)
     return INSCRIBER
 
 
 def authenticate_session(service: Service, request: Request) -> ApiKey:
-    """Return the key that is signed in to the page, which may make so many requests a minute; raises a problem."""
+    """Return the key that is signed in to the page and count the request; raises a problem (401 or 429)."""
     token = read_token(request)
     key = find_session_key(service.engine, token, limit_sessions(service.settings)) if token else None
     if key is None:
-        raise ProblemError(401, "sign in first: nobody is signed in, or it was too long ago")
+        raise ProblemError(401, "sign in first: there is no session, or it has expired")
     _count_requests(service, key)
     return key
 
 
 def require_scope(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
-    """Return the dependency that lets keys of this scope pass; the entrance has found the key."""
+    """Return the dependency that accepts only keys with this scope; `Entrance` has authenticated the key."""
 
-    # What does not wait needs no thread.
+    # Async, so that FastAPI does not run it in a thread.
     async def check(request: Request, _documented: Credentials) -> ApiKey:
         key: ApiKey = request.state.key
         if not key.allows(scope):
@@ -98,7 +98,7 @@ async def _require_operator(request: Request) -> ApiKey:
     return key
 
 
-# An admin, for pages that are not there for others.
+# An admin; others get 404, as if the page did not exist.
 Operating = Annotated[ApiKey, Depends(_require_operator)]
 
 Submitting = Annotated[ApiKey, Depends(require_scope(Scope.SUBMIT))]
@@ -107,7 +107,7 @@ Administering = Annotated[ApiKey, Depends(require_scope(Scope.ADMIN))]
 
 
 def _count_requests(service: Service, key: ApiKey, wanted: int = 1) -> int:
-    """Count so many requests, or this one where there is no room for all of them; return how many; raises a problem."""
+    """Count `wanted` requests, or one if the limit allows no more; return how many. Raises a problem (429)."""
     limit = RateLimitItemPerMinute(service.settings.rate_limit_per_minute)
     try:
         if service.limiter.hit(limit, key.prefix, cost=wanted):
@@ -116,11 +116,11 @@ def _count_requests(service: Service, key: ApiKey, wanted: int = 1) -> int:
             return 1
         reset = service.limiter.get_window_stats(limit, key.prefix).reset_time
     except (StorageError, RedisError) as error:
-        # Redis is disposable: without it, nobody is turned away.
+        # Redis is disposable: requests are accepted without it.
         log.warning("requests are not counted: %s", error)
         return 1
     wait_s = max(1, round(reset - time.time()))
-    raise ProblemError(429, f"more than {limit.amount:,} requests a minute", headers={"Retry-After": str(wait_s)})
+    raise ProblemError(429, f"more than {limit.amount:,} requests per minute", headers={"Retry-After": str(wait_s)})
 
 
 def _check_quota(key: Submitting, service: Shared) -> ApiKey:
@@ -129,7 +129,7 @@ def _check_quota(key: Submitting, service: Shared) -> ApiKey:
 
 
 def check_quota(service: Service, key: ApiKey) -> None:
-    """Raise a problem where as many images wait as may: of this key, or of all."""
+    """Raise a problem (429) if the limit of waiting images is reached, for this key or in total."""
     try:
         find_room(service.engine, key.name, service.waiting_limits).check()
     except TooManyWaitingError as error:
@@ -137,21 +137,21 @@ def check_quota(service: Service, key: ApiKey) -> None:
 
 
 def reject_for_waiting(error: TooManyWaitingError) -> ProblemError:
-    """Return the problem of a key that has too much waiting."""
+    """Return the problem for a key with too many waiting images."""
     return ProblemError(429, str(error), headers={"Retry-After": str(WAIT_S)})
 
 
-# A key that may submit, while fewer images wait than may: of its own, and of all. Asked before anything is stored.
+# A key that may submit and is below its limits of waiting images. Checked before anything is stored.
 SubmittingImages = Annotated[ApiKey, Depends(_check_quota)]
 
 
 def visible_submitter(key: ApiKey) -> str | None:
-    """Return whose jobs the key may see, None for everybody's."""
+    """Return the submitter whose jobs the key may see, or None if it may see all."""
     return None if key.allows(Scope.ADMIN) else key.name
 
 
 def require_visible_job(service: Service, key: ApiKey, job_id: uuid.UUID) -> Job:
-    """Return the job if it is this key's own or the key an admin's; else it is as if it were not there."""
+    """Return the job if the key may see it; else raises a problem (404), as for a job that does not exist."""
     job = get_job(service.engine, job_id)
     if job is None or visible_submitter(key) not in (None, job.submitter):
         raise ProblemError(404, f"there is no job {job_id}")

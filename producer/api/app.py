@@ -1,4 +1,4 @@
-"""The application: its routes, what they share, and what the OpenAPI document says of all of them."""
+"""The ASGI application: routes, middleware, shared state, and the general part of the OpenAPI document."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -24,13 +24,13 @@ from worker.image_reading import ImageReader
 
 DESCRIPTION = """Finds hidden messages in images, in bulk. Submit jobs, follow them, fetch verdicts.
 
-Every request but `/health` and `/info` needs a key of `starlight keys create` as a bearer token. Errors are problem
-documents (RFC 9457); their `request_id` is in the log."""
+Every request except `/health` and `/info` needs an API key as a bearer token, made by `starlight keys create`. Errors
+are problem documents (RFC 9457); their `request_id` is in the log."""
 STATUSES = (400, 401, 403, 404, 406, 408, 409, 413, 415, 421, 422, 429, 500, 503)
 
 
 def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI:
-    """Return the application on these connections, which is measured."""
+    """Return the application for this service, with metrics."""
     measures = measures or ApiMeasures()
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        # To a client whose proxy speaks TLS it would name plain HTTP, to which the key would follow.
+        # Behind a TLS proxy, the redirect would lead to plain HTTP, and clients would send their key there.
         redirect_slashes=False,
         responses=document_problems(*STATUSES),
         lifespan=lifespan,

@@ -1,4 +1,4 @@
-"""Bodies that routes check themselves: validated away from the event loop, and described in the OpenAPI document."""
+"""Request bodies that routes validate themselves, outside the event loop, and describe in the OpenAPI document."""
 
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 
 
 def validate(adapter: TypeAdapter[Value], value: bytes | dict[str, str], where: str) -> Value:
-    """Return what the adapter makes of JSON or fields; raises RequestValidationError."""
+    """Return JSON or form fields validated by the adapter; raises RequestValidationError."""
     try:
         return adapter.validate_json(value) if isinstance(value, bytes) else adapter.validate_python(value)
     except ValidationError as error:
@@ -20,7 +20,7 @@ def validate(adapter: TypeAdapter[Value], value: bytes | dict[str, str], where: 
 
 
 def describe_body(adapter: TypeAdapter[Any]) -> dict[str, Any]:
-    """Return the JSON schema, with what it refers to in its place: the document has no definitions of its own."""
+    """Return the JSON schema with all definitions inlined, since it is embedded in the OpenAPI document."""
     schema = adapter.json_schema()
     return dict(_inline(schema, schema.pop("$defs", {})))
 

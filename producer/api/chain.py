@@ -1,4 +1,4 @@
-"""What the chain's node is asked for requests, and what they are answered where it has it not."""
+"""Requests to the chain's node, and problems for their failures."""
 
 import logging
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def asking_chain(service: Service, key: str) -> Iterator[None]:
-    """Let one request of a key at a time ask the node in this block; ChainError becomes a problem, 503, or 501 without.
+    """Let one request per key use the node in this block; raises a problem (429, 503, or 501 without a node).
 
-    NotOnChainError is left to the caller.
+    ChainError becomes 503; NotOnChainError is passed to the caller.
     """
     require_node(service)
     try:
@@ -25,13 +25,13 @@ def asking_chain(service: Service, key: str) -> Iterator[None]:
     except NotOnChainError:
         raise
     except ChainError as error:
-        # It may name the node's address.
+        # Only the log gets the error: it may contain the node's address.
         log.warning("the chain cannot be read: %s", error)
-        detail = "the node of the chain does not answer, or not with what it was asked for: the API's log says why"
+        detail = "the Bitcoin node cannot be read: the API's log says why"
         raise ProblemError(503, detail, headers=RETRY_LATER) from error
 
 
 def require_node(service: Service) -> None:
-    """Raise a problem (501) where no node is configured."""
+    """Raise a problem (501) if no node is configured."""
     if service.settings.bitcoin_url is None:
-        raise ProblemError(501, "no node of the chain is configured here: send the images to /scan/image or /v1/jobs")
+        raise ProblemError(501, "no Bitcoin node is configured here: send the images to /scan/image or /v1/jobs")

@@ -1,4 +1,4 @@
-"""Connections to the API: how many there may be, and how long one may wait for a head, or for its answer to be read."""
+"""Limits of connections to the API: their number, and the time to send a head and to read a response."""
 
 import asyncio
 import ipaddress
@@ -11,12 +11,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from producer.api.security import HEADERS
 
-# Of IPv6, in bits: what one customer of a provider has.
+# Length of an IPv6 prefix that counts as one address: providers give each customer such a network.
 NETWORK_BITS: Final = 64
 REASON: Final = b"there are too many connections; try again later\n"
-# Of an answer, in bytes: what must be read within each time limit.
+# Clients must read so much of a response within each time limit.
 PIECE_BYTES: Final = 64 * 2**10
-# Of answers that no application gives.
+# Headers of responses that do not come from the application.
 PLAIN: Final = {b"content-type": b"text/plain; charset=utf-8", b"connection": b"close", **HEADERS}
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n%scontent-length: %d\r\n\r\n%s" % (
     b"".join(b"%s: %s\r\n" % header for header in PLAIN.items()),
@@ -28,17 +28,17 @@ log = logging.getLogger(__name__)
 
 
 class Closable(Protocol):
-    """A connection that can make room for another."""
+    """A connection that can be closed."""
 
     def end(self) -> None:
-        """Close it now."""
+        """Close the connection immediately."""
 
 
 class Connections:
-    """The open connections: at most `most` in all, and `most_of_one` of one origin.
+    """The open connections: at most `most` in total, and `most_of_one` per origin.
 
-    Where there are as many, the one that has waited longest for the head of its request makes room: who sends his head
-    at once never waits long. Those whose request is being answered stay.
+    When a limit is reached, the connection that has waited longest for the head of a request is closed for the new one,
+    so clients that send their head at once are unlikely to be closed. Connections that are being answered are kept.
     """
 
     def __init__(self, most: int, most_of_one: int) -> None:
@@ -46,16 +46,16 @@ class Connections:
         self._most_of_one = most_of_one
         self._origins: dict[Closable, str] = {}
         self._counts: Counter[str] = Counter()
-        # In the order in which they began to wait.
+        # Ordered by when they began to wait.
         self._waiting: dict[Closable, None] = {}
 
     def admit(self, connection: Closable, origin: str) -> bool:
-        """Count a new connection, which waits; False where nothing makes room for it."""
+        """Count a new connection, which waits for a head; False if a limit is reached and none can be closed for it."""
         if self._counts[origin] >= self._most_of_one and not self._make_room(origin):
-            log.warning("a connection is refused: its address has %d, as many as one may have", self._most_of_one)
+            log.warning("a connection is refused: its address has reached the limit of %d", self._most_of_one)
             return False
         if len(self._origins) >= self._most and not self._make_room():
-            log.warning("a connection is refused: there are %d, as many as there may be", self._most)
+            log.warning("a connection is refused: the limit of %d connections is reached", self._most)
             return False
         self._origins[connection] = origin
         self._counts[origin] += 1
@@ -63,16 +63,16 @@ class Connections:
         return True
 
     def note_waiting(self, connection: Closable) -> None:
-        """Say that a connection waits for the head of a request, from now on."""
+        """Note that a connection now waits for the head of a request."""
         if connection in self._origins:
             self._waiting[connection] = None
 
     def note_answering(self, connection: Closable) -> None:
-        """Say that a connection's request is being answered."""
+        """Note that the request of a connection is being answered."""
         self._waiting.pop(connection, None)
 
     def forget(self, connection: Closable) -> None:
-        """Count a connection no more; nothing happens where it is not counted."""
+        """Stop counting a connection; does nothing if it is not counted."""
         self._waiting.pop(connection, None)
         origin = self._origins.pop(connection, None)
         if origin is not None:
@@ -84,23 +84,23 @@ class Connections:
         first = next((each for each in self._waiting if origin in (None, self._origins[each])), None)
         if first is None:
             return False
-        log.warning("a connection that waits for a request is closed for another: there are as many as there may be")
+        log.warning("a connection that waits for a request is closed for a new one: the limit is reached")
         self.forget(first)
         first.end()
         return True
 
 
 class BoundedProtocol(H11Protocol):
-    """Uvicorn's protocol for one connection, which is counted, and has `head_s` seconds for each head of a request.
+    """Uvicorn's protocol for one connection, which is counted and has time limits.
 
-    They begin with the connection, and again once an answer is sent: what is left of a body then counts as well. Of an
-    answer, a piece must be read within `transfer_s` seconds.
+    The head of a request must be complete within `head_s` seconds after the connection was opened, or after the last
+    response was sent; the rest of an unread body falls into the same time. `PIECE_BYTES` of a response must be read
+    within `transfer_s` seconds.
     """
 
-    # What uvicorn gives to its own protocol is passed on as it comes.
     def __init__(
         self,
-        *arguments: Any,  # noqa: ANN401 - what uvicorn gives its protocols
+        *arguments: Any,  # noqa: ANN401 - the arguments of H11Protocol
         connections: Connections,
         head_s: float,
         transfer_s: float,
@@ -113,11 +113,11 @@ class BoundedProtocol(H11Protocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
 
-    # Uvicorn's has the narrower type too, and the same exception.
+    # Uvicorn's own method narrows the type in the same way.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, or say that there is no room."""
+        """Admit the connection, or answer 503 and close it."""
         super().connection_made(transport)
-        # `pause_writing` once there is anything to be sent that the system does not take, `resume_writing` when it has.
+        # So that `pause_writing` is called as soon as a write does not fit into the socket's buffer.
         transport.set_write_buffer_limits(high=0)
         if self._counted.admit(self, find_origin(self.client[0] if self.client else "")):
             self._head_timer = self.loop.call_later(self._head_s, self._end_slow)
@@ -126,12 +126,12 @@ class BoundedProtocol(H11Protocol):
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Handle received data."""
         super().data_received(data)
         self._note_turn()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request."""
+        """Answer a malformed request."""
         for event in (
             h11.Response(status_code=400, headers=[*PLAIN.items()]),
             h11.Data(msg.encode()),
@@ -141,30 +141,30 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or answer it if it is there."""
+        """Wait for the next request, or answer it if it was already received."""
         super().on_response_complete()
         self._note_turn()
 
     def pause_writing(self) -> None:
-        """Wait until what was answered is read."""
+        """Start the time limit for reading the response."""
         super().pause_writing()
         self._await_reading()
 
     def resume_writing(self) -> None:
-        """Answer on, or wait for the next request."""
+        """Stop the time limit for reading, and continue."""
         super().resume_writing()
         self._stop_reading_timer()
         self._note_turn()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
+        """Stop counting the connection, and stop its timers."""
         self._counted.forget(self)
         self._stop_head_timer()
         self._stop_reading_timer()
         super().connection_lost(exc)
 
     def end(self) -> None:
-        """Close the connection now, whatever is still to be sent."""
+        """Close the connection immediately, and drop unsent data."""
         self.transport.abort()
 
     def _note_turn(self) -> None:
@@ -193,18 +193,18 @@ class BoundedProtocol(H11Protocol):
         if unsent - self.transport.get_write_buffer_size() >= PIECE_BYTES:
             self._await_reading()
             return
-        log.warning("a connection is closed: in %.0f s its answer was not read", self._transfer_s)
+        log.warning("a connection is closed: its response was not read within %.0f s", self._transfer_s)
         self.end()
 
     def _end_slow(self) -> None:
-        # Browsers open connections that they may never use.
+        # Not logged if nothing was sent: browsers open spare connections.
         if self.conn.trailing_data[0]:
-            log.warning("a connection is closed: in %.0f s it sent no whole head of a request", self._head_s)
+            log.warning("a connection is closed: the head of its request was incomplete after %.0f s", self._head_s)
         self.end()
 
 
 def find_origin(host: str) -> str:
-    """Return what an address counts as: itself, or its network where it is of IPv6; other text as it is."""
+    """Return the origin that an address is counted under: an IPv4 address, an IPv6 network, or other text unchanged."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document for people, from files of this installation, so that it needs no network."""
+"""`/docs`: Swagger UI, served from local files so that browsers need no other network."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +24,7 @@ START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinki
 
 
 def add_documentation(app: FastAPI) -> None:
-    """Serve the page and what it loads."""
+    """Serve the page and its assets."""
     app.mount(ASSETS, StaticFiles(directory=Path(str(files("fastapi_offline"))) / "static"))
 
     @app.get("/docs", include_in_schema=False)

@@ -1,6 +1,6 @@
-"""The entrance of the API: its name and a key before the first byte of a body, and bounds of every body.
+"""The entrance of the API: checks the host name and the key before any of the body is read, and limits every body.
 
-It stands in front of all routes, so that none can forget it. What a route has not named here gets the smallest bound.
+It is middleware, so that no route can forget it. Routes that are not listed here get the smallest body limit.
 """
 
 import asyncio
@@ -23,28 +23,28 @@ from storage.hosts import is_asked_by_name, list_names_if_known
 from storage.settings import Settings
 from worker.image_reading import MESSAGE_BYTES
 
-# What everybody may ask for; nothing of it takes a body.
+# Paths that need no key; none of them takes a body.
 OPEN_PATHS: Final = ("/health", "/info", "/docs", "/openapi.json")
 STARGATE_PREFIX: Final = "/bitcoin/v1"
 INSCRIBE: Final = "/inscribe"
 METRICS: Final = "/metrics"
-# A body that is parsed as a whole: its values take many times its size while they are looked at.
+# Limits of JSON bodies, which are parsed as a whole and then take many times their size in memory.
 JSON_BYTES: Final = 64 * 2**10
 JOB_JSON_BYTES: Final = 4 * 2**20
 BATCH_JSON_BYTES: Final = 16 * 2**20
-# What must come within each time limit.
+# Clients must send so much of a body within each time limit.
 PIECE_BYTES: Final = 64 * 2**10
-# Of a form around one image.
+# Allowance for the fields and boundaries of a form around one image.
 FORM_BYTES: Final = 64 * 2**10
 
 
 def is_open(path: str) -> bool:
-    """Whether a path can be asked for without a key."""
+    """Whether a path can be requested without a key."""
     return path.removeprefix(STARGATE_PREFIX) in OPEN_PATHS or path.startswith("/docs/")
 
 
 def find_limit(settings: Settings, path: str, media_type: str) -> int:
-    """Return how many bytes the body of a request may have."""
+    """Return the limit of a request's body, in bytes."""
     route = path.removeprefix(STARGATE_PREFIX)
     if route in ("/v1/jobs", f"{PREFIX}/jobs"):
         limit = JOB_JSON_BYTES if media_type == JSON else settings.max_upload_bytes
@@ -58,10 +58,7 @@ def find_limit(settings: Settings, path: str, media_type: str) -> int:
 
 
 class Entrance:
-    """ASGI middleware: finds the key of a request, for `request.state.key`, and bounds size and time of its body.
-
-    A request by a name that is not ours is refused before.
-    """
+    """ASGI middleware: refuses foreign host names, sets `request.state.key`, and limits size and time of the body."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -69,7 +66,7 @@ class Entrance:
         self._names = list_names_if_known(service.settings.api_host, service.settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request in, or answer with a problem: 401, 413, 421 or 429."""
+        """Pass the request on, or answer with a problem: 401, 403, 413, 421, 429 or 503."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -88,7 +85,7 @@ class Entrance:
 
     async def _check(self, request: Request, limit: int) -> None:
         if not is_asked_by_name(request.headers.get("host"), self._names):
-            raise ProblemError(421, "this is not the name of this server: STARLIGHT_ALLOWED_HOSTS may allow it")
+            raise ProblemError(421, "unknown host name: add it to STARLIGHT_ALLOWED_HOSTS if it is this server's")
         token = read_bearer(request.headers.get("authorization", ""))
         needs_key = not is_page(request.url.path) and not is_open(request.url.path)
         request.state.key = self._service.known_keys.admit(token) if needs_key else None
@@ -107,7 +104,7 @@ class Entrance:
             request.state.key = authenticate_key(self._service, token)
 
     def _is_let_in_without_key(self, request: Request) -> bool:
-        """Whether a setting lets this request in; who sends a key is let in by that, or not at all."""
+        """Whether a setting allows this request without a key; if it has a key, that must be valid."""
         settings = self._service.settings
         path = request.url.path
         is_inscription = request.method == "POST" and path.removeprefix(STARGATE_PREFIX) == INSCRIBE
@@ -116,16 +113,16 @@ class Entrance:
 
     def _check_visitor(self, request: Request) -> None:
         if not comes_from_here(request):
-            raise ProblemError(403, "this form was sent by another site, or by a browser that does not say by which")
+            raise ProblemError(403, "this form was sent by another site, or the browser does not say by which site")
         if not is_open_page(request.url.path):
             request.state.key = authenticate_session(self._service, request)
 
 
 def limit_body(receive: Receive, limit: int, transfer_s: float) -> Receive:
-    """Return what receives the same body within bounds.
+    """Return a wrapper of `receive` that limits the body.
 
-    It raises HTTPException: 413 where the body is larger than `limit` bytes, 408 where a piece of it takes longer than
-    `transfer_s` seconds to come.
+    It raises HTTPException: 413 if the body is larger than `limit` bytes, 408 if `PIECE_BYTES` of it take longer than
+    `transfer_s` seconds.
     """
     size, left_s, is_whole = 0, transfer_s, False
 
@@ -138,7 +135,7 @@ def limit_body(receive: Receive, limit: int, transfer_s: float) -> Receive:
             async with asyncio.timeout(left_s):
                 message = await receive()
         except TimeoutError:
-            detail = f"the body comes too slowly: {PIECE_BYTES // 1024} KiB may take {transfer_s:g} s"
+            detail = f"the body was sent too slowly: {PIECE_BYTES // 1024} KiB took more than {transfer_s:g} s"
             raise HTTPException(408, detail, headers={"Connection": "close"}) from None
         pieces = size // PIECE_BYTES
         size += len(message.get("body", b""))
@@ -152,8 +149,8 @@ def limit_body(receive: Receive, limit: int, transfer_s: float) -> Receive:
 
 
 def explain_limit(limit: int) -> str:
-    """Return what to say of a body that is too large."""
-    return f"the request is larger than {limit:,} bytes, which is the most that is taken here"
+    """Return the error message for a body that is too large."""
+    return f"the request body is larger than the limit of {limit:,} bytes"
 
 
 def read_media_type(request: Request) -> str:

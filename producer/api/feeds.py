@@ -1,6 +1,6 @@
-"""What happens to jobs, for any number of streams: one connection listens, and rows are read once for all of a job.
+"""Events of jobs for any number of streams: one connection listens, and rows are read once for all streams of a job.
 
-A stream remembers its place and nothing else: what a slow reader has not read yet is in the database.
+A stream stores only its place; nothing is queued in memory for slow readers.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from storage.database import FINISHED, KEYS, REVOKED, Wakeup, listen
 from storage.jobs import count_finished, get_job
 from storage.verdicts import Place, list_landed
 
-# How long the listener waits for a notification before it looks by itself.
+# The listener polls after this time without a notification.
 POLL_S = 1.0
-# After so long without an event, a stream says that it lives.
+# A stream sends a keep-alive comment after this time without an event.
 HEARTBEAT_S = 15.0
-# Verdicts that are read and sent together, and how many such pages of a job are kept for its other streams.
+# Verdicts in a page, and pages of a job that are cached for its other streams.
 PAGE = 100
 PAGES_KEPT = 4
 
-# Written as the routes of jobs write it.
+# The same JSON as in the routes of jobs.
 JOB_REPORT = TypeAdapter(JobReport)
 
 T = TypeVar("T")
@@ -45,14 +45,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Verdicts of one job as events, and the place of the last one."""
+    """A page of verdicts of one job as events, and the place of the last one."""
 
     events: bytes
     end: Place
 
 
 class Moment:
-    """A job as it stands until something happens to it. Each thing is read when the first stream asks for it."""
+    """A snapshot of a job, valid until `over` is set. Everything is read lazily and once, for all streams."""
 
     def __init__(self, reader: "Reader", job_id: uuid.UUID) -> None:
         self.over = asyncio.Event()
@@ -63,7 +63,7 @@ class Moment:
         self._pages: dict[Place, asyncio.Task[Page | None]] = {}
 
     async def get_job(self) -> Job | None:
-        """Return the job, or None where it is gone."""
+        """Return the job, or None if it was deleted."""
         if self._job is None:
             self._job = self._reader.start(lambda engine: get_job(engine, self._job_id))
         job = await asyncio.shield(self._job)
@@ -71,7 +71,7 @@ class Moment:
         return job
 
     async def get_page(self, after: Place) -> Page | None:
-        """Return the verdicts behind this place that landed next, or None where there is none yet."""
+        """Return the verdicts that landed next after this place, or None if there are none yet."""
         if after not in self._pages:
             while len(self._pages) >= PAGES_KEPT:
                 del self._pages[next(iter(self._pages))]
@@ -80,7 +80,7 @@ class Moment:
 
 
 class Feed:
-    """A job that streams follow: the moment it is in, and how many they are."""
+    """A job that streams follow: its current moment, and the number of streams."""
 
     def __init__(self, moment: Moment) -> None:
         self.moment = moment
@@ -88,9 +88,9 @@ class Feed:
 
 
 class Listener(BackgroundThread):
-    """Hands the event loop the ids of jobs with new verdicts, and an empty set where none was heard for a while.
+    """Passes the ids of jobs with new verdicts to the event loop, and an empty set after a while without any.
 
-    Where a key was revoked, or nothing was heard for a while, no key is known any more.
+    After a while without notifications, or when a key was revoked, it also clears the known keys.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Listener(BackgroundThread):
     def run(self) -> None:
         """Listen until stopped."""
         for heard in listen(self._engine, (FINISHED, KEYS), POLL_S, self._wakeup):
-            # Before the event loop may let anybody in.
+            # First, so that the event loop admits no revoked key.
             if not heard or REVOKED in heard:
                 self._keys.forget_all(is_listening=True)
             if heard != {REVOKED}:
@@ -118,12 +118,12 @@ class Listener(BackgroundThread):
         self._keys.forget_all(is_listening=False)
 
     def wake(self) -> None:
-        """Have `run` end."""
+        """Make `run` return."""
         self._wakeup.send()
 
 
 class Hub:
-    """The feeds of one process, and the thread that listens for all of them while the block lasts."""
+    """The feeds of one process, and the thread that listens for all of them; to be used as an async context manager."""
 
     def __init__(self, engine: Engine, keys: KnownKeys) -> None:
         self._engine = engine
@@ -144,17 +144,17 @@ class Hub:
         await to_thread.run_sync(self._listener.stop)
 
     def count_streams(self) -> int:
-        """Return how many streams, and requests that wait for the end of a job, are open."""
+        """Return the number of open streams and of requests that wait for the end of a job."""
         return sum(feed.streams for feed in tuple(self._feeds.values()))
 
     def close(self) -> None:
-        """End all streams; their readers come again and go on behind the last event that they have seen."""
+        """End all streams; their clients reconnect and continue after the last event that they received."""
         self._closed.set()
         for job_id in self._feeds:
             self._end_moment(job_id)
 
     async def wait_until_closed(self, timeout_s: float) -> bool:
-        """Return True once streams are to end, or False after so many seconds."""
+        """Return True when the hub is closed, or False after the timeout."""
         try:
             await asyncio.wait_for(self._closed.wait(), timeout_s)
         except TimeoutError:
@@ -162,12 +162,12 @@ class Hub:
         return True
 
     async def stream_events(self, job_id: uuid.UUID, after: Place) -> AsyncIterator[bytes]:
-        """Yield the verdicts of a job behind this place as they land, its progress where it changed, and its end."""
+        """Yield the events of a job: verdicts after this place as they land, changes of its progress, and its end."""
         with self._follow(job_id) as feed:
             sent = None
             while not self._closed.is_set():
                 moment = feed.moment
-                # The job before its verdicts: once it has ended, none lands behind those that are read then.
+                # The job is read before the verdicts: if it has ended by then, this reads all of its verdicts.
                 job = await moment.get_job()
                 while page := await moment.get_page(after):
                     after = page.end
@@ -184,7 +184,7 @@ class Hub:
                     yield KEEPALIVE_COMMENT
 
     async def wait_for_end(self, job_id: uuid.UUID, timeout_s: float) -> bool:
-        """Return whether the job has ended or does so within so many seconds."""
+        """Return whether the job has ended or ends within the timeout."""
         with self._follow(job_id) as feed:
             try:
                 async with asyncio.timeout(timeout_s):
@@ -213,7 +213,7 @@ class Hub:
         self.first_verdicts.look_for(heard)
         for job_id in heard:
             self._end_moment(job_id)
-        # Nothing was heard for a while, or nobody listened for a while.
+        # An empty set: there were no notifications for a while, or some may have been missed.
         if not payloads and (self._polling is None or self._polling.done()):
             self._polling = asyncio.create_task(self._poll())
 
@@ -233,7 +233,7 @@ class Hub:
             feed.moment = Moment(self._reader, job_id)
 
 
-# The id of the last event, after which nothing comes.
+# The id of the last event of a job.
 DONE = "done"
 
 
@@ -243,7 +243,7 @@ def format_event(name: str, data: str, event_id: str | None = None) -> bytes:
 
 
 def read_page(engine: Engine, job_id: uuid.UUID, after: Place) -> Page | None:
-    """Return the next verdicts of a job as events, each with its place as its id."""
+    """Return the next verdicts of a job as events, whose ids are their places; None if there are none."""
     landed = list_landed(engine, job_id, after, PAGE)
     if not landed:
         return None
@@ -255,7 +255,7 @@ def read_page(engine: Engine, job_id: uuid.UUID, after: Place) -> Page | None:
 
 
 async def wait_until_over(moment: Moment, timeout_s: float) -> bool:
-    """Return True once something happened, or False after so many seconds without."""
+    """Return True when the moment is over, or False after the timeout."""
     try:
         await asyncio.wait_for(moment.over.wait(), timeout_s)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Which verdicts a request is about: the filters that searches, exports and rescans share."""
+"""Filters of verdicts, used by searches, exports and rescans."""
 
 import uuid
 from datetime import UTC, datetime
@@ -14,19 +14,19 @@ from storage.verdicts import VerdictFilter
 
 
 def add_zone(time: datetime) -> datetime:
-    """Return the time with its zone, UTC where it names none."""
+    """Return the time with its zone, by default UTC."""
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="Of the file, in hex.")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="SHA-256 of the file, in hex.")]
 Words = Annotated[
-    str, AfterValidator(check_words), Field(description="All of them stand in the hidden message, in any order.")
+    str, AfterValidator(check_words), Field(description="The hidden message contains all these words, in any order.")
 ]
-Part = Annotated[str, AfterValidator(check_part), Field(description="Stands in the hidden message as it is.")]
+Part = Annotated[str, AfterValidator(check_part), Field(description="The hidden message contains exactly this text.")]
 Inscription = Annotated[
     str,
     AfterValidator(check_inscription),
-    Field(description="Of the chain: `TXID:iN`, or `TXID` for all of a transaction."),
+    Field(description="Inscription in the chain: `TXID:iN`, or `TXID` for all of a transaction."),
 ]
 Time = Annotated[datetime, AfterValidator(add_zone)]
 Model = Annotated[
@@ -35,21 +35,21 @@ Model = Annotated[
         min_length=1,
         max_length=400,
         pattern=NO_NUL,
-        description="The model that judged: its name and version as `NAME-VERSION`, its version, or the start of the "
-        "SHA-256 of its weights.",
+        description="The model that scored the image: `NAME-VERSION`, its version, or a prefix of the SHA-256 of its "
+        "weights.",
     ),
 ]
 Submitter = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 
 
 class Filters(BaseModel):
-    """Which verdicts to find."""
+    """Filters that select verdicts."""
 
     model_config = ConfigDict(extra="forbid")
 
     outcome: Outcome | None = None
     method: Method | None = None
-    since: Time | None = Field(None, description="From this time on, in UTC where it has no zone.")
+    since: Time | None = Field(None, description="From this time on; UTC if it has no time zone.")
     until: Time | None = Field(None, description="Before this time.")
     sha256: Sha256 | None = None
     words: Words | None = None

@@ -1,4 +1,4 @@
-"""The verdicts that requests with one image wait for, read together: those of all jobs that were heard of meanwhile."""
+"""The verdicts that requests with one image wait for; one query reads those of all jobs notified meanwhile."""
 
 import asyncio
 import uuid
@@ -9,23 +9,23 @@ from producer.api.reader import Reader
 from starlight_vocabulary.verdict import Verdict
 from storage.verdicts import list_first
 
-# Jobs that were heard of before somebody waited for them: a worker may be faster than the answer to its submission.
+# Notifications that are remembered: a worker may finish before the request starts to wait.
 REMEMBERED = 4096
 
 
 class FirstVerdicts:
-    """Verdicts on the first images of jobs, for those who wait for them; used in the event loop alone."""
+    """Waits for the verdicts of the first images of jobs; to be used in the event loop only."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._waiting: dict[uuid.UUID, asyncio.Future[Verdict]] = {}
-        # In their order; a mapping, as looking through so many takes longer than a verdict.
+        # A dict as an ordered set, with fast look-up.
         self._heard: dict[uuid.UUID, None] = {}
         self._due: set[uuid.UUID] = set()
         self._reading: asyncio.Task[None] | None = None
 
     async def wait_for(self, job_id: uuid.UUID, timeout_s: float) -> Verdict | None:
-        """Return the verdict on the first image of a job, None where it does not come within so many seconds."""
+        """Return the verdict of the first image of a job, or None after the timeout."""
         self._waiting[job_id] = asyncio.get_running_loop().create_future()
         if job_id in self._heard:
             self._read({job_id})
@@ -38,7 +38,7 @@ class FirstVerdicts:
             del self._waiting[job_id]
 
     def look_for(self, heard: Sequence[uuid.UUID]) -> None:
-        """Read the verdicts of these jobs, of which was heard, for who waits; of all, where nothing was heard."""
+        """Read the verdicts of these jobs for waiting requests; if `heard` is empty, those for all waiting requests."""
         self._heard.update(dict.fromkeys(heard))
         while len(self._heard) > REMEMBERED:
             del self._heard[next(iter(self._heard))]

@@ -1,4 +1,4 @@
-"""Keys that were found a moment ago: their next requests need no look into PostgreSQL, and few into Redis."""
+"""A cache of keys, so that most requests need neither PostgreSQL for the key nor Redis for its rate limit."""
 
 import time
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from threading import Lock
 
 from storage.keys import ApiKey
 
-# How long a key counts as found, where nothing is heard of its being revoked, and how many keys at most.
+# Lifetime of an entry, unless a key is revoked before, and maximum number of entries.
 KNOWN_S = 5.0
 MOST = 1024
-# Parts of what a key may ask in a minute: so many of its requests are counted at once, before they come.
+# A key's rate limit is divided by this to get the number of requests that are counted in advance.
 SHARE = 500
 
 
 @dataclass(slots=True)
 class KnownKey:
-    """A key, whether it counts as found, and how many of its requests to come are counted already.
+    """A key, whether it may be used without a look-up, and how many of its next requests are counted in advance.
 
-    Both hold until a time on the clock of `time.monotonic`.
+    `until` is when the entry expires, by `time.monotonic`.
     """
 
     key: ApiKey
@@ -28,17 +28,17 @@ class KnownKey:
 
 
 class KnownKeys:
-    """Keys in use; none is known while nobody listens for what is revoked. Used by many threads at once."""
+    """The cached keys. Nothing is cached while no thread listens for revocations. Thread-safe."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, KnownKey] = {}
         self._is_listening = False
-        # How often all were forgotten.
+        # How often `forget_all` was called.
         self._times = 0
         self._lock = Lock()
 
     def admit(self, token: str) -> ApiKey | None:
-        """Return the key for one more request, None where the database or Redis must be asked."""
+        """Return the key for one more request, or None if PostgreSQL or Redis must be queried."""
         with self._lock:
             known = self._known.get(_hash(token))
             if known is None or not known.is_found or not known.counted or known.until < time.monotonic():
@@ -47,21 +47,21 @@ class KnownKeys:
             return known.key
 
     def take_counted(self, token: str) -> int:
-        """Return how many requests of a key that was looked up again are counted already, and admit them no more."""
+        """Remove a key's entry, and return how many of its requests are counted in advance."""
         with self._lock:
             known = self._known.pop(_hash(token), None)
             return known.counted if known and known.until >= time.monotonic() else 0
 
     def begin(self) -> int | None:
-        """Return what `remember` needs of a time before the key was looked up; None where no key is to be remembered.
+        """Return the argument `begun` of `remember`, or None if nothing is cached.
 
-        What is revoked meanwhile is not remembered.
+        To be called before the key is looked up: a key that is revoked in between is then not remembered.
         """
         with self._lock:
             return self._times if self._is_listening else None
 
     def remember(self, token: str, key: ApiKey, counted: int, begun: int) -> None:
-        """Admit the key's next requests, of which so many are counted already."""
+        """Cache a key, of which `counted` further requests are counted in advance."""
         with self._lock:
             if begun != self._times:
                 return
@@ -72,7 +72,7 @@ class KnownKeys:
             self._known[_hash(token)] = KnownKey(key, True, counted, time.monotonic() + KNOWN_S)
 
     def forget_all(self, *, is_listening: bool) -> None:
-        """Look all keys up again: one was revoked, or might have been unheard."""
+        """Have all keys looked up again, since one was revoked or a revocation may have been missed."""
         with self._lock:
             for known in self._known.values():
                 known.is_found = False
@@ -81,7 +81,7 @@ class KnownKeys:
 
 
 def count_at_once(limit_per_minute: int) -> int:
-    """Return how many requests of a key are counted at once."""
+    """Return how many requests of a key are counted together."""
     return max(1, limit_per_minute // SHARE)
 
 

@@ -1,4 +1,4 @@
-"""Requests with one image: those that come at once are taken in together."""
+"""Submitting images of requests with one image: images that arrive together are stored together."""
 
 import asyncio
 import uuid
@@ -16,33 +16,33 @@ from storage.lone_uploads import NONE_AT_ONCE, LoneImage, submit_lone_images
 from storage.uploads import StorageFullError, StoredBytesError
 from storage.waiting import TooManyWaitingError
 
-# Images that are taken in together, at most. A second lot is taken in beside the first where that takes longer than so
-# many seconds, so that a slow store of blobs keeps not all waiting.
+# Images that are submitted together, at most. If a lot takes longer than `PATIENCE_S`, another one is started beside
+# it, so that one slow write to the blob store does not delay all requests.
 LOT = 32
 LOTS = 2
 PATIENCE_S = 0.1
-# Of the event loop: requests that have come in meanwhile join the lot.
+# Iterations of the event loop before a lot starts, in which more requests can join it.
 TURNS = 8
-# Of one image, whatever the others of its lot are.
+# Errors that may concern only one image of a lot: the images are then submitted one by one.
 REFUSALS = (StoredBytesError, StorageFullError, TooManyWaitingError, UploadExpiredError)
 
 Waiting: TypeAlias = tuple[LoneImage, "asyncio.Future[uuid.UUID]"]
 
 
 class LoneImages:
-    """Takes images in, each as a job of its own; whoever comes while others are taken in is of the next lot."""
+    """Submits each image as a job; images that arrive while a lot is being submitted form the next lot."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._waiting: deque[Waiting] = deque()
         self._working: set[asyncio.Task[None]] = set()
-        # How many of these go on, and when the last lot began.
+        # How many of these tasks still take lots, and when the last lot began.
         self._at_work = 0
         self._begun_at = 0.0
         self._publisher = LonePublisher(service.settings.redis_url) if service.settings.redis_url else None
 
     async def submit(self, image: LoneImage) -> uuid.UUID:
-        """Submit an image and return its job; raises what `submit_lone_images` does."""
+        """Submit an image and return the id of its job; raises what `submit_lone_images` raises."""
         taken_in: asyncio.Future[uuid.UUID] = asyncio.get_running_loop().create_future()
         self._waiting.append((image, taken_in))
         self._start_working()
@@ -60,7 +60,8 @@ class LoneImages:
         try:
             await self._take_in_lots()
         finally:
-            # With no turn of the event loop since it was seen that nobody waits: who comes now would wait for ever.
+            # There must be no `await` between the last check of `_waiting` and this: an image added there would never
+            # be taken.
             self._at_work -= 1
 
     async def _take_in_lots(self) -> None:
@@ -74,7 +75,7 @@ class LoneImages:
             results = await run_in_threadpool(self._submit, [image for image, _ in lot])
             beside.cancel()
             for (_, taken_in), result in zip(lot, results, strict=True):
-                # Nobody waits where the client has gone.
+                # It is cancelled if the client has disconnected.
                 if taken_in.done():
                     continue
                 if isinstance(result, Exception):
@@ -83,7 +84,7 @@ class LoneImages:
                     taken_in.set_result(result)
 
     def _submit(self, images: Sequence[LoneImage]) -> Sequence[uuid.UUID | Exception]:
-        """Return the job of each, or what stands against it."""
+        """Return the id of each image's job, or the error."""
         service = self._service
         try:
             jobs, dispatched = submit_lone_images(
@@ -104,7 +105,7 @@ class LoneImages:
 
 
 async def get_lone_images(request: Request) -> LoneImages:
-    """Return what takes images in for this process."""
+    """Return the `LoneImages` of this process."""
     lone: LoneImages = request.app.state.lone_images
     return lone
 

@@ -1,4 +1,4 @@
-"""What the API measures of its own work, for metrics that need no database and end with the process."""
+"""Metrics of the API process itself, which need no database."""
 
 import time
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from storage.traces import find_exemplar
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-# Of a path that no route has.
+# Label for paths without a route.
 NO_ROUTE = "none"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Why requests are refused, by their status.
+# Labels for the reasons of refusals, by status.
 REASONS = {
     400: "malformed", 401: "key", 403: "right", 408: "slow", 413: "size", 415: "type", 421: "name", 422: "invalid",
     429: "limit", 503: "outage", 507: "disk",
@@ -20,39 +20,37 @@ REASONS = {
 
 
 def name_method(scope: Scope) -> str:
-    """Return the method of a request, which strangers choose, as one of few words."""
+    """Return the method of a request, or "other": clients could send any word, and each would be a new label."""
     return scope["method"] if scope["method"] in METHODS else "other"
 
 
 class ApiMeasures:
-    """The measures of one process of the API, in a registry of their own."""
+    """The metrics of one API process, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "starlight_api_requests", "Requests that were answered, by the first digit of the status.",
+            "starlight_api_requests", "Answered requests, by the first digit of the status.",
             ["route", "method", "status"], registry=self.registry,
         )  # fmt: skip
         self.seconds = Histogram(
-            "starlight_api_request_seconds", "From the head of a request to that of its answer.",
+            "starlight_api_request_seconds", "Time from the head of a request to the head of its response.",
             ["route"], registry=self.registry, buckets=SECONDS,
         )  # fmt: skip
         self.in_flight = Gauge(
-            "starlight_api_requests_in_flight", "Requests whose answer is not sent whole.", registry=self.registry
+            "starlight_api_requests_in_flight", "Requests whose response is not complete.", registry=self.registry
         )
-        self.refusals = Counter(
-            "starlight_api_refusals", "Requests that were refused.", ["reason"], registry=self.registry
-        )
+        self.refusals = Counter("starlight_api_refusals", "Refused requests.", ["reason"], registry=self.registry)
         for reason in REASONS.values():
             self.refusals.labels(reason)
-        self._streams = Gauge("starlight_api_streams_open", "Streams of events.", registry=self.registry)
+        self._streams = Gauge("starlight_api_streams_open", "Open event streams.", registry=self.registry)
 
     def count_streams(self, count: Callable[[], float]) -> None:
-        """Have streams counted at each scrape by this function."""
+        """Set the function that counts open streams at each scrape."""
         self._streams.set_function(count)
 
     def count_answer(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request that is answered with this status after so many seconds."""
+        """Count a response with its status and the seconds it took."""
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         self.requests.labels(route, name_method(scope), f"{status // 100}xx").inc()
         self.seconds.labels(route).observe(seconds, find_exemplar())
@@ -61,14 +59,14 @@ class ApiMeasures:
 
 
 class Measuring:
-    """ASGI middleware: measures each request, also those that are refused before any route."""
+    """ASGI middleware: measures every request, including those that are refused before they reach a route."""
 
     def __init__(self, app: ASGIApp, measures: ApiMeasures) -> None:
         self._app = app
         self._measures = measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request on and measure its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

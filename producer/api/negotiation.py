@@ -1,4 +1,4 @@
-"""Verdicts in the media type that a request accepts: JSON in pages, other types streamed."""
+"""Content negotiation for verdicts: JSON comes in pages, other media types are streamed."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from storage.verdicts import PAGE
 
 
 class Sink(io.RawIOBase):
-    """Holds what was written until it is taken."""
+    """A writable file that collects data until it is taken."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -27,17 +27,17 @@ class Sink(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return how many bytes were written in all: Parquet notes where its columns begin."""
+        """Return the number of bytes written so far; Parquet stores such offsets."""
         return self._position
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        """Take all of the data."""
+        """Add the data."""
         self._parts.append(bytes(data))
         self._position += len(data)
         return len(data)
 
     def take(self) -> bytes:
-        """Return what was written since the last time."""
+        """Return and remove what was written since the last call."""
         taken = b"".join(self._parts)
         self._parts.clear()
         return taken
@@ -61,16 +61,16 @@ OFFERED = (JSON, *STREAMED)
 
 
 def negotiate(accept: str) -> str:
-    """Return the media type for an Accept header, JSON where it prefers none; raises ProblemError 406."""
+    """Return the best media type for an Accept header, JSON if several are equal; raises a problem (406)."""
     weights = {kind: _find_weight(kind, accept) for kind in OFFERED}
     best = max(OFFERED, key=lambda kind: weights[kind])
     if not weights[best]:
-        raise ProblemError(406, f"verdicts come as {', '.join(OFFERED)}, not as {accept}")
+        raise ProblemError(406, f"verdicts are available as {', '.join(OFFERED)}, not as {accept}")
     return best
 
 
 def _find_weight(kind: str, accept: str) -> float:
-    """Return the `q` of the most specific range that the media type is in, 0 where it is in none."""
+    """Return the `q` of the most specific range that includes the media type, 0 if there is none."""
     weights: dict[str, float] = {}
     for listed in accept.lower().split(","):
         name, *parameters = (part.strip() for part in listed.split(";"))
@@ -84,11 +84,11 @@ def _find_weight(kind: str, accept: str) -> float:
 
 
 def stream_verdicts(found: Iterator[Verdict], kind: str, *, spreadsheet: bool = False) -> StreamingResponse:
-    """Return a response that reads verdicts as fast as its reader takes them; CSV may be for a `spreadsheet`."""
+    """Return a response that streams verdicts at the client's pace; with `spreadsheet`, CSV has no formulas."""
     chosen = STREAMED[kind]
     open_writer = _open_disarmed if spreadsheet and chosen is ExportFormat.CSV else WRITERS[chosen]
     pieces = _write_pieces(found, open_writer)
-    # What fails at once can still be told; later, the response just breaks off.
+    # Read before the response starts, so that early errors get a proper status; later ones can only cut the response.
     first = next(pieces)
     disposition = f'attachment; filename="verdicts{chosen.suffixes[0]}"'
     return StreamingResponse(chain((first,), pieces), media_type=kind, headers={"Content-Disposition": disposition})

@@ -1,4 +1,4 @@
-"""What the API does a few at a time: unpacking archives and listing buckets, each once a key, and long reads."""
+"""Concurrency limits: archives, listings and the chain, one request per key, and long reads, one at a time."""
 
 import threading
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ RETRY_LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
 class KeyPermits:
-    """Permits to do something, one for each key and `limit` in all; the words are those of a refusal.
+    """Permits for an operation, one per key and `limit` in total; the texts are used in refusals.
 
-    Nobody waits for one: who waits holds a thread and his upload.
+    Requests do not wait for a permit, since a waiting request would hold a thread and its upload.
     """
 
     def __init__(self, limit: int, what_is_done: str, allowed_by: str) -> None:
@@ -24,18 +24,18 @@ class KeyPermits:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[None]:
-        """Hold a permit of this key; raises a problem, 429 where it has one, 503 where there is none left."""
+        """Hold a permit for this key; raises a problem: 429 if the key already has one, 503 if all are taken."""
         with self._lock:
             if key in self._holders:
                 raise ProblemError(
                     429,
-                    f"one request of this key is {self._what_is_done}; send one after the other",
+                    f"another request of this key is {self._what_is_done}; send one after the other",
                     headers=RETRY_LATER,
                 )
             if len(self._holders) >= self._limit:
                 raise ProblemError(
                     503,
-                    f"{self._limit} requests are {self._what_is_done}, as many as {self._allowed_by} allows; "
+                    f"{self._limit} requests are {self._what_is_done}, the limit of {self._allowed_by}; "
                     "try again later",
                     headers=RETRY_LATER,
                 )
@@ -48,7 +48,7 @@ class KeyPermits:
 
 
 class LonePermit:
-    """The permit to do what reads very many verdicts: one at a time, and nobody waits for it."""
+    """The only permit for an operation that reads very many verdicts; requests do not wait for it."""
 
     def __init__(self, what_is_done: str) -> None:
         self._what_is_done = what_is_done
@@ -56,7 +56,7 @@ class LonePermit:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the permit; raises a problem, 503, where somebody has it."""
+        """Hold the permit; raises a problem (503) if it is taken."""
         if not self._lock.acquire(blocking=False):
             raise ProblemError(503, f"{self._what_is_done}; try again later", headers=RETRY_LATER)
         try:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents; each names the request, so that it can be found in the log."""
+"""Errors as problem documents (RFC 9457); each has the request's id, by which it can be found in the log."""
 
 import logging
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class WrongField(BaseModel):
-    """One field of a request that cannot be used."""
+    """One invalid field of a request."""
 
     field: str = Field(examples=["body.threshold"])
     message: str = Field(examples=["Input should be less than 1"])
@@ -39,8 +39,8 @@ class Problem(BaseModel):
     detail: str = Field(examples=["there is no job 019ab3c4-0000-7000-8000-000000000000"])
     instance: str = Field(examples=["/v1/jobs/019ab3c4-0000-7000-8000-000000000000"])
     request_id: str = Field(examples=["5f0c3b1e9d7a4c21"])
-    message: str = Field(description="The detail, under the name by which Stargate reads it.")
-    error: str = Field(description="The title, or the code of an image's error, for the same reader.")
+    message: str = Field(description="The same as `detail`, for Stargate.")
+    error: str = Field(description="The title, or the error code of an image, for Stargate.")
     errors: list[WrongField] | None = None
 
 
@@ -48,13 +48,13 @@ SCHEMAS = "#/components/schemas/"
 
 
 def document_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what the OpenAPI document says of answers that are problems."""
+    """Return the OpenAPI description of responses with these statuses, which are problems."""
     content = {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 class ProblemError(Exception):
-    """A request that is refused: the status, and what to do about it."""
+    """The request is refused, with this status; `detail` says why and what to do."""
 
     def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object) -> None:
         super().__init__(status, detail)
@@ -65,14 +65,14 @@ class ProblemError(Exception):
 
 
 def reject_field(field: str, message: str) -> ProblemError:
-    """Return the error of one field that cannot be used."""
+    """Return the error (422) for one invalid field."""
     return ProblemError(422, f"{field}: {message}", errors=[{"field": field, "message": message}])
 
 
 def answer_problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: object
 ) -> Response:
-    """Return the response that says so, on the page as a page."""
+    """Return a response with a problem document, or an HTML page for requests of the web page."""
     title = HTTPStatus(status).phrase
     if is_page(request.url.path):
         return render_problem(request, status, title, detail, headers, **more)
@@ -91,7 +91,7 @@ def answer_problem(
 
 
 def answer_outage(request: Request, error: DBAPIError) -> Response:
-    """Return the response to a request that found no database; raises the error where it is of another kind."""
+    """Return the response (503) to a request while the database is not available; raises other errors again."""
     if not may_succeed_later(error):
         raise error
     log.warning("the database does not answer: %s", error.orig)
@@ -100,7 +100,7 @@ def answer_outage(request: Request, error: DBAPIError) -> Response:
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Have every error of this application answered with a problem document, and these described."""
+    """Answer every error of this application with a problem document, and describe these in the OpenAPI document."""
     describe = app.openapi
 
     def describe_problems() -> dict[str, Any]:
@@ -109,7 +109,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         document["components"]["schemas"] |= {**problem.pop("$defs"), "Problem": problem}
         return document
 
-    # What FastAPI documents for changing its document.
+    # FastAPI documents this assignment as the way to extend the document.
     app.openapi = describe_problems  # type: ignore[method-assign]
 
     @app.exception_handler(ProblemError)

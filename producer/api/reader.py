@@ -1,4 +1,4 @@
-"""Reads what requests wait for, in few threads."""
+"""Reading from the database for waiting requests, in a few threads."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,25 +11,25 @@ from sqlalchemy.exc import DBAPIError
 from storage.database import may_succeed_later
 from storage.outages import POSTGRESQL, Patience
 
-# Threads that read for all, each on a connection of its own.
+# Threads, each with its own connection.
 READERS = 2
 
 T = TypeVar("T")
 
 
 class Reader:
-    """Reads from the database in a few threads of its own, and waits where the database is away."""
+    """Runs queries in a few threads of its own, and waits while the database is not available."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._threads = CapacityLimiter(READERS)
 
     def start(self, query: Callable[[Engine], T]) -> "asyncio.Task[T]":
-        """Return the reading as a task that several may wait for."""
+        """Start a query and return its task, which several coroutines may await."""
         return asyncio.create_task(self.read(query))
 
     async def read(self, query: Callable[[Engine], T]) -> T:
-        """Return what the query returns."""
+        """Run a query and return its result."""
         with Patience(POSTGRESQL) as patience:
             while True:
                 try:

@@ -1,4 +1,4 @@
-"""Reading what is in images while the caller waits: few at once, in decoding processes that requests share."""
+"""The dependency that gives routes the image reader of this process."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from worker.image_reading import ImageReader
 
 
 async def get_reading(request: Request) -> ImageReader:
-    """Return what requests of this process share."""
+    """Return the image reader of this process."""
     reading: ImageReader = request.app.state.reading
     return reading
 

@@ -1,4 +1,4 @@
-"""References in requests: which of them the API takes, and as what."""
+"""Checking and expanding the references in requests."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,9 +18,10 @@ def check_references(
     list_prefix: Callable[[Location], Iterator[ListedObject]],
     expand_chain: Callable[[str], Iterator[str]],
 ) -> Iterator[Reference]:
-    """Yield the references as they are stored; raises a problem (422) that names the first that is not taken.
+    """Yield the references as they are stored; raises a problem (422) that names the first invalid one.
 
-    One of a bucket that ends in a slash stands for what is listed, one of the chain for the images that are there.
+    A prefix of a bucket, ending in a slash, is replaced by its objects, a chain source by its images. Raises a problem
+    (503) if a source does not answer.
     """
     for number, reference in enumerate(references):
         field = f"references.{number}"

@@ -1,27 +1,26 @@
-"""What the log says of requests that are refused: who asked for what, and nothing that is secret."""
+"""Logging refused requests: who requested what, without secrets."""
 
 import logging
 
 from starlette.types import Scope
 
-# Of those that a wrong key, a missing right, a foreign name or a limit causes.
+# Refusals because of a wrong key, a missing scope, a foreign host name or a limit.
 STATUSES = (401, 403, 413, 421, 429)
-# Of a path, which strangers choose.
+# Longer methods and paths, which clients choose, are cut.
 SHOWN_CHARACTERS = 200
 
 log = logging.getLogger(__name__)
 
 
 def log_refusal(scope: Scope, status: int) -> None:
-    """Write a line where the request is answered with a refusal; a key is told by its prefix, once it is found.
+    """Log a request that is answered with one of `STATUSES`; an authenticated key is named by its prefix.
 
-    The message differs by status alone, so that what is held back of many is counted for each.
+    The message itself varies only with the status, so that suppressed repeats are counted per status.
     """
     if status not in STATUSES:
         return
     key = scope["state"].get("key")
     log.warning(
-        # The status is ours.
         f"a request is refused ({status}): %s %s from %s, %s",
         scope["method"][:SHOWN_CHARACTERS],
         scope["path"][:SHOWN_CHARACTERS],

@@ -1,4 +1,4 @@
-"""Jobs as the API answers them."""
+"""Reports about jobs in the API's responses."""
 
 import uuid
 from dataclasses import fields
@@ -9,7 +9,7 @@ from starlight_vocabulary.job import Job
 
 
 def report_job(job: Job) -> JobReport:
-    """Return what is said of a job now."""
+    """Return the report about a job, with its current rate and remaining time."""
     rate = left = None
     if job.started_at is not None and job.finished:
         seconds = ((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds()
@@ -20,7 +20,7 @@ def report_job(job: Job) -> JobReport:
 
 
 def link_job(job_id: uuid.UUID) -> JobLinks:
-    """Return the paths of a job."""
+    """Return the API's paths for a job."""
     return JobLinks(
         job=f"/v1/jobs/{job_id}", verdicts=f"/v1/jobs/{job_id}/verdicts", events=f"/v1/jobs/{job_id}/events"
     )

@@ -1,4 +1,4 @@
-"""What every request and answer passes: an id, headers for browsers, and an answer to what nobody expected."""
+"""Middleware for all requests: a request id, security headers, and a response to unexpected errors."""
 
 import logging
 import secrets
@@ -12,7 +12,7 @@ from structlog.contextvars import bound_contextvars
 from producer.api.problems import answer_problem
 from producer.api.refusals import log_refusal
 
-# What every policy holds, whatever else it lets in: `base-uri` and the two behind it do not follow `default-src`.
+# Part of every policy: `default-src` does not cover `base-uri`, `form-action` and `frame-ancestors`.
 CLOSED = "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 HEADERS = {
     b"cache-control": b"no-store",
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 
 class SecurityHeaders:
-    """ASGI middleware: gives each request an id and each answer the headers that it does not set itself.
+    """ASGI middleware: gives each request an id, and each response the headers that it does not set itself.
 
-    An exception that nothing handled is answered here: an answer made further out would go without them.
+    Unhandled exceptions are answered here, since a response from an outer layer would lack the headers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request on and add the headers to its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,5 +66,5 @@ class SecurityHeaders:
             log.exception("a request failed")
             if started:
                 raise
-            failed = answer_problem(Request(scope), 500, "this is our fault; the log has more under the request's id")
+            failed = answer_problem(Request(scope), 500, "internal error: the log has details under the request's id")
             await failed(scope, receive, send_with_headers)

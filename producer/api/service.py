@@ -1,4 +1,4 @@
-"""What requests share: the database, the blobs, the limits, and the settings."""
+"""The state that requests share: the database, the blobs, the limits, and the settings."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ from storage.settings import Settings
 from storage.uploads import StorageLimits
 from storage.waiting import WaitingLimits
 
-# Images that are read, and pictures that are made, at once.
+# Images that are read concurrently, and pictures that are rendered concurrently.
 READERS = 2
 MAKERS = 2
-# Requests that list buckets at once.
+# Requests that list buckets concurrently.
 LISTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The connections of one process of the API.
+    """The shared state of one API process.
 
-    `reading_turns` are held by who reads an image, `picture_turns` by who has a picture made. Others wait for them, and
-    take neither a thread nor the bytes of an image meanwhile.
+    Requests hold one of `reading_turns` while they read an image, and one of `picture_turns` while a picture is
+    rendered. Waiting for a turn takes neither a thread nor memory for an image.
     """
 
     engine: Engine
@@ -46,7 +46,7 @@ class Service:
     picture_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAKERS), init=False)
 
     def __post_init__(self) -> None:
-        """Allow as many archives as are set."""
+        """Set the number of archives that are unpacked concurrently."""
         object.__setattr__(
             self,
             "unpacking",
@@ -55,12 +55,12 @@ class Service:
 
     @property
     def dispatch_limits(self) -> DispatchLimits:
-        """Return how much of what is submitted is dispatched at once."""
+        """Return the limits for dispatching images at their submission."""
         return DispatchLimits(self.settings.dispatch_window, self.settings.lease_s)
 
     @property
     def storage_limits(self) -> StorageLimits:
-        """Return how many bytes a key's jobs may keep, and how many are left free."""
+        """Return how many bytes a key's jobs may store, and how many must stay free on the disk."""
         return StorageLimits(self.settings.max_stored_bytes_per_key, self.settings.min_free_bytes)
 
     @property
@@ -70,7 +70,7 @@ class Service:
 
 
 async def get_service(request: Request) -> Service:
-    """Return what requests of this process share."""
+    """Return the shared state of this process."""
     service: Service = request.app.state.service
     return service
 

@@ -1,4 +1,4 @@
-"""What keys submit: every route that takes something in for a job does it here."""
+"""Submitting jobs for API keys; all routes that submit use this module."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -17,16 +17,16 @@ from storage.listings import TooManyListingsError, insert_listing
 from storage.uploads import KeyInUseError, StorageFullError, StoredBytesError, Upload
 from storage.waiting import TooManyWaitingError
 
-# What is told to whoever uses an idempotency key that is in use, or finds the disk full.
+# Retry-After for an idempotency key in use, and for a full disk or too many listings.
 IN_USE_RETRY_S = 5
 FULL_RETRY_S = 60
 
 
 @asynccontextmanager
 async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
-    """Yield an upload of this key, of which nothing is left after the block unless it was submitted.
+    """Yield an upload of this key; it is deleted after the block unless it was submitted.
 
-    Raises as problems what stands against taking it in: 408, 409, 413, 422, 429 and 507.
+    Errors of the submission become problems: 408, 409, 413, 422, 429 and 507.
     """
     upload = Upload(service.engine, service.blobs, key.name, service.storage_limits)
     try:
@@ -36,12 +36,12 @@ async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
     except ArchiveTooLargeError as error:
         raise ProblemError(413, f"the archive {error.reason}") from error
     except StoredBytesError as error:
-        detail = f"{error}: they are deleted STARLIGHT_BLOB_RETENTION after the jobs have ended"
+        detail = f"{error}: stored images are deleted STARLIGHT_BLOB_RETENTION after their jobs have ended"
         raise ProblemError(413, detail) from error
     except UploadExpiredError as error:
-        raise ProblemError(408, "the request came in too slowly, and what there was of it is gone") from error
+        raise ProblemError(408, "the request was sent too slowly, and its upload has expired: send it again") from error
     except KeyInUseError as error:
-        detail = "another request with this idempotency key is coming in; ask again when it has ended"
+        detail = "another request with this idempotency key is in progress; try again when it has ended"
         raise ProblemError(409, detail, headers={"Retry-After": str(IN_USE_RETRY_S)}) from error
     except TooManyWaitingError as error:
         raise reject_for_waiting(error) from error
@@ -55,9 +55,9 @@ async def open_upload(service: Service, key: ApiKey) -> AsyncIterator[Upload]:
 
 
 def submit_for(service: Service, upload: Upload, references: Iterable[Reference], options: JobOptions) -> Submission:
-    """Submit what was uploaded, as references whose files were resolved; raises what `Upload.submit` does.
+    """Submit an upload with references, whose files are already resolved; raises what `Upload.submit` raises.
 
-    Links that stand in their paths later are not followed.
+    Symbolic links that appear in their paths later are not followed.
     """
     return upload.submit(
         references,
@@ -71,9 +71,9 @@ def submit_for(service: Service, upload: Upload, references: Iterable[Reference]
 def submit_sources_for(
     service: Service, key: ApiKey, upload: Upload, sources: JobSources, options: JobOptions
 ) -> Submission:
-    """Submit a job whose sources, which were checked, are listed in the background; raises what `Upload.submit` does.
+    """Submit a job with checked sources, which are listed in the background.
 
-    Raises TooManyListingsError.
+    Raises TooManyListingsError, and what `Upload.submit` raises.
     """
     buckets = None if key.allows(Scope.ADMIN) else key.buckets
     return upload.submit(

@@ -1,4 +1,4 @@
-"""A span for each request of the API that has a key; it continues the trace that the caller names."""
+"""A trace span for each API request with a key; it continues the caller's trace."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,13 +8,13 @@ from storage.traces import trace
 
 
 class Tracing:
-    """ASGI middleware behind the entrance: strangers, who have no key, can have nothing traced."""
+    """ASGI middleware inside `Entrance`, so that requests without a key are not traced."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request on in a span."""
         if scope["type"] != "http" or scope["state"].get("key") is None:
             await self._app(scope, receive, send)
             return

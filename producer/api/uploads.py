@@ -1,4 +1,4 @@
-"""Bodies that carry images: they are written to disk as they arrive, within limits, and become references there."""
+"""Request bodies with images, archives or references: written to disk as they arrive, and turned into references."""
 
 import json
 import tempfile
@@ -20,20 +20,20 @@ from storage.blobs import refer_to_blob
 from storage.settings import Settings
 from storage.uploads import Upload, check_free_bytes
 
-# By media type, what an upload is unpacked as.
+# File suffixes of archives, by media type.
 ARCHIVE_SUFFIXES = {
     **{each.media_type: each.suffixes[0] for each in (ArchiveFormat.ZIP, ArchiveFormat.TAR, ArchiveFormat.TAR_GZIP)},
     "application/x-gtar": ArchiveFormat.TAR_GZIP.suffixes[0],
 }
 MULTIPART = "multipart/form-data"
-# Parts are open files while a request is read; more images belong into an archive.
+# Each part is an open file while the request is read. More images can be sent in an archive.
 MAX_PARTS = 256
 MAX_FIELD_BYTES = 64 * 2**10
 MAX_LINE_BYTES = 8 * 2**10
 
 
 class FormParser(MultiPartParser):
-    """Keeps little of each part in memory, the rest on disk."""
+    """Keeps only small parts in memory, others on disk."""
 
     spool_max_size = 64 * 2**10
 
@@ -48,7 +48,7 @@ class Form:
 
 @asynccontextmanager
 async def open_form(request: Request, upload: Upload, max_field_bytes: int = MAX_FIELD_BYTES) -> AsyncIterator[Form]:
-    """Yield the form that a request carries; its files are gone after the block."""
+    """Yield the form of a request; its files are deleted after the block."""
     parser = FormParser(
         request.headers,
         _receive(request, upload),
@@ -77,13 +77,13 @@ def _check_name(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise reject_field("body", f"a file's name is no text: {error.reason} in {name[:40]!r}") from error
+        raise reject_field("body", f"a file's name is not valid text: {error.reason} in {name[:40]!r}") from error
     return name
 
 
 @asynccontextmanager
 async def save_body(request: Request, upload: Upload, suffix: str) -> AsyncIterator[Path]:
-    """Yield a file that holds a body; it is gone after the block."""
+    """Save a body and yield its path; the file is deleted after the block."""
     with tempfile.TemporaryDirectory(prefix="starlight-upload-") as folder:
         path = Path(folder) / f"upload{suffix}"
         with path.open("wb") as file:
@@ -103,17 +103,20 @@ async def _receive(request: Request, upload: Upload) -> AsyncGenerator[bytes, No
 
 
 def store_image(upload: Upload, settings: Settings, name: str, file: UploadFile) -> str:
-    """Store a file of a form and return its reference; what is larger than workers read is cut, and told so there."""
+    """Store a file of a form and return its reference.
+
+    Larger files are cut one byte above the limit of workers, so that they still get the verdict `too_large`.
+    """
     (digest,) = upload.put_all([file.file.read(settings.max_image_bytes + 1)])
     return refer_to_blob(digest, name)
 
 
 def unpack_upload(upload: Upload, settings: Settings, path: Path) -> Generator[str]:
-    """Yield the references of an uploaded archive's members; raises a problem (422) where it is no such archive."""
+    """Yield the references of an uploaded archive's members; raises a problem (422) if it cannot be read as such."""
     whole = f"file:///{path.name}#{path.name}"
     for number, reference in enumerate(Sources(upload, settings).from_archive(bytes(path), whole)):
         if number == 0 and reference == whole:
-            raise reject_field("body", f"is no archive of the kind {path.name.removeprefix('upload')}")
+            raise reject_field("body", f"is not a {path.name.removeprefix('upload')} archive")
         yield reference
 
 
@@ -128,7 +131,7 @@ def read_references(path: Path) -> Iterator[str]:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise reject_field(f"body.{number}", f"line {number} is no JSON: {error}") from error
+                raise reject_field(f"body.{number}", f"line {number} is not valid JSON: {error}") from error
             uri = value.get("uri") if isinstance(value, dict) else value
             if not isinstance(uri, str):
                 raise reject_field(

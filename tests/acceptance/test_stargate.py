@@ -368,7 +368,7 @@ def test_a_transaction_that_the_node_does_not_know_is_not_found(call: Callable[.
     status, problem = call("POST", "/scan/transaction", json.dumps(request).encode(), "application/json")
 
     assert status == 404
-    assert "no such transaction" in problem["message"]
+    assert "does not know this transaction" in problem["message"]
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def begin_reading(served: ServedApi, request: bytes, accept: str) -> socket.sock
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
 def test_an_answer_that_nobody_reads_is_not_kept_for_him(serve_api: Serve, large_answer: bytes, accept: str) -> None:
     with serve_api(transfer_timeout_s=1.0) as served, begin_reading(served, large_answer, accept):
-        served.log.wait_for("a connection is closed: in 1 s its answer was not read")
+        served.log.wait_for("a connection is closed: its response was not read within 1 s")
 
 
 def test_an_answer_that_is_read_slowly_is_not_cut_off_as_a_slow_head(serve_api: Serve, large_answer: bytes) -> None:

@@ -95,5 +95,5 @@ def test_a_file_name_that_is_no_text_is_a_wrong_field(served: ServedApi, route: 
         )
 
     assert refused.status_code == 422, refused.text
-    assert "name is no text" in refused.json()["detail"]
+    assert "name is not valid text" in refused.json()["detail"]
     assert count_rows(served.engine, "blobs") == 0

@@ -61,7 +61,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(start_api: Callable
     for _ in range(LIMIT):
         ask("ann")
 
-    with pytest.raises(ProblemError, match="more than 5 requests a minute") as refused:
+    with pytest.raises(ProblemError, match="more than 5 requests per minute") as refused:
         ask("ann")
 
     assert refused.value.status == 429

@@ -1,4 +1,4 @@
-"""What happens to a job, as server-sent events."""
+"""The events of a job, as server-sent events."""
 
 from typing import Annotated
 
@@ -27,7 +27,7 @@ data: {"id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "state": "running", "total"
     response_class=StreamingResponse,
     responses={
         200: {"description": "Events until the job has ended.", "content": {"text/event-stream": {"example": EXAMPLE}}},
-        204: {"description": "The last event was `done`: nothing follows, do not come again."},
+        204: {"description": "The last event was `done`: there are no more, do not reconnect."},
     },
 )
 async def follow_job(
@@ -35,16 +35,16 @@ async def follow_job(
     feeds: Feeds,
     last_event_id: Annotated[
         str | None,
-        Header(pattern=f"^([0-9]{{1,10}}-[0-9]{{1,10}}|{DONE})?$", description="Go on behind this event."),
+        Header(pattern=f"^([0-9]{{1,10}}-[0-9]{{1,10}}|{DONE})?$", description="Continue after this event."),
     ] = None,
 ) -> Response:
-    """Follow a job: `verdict` for each image as it lands, `progress` whenever it changed, `done` at the end.
+    """Follow a job: `verdict` for each image as it is stored, `progress` when it changes, `done` at the end.
 
-    Each verdict comes once, and after a break from `Last-Event-ID` on.
+    Each verdict is sent once. After an interruption, continue with `Last-Event-ID`.
     """
     if last_event_id == DONE:
         return Response(status_code=204)
     after = Place(*map(int, last_event_id.split("-"))) if last_event_id else FIRST
-    # Proxies are not to collect events before they pass them on.
+    # Turns off buffering in proxies.
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(feeds.stream_events(job.id, after), media_type="text/event-stream", headers=headers)

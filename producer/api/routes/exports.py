@@ -1,4 +1,4 @@
-"""`/v1/exports`: files of verdicts, made aside, and fetched when they are there."""
+"""`/v1/exports`: files of verdicts, made in the background."""
 
 import uuid
 from typing import Annotated, Literal
@@ -31,15 +31,15 @@ router = APIRouter(prefix="/v1/exports", tags=["exports"])
 
 
 class ExportRequest(Filters):
-    """Which verdicts to export, and how; without `until`, those before now."""
+    """The verdicts to export, and how; `until` is now by default."""
 
     format: ExportFormat = ExportFormat.PARQUET
-    partition_by: Literal["day"] | None = Field(None, description="A folder for each day of UTC, `day=2026-06-01`.")
+    partition_by: Literal["day"] | None = Field(None, description="One folder per day (UTC), `day=2026-06-01`.")
     job_id: uuid.UUID | None = None
     model: Model | None = None
 
     def describe(self) -> dict[str, object]:
-        """Return what is asked for, without what is not."""
+        """Return the options that are set."""
         wanted = self.build_filter(job_id=self.job_id, model=self.model)
         asked = {"format": self.format.value, "partition_by": self.partition_by, **to_json(wanted)}
         return {name: value for name, value in asked.items() if value is not None}
@@ -47,7 +47,7 @@ class ExportRequest(Filters):
 
 @router.post("", status_code=202)
 def export(wanted: ExportRequest, key: Reading, service: Shared, response: Response) -> ExportReport:
-    """Have verdicts exported as files: one's own, or everybody's for an admin. Answers before anything is made."""
+    """Export verdicts to files in the background: the key's own, or all for an admin."""
     try:
         made = create_export(
             service.engine,
@@ -64,7 +64,7 @@ def export(wanted: ExportRequest, key: Reading, service: Shared, response: Respo
 
 @router.get("")
 def show_exports(key: Reading, service: Shared) -> ExportList:
-    """List the newest exports: one's own, or all for an admin."""
+    """List the newest exports: the key's own, or all for an admin."""
     found = list_exports(service.engine, key.name, everybody=key.allows(Scope.ADMIN))
     return ExportList(exports=[report_export(service, each) for each in found])
 
@@ -81,21 +81,21 @@ VisibleExport = Annotated[ExportJob, Depends(_require_export)]
 
 @router.get("/{export_id}")
 def show_export(export: VisibleExport, service: Shared) -> ExportReport:
-    """Say how far an export is, and which files it has."""
+    """Return the state of an export, and its files."""
     return report_export(service, export, read_manifest(service.settings, export.id))
 
 
 @router.get("/{export_id}/files/{path:path}", response_class=StreamingResponse)
 def fetch_file(export: VisibleExport, path: str, service: Shared) -> StreamingResponse:
-    """Hand out a file of an export, or its `_manifest.json`."""
+    """Return a file of an export, or its `_manifest.json`."""
     manifest = read_manifest(service.settings, export.id)
     files = {each.path: each for each in manifest.files} if manifest else {}
     if export.state is not ExportState.DONE or path not in {MANIFEST, *files}:
-        raise ProblemError(404, f"export {export.id} has no file {path!r}, or is not done")
+        raise ProblemError(404, f"export {export.id} has no file {path!r}, or is not complete")
     try:
         found = open_object(open_files(service.settings, export.id), path)
     except FileNotFoundError:
-        raise ProblemError(404, f"the files of export {export.id} are gone") from None
+        raise ProblemError(404, f"the files of export {export.id} were deleted") from None
     kind = JSON if path == MANIFEST else ExportFormat.read(str(export.request["format"])).media_type
     name = path.rpartition("/")[2]
     headers = {"Content-Length": str(found.size), "Content-Disposition": f'attachment; filename="{name}"'}
@@ -104,12 +104,12 @@ def fetch_file(export: VisibleExport, path: str, service: Shared) -> StreamingRe
 
 @router.delete("/{export_id}", status_code=204)
 def end_export(export: VisibleExport, service: Shared) -> None:
-    """Delete an export and its files; one that is being made ends."""
+    """Delete an export and its files; an export in progress is stopped."""
     delete_export(service.engine, export.id)
 
 
 def report_export(service: Service, export: ExportJob, manifest: Manifest | None = None) -> ExportReport:
-    """Return what is said of an export, with its files where their manifest is given."""
+    """Return the report about an export, with its files if their manifest is given."""
     ended = export.finished_at
     return ExportReport(
         id=export.id,

@@ -1,4 +1,4 @@
-"""What is in an image that was judged, for a person."""
+"""Inspections of images, for people."""
 
 from contextlib import suppress
 from typing import Annotated
@@ -26,9 +26,9 @@ router = APIRouter(prefix="/v1", tags=["verdicts"])
 async def inspect_image(
     key: Reading, service: Shared, reading: ImageReading, sha256: Annotated[Sha256, Path()]
 ) -> JSONResponse:
-    """Look into the file with these bytes in every way that is known, beside the newest verdict on them.
+    """Inspect an image by all methods, and return the findings with its newest verdict.
 
-    Of images that were uploaded and are still stored for one of these jobs: what other references lead to is not.
+    Only for images that were uploaded and are still stored; images behind other references are not stored.
     """
     digest = sha256.lower()
     async with service.reading_turns:
@@ -37,23 +37,23 @@ async def inspect_image(
 
 
 def look_into(service: Service, reading: ImageReader, digest: str, submitter: str | None) -> ImageInspection:
-    """Return what is in the image; raises a problem where it cannot be seen."""
+    """Return the inspection of an image; raises a problem if it is not available or cannot be decoded."""
     verdict, data = find_image(service, digest, submitter)
     try:
         return ImageInspection(verdict=verdict, inspection=reading.inspect(data))
     except UnseenImageError as error:
-        raise ProblemError(422, f"the image cannot be looked into: {error}") from None
+        raise ProblemError(422, f"the image cannot be inspected: {error}") from None
 
 
 def find_image(service: Service, digest: str, submitter: str | None) -> tuple[Verdict, bytes]:
-    """Return the newest verdict that may be seen on these bytes, and the bytes; raises a problem without either."""
+    """Return the newest visible verdict on an image, and its bytes; raises a problem (404) if one is missing."""
     verdict = next(find_verdicts(service.engine, VerdictFilter(sha256=digest, submitter=submitter), 1), None)
     if verdict is None:
         raise ProblemError(404, f"there is no verdict on an image with the SHA-256 {digest}")
-    # Not whatever is stored: that another customer has uploaded the same bytes is nobody's business.
+    # Only a blob of the submitter's own jobs: that another customer uploaded the same bytes must not be revealed.
     if keeps_blob(service.engine, digest, submitter):
         with suppress(FileNotFoundError):
             return verdict, service.blobs.get(digest, service.settings.max_image_bytes)
     raise ProblemError(
-        404, "the image with these bytes is not kept here, only its verdicts: `starlight inspect` reads a file"
+        404, "the image is not stored here, only its verdicts: inspect the file itself with `starlight inspect`"
     )

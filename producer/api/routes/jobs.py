@@ -1,4 +1,4 @@
-"""`/v1/jobs`: submitting, listing, looking at and cancelling jobs."""
+"""`/v1/jobs`: submitting, listing, showing and cancelling jobs."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -56,7 +56,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest(JobOptions):
-    """A job of references."""
+    """A job of references or sources, and its options."""
 
     references: Annotated[
         list[str] | None,
@@ -65,10 +65,10 @@ class JobRequest(JobOptions):
     ] = None
     """https://…, file:///… in a folder of STARLIGHT_API_ROOTS, s3://…, gs://… or az://… in a bucket of the key.
 
-    What ends in a slash stands for all that is below it in the bucket; bitcoin:block/… and bitcoin:tx/… for the images
-    that are inscribed there. More: send NDJSON. Either these or `sources`."""
+    A reference that ends in a slash means all objects below it in the bucket; bitcoin:block/… and bitcoin:tx/… mean the
+    images inscribed there. For more references, send NDJSON. Either this or `sources` is required."""
     sources: JobSources | None = None
-    """What is listed in the background: the job is there at once, and grows until everything is found."""
+    """Sources to be listed in the background: the job exists at once, and grows until everything is found."""
 
 
 REQUEST = TypeAdapter(JobRequest)
@@ -77,7 +77,7 @@ OPTIONS = TypeAdapter(JobOptions)
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", description="The same key again answers the earlier job.", **SHORT_TEXT),
+    Header(alias="Idempotency-Key", description="Repeating the key returns the earlier job.", **SHORT_TEXT),
 ]
 REQUEST_SCHEMA, OPTIONS_SCHEMA = describe_body(REQUEST), describe_body(OPTIONS)
 BODY = {
@@ -87,7 +87,7 @@ BODY = {
         MULTIPART: {
             "schema": {
                 "type": "object",
-                "description": "Images under any field name with a file name, up to 256, and the options as fields.",
+                "description": "Up to 256 images, as file fields of any name, and the options as other fields.",
                 "properties": {
                     "images": {"type": "array", "items": {"type": "string", "format": "binary"}},
                     **OPTIONS_SCHEMA["properties"],
@@ -110,7 +110,7 @@ PARAMETERS = [
 
 
 def read_query_options(request: Request) -> JobOptions:
-    """Return the options of a query."""
+    """Return the options in the query string."""
     return validate(OPTIONS, dict(request.query_params), "query")
 
 
@@ -125,8 +125,8 @@ async def submit(
 ) -> JobReport:
     """Submit a job: references as JSON or NDJSON, a form with images, or one archive, by its `Content-Type`.
 
-    Options stand in the JSON document or form, for other bodies in the query. Answers before anything is scanned, and
-    before `sources` of a JSON document are listed.
+    Options are members of the JSON document or fields of the form; for other bodies they are in the query. The response
+    comes before anything is scanned, and before `sources` are listed.
     """
     async with open_upload(service, key) as upload:
         options = replace(options, idempotency_key=idempotency_key or options.idempotency_key)
@@ -145,7 +145,7 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
 
     def complete(given: JobOptions) -> JobOptions:
         if given.webhook and service.settings.webhook_secret is None:
-            raise reject_field("webhook", "webhooks are signed, and this server has no STARLIGHT_WEBHOOK_SECRET")
+            raise reject_field("webhook", "webhooks must be signed, but STARLIGHT_WEBHOOK_SECRET is not set here")
         return replace(given, idempotency_key=options.idempotency_key or given.idempotency_key)
 
     async def submit_all(references: Iterable[Reference], given: JobOptions) -> Submission:
@@ -161,7 +161,7 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
 
     def expand_chain(reference: str) -> Iterator[str]:
         if len(read_chain_source(reference).heights) > 1:
-            raise SourceError("blocks that follow each other are a source: name them under `sources`")
+            raise SourceError("a range of blocks is not a reference: submit it under `sources`")
         with asking_chain(service, key.name):
             yield from expand_chain_source(reference, upload, service.settings)
 
@@ -175,7 +175,7 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
             return await submit_all(check(wanted.references), wanted)
         if wanted.sources is not None and wanted.references is None:
             return await submit_sources(wanted.sources, wanted)
-        raise reject_field("body.references", "name either these or `sources`")
+        raise reject_field("body.references", "either this or `sources` is required")
     if kind == MULTIPART:
         async with open_form(request, upload) as form:
             images = (store_image(upload, service.settings, name, file) for name, file in form.images)
@@ -185,14 +185,14 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
             return await submit_all(check(read_references(path)), options)
     if kind in ARCHIVE_SUFFIXES:
         async with save_body(request, upload, ARCHIVE_SUFFIXES[kind]) as path:
-            # Closed where storing fails in the middle: the process that unpacks ends with it.
+            # Closed explicitly, so that the process that unpacks ends if storing fails.
             with (
                 service.unpacking.hold(key.name),
                 closing(unpack_upload(upload, service.settings, path)) as members,
             ):
                 return await submit_all(members, options)
     known = ", ".join([JSON, MULTIPART, NDJSON, *ARCHIVE_SUFFIXES])
-    raise ProblemError(415, f"the Content-Type {kind!r} is none of {known}")
+    raise ProblemError(415, f"the Content-Type {kind!r} is not one of {known}")
 
 
 @router.get("")
@@ -200,10 +200,10 @@ def show_jobs(
     key: Reading,
     service: Shared,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    before: Annotated[uuid.UUID | None, Query(description="Jobs that are older than this one.")] = None,
-    only_open: Annotated[bool, Query(description="Jobs that have not ended.")] = False,
+    before: Annotated[uuid.UUID | None, Query(description="Only jobs that are older than this one.")] = None,
+    only_open: Annotated[bool, Query(description="Only jobs that have not ended.")] = False,
 ) -> JobPage:
-    """List the newest jobs: one's own, or all for an admin."""
+    """List the newest jobs: the key's own, or all for an admin."""
     found = list_jobs(service.engine, limit=limit, submitter=visible_submitter(key), before=before, only_open=only_open)
     narrowed = "&only_open=true" if only_open else ""
     following = f"/v1/jobs?limit={limit}{narrowed}&before={found[-1].id}" if len(found) == limit else None
@@ -212,13 +212,13 @@ def show_jobs(
 
 @router.get("/{job_id}")
 def show_job(job: VisibleJob) -> JobReport:
-    """Say how far a job is."""
+    """Return the state of a job."""
     return report_job(job)
 
 
 @router.get("/{job_id}/verification")
 def verify(job: VisibleJob, service: Shared) -> Verification:
-    """Compare the verdicts of a job that has ended with its seal, the digest of what they were then."""
+    """Compare the verdicts of an ended job with its seal, the digest taken when it had ended."""
     with service.verifying.hold():
         try:
             return verify_job(service.engine, job.id)

@@ -1,4 +1,4 @@
-"""`/v1/pauses`, `/v1/workers/…/drain`, `/v1/requeue`, priorities and `/v1/operations`: for admins alone."""
+"""`/v1/pauses`, `/v1/workers/…/drain`, `/v1/requeue`, priorities and `/v1/operations`: for admins only."""
 
 import uuid
 from typing import Annotated
@@ -29,20 +29,20 @@ from storage.pauses import end_pause, list_pauses, pause_chunks
 from storage.requeueing import change_priority, requeue_chunks
 
 router = APIRouter(prefix="/v1", tags=["operations"])
-# The most that the database holds.
+# The range of the database column.
 PauseId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Worker = Annotated[str, Path(description="Its name: device@host.", **SHORT_TEXT)]
 
 
 @router.get("/pauses")
 def show_pauses(_key: Administering, service: Shared) -> PauseList:
-    """List what is held back."""
+    """List the pauses."""
     return PauseList(pauses=list_pauses(service.engine))
 
 
 @router.post("/pauses", status_code=201)
 def pause(subject: PauseSubject, key: Administering, service: Shared) -> PauseReport:
-    """Hold back the chunks of a priority, a submitter or a job, or all, until the pause is deleted."""
+    """Pause the chunks of a priority, a submitter or a job, or all, until the pause is deleted."""
     try:
         return pause_chunks(service.engine, subject, key.name)
     except OperationError as error:
@@ -51,7 +51,7 @@ def pause(subject: PauseSubject, key: Administering, service: Shared) -> PauseRe
 
 @router.delete("/pauses/{pause_id}")
 def resume(pause_id: PauseId, key: Administering, service: Shared) -> PauseReport:
-    """End a pause, and return what it was."""
+    """End a pause, and return it."""
     ended = end_pause(service.engine, pause_id, key.name)
     if ended is None:
         raise ProblemError(404, f"there is no pause {pause_id}")
@@ -60,25 +60,25 @@ def resume(pause_id: PauseId, key: Administering, service: Shared) -> PauseRepor
 
 @router.post("/workers/drain")
 def drain_all(key: Administering, service: Shared) -> Draining:
-    """Have all live workers claim no more chunks."""
+    """Drain all live workers: they claim no more chunks."""
     return _set_draining(service, key, None, draining=True)
 
 
 @router.delete("/workers/drain")
 def undrain_all(key: Administering, service: Shared) -> Draining:
-    """Have all live workers claim chunks again."""
+    """Let all live workers claim chunks again."""
     return _set_draining(service, key, None, draining=False)
 
 
 @router.post("/workers/{worker}/drain")
 def drain(worker: Worker, key: Administering, service: Shared) -> Draining:
-    """Have a live worker claim no more chunks; it finishes those that it has, and stays up."""
+    """Drain a live worker: it claims no more chunks, finishes those that it has, and stays up."""
     return _set_draining(service, key, worker, draining=True)
 
 
 @router.delete("/workers/{worker}/drain")
 def undrain(worker: Worker, key: Administering, service: Shared) -> Draining:
-    """Have a live worker claim chunks again."""
+    """Let a live worker claim chunks again."""
     return _set_draining(service, key, worker, draining=False)
 
 
@@ -92,7 +92,7 @@ def _set_draining(service: Service, key: ApiKey, worker: str | None, *, draining
 
 @router.post("/requeue")
 def requeue(wanted: RequeueRequest, key: Administering, service: Shared) -> Requeueing:
-    """Make chunks pending again that are dispatched or running, of a job, a worker or all; nothing counts as lost."""
+    """Make dispatched and running chunks of a job, a worker or all pending again; none counts as lost."""
     try:
         return Requeueing(chunks=requeue_chunks(service.engine, wanted, key.name))
     except OperationError as error:
@@ -101,7 +101,7 @@ def requeue(wanted: RequeueRequest, key: Administering, service: Shared) -> Requ
 
 @router.put("/jobs/{job_id}/priority")
 def move(job_id: uuid.UUID, wanted: PriorityChange, key: Administering, service: Shared) -> JobReport:
-    """Have a job's chunks dispatched with another priority; those that run finish."""
+    """Change the priority of a job; running chunks are finished."""
     try:
         change_priority(service.engine, job_id, wanted.priority, key.name)
     except OperationError as error:
@@ -116,5 +116,5 @@ def move(job_id: uuid.UUID, wanted: PriorityChange, key: Administering, service:
 def show_operations(
     _key: Administering, service: Shared, limit: Annotated[int, Query(ge=1, le=1000)] = 50
 ) -> OperationList:
-    """List who of the operators did what when, newest first."""
+    """List the operations, with time and operator, newest first."""
     return OperationList(operations=list_operations(service.engine, limit))

@@ -1,4 +1,4 @@
-"""`/v1/rescans` and `/v1/comparison`: what another model judged, once more, and what two models say of a file."""
+"""`/v1/rescans` and `/v1/comparison`: scanning images of another model again, and comparing two models."""
 
 import uuid
 from typing import Annotated, Final
@@ -20,32 +20,32 @@ from storage.models import ModelChoiceError, find_models
 from storage.rescans import FIRST_ID, Rescanning
 from storage.waiting import TooManyWaitingError, find_room
 
-# Less than clients wait for an answer.
+# Less than the timeout of our client.
 COMPARISON_S: Final = 30.0
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
 class RescanRequest(Filters):
-    """Which images to scan again with the model in use: those on which another one gave such a verdict."""
+    """Images to scan again with the model in use: those with matching verdicts of another model."""
 
     model: Model
     job_id: uuid.UUID | None = None
-    submitter: Submitter | None = Field(None, description="Of this submitter, for an admin.")
-    name: Annotated[str, Field(**SHORT_TEXT)] | None = Field(None, description="Of the new jobs, instead of the old.")
-    after: uuid.UUID | None = Field(None, description="To go on: the `next` of the answer before.")
+    submitter: Submitter | None = Field(None, description="Only of this submitter; for admins.")
+    name: Annotated[str, Field(**SHORT_TEXT)] | None = Field(None, description="New name for the jobs.")
+    after: uuid.UUID | None = Field(None, description="To continue: `next` of the previous response.")
 
 
 class ComparisonQuery(BaseModel):
-    """Which models to compare, on which files."""
+    """The models to compare, and on which files."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: Model
     other_model: Model
-    since: Time | None = Field(None, description="By verdicts from this time on, in UTC where it has no zone.")
-    submitter: Submitter | None = Field(None, description="Of this submitter, for an admin.")
-    sample: int = Field(20, ge=0, le=MOST_SAMPLED, description="Files to show on which they differ.")
+    since: Time | None = Field(None, description="Only verdicts from this time on; UTC if it has no time zone.")
+    submitter: Submitter | None = Field(None, description="Only of this submitter; for admins.")
+    sample: int = Field(20, ge=0, le=MOST_SAMPLED, description="How many differing files to show.")
 
 
 @router.post("/rescans", status_code=202)
@@ -56,11 +56,11 @@ def rescan(
     service: Shared,
     idempotency_key: IdempotencyKey = None,
 ) -> RescanPage:
-    """Have images scanned again that another model judged: one's own, or everybody's for an admin.
+    """Scan images again that another model scored: the key's own, or all for an admin.
 
-    A job for each that has such verdicts, `bulk`, of the same submitter. What the same request submitted before, under
-    the same `Idempotency-Key` or none, since a model was chosen, is not submitted anew. Looks into some jobs, and
-    answers where to go on.
+    Each job with such verdicts gets a new `bulk` job of the same submitter. Repeating the request, with the same
+    `Idempotency-Key` or without one, submits nothing twice until another model is chosen. Each request covers some of
+    the jobs; `next` is where to continue.
     """
     chosen = wanted.build_filter(job_id=wanted.job_id, submitter=visible_submitter(key) or wanted.submitter)
     rescanning = Rescanning(
@@ -82,7 +82,7 @@ def rescan(
 
 @router.get("/comparison")
 def compare(query: Annotated[ComparisonQuery, Query()], key: Reading, service: Shared) -> Comparison:
-    """Say on which files two models differ, by their newest verdicts on the same bytes: on one's own, or on all."""
+    """Compare the newest verdicts of two models on the same files: the key's own, or all for an admin."""
     models = [require_models(service, f"query.{name}", getattr(query, name)) for name in ("model", "other_model")]
     with service.comparing.hold():
         return compare_models(
@@ -96,7 +96,7 @@ def compare(query: Annotated[ComparisonQuery, Query()], key: Reading, service: S
 
 
 def require_models(service: Service, field: str, wanted: str) -> list[int]:
-    """Return the ids of the model that is meant; raises a problem where there is none, or more than one."""
+    """Return the ids of the named model; raises a problem (422) if there is none, or more than one."""
     try:
         return find_models(service.engine, wanted)
     except ModelChoiceError as error:
@@ -104,7 +104,7 @@ def require_models(service: Service, field: str, wanted: str) -> list[int]:
 
 
 def has_room(service: Service, key: ApiKey) -> bool:
-    """Whether more images of this key may wait."""
+    """Whether this key is below its limits of waiting images."""
     try:
         find_room(service.engine, key.name, service.waiting_limits).check()
     except TooManyWaitingError:

@@ -1,4 +1,4 @@
-"""Figures about the whole installation."""
+"""`/v1/stats`: statistics about the whole installation."""
 
 from fastapi import APIRouter
 
@@ -12,5 +12,5 @@ router = APIRouter(prefix="/v1", tags=["statistics"])
 
 @router.get("/stats")
 def show_statistics(_key: Reading, service: Shared) -> Statistics:
-    """Return throughput beside its target, what waits and since when, outcomes, and live workers, of all jobs."""
+    """Return throughput and its target, waiting images and the oldest one's age, outcomes, and live workers."""
     return take_statistics(service.engine, service.settings)

@@ -1,4 +1,4 @@
-"""Verdicts of a job, of any jobs, and on the bytes of one image."""
+"""Verdicts of a job, of all jobs, and of one image."""
 
 import base64
 import uuid
@@ -22,7 +22,7 @@ from starlight_vocabulary.verdict import Verdict
 from storage.provenance import find_provenance, report_verdict
 from storage.verdicts import MAX_ORDINAL, Position, VerdictFilter, find_verdicts, list_between
 
-# Verdicts of a page, unless it is asked for otherwise, and at most.
+# Verdicts in a page of JSON, by default and at most.
 USUAL, MOST = 100, 1000
 
 router = APIRouter(prefix="/v1", tags=["verdicts"])
@@ -35,7 +35,7 @@ def encode_cursor(position: Position) -> str:
 
 
 def decode_cursor(cursor: str) -> Position:
-    """Return the position; raises ValueError where this is no cursor."""
+    """Return the position; raises ValueError if the cursor is invalid."""
     try:
         scanned_at, job_id, ordinal = base64.urlsafe_b64decode(cursor).decode("ascii").split(" ")
         position = Position(datetime.fromisoformat(scanned_at), uuid.UUID(job_id), int(ordinal))
@@ -43,40 +43,40 @@ def decode_cursor(cursor: str) -> Position:
     except ValueError:
         known = False
     if not known:
-        raise ValueError("this is no cursor: follow the `next` of a page")
+        raise ValueError("invalid cursor: use the `next` of a page")
     return position
 
 
 def check_cursor(cursor: str) -> str:
-    """Return the cursor; raises ValueError where it is none."""
+    """Return the cursor; raises ValueError if it is invalid."""
     decode_cursor(cursor)
     return cursor
 
 
 class Paging(BaseModel):
-    """Which part of what was found to answer with."""
+    """The part of the verdicts to return."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int | None = Field(None, ge=1, description=f"At most so many; a page of JSON has {USUAL}, at most {MOST}.")
+    limit: int | None = Field(None, ge=1, description=f"Maximum number; for JSON {USUAL} by default, at most {MOST}.")
     cursor: Annotated[str, AfterValidator(check_cursor)] | None = Field(None, description="From the `next` of a page.")
 
-    spreadsheet: bool = Field(False, description="Whether CSV is for a spreadsheet, which is to calculate nothing.")
+    spreadsheet: bool = Field(False, description="Make CSV safe for spreadsheets: no cell is a formula.")
 
     @property
     def after(self) -> Position | None:
-        """The verdict behind which to go on."""
+        """The position of the verdict after which to continue."""
         return decode_cursor(self.cursor) if self.cursor else None
 
 
 class JobSearch(Paging, Filters):
-    """Which verdicts of a job to find."""
+    """Filters for the verdicts of a job."""
 
     model: Model | None = None
 
 
 class Search(JobSearch):
-    """Which verdicts to find."""
+    """Filters for verdicts."""
 
     job_id: uuid.UUID | None = None
 
@@ -84,7 +84,7 @@ class Search(JobSearch):
 Accept = Annotated[str, Header(description=f"One of {', '.join((JSON, *STREAMED))}.")]
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A page as JSON, or everything in one of the other types.",
+        "description": "A page as JSON, or everything in another media type.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in STREAMED},
     },
 }
@@ -94,9 +94,9 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 def list_job_verdicts(
     job: VisibleJob, service: Shared, request: Request, search: Annotated[JobSearch, Query()], accept: Accept = "*/*"
 ) -> Response:
-    """Return the verdicts of a job that there are so far, in the order of submission.
+    """Return the verdicts of a job that are stored so far, in the order of submission.
 
-    Pages of JSON, or all of them as NDJSON, CSV or Parquet, whichever the `Accept` header prefers.
+    By the `Accept` header, as pages of JSON, or all of them as NDJSON, CSV or Parquet.
     """
     return answer_verdicts(
         service.engine, request, search.build_filter(job_id=job.id, model=search.model), search, accept
@@ -116,7 +116,7 @@ VisibleVerdict = Annotated[Verdict, Depends(_require_verdict_of_path)]
 
 
 def require_provenance(service: Service, verdict: Verdict) -> Provenance:
-    """Return where a verdict comes from; raises a problem where it was deleted meanwhile."""
+    """Return the provenance of a verdict; raises a problem (404) if its job was deleted meanwhile."""
     provenance = find_provenance(service.engine, verdict.job_id, verdict.ordinal)
     if provenance is None:
         raise ProblemError(404, f"job {verdict.job_id} was deleted")
@@ -125,7 +125,7 @@ def require_provenance(service: Service, verdict: Verdict) -> Provenance:
 
 @router.get("/jobs/{job_id}/verdicts/{ordinal}", response_model=VerdictReport)
 def show_verdict(verdict: VisibleVerdict, service: Shared) -> JSONResponse:
-    """Return one verdict, and where it comes from."""
+    """Return one verdict with its provenance."""
     provenance = require_provenance(service, verdict)
     return JSONResponse(to_json(report_verdict(verdict, provenance)))
 
@@ -134,7 +134,7 @@ def show_verdict(verdict: VisibleVerdict, service: Shared) -> JSONResponse:
 def list_verdicts(
     key: Reading, service: Shared, request: Request, search: Annotated[Search, Query()], accept: Accept = "*/*"
 ) -> Response:
-    """Return verdicts, newest first; those of one job in the order of submission. Admins see those of all jobs."""
+    """Return verdicts, newest first, or those of one job in the order of submission. Admins see all jobs."""
     wanted = search.build_filter(job_id=search.job_id, submitter=visible_submitter(key), model=search.model)
     return answer_verdicts(service.engine, request, wanted, search, accept)
 
@@ -148,14 +148,14 @@ def list_image_verdicts(
     paging: Annotated[Paging, Query()],
     accept: Accept = "*/*",
 ) -> Response:
-    """Return every verdict on a file with these bytes, newest first. Admins see those of all jobs."""
+    """Return all verdicts on the file with this SHA-256, newest first. Admins see all jobs."""
     return answer_verdicts(
         service.engine, request, VerdictFilter(sha256=sha256, submitter=visible_submitter(key)), paging, accept
     )
 
 
 def answer_verdicts(engine: Engine, request: Request, wanted: VerdictFilter, paging: Paging, accept: str) -> Response:
-    """Return a page, or everything in another type."""
+    """Return a page as JSON, or everything in another media type."""
     kind = negotiate(accept)
     if kind != JSON:
         every = find_verdicts(engine, wanted, paging.limit, paging.after)
@@ -166,5 +166,5 @@ def answer_verdicts(engine: Engine, request: Request, wanted: VerdictFilter, pag
     if len(found) > limit:
         url = request.url.include_query_params(cursor=encode_cursor(Position.of(page[-1])))
         following = f"{url.path}?{url.query}"
-    # As it stands: it was made by our own code, and the other media types are not checked either.
+    # Not validated by FastAPI: our own code made it, and the other media types are not validated either.
     return JSONResponse(to_json(VerdictPage(verdicts=page, next=following)))

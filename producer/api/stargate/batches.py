@@ -1,4 +1,4 @@
-"""`/scan/batch`."""
+"""`/scan/batch`: scanning several images and transactions while the caller waits."""
 
 import base64
 import binascii
@@ -34,10 +34,10 @@ MAX_ITEMS = 50
 
 
 class BatchItem(BaseModel):
-    """One image, or one transaction of the chain."""
+    """An image or a transaction of the chain."""
 
     type: Literal["image", "transaction"]
-    image_data: str = Field("", description="Of an image, in Base64.")
+    image_data: str = Field("", description="The bytes of an image, in Base64.")
     transaction_id: str = ""
 
 
@@ -50,7 +50,7 @@ class BatchRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """The references of an item, or why it has none."""
+    """The references of an item, or the error if it has none."""
 
     references: Sequence[str] = ()
     error: str = ""
@@ -64,7 +64,7 @@ BATCH_BODY = {"required": True, "content": {JSON: {"schema": describe_body(BATCH
 async def scan_batch(
     request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
 ) -> Batch:
-    """Scan up to 50 images, in Base64, and those of transactions of the chain, while the caller waits."""
+    """Scan up to 50 images (in Base64) and transactions of the chain while the caller waits."""
     started = perf_counter()
     wanted = await run_in_threadpool(validate, BATCH, await request.body(), "body")
     options = wanted.scan_options
@@ -95,7 +95,7 @@ async def scan_batch(
 
 
 def _store_items(service: Service, key: str, upload: Upload, items: Sequence[BatchItem]) -> list[StoredItem]:
-    """Store the images of all items; raises a problem where one is no Base64, or transactions have too many."""
+    """Store the images of all items; raises a problem if one is not Base64, or the transactions have too many."""
     limit = service.settings.max_image_bytes + 1
     images = {number: _decode_item(number, item) for number, item in enumerate(items) if item.type == "image"}
     digests = upload.put_all([data[:limit] for data in images.values()]) if images else []
@@ -106,14 +106,14 @@ def _store_items(service: Service, key: str, upload: Upload, items: Sequence[Bat
             stored[number] = _store_transaction(service, key, upload, item.transaction_id)
             found += len(stored[number].references)
         if found > MAX_IMAGES:
-            raise ProblemError(413, f"the transactions have more than {MAX_IMAGES:,} images together: send fewer")
+            raise ProblemError(413, f"the transactions have more than {MAX_IMAGES:,} images in total: send fewer")
     return [stored[number] for number in range(len(items))]
 
 
 def _store_transaction(service: Service, key: str, upload: Upload, identity: str) -> StoredItem:
-    """Store the images of a transaction; one that cannot be resolved says why, and the others go on."""
+    """Store the images of a transaction; if it cannot be read, return the error, so that other items are scanned."""
     if not IS_ID.fullmatch(identity):
-        return StoredItem(error="a transaction has an id of 64 hexadecimal digits")
+        return StoredItem(error="the id of a transaction must have 64 hexadecimal digits")
     try:
         _, references = store_images(service, key, identity.lower(), upload, with_images=True)
     except ProblemError as error:
@@ -125,7 +125,7 @@ def _decode_item(number: int, item: BatchItem) -> bytes:
     try:
         return base64.b64decode(item.image_data.partition(";base64,")[2] or item.image_data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise reject_field(f"items.{number}.image_data", f"is no Base64: {error}") from error
+        raise reject_field(f"items.{number}.image_data", f"is not valid Base64: {error}") from error
 
 
 def _report_item(

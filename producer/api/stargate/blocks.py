@@ -1,4 +1,4 @@
-"""`/scan/block`: the images of one block, from the folders that Stargate's backend keeps."""
+"""`/scan/block`: scanning the images of a block, from the block folders of Stargate's backend."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class BlockRequest(BaseModel):
-    """Which block, and how to scan it."""
+    """The block, and how to scan it."""
 
     block_height: int = Field(ge=0, le=2**31, examples=[840000])
     scan_options: ScanOptions = ScanOptions()
@@ -84,8 +84,8 @@ def _write_results(folder: BlockFolder, block: Block) -> None:
     try:
         folder.write_results(block.model_dump_json(indent=2))
     except OSError as error:
-        # Whoever asked has them in his answer.
-        log.warning("results of block %d are not written beside it: %s", block.block_height, error)
+        # Not fatal: the client gets the results in the response.
+        log.warning("results of block %d cannot be written to its folder: %s", block.block_height, error)
 
 
 def _report_image(
@@ -93,7 +93,7 @@ def _report_image(
 ) -> Inscription:
     error = explain_failure(verdict)
     image_format = ImageFormat.of_suffix(path.suffix)
-    assert image_format is not None, "other files are left out"
+    assert image_format is not None, "`BlockFolder.images` has only image files"
     result = ScanResult.of(verdict, with_message=options.extract_message, message=message)
     return Inscription(
         tx_id=str(known.get("tx_id") or f"unknown_{path.name}"),

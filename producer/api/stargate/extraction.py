@@ -1,4 +1,4 @@
-"""`/extract`: what is hidden in one image."""
+"""`/extract`: reading what is hidden in one image."""
 
 from time import perf_counter
 
@@ -26,7 +26,7 @@ router = APIRouter()
 async def extract(
     request: Request, key: Submitting, service: Shared, taking_in: TakingIn, feeds: Feeds, reading: ImageReading
 ) -> Extraction:
-    """Read what a method hides in an image; where `method` names none, what the one that V4 names does."""
+    """Read what is hidden in an image by `method`, or else by the method that V4 finds."""
     started = perf_counter()
     found = NO_MESSAGE
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:

@@ -1,4 +1,4 @@
-"""Handing an inscription on to Stargate's `/api/ingest-inscription`, where that is set."""
+"""Forwarding an inscription to Stargate's `/api/ingest-inscription`, if that is configured."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def hand_on(settings: Settings, url: str, inscription: dict[str, Any]) -> bool:
-    """Send an inscription, once, and return whether it was taken: whoever asked for it has it in any case."""
+    """Send an inscription and return whether Stargate accepted it. No retry: the client has it in the response."""
     headers = {"content-type": "application/json"}
     if settings.stargate_ingest_token is not None:
         headers["x-ingest-token"] = settings.stargate_ingest_token.get_secret_value()
@@ -24,9 +24,9 @@ def hand_on(settings: Settings, url: str, inscription: dict[str, Any]) -> bool:
     try:
         with closing(open_public_pool(settings.fetch_allowed_networks, connections=1)) as pool:
             status = post(pool, url, body, headers, TIMEOUT_S)
-        reason = "" if status in SUCCESS else f"it answered {status}"
+        reason = "" if status in SUCCESS else f"status {status}"
     except UnansweredError as error:
         reason = str(error)
     if reason:
-        log.warning("Stargate did not take an inscription: %s", reason)
+        log.warning("Stargate did not accept an inscription: %s", reason)
     return not reason

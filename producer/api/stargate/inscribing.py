@@ -1,4 +1,4 @@
-"""`/inscribe`: a message hidden in an image, for whoever puts that on the chain. Nothing of it is stored."""
+"""`/inscribe`: hiding a message in an image, to be inscribed in the chain by the client. Nothing is stored."""
 
 import base64
 import hashlib
@@ -36,7 +36,7 @@ INSCRIPTION_FORM = {
                     "method": {
                         "type": "string",
                         "enum": [*METHOD_NAMES, ""],
-                        "description": "`lsb` is lsb.rgb, `eoi` raw; `auto`, or none: what is usual for the format.",
+                        "description": "`lsb` is lsb.rgb, `eoi` raw; `auto` or empty: the usual one for the format.",
                     },
                 },
                 "required": ["image", "message"],
@@ -48,7 +48,7 @@ INSCRIPTION_FORM = {
 
 @router.post("/inscribe", openapi_extra={"requestBody": INSCRIPTION_FORM}, responses=document_problems(413))
 async def inscribe(request: Request, key: Submitting, service: Shared, reading: ImageReading) -> Inscribed:
-    """Hide a message in an image and answer with the image; its format, metadata and all other bits stay."""
+    """Hide a message in an image and return the image; its format, metadata and all other bits are unchanged."""
     started = perf_counter()
     async with open_upload(service, key) as upload, open_image_form(request, upload, MESSAGE_BYTES) as form:
         message = _read_message(form.fields)
@@ -67,7 +67,7 @@ async def inscribe(request: Request, key: Submitting, service: Shared, reading: 
         "method": stego.method,
         "message_length": len(message),
         "image_base64": spelled,
-        # Stargate shows it while the inscription is pending.
+        # Stargate shows this while the inscription is pending.
         "metadata": {"embedded_message": message.decode()},
     }
     url = service.settings.stargate_ingest_url
@@ -90,7 +90,7 @@ def _read_message(fields: dict[str, str]) -> bytes:
     try:
         return fields.get("message", "").encode()
     except UnicodeEncodeError as error:
-        raise reject_field("message", f"is no text: {error.reason}") from error
+        raise reject_field("message", f"is not valid text: {error.reason}") from error
 
 
 def _read_wanted(text: str) -> Method | None:
@@ -101,7 +101,7 @@ def _read_wanted(text: str) -> Method | None:
 
 
 def _name_output(name: str, image_format: ImageFormat) -> str:
-    """Return the name of the image, without folders, and with a suffix of its format."""
+    """Return the file name of the image, without folders, and with a suffix of its format."""
     plain = PurePath(PurePath(name.replace("\\", "/")).name or "image")
     is_right = plain.suffix.lower() in image_format.suffixes
     return plain.name if is_right else f"{plain.stem}{image_format.suffixes[0]}"

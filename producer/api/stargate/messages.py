@@ -1,4 +1,4 @@
-"""Hidden messages as Stargate is given them: whole, and what is no text in Base64."""
+"""Hidden messages for Stargate: complete, and in Base64 if they are not text."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from worker.image_reading import ImageReader
 
 @dataclass(frozen=True, slots=True)
 class FoundMessage:
-    """A hidden message: text, or bytes in Base64; empty where there is none. `size` is in bytes as they are hidden."""
+    """A hidden message: text, or bytes in Base64; "" if there is none. `size` is that of the hidden bytes."""
 
     text: str
     encoding: Encoding
@@ -30,7 +30,7 @@ NO_MESSAGE = FoundMessage("", "none", 0, truncated=False)
 async def read_message(
     service: Service, reading: ImageReader, data: bytes, method: Method, verdict: Verdict
 ) -> FoundMessage:
-    """Return what a method hides in an image; what is no text counts where V4 says that it is hidden so."""
+    """Return what a method hides in an image. Bytes that are not text only count if V4 found this method."""
     is_named = verdict.stego_type == method
     order = verdict.bit_order if is_named else None
     async with service.reading_turns:
@@ -47,13 +47,13 @@ async def read_message(
 
 
 def is_cut(verdict: Verdict) -> bool:
-    """Whether a verdict has less of its text than was hidden, because it exceeds what is stored."""
+    """Whether the text in a verdict is incomplete, because it exceeds what is stored."""
     payload: Payload | None = verdict.payload
     return verdict.is_stego is True and payload is not None and payload.text is not None and payload.truncated
 
 
 async def read_whole_text(service: Service, reading: ImageReader, verdict: Verdict, source: Path | bytes) -> str | None:
-    """Return the text of a verdict, up to a mebibyte, read anew from its image where less is stored."""
+    """Return the text of a verdict, up to a mebibyte; if it is stored incompletely, it is read from the image again."""
     if not is_cut(verdict) or verdict.stego_type is None:
         return verdict.extracted_message
     data = await run_in_threadpool(_load, source, service.settings.max_image_bytes)

@@ -1,4 +1,4 @@
-"""`/metrics`: what this process of the API measures, for admins, or for everybody where that is set."""
+"""`/metrics`: metrics of this API process, for admins or, if so configured, without a key."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -13,9 +13,9 @@ router = APIRouter()
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
 def report_metrics(request: Request) -> Response:
-    """Show what this process measures of its own work, in Prometheus' text format; the exporter has all else."""
+    """Return the metrics of this API process in Prometheus' text format; the exporter has all others."""
     key: ApiKey | None = request.state.key
-    # Without one, the entrance has let everybody in.
+    # Without a key, `Entrance` has checked that the settings allow it.
     if key is not None and not key.allows(Scope.ADMIN):
         raise ProblemError(403, f"the key {key.prefix} lacks the scope {Scope.ADMIN.value!r}")
     return Response(generate_latest(request.app.state.measures.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""What Stargate's requests carry: one image in a form, and options."""
+"""Parsing Stargate's requests: forms with one image, and options."""
 
 import math
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ IMAGE_FORM = {
                     "include_metadata": {"type": "string", "enum": ["true", "false"]},
                     "method": {
                         "type": "string",
-                        "description": "For /extract; what is none: the one that V4 names.",
+                        "description": "For /extract; if it is not a method: the one that V4 finds.",
                     },
                 },
                 "required": ["image"],
@@ -44,21 +44,21 @@ IMAGE_FORM = {
 TRUTHS = {**dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
           **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False)}  # fmt: skip
 ALIASES = {"lsb": Method.LSB_RGB, "eoi": Method.RAW}
-"""What Stargate calls methods beside their names."""
+"""Stargate's other names of methods."""
 OURS = (ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND, ErrorCode.NOT_READABLE, ErrorCode.CANCELLED)
-"""Errors that have nothing to do with the bytes of an image that was sent."""
+"""Errors whose cause is not the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageForm:
-    """A form with one image, which is not stored before its other fields are known to be right."""
+    """A form with one image, which is not stored before the other fields are validated."""
 
     name: str
     file: UploadFile
     fields: dict[str, str]
 
     async def read(self, service: Service) -> bytes:
-        """Return the image; what is larger than workers read is cut, and told so there."""
+        """Return the image; it is cut one byte above the limit of workers, which still makes it `too_large`."""
         return await self.file.read(service.settings.max_image_bytes + 1)
 
 
@@ -66,22 +66,22 @@ class ImageForm:
 async def open_image_form(
     request: Request, upload: Upload, max_field_bytes: int = MAX_FIELD_BYTES
 ) -> AsyncIterator[ImageForm]:
-    """Yield the form; raises a problem where it has not one image, or is too large."""
+    """Yield the form; raises a problem if it does not have exactly one image, or is too large."""
     async with open_form(request, upload, max_field_bytes) as form:
         if len(form.images) != 1:
-            raise reject_field("image", "the form must carry one image")
+            raise reject_field("image", "the form must have exactly one image")
         ((name, file),) = form.images
         yield ImageForm(name, file, form.fields)
 
 
 def read_method(text: str) -> Method | None:
-    """Return the method of a name, also one of Stargate's own; None for what is none, such as `auto`."""
+    """Return the method with this name or Stargate's name for it; None for others, such as `auto`."""
     name = text.strip().lower()
     return ALIASES.get(name) or (Method(name) if name in METHODS else None)
 
 
 def read_boolean(fields: dict[str, str], name: str, *, default: bool) -> bool:
-    """Return a field that is true or false, in one of the ways in which programs write that; raises a problem."""
+    """Return a boolean field, in any usual spelling; raises a problem (422)."""
     text = fields.get(name, "").strip().lower()
     if text and text not in TRUTHS:
         raise reject_field(name, f"must be true or false, not {text[:40]!r}")
@@ -89,7 +89,7 @@ def read_boolean(fields: dict[str, str], name: str, *, default: bool) -> bool:
 
 
 def read_threshold(value: str | None) -> float | None:
-    """Return a threshold from above 0 to below 1; nothing and zero mean the model's own. Raises a problem."""
+    """Return a threshold between 0 and 1, None for the model's own; raises a problem (422)."""
     try:
         threshold = float(value or 0)
     except ValueError:
@@ -100,14 +100,15 @@ def read_threshold(value: str | None) -> float | None:
 
 
 def take_threshold(threshold: float) -> float | None:
-    """Return a job's threshold: for 0 none, and for 1 one that certainty alone reaches."""
+    """Convert Stargate's threshold to a job's: 0 becomes None, and 1 the largest number below 1."""
     return min(threshold, math.nextafter(1.0, 0.0)) or None
 
 
 def check_scanned(verdict: Verdict) -> None:
-    """Raise a problem (503) where it is not the bytes' fault that they were not scanned.
+    """Raise a problem (503) if the image was not scanned and its bytes are not the cause.
 
-    What is no image is an answer of 200: Stargate's circuit breaker opens after three others, and blocks hold text.
+    Files that are not images get 200: blocks contain texts too, and Stargate's circuit breaker opens after three other
+    statuses.
     """
     if verdict.error_code in OURS:
         detail = f"the image could not be scanned: {explain_failure(verdict)}"
@@ -115,7 +116,7 @@ def check_scanned(verdict: Verdict) -> None:
 
 
 def finish_answer(request: Request, started: float) -> dict[str, Any]:
-    """Return what every answer ends with; `started` is of `time.perf_counter`."""
+    """Return the members that every response ends with; `started` is a time of `perf_counter`."""
     return {
         "processing_time_ms": round(1000 * (perf_counter() - started), 3),
         "request_id": request.state.request_id,

@@ -1,4 +1,4 @@
-"""`/scan/image`."""
+"""`/scan/image`: scanning one image while the caller waits."""
 
 from time import perf_counter
 

@@ -1,4 +1,4 @@
-"""The answers that Stargate's client parses. Its texts are never null: where there is none, they are empty."""
+"""The responses that Stargate's client parses. Strings are never null; missing ones are empty."""
 
 from typing import Literal, Self, TypeAlias
 
@@ -11,16 +11,16 @@ Encoding: TypeAlias = Literal["utf-8", "base64", "none"]
 
 
 class ImageInfo(BaseModel):
-    """The image that was scanned."""
+    """The scanned image."""
 
     filename: str
     size_bytes: int
     format: str = Field(examples=["PNG"])
-    dimensions: str = Field(description="Width and height in pixels; empty of what is no image.", examples=["256x256"])
+    dimensions: str = Field(description="Width and height in pixels; empty if not an image.", examples=["256x256"])
 
     @classmethod
     def of(cls, verdict: Verdict, filename: str) -> Self:
-        """Return what a verdict knows."""
+        """Return what a verdict says about the image."""
         return cls(
             filename=filename,
             size_bytes=verdict.size_bytes or 0,
@@ -30,14 +30,14 @@ class ImageInfo(BaseModel):
 
 
 class Answer(BaseModel):
-    """What every answer to a scan ends with."""
+    """The members that every response ends with."""
 
     processing_time_ms: float = Field(examples=[31.4])
     request_id: str
 
 
 class ImageScan(Answer):
-    """The answer to one image."""
+    """The response for one image."""
 
     scan_result: ScanResult
     image_info: ImageInfo
@@ -47,31 +47,31 @@ class ExtractionDetails(BaseModel):
     """How the message was read."""
 
     bits_extracted: int
-    encoding: Encoding = Field(description="How `message` has it: what is no text, in Base64.")
-    corruption_detected: bool = Field(description="Whether bytes were found that are no text.")
-    truncated: bool = Field(description="Whether more is hidden than `message` has.")
-    error: str = Field(description="Why nothing could be looked into; empty where it could.")
+    encoding: Encoding = Field(description="Encoding of `message`: Base64 if it is not text.")
+    corruption_detected: bool = Field(description="Whether the hidden bytes are not text.")
+    truncated: bool = Field(description="Whether `message` is incomplete.")
+    error: str = Field(description="Why the image could not be scanned; else empty.")
 
 
 class ExtractionResult(BaseModel):
-    """What was hidden, as far as it can be read."""
+    """The hidden message, as far as it can be read."""
 
     message_found: bool
     message: str
     method_used: str
-    method_confidence: float = Field(description="The stego probability, if V4 names this method; else 0.")
+    method_confidence: float = Field(description="The stego probability, if V4 finds this method; else 0.")
     extraction_details: ExtractionDetails
 
 
 class Extraction(Answer):
-    """The answer to an extraction."""
+    """The response to an extraction."""
 
     extraction_result: ExtractionResult
     image_info: ImageInfo
 
 
 class Inscribed(Answer):
-    """The answer to an inscription; its id is the request's."""
+    """The response to an inscription; `id` is that of the request."""
 
     id: str
     method: str = Field(examples=["alpha"])
@@ -85,21 +85,21 @@ class Inscribed(Answer):
 
 
 class BatchResult(BaseModel):
-    """One item of a batch: what came of its images, or why nothing did."""
+    """One item of a batch: the results of its images, or the error."""
 
     index: int
-    item_id: str = Field(description="`image_` and its index, or the transaction.")
+    item_id: str = Field(description="`image_` and its index, or the transaction id.")
     type: str
     status: Literal["completed", "failed"]
     stego_detected: bool
     images_with_stego: int
     total_images: int
-    scan_result: ScanResult | None = Field(description="Of an image; of a transaction see /scan/transaction.")
+    scan_result: ScanResult | None = Field(description="For images only; for transactions see /scan/transaction.")
     error: str
 
 
 class Batch(Answer):
-    """The answer to a batch; its id is the job's."""
+    """The response to a batch; `batch_id` is the job's id."""
 
     batch_id: str
     total_items: int
@@ -109,7 +109,7 @@ class Batch(Answer):
 
 
 class Inscription(BaseModel):
-    """One image of a block."""
+    """One inscription of a block."""
 
     tx_id: str
     input_index: int
@@ -119,11 +119,11 @@ class Inscription(BaseModel):
     file_name: str
     file_path: str
     scan_result: ScanResult | None
-    error: str = Field(description="Why there is no scan; empty where there is one.")
+    error: str = Field(description="Why there is no scan result; else empty.")
 
 
 class Block(Answer):
-    """The answer to a block."""
+    """The response for a block."""
 
     block_height: int
     block_hash: str

@@ -1,4 +1,4 @@
-"""`/health` and `/info`: whether something can be scanned now, and what."""
+"""`/health` and `/info`: whether images can be scanned now, and what the service supports."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -27,9 +27,9 @@ ENDPOINTS = {
 
 
 class Scanner(BaseModel):
-    """The model that the live workers score with."""
+    """The model and devices of the live workers."""
 
-    model_loaded: bool = Field(description="Whether a worker lives.")
+    model_loaded: bool = Field(description="Whether there is a live worker.")
     model_version: str = Field(examples=["starlight-v4-1.2.0"])
     model_path: str = Field(description="The SHA-256 of its weights.", examples=["sha256:d09d…"])
     device: str = Field(examples=["cpu0, cpu1"])
@@ -45,7 +45,7 @@ class Health(BaseModel):
 
 
 class Info(BaseModel):
-    """What this service does."""
+    """What this service supports."""
 
     name: str
     version: str
@@ -59,9 +59,9 @@ class Info(BaseModel):
 @router.get("/health")
 def report_health(
     service: Shared,
-    ready: Annotated[bool, Query(description="Answer 503 while no worker lives.")] = False,
+    ready: Annotated[bool, Query(description="Answer 503 if there is no live worker.")] = False,
 ) -> Health:
-    """Say whether workers live, and with which model; needs no key."""
+    """Return whether there are live workers, and their model; needs no key."""
     workers = list_live_workers(service.engine, service.settings.lease_s)
     if ready and not workers:
         raise ProblemError(503, "no worker lives", headers={"Retry-After": str(RETRY_AFTER_S)})
@@ -81,7 +81,7 @@ def report_health(
 
 @router.get("/info")
 def report_info(service: Shared) -> Info:
-    """Say what is scanned and for what; needs no key."""
+    """Return the supported formats and methods; needs no key."""
     return Info(
         name="Starlight batch scanner",
         version=VERSION,

@@ -1,4 +1,4 @@
-"""`/scan/transaction` and `/transaction/{txid}`, from the node of the chain, where one is configured."""
+"""`/scan/transaction` and `/transaction/{txid}`: transactions of the chain, if a node is configured."""
 
 import base64
 import re
@@ -38,14 +38,14 @@ router = APIRouter()
 
 ID: Final = "^[0-9a-fA-F]{64}$"
 IS_ID: Final = re.compile(ID, re.ASCII)
-# Of one transaction: more are a job.
+# Per request; larger transactions must be submitted as jobs.
 MAX_IMAGES: Final = 1000
-# Of the images of an answer, before they are in Base64.
+# Limit of the images in one response, before Base64.
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 
 
 class TransactionRequest(BaseModel):
-    """Which transaction, and how to scan its images."""
+    """The transaction, and how to scan its images."""
 
     transaction_id: str = Field(pattern=ID)
     extract_images: bool = True
@@ -53,30 +53,30 @@ class TransactionRequest(BaseModel):
 
 
 class ScanSummary(BaseModel):
-    """What came of the images of a transaction."""
+    """Counts of the images of a transaction."""
 
     images_found: int
     images_scanned: int
-    stego_detected: int = Field(description="How many hide something.")
+    stego_detected: int = Field(description="Images with a hidden message.")
     processing_time_ms: float
 
 
 class TransactionImage(BaseModel):
     """One image of a transaction."""
 
-    index: int = Field(description="Which of the transaction's inscriptions it is.")
+    index: int = Field(description="Number of the inscription in the transaction, from 0.")
     size_bytes: int
     format: str = Field(examples=["png"])
 
 
 class ScannedImage(TransactionImage):
-    """The same, scanned."""
+    """One image of a transaction, with its result."""
 
     scan_result: ScanResult
 
 
 class TransactionScan(BaseModel):
-    """The answer to a transaction; height 0 and no time where no block has it yet."""
+    """The response for a transaction; an unconfirmed one has height 0 and an empty timestamp."""
 
     transaction_id: str
     block_height: int
@@ -87,20 +87,20 @@ class TransactionScan(BaseModel):
 
 
 class ShownImage(TransactionImage):
-    """The same, as it is inscribed."""
+    """One image of a transaction, optionally with its bytes."""
 
-    data: str = Field("", description="In Base64, with `image_format=base64`.")
+    data: str = Field("", description="The bytes in Base64, with `image_format=base64`.")
 
 
 class TransactionReport(BaseModel):
-    """What the chain has of a transaction."""
+    """A transaction and its inscribed images."""
 
     transaction_id: str
     block_height: int
     timestamp: str
     status: Literal["confirmed", "unconfirmed"]
     total_images: int
-    images: list[ShownImage] = Field(description="With `include_images=true`.")
+    images: list[ShownImage] = Field(description="Only with `include_images=true`.")
 
 
 @router.post("/scan/transaction", responses=document_problems(404, 413, 501, 503, 504))
@@ -112,7 +112,7 @@ async def scan_transaction(
     feeds: Feeds,
     reading: ImageReading,
 ) -> TransactionScan:
-    """Scan the images that are inscribed in a transaction while the caller waits."""
+    """Scan the images inscribed in a transaction while the caller waits."""
     started = perf_counter()
     identity = wanted.transaction_id.lower()
     options = wanted.scan_options
@@ -158,9 +158,9 @@ def get_transaction(
     service: Shared,
     txid: Annotated[str, Path(pattern=ID)],
     include_images: bool = False,
-    image_format: Annotated[str, Query(description="`base64`: with their bytes.")] = "info",
+    image_format: Annotated[str, Query(description="`base64` includes the bytes.")] = "info",
 ) -> TransactionReport:
-    """Say where a transaction is, and which images are inscribed in it."""
+    """Return the block of a transaction, and the images inscribed in it."""
     identity = txid.lower()
     with _asking_node(service, key.name) as node:
         place = node.place_transaction(identity)
@@ -178,18 +178,18 @@ def get_transaction(
 
 @contextmanager
 def _asking_node(service: Service, key: str) -> Iterator[Node]:
-    """Yield the node to one request of a key at a time; what it answers otherwise becomes a problem."""
+    """Yield the node, to one request per key at a time; errors become problems."""
     try:
         with asking_chain(service, key), open_node(service.settings) as node:
             yield node
     except NotOnChainError as error:
-        raise ProblemError(404, "the node of the chain has no such transaction") from error
+        raise ProblemError(404, "the Bitcoin node does not know this transaction") from error
 
 
 def store_images(
     service: Service, key: str, identity: str, upload: Upload, with_images: bool
 ) -> tuple[TransactionPlace, list[str]]:
-    """Return where a transaction is, and the references of its images, which are stored."""
+    """Store the images of a transaction; return its place and their references."""
     with _asking_node(service, key) as node:
         place = node.place_transaction(identity)
         if not with_images:
@@ -197,7 +197,7 @@ def store_images(
         with closing(ChainReader(node, service.settings).read_transaction(identity)) as inscribed:
             references = list(islice(store_inscribed(inscribed, upload, None), MAX_IMAGES + 1))
     if len(references) > MAX_IMAGES:
-        raise ProblemError(413, f"there are more than {MAX_IMAGES:,} images in it: `starlight submit bitcoin:tx/…`")
+        raise ProblemError(413, f"it has more than {MAX_IMAGES:,} images: use `starlight submit bitcoin:tx/…`")
     return place, references
 
 
@@ -211,7 +211,7 @@ def _list_images(inscribed: Iterator[Inscribed], *, with_data: bool) -> list[Sho
         left -= len(data) if with_data else 0
         if left < 0 or len(found) == MAX_IMAGES:
             raise ProblemError(
-                413, f"it has more than {MAX_IMAGES:,} images, or {MAX_ANSWER_BYTES:,} bytes of them for one answer"
+                413, f"it has more than {MAX_IMAGES:,} images, or {MAX_ANSWER_BYTES:,} bytes, the limits of a response"
             )
         found.append(
             ShownImage(
@@ -225,7 +225,7 @@ def _list_images(inscribed: Iterator[Inscribed], *, with_data: bool) -> list[Sho
 
 
 async def read_stored_message(service: Service, reading: ImageReading, verdict: Verdict) -> str | None:
-    """Return the whole text of a verdict, whose image is stored."""
+    """Return the complete text of a verdict whose image is stored."""
     if not is_cut(verdict) or verdict.sha256 is None:
         return verdict.extracted_message
     data = await run_in_threadpool(service.blobs.get, verdict.sha256, service.settings.max_image_bytes)
@@ -233,7 +233,7 @@ async def read_stored_message(service: Service, reading: ImageReading, verdict: 
 
 
 def _read_number(reference: str) -> int:
-    """Return which inscription of its transaction a reference names."""
+    """Return the number of the inscription that a reference names."""
     return int(reference.rpartition(":i")[2])
 
 

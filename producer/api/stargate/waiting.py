@@ -1,4 +1,4 @@
-"""Scanning while the caller waits: an interactive job, and its verdicts if they come in time."""
+"""Scanning while the caller waits: submits an interactive job and waits for its verdicts."""
 
 import uuid
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ async def scan_now(
     threshold: float | None,
     callback: str | None = None,
 ) -> tuple[Submission, list[Verdict]]:
-    """Submit these references of an upload and return the job with its verdicts; a `callback` is told of each as well.
+    """Submit references of an upload, and return the job with its verdicts; they are also sent to the `callback`.
 
-    Raises a problem (504) that names the job if they do not come within `interactive_wait_s`; the job goes on.
+    Raises a problem (504) that names the job if it takes longer than `interactive_wait_s`; the job continues.
     """
     options = JobOptions(
         priority=Priority.INTERACTIVE,
@@ -47,7 +47,7 @@ async def scan_now(
 
 
 async def scan_lone_image(service: Service, taking_in: LoneImages, feeds: Hub, image: LoneImage) -> Verdict:
-    """Submit an image as a job of its own and return its verdict; raises as `scan_now` and `LoneImages.submit` do."""
+    """Submit an image as a job and return its verdict; raises what `scan_now` and `LoneImages.submit` raise."""
     with trace("submit"):
         job_id = await taking_in.submit(replace(image, traceparent=read_traceparent()))
         describe_span(job=job_id, images=1)
@@ -59,7 +59,7 @@ async def scan_lone_image(service: Service, taking_in: LoneImages, feeds: Hub, i
 
 
 def refuse_to_wait(job_id: uuid.UUID, wait_s: float) -> ProblemError:
-    """Return the problem (504) of a job that takes longer than anybody waits."""
+    """Return the problem (504) for a job that takes too long."""
     url = f"/v1/jobs/{job_id}"
-    detail = f"no verdict within {wait_s:g} s; the job goes on: {url}"
+    detail = f"no verdict within {wait_s:g} s; the job continues: {url}"
     return ProblemError(504, detail, headers={"Location": url}, job=url)

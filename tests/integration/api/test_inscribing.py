@@ -111,7 +111,7 @@ def test_a_message_that_is_no_text_is_a_wrong_field(stargate: TestClient) -> Non
         "/inscribe", content=parts, headers={"Content-Type": "multipart/form-data; boundary=b; charset=utf-7"}
     )
 
-    assert "is no text" in str(read_problem(answer, 422)["detail"])
+    assert "is not valid text" in str(read_problem(answer, 422)["detail"])
 
 
 def test_without_a_key_it_is_taken_where_that_is_set_and_nothing_else_is(api: Api) -> None:

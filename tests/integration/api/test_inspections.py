@@ -89,13 +89,13 @@ def test_what_is_stored_for_others_alone_is_not_kept(api: Api, address: str, eng
     digest = judge(engine, IMAGE, "bob", blobs=api.service.blobs)
     judge(engine, IMAGE, "ann")
 
-    assert "is not kept here" in str(read_problem(ask(address, engine, digest), 404)["detail"])
+    assert "is not stored here" in str(read_problem(ask(address, engine, digest), 404)["detail"])
 
 
 def test_an_image_that_is_not_kept_is_a_problem_that_says_so(address: str, engine: Engine) -> None:
     problem = read_problem(ask(address, engine, judge(engine, b"elsewhere")), 404)
 
-    assert "is not kept here" in str(problem["detail"])
+    assert "is not stored here" in str(problem["detail"])
 
 
 @pytest.mark.parametrize(

@@ -390,7 +390,7 @@ def test_references_of_the_chain_are_expanded_at_once(engine: Engine, with_node:
 
     assert (job.status_code, job.json()["total"]) == (202, 2)
     assert "references.0: there is no block 9 yet" in str(read_problem(missing, 422)["detail"])
-    assert "name them under `sources`" in str(read_problem(several, 422)["detail"])
+    assert "submit it under `sources`" in str(read_problem(several, 422)["detail"])
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

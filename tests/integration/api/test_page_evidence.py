@@ -118,7 +118,7 @@ def test_a_bit_plane_that_is_not_there_is_a_problem(browser: TestClient, address
 def test_what_is_no_image_or_gone_is_told(browser: TestClient, engine: Engine, address: str) -> None:
     other = address.removesuffix("0") + "1"
 
-    assert "cannot be looked into: unknown_format" in read_page(browser.get(f"{other}/inspection"), 422).shown
+    assert "cannot be inspected: unknown_format" in read_page(browser.get(f"{other}/inspection"), 422).shown
     assert browser.get(f"{other}/planes/r-bit-0").status_code == 404
     execute(engine, "DELETE FROM job_blobs")
     for path in ("inspection", "planes/r-bit-0", "picture"):

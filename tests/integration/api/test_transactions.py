@@ -112,10 +112,10 @@ def test_transactions_of_a_batch_that_cannot_be_resolved_say_why(client: TestCli
 
     told = [[result["error"] for result in answer["results"]] for answer in answers]
     assert told[0] == [
-        "the node of the chain has no such transaction",
-        "a transaction has an id of 64 hexadecimal digits",
+        "the Bitcoin node does not know this transaction",
+        "the id of a transaction must have 64 hexadecimal digits",
     ]
-    assert "no node of the chain" in told[1][0]
+    assert "no Bitcoin node" in told[1][0]
     assert [(answer["processed_items"], answer["total_items"]) for answer in answers] == [(0, 2)] * 2
 
 
@@ -141,4 +141,4 @@ def test_without_a_node_transactions_cannot_be_resolved(api: Api) -> None:
     with api.connect_as("stargate") as client:
         problem = read_problem(client.post("/scan/transaction", json={"transaction_id": "00" * 32}), 501)
         read_problem(client.get(f"/transaction/{'00' * 32}"), 501)
-    assert "no node of the chain" in str(problem["message"])
+    assert "no Bitcoin node" in str(problem["message"])

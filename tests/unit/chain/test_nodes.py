@@ -123,7 +123,7 @@ def test_answers_of_another_kind_are_one_error(node: ChainNode, monkeypatch: pyt
 def test_what_is_no_json_is_one_error(node: ChainNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "get", lambda path: b"[" * 100_000)
     for kind in ("rest", "esplora"):
-        assert "no JSON" in refuse(Settings(bitcoin_url=node.urls[kind]), count_blocks)
+        assert "is not JSON" in refuse(Settings(bitcoin_url=node.urls[kind]), count_blocks)
 
 
 def test_without_a_node_the_setting_is_named() -> None:
