@@ -1,1 +1,1 @@
-"""The page at `/`: what a key may see and do, for people with a browser."""
+"""The web page at `/`, with which people use the API in a browser."""

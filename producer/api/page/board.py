@@ -1,4 +1,4 @@
-"""What everybody who looks at the page sees alike, read once for all: figures, workers, canaries, and rates before."""
+"""The state that all visitors of the page share, read once for all: figures, workers, canaries, and recent rates."""
 
 import threading
 import time
@@ -15,15 +15,15 @@ from storage.canaries import Canaries, read_canaries
 from storage.figures import Figures, take_figures
 from storage.workers import list_live_workers
 
-# How old figures may be that are shown again.
+# Older state is read again.
 FRESH_S: Final = 2.0
-# Rates that are kept for the line: ten minutes of somebody looking.
+# Number of rates in the diagram: ten minutes, while somebody looks at the page.
 RATES: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Figures, workers and canaries of one moment, and the images a minute of the moments up to it, oldest first."""
+    """Figures, workers and canaries at one time, and the recent rates in images a minute, oldest first."""
 
     figures: Figures
     workers: Sequence[LiveWorker]
@@ -33,22 +33,22 @@ class State:
 
     @property
     def highest(self) -> int:
-        """What the line's height stands for: the highest rate, or the target where it is higher."""
+        """The rate at the top of the diagram: the highest rate or the target, whichever is higher."""
         return max(self.target, *self.rates)
 
     @property
     def line(self) -> str:
-        """Return the rates as points of a polyline, the newest at x = `RATES`, y as `find_height` has it."""
+        """Return the rates as points of a polyline: the newest at x = `RATES`, y from `find_height`."""
         first = RATES - len(self.rates) + 1
         return " ".join(f"{first + at},{self.find_height(rate):.1f}" for at, rate in enumerate(self.rates))
 
     def find_height(self, rate: int) -> float:
-        """Return where a rate stands, from 0 for the highest to 100 for 0."""
+        """Return the y coordinate of a rate, from 0 for the highest to 100 for a rate of 0."""
         return 100 - 100 * rate / max(1, self.highest)
 
 
 class Board:
-    """Keeps the state of this process's installation, read when somebody asks and the last is not fresh."""
+    """Caches the state of the installation for this process."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -58,7 +58,7 @@ class Board:
         self._read_at = 0.0
 
     def read(self) -> State:
-        """Return the state; of several who ask at once, one reads."""
+        """Return the state; concurrent callers share one read."""
         with self._lock:
             if self._state is None or time.monotonic() - self._read_at > FRESH_S:
                 settings = self._service.settings

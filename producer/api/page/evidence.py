@@ -1,4 +1,4 @@
-"""What is in the file of a verdict: its bit planes, its bytes where something hides, and what an inspection finds."""
+"""The evidence in a verdict's file: bit planes, the bytes of the carrier, and the findings of an inspection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A channel of an image: its bit planes by name, the lowest first, and whether the payload lies in the lowest."""
+    """A channel of an image: the names of its bit planes, lowest first, and whether the payload is in the lowest."""
 
     name: str
     planes: Sequence[str]
@@ -31,7 +31,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """A file as a person looks at it; where the payload ends is None where nothing says so."""
+    """The evidence in a file, as it is shown; `payload_bytes` is None if the payload's end is unknown."""
 
     inspection: Inspection
     bands: Sequence[Band]
@@ -42,7 +42,7 @@ class FileView:
     trailing_bytes: int
 
     def list_findings(self, *places: Place) -> list[Finding]:
-        """Return what was found in these places."""
+        """Return the findings in these places."""
         return [found for found in self.inspection.findings if found.place in places]
 
 
@@ -50,7 +50,7 @@ class FileView:
 async def show_evidence(
     request: Request, verdict: VisibleVerdict, service: Shared, reading: ImageReading, part: bool = False
 ) -> Response:
-    """Show everything that is in a verdict's image, whether V4 looks there or not; a `part` is put into its page."""
+    """Show everything in a verdict's image, also where V4 does not look; `part` returns only the part of a page."""
     async with service.reading_turns:
         view = await run_in_threadpool(look_into, service, reading, verdict)
     template = "evidence_part.html" if part else "evidence.html"
@@ -58,13 +58,13 @@ async def show_evidence(
 
 
 def look_into(service: Service, reading: ImageReader, verdict: Verdict) -> FileView:
-    """Return the file of a verdict; raises a problem where it is not stored, or cannot be seen."""
+    """Return the evidence in a verdict's file; raises a problem if it is not stored, or cannot be decoded."""
     data = read_image(service, verdict)
     try:
         inspection = reading.inspect(data)
         evidence = reading.collect_evidence(data, verdict.stego_type, verdict.bit_order)
     except UnseenImageError as error:
-        raise ProblemError(422, f"the image cannot be looked into: {error}") from None
+        raise ProblemError(422, f"the image cannot be inspected: {error}") from None
     return FileView(
         inspection,
         group_planes(evidence.planes, evidence.marked),
@@ -77,7 +77,7 @@ def look_into(service: Service, reading: ImageReader, verdict: Verdict) -> FileV
 
 
 def group_planes(planes: Sequence[str], marked: Sequence[str]) -> list[Band]:
-    """Return the channels of an image, those with the payload in them first."""
+    """Group bit planes by channel; those with the payload come first."""
     bands = [(name, list(named)) for name, named in groupby(planes, lambda plane: plane.partition("-")[0])]
     found = [Band(name, named, named[0] in marked) for name, named in bands]
     return sorted(found, key=lambda band: not band.is_marked)

@@ -1,4 +1,4 @@
-"""What is done with several jobs at once: cancelled, scanned again, held back, moved, or their verdicts downloaded."""
+"""Actions on one or several jobs: cancel, retry, pause, change of priority, and download of verdicts."""
 
 import uuid
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ from storage.pauses import pause_chunks, resume_chunks
 from storage.requeueing import change_priority
 from storage.verdicts import VerdictFilter, find_verdicts
 
-# Jobs that are chosen together: as many as a page lists.
+# Jobs per action, at most: as many as a page lists.
 MOST: Final = 50
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
 class JobAction(StrEnum):
-    """What can be done with a job."""
+    """An action on a job."""
 
     CANCEL = "cancel"
     RETRY = "retry"
@@ -44,13 +44,13 @@ class JobAction(StrEnum):
 
     @property
     def scope(self) -> Scope:
-        """Who may do it, as in the API."""
+        """The scope that the action requires, as in the API."""
         return Scope.SUBMIT if self in (JobAction.CANCEL, JobAction.RETRY) else Scope.ADMIN
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one of the jobs: in words, and the job that came of it, if one did."""
+    """The result of an action on one job: a text, and the new job if one was made."""
 
     job: Job
     done: str
@@ -69,7 +69,7 @@ def act_on_jobs(
     action: Annotated[JobAction, Form()],
     job: Chosen = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
-    """Do the same with each of the jobs, and say what became of it."""
+    """Apply an action to each of the jobs, and show the results."""
     if not key.allows(action.scope):
         raise ProblemError(403, f"the key {key.prefix} lacks the scope {action.scope.value!r}")
     jobs = require_chosen(service, key, job)
@@ -89,21 +89,21 @@ def download_jobs(
     format: Annotated[ExportFormat, Form()],  # noqa: A002 - the name of the field
     job: Chosen = [],  # noqa: B006 - FastAPI copies it
 ) -> Response:
-    """Hand out the verdicts of several jobs, job by job; a cell of CSV is never a formula."""
+    """Return the verdicts of several jobs, one job after the other; CSV is safe for spreadsheets."""
     jobs = require_chosen(service, key, job)
     found = chain.from_iterable(find_verdicts(service.engine, VerdictFilter(job_id=each.id)) for each in jobs)
     return stream_verdicts(found, format.media_type, spreadsheet=True)
 
 
 def require_chosen(service: Service, key: ApiKey, job_ids: Sequence[uuid.UUID]) -> list[Job]:
-    """Return the jobs that were chosen; raises a problem where there are none, or the key may not see one of them."""
+    """Return the chosen jobs; raises a problem if there are none, or the key may not see one of them."""
     if not job_ids:
         raise reject_field("body.job", "mark the jobs first")
     return [require_visible_job(service, key, job_id) for job_id in dict.fromkeys(job_ids)]
 
 
 def act(service: Service, key: ApiKey, action: JobAction, job: Job) -> Outcome:
-    """Do something with a job; what cannot be done is told in the outcome."""
+    """Apply an action to a job; failures are part of the outcome."""
     engine = service.engine
     try:
         match action:

@@ -1,4 +1,4 @@
-"""Jobs on the page: the list with a search, one job, and images that are dropped."""
+"""Jobs on the page: searching, showing, and submitting dropped images."""
 
 import uuid
 from typing import Annotated, Final
@@ -32,7 +32,7 @@ from storage.pauses import list_paused_jobs
 from storage.verdicts import VerdictFilter
 from storage.webhooks import get_webhook
 
-# Jobs of a page.
+# Jobs per page.
 PAGE: Final = 50
 FIELDS: Final = ("name", "priority", "threshold")
 
@@ -40,7 +40,7 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
 class JobSearch(BaseModel):
-    """Which jobs to list."""
+    """Filters for jobs."""
 
     text: str | None = Field(None, max_length=200, pattern=NO_NUL)
     state: JobState | None = None
@@ -53,7 +53,7 @@ Searched = Annotated[JobSearch, Depends(read_query(JobSearch))]
 
 @router.get("/jobs")
 def show_jobs(request: Request, key: Reading, service: Shared, search: Searched) -> Response:
-    """Show the newest jobs that fit."""
+    """Show the newest matching jobs."""
     found = list_jobs(
         service.engine,
         limit=PAGE + 1,
@@ -79,7 +79,7 @@ async def submit_images(request: Request, key: SubmittingImages, service: Shared
     async with open_upload(service, key) as upload, open_form(request, upload) as form:
         given = drop_empty({name: form.fields.get(name) for name in FIELDS})
         options = validate(OPTIONS, given, "body")
-        # A browser sends a nameless file of no bytes where none was chosen.
+        # If no file was chosen, browsers send an empty one without a name.
         chosen = [(name, file) for name, file in form.images if file.filename]
         if not chosen:
             raise reject_field("images", "choose one image or more")

@@ -1,4 +1,4 @@
-"""What people say of verdicts: told by a form, and handed out as labels."""
+"""Judgements of verdicts: storing them, and downloading them as labels."""
 
 import json
 from collections.abc import Iterator
@@ -31,24 +31,24 @@ def judge_verdict(
     judgement: Annotated[Judgement, Form()],
     note: Annotated[str, Form(max_length=MAX_NOTE, pattern=NO_NUL)] = "",
 ) -> Response:
-    """Store what the person who is signed in says of a verdict."""
+    """Store a judgement of a verdict by the key that is signed in."""
     judge(service.engine, verdict.job_id, verdict.ordinal, judgement, note, key.name)
     return redirect(f"{PREFIX}/jobs/{verdict.job_id}/verdicts/{verdict.ordinal}")
 
 
 @router.get("/labels")
 def download_labels(key: Reading, service: Shared) -> Response:
-    """Hand out each person's newest judgement of each verdict as NDJSON."""
+    """Return the newest judgement of each verdict by each key, as NDJSON."""
     lines = map(write_label, find_labels(service.engine, visible_submitter(key)))
     return StreamingResponse(iter_lines(lines), media_type=ExportFormat.NDJSON.media_type, headers=HEADERS)
 
 
 def iter_lines(lines: Iterator[str]) -> Iterator[str]:
-    """Yield each line with its end."""
+    """Yield each line with a newline."""
     for line in lines:
         yield f"{line}\n"
 
 
 def write_label(judged: JudgedVerdict) -> str:
-    """Return a judgement as JSON in ASCII; `is_stego` is what the person has it to be, null where that is open."""
+    """Return a judgement as JSON in ASCII; `is_stego` is the truth according to the person, null if unsure."""
     return json.dumps({**asdict(judged), "is_stego": judged.is_stego}, default=str)

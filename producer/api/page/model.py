@@ -1,4 +1,4 @@
-"""The model: what its card says of it, what people say of its verdicts, and how its probabilities are distributed."""
+"""The model: figures of its card, judgements of its verdicts, and the distribution of its probabilities."""
 
 import dataclasses
 import threading
@@ -23,7 +23,7 @@ from storage.judgements import Agreement, count_agreement
 from storage.models import ListedModel, get_model_in_use, list_models
 from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card
 
-# How old a sample may be that is shown again: it is of hours and days.
+# Older samples are taken again; they cover days, so they change slowly.
 FRESH_S: Final = 60.0
 TENTHS: Final = 10
 
@@ -32,14 +32,14 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is known of all models at one moment: probabilities by day, and what came of canaries."""
+    """Probabilities by day and results of canaries, for all models."""
 
     days: Sequence[DaySample] = ()
     canaries: Sequence[CanaryCount] = ()
 
 
 class Samples:
-    """Keeps the sample of this process's installation, taken when somebody asks and the last is not fresh."""
+    """Caches the sample of the installation for this process."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -48,7 +48,7 @@ class Samples:
         self._taken_at = -FRESH_S
 
     def read(self) -> Sample:
-        """Return the sample; of several who ask at once, one takes it."""
+        """Return the sample; concurrent callers share one query."""
         with self._lock:
             if time.monotonic() - self._taken_at > FRESH_S:
                 engine = self._service.engine
@@ -58,14 +58,14 @@ class Samples:
 
 
 async def get_samples(request: Request) -> Samples:
-    """Return the sample of this process."""
+    """Return the cached samples of this process."""
     samples: Samples = request.app.state.samples
     return samples
 
 
 @dataclass(frozen=True, slots=True)
 class DriftDay:
-    """A column of the diagram: a day, how many were sampled, their mean, and the share in each bin from 0 to 1."""
+    """A column of the diagram: a day, the number of images sampled, their mean, and the share in each bin (0 to 1)."""
 
     day: date
     images: int
@@ -75,7 +75,7 @@ class DriftDay:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityPoint:
-    """Judged images of a tenth of the probabilities: V4's mean probability, and the share that is stego."""
+    """The judged images in one tenth of the probabilities: V4's mean probability, and the share that is stego."""
 
     images: int
     mean: float
@@ -84,7 +84,7 @@ class ReliabilityPoint:
 
 @dataclass(frozen=True, slots=True)
 class JudgedKind:
-    """What people said of verdicts of one outcome and method."""
+    """Counts of judgements of verdicts with one outcome and method."""
 
     name: str
     true: int
@@ -94,7 +94,7 @@ class JudgedKind:
 
 @dataclass(frozen=True, slots=True)
 class CanaryRow:
-    """Canaries in which this was hidden: how many were answered, called stego by this method, and read whole."""
+    """Canaries with one hidden method: how many have a verdict, were found as this method, and read completely."""
 
     hidden: Method | None
     images: int
@@ -110,7 +110,7 @@ def show_model(
     samples: Annotated[Samples, Depends(get_samples)],
     chosen: Annotated[int | None, Query(alias="id", ge=1, le=2**31 - 1)] = None,
 ) -> Response:
-    """Show a model: the one in use, or the one that was chosen."""
+    """Show the model in use, or the chosen one."""
     models, shipped = find_models(service)
     wanted = [model for model in models if (model.in_use if chosen is None else model.id == chosen)]
     if chosen is not None and not wanted:
@@ -136,7 +136,7 @@ def show_model(
 
 
 def find_models(service: Service) -> tuple[list[ListedModel], ModelCard | None]:
-    """Return all models, the one in use first, and the card that ships with the code, None where it cannot be read."""
+    """Return all models, the one in use first, and the card of the shipped model, None if it cannot be read."""
     used = get_model_in_use(service.engine)
     try:
         shipped = read_card(service.settings.model_dir or DEFAULT_MODEL)
@@ -151,20 +151,20 @@ def find_models(service: Service) -> tuple[list[ListedModel], ModelCard | None]:
 
 
 def find_figures(model: ListedModel | None, shipped: ModelCard | None) -> dict[str, Any]:
-    """Return the figures of a model's card: of one that was added its own, else of the one that ships."""
+    """Return the figures of a model's card; those of the shipped model are read from the shipped card."""
     if model is None or (shipped and not model.figures and model.sha256 == shipped.sha256):
         return shipped.figures if shipped else {}
     return model.figures
 
 
 def read_measured_on(figures: dict[str, Any]) -> dict[str, str]:
-    """Return what a card says that its figures were measured on."""
+    """Return what the figures of a card were measured on."""
     measured = figures.get("measured_on")
     return {str(name): str(value) for name, value in measured.items()} if isinstance(measured, dict) else {}
 
 
 def find_reliability(agreement: Sequence[Agreement]) -> list[ReliabilityPoint]:
-    """Return a point for each tenth of the probabilities in which something was judged true or false."""
+    """Return a point for each tenth of the probabilities with images judged true or false."""
     points = []
     for tenth in range(TENTHS):
         found = [each for each in agreement if each.tenth == tenth and each.judged]
@@ -175,7 +175,7 @@ def find_reliability(agreement: Sequence[Agreement]) -> list[ReliabilityPoint]:
 
 
 def sum_kinds(agreement: Sequence[Agreement]) -> list[JudgedKind]:
-    """Return what people said, by outcome and method."""
+    """Return the counts of judgements by outcome and method."""
     kinds: dict[str, list[Agreement]] = {}
     for each in agreement:
         kinds.setdefault(f"{each.outcome}, {each.method}" if each.method else str(each.outcome), []).append(each)
@@ -187,7 +187,7 @@ def _sum_words(found: Sequence[Agreement]) -> tuple[int, int, int]:
 
 
 def sum_canaries(counts: Sequence[CanaryCount], model: ListedModel) -> list[CanaryRow]:
-    """Return what came of this model's canaries, the clean ones first."""
+    """Return the results of this model's canaries, the clean ones first."""
     label = f"{model.label}@sha256:{model.sha256}"
     own = [count for count in counts if count.model == label]
     rows = []
@@ -204,7 +204,7 @@ def sum_canaries(counts: Sequence[CanaryCount], model: ListedModel) -> list[Cana
 
 
 def arrange_drift(samples: Sequence[DaySample], model_id: int) -> list[DriftDay]:
-    """Return a column for each day up to the last that has verdicts, oldest first; none where there are none at all."""
+    """Return a column for each day up to the last with verdicts, oldest first; empty if the model has none."""
     own = {sample.day: sample for sample in samples if sample.model_id == model_id}
     if not own:
         return []

@@ -1,16 +1,16 @@
-"""The figures of a model's card as tables: whatever its maker called them, and however deep they lie."""
+"""The figures of a model card as tables, whatever their names and nesting."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-# Rows of all tables together: a card is a file of somebody's.
+# Maximum number of rows in all tables; cards may come from elsewhere.
 MOST_ROWS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """So many of so many, with the interval of its share where the card has one."""
+    """A share `count` / `of`, with its confidence interval if the card has one."""
 
     name: str
     count: int
@@ -26,14 +26,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A table of shares under its title."""
+    """A table of shares with a title."""
 
     title: str
     shares: Sequence[Share]
 
 
 def list_figures(figures: Mapping[str, Any]) -> list[Figures]:
-    """Return the tables of a card's figures; what is none of `count` and `of` is left out."""
+    """Return the tables of a card's figures; values without `count` and `of` are left out."""
     tables: dict[str, list[Share]] = {}
     for at, (names, share) in enumerate(_walk(figures, ())):
         if at == MOST_ROWS:

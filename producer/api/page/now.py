@@ -1,4 +1,4 @@
-"""What happens now: throughput beside its target, what waits, workers, and open jobs; kept up to date by events."""
+"""The start page: throughput and its target, waiting images, workers, and open jobs; updated by events."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -17,7 +17,7 @@ from storage.jobs import list_jobs
 from storage.keys import ApiKey
 
 INTERVAL_S: Final = 2.0
-# Then the browser asks again, and whether its session lasts is looked up.
+# After so many the stream ends; the browser reconnects, and its session is checked again.
 EVENTS_OF_A_STREAM: Final = 60
 OPEN_JOBS: Final = 20
 
@@ -26,13 +26,13 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def show_now(request: Request, key: Reading, service: Shared, board: SharedBoard) -> Response:
-    """Show how things stand."""
+    """Show the start page."""
     return render(request, "now.html", **read_values(service, board, key))
 
 
 @router.get(f"{PREFIX}/events")
 async def follow(key: Reading, service: Shared, board: SharedBoard, feeds: Feeds) -> Response:
-    """Send the same as events, each the HTML that changes."""
+    """Send updates of the start page, as events with the HTML that changes."""
     template = TEMPLATES.get_template("now_live.html")
 
     def write() -> bytes:
@@ -45,12 +45,12 @@ async def follow(key: Reading, service: Shared, board: SharedBoard, feeds: Feeds
             if await feeds.wait_until_closed(INTERVAL_S):
                 return
 
-    # Proxies are not to collect events before they pass them on.
+    # Turns off buffering in proxies.
     return StreamingResponse(stream(), media_type="text/event-stream", headers={**HEADERS, "X-Accel-Buffering": "no"})
 
 
 def read_values(service: Service, board: Board, key: ApiKey) -> dict[str, Any]:
-    """Return what the templates show: the installation's figures, and the open jobs that the key may see."""
+    """Return the values for the templates: the installation's figures, and the open jobs that the key may see."""
     found = list_jobs(service.engine, limit=OPEN_JOBS, submitter=visible_submitter(key), only_open=True)
     jobs = [report_job(job) for job in found]
     return {"state": board.read(), "jobs": jobs, "width": RATES}

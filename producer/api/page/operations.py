@@ -1,4 +1,4 @@
-"""What operators do, on a page that is there for admins alone: workers, queues, errors, keys, webhooks, who did it."""
+"""The operations page, for admins only: workers, queues, errors, keys, webhooks, and past operations."""
 
 import uuid
 from typing import Annotated, Final
@@ -32,13 +32,13 @@ PauseId = Annotated[int, Form(ge=1, le=2**31 - 1)]
 
 
 def go_back(section: str) -> Response:
-    """Return the answer to a form that was taken: the browser goes back to its section."""
+    """Redirect to a section of the page after a form was processed."""
     return redirect(f"{PREFIX}{PATH}#{section}")
 
 
 @router.get(PATH)
 def show_operations(request: Request, _key: Operating, service: Shared, board: SharedBoard) -> Response:
-    """Show how the installation stands, and what can be done."""
+    """Show the operations page."""
     return _render(request, service, board)
 
 
@@ -64,7 +64,7 @@ def _render(request: Request, service: Shared, board: SharedBoard, made: str | N
 def drain(
     key: Operating, service: Shared, draining: Annotated[bool, Form()], worker: Annotated[str, Form()] = ""
 ) -> Response:
-    """Have a live worker, or all, claim no more chunks, or claim them again."""
+    """Drain a live worker, or all, or let them claim chunks again."""
     try:
         set_draining(service.engine, worker or None, service.settings.lease_s, key.name, draining=draining)
     except OperationError as error:
@@ -79,7 +79,7 @@ def pause(
     priority: Annotated[Priority | None, Form()] = None,
     submitter: Annotated[str, Form(max_length=200, pattern=NO_NUL)] = "",
 ) -> Response:
-    """Hold back the chunks of a priority or a submitter, or all."""
+    """Pause the chunks of a priority or a submitter, or all."""
     try:
         pause_chunks(service.engine, PauseSubject(priority=priority, submitter=submitter or None), key.name)
     except OperationError as error:
@@ -89,7 +89,7 @@ def pause(
 
 @router.post(f"{PATH}/resume")
 def resume(key: Operating, service: Shared, pause_id: PauseId) -> Response:
-    """End a pause; one that has ended already is no fault."""
+    """End a pause; it is no error if it has already ended."""
     end_pause(service.engine, pause_id, key.name)
     return go_back("queues")
 
@@ -117,9 +117,9 @@ def make_key(
     scope: Annotated[list[Scope], Form()],
     buckets: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
-    """Make a key and show it, once; who is signed in shows that he still has his own."""
+    """Create a key and show it once; the admin must enter the own key again."""
     if authenticate_key(service, own).prefix != key.prefix:
-        raise ProblemError(403, "this is another key than the one that is signed in")
+        raise ProblemError(403, "this is not the key that is signed in")
     try:
         made = create_key(service.engine, name, scope, buckets.split(), done_by=key.name)
     except KeyNameError as error:
@@ -129,7 +129,7 @@ def make_key(
 
 @router.post(f"{PATH}/keys/revoke")
 def end_key(key: Operating, service: Shared, name: Name) -> Response:
-    """End a key, from its next request on."""
+    """Revoke a key, from its next request on."""
     try:
         revoke_key(service.engine, name, done_by=key.name)
     except KeyNameError as error:
@@ -139,7 +139,7 @@ def end_key(key: Operating, service: Shared, name: Name) -> Response:
 
 @router.post(f"{PATH}/redeliver")
 def deliver_again(key: Operating, service: Shared, job: Annotated[uuid.UUID, Form()]) -> Response:
-    """Have a webhook delivered again."""
+    """Deliver a webhook again."""
     try:
         redeliver(service.engine, job, key.name)
     except OperationError as error:

@@ -1,4 +1,4 @@
-"""Pictures on the page: made anew of stored bytes in a decoding process, never the bytes of a stranger themselves."""
+"""Pictures on the page: stored images, decoded and encoded again in a decoding process; never the original bytes."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from storage.version import VERSION
 from worker.image_reading import ImageReader
 
 HEADERS: Final = {
-    # Kept by the browser of who may see it, who asks each time whether it still is as it was.
+    # The browser may cache it, but must revalidate it each time.
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "Referrer-Policy": "same-origin",
@@ -30,7 +30,7 @@ Make = Callable[[bytes], bytes | None]
 
 
 async def get_pictures(request: Request) -> ImageReader:
-    """Return what makes pictures in this process."""
+    """Return the image reader that renders pictures in this process."""
     pictures: ImageReader = request.app.state.pictures
     return pictures
 
@@ -46,7 +46,7 @@ async def show_picture(
     pictures: Pictures,
     size: Literal["small", "large"] = "large",
 ) -> Response:
-    """Return the picture of a verdict's image, where its job still keeps the image and something can be seen."""
+    """Return a picture of a verdict's image; a problem (404) if it is not stored any more or cannot be decoded."""
 
     def make(data: bytes) -> bytes | None:
         return pictures.make_picture(data, thumbnail=size == "small")
@@ -63,12 +63,12 @@ async def show_bit_plane(
     name: PlaneName,
     near: bool = False,
 ) -> Response:
-    """Return a bit plane of a verdict's image, with the payload marked; with `near` that of the image's start."""
+    """Return a bit plane of a verdict's image with the payload marked; with `near`, that of the image's start."""
 
     def make(data: bytes) -> bytes | None:
         return pictures.draw_bit_plane(data, verdict.stego_type, verdict.bit_order, name, near=near)
 
-    # Where the payload lies is read by the verdict's method.
+    # The verdict's method determines where the payload is marked.
     kind = f"plane {name} {near} {verdict.stego_type} {verdict.bit_order}"
     return await answer_picture(request, service, verdict, kind, "png", make)
 
@@ -76,7 +76,7 @@ async def show_bit_plane(
 async def answer_picture(
     request: Request, service: Service, verdict: Verdict, kind: str, file_format: str, make: Make
 ) -> Response:
-    """Return a picture of this kind, or 304 where the browser has it; raises a problem where there is none."""
+    """Return a picture of this kind, or 304 if the browser has it cached; raises a problem (404) if there is none."""
     tag = hashlib.sha256(f"{VERSION} {verdict.sha256} {kind}".encode()).hexdigest()[:32]
     headers = {**HEADERS, "ETag": f'"{tag}"', "Content-Disposition": f"inline; filename=picture.{file_format}"}
 
@@ -95,14 +95,14 @@ async def answer_picture(
 
 
 def require_stored(service: Service, verdict: Verdict) -> str:
-    """Return the SHA-256 of an image that the verdict's job keeps; raises a problem where it does not."""
+    """Return the SHA-256 of a verdict's image; raises a problem (404) if its job does not store the image."""
     if verdict.sha256 is None or not list_stored(service.engine, [verdict]):
-        raise ProblemError(404, "the image is not stored: it lies elsewhere, or was deleted")
+        raise ProblemError(404, "the image is not stored: it is elsewhere, or was deleted")
     return verdict.sha256
 
 
 def read_image(service: Service, verdict: Verdict) -> bytes:
-    """Return the bytes that a verdict is about; raises a problem where its job does not keep them."""
+    """Return the bytes of a verdict's image; raises a problem (404) if its job does not store them."""
     digest = require_stored(service, verdict)
     with suppress(FileNotFoundError):
         return service.blobs.get(digest, service.settings.max_image_bytes)

@@ -1,4 +1,4 @@
-"""Queries of the page's forms, whose fields come empty where nothing is chosen."""
+"""Queries of the page's forms, in which fields without a value are sent empty."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -13,12 +13,12 @@ Search = TypeVar("Search", bound=BaseModel)
 
 
 def drop_empty(fields: Mapping[str, Value | None]) -> dict[str, Value]:
-    """Return the fields that say something."""
+    """Return the fields that are not empty."""
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
 
 
 def read_query(model: type[Search]) -> Callable[[Request], Search]:
-    """Return the dependency that reads this model from a query; what is empty counts as not given."""
+    """Return the dependency that reads this model from a query; empty fields count as missing."""
     adapter = TypeAdapter(model)
 
     def read(request: Request) -> Search:

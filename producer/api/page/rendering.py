@@ -1,4 +1,4 @@
-"""Templates of the page, what of its text is made visible, and the headers that every answer of it has."""
+"""Rendering pages: templates, filters that escape text, and headers."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -22,29 +22,29 @@ SIGN_IN: Final = f"{PREFIX}/sign-in"
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
     "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    # Without a referrer at all, browsers send `Origin: null` with our own forms.
+    # With `no-referrer`, browsers would send `Origin: null` with our own forms.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-# What stands for a figure that is not known.
+# Shown in place of an unknown figure.
 UNKNOWN: Final = "\N{EN DASH}"
-# Of a hex view, in bytes a line.
+# Bytes per line of a hex view.
 HEX_LINE: Final = 16
 
 
 def is_page(path: str) -> bool:
-    """Whether a path is of the page, which asks for a session instead of a key."""
+    """Whether a path belongs to the page, which requires a session instead of a key."""
     return path == "/" or path.startswith(f"{PREFIX}/")
 
 
 def show_text(text: str | None) -> Markup:
-    """Return text from outside as HTML in which control, turning and odd characters stand as marked escapes."""
+    """Return untrusted text as HTML; characters that are not printable, such as controls, become marked escapes."""
     return Markup("").join(_mark_runs(text or ""))
 
 
 def show_lines(text: str | None) -> Markup:
-    """Return the same with its lines kept; carriage returns stand as escapes."""
+    """Return untrusted text as `show_text` does, with newlines kept; carriage returns become escapes."""
     return Markup("\n").join(show_text(line) for line in (text or "").split("\n"))
 
 
@@ -55,9 +55,9 @@ def _mark_runs(text: str) -> Iterator[Markup]:
 
 
 def show_hex(data: str | bytes | None, marked: int = 0) -> Markup:
-    """Return bytes, or the UTF-8 of a text, as lines of an offset, bytes in hex, and what of them is printable ASCII.
+    """Return a hex view of bytes, or of the UTF-8 of a text, in lines of offset, hex and ASCII.
 
-    The first `marked` bytes are marked.
+    The first `marked` bytes are highlighted.
     """
     whole = data if isinstance(data, bytes) else (data or "").encode("utf-8", "surrogatepass")
     starts = range(0, len(whole), HEX_LINE)
@@ -79,13 +79,13 @@ def _mark(text: str) -> Markup | str:
 
 
 def find_name(uri: str) -> str:
-    """Return the name of an image for people: of stored bytes the file's own, else the reference."""
+    """Return the display name of an image: the file name of a blob, else the reference."""
     scheme, _, rest = uri.partition("://")
     return unquote(rest.partition("/")[2]) or uri if scheme == "blob" else uri
 
 
 def show_duration(seconds: float | None) -> str:
-    """Return seconds in the two largest units that count, a dash where they are not known."""
+    """Return seconds in the two largest units that are not 0, or a dash for None."""
     if seconds is None:
         return UNKNOWN
     whole = round(seconds)
@@ -103,7 +103,7 @@ def show_time(time: datetime | None) -> Markup:
 
 
 def show_count(count: float) -> str:
-    """Return a number with its thousands apart."""
+    """Return a number with its thousands separated."""
     return f"{count:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
@@ -116,7 +116,7 @@ TEMPLATES: Final = Environment(
 )
 TEMPLATES.filters |= {
     "text": show_text,
-    # Where no element may stand.
+    # For attributes, where no elements are allowed.
     "plain": show_escapes,
     "lines": show_lines,
     "hex": show_hex,
@@ -130,21 +130,21 @@ TEMPLATES.globals |= {"page": PREFIX, "version": VERSION, "Scope": Scope}
 
 
 def render(request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
-    """Return a page: of this template, for the key that is signed in."""
+    """Return a page from this template, for the key that is signed in."""
     key = getattr(request.state, "key", None)
     html = TEMPLATES.get_template(template).render(key=key, path=request.url.path, **values)
     return HTMLResponse(html, status, HEADERS)
 
 
 def redirect(path: str) -> RedirectResponse:
-    """Return the answer to a form that was taken: the browser asks for this path."""
+    """Return a redirect (303) to this path, after a form was processed."""
     return RedirectResponse(path, 303, HEADERS)
 
 
 def render_problem(
     request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, **more: object
 ) -> Response:
-    """Return what a person is told of a refused request; who is not signed in is led to where one does."""
+    """Return a page for a refused request, or a redirect to the sign-in page if nobody is signed in."""
     if status == 401 and request.method == "GET" and request.url.path != SIGN_IN:
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return redirect(SIGN_IN + (f"?{urlencode({'next': here})}" if here != "/" else ""))

@@ -1,4 +1,4 @@
-"""The routes of the page, and the files that it loads."""
+"""Registration of the page's routes and assets."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from producer.api.page.rendering import PREFIX
 
 
 def add_page(app: FastAPI) -> None:
-    """Serve the page."""
+    """Add the page's routes and assets to the application."""
     app.mount(f"{PREFIX}/assets", StaticFiles(directory=Path(__file__).parent / "assets"))
     for routes in (signing_in, now, job_actions, jobs, verdicts, judging, pictures, evidence, model, operations):
         app.include_router(routes.router)

@@ -1,4 +1,4 @@
-"""Signing in to the page with a key of the API, and out of it."""
+"""Signing in to the page with an API key, and signing out."""
 
 import logging
 from typing import Annotated
@@ -13,21 +13,21 @@ from producer.api.service import Shared
 from storage.keys import ApiKey
 from storage.sessions import end_session, end_sessions, open_session
 
-WRONG = "This is no key that is in use. `starlight keys create NAME` makes one, and shows it once."
+WRONG = "This is not a valid key. `starlight keys create NAME` creates one, and shows it once."
 
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 
 
 def check_next(path: str) -> str:
-    """Return where to go on: a path of the page, or its start."""
+    """Return the path to continue at if it belongs to the page, else the start page."""
     is_ours = is_page(path.partition("?")[0]) and path.isprintable() and "\\" not in path
     return path if is_ours and not path.startswith("//") else "/"
 
 
 @router.get(SIGN_IN)
 def ask_for_key(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
-    """Show the form."""
+    """Show the sign-in form."""
     return render(request, "sign_in.html", next=check_next(next), wrong=None)
 
 
@@ -38,7 +38,7 @@ def sign_in(
     key: Annotated[str, Form()] = "",
     next: Annotated[str, Form()] = "/",  # noqa: A002 - the name of the field
 ) -> Response:
-    """Open a session of this key."""
+    """Open a session for this key."""
     try:
         found = authenticate_key(service, key)
     except ProblemError as error:
@@ -47,7 +47,7 @@ def sign_in(
         return render(request, "sign_in.html", status=401, next=check_next(next), wrong=WRONG)
     if token := read_token(request):
         end_session(service.engine, token)
-    log.info("somebody signed in to the page with key %s", found.prefix)
+    log.info("sign-in to the page with key %s", found.prefix)
     answer = redirect(check_next(next))
     set_token(request, answer, open_session(service.engine, found, limit_sessions(service.settings)))
     return answer
@@ -55,7 +55,7 @@ def sign_in(
 
 @router.post("/page/sign-out")
 def sign_out(request: Request, service: Shared, everywhere: Annotated[bool, Form()] = False) -> Response:
-    """End this session, or all of its key."""
+    """End this session, or all sessions of its key."""
     key: ApiKey = request.state.key
     if everywhere:
         end_sessions(service.engine, key)
@@ -63,6 +63,6 @@ def sign_out(request: Request, service: Shared, everywhere: Annotated[bool, Form
         end_session(service.engine, token)
     answer = redirect(SIGN_IN)
     forget_token(answer)
-    # Pages that the browser kept are shown no more.
+    # So that the browser does not show cached pages any more.
     answer.headers["Clear-Site-Data"] = '"cache"'
     return answer

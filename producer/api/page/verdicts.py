@@ -1,4 +1,4 @@
-"""Verdicts on the page: found by filters in the address, downloaded, and one of them with all that is known."""
+"""Verdicts on the page: searching, downloading, and showing one with its details."""
 
 import uuid
 from typing import Annotated, Final
@@ -29,7 +29,7 @@ from storage.models import list_labels
 from storage.stored_images import list_stored
 from storage.verdicts import Position, VerdictFilter, find_verdicts
 
-# Verdicts of a page, and of those on the same bytes.
+# Verdicts per page, and verdicts on the same bytes that are shown with one.
 PAGE: Final = 50
 SAME_BYTES: Final = 50
 
@@ -37,7 +37,7 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
 class PageFilters(BaseModel):
-    """Which verdicts to find."""
+    """Filters for verdicts."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +56,7 @@ class PageFilters(BaseModel):
     model: Model | None = None
 
     def build_filter(self, key: ApiKey) -> VerdictFilter:
-        """Return the filter, within what the key may see."""
+        """Return the filter, limited to what the key may see."""
         return VerdictFilter(
             job_id=self.job,
             submitter=visible_submitter(key) or self.submitter,
@@ -74,19 +74,19 @@ class PageFilters(BaseModel):
         )
 
     def write_query(self, **more: str) -> str:
-        """Return the filters as a query, in the order of the form."""
+        """Return the filters as a query string, in the order of the form."""
         chosen = self.model_dump(mode="json", include=set(PageFilters.model_fields))
         return urlencode(drop_empty({**chosen, **more}))
 
 
 class Listing(PageFilters):
-    """Which page of them to show."""
+    """Filters, and the cursor of the page to show."""
 
     cursor: Annotated[str, AfterValidator(check_cursor)] | None = None
 
 
 class Download(PageFilters):
-    """In which format to hand them out."""
+    """Filters, and the format of the download."""
 
     format: ExportFormat
 
@@ -95,7 +95,7 @@ class Download(PageFilters):
 def list_verdicts(
     request: Request, key: Reading, service: Shared, listing: Annotated[Listing, Depends(read_query(Listing))]
 ) -> Response:
-    """Show verdicts that fit, newest first; those of one job in the order of submission."""
+    """Show matching verdicts, newest first, or those of one job in the order of submission."""
     after = decode_cursor(listing.cursor) if listing.cursor else None
     found = list(find_verdicts(service.engine, listing.build_filter(key), PAGE + 1, after))
     page, following = found[:PAGE], None
@@ -123,7 +123,7 @@ def list_verdicts(
 def download_verdicts(
     key: Reading, service: Shared, download: Annotated[Download, Depends(read_query(Download))]
 ) -> Response:
-    """Hand out all verdicts that fit; a cell of CSV is never a formula."""
+    """Return all matching verdicts; CSV is safe for spreadsheets."""
     found = find_verdicts(service.engine, download.build_filter(key))
     return stream_verdicts(found, download.format.media_type, spreadsheet=True)
 

@@ -1,4 +1,4 @@
-"""Who is signed in to the page: the session's cookie, and which site a form may come from."""
+"""Sessions of the page: the cookie, and the check that forms come from our own pages (CSRF)."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,19 +10,19 @@ from producer.api.page.rendering import PREFIX, SIGN_IN
 from storage.sessions import SessionLimits
 from storage.settings import Settings
 
-# Where the browser came by TLS, the prefix keeps other hosts of the domain from setting the cookie.
+# For TLS: the prefix `__Host-` prevents other hosts of the domain from setting the cookie.
 SECURE_COOKIE: Final = "__Host-starlight"
 PLAIN_COOKIE: Final = "starlight"
 SAFE_METHODS: Final = ("GET", "HEAD")
 
 
 def is_open_page(path: str) -> bool:
-    """Whether a path of the page can be asked for without a session."""
+    """Whether a path of the page can be requested without a session."""
     return path == SIGN_IN or path.startswith(f"{PREFIX}/assets/")
 
 
 def limit_sessions(settings: Settings) -> SessionLimits:
-    """Return how long sessions may last."""
+    """Return the limits of a session's duration."""
     return SessionLimits(settings.session_lifetime, settings.session_idle)
 
 
@@ -32,27 +32,27 @@ def read_token(request: Request) -> str | None:
 
 
 def came_by_tls(request: Request) -> bool:
-    """Whether the browser says that it sent this form by TLS, which may have ended at a proxy."""
+    """Whether the browser sent this form by TLS, also if a proxy terminated it."""
     return request.headers.get("origin", "").startswith("https://")
 
 
 def set_token(request: Request, response: Response, token: str) -> None:
-    """Have the browser keep the token until it is closed, away from scripts and other sites."""
+    """Set the session cookie: until the browser is closed, not readable by scripts, not sent by other sites."""
     secure = came_by_tls(request)
     name = SECURE_COOKIE if secure else PLAIN_COOKIE
     response.set_cookie(name, token, path="/", secure=secure, httponly=True, samesite="strict")
 
 
 def forget_token(response: Response) -> None:
-    """Have the browser forget the token."""
+    """Delete the session cookie."""
     response.delete_cookie(PLAIN_COOKIE, path="/", httponly=True, samesite="strict")
     response.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
 
 
 def comes_from_here(request: Request) -> bool:
-    """Whether a request comes from a page of ours: what changes something may come from nowhere else.
+    """Whether a request comes from our own pages; safe methods may come from anywhere.
 
-    Browsers say the origin with every form. They name no site where the address is not one that they trust.
+    Browsers send `Origin` with every form. They send `Sec-Fetch-Site` only to addresses that they trust.
     """
     if request.method in SAFE_METHODS:
         return True

@@ -73,7 +73,7 @@ def page(address: str) -> Iterator[Any]:
 
 def sign_in(page: Any, key: str, path: str) -> None:
     page.goto(path)
-    page.get_by_label("Key of the API").fill(key)
+    page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"**{path}")
 

@@ -92,9 +92,9 @@ def test_a_verdict_says_how_its_message_was_read(browser: TestClient, address: s
     facts = read_page(browser.get(address)).find("dl", class_="payload").read_facts()
 
     assert facts == {
-        "It is": "text", "Behind": "AI42", "Decoded from": "utf-8", "Bytes": "5, from byte 4 of the carrier on",
+        "Kind": "text", "Header": "AI42", "Decoded from": "utf-8", "Bytes": "5, from byte 4 of the carrier on",
         "Closed by": "a zero byte", "Detail": "<b>", "Members": "<i>.txt, 7 bytes",
-        "Cut": "there is more than is shown",
+        "Truncated": "there is more than is shown",
     }  # fmt: skip
 
 

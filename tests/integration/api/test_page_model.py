@@ -52,7 +52,7 @@ def test_without_a_verdict_the_card_that_ships_is_shown(browser: TestClient) -> 
     page = read_page(browser.get("/page/model"))
 
     assert page.find("h1").text.startswith("starlight-v4-")
-    assert page.read_facts()["In use"] == "nothing was scanned with it yet"
+    assert page.read_facts()["In use"] == "not used yet"
     methods = {row[0] for row in page.find("main").read_rows()}
     assert {str(method) for method in Method} <= methods
     assert "images 1255" in page.shown

@@ -26,7 +26,7 @@ def test_the_start_shows_figures_open_jobs_and_workers(api: Api, engine: Engine)
     figures = page.find("div", class_="figures")
     shown = {span.shown: strong.shown for span, strong in zip(*map(figures.find_all, ("span", "strong")), strict=True)}
     assert shown["images in the last minute, of 1 000"] == "3"
-    assert shown["images wait or are scanned"] == "42"
+    assert shown["images waiting or being scanned"] == "42"
     assert (shown["clean, in all"], shown["workers"]) == ("3", "1")
     assert [row[0] for row in page.find("table", class_="jobs").read_rows()] == [str(own)]
     assert page.find("table", class_="workers").read_rows()[0][:2] == ["<cpu0>@here", "cpu0"]
@@ -44,12 +44,12 @@ def test_the_newest_round_of_canaries_is_one_line(api: Api, engine: Engine) -> N
 
     line = read_page(sign_in_as(api, "ann").get("/")).find("p", class_="wrong")
 
-    assert line.shown.startswith("Of 2 images whose truth is known, 1 were answered rightly at ")
+    assert line.shown.startswith("Canaries: 1 of 2 right at ")
     assert line.shown.endswith(", the slowest after 4.0 s; 1 wrong.")
 
 
 def test_without_a_worker_it_says_so(api: Api) -> None:
-    assert "No worker reports" in read_page(sign_in_as(api, "ann").get("/")).find("p", class_="wrong").text
+    assert "There is no live worker" in read_page(sign_in_as(api, "ann").get("/")).find("p", class_="wrong").text
 
 
 def test_events_bring_what_has_changed(api: Api, engine: Engine, address: str) -> None:

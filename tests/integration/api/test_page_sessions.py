@@ -48,7 +48,7 @@ def test_signing_in_leads_nowhere_else(api: Api, key: str, elsewhere: str) -> No
 def test_a_wrong_key_opens_no_session(api: Api, engine: Engine) -> None:
     answer = open_browser(api).post("/page/sign-in", data={"key": "starlight_0_0"})
 
-    assert "no key that is in use" in read_page(answer, 401).find("p", role="alert").text
+    assert "not a valid key" in read_page(answer, 401).find("p", role="alert").text
     assert "set-cookie" not in answer.headers
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM sessions")).scalar() == 0

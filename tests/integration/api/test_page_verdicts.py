@@ -192,7 +192,7 @@ def test_an_error_is_explained(browser: TestClient, job_id: str) -> None:
 
     assert facts["Error"] == "empty: the file has no bytes"
     assert facts["Detail"] == "=no <i>bytes</i>"
-    assert facts["Model"] == "was not asked"
+    assert facts["Model"] == "none"
 
 
 def test_verdicts_on_the_same_bytes_lead_to_each_other(browser: TestClient, engine: Engine, job_id: str) -> None:

@@ -1,12 +1,12 @@
 "use strict";
 
-// Files and folders that are dropped anywhere become the images of the form, which is sent.
+// Files and folders dropped anywhere on the page are submitted with the form.
 const MOST = 256;
 const form = document.querySelector("form[data-drop]");
 
 const readFile = (entry) => new Promise((resolve, reject) => entry.file(resolve, reject));
 
-// One more than may be sent is enough to know that it is too many.
+// Stops at one file more than allowed, which is enough for the error.
 const collect = async (entry, files) => {
   if (files.length > MOST) {
     return;
@@ -25,7 +25,7 @@ const collect = async (entry, files) => {
 };
 
 const take = async (carried) => {
-  // Asked for before anything is awaited: afterwards, what was dropped is gone.
+  // Read before the first await: the browser clears the dropped items afterwards.
   const entries = [...carried.items].map((item) => item.webkitGetAsEntry?.());
   const files = [];
   if (entries.some((entry) => entry?.isDirectory)) {
@@ -55,13 +55,13 @@ if (form) {
     document.body.classList.remove("dropping");
     const files = await take(event.dataTransfer);
     if (!files.length || files.length > MOST) {
-      status.textContent = files.length ? `These are more than ${MOST} images: pack them, or use the command.` : "There is no image in it.";
+      status.textContent = files.length ? `There are more than ${MOST} images: pack them into an archive, or use the command.` : "No images were found.";
       return;
     }
     const images = new DataTransfer();
     files.forEach((file) => images.items.add(file));
     form.querySelector("input[type=file]").files = images.files;
-    status.textContent = `${files.length === 1 ? "1 image is" : `${files.length} images are`} sent.`;
+    status.textContent = `Sending ${files.length === 1 ? "1 image" : `${files.length} images`}.`;
     form.requestSubmit();
   });
 }

@@ -1,6 +1,6 @@
 "use strict";
 
-// Keys, as the dialog in the layout lists them: rows are walked through by the first link in each.
+// Keyboard shortcuts, listed in the dialog of the layout. Rows are focused by their first link.
 const dialog = document.querySelector("dialog.keys");
 const opener = document.querySelector("[data-keys]");
 const links = () => [...document.querySelectorAll("main tbody tr")].map((row) => row.querySelector("a")).filter(Boolean);

@@ -1,6 +1,6 @@
 "use strict";
 
-// What cannot be undone is asked for twice.
+// Actions that cannot be undone need a confirmation.
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.sure;
   if (question && !confirm(question)) {
@@ -8,14 +8,14 @@ document.addEventListener("submit", (event) => {
   }
 });
 
-// What is live is replaced by what the server says of it, which is HTML that its templates have escaped.
+// The live part is replaced by HTML from the server, whose templates escape all values.
 const live = document.querySelector("[data-live]");
 if (live) {
   const events = new EventSource(live.dataset.live);
   events.addEventListener("html", (event) => {
     live.innerHTML = event.data;
   });
-  // Who is signed in no more is told so.
+  // If the session has expired, reloading shows the sign-in page.
   events.onerror = () => {
     if (events.readyState === EventSource.CLOSED) {
       location.reload();
@@ -23,7 +23,7 @@ if (live) {
   };
 }
 
-// What takes a look into a file comes after the rest of its page; without it the link stays.
+// The inspection takes time, so it is loaded after the page; if that fails, the link stays.
 const late = document.querySelector("[data-load]");
 if (late) {
   fetch(late.dataset.load).then(async (answer) => {
@@ -33,7 +33,7 @@ if (late) {
   });
 }
 
-// One box for all that stand below it.
+// The checkbox in the header marks all rows.
 const all = document.querySelector("[data-all]");
 if (all) {
   all.hidden = false;
