@@ -22,7 +22,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="SHA-256 
 Words = Annotated[
     str, AfterValidator(check_words), Field(description="The hidden message contains all these words, in any order.")
 ]
-Part = Annotated[str, AfterValidator(check_part), Field(description="The hidden message contains exactly this text.")]
+Part = Annotated[str, AfterValidator(check_part), Field(description="The hidden message contains this text.")]
 Inscription = Annotated[
     str,
     AfterValidator(check_inscription),

@@ -1,4 +1,4 @@
-"""`python -m producer.cli`: the command without its entry point."""
+"""`python -m producer.cli`: run the command."""
 
 from producer.cli import main
 

@@ -1,4 +1,4 @@
-"""The command's entry: its subcommands, and every expected error in one line for the person who typed it."""
+"""The command's entry point: it registers the subcommands, and prints expected errors in one line."""
 
 import io
 import logging
@@ -82,7 +82,7 @@ EXPECTED = (
     EmbeddedServerError, DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
     DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError, WatchTakenError,
 )  # fmt: skip
-# Subcommands that run as long as they are let.
+# Subcommands that run until they are stopped.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary", "watch")
 USAGE = 2
 INTERRUPTED = 130
@@ -93,14 +93,14 @@ log = logging.getLogger(__name__)
 
 @app.callback()
 def begin(context: typer.Context) -> None:
-    """Log as the program that the subcommand is."""
+    """Set up logging under the name of the program."""
     subcommand = context.invoked_subcommand
     set_up_logging(subcommand if subcommand in PROGRAMS else "starlight")
 
 
 def main() -> None:
-    """Run the command; ends the process with its exit code."""
-    # SIGINT too: a shell that starts this in the background has it ignored.
+    """Run the command, and end the process with its exit code."""
+    # SIGINT too: shells start background processes with SIGINT ignored.
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, interrupt)
     prepare_output()
@@ -112,7 +112,7 @@ def main() -> None:
     except EXPECTED as error:
         fail(str(error))
     except ValidationError as error:
-        # What is left to a default is not to blame that another setting, which it follows, is wrong.
+        # Settings whose default depends on another setting also fail when that one is wrong; they are not the cause.
         wrong = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
         told = "; ".join(f"STARLIGHT_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)
         fail(f"a setting is wrong: {told}")
@@ -121,22 +121,22 @@ def main() -> None:
         told = f"STARLIGHT_{field[1].upper()}" if field else str(error)
         fail(f'a setting is wrong: {told}: lists are written in JSON, ["one", "two"]')
     except ArgumentError as error:
-        fail(f"STARLIGHT_DATABASE_URL is no URL of a database: {error}")
+        fail(f"STARLIGHT_DATABASE_URL is not a database URL: {error}")
     except (SQLAlchemyError, psycopg.Error) as error:
         reason = str(error.__cause__ or error).strip()
-        fail(f"the database does not do what it should: {reason}")
+        fail(f"database error: {reason}")
     except (redis.RedisError, obstore.exceptions.BaseError, OSError) as error:
         fail(f"{error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        # Not 1, Python's own exit code for this: that means "something was found".
+        # Not Python's own exit code 1, which here means "something was found".
         log.exception("unexpected error")
         fail(f"unexpected error, please report it: {error!r}")
 
 
 def prepare_output() -> None:
-    """Let text be printed whatever the locale can show, and to a standard output that was closed from the start."""
+    """Make printing succeed for text that the locale cannot encode, and if standard output is closed."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - open to the end
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -144,11 +144,11 @@ def prepare_output() -> None:
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End as Ctrl-C does."""
+    """End as on Ctrl-C."""
     raise KeyboardInterrupt
 
 
 def fail(message: str) -> NoReturn:
-    """End the process with a message and the exit code for usage and other errors."""
+    """Print an error and end the process with the exit code for errors."""
     sys.stderr.write(f"starlight: {escape_lines(message)}\n")
     sys.exit(USAGE)

@@ -1,4 +1,4 @@
-"""Exports that an API makes, brought into a folder here."""
+"""Downloading an export from an API into a local folder."""
 
 import sys
 import uuid
@@ -15,23 +15,23 @@ from storage.verdicts import VerdictFilter
 if TYPE_CHECKING:
     from starlight_client import ExportSearch
 
-# Which export a folder is for, until it is there: broken off, the same command goes on with it.
+# A file with the id of the export, until the download is complete. After an interruption, the same command continues.
 EXPORT_ID = ".export"
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UsageError where a folder has files of something else than a download that was broken off."""
+    """Raise UsageError if a folder has any files, except those of an interrupted download."""
     if folder.exists() and any(folder.iterdir()) and not (folder / EXPORT_ID).exists():
-        whole = "an export that is whole" if (folder / MANIFEST).exists() else "other files"
-        raise UsageError(f"{folder} has {whole} in it: name an empty folder, or one that an export was broken off in")
+        what = "a complete export" if (folder / MANIFEST).exists() else "other files"
+        raise UsageError(f"{folder} contains {what}: name an empty folder, or one with an interrupted export")
 
 
 def download_export(
     api: Remote, folder: Path, wanted: VerdictFilter, chosen: ExportFormat, partition_by: str | None
 ) -> ExportReport:
-    """Have verdicts exported there, and write the files below a folder; return the export, which is deleted there.
+    """Export verdicts on the server, and download the files to a folder; return the export, which is deleted there.
 
-    Raises UsageError where it fails, and as the client does.
+    Raises UsageError if it fails, and what the client raises.
     """
     export = find_begun(api, folder)
     if export is None:
@@ -47,7 +47,7 @@ def download_export(
     export = api.client.wait_for_export(export.id, progress=show_rows)
     if export.state is not ExportState.DONE:
         (folder / EXPORT_ID).unlink()
-        raise UsageError(f"the export has failed there: {export.error}")
+        raise UsageError(f"the export has failed on the server: {export.error}")
     api.client.download_export(export.id, folder)
     (folder / EXPORT_ID).unlink()
     api.client.delete_export(export.id)
@@ -55,7 +55,7 @@ def download_export(
 
 
 def find_begun(api: Remote, folder: Path) -> ExportReport | None:
-    """Return the export that a folder is for, None where there is none yet, or it is gone there."""
+    """Return the export of an interrupted download, or None if there is none, or the server has deleted it."""
     from starlight_client import RefusedError
 
     if not (folder / EXPORT_ID).exists():
@@ -63,7 +63,7 @@ def find_begun(api: Remote, folder: Path) -> ExportReport | None:
     try:
         return api.client.export(uuid.UUID((folder / EXPORT_ID).read_text("ascii")))
     except ValueError as error:
-        raise UsageError(f"{folder / EXPORT_ID} names no export: delete it") from error
+        raise UsageError(f"{folder / EXPORT_ID} has no valid export id: delete this file") from error
     except RefusedError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
@@ -71,5 +71,5 @@ def find_begun(api: Remote, folder: Path) -> ExportReport | None:
 
 
 def show_rows(export: ExportReport) -> None:
-    """Tell how far the export has come, on standard error."""
-    print(f"{export.rows:,} verdicts are exported there ({export.state})", file=sys.stderr)
+    """Print the progress of the export on standard error."""
+    print(f"{export.rows:,} verdicts exported on the server ({export.state})", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Verdicts and jobs as people and programs read them. What was hidden or named is data: people see it escaped."""
+"""Printing verdicts and jobs, for people and programs. Untrusted text is escaped for terminals."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ def check_printable(chosen: Format) -> Format:
     """Return the format; raises UsageError for one that a terminal cannot show."""
     if chosen is Format.PARQUET and sys.stdout.isatty():
         raise UsageError(
-            "Parquet is not for terminals: send it to a file, like `… --format parquet > verdicts.parquet`"
+            "Parquet cannot be shown on a terminal: redirect it to a file, `… --format parquet > verdicts.parquet`"
         )
     return chosen
 
@@ -49,10 +49,10 @@ FormatOption = Annotated[Format, typer.Option(help="How to print verdicts.", cal
 
 
 def open_writer(chosen: Format) -> VerdictWriter:
-    """Return the writer of this format, on what is standard output at the moment."""
+    """Return a writer of this format on the current standard output."""
     if chosen is Format.PARQUET:
         return ParquetWriter(sys.stdout.buffer)
-    # What a terminal shows, nobody reads as CSV.
+    # On a terminal CSV is escaped too, since it is read by a person there.
     cell = escape if sys.stdout.isatty() else str
     writers: dict[Format, Callable[[TextIO], VerdictWriter]] = {
         Format.TABLE: TableWriter,
@@ -64,7 +64,7 @@ def open_writer(chosen: Format) -> VerdictWriter:
 
 
 class OpenEndedConsole(Console):
-    """A console that reports a reader who left; Rich's own would end the process with 1, "something was found"."""
+    """A console that raises an error on a broken pipe; Rich would exit with 1, which means "something was found"."""
 
     def on_broken_pipe(self) -> None:
         """Raise BrokenPipeError, as other writers do."""
@@ -72,7 +72,7 @@ class OpenEndedConsole(Console):
 
 
 class TableWriter:
-    """Aligned columns, coloured on a terminal; rows appear at once, so widths are fixed."""
+    """Aligned columns, coloured on a terminal; of fixed width, since rows are printed immediately."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = OpenEndedConsole(file=stream, soft_wrap=True, highlight=False)
@@ -99,7 +99,7 @@ class TableWriter:
             )
 
     def close(self) -> None:
-        """Print nothing: there is no last line."""
+        """Do nothing: there is no footer."""
 
     def _row(self, outcome: str, probability: str, method: str, order: str, name: str, rest: str, style: str) -> None:
         line = Text().append(escape(f"{outcome:<9}"), style=style)
@@ -110,7 +110,7 @@ class TableWriter:
 
 
 def shorten(name: str, width: int) -> str:
-    """Return the end of a long name, which tells more than its start."""
+    """Return the end of a long name, which says more than its start."""
     return name if len(name) <= width else "…" + name[1 - width :]
 
 

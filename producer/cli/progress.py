@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left, on terminals only."""
+"""A progress bar with rate and remaining time, on terminals only."""
 
 import sys
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from starlight_vocabulary.job import Job
 
 
 class RateColumn(ProgressColumn):
-    """Images a minute, as measured over the last seconds."""
+    """Images a minute, measured over the last seconds."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate, or nothing while it is not known."""
+        """Return the rate, or an empty text while it is unknown."""
         return Text(f"{60 * task.speed:,.0f} images/min" if task.speed else "")
 
 
@@ -27,7 +27,7 @@ class JobProgress:
         self._task = progress.add_task("starting", total=total, found="")
 
     def show(self, job: Job) -> None:
-        """Show where the job stands."""
+        """Show the progress of the job."""
         found = f"{job.stego} stego, {job.error} errors"
         doing = "scanning" if job.finished else "starting"
         self._progress.update(self._task, description=doing, completed=job.finished, total=job.total, found=found)
@@ -35,9 +35,9 @@ class JobProgress:
 
 @contextmanager
 def show_progress(total: int) -> Iterator[JobProgress]:
-    """Show a bar while the block lasts, on standard output or else standard error, whichever is a terminal.
+    """Show a bar during the block, on standard output or else standard error, whichever is a terminal.
 
-    What the block prints to `sys.stdout` appears above the bar.
+    Output of the block to `sys.stdout` appears above the bar.
     """
     on_stdout = sys.stdout.isatty()
     console = Console(stderr=not on_stdout)

@@ -1,4 +1,4 @@
-"""`--server URL --key KEY`: commands that ask the API of another machine instead of the servers themselves."""
+"""`--server URL --key KEY`: commands that use the API of another machine instead of the servers themselves."""
 
 import io
 import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Server = Annotated[
     str | None,
-    typer.Option("--server", metavar="URL", envvar="STARLIGHT_SERVER", help="Ask the API at this address instead."),
+    typer.Option("--server", metavar="URL", envvar="STARLIGHT_SERVER", help="Use the API at this address instead."),
 ]
 Key = Annotated[
     str | None,
@@ -42,14 +42,14 @@ Key = Annotated[
 
 
 class Remote:
-    """The API as commands see it."""
+    """The API, for commands."""
 
     def __init__(self, client: "Starlight") -> None:
         self._client = client
 
     @property
     def client(self) -> "Starlight":
-        """The client itself, for what it is asked as it is."""
+        """The client itself."""
         return self._client
 
     def job(self, job_id: str) -> Job:
@@ -61,7 +61,7 @@ class Remote:
         return list(islice(self._client.jobs(), limit))
 
     def wait(self, job_id: str, show: Callable[[Job], object]) -> Job:
-        """Return the job once it has ended, showing it whenever it changed."""
+        """Wait for the end of the job and return it; `show` is called when it changes."""
         return self._client.wait(job_id, progress=show)
 
     def cancel(self, job_id: str) -> int:
@@ -69,20 +69,20 @@ class Remote:
         return self._client.cancel(job_id).cancelled
 
     def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Verdict]:
-        """Yield what is found."""
+        """Yield the verdicts that match a filter."""
         search: VerdictSearch = {**describe_search(wanted), "model": wanted.model}
         found = self._client.verdicts(wanted.job_id, **search) if wanted.job_id else self._client.find(**search)
         yield from islice(found, limit)
 
     def rescan(self, model: str, wanted: VerdictFilter, *, again: bool, name: str | None) -> Iterator[Rescan]:
-        """Have images scanned again that a model judged; yield what becomes of each job."""
+        """Scan images of a model again; yield the rescan of each job."""
         search: RescanSearch = {
             **describe_search(wanted), "job_id": wanted.job_id, "submitter": wanted.submitter, "name": name,
         }  # fmt: skip
         return self._client.rescan(model, again=again, **search)
 
     def verdict(self, job_id: str, ordinal: int) -> VerdictReport:
-        """Return one verdict, and where it comes from."""
+        """Return one verdict with its provenance."""
         return self._client.verdict(job_id, ordinal)
 
     def verify(self, job_id: str) -> Verification:
@@ -90,15 +90,15 @@ class Remote:
         return self._client.verify(job_id)
 
     def submit(self, paths: list[str], options: JobOptions, chosen: "Chosen") -> Job:
-        """Submit addresses, or the files that paths name; archives are unpacked here, buckets listed there."""
+        """Submit URIs or local files; archives are unpacked here, buckets are listed by the server."""
         if chosen.in_place:
-            raise UsageError("--in-place is for servers of one's own: archives of this machine are unpacked here")
+            raise UsageError("--in-place cannot be used with --server: local archives are unpacked and uploaded")
         uris = [quote_from_bytes(os.fsencode(path), safe=URI_CHARACTERS) for path in paths]
         listed = [uri for uri in uris if is_in_bucket(uri) and (is_prefix(uri) or is_archive(uri.encode()))]
         manifests = [each for each in chosen.manifests if is_in_bucket(each)]
         if listed or manifests or chosen.since:
             if len(listed) < len(paths) or len(manifests) < len(chosen.manifests):
-                raise UsageError("what the server lists, in buckets, is a job of its own: name nothing else with it")
+                raise UsageError("sources in buckets, which the server lists, and other sources need separate jobs")
             return self._client.submit_sources(
                 JobSources(
                     uris=listed,
@@ -113,7 +113,7 @@ class Remote:
         configured = read_settings()
         with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
             blobs = Blobs(Path(folder).as_uri())
-            # The API lists what lies in buckets, by what its key may name.
+            # The API lists buckets itself, with the rights of the key.
             sources = Sources(blobs, configured, chosen.selection, lists_prefixes=False)
             stdin = sys.stdin.buffer
             found = chain(
@@ -134,14 +134,16 @@ class Remote:
 
 @contextmanager
 def open_remote(server: str, key: str | None) -> Iterator[Remote]:
-    """Yield the API at this address; what it refuses, and that it does not answer, becomes a UsageError."""
-    # Here, not above: commands that ask no API start faster without it.
+    """Yield the API at this address; refusals and connection errors become a UsageError."""
+    # Imported here, so that commands without an API start faster.
     import httpx
 
     from starlight_client import RefusedError, Starlight, UnreadableAnswerError
 
     if not key:
-        raise UsageError("--server needs --key, or STARLIGHT_KEY in the environment: `starlight keys create` there")
+        raise UsageError(
+            "--server needs --key, or STARLIGHT_KEY in the environment: make one with `starlight keys create` there"
+        )
     try:
         with Starlight(server, key) as client:
             yield Remote(client)
@@ -150,11 +152,11 @@ def open_remote(server: str, key: str | None) -> Iterator[Remote]:
     except RefusedError as error:
         raise UsageError(f"{server} refuses: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL, UnreadableAnswerError) as error:
-        raise UsageError(f"{server} cannot be asked: {error}") from error
+        raise UsageError(f"the request to {server} failed: {error}") from error
 
 
 def describe_search(wanted: VerdictFilter) -> "ImageSearch":
-    """Return what narrows a search as the client takes it."""
+    """Return a filter as arguments of the client."""
     return {
         "outcome": wanted.outcome,
         "method": wanted.method,
@@ -175,12 +177,12 @@ def _require_one_kind(first: str, references: Iterator[str]) -> Iterator[str]:
     yield first
     for reference in references:
         if _is_local(reference) != _is_local(first):
-            raise UsageError("files and addresses are submitted as jobs of their own: name one kind")
+            raise UsageError("local files and URIs need separate jobs: name only one kind")
         yield reference
 
 
 def _pack(references: Iterator[str], blobs: Blobs, configured: Settings, stream: IO[bytes]) -> None:
-    """Write the files behind local references into a `.tar` archive and go to its start; raises OSError."""
+    """Write the files of local references to a `.tar` archive and rewind it; raises OSError."""
     with tarfile.open(fileobj=stream, mode="w", dereference=True) as archive:
         for reference in references:
             parts = urlsplit(reference)
@@ -190,7 +192,7 @@ def _pack(references: Iterator[str], blobs: Blobs, configured: Settings, stream:
                 entry.size = len(data)
                 archive.addfile(entry, io.BytesIO(data))
             elif parts.scheme == "bitcoin":
-                raise UsageError(f"{reference} unpacks to more than is read here: raise STARLIGHT_MAX_INSCRIBED_BYTES")
+                raise UsageError(f"{reference} exceeds the limit when unpacked: raise STARLIGHT_MAX_INSCRIBED_BYTES")
             elif parts.fragment:
                 raise UsageError(f"{unquote(parts.fragment)!r} cannot be read from its archive: unpack it yourself")
             else:

@@ -20,30 +20,30 @@ log = logging.getLogger(__name__)
 
 
 def open_stack_lock(data_dir: Path) -> FileLock:
-    """Return the lock that whoever runs this data folder's stack holds; the file has the holder's process id."""
+    """Return the lock of the process that runs this data folder's stack; the file contains its process id."""
     make_data_folder(data_dir)
     return FileLock(data_dir / LOCK_NAME)
 
 
 class StackRunner:
-    """Runs the stack if nobody else does, and takes it over when they stop."""
+    """Runs the stack if no other process does, and takes over when the other one stops."""
 
     def __init__(self, current: Session, programs: Sequence[Program], log_to: Path | None) -> None:
         self._lock = open_stack_lock(current.settings.data_dir)
         self._stack = Stack(programs, {**current.servers.environment(), **choose_style(current, log_to)}, log_to)
         self._servers = current.servers
-        # Not at once: the session has just started them.
+        # Later, since the session has just started the servers.
         self._revive_at = time.monotonic() + REVIVE_INTERVAL_S
         self.running = False
 
     def watch(self) -> None:
-        """Keep the stack running; call this every second or so."""
+        """Keep the stack running; to be called about every second."""
         if self.running:
             if time.monotonic() > self._revive_at:
                 try:
                     self._servers.revive()
                 except EmbeddedServerError as error:
-                    # What is left of a killed server can keep the next one from starting for a moment.
+                    # Remains of a killed server can prevent the next one from starting for a moment.
                     log.warning("trying again in %.0f s: %s", REVIVE_INTERVAL_S, str(error).splitlines()[0])
                 self._revive_at = time.monotonic() + REVIVE_INTERVAL_S
             self._stack.watch()
@@ -53,7 +53,7 @@ class StackRunner:
             self._stack.start()
 
     def stop(self) -> None:
-        """Stop what was started here."""
+        """Stop the programs that were started here."""
         self._stack.stop()
         if self.running:
             self._lock.write("")
@@ -61,13 +61,13 @@ class StackRunner:
 
 
 def choose_style(current: Session, log_to: Path | None) -> dict[str, str]:
-    """Return the variable for how the programs log: into files as text, which people read, unless it is set."""
+    """Return the variable that makes programs log text to files, unless a format is set."""
     return {"STARLIGHT_LOG": "text"} if log_to is not None and current.settings.log == "auto" else {}
 
 
 @contextmanager
 def run_stack(current: Session, programs: Sequence[Program], log_to: Path | None) -> Iterator[StackRunner]:
-    """Yield a runner that has started the stack, unless another process of this data folder runs one."""
+    """Yield a runner, which has started the stack unless another process already runs it for this data folder."""
     runner = StackRunner(current, programs, log_to)
     try:
         runner.watch()

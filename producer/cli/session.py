@@ -1,4 +1,4 @@
-"""What every subcommand needs: the servers, a database whose schema fits, and ids that people type."""
+"""Basics of every subcommand: servers, a database with a compatible schema, and parsing of job ids."""
 
 import sys
 import uuid
@@ -18,11 +18,11 @@ from storage.workers import list_live_workers
 
 
 class UsageError(Exception):
-    """The command was asked for something that is not there; the message says what."""
+    """The command cannot do what was requested; the message says why."""
 
 
 class OutputClosedError(Exception):
-    """Nobody reads the output any more. Typer would end with the exit code that means "something was found"."""
+    """The reader of the output is gone. Typer itself would exit with 1, which means "something was found"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Session:
 def open_session(*, upgrade: bool = False, program: str = "command") -> Iterator[Session]:
     """Yield a session on the configured servers, or on embedded ones, which stop with their last user.
 
-    Embedded servers are ours: their schema is brought up to date. Others' is left as it is unless `upgrade` is asked
-    for. Raises SchemaError where it does not fit this code.
+    The schema of embedded servers is upgraded; that of configured servers only with `upgrade`. Raises SchemaError if
+    the schema is not compatible with this code.
     """
     configured = read_settings()
     with provide_servers(configured) as addresses:
@@ -61,9 +61,9 @@ def open_session(*, upgrade: bool = False, program: str = "command") -> Iterator
 
 
 def warn_without_workers(current: Session) -> None:
-    """Tell a person who would wait for nothing."""
+    """Print a warning if there is no live worker, before a person waits for a job."""
     if not list_live_workers(current.engine, current.settings.lease_s):
-        print("no worker is alive on these servers: the job waits until one starts (`starlight up`)", file=sys.stderr)
+        print("there is no live worker: the job waits until one is started (`starlight up`)", file=sys.stderr)
 
 
 def parse_id(text: str) -> uuid.UUID:
@@ -71,11 +71,11 @@ def parse_id(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no job id; `starlight jobs` lists them") from None
+        raise UsageError(f"{text!r} is not a job id; `starlight jobs` lists them") from None
 
 
 def require_job(current: Session, job_id: str) -> Job:
-    """Return the job; raises UsageError where there is none."""
+    """Return the job; raises UsageError if it does not exist."""
     status = get_job(current.engine, parse_id(job_id))
     if status is None:
         raise UsageError(f"there is no job {job_id}; `starlight jobs` lists them")

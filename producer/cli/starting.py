@@ -1,4 +1,4 @@
-"""What `starlight up` prints once all that it started does its work: where that is, and `ready`."""
+"""Printing the addresses of the programs that `starlight up` has started, and `ready` when all are."""
 
 import socket
 import time
@@ -14,14 +14,14 @@ from storage.redis_urls import mask_password
 from storage.workers import list_live_workers
 from worker.devices import Device
 
-# After which the addresses are printed though something is not ready yet.
+# After this time the addresses are printed even if something is not ready.
 PATIENCE_S = 60.0
 CONNECT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A program that listens: its label for people, its host and port, the path to show, and as whom to enter."""
+    """A program that listens: its label, host and port, the path to show, and the user name to sign in with."""
 
     label: str
     host: str
@@ -31,11 +31,11 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """What to type into a browser, and as whom."""
+        """The URL for a browser, and the user name."""
         return f"http://{self.host}:{self.port}{self.path}{f' as {self.name}' if self.name else ''}"
 
     def is_ready(self) -> bool:
-        """Whether it takes connections."""
+        """Whether it accepts connections."""
         host = "127.0.0.1" if self.host in EVERYWHERE else self.host
         try:
             with socket.create_connection((host, self.port), CONNECT_S):
@@ -45,7 +45,7 @@ class Listener:
 
 
 class StackStart:
-    """The start of a stack: a worker is ready once it has reported to the database, what listens once it does."""
+    """The start of a stack: workers are ready when they have reported to the database, listeners when they accept."""
 
     def __init__(
         self, current: Session, devices: Sequence[Device], listeners: Sequence[Listener], programs: Sequence[str]
@@ -54,7 +54,7 @@ class StackStart:
         self._devices = devices
         self._listeners = listeners
         self._programs = programs
-        # Of workers of this name that ran before.
+        # Reports of earlier workers with the same names.
         self._reported: Mapping[str, datetime] = {}
         self._reported = self._find_reports()
         self._deadline = time.monotonic() + PATIENCE_S
@@ -62,7 +62,7 @@ class StackStart:
         self._is_ready = False
 
     def watch(self) -> None:
-        """Print the addresses, and `ready`, once all is; call this every second or so."""
+        """Print the addresses and `ready` when everything is ready; to be called about every second."""
         if self._is_ready:
             return
         missing = self._list_missing()
@@ -98,6 +98,6 @@ class StackStart:
         try:
             workers = list_live_workers(self._current.engine, self._current.settings.lease_s)
         except SQLAlchemyError:
-            # Whoever runs the stack starts the server again.
+            # The process that runs the stack restarts the server.
             return self._reported
         return {worker.name: worker.seen_at for worker in workers}

@@ -1,4 +1,4 @@
-"""Submitting what a person names on the command line."""
+"""Submitting sources from the command line, and the options for it."""
 
 import sys
 from collections.abc import Sequence
@@ -25,59 +25,59 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATH...",
-        help="Files, folders, globs, .zip and .tar archives, bitcoin:block/HEIGHT, URIs, where s3://…/, gs://…/ and "
-        "az://…/ stand for all below, or - for names on standard input.",
+        help="Files, folders, globs, .zip and .tar archives, bitcoin:block/HEIGHT, URIs (s3://…/, gs://…/ and az://…/ "
+        "mean all objects below), or - for names on standard input.",
     ),
 ]
-Name = Annotated[str | None, typer.Option(help="A name for people.")]
+Name = Annotated[str | None, typer.Option(help="A name for the job.")]
 Threshold = Annotated[
-    float | None, typer.Option(help="Stego probability that counts as stego, instead of the model's own.")
+    float | None, typer.Option(help="Stego probability from which an image counts as stego, instead of the model's.")
 ]
 PriorityOption = Annotated[Priority, typer.Option(help="Interactive jobs overtake bulk jobs.")]
-Webhook = Annotated[str | None, typer.Option(metavar="URL", help="Told, with a signature, when the job has ended.")]
+Webhook = Annotated[str | None, typer.Option(metavar="URL", help="URL to notify (signed) when the job has ended.")]
 Kind = Annotated[
     WebhookKind | None,
-    typer.Option("--webhook-kind", help="stargate: told of each image of a block, as Stargate takes it."),
+    typer.Option("--webhook-kind", help="stargate: a message for each image of a block, in Stargate's format."),
 ]
 Include = Annotated[
     list[str] | None,
-    typer.Option(metavar="PATTERN", help="Of folders, buckets and archives, only names like this; may be repeated."),
+    typer.Option(metavar="PATTERN", help="In folders, buckets and archives, only matching names; may be repeated."),
 ]
-Exclude = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="No names like this; may be repeated.")]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="No matching names; may be repeated.")]
 Since = Annotated[
-    str | None, typer.Option(metavar="JOB", help="Of s3://, gs:// or az://, what changed since an earlier job.")
+    str | None, typer.Option(metavar="JOB", help="From s3://, gs:// or az://, only what changed since an earlier job.")
 ]
 InPlace = Annotated[
     bool,
-    typer.Option("--in-place", help="Members of .tar and stored .zip archives are read from there: these must stay."),
+    typer.Option("--in-place", help="Read uncompressed archive members from the archives, which must not be deleted."),
 ]
 Manifests = Annotated[
     list[str] | None,
     typer.Option(
         "--manifest", metavar="FILE",
-        help="A .parquet, .csv or .ndjson with a column of URIs or images, an inventory of S3, or - for either.",
+        help="A .parquet, .csv or .ndjson with a column of URIs or images, an S3 inventory, or - for standard input.",
     ),
 ]  # fmt: skip
-Column = Annotated[str | None, typer.Option(metavar="NAME", help="The column of a manifest.")]
+Column = Annotated[str | None, typer.Option(metavar="NAME", help="The column of the manifest.")]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Names on standard input end in NUL, as from find -print0.")]
 
 
-def check_options(**options: Any) -> JobOptions:  # noqa: ANN401 - they are what is checked
-    """Return the options of a job; raises UsageError that names the first one that cannot be."""
+def check_options(**options: Any) -> JobOptions:  # noqa: ANN401 - validated below
+    """Return the options of a job; raises UsageError, which names the first invalid one."""
     if options.get("webhook_kind") and not options.get("webhook"):
-        raise UsageError("--webhook-kind says how a webhook is told: name it by --webhook")
+        raise UsageError("--webhook-kind needs --webhook")
     try:
         return TypeAdapter(JobOptions).validate_python(options)
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
-        reason = "is no http:// or https:// address" if name == "webhook" else f"cannot be used: {wrong['msg']}"
+        reason = "is not an http:// or https:// URL" if name == "webhook" else f"is invalid: {wrong['msg']}"
         raise UsageError(f"--{name.replace('_', '-')} {options[name]!r} {reason}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What of the sources is submitted, and how: those selected, and of what a job had, what has changed `since`."""
+    """How the sources are submitted: the selection of names, an earlier job to compare with, and input options."""
 
     selection: Selection
     since: str | None
@@ -88,7 +88,7 @@ class Chosen:
 
 
 def choose_names(include: list[str] | None, exclude: list[str] | None) -> Selection:
-    """Return which names the options of a command select."""
+    """Return the selection of names by the options of a command."""
     return Selection(tuple(include or ()), tuple(exclude or ()))
 
 
@@ -102,16 +102,16 @@ def choose(
     manifest: list[str] | None,
     column: str | None,
 ) -> Chosen:
-    """Return what the options of a command say; raises UsageError where they name nothing."""
+    """Return the choices by the options of a command; raises UsageError if they name no source."""
     if not paths and not manifest:
-        raise UsageError("name files, folders or URIs to scan, or a --manifest; --help says more")
+        raise UsageError("name files, folders or URIs to scan, or a --manifest; see --help")
     if column is not None and not manifest:
-        raise UsageError(f"--column {column!r} is of a manifest: name it by --manifest")
+        raise UsageError(f"--column {column!r} needs --manifest")
     return Chosen(names, since, null, in_place, tuple(manifest or ()), column)
 
 
 def submit_paths(current: Session, paths: list[str] | None, options: JobOptions, chosen: Chosen) -> Submission:
-    """Store one job for everything that `paths` name; ends the command where nothing has changed.
+    """Submit one job with everything that `paths` and manifests name; ends the command if nothing has changed.
 
     Raises SourceError, ArchiveTooLargeError, EmptyJobError, StorageFullError and UsageError.
     """
@@ -138,4 +138,4 @@ def submit_paths(current: Session, paths: list[str] | None, options: JobOptions,
             key = options.idempotency_key
             raise UsageError(f"another command with the idempotency key {key!r} has not ended yet") from error
         except UploadExpiredError as error:
-            raise UsageError("the names came in too slowly, and what was read of archives is gone") from error
+            raise UsageError("the names were read too slowly, and the upload has expired") from error

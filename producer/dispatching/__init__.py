@@ -1,1 +1,1 @@
-"""Keeping workers supplied with chunks, and receivers with webhooks."""
+"""The dispatcher process: dispatching chunks, and background work such as webhooks, exports and retention."""

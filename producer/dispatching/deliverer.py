@@ -1,9 +1,11 @@
-"""Delivering webhooks: signed after the Standard Webhooks specification, at least once, with growing pauses.
+"""Delivering webhooks: signed as in the Standard Webhooks specification, at least once, with growing pauses.
 
-The message is `{"type": "job.finished", "timestamp": …, "data": JOB}`; its id is the job's in every attempt, by which a
-receiver knows one that comes again. 2xx delivers it; 410 gives it up; everything else is tried again.
+The message is `{"type": "job.finished", "timestamp": …, "data": JOB}`. Its id is derived from the job's and the same in
+every attempt, so that receivers can recognise repetitions. The status 2xx means delivered, 410 gives up, and everything
+else is retried.
 
-In Stargate's form there is one message an image of a block, signed by `X-Starlight-Signature`; it goes on where it was.
+A webhook of the kind `stargate` has one message per image of a block, signed in `X-Starlight-Signature`; a retry
+continues after the last delivered one.
 """
 
 import hashlib
@@ -40,12 +42,12 @@ from storage.webhooks import Delivery, claim_webhook, record_delivered, record_f
 
 LOOK_EVERY_S = 1.0
 TIMEOUT_S = 15.0
-# One at a time goes to a receiver, and no more than half of all are one submitter's: who keeps us waiting delays others
-# no more than that.
+# Concurrent deliveries: at most one per receiver, and half of them per submitter, so that slow receivers cannot block
+# the others.
 AT_ONCE = 4
-# Longer than an attempt can take: a deliverer that dies costs one such pause.
+# How long a claim holds: longer than an attempt can take, and the delay if a deliverer dies.
 HOLD_S = 60.0
-# In which the images of one job are told; with the last of them, that takes less than the hold.
+# Time for the images of one job before others have their turn; with the last request, less than `HOLD_S`.
 SHARE_S = 30.0
 PAGE = 100
 FIRST_PAUSE_S = 5.0
@@ -55,10 +57,10 @@ log = logging.getLogger(__name__)
 
 
 class Deliverer(BackgroundThread):
-    """Delivers what is due, some at once, beside the dispatcher."""
+    """Delivers due webhooks, several concurrently, in a thread of the dispatcher."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
-        """Take the secret from the settings; without one, nothing can be signed and nothing is delivered."""
+        """Without a secret in the settings nothing can be signed, and nothing is delivered."""
         super().__init__("webhooks")
         self._engine = engine
         self._secret = settings.webhook_secret
@@ -68,7 +70,7 @@ class Deliverer(BackgroundThread):
         self._delivering: dict[Future[None], Delivery] = {}
 
     def run(self) -> None:
-        """Deliver until stopped, waiting out a lost database."""
+        """Deliver until stopped; wait while the database is not available."""
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as threads, Patience(POSTGRESQL) as database:
             while not self.stopping.is_set():
                 try:
@@ -88,7 +90,7 @@ class Deliverer(BackgroundThread):
                     self.stopping.wait(LOOK_EVERY_S)
 
     def deliver_next(self) -> bool:
-        """Try one webhook that is due; return whether there was one."""
+        """Try to deliver one due webhook; return whether there was one."""
         delivery = self._claim_next()
         if delivery is None:
             return False
@@ -96,7 +98,7 @@ class Deliverer(BackgroundThread):
         return True
 
     def _forget_ended(self) -> None:
-        """Make way for others; raises what a delivery raised."""
+        """Remove deliveries that have ended; raises what they raised."""
         for ended in [future for future in self._delivering if future.done()]:
             del self._delivering[ended]
             ended.result()
@@ -116,7 +118,7 @@ class Deliverer(BackgroundThread):
         job = get_job(self._engine, delivery.job_id)
         if job is None:
             return
-        assert self._secret is not None, "nothing is claimed without one"
+        assert self._secret is not None, "without a secret nothing is claimed"
         with trace("deliver", parent=delivery.traceparent, kind="client", job=job.id, attempt=delivery.attempt) as span:
             secret = self._secret.get_secret_value()
             if delivery.kind == WebhookKind.STARGATE:
@@ -137,7 +139,7 @@ class Deliverer(BackgroundThread):
         record_failed(self._engine, delivery, reason, None if is_last else pause_s)
 
     def _post(self, delivery: Delivery, job: Job, secret: str) -> tuple[str | None, bool]:
-        """Return why it was not taken, None where it was, and whether the receiver wants no more."""
+        """Return the reason if it was not delivered, else None, and whether to give up."""
         now = datetime.now(UTC)
         body = json.dumps({"type": "job.finished", "timestamp": now.isoformat(), "data": to_json(job)})
         message_id = f"job_{job.id}"
@@ -150,9 +152,9 @@ class Deliverer(BackgroundThread):
         return self._send(delivery.url, body.encode(), headers)
 
     def _post_images(self, delivery: Delivery, job: Job, secret: str) -> tuple[str | None, bool] | None:
-        """Tell Stargate of each image of a block, one after the other, and return what `_post` does.
+        """Send Stargate a message for each image of a block, in order; return what `_post` returns.
 
-        None where there was no time for all: the rest is due at once, for whoever claims it.
+        Returns None if the time was not enough for all; the rest is then due at once, for any dispatcher.
         """
         callbacks = Callbacks(self._blocks_root, job.id)
         sent, until = delivery.sent, time.monotonic() + SHARE_S

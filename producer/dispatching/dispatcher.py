@@ -1,8 +1,8 @@
-"""The dispatcher: keeps a bounded window of chunk ids in Redis and brings back what was lost.
+"""The dispatcher: keeps a bounded window of chunk ids in Redis and recovers lost chunks and messages.
 
-The backlog waits in PostgreSQL. Any number of dispatchers may run: picking is serialised there, everything else is
-harmless when done twice. A message may be lost or doubled at any time; the claim in PostgreSQL makes doubles harmless,
-and a chunk that is dispatched without a message in Redis is published again.
+The backlog stays in PostgreSQL. Several dispatchers may run: PostgreSQL serialises the picking of chunks, and
+everything else is idempotent. Messages may be lost or duplicated at any time: claims make duplicates harmless, and a
+dispatched chunk without a message in Redis is published again.
 """
 
 import logging
@@ -34,11 +34,11 @@ from worker.app import app
 from worker.task_description import describe_task
 from worker.task_shape import SCAN_CHUNK, SCAN_LONE_CHUNKS
 
-# After so many leases a claimed-by-nobody chunk is published again even where Redis seems to hold its message.
+# A chunk that nobody has claimed for so many leases is published again, even if Redis seems to have its message.
 STALE_LEASES = 10
-# What is heard of a submission.
+# The payload of notifications about submissions.
 SUBMISSION = ""
-# How often it looks for what was lost in each of its intervals, however often something is submitted or finished.
+# Limits how often lost chunks are looked for per interval, however many notifications arrive.
 LOOKS_PER_INTERVAL = 5
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ Publish = Callable[[Sequence[DispatchedChunk]], None]
 
 
 def publish(chunks: Sequence[DispatchedChunk]) -> None:
-    """Send the ids of the chunks of one message to the workers, as a Celery task; what Flower shows of it says more."""
+    """Publish the chunks of one message as a Celery task; `argsrepr` is what Flower shows of it."""
     first = chunks[0]
     app.send_task(
         SCAN_CHUNK if first.message_id is None else SCAN_LONE_CHUNKS,
@@ -59,7 +59,7 @@ def publish(chunks: Sequence[DispatchedChunk]) -> None:
 
 
 class Dispatcher:
-    """One dispatcher; `do_round` does all there is to do now, `run` does rounds for ever."""
+    """One dispatcher; `do_round` does everything that is due, `run` repeats it for ever."""
 
     def __init__(self, engine: Engine, broker: "redis.Redis", settings: Settings, publish: Publish = publish) -> None:
         self._engine = engine
@@ -67,13 +67,13 @@ class Dispatcher:
         self._settings = settings
         self._publish = publish
         self._claiming = 1
-        # Whether chunks wait for those before them to finish.
+        # Whether chunks wait because the window is full.
         self._is_behind = True
 
     def run(self) -> None:
-        """Fill the window whenever something is submitted, or finished while others wait for that.
+        """Fill the window when something is submitted, or when something is finished while chunks wait.
 
-        At every interval, do a whole round. Lost servers are waited out.
+        A full round is done at every interval. Waits while a server is not available.
         """
         looked_at = -math.inf
         with Patience(POSTGRESQL) as database, Patience(REDIS) as broker:
@@ -97,10 +97,10 @@ class Dispatcher:
                     broker.note_success()
 
     def do_round(self) -> None:
-        """Recover lost chunks, publish again what has no message, and fill the window."""
+        """Recover lost chunks, publish chunks without a message again, and fill the window."""
         while lost := recover_lost_chunk(self._engine, self._settings.max_losses, self._settings.lease_s):
             told = {"job": lost.job_id, "chunk": lost.chunk_id, "losses": lost.losses}
-            log.warning("the lease of a chunk ran out; it goes back to the queue, or is split", extra=told)
+            log.warning("the lease of a chunk ran out; it is queued again, or split", extra=told)
         self._republish()
         live = list_live_workers(self._engine, self._settings.lease_s)
         self._claiming = max(1, sum(not each.draining for each in live))
@@ -114,13 +114,13 @@ class Dispatcher:
         self._is_behind = bool(list_waiting_priorities(self._engine))
 
     def _republish(self) -> None:
-        # Messages first: a chunk that is picked meanwhile then counts as missing, not as there.
+        # Messages are counted before chunks: a chunk that is picked in between can then only count as missing.
         messages = sum(count_messages(self._broker).values())
         missing = messages < count_expected_messages(self._engine)
         age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
         for chunk in redate_unclaimed(self._engine, age):
             told = {"job": chunk.job_id, "chunk": chunk.chunk_id}
-            log.warning("a chunk was dispatched, but its message seems lost; publishing it again", extra=told)
+            log.warning("the message of a dispatched chunk seems lost; publishing it again", extra=told)
             self._publish_traced([chunk])
 
     def _publish_traced(self, chunks: Sequence[DispatchedChunk]) -> None:

@@ -1,4 +1,4 @@
-"""Having exports made that keys of the API ask for, one at a time, each by a process of its own."""
+"""Running the exports that API keys requested, one at a time, each in a separate process."""
 
 import logging
 import os
@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 
 
 class Exporting(BackgroundThread):
-    """Makes exports, and deletes those that have expired. Any number of processes may do so at once."""
+    """Runs exports, and deletes expired ones. Several dispatchers may do so concurrently."""
 
     def __init__(self, engine: Engine, settings: Settings, environment: Mapping[str, str]) -> None:
-        """Take the variables that tell a process which servers to use."""
+        """`environment` has the variables with the addresses of the servers, for the started processes."""
         super().__init__("exports")
         self._engine = engine
         self._settings = settings
         self._environment = {**os.environ, **environment}
 
     def run(self) -> None:
-        """Make and delete exports until stopped, waiting out a lost database."""
+        """Run and delete exports until stopped; wait while the database is not available."""
         work_in_rounds(self._do_round, self.stopping)
 
     def _do_round(self) -> float:
@@ -51,22 +51,22 @@ class Exporting(BackgroundThread):
         return 0 if self.make_next() else LOOK_EVERY_S
 
     def delete_expired(self) -> None:
-        """Delete the files of exports that are to go, and then these."""
+        """Delete the files of expired and deleted exports, and then their rows."""
         for export_id in list_deleted_exports(self._engine, self._settings.export_retention):
             try:
                 delete_files(self._settings, export_id)
             except (StoreError, OSError) as error:
-                log.warning("the files of an export are not deleted yet: %s", error)
+                log.warning("the files of an export cannot be deleted yet: %s", error)
             else:
                 forget_export(self._engine, export_id)
 
     def make_next(self) -> bool:
-        """Have the next export made; return whether there was one."""
+        """Run the next export; return whether there was one."""
         export = claim_export(self._engine)
         if export is None:
             return False
         if export.attempts > ATTEMPTS:
-            finish_export(self._engine, export, f"what makes it ended {ATTEMPTS} times in the middle; see the log")
+            finish_export(self._engine, export, f"its process crashed {ATTEMPTS} times; see the log")
             return True
         ended = run_leased(
             "producer.export_jobs",
@@ -81,7 +81,7 @@ class Exporting(BackgroundThread):
         return True
 
     def _note_end(self, export: ExportJob, ended: Ended) -> None:
-        """Store what became of an export."""
+        """Store the result of an export."""
         if ended.code is None:
             with suppress(DBAPIError):
                 release_export(self._engine, export)
@@ -92,5 +92,5 @@ class Exporting(BackgroundThread):
         elif ended.code == LATER:
             wait_out_outages(lambda: release_export(self._engine, export))
         elif ended.code != UNWANTED:
-            # Its lease runs out, and the next attempt goes on behind the last file that is whole.
-            log.warning("what makes an export ended with %d; it goes on in a minute", ended.code)
+            # When its lease runs out, the next attempt continues after the last complete file.
+            log.warning("the process of an export ended with status %d; it is retried in a minute", ended.code)

@@ -1,4 +1,4 @@
-"""A process of its own for what a thread has claimed under a lease: it runs as long as the lease holds."""
+"""Running a separate process for work that a thread has claimed; it is killed if the lease is lost."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ RENEW_EVERY_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended: its code, None where it was ended because we are told to stop, and what it printed."""
+    """How a process ended: its exit code, None if it was killed because we are stopping, and its standard output."""
 
     code: int | None
     told: str
@@ -26,7 +26,7 @@ class Ended:
 def run_leased(
     module: str, *arguments: object, environment: Mapping[str, str], renew: Callable[[], bool], stopping: Event
 ) -> Ended | None:
-    """Run `python -m module ARGUMENT… OUR_ID` to its end; return None where `renew` says that the lease is lost."""
+    """Run `python -m module ARGUMENT… OUR_PID` to its end, renewing the lease; return None if the lease is lost."""
     command = [sys.executable, "-m", module, *map(str, arguments), str(os.getpid())]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -51,5 +51,5 @@ def _renew(renew: Callable[[], bool]) -> bool:
     except DBAPIError as error:
         if not may_succeed_later(error):
             raise
-        # Where it has run out until the database is back, others do what is to be done.
+        # Go on for now: if the lease has expired when the database is back, the next renewal fails.
         return True

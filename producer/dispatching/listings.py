@@ -1,4 +1,4 @@
-"""Having the sources of jobs listed that keys of the API submit, one at a time, each by a process of its own."""
+"""Listing the sources of jobs that API keys submitted, one at a time, each in a separate process."""
 
 import logging
 import os
@@ -28,25 +28,25 @@ log = logging.getLogger(__name__)
 
 
 class Listings(BackgroundThread):
-    """Has listings go on in turns. Any number of processes may do so at once."""
+    """Runs listings in turns. Several dispatchers may do so concurrently."""
 
     def __init__(self, engine: Engine, environment: Mapping[str, str]) -> None:
-        """Take the variables that tell a process which servers to use."""
+        """`environment` has the variables with the addresses of the servers, for the started processes."""
         super().__init__("listings")
         self._engine = engine
         self._environment = {**os.environ, **environment}
 
     def run(self) -> None:
-        """List until stopped, waiting out a lost database."""
+        """Run listings until stopped; wait while the database is not available."""
         work_in_rounds(lambda: 0 if self.list_next() else LOOK_EVERY_S, self.stopping)
 
     def list_next(self) -> bool:
-        """Have the listing that waits longest go on for a turn; return whether there was one."""
+        """Run a turn of the listing that has waited longest; return whether there was one."""
         listing = claim_listing(self._engine)
         if listing is None:
             return False
         if listing.attempts > ATTEMPTS:
-            reason = f"what lists it ended {ATTEMPTS} times in the middle: the log says how"
+            reason = f"its process crashed {ATTEMPTS} times: see the log"
             with suppress(ListingLostError):
                 fail_listing(self._engine, listing, name_source(listing), reason)
             return True
@@ -65,7 +65,8 @@ class Listings(BackgroundThread):
                 release_listing(self._engine, listing)
             return True
         if ended.code != LATER:
-            log.warning("what lists sources ended with %d; it goes on", ended.code, extra={"job": listing.job_id})
+            told = {"job": listing.job_id}
+            log.warning("the process of a listing ended with status %d; it is retried", ended.code, extra=told)
         counts = ended.code != LATER
         wait_out_outages(partial(release_listing, self._engine, listing, PAUSE_S, counts=counts))
         return True

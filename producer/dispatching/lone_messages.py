@@ -1,6 +1,6 @@
-"""Messages of lone chunks that were dispatched as they were submitted: who submits publishes them, once it is stored.
+"""Publishing lone chunks that were dispatched at their submission; the API does this right after storing them.
 
-A dispatcher publishes again what does not arrive, as all that Redis loses.
+Lost messages are published again by a dispatcher, as for all chunks.
 """
 
 import logging
@@ -13,20 +13,20 @@ from storage.dispatch import DispatchedChunk, group_by_message
 from worker.task_description import describe_task
 from worker.task_shape import write_lone_task
 
-# A Redis that takes longer to answer keeps those waiting who submit; what it does not get, dispatchers send again.
+# Requests wait for Redis no longer than this; dispatchers publish the messages later.
 TIMEOUT_S = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class LonePublisher:
-    """Puts messages into Redis as Celery does, without what Celery does beside; used by many threads at once."""
+    """Writes messages to Redis in Celery's format, without Celery's overhead. Thread-safe."""
 
     def __init__(self, redis_url: str) -> None:
         self._broker = open_redis(redis_url, TIMEOUT_S)
 
     def publish(self, chunks: Sequence[DispatchedChunk]) -> None:
-        """Publish these chunks, which share messages; where Redis takes none, it is logged."""
+        """Publish these chunks, several per message; failures of Redis are only logged."""
         if not chunks:
             return
         try:
@@ -37,4 +37,4 @@ class LonePublisher:
                     pipeline.lpush(queue, write_lone_task([chunk.chunk_id for chunk in message], queue, told))
                 pipeline.execute()
         except redis.RedisError as error:
-            log.warning("Redis takes no messages, so a dispatcher sends them again: %s", error)
+            log.warning("Redis takes no messages; a dispatcher publishes them later: %s", error)

@@ -1,6 +1,6 @@
-"""Making partitions of verdicts before they are needed, and dropping old ones, beside the dispatcher.
+"""Creating partitions of verdicts before they are needed, and dropping old ones, in a thread of the dispatcher.
 
-Any number of processes may do so at once.
+Several dispatchers may do so concurrently.
 """
 
 import logging
@@ -16,14 +16,14 @@ from storage.partitions import PartitionError, analyse_partitions, make_partitio
 from storage.purging import purge_partitions
 
 LOOK_EVERY_S = 10.0
-# Whether a month may go is asked of all of its jobs.
+# Less often, since the check reads all jobs of a month.
 PURGE_EVERY_S = 3600.0
 
 log = logging.getLogger(__name__)
 
 
 class PartitionKeeper(BackgroundThread):
-    """Keeps partitions of `verdicts` ahead of time, and none whose jobs ended longer ago than `retention`."""
+    """Creates partitions of `verdicts` ahead of time, and drops those whose jobs all ended before `retention`."""
 
     def __init__(self, engine: Engine, retention: timedelta | None) -> None:
         super().__init__("partition keeper")
@@ -32,7 +32,7 @@ class PartitionKeeper(BackgroundThread):
         self._purged_at = -math.inf
 
     def run(self) -> None:
-        """Look after partitions until stopped, waiting out a lost database."""
+        """Maintain partitions until stopped; wait while the database is not available."""
         work_in_rounds(self._do_round, self.stopping)
 
     def _do_round(self) -> float:
@@ -42,17 +42,17 @@ class PartitionKeeper(BackgroundThread):
                 self.purge()
                 self._purged_at = time.monotonic()
         except PartitionError as error:
-            log.warning("partitions of verdicts are left as they are: %s", error)
+            log.warning("partitions of verdicts cannot be maintained: %s", error)
         return LOOK_EVERY_S
 
     def keep(self) -> None:
-        """Make what partitions and statistics are to be there; raises PartitionError."""
+        """Create partitions ahead of time, and update statistics; raises PartitionError."""
         while name := make_partition_ahead(self._engine):
-            log.info("the partition %s is made", name)
+            log.info("the partition %s was created", name)
         analyse_partitions(self._engine)
 
     def purge(self) -> None:
-        """Drop partitions whose jobs ended too long ago, with these; raises PartitionError."""
+        """Drop partitions whose jobs all ended before the retention, with these jobs; raises PartitionError."""
         if self._retention is not None:
             for _ in purge_partitions(self._engine, read_time(self._engine) - self._retention):
                 if self.stopping.is_set():

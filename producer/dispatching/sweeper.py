@@ -1,4 +1,4 @@
-"""Deleting blobs that no job needs any more, beside the dispatcher. Any number of processes may do so at once."""
+"""Deleting blobs that no job keeps, in a thread of the dispatcher. Several dispatchers may do so concurrently."""
 
 import logging
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweeper(BackgroundThread):
-    """Ends the retention of jobs, and deletes what they let go of, and canaries that were left behind."""
+    """Ends the retention of jobs' blobs, and deletes released blobs and abandoned canaries."""
 
     def __init__(self, engine: Engine, blobs: Blobs, settings: Settings) -> None:
         super().__init__("sweeper")
@@ -28,22 +28,22 @@ class Sweeper(BackgroundThread):
         self._settings = settings
 
     def run(self) -> None:
-        """Sweep until stopped, waiting out a lost database, and a store that does not answer."""
+        """Sweep until stopped; wait while the database or the blob store is not available."""
         work_in_rounds(self._do_round, self.stopping)
 
     def _do_round(self) -> float:
         try:
             self.sweep()
         except (StoreError, OSError) as error:
-            log.warning("blobs that no job needs are not deleted yet: %s", error)
+            log.warning("released blobs cannot be deleted yet: %s", error)
         return LOOK_EVERY_S
 
     def sweep(self) -> int:
-        """Do all there is to do now; return how many blobs were deleted. Raises what `obstore` raises."""
+        """Delete everything that is due; return the number of deleted blobs. Raises what `obstore` raises."""
         while expired := end_expired_uploads(self._engine):
-            log.warning("%d uploads that nobody renewed were given up", expired)
+            log.warning("%d uploads expired", expired)
         if abandoned := delete_abandoned_canaries(self._engine):
-            log.warning("%d jobs of canaries whose program died are deleted", abandoned)
+            log.warning("%d abandoned jobs of canaries were deleted", abandoned)
         for kept, keep, retention in (
             (KeptBlobs.ALL, KeptBlobs.EVIDENCE, self._settings.blob_retention),
             (KeptBlobs.EVIDENCE, KeptBlobs.NONE, self._settings.evidence_retention),

@@ -23,7 +23,7 @@ def test_the_address_of_an_analyst_is_printed_once(name: str, database_url: str,
 
     made = run_starlight("db", "analyst", name, settings=settings)
 
-    assert (made.returncode, made.stderr) == (0, "keep it: the password in it cannot be shown again\n")
+    assert (made.returncode, made.stderr) == (0, "store it now: the password in it cannot be shown again\n")
     with psycopg.connect(made.stdout.strip()) as connection:
         assert connection.execute("SELECT count(*) FROM verdict").fetchall() == [(0,)]
     again = run_starlight("db", "analyst", name, settings=settings)

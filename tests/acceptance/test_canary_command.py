@@ -27,4 +27,4 @@ def test_the_images_of_a_seed_are_drawn_again(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     assert len(list((tmp_path / "drawn").iterdir())) == len(told.stdout.splitlines()) == 10
     refused = run_starlight("canary", "--draw", tmp_path, settings=settings)
-    assert (refused.returncode, "give --seed too" in refused.stderr) == (2, True)
+    assert (refused.returncode, "--draw needs --seed" in refused.stderr) == (2, True)

@@ -26,7 +26,7 @@ def test_a_stack_that_is_well_judges_a_picture(stack: RunningStack) -> None:
     code, found = look(settings, "--patience", "100")
 
     assert code == 0, [each for listed in found.values() for each in listed if each["condition"] != "well"]
-    assert "a drawn picture was judged" in found["way of an image"][0]["seen"]
+    assert "a generated picture is" in found["way of an image"][0]["seen"]
     assert {
         "PostgreSQL",
         "Redis",

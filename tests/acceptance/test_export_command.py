@@ -66,11 +66,11 @@ def test_without_a_place_it_goes_to_standard_output(settings: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--partition-by", "day"], "--partition-by makes files"),
+        (["--partition-by", "day"], "--partition-by needs --to"),
         (["--to", "s3://a?b"], "--to s3://a?b: there is a ? or #"),
         (["--to", "https://example.org/"], "--to https://example.org/: must start with s3://"),
-        (["--to", "tests"], "/tests has other files in it"),
-        (["--since", "yesterday"], "'yesterday' is no time"),
+        (["--to", "tests"], "/tests contains other files"),
+        (["--since", "yesterday"], "'yesterday' is not a time"),
     ],
 )
 def test_wrong_usage_is_one_line(settings: dict[str, Any], arguments: list[str], complaint: str) -> None:

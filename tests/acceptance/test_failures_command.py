@@ -46,9 +46,9 @@ def test_failed_images_are_listed_counted_and_scanned_again_as_a_linked_job(
     ("arguments", "complaint"),
     [
         (["retry", str(uuid.UUID(int=0))], "there is no job 00000000"),
-        (["retry", str(uuid.UUID(int=0)), "--code", "odd"], "'odd' is no error code: use one of not_found, "),
-        (["failed", "--code", "odd"], "'odd' is no error code: use one of not_found, "),
-        (["failed", "--since", "yesterday"], "'yesterday' is no time"),
+        (["retry", str(uuid.UUID(int=0)), "--code", "odd"], "'odd' is not a valid error code: use one of not_found, "),
+        (["failed", "--code", "odd"], "'odd' is not a valid error code: use one of not_found, "),
+        (["failed", "--since", "yesterday"], "'yesterday' is not a time"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_two(stack: RunningStack, arguments: list[str], complaint: str) -> None:

@@ -18,7 +18,7 @@ def test_a_message_is_hidden_in_a_new_file(data_dir: Path, tmp_path: Path) -> No
     assert (first.returncode, first.stdout) == (0, f"{output}: 16 bytes hidden with lsb.rgb\n"), first.stderr
     stego = output.read_bytes()
     assert read_payload(decode(stego), stego, "lsb.rgb", BitOrder.MSB_FIRST).payload.text == "Meet me at noon."
-    assert (second.returncode, second.stderr) == (2, f"starlight: {output}: there is such a file already\n")
+    assert (second.returncode, second.stderr) == (2, f"starlight: {output}: this file already exists\n")
     assert not any(data_dir.iterdir()), "nothing is stored, and no server started"
 
 

@@ -34,7 +34,7 @@ def test_submit_prints_the_id_and_watching_ends_with_the_job(stack: RunningStack
 
     job_id = submitted.stdout.strip()
     assert again.stdout == submitted.stdout
-    assert "submitted before" in again.stderr
+    assert "already submitted" in again.stderr
     shown = run_starlight("job", job_id, "--watch", settings=stack.settings)
     assert "6 images: 1 clean, 4 stego, 1 error" in shown.stdout
     status = json.loads(run_starlight("job", job_id, "--json", settings=stack.settings).stdout)
@@ -89,7 +89,7 @@ def test_a_job_is_sealed_when_it_has_ended_and_verified(stack: RunningStack, fol
     assert "1 difference;" in changed.stdout
     assert "  changed: verdict 5\n" in changed.stdout
     assert f"  root {root}\n  " in changed.stdout
-    assert "the seal is another one" in changed.stdout
+    assert "the seal was replaced" in changed.stdout
     wrong = run_starlight("verify", "--all", "--root", root, settings=stack.settings)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
@@ -110,14 +110,14 @@ def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["job", "nonsense"], "'nonsense' is no job id"),
+        (["job", "nonsense"], "'nonsense' is not a job id"),
         (["job", str(uuid.UUID(int=0))], "there is no job 00000000"),
         (["cancel", str(uuid.UUID(int=0))], "there is no job 00000000"),
         (["audit"], "name one job id, or --all"),
-        (["verdicts", "--outcome", "odd"], "'odd' is no outcome"),
-        (["verdicts", "--since", "yesterday"], "'yesterday' is no time"),
-        (["verdicts", "--sha256", "abc"], "'abc' is no SHA-256"),
-        (["submit", ".", "--webhook-kind", "stargate"], "--webhook-kind says how a webhook is told"),
+        (["verdicts", "--outcome", "odd"], "'odd' is not a valid outcome"),
+        (["verdicts", "--since", "yesterday"], "'yesterday' is not a time"),
+        (["verdicts", "--sha256", "abc"], "'abc' is not a SHA-256"),
+        (["submit", ".", "--webhook-kind", "stargate"], "--webhook-kind needs --webhook"),
         (["worker", "--device", "tpu0"], "unknown device 'tpu0'"),
     ],
 )
@@ -142,4 +142,4 @@ def test_a_webhook_needs_an_address_and_a_secret(stack: RunningStack, folder: Pa
     assert "STARLIGHT_WEBHOOK_SECRET" in unsigned.stderr
     wrong = run_starlight("submit", folder, "--webhook", "ftp://example.org/", settings=stack.settings)
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "is no http:// or https:// address" in wrong.stderr
+    assert "is not an http:// or https:// URL" in wrong.stderr

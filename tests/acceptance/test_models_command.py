@@ -61,7 +61,7 @@ def test_workers_change_to_the_model_in_use_and_back(stack: RunningStack, tmp_pa
     added = run_starlight("model", "add", copy_model(tmp_path / "model", version="9.1"), settings=stack.settings)
     assert (added.returncode, added.stderr) == (0, "")
     again = run_starlight("model", "add", tmp_path / "model", settings=stack.settings)
-    assert "was added before" in again.stdout
+    assert "was already added" in again.stdout
 
     assert run_starlight("model", "use", "starlight-v4-9.1", settings=stack.settings).returncode == 0
     wait_for_workers(stack, "9.1")

@@ -76,7 +76,7 @@ def test_workers_that_drain_leave_a_job_until_they_are_told_otherwise(
     assert f"draining  cpu0@{HERE}" in run(settings, "operations")
     assert read_job(stack.engine, submitted).finished == 0
 
-    assert "went back" in run(settings, "requeue", "--all")
+    assert "requeued" in run(settings, "requeue", "--all")
     assert f"claiming again: cpu0@{HERE}, cpu1@{HERE}" in run(settings, "drain", "--all", "--undo")
 
     wait_for_change(stack.engine, "jobs", lambda: read_job(stack.engine, submitted).ended)

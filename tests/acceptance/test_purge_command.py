@@ -24,10 +24,10 @@ def test_images_and_then_jobs_and_verdicts_are_deleted_for_who_asks_for_it(stack
     unasked = run_starlight("purge", job_id, settings=stack.settings)
     assert unasked.returncode == 2
     assert "1 job with 1 verdict and " in unasked.stderr
-    assert "nobody is there to ask" in unasked.stderr
+    assert "--yes is required" in unasked.stderr
 
     only_blobs = run_starlight("purge", job_id, "--only-blobs", "--yes", settings=stack.settings)
-    assert only_blobs.stdout == "1 job let go of its images, 1 blob deleted\n"
+    assert only_blobs.stdout == "images of 1 job released, 1 blob deleted\n"
     assert run_starlight("job", job_id, settings=stack.settings).returncode == 0
 
     assert run_starlight("purge", job_id, "--yes", settings=stack.settings).stdout == "1 job deleted, 0 blobs deleted\n"
@@ -45,7 +45,7 @@ def test_images_and_then_jobs_and_verdicts_are_deleted_for_who_asks_for_it(stack
     [
         ([], "say which jobs: their ids, --before TIME, or --submitter NAME"),
         ([str(uuid.UUID(int=0))], "there is no job 00000000"),
-        (["--before", "yesterday"], "'yesterday' is no time"),
+        (["--before", "yesterday"], "'yesterday' is not a time"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_two(stack: RunningStack, arguments: list[str], complaint: str) -> None:

@@ -81,10 +81,10 @@ def test_verdicts_are_exported_there_and_downloaded(elsewhere: Command, folder: 
     assert sorted(path.name for path in place.iterdir()) == sorted(
         ["_manifest.json", *(f["path"] for f in manifest["files"])]
     )
-    assert "an export that is whole in it" in elsewhere(*command).stderr
+    assert "contains a complete export" in elsewhere(*command).stderr
     (place / ".export").write_text(str(uuid.uuid4()))
     assert elsewhere(*command).stdout == done.stdout
-    assert "name it by --to" in elsewhere("export").stderr
+    assert "--server needs --to" in elsewhere("export").stderr
 
 
 def test_addresses_are_submitted_and_cancelled(elsewhere: Command) -> None:
@@ -105,13 +105,13 @@ def test_images_whose_truth_is_known_go_through_the_api_as_a_customers_do(elsewh
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["canary"], "give --once too"),
+        (["canary"], "--server needs --once"),
         (["jobs", "--key", "wrong"], "refuses: 401"),
         (["job", "00000000-0000-7000-8000-000000000000"], "refuses: 404"),
-        (["jobs", "--server", "nonsense"], "cannot be asked"),
+        (["jobs", "--server", "nonsense"], "the request to"),
         (["jobs", "--key", "starlight_ü"], "must be printable ASCII"),
         (["submit", "missing.png"], "there is no file or folder"),
-        (["submit", "https://starlight.invalid/1.png", __file__], "name one kind"),
+        (["submit", "https://starlight.invalid/1.png", __file__], "name only one kind"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(elsewhere: Command, arguments: list[str], reason: str) -> None:

@@ -358,7 +358,7 @@ def test_what_is_published_at_once_is_a_message_that_workers_read(
     assert list(task.body[0]) == list_ids(went)
     assert task.headers.argsrepr.endswith("1 image, and 1 more like it")
     LonePublisher("redis://127.0.0.1:1/0").publish(went)
-    assert "a dispatcher sends them again" in caplog.text
+    assert "a dispatcher publishes them later" in caplog.text
 
 
 def test_a_worker_that_died_with_lone_images_holds_none_back_for_long(engine: Engine, blobs: Blobs) -> None:

@@ -180,6 +180,6 @@ def test_a_submission_that_is_not_stored_says_so(engine: Engine, configured: Set
     )  # fmt: skip
 
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.startswith("starlight: the database does not do what it should: not now")
+    assert run.stderr.startswith("starlight: database error: not now")
     assert "Traceback" not in run.stderr
     assert list_jobs(engine) == []

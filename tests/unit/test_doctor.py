@@ -61,8 +61,8 @@ FAULTS: dict[str, tuple[Callable[[Path], Finding], Condition, str, str]] = {
     "open folder": (open_folder, Condition.WRONG, "other accounts may write", "chmod go-w"),
     "open password": (open_password, Condition.WRONG, "other accounts may read", "chmod 600"),
     "full disk": (fill_disk, Condition.WRONG, "GiB free", "starlight purge"),
-    "spoilt model": (spoil_model, Condition.WRONG, "is not what its card names", "install Starlight anew"),
-    "no model": (machine.check_model, Condition.WRONG, "card.json", "install Starlight anew"),
+    "spoilt model": (spoil_model, Condition.WRONG, "instead of its card's", "reinstall Starlight"),
+    "no model": (machine.check_model, Condition.WRONG, "card.json", "reinstall Starlight"),
     "few descriptors": (lambda _: machine.check_descriptors(256), Condition.WARNING, "256 files open", "LimitNOFILE"),
     "a driver that fails": (
         lambda folder: machine.check_gpu(write_nvidia_smi(folder, "echo 'version mismatch'; exit 18"), "2.0+cu130"),
@@ -80,7 +80,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Finding], Condition, str, str]] = {
     "no worker": (lambda _: next(check_workers([])), Condition.WRONG, "no worker is alive", "starlight worker"),
     "all drain": (
         lambda _: next(check_workers([make_worker("cpu0@here", draining=True)])),
-        Condition.WRONG, "all workers drain: cpu0@here", "--undo",
+        Condition.WRONG, "all workers are draining: cpu0@here", "--undo",
     ),
 }  # fmt: skip
 

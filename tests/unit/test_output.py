@@ -272,7 +272,7 @@ def test_parquet_is_refused_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
     assert check_printable(Format.CSV) is Format.CSV
-    with pytest.raises(UsageError, match="send it to a file"):
+    with pytest.raises(UsageError, match="redirect it to a file"):
         check_printable(Format.PARQUET)
 
 

@@ -1,1 +1,1 @@
-"""The subcommands, a module for each subject."""
+"""The subcommands, one module per subject."""

@@ -1,4 +1,4 @@
-"""`starlight canary`: images whose truth we know, sent on the way of all others every few minutes, or once."""
+"""`starlight canary`: scans generated images with known content, regularly or once, and checks the verdicts."""
 
 import dataclasses
 import io
@@ -22,7 +22,7 @@ from starlight_vocabulary.words import Priority
 from storage.canaries import CanaryAnswer, CanaryResult, begin_round, find_worst
 
 NOT_RIGHT = 1
-# How soon one looks again whether the round of somebody else has ended.
+# Polling interval, for the end of another round or of our own job.
 LOOK_EVERY_S = 0.5
 STYLES = {CanaryResult.RIGHT: "green", CanaryResult.UNREAD: "yellow"}
 
@@ -33,31 +33,31 @@ def register(app: typer.Typer) -> None:
 
 
 def canary(
-    once: Annotated[bool, typer.Option("--once", help="Run one round, print what came of it, and end.")] = False,
-    patience: Annotated[float, typer.Option(min=1, max=240, help="With --once: seconds that it may take.")] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="Run one round, print the results, and exit.")] = False,
+    patience: Annotated[float, typer.Option(min=1, max=240, help="With --once: timeout in seconds.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON object.")] = False,
     draw: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Only write the images of --seed into this folder.")
+        Path | None, typer.Option(metavar="FOLDER", help="Only write the images of --seed to this folder.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Draw the images of this round again.")] = None,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Send known images on the way of all others every STARLIGHT_CANARY_INTERVAL, and compare what comes back.
+    """Scan generated images with known content every STARLIGHT_CANARY_INTERVAL, and check their verdicts.
 
-    With --once it ends with 1 where an answer is not right or does not come. With --server too, the images are a job of
-    the key, as a customer's are: it stays, and counts.
+    With --once, the exit code is 1 if a verdict is wrong or missing. With --server, the images are an ordinary job of
+    the key, which is kept and counted.
     """
     if draw is not None:
         if seed is None:
-            raise UsageError("--draw draws the images of one seed, which the log names: give --seed too")
+            raise UsageError("--draw needs --seed, which the log names for each round")
         draw_into(draw, seed)
         return
     if not once and (as_json or seed is not None):
-        raise UsageError("--json and --seed are for one round: give --once too")
+        raise UsageError("--json and --seed need --once")
     if server and not once:
-        raise UsageError("the service of canaries runs beside the servers: with --server, give --once too")
-    # Here, not above: numpy and Pillow take longer to load than most commands take to run.
+        raise UsageError("--server needs --once: the service itself runs only with direct access to the servers")
+    # Imported here: loading numpy and Pillow takes longer than most commands run.
     from producer.canaries.service import CanaryService, draw_seed
 
     if server:
@@ -79,7 +79,7 @@ def canary(
 
 
 def draw_into(folder: Path, seed: int) -> None:
-    """Write the images of a seed into a folder, which is made where there is none."""
+    """Write the images of a seed to a folder, which is created if it does not exist."""
     from producer.canaries.drawing import draw_canaries
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,21 +89,21 @@ def draw_into(folder: Path, seed: int) -> None:
 
 
 def run_once(current: Session, seed: int, patience_s: float) -> Sequence[CanaryAnswer]:
-    """Run a round as soon as no other runs; raises UsageError where one does for too long."""
+    """Run a round as soon as no other one runs; raises UsageError if that takes too long."""
     from producer.canaries.rounds import PATIENCE_S, run_round
 
     deadline = time.monotonic() + 2 * PATIENCE_S
     while (round_id := begin_round(current.engine, seed, 0.0)) is None:
         if time.monotonic() > deadline:
-            raise UsageError("another round of canaries runs, or its program has died: try again in some minutes")
+            raise UsageError("another round of canaries runs, or has crashed: try again in some minutes")
         time.sleep(LOOK_EVERY_S)
     return run_round(current.engine, current.settings, round_id, seed, patience_s)
 
 
 def run_through_api(server: str, key: str | None, seed: int, patience_s: float) -> Sequence[CanaryAnswer]:
-    """Send the images of a seed through the API at this address as one upload; what has no verdict in time is missing.
+    """Upload the images of a seed to the API as one job; images without a verdict in time count as missing.
 
-    Raises UsageError where the API refuses, or does not answer.
+    Raises UsageError if the API refuses, or does not answer.
     """
     from producer.canaries.drawing import draw_canaries
     from producer.canaries.rounds import compare
@@ -127,7 +127,7 @@ def run_through_api(server: str, key: str | None, seed: int, patience_s: float) 
 
 
 def print_answers(seed: int, answers: Sequence[CanaryAnswer]) -> None:
-    """Print a row for each image, and what came of all."""
+    """Print a row for each image, and a summary."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(arrange("RESULT", "HIDDEN", "OUTCOME", "METHOD", "P(STEGO)", "SECONDS", "IMAGE"), style="bold")
     for each in answers:
@@ -147,6 +147,6 @@ def print_answers(seed: int, answers: Sequence[CanaryAnswer]) -> None:
 
 
 def arrange(*cells: str) -> str:
-    """Return the cells of a row below those of others."""
+    """Return the cells of a row, aligned with those of other rows."""
     *first, last = cells
     return f"{''.join(f'{cell:<10}' for cell in first)}{last}".rstrip()

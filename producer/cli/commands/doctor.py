@@ -1,4 +1,4 @@
-"""`starlight doctor`: looks at everything that images need, and says what is wrong and how to mend it."""
+"""`starlight doctor`: checks everything that scanning needs, and says what is wrong and how to fix it."""
 
 import dataclasses
 import json
@@ -33,13 +33,13 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    scan: Annotated[bool, typer.Option(help="Have a drawn picture scanned, on its whole way.")] = True,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds that this picture may take.")] = 30.0,
+    scan: Annotated[bool, typer.Option(help="Also scan a generated picture.")] = True,
+    patience: Annotated[float, typer.Option(min=1, help="Timeout for this picture, in seconds.")] = 30.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at the machine, the servers and all programs, and say what is wrong and how to mend it.
+    """Check the machine, the servers and all programs, and say what is wrong and how to fix it.
 
-    Ends with 1 where something is wrong; warnings alone end with 0.
+    The exit code is 1 if something is wrong, and 0 if there are only warnings.
     """
     found = []
     console = Console(highlight=False, soft_wrap=True)
@@ -55,7 +55,7 @@ def doctor(
 
 
 def describe(finding: Finding) -> Text:
-    """Return a finding as people read it: one line, and a second that says what to do."""
+    """Return a finding for people: one line, and a second one with the fix."""
     line = Text(f"{finding.condition:<8}", style=STYLES[finding.condition])
     line.append(escape(f" {finding.subject:<16} {finding.seen}"), style="default")
     if finding.mend:
@@ -64,18 +64,18 @@ def describe(finding: Finding) -> Text:
 
 
 def look_everywhere(settings: Settings, patience_s: float | None) -> Iterator[Finding]:
-    """Yield all findings; a picture is scanned if it is given some time."""
+    """Yield all findings; a picture is scanned unless `patience_s` is None."""
     yield from machine.look_at_machine(settings)
     try:
         with provide_servers(settings) as servers:
             yield from look_at_servers(settings, servers, patience_s)
     except (EmbeddedServerError, DataFolderError) as error:
         yield wrong("PostgreSQL", str(error), "see the logs in the data folder, or set STARLIGHT_DATABASE_URL")
-        yield from machine.skip_servers("the servers of the data folder do not start")
+        yield from machine.skip_servers("the embedded servers do not start")
 
 
 def look_at_servers(settings: Settings, servers: Servers, patience_s: float | None) -> Iterator[Finding]:
-    """Yield what is found on these servers."""
+    """Yield the findings about these servers."""
     with open_redis(servers.redis_url, timeout_s=10) as broker:
         redis_found = installation.check_redis(broker)
         yield redis_found
@@ -97,17 +97,17 @@ def look_at_servers(settings: Settings, servers: Servers, patience_s: float | No
         lacking = [each.seen for each in needed if each.condition is Condition.WRONG]
         held = [each.seen for each in needed if each.subject == "pauses" and each.condition is Condition.WARNING]
         if lacking or held:
-            yield unknown(trial.SUBJECT, f"not tried: {'; '.join(lacking + held)}")
+            yield unknown(trial.SUBJECT, f"not tested: {'; '.join(lacking + held)}")
         else:
             yield trial.scan_sample(engine, settings, patience_s)
     except SQLAlchemyError as error:
         reason = str(error.__cause__ or error).strip().partition("\n")[0]
-        yield wrong("PostgreSQL", f"PostgreSQL does not do what it should: {reason}",
+        yield wrong("PostgreSQL", f"PostgreSQL fails: {reason}",
                     "start it, or correct STARLIGHT_DATABASE_URL; workers wait until it is back")  # fmt: skip
         yield from machine.skip_servers("PostgreSQL does not answer")
     except (StorageFullError, OSError) as error:
         yield wrong(
-            trial.SUBJECT, f"a picture could not be stored: {error}", "make room, or correct STARLIGHT_BLOB_URL"
+            trial.SUBJECT, f"a picture cannot be stored: {error}", "free disk space, or correct STARLIGHT_BLOB_URL"
         )
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""`starlight export`: any number of verdicts as files, or on standard output."""
+"""`starlight export`: writes any number of verdicts to files or standard output."""
 
 import sys
 from enum import StrEnum
@@ -23,13 +23,13 @@ from storage.verdicts import VerdictFilter
 
 
 class Layout(StrEnum):
-    """What files are laid apart by."""
+    """How files are partitioned into folders."""
 
     DAY = DAY
 
 
 class FileFormat(StrEnum):
-    """What files are written in."""
+    """Formats of exported files."""
 
     PARQUET = ExportFormat.PARQUET.value
     CSV = ExportFormat.CSV.value
@@ -43,26 +43,26 @@ def register(app: typer.Typer) -> None:
 
 def export(
     to: Annotated[
-        str | None, typer.Option(metavar="DIR|s3://…", help="Into this folder; without it, to standard output.")
+        str | None, typer.Option(metavar="DIR|s3://…", help="Target folder or bucket; without it, standard output.")
     ] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time; without it, before now.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time; by default, now.")] = None,
     outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")] = None,
     method: Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")] = None,
-    submitter: Annotated[str | None, typer.Option(help="Of this submitter's jobs alone.")] = None,
+    submitter: Annotated[str | None, typer.Option(help="Only of this submitter's jobs.")] = None,
     model: ModelOption = None,
     format: Annotated[  # noqa: A002 - the name of the option
-        FileFormat, typer.Option(help="Of the files.")
+        FileFormat, typer.Option(help="Format of the files.")
     ] = FileFormat.PARQUET,
     partition_by: Annotated[
-        Layout | None, typer.Option("--partition-by", help="A folder for each day, day=2026-06-01.")
+        Layout | None, typer.Option("--partition-by", help="One folder per day, day=2026-06-01.")
     ] = None,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Export stored verdicts, oldest first. Run again, it goes on where it was broken off.
+    """Export stored verdicts, oldest first. After an interruption, run the same command again to continue.
 
-    Beside the files lies _manifest.json, with the rows, bytes and SHA-256 of each. Times without a zone are local.
+    _manifest.json lists the files with their rows, bytes and SHA-256. Times without a time zone are local.
     """
     wanted = VerdictFilter(
         outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
@@ -79,7 +79,7 @@ def export(
         return
     if to is None:
         if partition_by:
-            raise UsageError("--partition-by makes files: say where, by --to")
+            raise UsageError("--partition-by needs --to")
         print_export(wanted, chosen)
         return
     with open_session() as current:
@@ -92,11 +92,11 @@ def export(
 def fetch_export(
     server: str, key: str | None, to: str | None, wanted: VerdictFilter, chosen: ExportFormat, layout: str | None
 ) -> None:
-    """Have the export made there, and download it."""
+    """Export on the server, and download the files."""
     if to is None or "://" in to:
-        raise UsageError("with --server, files come into a folder of this machine: name it by --to")
+        raise UsageError("--server needs --to with a local folder")
     if wanted.submitter is not None:
-        raise UsageError("with --server, a key exports what it may see: --submitter is for the machine itself")
+        raise UsageError("--submitter cannot be used with --server, which exports everything that the key may see")
     folder = Path(to).absolute()
     check_folder(folder)
     with open_remote(server, key) as api:
@@ -105,7 +105,7 @@ def fetch_export(
 
 
 def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
-    """Write all of it to standard output."""
+    """Write all verdicts to standard output."""
     writer = open_writer(check_printable(Format(chosen.value)))
     with open_session() as current:
         for page in list_oldest_first(current.engine, settle(current.engine, wanted)):
@@ -114,7 +114,7 @@ def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
 
 
 def locate(to: str) -> str:
-    """Return the URL of a folder or of a place in a bucket; raises UsageError where neither can take an export."""
+    """Return the URL of the target folder or bucket; raises UsageError if it cannot be used."""
     if "://" in to:
         try:
             return str(read_location(to))
@@ -122,17 +122,16 @@ def locate(to: str) -> str:
             raise UsageError(f"--to {to}: {error}") from None
     folder = Path(to).absolute()
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-        raise UsageError(
-            f"{folder} has other files in it: name an empty folder, or one that an export was broken off in"
-        )
+        raise UsageError(f"{folder} contains other files: name an empty folder, or one with an interrupted export")
     return folder.as_uri()
 
 
 def show_progress(manifest: Manifest) -> None:
-    """Tell how far the export has come, on standard error."""
+    """Print the progress of the export on standard error."""
     if manifest.complete:
         print(
-            "this export is complete; for newer verdicts, export to another place with --since its end", file=sys.stderr
+            "this export is complete; for newer verdicts, export to another target with --since its end",
+            file=sys.stderr,
         )
     elif manifest.files:
         print(f"{manifest.rows:,} verdicts in {manifest.files[-1].path}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`starlight failed` and `retry`: what ended in an error, and another try at it."""
+"""`starlight failed` and `retry`: listing failed images, and submitting them again."""
 
 import sys
 from typing import Annotated
@@ -17,7 +17,7 @@ from storage.verdicts import VerdictFilter, find_verdicts
 
 Codes = Annotated[
     list[str] | None,
-    typer.Option("--code", help="Only with this error code; may be repeated. Without: all codes but `cancelled`."),
+    typer.Option("--code", help="Only this error code; may be repeated. By default all except `cancelled`."),
 ]
 
 
@@ -30,11 +30,11 @@ def register(app: typer.Typer) -> None:
 def failed(
     code: Codes = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
-    job: Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="List at most so many; the counts are of all.")] = None,
+    job: Annotated[str | None, typer.Option(metavar="ID", help="Only of this job, in the order of submission.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number listed; all are counted.")] = None,
     format: FormatOption = Format.TABLE,  # noqa: A002
 ) -> None:
-    """List the images that ended in an error, with the reasons, newest first, and count them by code."""
+    """List failed images with the reasons, newest first, and count them by code."""
     wanted = VerdictFilter(
         job_id=parse_id(job) if job else None,
         outcome=Outcome.ERROR,
@@ -52,9 +52,9 @@ def failed(
 
 
 def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
-    """Submit the failed images of a job that has ended as a new job and print its id; `starlight job` shows the link.
+    """Submit the failed images of an ended job as a new job, and print its id; `starlight job` shows the link.
 
-    The new job has the old one's submitter, priority and threshold.
+    The new job has the same submitter, priority and threshold.
     """
     codes = parse_codes(code)
     set_up_traces("starlight")
@@ -71,5 +71,5 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
 
 
 def parse_codes(codes: list[str] | None) -> tuple[ErrorCode, ...]:
-    """Return the codes, those of all failures where none is named; raises UsageError where one is none."""
+    """Return the codes, by default those of all failures; raises UsageError for an unknown one."""
     return tuple(parse_word(ErrorCode, "error code", code) for code in codes or FAILURES)

@@ -1,4 +1,4 @@
-"""`starlight hide`: a message hidden in an image file, for tests, and for those who sign their own images."""
+"""`starlight hide`: hides a message in an image file, for tests and for marking one's own images."""
 
 import sys
 from pathlib import Path
@@ -19,18 +19,18 @@ def register(app: typer.Typer) -> None:
 
 
 def hide(
-    image: Annotated[Path, typer.Argument(help="A file.", metavar="IMAGE")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the image goes; it must not be there yet.")],
-    message: Annotated[str, typer.Option(metavar="TEXT", help="What is hidden; - reads it from standard input.")],
+    image: Annotated[Path, typer.Argument(help="An image file.", metavar="IMAGE")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The file to write; it must not exist.")],
+    message: Annotated[str, typer.Option(metavar="TEXT", help="The message; - reads it from standard input.")],
     method: Annotated[
-        str, typer.Option(metavar="METHOD", help=f"{', '.join(METHODS)}, or auto: what is usual for the format.")
+        str, typer.Option(metavar="METHOD", help=f"{', '.join(METHODS)}, or auto: the usual one for the format.")
     ] = "auto",
 ) -> None:
-    """Hide a message in an image; its format, its metadata and all other bits of it stay.
+    """Hide a message in an image; its format, metadata and all other bits are unchanged.
 
-    No server is needed. What does not fit, or would not survive in the file's format, is refused.
+    No server is needed. Messages that do not fit, or would not survive in the file's format, are refused.
     """
-    # Here, not above: no other command has use for it.
+    # Imported here, since no other command needs it.
     from worker.image_reading import HidingError, ImageReader
 
     if method not in (*METHODS, "auto"):
@@ -48,5 +48,5 @@ def hide(
         with output.open("xb") as file:
             file.write(stego.data)
     except FileExistsError as error:
-        raise UsageError(f"{output}: there is such a file already") from error
+        raise UsageError(f"{output}: this file already exists") from error
     print(f"{escape(str(output))}: {len(written):,} bytes hidden with {stego.method}")

@@ -1,4 +1,4 @@
-"""`starlight inspect`: everything that is in one image file, judged or not."""
+"""`starlight inspect`: shows everything that is in an image file."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from starlight_vocabulary.inspection import Finding, Inspection
 from starlight_vocabulary.records import from_json
 from storage.settings import read_settings
 
-# Of a table that is no terminal's, in characters; and of what a finding says.
+# Width of the table if it is not printed on a terminal, and length at which texts are cut, in characters.
 PIPE_WIDTH = 240
 SHOWN = 400
 TITLES = ("PLACE", "READ AS", "KIND", "SIZE")
@@ -32,15 +32,15 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    image: Annotated[Path, typer.Argument(help="A file.", metavar="IMAGE")],
+    image: Annotated[Path, typer.Argument(help="An image file.", metavar="IMAGE")],
     as_json: JsonOption = False,
     pictures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write pictures of the bit planes into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Write pictures of the bit planes to this folder.")
     ] = None,
 ) -> None:
-    """Show everything that is in an image file, in every order in which bits are hidden, and what V4 says.
+    """Show everything that is in an image file, read by every method and bit order, and the result of V4.
 
-    Nothing is stored, and no server is needed. What is readable comes first; in noise, a few characters are chance.
+    Nothing is stored, and no server is needed. Readable findings come first; noise has a few characters by chance.
     """
     data = read_image(image)
     found = look(image, data, pictures=pictures is not None)
@@ -58,7 +58,7 @@ def inspect(
 
 
 def read_image(path: Path) -> bytes:
-    """Return the bytes of a file; raises UsageError for what is none, is empty or too large."""
+    """Return the bytes of a file; raises UsageError if it is not a file, empty or too large."""
     limit = read_settings().max_image_bytes
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: not a file")
@@ -72,18 +72,18 @@ def read_image(path: Path) -> bytes:
 
 
 def look(image: Path, data: bytes, *, pictures: bool) -> dict[str, Any]:
-    """Return what a process of its own finds; raises UsageError where the image cannot be seen."""
+    """Inspect an image in a separate process and return the result; raises UsageError if it cannot be decoded."""
     command = [sys.executable, "-m", "worker.inspect_image", *(["--pictures"] if pictures else [])]
     ran = subprocess.run(command, input=data, capture_output=True)
     if ran.returncode != 0:
         reason = ran.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise UsageError(f"{image}: {reason or 'it ended the process that looked into it'}")
+        raise UsageError(f"{image}: {reason or 'it crashed the process that inspected it'}")
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
 
 
 def write_pictures(folder: Path, image: Path, pictures: dict[str, str]) -> list[Path]:
-    """Write the pictures into the folder, named after the image; return their paths."""
+    """Write the pictures to the folder, named after the image; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{image.stem}-{name}.png" for name in pictures]
     for path, picture in zip(paths, pictures.values(), strict=True):
@@ -92,7 +92,7 @@ def write_pictures(folder: Path, image: Path, pictures: dict[str, str]) -> list[
 
 
 def print_inspection(image: Path, data: bytes, v4: dict[str, Any], inspection: Inspection) -> None:
-    """Print what there is, as a person reads it."""
+    """Print an inspection for people."""
     console = OpenEndedConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     size = f"{inspection.width}x{inspection.height}"
     facts = [inspection.format, inspection.mode, size, format_count(inspection.size_bytes, "byte")]
@@ -108,7 +108,7 @@ def print_inspection(image: Path, data: bytes, v4: dict[str, Any], inspection: I
 
 
 def draw_table(findings: list[Finding]) -> Table:
-    """Return the findings as a table, a line each; the last column has what room is left."""
+    """Return the findings as a table, one line each; the last column gets the remaining width."""
     rows = [(finding, list_cells(finding)) for finding in findings]
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for number, title in enumerate(TITLES):
@@ -123,7 +123,7 @@ def draw_table(findings: list[Finding]) -> Table:
 
 
 def list_cells(finding: Finding) -> list[str]:
-    """Return what stands in the columns."""
+    """Return the cells of a finding."""
     payload = finding.payload
     said = payload.to_message() or ""
     if payload.header:

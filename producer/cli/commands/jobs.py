@@ -43,7 +43,7 @@ from storage.jobs import cancel_job, list_jobs
 from storage.rescans import list_rescans
 from storage.webhooks import WebhookState, get_webhook
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.")]
 NOT_EXACT = 1
 
 
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
 def submit(
     paths: Paths = None,
     name: Name = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="Repeating the key returns the same job.")] = None,
     priority: PriorityOption = Priority.BULK,
     threshold: Threshold = None,
     webhook: Webhook = None,
@@ -71,7 +71,7 @@ def submit(
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Submit images as one job and print its id; workers scan it when they run."""
+    """Submit images as one job and print its id; running workers scan it."""
     options = check_options(
         name=name,
         priority=priority,
@@ -93,21 +93,21 @@ def submit(
         with open_remote(server, key) as api:
             taken = api.submit(paths or [], options, chosen)
         print(taken.id)
-        is_listed = f"its sources are listed there: `starlight job {taken.id} --server …` says how far that is"
+        is_listed = f"the server lists its sources: `starlight job {taken.id} --server …` shows the progress"
         print(is_listed if taken.listing else format_count(taken.total, "image"), file=sys.stderr)
         return
     with open_session() as current:
         check_signing(current, options)
         submission = submit_paths(current, paths, options, chosen)
     print(submission.job_id)
-    known = "" if submission.created else ", submitted before under this idempotency key"
+    known = "" if submission.created else ", already submitted under this idempotency key"
     print(f"{format_count(submission.total, 'image')}{known}", file=sys.stderr)
 
 
 def check_signing(current: Session, options: JobOptions) -> None:
-    """Raise UsageError where there is a webhook and no secret to sign it with."""
+    """Raise UsageError if there is a webhook but no secret to sign it."""
     if options.webhook is not None and current.settings.webhook_secret is None:
-        raise UsageError("webhooks are signed: set STARLIGHT_WEBHOOK_SECRET here and for the dispatcher (whsec_…)")
+        raise UsageError("webhooks must be signed: set STARLIGHT_WEBHOOK_SECRET here and for the dispatcher (whsec_…)")
 
 
 def job(
@@ -117,7 +117,7 @@ def job(
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Show where a job stands."""
+    """Show the state of a job."""
     if server:
         with open_remote(server, key) as api:
             status = api.job(str(parse_id(job_id)))
@@ -147,7 +147,7 @@ def show_job(
     rescans: Sequence[uuid.UUID],
     webhook: WebhookState | None,
 ) -> None:
-    """Print where a job stands, with the jobs that scan its images again."""
+    """Print the state of a job, with the jobs that scan its images again."""
     if as_json:
         print(format_line(status, retries=retries, rescans=rescans, webhook=webhook and webhook.summary))
         return
@@ -167,7 +167,7 @@ def show_job(
 
 
 def jobs(
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number, newest first.")] = 20,
     as_json: JsonLinesOption = False,
     server: Server = None,
     key: Key = None,
@@ -191,7 +191,7 @@ def jobs(
 
 
 def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:
-    """Cancel a job: its images without a verdict get an error verdict with the code `cancelled`."""
+    """Cancel a job: images without a verdict get the error `cancelled`."""
     if server:
         with open_remote(server, key) as api:
             left: int | None = api.cancel(str(parse_id(job_id)))
@@ -227,5 +227,5 @@ def audit(
 
 
 def format_line(status: Job, **more: object) -> str:
-    """Return the job as one JSON object, with `more` keys, times in ISO 8601."""
+    """Return the job as one JSON object, with `more` members; times are in ISO 8601."""
     return json.dumps({**to_json(status), **more}, default=str)

@@ -1,4 +1,4 @@
-"""`starlight keys`: who may use the API."""
+"""`starlight keys`: creating, importing, listing and revoking API keys."""
 
 import sys
 from typing import Annotated
@@ -10,12 +10,12 @@ from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import Scope
 from storage.keys import ApiKey, create_key, import_key, list_keys, revoke_key
 
-keys = typer.Typer(help="Keys of the API.", no_args_is_help=True)
-KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; the submitter of its jobs.")]
-ScopeOption = Annotated[str, typer.Option(help="What it may do: submit, read, admin; several with commas.")]
+keys = typer.Typer(help="Create, import, list and revoke API keys.", no_args_is_help=True)
+KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the key; the submitter of its jobs.")]
+ScopeOption = Annotated[str, typer.Option(help="Scopes: submit, read, admin; separated by commas.")]
 BucketOption = Annotated[
     list[str] | None,
-    typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX (gs, az) that its references may name; may be repeated."),
+    typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX (gs, az) that it may use; may be repeated."),
 ]
 
 
@@ -30,11 +30,11 @@ def create(
     scope: ScopeOption = "submit,read",
     bucket: BucketOption = None,
 ) -> None:
-    """Create a key and print it, alone; it cannot be shown again."""
+    """Create a key and print it; it cannot be shown again."""
     with open_session() as current:
         key = create_key(current.engine, name, split_scopes(scope), bucket or (), done_by=current.settings.submitter)
     print(key)
-    print("keep it: it cannot be shown again", file=sys.stderr)
+    print("store it now: it cannot be shown again", file=sys.stderr)
 
 
 @keys.command("import")
@@ -43,7 +43,7 @@ def import_existing(
     scope: ScopeOption = "submit,read",
     bucket: BucketOption = None,
 ) -> None:
-    """Store a key that was made elsewhere, read from standard input, so that who has it need not change it."""
+    """Import an existing key from standard input, so that its clients need not change."""
     with open_session() as current:
         key = sys.stdin.readline().strip()
         import_key(current.engine, key, name, split_scopes(scope), bucket or (), done_by=current.settings.submitter)
@@ -52,7 +52,7 @@ def import_existing(
 
 @keys.command("list")
 def show_keys() -> None:
-    """List all keys, by the part of them that may be shown."""
+    """List all keys by their prefixes."""
     with open_session() as current:
         listed = list_keys(current.engine)
     print(f"{'PREFIX':<12}  {'SCOPES':<17}  {'CREATED':<16}  {'REVOKED':<16}  NAME, BUCKETS")
@@ -67,12 +67,12 @@ def show_keys() -> None:
 
 
 def split_scopes(scopes: str) -> list[str]:
-    """Return the scopes of a text that has commas between them."""
+    """Split scopes separated by commas."""
     return [each.strip() for each in scopes.split(",") if each.strip()]
 
 
 def describe_buckets(key: ApiKey) -> str:
-    """Return in words which buckets the key may name."""
+    """Return a text about the buckets that the key may use."""
     if key.buckets is None or key.allows(Scope.ADMIN):
         return "all buckets"
     return " ".join(map(str, key.buckets)) or "no bucket"
@@ -80,7 +80,7 @@ def describe_buckets(key: ApiKey) -> str:
 
 @keys.command("revoke")
 def revoke(name: KeyName) -> None:
-    """End a key, from its next request on; its jobs stay."""
+    """Revoke a key, from its next request on; its jobs are kept."""
     with open_session() as current:
         revoke_key(current.engine, name, done_by=current.settings.submitter)
     print(f"revoked the key {escape(name)}")

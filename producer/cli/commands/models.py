@@ -27,10 +27,10 @@ def register(app: typer.Typer) -> None:
 
 
 def show_models(as_json: JsonLinesOption = False) -> None:
-    """List the models that were added or that workers scored with, and which one is in use."""
+    """List the models that were added or used by workers, and which one is in use."""
     with open_session() as current:
         used = get_model_in_use(current.engine)
-        # Where none was chosen, workers score with the folder's.
+        # If none was chosen, workers use the model in the folder.
         default = None if used and used.model_id else read_card(current.settings.model_dir or DEFAULT_MODEL).sha256
         models = [
             dataclasses.replace(model, in_use=model.in_use or model.sha256 == default)
@@ -53,37 +53,37 @@ def show_models(as_json: JsonLinesOption = False) -> None:
 def add(
     folder: Annotated[Path, typer.Argument(help="A folder with card.json and the weights that it names.")],
 ) -> None:
-    """Check a model and store it, so that `use` can choose it; workers on all hosts get it from the blobs."""
+    """Check and store a model, so that `use` can choose it; workers on all hosts load it from the blob store."""
     card = read_card(folder)
-    # A process of its own: this one stays small, and what a file does to its reader, it does there.
+    # In a separate process, so that this one need not load torch, and a bad file cannot crash it.
     checked = subprocess.run(
         [sys.executable, "-m", "worker.check_model", str(folder.absolute())], stderr=subprocess.PIPE, text=True
     )
     if checked.returncode != 0:
-        raise UsageError(checked.stderr.strip() or f"{folder}: the model ended the process that tried it")
+        raise UsageError(checked.stderr.strip() or f"{folder}: the model crashed the process that checked it")
     with open_session() as current:
         weights = (folder / card.weights).read_bytes()
         blobs = Blobs(current.settings.blobs())
         if blobs.put(weights) != card.sha256:
             raise ModelError(f"{folder / card.weights}: changed while it was read")
         _, is_new = add_model(current.engine, dataclasses.asdict(card))
-        # Again: where the same bytes were submitted as an image, they may have been deleted as such meanwhile.
+        # Stored again: if the same bytes were also an image's blob, that may have been released and deleted meanwhile.
         blobs.put(weights)
-    known = "added" if is_new else "was added before"
+    known = "added" if is_new else "was already added"
     print(f"{_name_model(card)} {known}; `starlight model use {card.label}` chooses it")
 
 
 def use(
-    model: Annotated[str, typer.Argument(help="NAME-VERSION, NAME, the start of its SHA-256, or `shipped`.")],
+    model: Annotated[str, typer.Argument(help="NAME-VERSION, NAME, a prefix of its SHA-256, or `shipped`.")],
 ) -> None:
-    """Have all workers score with a model: those that run change within seconds, between two chunks."""
+    """Choose the model for all workers; running workers change to it within seconds, between two chunks."""
     with open_session() as current:
         chosen = use_model(current.engine, model, current.settings.submitter)
         _explain(current, chosen)
 
 
 def rollback() -> None:
-    """Have all workers score with the model that was in use before the present one."""
+    """Choose the previous model for all workers again."""
     with open_session() as current:
         chosen = roll_back(current.engine, current.settings.submitter)
         _explain(current, chosen)
@@ -92,7 +92,7 @@ def rollback() -> None:
 def _explain(current: Session, chosen: str) -> None:
     print(f"{chosen} is in use from now on")
     if current.settings.model_dir is not None:
-        print("STARLIGHT_MODEL_DIR is set: workers with this setting keep to that folder", file=sys.stderr)
+        print("STARLIGHT_MODEL_DIR is set: workers with this setting use the model in that folder", file=sys.stderr)
 
 
 def _name_model(card: ModelCard) -> str:

@@ -1,4 +1,4 @@
-"""`starlight verdict`: one verdict, and where it comes from."""
+"""`starlight verdict`: shows one verdict with its provenance."""
 
 import json
 from typing import Annotated
@@ -23,12 +23,14 @@ def register(app: typer.Typer) -> None:
 
 def verdict(
     job_id: JobId,
-    ordinal: Annotated[int, typer.Argument(metavar="ORDINAL", min=0, max=MAX_ORDINAL, help="Which image, from 0.")],
+    ordinal: Annotated[
+        int, typer.Argument(metavar="ORDINAL", min=0, max=MAX_ORDINAL, help="Number of the image, from 0.")
+    ],
     as_json: JsonOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Show one verdict with all that is known of it, and where it comes from."""
+    """Show one verdict with all details and its provenance."""
     if server:
         with open_remote(server, key) as api:
             report = api.verdict(str(parse_id(job_id)), ordinal)
@@ -48,7 +50,7 @@ def verdict(
 
 
 def require_verdict(current: Session, job_id: str, ordinal: int) -> VerdictReport:
-    """Return the verdict; raises UsageError where there is none."""
+    """Return the verdict; raises UsageError if there is none."""
     status = require_job(current, job_id)
     found = list_between(current.engine, status.id, ordinal, ordinal)
     provenance = find_provenance(current.engine, status.id, ordinal)

@@ -1,4 +1,4 @@
-"""`starlight pause`, `resume`, `drain`, `requeue`, `priority` and `operations`: the hands of an operator."""
+"""`starlight pause`, `resume`, `drain`, `requeue`, `priority` and `operations`, for operators."""
 
 import json
 from typing import Annotated
@@ -36,7 +36,7 @@ def pause(
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Hold chunks back until `resume` with the same options; those that run finish. Without an option: everything."""
+    """Pause chunks until `resume` with the same options; running ones are finished. Without options: all chunks."""
     subject = _read_subject(priority, submitter, job)
     if server:
         with open_remote(server, key) as api:
@@ -44,7 +44,7 @@ def pause(
     else:
         with open_session() as current:
             made = pause_chunks(current.engine, subject, current.settings.submitter)
-    print(f"paused: {escape(str(made.subject))}; what runs finishes, and `starlight resume` ends it")
+    print(f"paused: {escape(str(made.subject))}; running chunks are finished; `starlight resume` ends the pause")
 
 
 def resume(
@@ -54,7 +54,7 @@ def resume(
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """End the pause that was made with the same options."""
+    """End the pause with the same options."""
     subject = _read_subject(priority, submitter, job)
     if server:
         with open_remote(server, key) as api:
@@ -74,13 +74,13 @@ def _read_subject(priority: Priority | None, submitter: str | None, job: str | N
 
 
 def drain(
-    worker: Annotated[str | None, typer.Argument(metavar="[WORKER]", help="Its name, device@host.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All workers that live now.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Have them claim chunks again.")] = False,
+    worker: Annotated[str | None, typer.Argument(metavar="[WORKER]", help="Name of the worker, device@host.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All live workers.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Let them claim chunks again.")] = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Have a worker claim no more chunks: it finishes those it has, and stays up until `--undo` or its end."""
+    """Drain a worker: it claims no more chunks, finishes those that it has, and stays up."""
     if (worker is None) != every:
         raise UsageError("name one worker, or --all; `starlight operations` lists them")
     if server:
@@ -90,19 +90,19 @@ def drain(
         with open_session() as current:
             settings = current.settings
             changed = set_draining(current.engine, worker, settings.lease_s, settings.submitter, draining=not undo)
-    print(f"{'claiming again' if undo else 'draining'}: {escape(', '.join(changed)) or 'no other than before'}")
+    print(f"{'claiming again' if undo else 'draining'}: {escape(', '.join(changed)) or 'no change'}")
 
 
 def requeue(
     job: OneJob = None,
     worker: Annotated[
-        str | None, typer.Option("--worker", metavar="NAME", help="What this worker has claimed.")
+        str | None, typer.Option("--worker", metavar="NAME", help="Chunks claimed by this worker.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Everything that is dispatched or runs.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All dispatched and running chunks.")] = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Make chunks pending again that are dispatched or running: nothing is lost, and nothing counts as lost."""
+    """Make dispatched and running chunks pending again; no image is lost, and no chunk counts as lost."""
     if (job is not None) + (worker is not None) + every != 1:
         raise UsageError("name --job ID, --worker NAME or --all")
     wanted = RequeueRequest(job_id=None if job is None else parse_id(job), worker=worker)
@@ -112,16 +112,16 @@ def requeue(
     else:
         with open_session() as current:
             chunks = requeue_chunks(current.engine, wanted, current.settings.submitter)
-    print(f"{format_count(chunks, 'chunk')} went back")
+    print(f"requeued: {format_count(chunks, 'chunk')}")
 
 
 def priority(
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id.")],
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The id of a job.")],
     wanted: Annotated[Priority, typer.Argument(metavar="PRIORITY", help="interactive or bulk")],
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Give a job that waits or runs another priority."""
+    """Change the priority of an open job."""
     wanted_id = parse_id(job_id)
     if server:
         with open_remote(server, key) as api:
@@ -133,12 +133,12 @@ def priority(
 
 
 def operations(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number, newest first.")] = 20,
     as_json: JsonOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Show what is paused, which workers drain, and who did what when."""
+    """Show pauses, draining workers, and past operations with time and operator."""
     if server:
         with open_remote(server, key) as api:
             done, paused = api.client.operations(limit), api.client.pauses()

@@ -1,4 +1,4 @@
-"""`starlight worker`, `dispatcher`, `api` and `exporter`: one process of the stack each, in the foreground."""
+"""`starlight worker`, `dispatcher`, `api` and `exporter`: each runs one process of the stack in the foreground."""
 
 import os
 import subprocess
@@ -25,13 +25,13 @@ def register(app: typer.Typer) -> None:
 def worker(
     device: Annotated[str, typer.Option(help="cpu0, cpu1, gpu0, gpu1, …")] = "cpu0",
     tune: Annotated[
-        bool, typer.Option("--tune", help="Find the fastest batch size and threads, and keep them.")
+        bool, typer.Option("--tune", help="Find the fastest batch size and number of threads, and store them.")
     ] = False,
 ) -> None:
     """Run one worker on one device.
 
-    With --tune, no worker runs: settings are tried on drawn pictures, for a worker as `starlight up` runs it, and the
-    fastest are written to settings.env in the data folder, which every command reads.
+    With --tune, no worker runs: settings are measured on generated pictures, for a worker as `starlight up` runs it,
+    and the fastest are written to settings.env in the data folder, which every command reads.
     """
     wanted = Device.parse(device)
     if not tune:
@@ -54,7 +54,7 @@ def exporter() -> None:
 
 def dispatcher() -> None:
     """Run one dispatcher."""
-    # Here, not above: Celery takes longer to import than most other commands take to run.
+    # Imported here: importing Celery takes longer than most commands run.
     from producer.dispatching.deliverer import Deliverer
     from producer.dispatching.dispatcher import Dispatcher
     from producer.dispatching.exports import Exporting
@@ -78,13 +78,13 @@ def dispatcher() -> None:
 
 
 def run(program: stack.Program) -> None:
-    """Run a program that this room may not import, on the same servers.
+    """Run a program on the same servers, without importing it.
 
-    On configured servers it takes this process's place. Embedded ones must outlive it: there it is a child.
+    On configured servers it replaces this process. Embedded servers need this process, so there it is a child.
     """
     if read_settings().database_url and read_settings().redis_url:
         with open_session():
             pass
-        os.execv(sys.executable, [sys.executable, *program.arguments])  # noqa: S606 - no shell is wanted
+        os.execv(sys.executable, [sys.executable, *program.arguments])  # noqa: S606 - no shell is needed
     with open_session() as current, stack.Stack([program], current.servers.environment()) as running:
         running.watch_until_interrupted()

@@ -1,4 +1,4 @@
-"""`starlight purge`: deleting jobs, verdicts and stored images."""
+"""`starlight purge`: deletes jobs, verdicts and stored images."""
 
 import sys
 from contextlib import suppress
@@ -21,17 +21,17 @@ def register(app: typer.Typer) -> None:
 
 
 def purge(
-    job_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These jobs.")] = None,
+    job_ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these jobs.")] = None,
     before: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Jobs that ended before this time, in ISO 8601.")
+        str | None, typer.Option(metavar="TIME", help="Only jobs that ended before this time, in ISO 8601.")
     ] = None,
-    submitter: Annotated[str | None, typer.Option(help="Of this submitter alone.")] = None,
+    submitter: Annotated[str | None, typer.Option(help="Only of this submitter.")] = None,
     only_blobs: Annotated[
-        bool, typer.Option("--only-blobs", help="Delete the stored images alone; jobs and verdicts stay.")
+        bool, typer.Option("--only-blobs", help="Delete only the stored images; keep jobs and verdicts.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete jobs that have ended, with their verdicts and stored images. There is no way back."""
+    """Delete ended jobs with their verdicts and stored images. This cannot be undone."""
     if not job_ids and before is None and submitter is None:
         raise UsageError("say which jobs: their ids, --before TIME, or --submitter NAME")
     with open_session() as current:
@@ -46,14 +46,15 @@ def purge(
         print(f"{format_count(found.jobs, 'job')} with {lost}", file=sys.stderr)
         if found.jobs and not yes:
             if not sys.stdin.isatty():
-                raise UsageError("nothing is deleted: nobody is there to ask, and --yes was not given")
+                raise UsageError("nothing was deleted: without a terminal to ask for confirmation, --yes is required")
             typer.confirm("delete them?", abort=True, err=True)
         purged = 0
         if wanted.before is not None and wanted == EndedJobs(before=wanted.before) and not only_blobs:
-            # Whole months at once. What cannot go so at this moment goes job by job.
+            # Whole months are dropped as partitions; if that is not possible now, jobs are deleted one by one.
             with suppress(PartitionError):
                 purged += sum(purge_partitions(current.engine, wanted.before))
         purged += sum(purge_jobs(current.engine, wanted, only_blobs=only_blobs))
         blobs = sum(delete_released_blobs(current.engine, Blobs(current.settings.blobs())))
-    what = ("let go of its images" if purged == 1 else "let go of their images") if only_blobs else "deleted"
-    print(f"{format_count(purged, 'job')} {what}, {format_count(blobs, 'blob')} deleted")
+    jobs = format_count(purged, "job")
+    done = f"images of {jobs} released" if only_blobs else f"{jobs} deleted"
+    print(f"{done}, {format_count(blobs, 'blob')} deleted")

@@ -1,4 +1,4 @@
-"""`starlight rescan` and `compare`: what an older model judged, once more, and what two models say of a file."""
+"""`starlight rescan` and `compare`: scanning images of another model again, and comparing two models."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def rescan(
-    model: Annotated[str, typer.Option(help=f"Which judged them: {MEANT}")],
+    model: Annotated[str, typer.Option(help=f"The earlier model: {MEANT}")],
     job: JobOption = None,
     outcome: OutcomeOption = None,
     method: MethodOption = None,
@@ -52,16 +52,18 @@ def rescan(
     sha256: Sha256Option = None,
     words: WordsOption = None,
     part: PartOption = None,
-    submitter: Annotated[str | None, typer.Option(help="Of this submitter's jobs alone.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Also what the same command submitted before.")] = False,
+    submitter: Annotated[str | None, typer.Option(help="Only of this submitter's jobs.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also images that the same command already submitted.")
+    ] = False,
     name: Name = None,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Scan again, with the model in use, images that another one judged; print the ids of the new jobs.
+    """Scan images of another model again with the model in use, and print the ids of the new jobs.
 
-    The filters are those of `verdicts`. For each job that has such verdicts there is a new one, of the same submitter,
-    which names it, waits behind interactive ones, and reuses no verdict. Interrupted, the same command goes on.
+    The filters are those of `verdicts`. Each job with such verdicts gets a new bulk job of the same submitter, which
+    links to it and reuses no verdicts. After an interruption, run the same command again to continue.
     """
     wanted = build_filter(
         job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part,
@@ -84,7 +86,7 @@ def rescan(
 
 
 def show_rescans(rescans: Iterator[Rescan]) -> None:
-    """Print the ids of new jobs as they are made, and what became of all on standard error."""
+    """Print the ids of new jobs as they are created, and a summary on standard error."""
     counts: Counter[str] = Counter()
     for made in rescans:
         counts.update(gone=made.gone, done=made.was_done)
@@ -93,25 +95,23 @@ def show_rescans(rescans: Iterator[Rescan]) -> None:
             print(made.job_id, flush=True)
     told = f"{format_count(counts['images'], 'image')} in {format_count(counts['jobs'], 'job')} are scanned again"
     if counts["gone"]:
-        told += f"; of {format_count(counts['gone'], 'image')} the bytes are no longer stored"
+        told += f"; no longer stored: {format_count(counts['gone'], 'image')}"
     if counts["done"]:
-        told += f"; {format_count(counts['done'], 'job')} were submitted so before (--again takes them too)"
+        told += f"; already submitted before: {format_count(counts['done'], 'job')} (--again includes them)"
     print(told, file=sys.stderr)
 
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="MODEL_A", help=MEANT)],
-    second: Annotated[str, typer.Argument(metavar="MODEL_B", help="The other one.")],
+    second: Annotated[str, typer.Argument(metavar="MODEL_B", help="The other model.")],
     since: SinceOption = None,
-    submitter: Annotated[str | None, typer.Option(help="On images of this submitter's jobs alone.")] = None,
-    sample: Annotated[
-        int, typer.Option(min=0, max=MOST_SAMPLED, help="Files that are shown on which they differ.")
-    ] = 20,
+    submitter: Annotated[str | None, typer.Option(help="Only on images of this submitter's jobs.")] = None,
+    sample: Annotated[int, typer.Option(min=0, max=MOST_SAMPLED, help="How many differing files to show.")] = 20,
     as_json: JsonOption = False,
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Show on which files two models differ, by their newest verdicts on the same bytes, with counts and a sample."""
+    """Compare the newest verdicts of two models on the same files; show counts and a sample of the differences."""
     time = parse_time(since)
     if server:
         with open_remote(server, key) as api:
@@ -127,8 +127,8 @@ def compare(
 
 
 def show_comparison(compared: Comparison, first: str, second: str) -> None:
-    """Print it for people."""
-    print(f"{format_count(compared.files, 'file')} judged by both, {compared.differing:,} otherwise")
+    """Print a comparison for people."""
+    print(f"{format_count(compared.files, 'file')} scored by both, {compared.differing:,} differently")
     print(f"{'FILES':>12}  {first:<24}  {second:<24}")
     for each in compared.counts:
         says, other = say(each.outcome, each.stego_type), say(each.other_outcome, each.other_stego_type)
@@ -140,5 +140,5 @@ def show_comparison(compared: Comparison, first: str, second: str) -> None:
 
 
 def say(outcome: Outcome, method: Method | None, probability: float | None = None) -> str:
-    """Return in words what a model says of a file."""
+    """Return a model's result on a file as text."""
     return " ".join([outcome, method or "", "" if probability is None else f"{probability:.4f}"])

@@ -1,4 +1,4 @@
-"""`starlight scan`: submit, follow, print, and run what is needed for it where nothing runs."""
+"""`starlight scan`: submits a job, prints its verdicts, and runs a stack meanwhile if none runs."""
 
 import sys
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def scan(
 ) -> None:
     """Scan images and print their verdicts as they are stored.
 
-    Exit code 0: all clean. 1: something hidden was found. 2: some images ended in an error, or wrong usage.
+    Exit code 0: all clean. 1: something hidden was found. 2: some images ended in an error, or the usage is wrong.
     """
     options = check_options(name=name, priority=priority, threshold=threshold)
     chosen = choose(
@@ -97,7 +97,7 @@ def scan_and_print(
     format: Format,  # noqa: A002 - the name of the option
     ordered: bool,
 ) -> Job:
-    """Submit one job, print its verdicts and return it ended; Ctrl-C cancels it, and so does closing the output."""
+    """Submit a job, print its verdicts and return it after its end; Ctrl-C or a closed output cancel it."""
     submission = submit()
     follower = Follower(current.engine, submission.job_id, ordered=ordered)
     try:
@@ -107,12 +107,12 @@ def scan_and_print(
         cancel(current, submission)
         raise
     job = get_job(current.engine, submission.job_id)
-    assert job is not None, "it was there a moment ago"
+    assert job is not None, "jobs are not deleted so soon"
     return job
 
 
 def follow(follower: Follower, output: VerdictWriter, progress: JobProgress, runner: StackRunner | None) -> None:
-    """Print verdicts until the job has ended, keeping the stack running meanwhile."""
+    """Print verdicts until the job has ended, and keep the stack running meanwhile."""
     for update in follower.follow():
         output.write(update.verdicts)
         progress.show(update.job)
@@ -122,6 +122,6 @@ def follow(follower: Follower, output: VerdictWriter, progress: JobProgress, run
 
 
 def cancel(current: Session, submission: Submission) -> None:
-    """End the job that nobody waits for any more."""
+    """Cancel the job, since the command is ending."""
     left = cancel_job(current.engine, submission.job_id) or 0
     print(f"cancelled job {submission.job_id}; {format_count(left, 'image')} not scanned", file=sys.stderr)

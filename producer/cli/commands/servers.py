@@ -44,12 +44,12 @@ def register(app: typer.Typer) -> None:
 def up(
     device: Annotated[
         list[str] | None,
-        typer.Option(help="cpu0, cpu1, gpu0, …; may be repeated. Without it: every GPU, or one for each core."),
+        typer.Option(help="cpu0, cpu1, gpu0, …; may be repeated. By default every GPU, or one CPU worker per core."),
     ] = None,
 ) -> None:
     """Run the whole stack in the foreground until Ctrl-C.
 
-    It is servers, dispatcher, workers, API, exporter, Flower and canaries.
+    The stack is servers, dispatcher, workers, API, exporter, Flower and canaries.
     """
     devices = [Device.parse(name) for name in device] if device else find_devices()
     configured = read_settings()
@@ -76,7 +76,7 @@ def up(
         if not runner.running:
             holder = open_stack_lock(configured.data_dir).read()
             raise UsageError(
-                f"a stack already runs on {configured.data_dir} (process {holder}); `starlight down` ends it"
+                f"a stack already runs on {configured.data_dir} (process {holder}); `starlight down` stops it"
             )
         start = StackStart(current, devices, listeners, [program.name for program in programs])
         try:
@@ -85,11 +85,11 @@ def up(
                 start.watch()
                 time.sleep(WATCH_INTERVAL_S)
         except KeyboardInterrupt:
-            log.info("stopping: running chunks finish first; once more Ctrl-C ends them at once")
+            log.info("stopping after running chunks are finished; press Ctrl-C again to stop at once")
 
 
 def tell_flower_password(configured: Settings) -> str:
-    """Return the name that Flower asks for, and a password that was made here: itself on a terminal, else its file."""
+    """Return Flower's user name, and a generated password: on a terminal itself, else the file that contains it."""
     name, _, password = read_flower_credentials(configured).partition(":")
     file = find_password_file(configured)
     if file is None:
@@ -101,7 +101,7 @@ def down() -> None:
     """Stop the stack and the embedded servers of this data folder."""
     configured = read_settings()
     if not configured.data_dir.exists():
-        print("nothing runs here")
+        print("nothing is running here")
         return
     lock = open_stack_lock(configured.data_dir)
     deadline = time.monotonic() + 2 * STOP_GRACE_S
@@ -113,21 +113,21 @@ def down() -> None:
                 os.kill(holder, signal.SIGTERM)
             signalled = holder
         if time.monotonic() > deadline:
-            raise UsageError(f"process {holder} does not stop; end it yourself")
+            raise UsageError(f"process {holder} does not stop: kill it")
         time.sleep(WATCH_INTERVAL_S / 5)
     lock.release()
     if (configured.database_url and configured.redis_url) or not (configured.data_dir / "password").exists():
-        print("no stack runs here any more")
+        print("no stack is running here any more")
         return
     servers = EmbeddedServers(configured)
-    # A stack leaves its servers a little later than it lets go of its lock.
+    # The process of the stack releases its lock a little earlier than the servers.
     while not (stopped := servers.stop()) and signalled and is_running(signalled) and time.monotonic() < deadline:
         time.sleep(WATCH_INTERVAL_S / 5)
     print("stopped" if stopped else "the stack is stopped; other commands still use the embedded servers")
 
 
 def is_running(process_id: int) -> bool:
-    """Return whether there is such a process of this account."""
+    """Whether a process of this account with this id exists."""
     try:
         os.kill(process_id, 0)
     except OSError:
@@ -137,20 +137,20 @@ def is_running(process_id: int) -> bool:
 
 @database.command("upgrade")
 def upgrade_database() -> None:
-    """Bring the schema up to the newest migration: on servers of your own, nothing else does."""
+    """Upgrade the schema to the newest migration. On configured servers only this command does so."""
     with open_session(upgrade=True):
         print("the schema is up to date")
 
 
 @database.command("analyst")
 def make_analyst(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the role.")] = USUAL_NAME,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of the role.")] = USUAL_NAME,
     new_password: Annotated[
-        bool, typer.Option("--new-password", help="Replace the password of one that there is.")
+        bool, typer.Option("--new-password", help="Replace the password of an existing role.")
     ] = False,
 ) -> None:
-    """Make a role that may read the analysts' views and nothing else; print the address by which it connects."""
+    """Create a database role that may only read the analysts' views, and print its connection URL."""
     with open_session() as current:
         address = create_analyst(current.engine, name, new_password=new_password)
     print(address)
-    print("keep it: the password in it cannot be shown again", file=sys.stderr)
+    print("store it now: the password in it cannot be shown again", file=sys.stderr)

@@ -26,23 +26,23 @@ def register(app: typer.Typer) -> None:
 
 
 def top(
-    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
-    once: Annotated[bool, typer.Option("--once", help="Print what is seen, and end.")] = False,
-    looks: Annotated[int, typer.Option(min=1, help="So many looks with --once, for the line of throughput.")] = 1,
-    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="With --once: draw it into this file.")] = None,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two updates.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print the view once, and exit.")] = False,
+    looks: Annotated[int, typer.Option(min=1, help="With --once: number of updates, for the throughput graph.")] = 1,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="With --once: draw the view to this file.")] = None,
     server: Server = None,
     key: Key = None,
 ) -> None:
     """Watch throughput, queues, jobs, workers and the last errors; keys sort, pause, drain and cancel.
 
-    Without a terminal, and with --once, it prints what is seen once and ends.
+    Without a terminal, or with --once, the view is printed once.
     """
     if svg is not None and not once:
-        raise UsageError("--svg draws what --once sees: give both")
+        raise UsageError("--svg needs --once")
     with open_source(server, key) as source:
         session = TopSession(source)
         try:
-            # Here, not in the background: what is refused ends the command.
+            # The first update is not in the background, so that errors end the command.
             session.look_and_wait()
             if once or not (sys.stdin.isatty() and sys.stdout.isatty()):
                 print_once(session, looks, interval, svg)
@@ -64,7 +64,7 @@ def open_source(server: str | None, key: str | None) -> Iterator[Source]:
 
 
 def print_once(session: TopSession, looks: int, interval: float, svg: Path | None) -> None:
-    """Look so many times, and print or draw what is seen at last."""
+    """Update so many times, and print or draw the view after the last one."""
     for _ in range(looks - 1):
         time.sleep(interval)
         session.look_and_wait()
@@ -79,8 +79,8 @@ def print_once(session: TopSession, looks: int, interval: float, svg: Path | Non
 
 
 def run_live(session: TopSession, interval: float) -> None:
-    """Show what is seen, again and again, and do what keys say, until one says to end."""
-    # Here, not above: not every system has what it needs.
+    """Show the view, update it regularly and handle keys, until one of them quits."""
+    # Imported here: not every system has `termios`.
     from producer.cli.top.keys import await_keys, read_single_keys
 
     console = Console()

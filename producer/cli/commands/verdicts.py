@@ -1,4 +1,4 @@
-"""`starlight verdicts`: what was found, whenever and in whatever job."""
+"""`starlight verdicts`: prints stored verdicts of all jobs by filters."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -25,24 +25,24 @@ def register(app: typer.Typer) -> None:
     app.command()(verdicts)
 
 
-JobOption = Annotated[str | None, typer.Option(metavar="ID", help="Of this job, in the order of submission.")]
+JobOption = Annotated[str | None, typer.Option(metavar="ID", help="Only of this job, in the order of submission.")]
 OutcomeOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")]
 MethodOption = Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")]
 SinceOption = Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")]
 UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Before this time, in ISO 8601.")]
-Sha256Option = Annotated[str | None, typer.Option(metavar="HEX", help="On a file with these bytes.")]
+Sha256Option = Annotated[str | None, typer.Option(metavar="HEX", help="Only on the file with this SHA-256.")]
 WordsOption = Annotated[
-    str | None, typer.Option(metavar="WORDS", help="With all these words in the hidden message, in any order.")
+    str | None, typer.Option(metavar="WORDS", help="The hidden message contains all these words, in any order.")
 ]
-PartOption = Annotated[str | None, typer.Option(metavar="TEXT", help="With this text anywhere in the hidden message.")]
+PartOption = Annotated[str | None, typer.Option(metavar="TEXT", help="The hidden message contains this text.")]
 
 InscriptionOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="On this inscription of the chain, TXID:iN, or all of a transaction, TXID."),
+    typer.Option(metavar="NAME", help="Only on this inscription, TXID:iN, or all of a transaction, TXID."),
 ]
 
-MEANT = "NAME-VERSION, VERSION, or the start of its SHA-256, as `starlight model list` shows them."
-ModelOption = Annotated[str | None, typer.Option(metavar="MODEL", help=f"Of this model: {MEANT}")]
+MEANT = "NAME-VERSION, VERSION, or a prefix of its SHA-256, as in `starlight model list`."
+ModelOption = Annotated[str | None, typer.Option(metavar="MODEL", help=f"Only of this model: {MEANT}")]
 
 
 def verdicts(
@@ -56,12 +56,12 @@ def verdicts(
     part: PartOption = None,
     inscription: InscriptionOption = None,
     model: ModelOption = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number.")] = None,
     format: FormatOption = Format.TABLE,  # noqa: A002
     server: Server = None,
     key: Key = None,
 ) -> None:
-    """Print stored verdicts, newest first. Times without a zone are local."""
+    """Print stored verdicts, newest first. Times without a time zone are local."""
     wanted = build_filter(
         job=job, outcome=outcome, method=method, since=since, until=until, sha256=sha256, words=words, part=part,
         inscription=inscription, model=model,
@@ -88,7 +88,7 @@ def build_filter(
     submitter: str | None = None,
     model: str | None = None,
 ) -> VerdictFilter:
-    """Return the filter that these options ask for; raises UsageError."""
+    """Return the filter for these options; raises UsageError."""
     return VerdictFilter(
         job_id=parse_id(job) if job else None,
         submitter=submitter,
@@ -113,38 +113,38 @@ def print_verdicts(found: Iterator[Verdict], format: Format) -> None:  # noqa: A
 
 
 def cut_pages(found: Iterator[Verdict]) -> Iterator[list[Verdict]]:
-    """Yield the verdicts in lists of bounded length."""
+    """Yield the verdicts in lists of up to `PAGE`."""
     while page := list(islice(found, PAGE)):
         yield page
 
 
 def parse_word(kind: type[AnyWord], what: str, text: str) -> AnyWord:
-    """Return the word; raises UsageError where it is none."""
+    """Return the word of this kind; raises UsageError for an unknown one."""
     try:
         return kind(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no {what}: use one of {', '.join(kind)}") from None
+        raise UsageError(f"{text!r} is not a valid {what}: use one of {', '.join(kind)}") from None
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Return the time with its zone, the local one where none is given; raises UsageError."""
+    """Return the time with its time zone, by default the local one; raises UsageError."""
     if text is None:
         return None
     try:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
-        raise UsageError(f"{text!r} is no time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00") from None
+        raise UsageError(f"{text!r} is not a time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00") from None
 
 
 def parse_digest(text: str | None) -> str | None:
     """Return the SHA-256 in lower case; raises UsageError."""
     if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise UsageError(f"{text!r} is no SHA-256: it has 64 hexadecimal digits")
+        raise UsageError(f"{text!r} is not a SHA-256: it must have 64 hexadecimal digits")
     return text.lower() if text else None
 
 
 def parse_sought(check: Callable[[str], str], text: str | None) -> str | None:
-    """Return what to look for; raises UsageError where it cannot be looked for."""
+    """Return a valid search text; raises UsageError if it is invalid."""
     try:
         return None if text is None else check(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`starlight verify`: whether the verdicts of a job are what they were when it ended."""
+"""`starlight verify`: checks that the verdicts of a job have not changed since it ended."""
 
 import json
 from typing import Annotated
@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     job_id: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every job that has a seal.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Verify every sealed job.")] = False,
     root: Annotated[
-        str | None, typer.Option(metavar="HEX", help="The seal's digest, as it was printed before and kept elsewhere.")
+        str | None, typer.Option(metavar="HEX", help="The root of the seal, as printed earlier and stored elsewhere.")
     ] = None,
     as_json: JsonLinesOption = False,
     server: Server = None,
@@ -34,7 +34,7 @@ def verify(
 ) -> None:
     """Compare the verdicts of a job with its seal, the digest that a dispatcher stored when the job had ended.
 
-    Exit code 1 where a verdict was changed, added or deleted, each of which is named, or the seal is another.
+    The exit code is 1 if a verdict was changed, added or deleted (each is listed), or the seal differs.
     """
     kept = parse_digest(root)
     if (job_id is None) != every or (every and (kept or server)):
@@ -54,7 +54,7 @@ def verify(
 
 
 def show_verification(verified: Verification, kept: str | None, *, as_json: bool) -> bool:
-    """Print what was found; return whether all is as it was, by this digest too where one was kept."""
+    """Print the result; return whether nothing has changed, also by the stored root if there is one."""
     is_same = kept in (None, verified.root)
     if as_json:
         print(json.dumps(to_json(verified) | ({} if kept is None else {"root_is_as_kept": is_same})))
@@ -66,9 +66,9 @@ def show_verification(verified: Verification, kept: str | None, *, as_json: bool
         for ordinal in getattr(verified, kind):
             print(f"  {kind}: verdict {ordinal}")
     for first in verified.unclear:
-        print(f"  changed: some of the verdicts {first} to {first + PIECE - 1}, and what would tell which")
+        print(f"  changed: some of the verdicts {first} to {first + PIECE - 1}, and the data that would say which")
     if not verified.seal_intact:
-        print("  the seal itself was changed: its parts do not make up its root")
+        print("  the seal itself was changed: its parts do not match its root")
     if not is_same:
-        print(f"  the seal is another one: the root that was kept is {kept}")
+        print(f"  the seal was replaced: the stored root is {kept}")
     return verified.intact and is_same

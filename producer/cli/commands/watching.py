@@ -1,4 +1,4 @@
-"""`starlight watch`: what appears in a source is submitted."""
+"""`starlight watch`: submits new images of a source as they appear."""
 
 import sys
 from typing import Annotated
@@ -23,7 +23,7 @@ from starlight_vocabulary.words import Priority
 from storage.jobs import Submission
 from storage.traces import set_up_traces
 
-# Of a job, characters.
+# Longest name of a job, in characters.
 MAX_NAME = 200
 
 
@@ -36,13 +36,13 @@ def watch(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A folder, s3://…, gs://… or az://…, or bitcoin: for new blocks.")
     ],
-    once: Annotated[bool, typer.Option("--once", help="Submit what is there and was not submitted, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Submit what is new, and exit.")] = False,
     every: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="How often everything is looked through.")
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Interval at which the whole source is checked.")
     ] = 60.0,
     settle: Annotated[
         float,
-        typer.Option(min=0, metavar="SECONDS", help="A file that changed within this time may not be whole yet."),
+        typer.Option(min=0, metavar="SECONDS", help="How long a file must not have changed before it is submitted."),
     ] = 2.0,
     include: Include = None,
     exclude: Exclude = None,
@@ -52,12 +52,12 @@ def watch(
     threshold: Threshold = None,
     webhook: Webhook = None,
 ) -> None:
-    """Submit what appears in a source, in small jobs, and print their ids; started again, it goes on where it was.
+    """Submit new images of a source in small jobs, and print their ids. After a restart, it continues where it was.
 
-    Each version of a file is submitted once, and what is being written waits. Of two that watch the same source for the
-    same submitter, the newer one goes on, and the other ends.
+    Each version of a file is submitted once, and not while it is being written. If two commands watch the same source
+    for the same submitter, the newer one continues, and the other ends.
     """
-    # Here, not above: other commands need nothing of it.
+    # Imported here, since no other command needs it.
     from producer.watching.opening import WatchOptions, open_source
     from producer.watching.watcher import Watcher
 
@@ -79,6 +79,6 @@ def watch(
 
 
 def show_submission(submission: Submission) -> None:
-    """Print the id of a job, at once for whoever reads along."""
+    """Print the id of a job, unbuffered."""
     print(submission.job_id, flush=True)
     print(format_count(submission.total, "image"), file=sys.stderr)

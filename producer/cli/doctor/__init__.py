@@ -1,1 +1,1 @@
-"""What `starlight doctor` looks at: the machine, the servers, the installation, and one image on its whole way."""
+"""The checks of `starlight doctor`: the machine, the servers, the installation, and the scan of one image."""

@@ -1,11 +1,11 @@
-"""What a look found: whether it is well, what was seen, and how to mend what is not."""
+"""Findings of checks: a condition, what was seen, and how to fix it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Condition(StrEnum):
-    """How something is: a `warning` works, and may not for long; what is `unknown` could not be looked at."""
+    """The result of a check. A `warning` still works, but may soon fail; `unknown` could not be checked."""
 
     WELL = "well"
     WARNING = "warning"
@@ -15,7 +15,7 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, how it is, what was seen in one line, and what to do, nothing where it is well."""
+    """What was checked, the condition, what was seen in one line, and the fix, "" if none is needed."""
 
     subject: str
     condition: Condition
@@ -24,20 +24,20 @@ class Finding:
 
 
 def well(subject: str, seen: str) -> Finding:
-    """Return that nothing is to be done."""
+    """Return a finding that needs no fix."""
     return Finding(subject, Condition.WELL, seen)
 
 
 def warn(subject: str, seen: str, mend: str) -> Finding:
-    """Return what works, and may not for long."""
+    """Return a finding about something that works, but may soon fail."""
     return Finding(subject, Condition.WARNING, seen, mend)
 
 
 def wrong(subject: str, seen: str, mend: str) -> Finding:
-    """Return what does not work."""
+    """Return a finding about something that does not work."""
     return Finding(subject, Condition.WRONG, seen, mend)
 
 
 def unknown(subject: str, seen: str) -> Finding:
-    """Return what could not be looked at, because something else is wrong."""
+    """Return a finding about something that could not be checked, because something else is wrong."""
     return Finding(subject, Condition.UNKNOWN, seen)

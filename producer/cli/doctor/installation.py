@@ -1,4 +1,4 @@
-"""The servers, and the programs that use them: schema, clocks, versions, workers, what waits."""
+"""Checks of the servers and the programs that use them: schema, clocks, versions, workers, queues."""
 
 import time
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from storage.schema_version import OLDEST_POSTGRESQL, SchemaError, check_schema,
 from storage.version import VERSION
 from storage.workers import list_live_workers
 
-# What leases and `starlight operations` show would mislead people; nothing is decided by a host's clock.
+# Larger differences would make times in logs misleading; nothing else depends on a host's clock.
 CLOCKS_MAY_DIFFER_S = 2.0
 OLD_S = {"interactive": 10.0, "bulk": 600.0}
 FULL = 0.9
 
 
 def check_postgresql(engine: Engine) -> Finding:
-    """Look at PostgreSQL's version and how fast it answers; raises what SQLAlchemy does where it does not."""
+    """Check PostgreSQL's version and response time; raises what SQLAlchemy raises if it does not answer."""
     read_server(engine)
     begun = time.perf_counter()
     version, named, _ = read_server(engine)
@@ -37,7 +37,7 @@ def check_postgresql(engine: Engine) -> Finding:
 
 
 def check_redis(broker: "redis.Redis") -> Finding:
-    """Look at whether Redis answers, has room, and loses nothing by itself."""
+    """Check that Redis answers and has memory left."""
     try:
         memory: dict[str, object] = broker.info("memory")
         messages = count_messages(broker)
@@ -49,25 +49,25 @@ def check_redis(broker: "redis.Redis") -> Finding:
     unacknowledged = messages.pop(UNACKNOWLEDGED)
     seen = (
         f"{used / 2**20:,.0f} MiB of {f'{most / 2**20:,.0f} MiB' if most else 'all memory'} used, "
-        f"{sum(messages.values())} messages wait, {unacknowledged} are with workers"
+        f"{sum(messages.values())} messages waiting, {unacknowledged} with workers"
     )
     if most and used > FULL * most:
-        return warn("Redis", seen, "raise its maxmemory, or find out what else uses it: chunks need some KiB each")
+        return warn("Redis", seen, "raise its maxmemory, or check what else uses it: chunks need a few KiB each")
     return well("Redis", seen)
 
 
 def check_schema_fits(engine: Engine) -> Finding:
-    """Look at whether the schema fits this code."""
+    """Check that the schema is compatible with this code."""
     try:
         check_schema(engine)
     except SchemaError as error:
         seen, _, mend = str(error).rpartition(": ")
         return wrong("schema", seen, mend)
-    return well("schema", f"the schema fits this code, {find_newest_revision()}")
+    return well("schema", f"the schema is compatible with this code, {find_newest_revision()}")
 
 
 def check_clocks(engine: Engine) -> Finding:
-    """Look at how far the clocks of this machine and of PostgreSQL's are apart."""
+    """Check the difference between the clocks of this machine and PostgreSQL's."""
     before = time.time()
     _, _, there = read_server(engine)
     after = time.time()
@@ -77,13 +77,13 @@ def check_clocks(engine: Engine) -> Finding:
         return warn(
             "clocks",
             seen,
-            "have both set by NTP: times in logs will not fit those of jobs (nothing else depends on it)",
+            "set both by NTP: times in logs do not match those of jobs (nothing else depends on it)",
         )
     return well("clocks", seen)
 
 
 def look_at_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
-    """Yield what is found of programs, workers and what waits; the schema must fit."""
+    """Yield the findings about programs, workers and queues; the schema must be compatible."""
     workers = list(list_live_workers(engine, lease_s))
     yield from check_programs(list_programs(engine), workers)
     yield from check_workers(workers)
@@ -95,24 +95,24 @@ def look_at_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
 
 
 def check_programs(programs: list[LiveProgram], workers: list[LiveWorker]) -> Iterator[Finding]:
-    """Look at whether a dispatcher runs, and whether all programs are of one version."""
+    """Check that a dispatcher runs, and that all programs have the same version."""
     listed = ", ".join(f"{each.program} {each.version or 'of an older release'}" for each in programs) or "none"
     if not any(each.program == "dispatcher" for each in programs):
         yield wrong(
-            "programs", f"no dispatcher is connected; what is: {listed}", "`starlight dispatcher`, or `starlight up`"
+            "programs", f"no dispatcher is connected; connected: {listed}", "`starlight dispatcher`, or `starlight up`"
         )
     others = sorted(
         {f"{each.program} ({each.version or 'an older release'})" for each in programs if each.version != VERSION}
     )
     if others:
         yield warn("programs", f"this code is {VERSION}; of another version: {', '.join(others)}",
-                   "upgrade them, and end those that nobody needs")  # fmt: skip
+                   "upgrade them, and stop those that are not needed")  # fmt: skip
     elif programs:
         yield well("programs", f"all of version {VERSION}: {listed}")
 
 
 def check_workers(workers: list[LiveWorker]) -> Iterator[Finding]:
-    """Look at whether a worker lives that claims chunks."""
+    """Check that a live worker claims chunks."""
     names = ", ".join(each.name for each in workers)
     if not workers:
         yield wrong(
@@ -121,41 +121,41 @@ def check_workers(workers: list[LiveWorker]) -> Iterator[Finding]:
         return
     draining = [each.name for each in workers if each.draining]
     if len(draining) == len(workers):
-        yield wrong("workers", f"all workers drain: {names}", "`starlight drain --all --undo`")
+        yield wrong("workers", f"all workers are draining: {names}", "`starlight drain --all --undo`")
     elif draining:
-        yield warn("workers", f"{', '.join(draining)} drain", "`starlight drain WORKER --undo`, when they are to go on")
+        yield warn("workers", f"draining: {', '.join(draining)}", "`starlight drain WORKER --undo` ends it")
     else:
         yield well("workers", f"{len(workers)} claim chunks: {names}")
 
 
 def check_models(engine: Engine, workers: list[LiveWorker]) -> Finding:
-    """Look at whether all workers score with one model, the one in use."""
+    """Check that all workers score with the model in use."""
     used = get_model_in_use(engine)
     wanted = used.card["sha256"] if used is not None and used.card is not None else None
     found = {each.model_sha256: each.model for each in workers}
-    seen = ", ".join(f"{model} ({digest[:12]}…)" for digest, model in found.items()) or "no worker scores"
+    seen = ", ".join(f"{model} ({digest[:12]}…)" for digest, model in found.items()) or "no workers"
     if len(found) > 1:
         return warn("model in use", f"workers score with different models: {seen}",
                     "wait some seconds after `starlight model use`; else see their logs")  # fmt: skip
     if wanted is not None and found and wanted not in found:
-        return wrong("model in use", f"workers score with {seen}, and not with what is in use ({wanted[:12]}…)",
-                     "see their logs; STARLIGHT_MODEL_DIR may keep them to another")  # fmt: skip
+        return wrong("model in use", f"workers score with {seen}, not with the model in use ({wanted[:12]}…)",
+                     "see their logs; STARLIGHT_MODEL_DIR may set another model")  # fmt: skip
     return well("model in use", seen)
 
 
 def check_pauses(engine: Engine) -> Finding:
-    """Look at whether something is held back."""
+    """Check that nothing is paused."""
     paused = [f"{each.subject} (by {each.paused_by})" for each in list_pauses(engine)]
     if paused:
-        return warn("pauses", f"held back: {', '.join(paused)}", "`starlight resume` with what is held back")
-    return well("pauses", "nothing is held back")
+        return warn("pauses", f"paused: {', '.join(paused)}", "`starlight resume` with the same options")
+    return well("pauses", "nothing is paused")
 
 
 def check_canaries(canaries: Canaries) -> Finding:
-    """Look at what came of the newest round of images whose truth is known."""
+    """Check the results of the newest round of canaries."""
     newest = canaries.newest
     if newest is None:
-        return well("canaries", "no round has ended in the last days")
+        return well("canaries", "no round has ended in the last few days")
     counts = ", ".join(f"{count} {result}" for result, count in newest.counts.items())
     seen = f"the round that ended at {newest.ended_at:%Y-%m-%d %H:%M:%S %Z}: {counts}"
     if newest.result is not CanaryResult.RIGHT:
@@ -164,32 +164,32 @@ def check_canaries(canaries: Canaries) -> Finding:
 
 
 def check_queues(engine: Engine) -> Iterator[Finding]:
-    """Look at how old what waits is, and whether each image is accounted for."""
+    """Check the age of waiting jobs, and that each image is accounted for."""
     ages = measure_ages(engine)
     for priority, age_s in ages.items():
-        seen = f"the oldest {priority} job that waits is {age_s:,.0f} s old"
+        seen = f"the oldest waiting {priority} job is {age_s:,.0f} s old"
         if age_s > OLD_S.get(priority, OLD_S["bulk"]):
-            yield warn("queues", seen, "add workers, or see why they are slow: `starlight top`")
+            yield warn("queues", seen, "add workers, or find out why they are slow: `starlight top`")
         else:
             yield well("queues", seen)
     if not ages:
-        yield well("queues", "nothing waits")
+        yield well("queues", "nothing is waiting")
     figures = take_figures(engine)
     if figures.unaccounted:
-        seen = f"{figures.unaccounted} of {figures.submitted:,} images are neither judged nor waiting"
+        seen = f"{figures.unaccounted} of {figures.submitted:,} images have no verdict and are not waiting"
         yield wrong("accounting", seen,
                     "this is a bug: `starlight audit --all` says in which job; please report it")  # fmt: skip
     else:
-        yield well("accounting", f"each of {figures.submitted:,} images is judged, waits or runs")
+        yield well("accounting", f"each of {figures.submitted:,} images has a verdict or is waiting")
 
 
 def check_partitions(figures: PartitionFigures) -> Finding:
-    """Look at whether verdicts have a partition to go to, now and in the next weeks."""
+    """Check that verdicts have partitions, now and for the next weeks."""
     seen = (
         f"{figures.partitions} partitions of verdicts, up to {figures.ahead_s / 86400:.0f} days from now, "
         f"{figures.unplaced} verdicts in none of them"
     )
     if figures.unplaced or figures.ahead_s < LEAST_AHEAD.total_seconds():
-        mend = "a dispatcher makes them, or logs why it cannot: docs/runbook.md#starlightpartitionsmissing"
+        mend = "a dispatcher creates them, or logs why it cannot: docs/runbook.md#starlightpartitionsmissing"
         return warn("partitions", seen, mend)
     return well("partitions", seen)

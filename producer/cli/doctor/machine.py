@@ -1,4 +1,4 @@
-"""The machine: its disk, the data folder, the limits of processes, the GPU, and the model that came with the code."""
+"""Checks of the machine: disks, the data folder, process limits, the GPU, and the model in its folder."""
 
 import hashlib
 import os
@@ -15,14 +15,14 @@ from storage.data_folder import DataFolderError, check_ownership
 from storage.settings import Settings, find_settings_file
 from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
 
-# What a worker that fetches, or the API, may have open.
+# Open files that a worker that fetches, or the API, may need.
 DESCRIPTORS = 4096
 PATIENCE_S = 20
 SECRET_MODE = 0o077
 
 
 def look_at_machine(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found without any server."""
+    """Yield the findings of all checks that need no server."""
     yield check_folder(settings)
     yield from check_disks(settings)
     yield check_descriptors(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
@@ -31,10 +31,10 @@ def look_at_machine(settings: Settings) -> Iterator[Finding]:
 
 
 def check_folder(settings: Settings) -> Finding:
-    """Look at who may read and write the data folder and the secrets in it."""
+    """Check the permissions of the data folder and the secrets in it."""
     folder = settings.data_dir
     if not folder.exists():
-        return well("data folder", f"{folder} is not there yet; the first command that needs it makes it")
+        return well("data folder", f"{folder} does not exist yet; the first command that needs it creates it")
     secrets = (folder / "password", folder / "flower_password", find_settings_file())
     try:
         for path in (folder, *secrets):
@@ -45,15 +45,15 @@ def check_folder(settings: Settings) -> Finding:
     for path in secrets:
         if path.exists() and path.stat().st_mode & SECRET_MODE:
             return wrong(
-                "data folder", f"other accounts may read {path}, which may hold a password", f"chmod 600 {path}"
+                "data folder", f"other accounts may read {path}, which may contain a password", f"chmod 600 {path}"
             )
     if not os.access(folder, os.W_OK | os.X_OK):
-        return warn("data folder", f"{folder} cannot be written to by this account", "run as its owner, or chown it")
-    return well("data folder", f"{folder} belongs to this account alone")
+        return warn("data folder", f"this account cannot write to {folder}", "run as its owner, or chown it")
+    return well("data folder", f"only this account can write to {folder}")
 
 
 def check_disks(settings: Settings) -> Iterator[Finding]:
-    """Look at the room on the disks of the data folder, of blobs and of temporary files."""
+    """Check the free space of the disks with the data folder, blobs and temporary files."""
     folders = {"data folder": settings.data_dir, "temporary files": Path(tempfile.gettempdir())}
     if settings.blobs().startswith("file://"):
         folders["blobs"] = Path(settings.blobs().removeprefix("file://"))
@@ -62,16 +62,16 @@ def check_disks(settings: Settings) -> Iterator[Finding]:
         free = shutil.disk_usage(there).free
         seen = f"{free / 2**30:,.1f} GiB free for {what} in {there}"
         if free < settings.min_free_bytes:
-            yield wrong("disk", seen, "delete with `starlight purge`, or enlarge the disk: nothing is taken in "
-                        "below STARLIGHT_MIN_FREE_BYTES")  # fmt: skip
+            yield wrong("disk", seen, "delete with `starlight purge`, or enlarge the disk: below "
+                        "STARLIGHT_MIN_FREE_BYTES nothing is accepted")  # fmt: skip
         elif free < 2 * settings.min_free_bytes:
-            yield warn("disk", seen, "delete with `starlight purge`, or enlarge the disk, before nothing is taken in")
+            yield warn("disk", seen, "delete with `starlight purge`, or enlarge the disk, before nothing is accepted")
         else:
             yield well("disk", seen)
 
 
 def check_descriptors(most: int) -> Finding:
-    """Look at how many files a process may have open at most."""
+    """Check how many files a process may have open."""
     seen = f"a process may have {'any number of' if most == resource.RLIM_INFINITY else most} files open"
     if most != resource.RLIM_INFINITY and most < DESCRIPTORS:
         return warn(
@@ -81,7 +81,7 @@ def check_descriptors(most: int) -> Finding:
 
 
 def check_gpu(program: str | None, torch_version: str) -> Finding:
-    """Look at the GPUs, their driver, and whether the installed torch can use them."""
+    """Check the GPUs, their driver, and whether the installed torch can use them."""
     if program is None:
         return well("GPU", "no NVIDIA driver is installed: workers use the processor")
     try:
@@ -93,31 +93,31 @@ def check_gpu(program: str | None, torch_version: str) -> Finding:
         return wrong("GPU", f"{program} does not answer: {error}", "restart the driver, or the machine")
     if asked.returncode != 0:
         reason = (asked.stdout + asked.stderr).strip().partition("\n")[0]
-        return wrong("GPU", f"{program} fails: {reason}", "install the driver of this kernel, or restart the machine")
+        return wrong("GPU", f"{program} fails: {reason}", "install the driver for this kernel, or restart the machine")
     gpus = "; ".join(line.strip() for line in asked.stdout.splitlines() if line.strip())
     if not gpus:
-        return well("GPU", "the driver knows no GPU: workers use the processor")
+        return well("GPU", "the driver finds no GPU: workers use the processor")
     if torch_version.endswith("+cpu"):
-        return warn("GPU", f"{gpus}; but torch {torch_version} is built for processors alone",
-                    "install torch from the index of a CUDA build: docs/deploy.md")  # fmt: skip
+        return warn("GPU", f"{gpus}; but torch {torch_version} is built without CUDA",
+                    "install a CUDA build of torch: docs/deploy.md")  # fmt: skip
     return well("GPU", f"{gpus}; torch {torch_version}")
 
 
 def check_model(folder: Path) -> Finding:
-    """Look at whether the weights are those that their card names."""
+    """Check that the weights are those that the model card names."""
     try:
         card = read_card(folder)
         with (folder / card.weights).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (ModelError, OSError) as error:
-        return wrong("model", str(error), "install Starlight anew, or set STARLIGHT_MODEL_DIR to a whole folder")
+        return wrong("model", str(error), "reinstall Starlight, or set STARLIGHT_MODEL_DIR to a complete folder")
     if digest != card.sha256:
-        return wrong("model", f"{folder / card.weights} is not what its card names: {digest[:12]}… in place of "
-                     f"{card.sha256[:12]}…", "install Starlight anew, or copy the folder again")  # fmt: skip
-    return well("model", f"{card.label} in {folder} has the digest that its card names")
+        return wrong("model", f"{folder / card.weights} has the SHA-256 {digest[:12]}… instead of its card's "
+                     f"{card.sha256[:12]}…", "reinstall Starlight, or copy the folder again")  # fmt: skip
+    return well("model", f"{card.label} in {folder} has the SHA-256 of its card")
 
 
 def skip_servers(reason: str) -> Iterator[Finding]:
-    """Yield what cannot be looked at without PostgreSQL."""
+    """Yield findings for everything that cannot be checked without PostgreSQL."""
     for subject in ("schema", "clocks", "programs", "workers", "queues", "way of an image"):
-        yield unknown(subject, f"not looked at: {reason}")
+        yield unknown(subject, f"not checked: {reason}")

@@ -1,4 +1,4 @@
-"""One image on its whole way: stored, submitted, dispatched, scanned and judged."""
+"""The check that scans one image: stored, submitted, dispatched and scanned like any other."""
 
 import io
 import os
@@ -22,7 +22,7 @@ SIDE = 64
 
 
 def scan_sample(engine: Engine, settings: Settings, patience_s: float) -> Finding:
-    """Submit a drawn picture as an interactive job, and say what became of it within so many seconds."""
+    """Submit a generated picture as an interactive job, and check its verdict; wait up to `patience_s`."""
     begun = time.monotonic()
     with Upload(engine, Blobs(settings.blobs()), SUBMITTER, StorageLimits(None, 0)) as upload:
         (digest,) = upload.put_all([draw_sample()])
@@ -38,15 +38,15 @@ def scan_sample(engine: Engine, settings: Settings, patience_s: float) -> Findin
     (verdict,) = find_verdicts(engine, VerdictFilter(job_id=job_id), 1)
     if verdict.outcome is Outcome.ERROR:
         return wrong(SUBJECT, f"a picture ended as {verdict.error_code}: {verdict.error_detail}",
-                     "workers must reach the blobs: set STARLIGHT_BLOB_URL alike everywhere")  # fmt: skip
-    return well(SUBJECT, f"a drawn picture was judged {verdict.outcome} by {verdict.model} "
+                     "workers must reach the blobs: set the same STARLIGHT_BLOB_URL everywhere")  # fmt: skip
+    return well(SUBJECT, f"a generated picture is {verdict.outcome} by {verdict.model} "
                 f"after {time.monotonic() - begun:.1f} s")  # fmt: skip
 
 
 def draw_sample() -> bytes:
-    """Return a small PNG that no earlier verdict is about."""
+    """Return a small random PNG, for which there is no earlier verdict."""
     file = io.BytesIO()
-    # Here, not above: no other command needs it, and all would load it.
+    # Imported here, since no other command needs it.
     from PIL import Image
 
     Image.frombytes("RGB", (SIDE, SIDE), os.urandom(3 * SIDE * SIDE)).save(file, "PNG")

@@ -1,1 +1,1 @@
-"""`starlight top`: what is seen, where it comes from, and which key does what."""
+"""`starlight top`: its view, data sources and keys."""

@@ -9,7 +9,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# A sequence that a terminal sends for a key without a letter, or one byte.
+# An escape sequence of a special key, or one byte.
 KEY = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]|[\x00-\xff]")
 NAMED = {
     b"\x1b[A": "up", b"\x1bOA": "up", b"k": "up", b"\x1b[B": "down", b"\x1bOB": "down", b"j": "down",
@@ -20,7 +20,7 @@ LONGEST = 1024
 
 @contextmanager
 def read_single_keys() -> Iterator[None]:
-    """Have the terminal on standard input give keys as they are pressed, and show none, while the block lasts."""
+    """Make the terminal on standard input deliver keys immediately and without echo, during the block."""
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
@@ -31,7 +31,7 @@ def read_single_keys() -> Iterator[None]:
 
 
 def await_keys(timeout_s: float) -> list[str]:
-    """Return keys that were pressed, by letter or name: none where none was for so long, `q` at the end of input."""
+    """Return the pressed keys, by letter or name; none after the timeout, `q` at the end of input."""
     descriptor = sys.stdin.fileno()
     if not select.select([descriptor], [], [], timeout_s)[0]:
         return []
@@ -39,5 +39,5 @@ def await_keys(timeout_s: float) -> list[str]:
 
 
 def split_keys(pressed: bytes) -> list[str]:
-    """Return keys by letter or name; who types fast sends several at once."""
+    """Split input, which may have several keys, into keys by letter or name."""
     return [NAMED.get(key) or key.decode("ascii", "replace") for key in KEY.findall(pressed)]

@@ -1,4 +1,4 @@
-"""A session of `starlight top`: looks in the background, keys at once."""
+"""A session of `starlight top`: it updates in the background and handles keys immediately."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,7 @@ YES = "y"
 
 @dataclass(slots=True)
 class Question:
-    """What is done once somebody says yes, and in words."""
+    """A question to confirm, and the action after a yes."""
 
     told: str
     act: Callable[[], object]
@@ -21,7 +21,7 @@ class Question:
 
 @dataclass(slots=True)
 class TopSession:
-    """One person's look: what is seen, asked and being done; servers are asked in a thread of its own."""
+    """The state of the view, of a question, and of running requests, which a background thread makes."""
 
     source: Source
     view: View = field(default_factory=View)
@@ -31,20 +31,20 @@ class TopSession:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "top"))
 
     def close(self) -> None:
-        """Wait for nothing more."""
+        """Cancel requests, without waiting for the running one."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> None:
-        """Ask for the next snapshot, unless one is being asked for."""
+        """Request the next snapshot, unless a request is running."""
         if self._looking is None:
             self._looking = self._thread.submit(self.source.look)
 
     def look_and_wait(self) -> None:
-        """See what there is now; raises what the source does."""
+        """Update the view now; raises what the source raises."""
         self.view.see(self._thread.submit(self.source.look).result())
 
     def collect(self) -> bool:
-        """Take what has come, and return whether anything has; what went wrong is told."""
+        """Take the results of requests, and return whether there were any; errors are shown."""
         changed = False
         if self._acting is not None and self._acting.done():
             error = self._acting.exception()
@@ -61,7 +61,7 @@ class TopSession:
         return changed
 
     def press(self, key: str) -> bool:
-        """Do what the key says; return False where it says to end."""
+        """Handle a key; return False if it quits."""
         if self._question is not None:
             question, self._question = self._question, None
             self.view.told = ""
@@ -110,7 +110,7 @@ class TopSession:
             self.view.told = "choose a worker: Tab"
         else:
             draining = not worker.draining
-            told = f"{worker.name} is to {'drain' if draining else 'claim again'} …"
+            told = f"{'draining' if draining else 'undraining'} {worker.name} …"
             self._act(told, lambda: self.source.set_draining(worker.name, draining=draining))
 
     def _cancel(self) -> None:
@@ -128,5 +128,5 @@ class TopSession:
 
 
 def explain(error: BaseException) -> str:
-    """Return in one line what went wrong."""
+    """Return an error as one line."""
     return str(error.__cause__ or error).strip().partition("\n")[0] or type(error).__name__

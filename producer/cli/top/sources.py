@@ -1,4 +1,4 @@
-"""Where `starlight top` looks and acts: the servers themselves, or the API of another machine."""
+"""Data sources of `starlight top`: the servers themselves, or the API of another machine."""
 
 import uuid
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from storage.verdicts import VerdictFilter, find_verdicts
 if TYPE_CHECKING:
     from starlight_client import Starlight
 
-# More fit on no screen.
+# More would not fit on a screen.
 MOST_JOBS = 200
 MOST_ERRORS = 20
 FORBIDDEN = 403
@@ -29,9 +29,9 @@ FORBIDDEN = 403
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is seen at one moment: jobs that have not ended, newest first, the last images without a score, and pauses.
+    """The state at one time: statistics, open jobs (newest first), the last failed images, and pauses.
 
-    `pauses` is None where the key may not see them: then it may not do anything either.
+    `pauses` is None if the key may not see them; such a key may not act either.
     """
 
     statistics: Statistics
@@ -41,33 +41,33 @@ class Snapshot:
 
 
 class Source(Protocol):
-    """Looks and acts; each method may take as long as the servers do, and raises what they do."""
+    """Reads the state and acts. Methods block until the servers answer, and raise their errors."""
 
     def look(self) -> Snapshot:
-        """Return what there is now."""
+        """Return the current state."""
 
     def pause(self, subject: PauseSubject) -> None:
-        """Hold the subject back."""
+        """Pause the subject."""
 
     def resume(self, pause: PauseReport) -> None:
         """End a pause."""
 
     def set_draining(self, worker: str, *, draining: bool) -> None:
-        """Have a worker claim no more chunks, or claim again."""
+        """Drain a worker, or let it claim chunks again."""
 
     def cancel(self, job_id: uuid.UUID) -> None:
         """Cancel a job."""
 
 
 class Servers:
-    """PostgreSQL itself, as the commands of this machine have it."""
+    """The servers of this machine's commands, accessed directly."""
 
     def __init__(self, current: Session) -> None:
         self._engine = current.engine
         self._settings = current.settings
 
     def look(self) -> Snapshot:
-        """Return what there is now."""
+        """Return the current state."""
         return Snapshot(
             take_statistics(self._engine, self._settings),
             list_jobs(self._engine, limit=MOST_JOBS, only_open=True),
@@ -76,7 +76,7 @@ class Servers:
         )
 
     def pause(self, subject: PauseSubject) -> None:
-        """Hold the subject back."""
+        """Pause the subject."""
         pause_chunks(self._engine, subject, self._settings.submitter)
 
     def resume(self, pause: PauseReport) -> None:
@@ -84,7 +84,7 @@ class Servers:
         end_pause(self._engine, pause.id, self._settings.submitter)
 
     def set_draining(self, worker: str, *, draining: bool) -> None:
-        """Have a worker claim no more chunks, or claim again."""
+        """Drain a worker, or let it claim chunks again."""
         set_draining(self._engine, worker, self._settings.lease_s, self._settings.submitter, draining=draining)
 
     def cancel(self, job_id: uuid.UUID) -> None:
@@ -99,7 +99,7 @@ class Api:
         self._client = client
 
     def look(self) -> Snapshot:
-        """Return what there is now."""
+        """Return the current state."""
         return Snapshot(
             self._client.statistics(),
             list(islice(self._client.jobs(only_open=True), MOST_JOBS)),
@@ -118,7 +118,7 @@ class Api:
             return None
 
     def pause(self, subject: PauseSubject) -> None:
-        """Hold the subject back."""
+        """Pause the subject."""
         self._client.pause(subject)
 
     def resume(self, pause: PauseReport) -> None:
@@ -126,7 +126,7 @@ class Api:
         self._client.resume(pause.id)
 
     def set_draining(self, worker: str, *, draining: bool) -> None:
-        """Have a worker claim no more chunks, or claim again."""
+        """Drain a worker, or let it claim chunks again."""
         if draining:
             self._client.drain(worker)
         else:

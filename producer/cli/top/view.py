@@ -1,4 +1,4 @@
-"""What `starlight top` shows, as one picture of the terminal's size: rendered anew from what was seen last."""
+"""The view of `starlight top`, rendered from the last snapshot at the size of the terminal."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from starlight_vocabulary.job import Job
 from starlight_vocabulary.operations import PauseReport, PauseSubject
 
 BARS = "▁▂▃▄▅▆▇█"
-# Samples of the throughput that are kept: more than a terminal is wide.
+# Throughput samples that are kept: more than the width of a terminal.
 KEPT = 400
 PROGRESS_WIDTH = 20
 ERRORS = 5
@@ -44,14 +44,14 @@ class Order(StrEnum):
 
     @property
     def following(self) -> "Order":
-        """The one that the key `s` turns to."""
+        """The next order, which the key `s` selects."""
         orders = list(Order)
         return orders[(orders.index(self) + 1) % len(orders)]
 
 
 @dataclass(slots=True)
 class View:
-    """What is seen, and what is chosen in it: a job, or a worker where `in_workers`, by its place in the list."""
+    """The last snapshot and the selection: the job, or the worker if `in_workers`, at `place` in its list."""
 
     snapshot: Snapshot | None = None
     rates: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -61,14 +61,14 @@ class View:
     told: str = ""
 
     def see(self, snapshot: Snapshot) -> None:
-        """Show this from now on."""
+        """Show this snapshot from now on."""
         self.snapshot = snapshot
         self.rates.append(snapshot.statistics.images_per_minute)
         self.move(0)
 
     @property
     def jobs(self) -> list[Job]:
-        """The open jobs, in order."""
+        """The open jobs, in the chosen order."""
         return self.order.sort(self.snapshot.jobs) if self.snapshot else []
 
     @property
@@ -87,28 +87,28 @@ class View:
         return self.workers[self.place] if self.in_workers and self.place < len(self.workers) else None
 
     def move(self, by: int) -> None:
-        """Choose another, within the list."""
+        """Move the selection within the list."""
         listed = len(self.workers) if self.in_workers else len(self.jobs)
         self.place = max(0, min(self.place + by, listed - 1))
 
     def turn(self) -> None:
-        """Choose among workers in place of jobs, or back."""
+        """Switch the selection between jobs and workers."""
         self.in_workers, self.place = not self.in_workers, 0
 
     def find_pause(self, subject: PauseSubject) -> PauseReport | None:
-        """Return the pause of this subject, None where it is not paused."""
+        """Return the pause of this subject, or None if it is not paused."""
         pauses = self.snapshot.pauses if self.snapshot else None
         return next((pause for pause in pauses or () if pause.subject == subject), None)
 
 
 def render(view: View, width: int, height: int) -> RenderableType:
-    """Return the picture, in so many columns and lines."""
+    """Return the view for a terminal of this size."""
     snapshot = view.snapshot
     if snapshot is None:
-        return Text(escape(view.told) or "looking …")
+        return Text(escape(view.told) or "loading …")
     errors = min(len(snapshot.errors), ERRORS)
     workers = max(1, len(snapshot.statistics.workers))
-    # Frames and heads of four panels, and the line of keys.
+    # Minus the borders and headers of four panels, and the line of keys.
     room = max(1, height - 4 - workers - 3 - errors - 2 - 3 - 2)
     return Group(
         _render_throughput(view, snapshot, width),
@@ -139,7 +139,7 @@ def _render_throughput(view: View, snapshot: Snapshot, width: int) -> Renderable
 
 
 def draw_line(rates: Sequence[int], target: int, width: int) -> Text:
-    """Return the newest rates as bars, scaled so that the target is at three quarters: green where it is reached."""
+    """Return the newest rates as bars, green if they reach the target, which is at three quarters of the height."""
     shown = list(rates)[-width:]
     top = max(target / 0.75, *shown, 1)
     line = Text()
@@ -150,7 +150,7 @@ def draw_line(rates: Sequence[int], target: int, width: int) -> Text:
 
 
 def format_age(seconds: float) -> str:
-    """Return a time as people say it: `12 s`, `3 min`, `5 h`, `2 d`."""
+    """Return a duration in one unit: `12 s`, `3 min`, `5 h`, `2 d`."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}"
@@ -167,7 +167,7 @@ def _render_jobs(view: View, snapshot: Snapshot, room: int, width: int) -> Rende
     for place, job in list(enumerate(jobs))[first : first + room]:
         paused = _is_paused(snapshot, job)
         table.add_row(
-            # Of an id, the end tells jobs of one second apart.
+            # The end of an id, since jobs of the same second share the start.
             str(job.id)[-12:], Text(escape(shorten(job.submitter, 16))), "paused" if paused else job.priority,
             _draw_progress(job), f"{100 * job.finished / job.total:.0f} %", f"{job.total:,}", f"{job.stego:,}",
             f"{job.error:,}", Text(escape(shorten(job.name or "", max(8, width // 5)))),

@@ -321,7 +321,7 @@ def test_a_listing_that_ends_its_process_again_and_again_is_given_up(
 
     assert Listings(engine, environment).list_next()
 
-    assert show(ann, report)[:3] == ("failed", "what lists it ended 5 times in the middle: the log says how", "done")
+    assert show(ann, report)[:3] == ("failed", "its process crashed 5 times: see the log", "done")
 
 
 def test_a_job_is_cancelled_while_it_is_listed(

@@ -58,13 +58,13 @@ def test_manifests_and_lists_of_this_machine_are_read_here(
 
 
 WRONG: dict[str, tuple[list[str], dict[str, Any], str]] = {
-    "with an address": (["s3://bucket/p/", "https://example.com/1.png"], {}, "is a job of its own"),
-    "of an object": (["s3://bucket/1.png"], {"since": "00000000-0000-7000-8000-000000000000"}, "is a job of its own"),
-    "with a manifest here": (["s3://bucket/p/"], {"manifest": [__file__]}, "is a job of its own"),
-    "no id": (["s3://bucket/p/"], {"since": "yesterday"}, "is no job id"),
+    "with an address": (["s3://bucket/p/", "https://example.com/1.png"], {}, "need separate jobs"),
+    "of an object": (["s3://bucket/1.png"], {"since": "00000000-0000-7000-8000-000000000000"}, "need separate jobs"),
+    "with a manifest here": (["s3://bucket/p/"], {"manifest": [__file__]}, "need separate jobs"),
+    "no id": (["s3://bucket/p/"], {"since": "yesterday"}, "is not a job id"),
     "no job": (["s3://bucket/p/"], {"since": "00000000-0000-7000-8000-000000000000"}, "404"),
     "another's": (["s3://other/"], {}, "is outside the buckets of this key"),
-    "in place": ([__file__], {"in_place": True}, "--in-place is for servers of one's own"),
+    "in place": ([__file__], {"in_place": True}, "--in-place cannot be used"),
 }
 
 

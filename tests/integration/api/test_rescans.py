@@ -187,7 +187,7 @@ def test_the_command_prints_the_new_jobs(
     assert read_job(engine, uuid.UUID(capsys.readouterr().out.strip())).name == "june"
     rescanning.rescan("v4-1", outcome="stego", **place)
     assert capsys.readouterr() == (
-        "", "0 images in 0 jobs are scanned again; 2 jobs were submitted so before (--again takes them too)\n"
+        "", "0 images in 0 jobs are scanned again; already submitted before: 2 jobs (--again includes them)\n"
     )  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_the_command_compares(
     lines = capsys.readouterr().out.splitlines()
     rescanning.compare("v4-1", "v4-2", as_json=True, **place)
 
-    assert lines[0] == "3 files judged by both, 1 otherwise"
+    assert lines[0] == "3 files scored by both, 1 differently"
     assert [line.split() for line in lines[2:]] == [
         ["1", "clean", "clean"], ["1", "clean", "stego", "alpha", "differ"], ["1", "stego", "raw", "stego", "raw"],
         ["01" * 32, "clean", "0.1000", "stego", "alpha", "0.9000", "file:///1"],
