@@ -42,7 +42,7 @@ async def extract(
         message_found=bool(found.text),
         message=found.text,
         method_used=method or "",
-        method_confidence=(verdict.stego_probability or 0.0) if method == (verdict.stego_type or None) else 0.0,
+        method_confidence=(verdict.stego_probability or 0.0) if method and method == verdict.stego_type else 0.0,
         extraction_details=ExtractionDetails(
             bits_extracted=8 * found.size,
             encoding=found.encoding,
