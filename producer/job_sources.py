@@ -9,7 +9,7 @@ from producer.sources.expansion import Sources
 from producer.sources.known_versions import KnownVersions
 from producer.sources.listing import list_prefix, read_prefix
 from producer.sources.selection import Selection
-from producer.watching.source import referred_or_itself
+from producer.watching.source import handle_large_archive
 from starlight_vocabulary.job import JobSources
 from storage.buckets import is_in_bucket, is_prefix
 from storage.jobs import ListedObject, Reference
@@ -41,7 +41,7 @@ def list_parts(
         elif is_in_bucket(name) and is_prefix(name):
             for found in list_prefix(read_prefix(name), select(wanted), known, place.after):
                 end = replace(place, after=read_path(found))
-                yield Part(name, place, end, referred_or_itself(found.uri, sources.from_object(found)))
+                yield Part(name, place, end, handle_large_archive(found.uri, sources.from_object(found)))
                 place = end
         else:
             yield Part(name, place, ListingProgress(number + 1), sources.from_arguments([name], io.BytesIO()))

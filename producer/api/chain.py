@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def asking_chain(service: Service, key: str) -> Iterator[None]:
+def use_chain(service: Service, key: str) -> Iterator[None]:
     """Let one request per key use the node in this block; raises a problem (429, 503, or 501 without a node).
 
     ChainError becomes 503; NotOnChainError is passed to the caller.

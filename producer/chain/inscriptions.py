@@ -7,12 +7,11 @@ import os
 import re
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Final, Literal, cast
 
 from producer.chain.errors import ChainError, UnreadableBlockError
 from producer.chain.wanted import MAX_BLOCK_BYTES, Fault, Wanted
+from producer.sources.archive_process import find_libraries
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError
 from producer.sources.unpacking import read_by_process, read_limits
 from storage.settings import Settings
@@ -68,19 +67,13 @@ def read_inscribed(sent: bytes, wanted: Wanted, settings: Settings) -> Generator
     with os.fdopen(os.memfd_create("starlight-chain"), "w+b") as file:
         file.write(sent)
         file.seek(0)
-        members = read_by_process(file, label, limits, READER, [wanted.kind, wanted.id, height], *find_libraries())
+        arguments, libraries = [wanted.kind, wanted.id, height], find_libraries(*LIBRARIES)
+        members = read_by_process(file, label, limits, READER, arguments, *libraries)
         try:
             for member in members:
                 yield _describe(member, label)
         except ArchiveTooLargeError as error:
             raise UnreadableBlockError(f"{label} {error.what}: raise {error.settings}") from error
-
-
-def find_libraries() -> list[str]:
-    """Return the folders of the libraries that the process needs."""
-    origins = [spec.origin for name in LIBRARIES if (spec := find_spec(name)) and spec.origin]
-    # For a package, the origin is the `__init__.py` in its folder.
-    return [str(path.parent.parent if path.name == "__init__.py" else path.parent) for path in map(Path, origins)]
 
 
 def _describe(member: ArchiveMember, label: str) -> Inscribed:

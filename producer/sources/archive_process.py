@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final, Protocol, cast
 
 import producer
-from producer.sources.unpacking_frames import ANSWER_HEAD, BYTES_ASKED, MAX_ASKED_BYTES, BrokenFramesError
+from producer.sources.unpacking_frames import ANSWER_HEAD, MAX_REQUEST_BYTES, REQUESTED_RANGE, BrokenFramesError
 
 BUFFER_BYTES: Final = 256 * 2**10
 EXIT_S: Final = 5.0
@@ -21,8 +22,8 @@ EXIT_S: Final = 5.0
 KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME")
 # A process may request so many times the size of a remote archive, and so many bytes more: readers read the directory
 # of an archive several times.
-ASKED_AGAIN: Final = 2
-ASKED_MORE_BYTES: Final = 256 * 2**20
+MAX_REREADS: Final = 2
+EXTRA_REQUEST_BYTES: Final = 256 * 2**20
 
 
 class RemoteArchive(Protocol):
@@ -44,12 +45,12 @@ class RunningProcess:
     ours: socket.socket
     remote: RemoteArchive | None
     frames: IO[bytes] = field(init=False)
-    _may_ask: int = field(init=False)
+    _requestable_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the stream of frames."""
         self.frames = cast(IO[bytes], self.ours.makefile("rb", BUFFER_BYTES))
-        self._may_ask = 0 if self.remote is None else ASKED_AGAIN * self.remote.size + ASKED_MORE_BYTES
+        self._requestable_bytes = 0 if self.remote is None else MAX_REREADS * self.remote.size + EXTRA_REQUEST_BYTES
 
     def end(self) -> int:
         """Return the exit status of a process that has closed its socket; it is killed if it does not exit."""
@@ -59,16 +60,16 @@ class RunningProcess:
             self.process.kill()
             return self.process.wait()
 
-    def answer(self, asked: bytes) -> None:
+    def answer(self, request: bytes) -> None:
         """Send the bytes of the remote archive that the process requests.
 
         Raises BrokenFramesError if the request is invalid or exceeds the limits, and what reading the archive raises.
         """
-        if self.remote is None or len(asked) != BYTES_ASKED.size:
+        if self.remote is None or len(request) != REQUESTED_RANGE.size:
             raise BrokenFramesError
-        start, size = BYTES_ASKED.unpack(asked)
-        self._may_ask -= size
-        if size > MAX_ASKED_BYTES or self._may_ask < 0:
+        start, size = REQUESTED_RANGE.unpack(request)
+        self._requestable_bytes -= size
+        if size > MAX_REQUEST_BYTES or self._requestable_bytes < 0:
             raise BrokenFramesError
         data = self.remote.read(start, size)
         self.ours.sendall(ANSWER_HEAD.pack(len(data)) + data)
@@ -101,6 +102,13 @@ def start_process(
         finally:
             process.kill()
             process.wait()
+
+
+def find_libraries(*names: str) -> list[str]:
+    """Return the folders from which a process imports these libraries."""
+    origins = [spec.origin for name in names if (spec := find_spec(name)) and spec.origin]
+    # For a package, the origin is the `__init__.py` in its folder.
+    return [str(path.parent.parent if path.name == "__init__.py" else path.parent) for path in map(Path, origins)]
 
 
 def make_environment(*paths: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Final
 import obstore
 
 from producer.sources.errors import SourceAwayError
-from producer.sources.listing import answers_explained
+from producer.sources.listing import convert_store_errors
 from storage.bucket_stores import OtherVersionError, choose_version, open_bucket, open_range
 from storage.buckets import Location
 
@@ -19,7 +19,7 @@ class BucketArchive:
     def __init__(self, location: Location) -> None:
         self._location = location
         self._store = open_bucket(location.scheme, location.bucket)
-        with answers_explained(location):
+        with convert_store_errors(location):
             try:
                 found = obstore.head(self._store, location.path)
             except FileNotFoundError:
@@ -45,7 +45,7 @@ class BucketArchive:
     def _fetch(self, start: int, end: int) -> bytes:
         if start >= end:
             return b""
-        with answers_explained(self._location):
+        with convert_store_errors(self._location):
             try:
                 return b"".join(open_range(self._store, self._location.path, self.version, start, end).pieces)
             except (OtherVersionError, FileNotFoundError) as error:

@@ -36,7 +36,7 @@ def list_prefix(
     answer.
     """
     above = len(f"{location.path}/") if location.path else 0
-    with answers_explained(location):
+    with convert_store_errors(location):
         for found in list_objects(location, after):
             uri = f"{location.scheme}://{location.bucket}/{quote(found.path)}"
             if is_selected(found.path[above:].encode(), selection) and not (known and known.has(uri, found.version)):
@@ -44,7 +44,7 @@ def list_prefix(
 
 
 @contextmanager
-def answers_explained(location: Location) -> Iterator[None]:
+def convert_store_errors(location: Location) -> Iterator[None]:
     """Convert errors of the object store in this block into a SourceError or SourceAwayError."""
     bucket = f"{location.scheme}://{location.bucket}"
     try:

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import importlib.util
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote_plus
 
+from producer.sources.archive_process import find_libraries
 from producer.sources.archive_reading import READ_ERRORS
 from producer.sources.archives import ArchiveMember
 from producer.sources.bucket_archives import BucketArchive
 from producer.sources.errors import SourceError
-from producer.sources.listing import answers_explained, read_prefix
+from producer.sources.listing import convert_store_errors, read_prefix
 from producer.sources.unpacking import UnpackingLimits, read_by_process
 from storage.bucket_stores import open_from_bucket
 from storage.buckets import is_in_bucket
@@ -154,7 +154,13 @@ class Manifest:
             file = None if remote else opened.enter_context(self._open_file())
             size = None if remote is None else remote.size
             members = read_by_process(
-                file, self._name, limits, module, [argument, json.dumps(size)], *find_libraries(), remote=remote
+                file,
+                self._name,
+                limits,
+                module,
+                [argument, json.dumps(size)],
+                *find_libraries("pyarrow"),
+                remote=remote,
             )
             for number, member in enumerate(members, 1):
                 if member.name is None:
@@ -180,9 +186,9 @@ class Manifest:
             raise self._refuse("is an inventory without the columns Bucket and Key: configure S3 to write them")
         for file in files:
             listed = Manifest(self._check(file), None, self._stdin, self._limits)
-            yield from listed.read_inventoried(names) if kind == "CSV" else listed.read_inventoried_table(kind)
+            yield from listed.read_inventory_rows(names) if kind == "CSV" else listed.read_inventory_table(kind)
 
-    def read_inventoried(self, names: list[str]) -> Iterator[str]:
+    def read_inventory_rows(self, names: list[str]) -> Iterator[str]:
         """Yield the objects in one CSV file of an inventory, which has these columns; raises what `read` raises."""
         with ExitStack() as opened:
             for row in self._read_rows(self._open(opened)):
@@ -191,7 +197,7 @@ class Manifest:
                     # Only inventories in CSV have form-encoded keys.
                     yield f"s3://{found['Bucket']}/{quote(unquote_plus(found['Key']))}"
 
-    def read_inventoried_table(self, kind: str) -> Iterator[str]:
+    def read_inventory_table(self, kind: str) -> Iterator[str]:
         """Yield the objects in one Parquet or ORC file of an inventory; raises what `read` raises."""
         for member in self._read_by_process(INVENTORY_PROCESS, kind, kind):
             yield str(member.name)[1:]
@@ -199,7 +205,7 @@ class Manifest:
     def _open(self, opened: ExitStack) -> io.BufferedReader:
         """Return the manifest, decompressed; raises SourceError and SourceAwayError."""
         if is_in_bucket(self._name):
-            with answers_explained(read_prefix(self._name)):
+            with convert_store_errors(read_prefix(self._name)):
                 try:
                     pieces = open_from_bucket(self._name).pieces
                 except FileNotFoundError as error:
@@ -247,10 +253,3 @@ class StreamedFile(io.RawIOBase):
         piece, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)
-
-
-def find_libraries() -> list[str]:
-    """Return the folder from which the process imports Arrow."""
-    found = importlib.util.find_spec("pyarrow")
-    assert found is not None, "it is one of our dependencies"
-    return [str(Path(found.origin or "").parents[1])]

@@ -21,7 +21,6 @@ from producer.sources.archive_process import RemoteArchive, RunningProcess, make
 from producer.sources.archive_reading import Bounds, Limits, TooMuchError
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError, is_zip
 from producer.sources.unpacking_frames import (
-    ASK,
     DAMAGED,
     DATA,
     END,
@@ -31,6 +30,7 @@ from producer.sources.unpacking_frames import (
     MEMBER,
     PROGRESS,
     READY,
+    REQUEST,
     SPAN,
     SPAN_NUMBERS,
     TOO_MUCH,
@@ -108,15 +108,15 @@ def unpack_remote(name: str, archive: RemoteArchive, limits: UnpackingLimits) ->
 
     Raises what `unpack` raises, and what reading the archive raises.
     """
-    arguments = describe_archive(name.encode(), in_place=True, asked_size=archive.size)
+    arguments = describe_archive(name.encode(), in_place=True, remote_size=archive.size)
     module = unpacking_process.__name__
     yield from read_by_process(None, name, limits, module, arguments, remote=archive, in_place=True)
 
 
-def describe_archive(name: bytes, *, in_place: bool, asked_size: int | None = None) -> list[str]:
+def describe_archive(name: bytes, *, in_place: bool, remote_size: int | None = None) -> list[str]:
     """Return the arguments of the process for an archive of this name; a remote one also needs its size."""
     kind = unpacking_process.ZIP if is_zip(name) else unpacking_process.TAR
-    return [json.dumps([kind, in_place, asked_size])]
+    return [json.dumps([kind, in_place, remote_size])]
 
 
 def read_by_process(
@@ -218,7 +218,7 @@ class Unpacking:
 
     def _read_frame(self) -> tuple[bytes, bytes]:
         try:
-            while (frame := read_frame(self._running.frames))[0] == ASK:
+            while (frame := read_frame(self._running.frames))[0] == REQUEST:
                 self._running.answer(frame[1])
             return frame  # noqa: TRY300 - requests are answered here and not returned
         except TimeoutError:

@@ -3,7 +3,7 @@
 READY                        once, before it reads the archive
 MEMBER name, DATA bytes …    a file and its bytes; WHOLE or UNREADABLE ends it
 MEMBER name, SPAN numbers    a file, and the offset and size of its bytes in the archive
-ASK numbers                  requests bytes of a remote archive; the answer is their number and the bytes
+REQUEST numbers              for bytes of a remote archive; the answer is their number and the bytes
 PROGRESS                     now and then while there is nothing else to send
 END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY or FAILED text, as the last frame
 """
@@ -19,7 +19,7 @@ DATA: Final = b"d"
 WHOLE: Final = b"w"
 UNREADABLE: Final = b"u"
 SPAN: Final = b"s"
-ASK: Final = b"a"
+REQUEST: Final = b"a"
 PROGRESS: Final = b"p"
 END: Final = b"e"
 DAMAGED: Final = b"x"
@@ -31,9 +31,9 @@ LAST: Final = frozenset({END, DAMAGED, TOO_MUCH, TOO_MUCH_MEMORY, FAILED})
 HEAD: Final = struct.Struct("<cI")
 # Offset and size in bytes, of a member and of a request.
 SPAN_NUMBERS: Final = struct.Struct("<QQ")
-BYTES_ASKED: Final = struct.Struct("<QI")
+REQUESTED_RANGE: Final = struct.Struct("<QI")
 ANSWER_HEAD: Final = struct.Struct("<I")
-MAX_ASKED_BYTES: Final = 2**20
+MAX_REQUEST_BYTES: Final = 2**20
 MAX_PAYLOAD_BYTES: Final = PIECE_BYTES
 # The longest path on Linux; longer names are cut.
 MAX_NAME_BYTES: Final = 4096

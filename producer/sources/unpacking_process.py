@@ -15,7 +15,7 @@ from functools import partial
 from typing import IO, Final, NoReturn, TypeAlias
 
 from producer.sources.archive_reading import READ_ERRORS, Bounds, DamagedError, Entry, Limits, TooMuchError
-from producer.sources.asked_file import open_asked
+from producer.sources.remote_file import open_remote_file
 from producer.sources.tar_reading import read_tar
 from producer.sources.unpacking_frames import (
     DAMAGED,
@@ -112,20 +112,20 @@ def read_archive(
     return read_tar(archive, Bounds(limits), tell_progress, in_place=in_place)
 
 
-def serve(read: Read, limits: str, asked_size: int | None = None) -> NoReturn:
+def serve(read: Read, limits: str, remote_size: int | None = None) -> NoReturn:
     """Send the entries of standard input, or of a remote archive of this size, and exit."""
     # The parent may have closed the socket before it has read everything.
     with suppress(BrokenPipeError):
-        _send_all(read, limits, asked_size)
+        _send_all(read, limits, remote_size)
     os._exit(0)
 
 
-def _send_all(read: Read, limits: str, asked_size: int | None) -> None:
+def _send_all(read: Read, limits: str, remote_size: int | None) -> None:
     configured = Limits(*json.loads(limits))
     frames = open(sys.stdout.fileno(), "wb", BUFFER_BYTES, closefd=False)  # noqa: SIM115 - open until the end
     archive: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-    if asked_size is not None:
-        archive = open_asked(asked_size, frames, sys.stdout.fileno())
+    if remote_size is not None:
+        archive = open_remote_file(remote_size, frames, sys.stdout.fileno())
     # Errors are sent as frames; libraries must not write to the parent's standard error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     end_first()
@@ -138,5 +138,5 @@ def _send_all(read: Read, limits: str, asked_size: int | None) -> None:
 
 
 if __name__ == "__main__":
-    kind, in_place, asked_size = json.loads(sys.argv[1])
-    serve(partial(read_archive, kind, in_place), sys.argv[2], asked_size)
+    kind, in_place, remote_size = json.loads(sys.argv[1])
+    serve(partial(read_archive, kind, in_place), sys.argv[2], remote_size)

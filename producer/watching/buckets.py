@@ -9,7 +9,7 @@ from typing import Final
 from producer.sources.listing import list_prefix, read_prefix
 from producer.sources.selection import Selection
 from producer.sources.storing import BlobWriter
-from producer.watching.source import Arrivals, Progress, referred_or_itself
+from producer.watching.source import Arrivals, Progress, handle_large_archive
 from storage.jobs import ListedObject, Reference
 
 # Returns the references of an object: itself, or the members of an archive.
@@ -54,4 +54,4 @@ class BucketSource:
 
     def _refer_to(self, objects: Sequence[ListedObject], blobs: BlobWriter) -> Iterator[Reference]:
         for each in objects:
-            yield from referred_or_itself(each.uri, self._refer(blobs, each))
+            yield from handle_large_archive(each.uri, self._refer(blobs, each))

@@ -19,7 +19,7 @@ from producer.sources.expansion import refer_to_file
 from producer.sources.folders import walk_files
 from producer.sources.selection import Selection, is_selected
 from producer.sources.storing import BlobWriter
-from producer.watching.source import Arrivals, Progress, referred_or_itself
+from producer.watching.source import Arrivals, Progress, handle_large_archive
 from storage.jobs import Reference
 from storage.spans import describe_version
 
@@ -127,7 +127,7 @@ class FolderSource:
 
     def _refer_to(self, paths: Iterable[bytes], blobs: BlobWriter) -> Iterator[Reference]:
         for path in paths:
-            yield from referred_or_itself(refer_to_file(path), self._refer(blobs, path, self._name(path)))
+            yield from handle_large_archive(refer_to_file(path), self._refer(blobs, path, self._name(path)))
 
 
 def open_changes(folder: bytes) -> RustNotify | None:

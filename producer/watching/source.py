@@ -28,7 +28,7 @@ class Arrivals:
     are_gone: bool = False
 
 
-def referred_or_itself(uri: str, references: Iterable[Reference]) -> Iterator[Reference]:
+def handle_large_archive(uri: str, references: Iterable[Reference]) -> Iterator[Reference]:
     """Yield the references of a file or an archive's members; if the archive exceeds the limits, then also its URI.
 
     The URI of the archive becomes an `error` verdict, so that people see it; the members before it are kept.

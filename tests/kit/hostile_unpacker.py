@@ -73,7 +73,7 @@ DEEDS: dict[str, Callable[[], None]] = {
     "progress": send(frames.PROGRESS),
     "span": send(frames.SPAN, frames.SPAN_NUMBERS.pack(0, 5)),
     "far-span": send(frames.SPAN, frames.SPAN_NUMBERS.pack(20, 2**40)),
-    "ask": send(frames.ASK, frames.BYTES_ASKED.pack(0, 5)),
+    "ask": send(frames.REQUEST, frames.REQUESTED_RANGE.pack(0, 5)),
     "end": send(frames.END),
     "fail": send(frames.FAILED, b"nobody expected this"),
     "unknown": send(b"?"),

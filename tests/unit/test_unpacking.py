@@ -181,7 +181,7 @@ def test_the_process_imports_nothing_that_is_slow_or_not_its_business() -> None:
 
     ours = {name for name in loaded.split() if re.match(r"(producer|storage|worker|starlight_\w+)\.", name)}
     assert ours == {
-        "producer.sources", "producer.sources.archive_reading", "producer.sources.asked_file",
+        "producer.sources", "producer.sources.archive_reading", "producer.sources.remote_file",
         "producer.sources.tar_reading",
         "producer.sources.unpacking_frames", "producer.sources.unpacking_process", "producer.sources.zip_reading",
         "storage.process_limits",

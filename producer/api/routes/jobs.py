@@ -19,7 +19,7 @@ from producer.api.access import (
     visible_submitter,
 )
 from producer.api.bodies import describe_body, validate
-from producer.api.chain import asking_chain
+from producer.api.chain import use_chain
 from producer.api.entrance import read_media_type
 from producer.api.problems import ProblemError, reject_field
 from producer.api.references import check_references
@@ -162,7 +162,7 @@ async def _take_in(request: Request, key: ApiKey, service: Service, upload: Uplo
     def expand_chain(reference: str) -> Iterator[str]:
         if len(read_chain_source(reference).heights) > 1:
             raise SourceError("a range of blocks is not a reference: submit it under `sources`")
-        with asking_chain(service, key.name):
+        with use_chain(service, key.name):
             yield from expand_chain_source(reference, upload, service.settings)
 
     def list_below(location: Location) -> Iterator[ListedObject]:

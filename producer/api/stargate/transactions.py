@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, SubmittingImages
-from producer.api.chain import asking_chain
+from producer.api.chain import use_chain
 from producer.api.feeds import Feeds
 from producer.api.problems import ProblemError, document_problems
 from producer.api.reading import ImageReading
@@ -162,7 +162,7 @@ def get_transaction(
 ) -> TransactionReport:
     """Return the block of a transaction, and the images inscribed in it."""
     identity = txid.lower()
-    with _asking_node(service, key.name) as node:
+    with _open_node(service, key.name) as node:
         place = node.place_transaction(identity)
         with closing(ChainReader(node, service.settings).read_transaction(identity)) as inscribed:
             found = _list_images(inscribed, with_data=include_images and image_format == "base64")
@@ -177,10 +177,10 @@ def get_transaction(
 
 
 @contextmanager
-def _asking_node(service: Service, key: str) -> Iterator[Node]:
+def _open_node(service: Service, key: str) -> Iterator[Node]:
     """Yield the node, to one request per key at a time; errors become problems."""
     try:
-        with asking_chain(service, key), open_node(service.settings) as node:
+        with use_chain(service, key), open_node(service.settings) as node:
             yield node
     except NotOnChainError as error:
         raise ProblemError(404, "the Bitcoin node does not know this transaction") from error
@@ -190,7 +190,7 @@ def store_images(
     service: Service, key: str, identity: str, upload: Upload, with_images: bool
 ) -> tuple[TransactionPlace, list[str]]:
     """Store the images of a transaction; return its place and their references."""
-    with _asking_node(service, key) as node:
+    with _open_node(service, key) as node:
         place = node.place_transaction(identity)
         if not with_images:
             return place, []

@@ -4,15 +4,15 @@ import io
 import os
 from typing import IO, Any, cast
 
-from producer.sources.unpacking_frames import ANSWER_HEAD, ASK, BYTES_ASKED, MAX_ASKED_BYTES, write_frame
+from producer.sources.unpacking_frames import ANSWER_HEAD, MAX_REQUEST_BYTES, REQUEST, REQUESTED_RANGE, write_frame
 
 
-def open_asked(size: int, frames: IO[bytes], answers: int) -> IO[bytes]:
+def open_remote_file(size: int, frames: IO[bytes], answers: int) -> IO[bytes]:
     """Return the remote archive of this size; requests are sent in `frames`, answers read from a file descriptor."""
-    return cast(IO[bytes], io.BufferedReader(AskedFile(size, frames, answers), MAX_ASKED_BYTES))
+    return cast(IO[bytes], io.BufferedReader(RemoteFile(size, frames, answers), MAX_REQUEST_BYTES))
 
 
-class AskedFile(io.RawIOBase):
+class RemoteFile(io.RawIOBase):
     """An unbuffered, seekable file over the requests."""
 
     def __init__(self, size: int, frames: IO[bytes], answers: int) -> None:
@@ -43,10 +43,10 @@ class AskedFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
         """Read the next bytes; raises BrokenPipeError if the parent process does not answer any more."""
-        wanted = min(len(buffer), MAX_ASKED_BYTES, max(0, self._size - self._position))
+        wanted = min(len(buffer), MAX_REQUEST_BYTES, max(0, self._size - self._position))
         if wanted == 0:
             return 0
-        write_frame(self._frames, ASK, BYTES_ASKED.pack(self._position, wanted))
+        write_frame(self._frames, REQUEST, REQUESTED_RANGE.pack(self._position, wanted))
         self._frames.flush()
         size: int = ANSWER_HEAD.unpack(self._receive(ANSWER_HEAD.size))[0]
         buffer[:size] = self._receive(size)
