@@ -73,14 +73,12 @@ def report(seed: int, answers: list[CanaryAnswer]) -> None:
     """Log one line for the round, and one for each canary whose verdict is not right."""
     for answer in answers:
         if answer.result is not CanaryResult.RIGHT:
-            told = {
+            details = {
                 "image": answer.name, "result": answer.result, "outcome": answer.outcome, "method": answer.stego_type,
                 "probability": answer.stego_probability, "error": answer.error_code, "model": answer.model,
             }  # fmt: skip
-            log.warning("a canary is not right", extra={"seed": seed, **told})
+            log.warning("a canary is not right", extra={"seed": seed, **details})
     counts = count_results(answers)
-    told_counts = {result.value: counts[result] for result in CanaryResult if counts[result]}
+    counted = {result.value: counts[result] for result in CanaryResult if counts[result]}
     level = logging.INFO if find_worst(answers) is CanaryResult.RIGHT else logging.WARNING
-    log.log(
-        level, "a round of canaries came back", extra={"seed": seed, **told_counts, "seconds": find_slowest(answers)}
-    )
+    log.log(level, "a round of canaries came back", extra={"seed": seed, **counted, "seconds": find_slowest(answers)})

@@ -42,8 +42,8 @@ class Inscription:
 def read_inscriptions(transaction: Tx) -> Iterator[Inscription]:
     """Yield the inscriptions of a transaction, numbered over all its inputs."""
     number = 0
-    for given in transaction.vin:
-        script = find_tapscript(given.script_witness.stack)
+    for tx_input in transaction.vin:
+        script = find_tapscript(tx_input.script_witness.stack)
         if script is None or PROTOCOL not in script:
             continue
         for envelope in find_envelopes(script):

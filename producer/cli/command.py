@@ -114,12 +114,12 @@ def main() -> None:
     except ValidationError as error:
         # Settings whose default depends on another setting also fail when that one is wrong; they are not the cause.
         wrong = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
-        told = "; ".join(f"STARLIGHT_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)
-        fail(f"a setting is wrong: {told}")
+        reasons = "; ".join(f"STARLIGHT_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)
+        fail(f"a setting is wrong: {reasons}")
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))
-        told = f"STARLIGHT_{field[1].upper()}" if field else str(error)
-        fail(f'a setting is wrong: {told}: lists are written in JSON, ["one", "two"]')
+        setting = f"STARLIGHT_{field[1].upper()}" if field else str(error)
+        fail(f'a setting is wrong: {setting}: lists are written in JSON, ["one", "two"]')
     except ArgumentError as error:
         fail(f"STARLIGHT_DATABASE_URL is not a database URL: {error}")
     except (SQLAlchemyError, psycopg.Error) as error:

@@ -122,10 +122,10 @@ class Deliverer(BackgroundThread):
         with trace("deliver", parent=delivery.traceparent, kind="client", job=job.id, attempt=delivery.attempt) as span:
             secret = self._secret.get_secret_value()
             if delivery.kind == WebhookKind.STARGATE:
-                told = self._post_images(delivery, job, secret)
-                if told is None:
+                result = self._post_images(delivery, job, secret)
+                if result is None:
                     return
-                reason, is_final = told
+                reason, is_final = result
             else:
                 reason, is_final = self._post(delivery, job, secret)
             if span is not None:

@@ -99,8 +99,8 @@ class Dispatcher:
     def do_round(self) -> None:
         """Recover lost chunks, publish chunks without a message again, and fill the window."""
         while lost := recover_lost_chunk(self._engine, self._settings.max_losses, self._settings.lease_s):
-            told = {"job": lost.job_id, "chunk": lost.chunk_id, "losses": lost.losses}
-            log.warning("the lease of a chunk ran out; it is queued again, or split", extra=told)
+            context = {"job": lost.job_id, "chunk": lost.chunk_id, "losses": lost.losses}
+            log.warning("the lease of a chunk ran out; it is queued again, or split", extra=context)
         self._republish()
         live = list_live_workers(self._engine, self._settings.lease_s)
         self._claiming = max(1, sum(not each.draining for each in live))
@@ -119,8 +119,8 @@ class Dispatcher:
         missing = messages < count_expected_messages(self._engine)
         age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
         for chunk in redate_unclaimed(self._engine, age):
-            told = {"job": chunk.job_id, "chunk": chunk.chunk_id}
-            log.warning("the message of a dispatched chunk seems lost; publishing it again", extra=told)
+            context = {"job": chunk.job_id, "chunk": chunk.chunk_id}
+            log.warning("the message of a dispatched chunk seems lost; publishing it again", extra=context)
             self._publish_traced([chunk])
 
     def _publish_traced(self, chunks: Sequence[DispatchedChunk]) -> None:

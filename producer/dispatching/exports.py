@@ -88,7 +88,7 @@ class Exporting(BackgroundThread):
         elif ended.code == 0:
             wait_out_outages(lambda: finish_export(self._engine, export))
         elif ended.code == FAILED:
-            wait_out_outages(lambda: finish_export(self._engine, export, ended.told))
+            wait_out_outages(lambda: finish_export(self._engine, export, ended.output))
         elif ended.code == LATER:
             wait_out_outages(lambda: release_export(self._engine, export))
         elif ended.code != UNWANTED:

@@ -20,7 +20,7 @@ class Ended:
     """How a process ended: its exit code, None if it was killed because we are stopping, and its standard output."""
 
     code: int | None
-    told: str
+    output: str
 
 
 def run_leased(
@@ -32,14 +32,14 @@ def run_leased(
         try:
             while True:
                 try:
-                    told, _ = process.communicate(timeout=RENEW_EVERY_S)
+                    output, _ = process.communicate(timeout=RENEW_EVERY_S)
                 except subprocess.TimeoutExpired:
                     if stopping.is_set():
                         return Ended(None, "")
                     if not _renew(renew):
                         return None
                 else:
-                    return Ended(process.returncode, told.strip())
+                    return Ended(process.returncode, output.strip())
         finally:
             if process.poll() is None:
                 process.kill()

@@ -65,8 +65,8 @@ class Listings(BackgroundThread):
                 release_listing(self._engine, listing)
             return True
         if ended.code != LATER:
-            told = {"job": listing.job_id}
-            log.warning("the process of a listing ended with status %d; it is retried", ended.code, extra=told)
+            context = {"job": listing.job_id}
+            log.warning("the process of a listing ended with status %d; it is retried", ended.code, extra=context)
         counts = ended.code != LATER
         wait_out_outages(partial(release_listing, self._engine, listing, PAUSE_S, counts=counts))
         return True

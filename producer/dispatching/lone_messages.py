@@ -33,8 +33,8 @@ class LonePublisher:
             with self._broker.pipeline(transaction=False) as pipeline:
                 for message in group_by_message(chunks):
                     first, queue = message[0], name_queue(message[0].priority)
-                    told = describe_task(first.chunk_id, first.job_id, first.images, len(message) - 1)
-                    pipeline.lpush(queue, write_lone_task([chunk.chunk_id for chunk in message], queue, told))
+                    description = describe_task(first.chunk_id, first.job_id, first.images, len(message) - 1)
+                    pipeline.lpush(queue, write_lone_task([chunk.chunk_id for chunk in message], queue, description))
                 pipeline.execute()
         except redis.RedisError as error:
             log.warning("Redis takes no messages; a dispatcher publishes them later: %s", error)

@@ -173,11 +173,11 @@ class Manifest:
         with ExitStack() as opened:
             data = self._open(opened).read(MAX_INVENTORY_BYTES)
         try:
-            told = json.loads(data)
-            bucket = told["destinationBucket"].rpartition(":")[2]
-            files = [f"s3://{bucket}/{quote(each['key'])}" for each in told["files"]]
-            kind = str(told.get("fileFormat", "CSV"))
-            names = [name.strip() for name in str(told["fileSchema"]).split(",")]
+            manifest = json.loads(data)
+            bucket = manifest["destinationBucket"].rpartition(":")[2]
+            files = [f"s3://{bucket}/{quote(each['key'])}" for each in manifest["files"]]
+            kind = str(manifest.get("fileFormat", "CSV"))
+            names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._refuse(f"is not an inventory of S3: {error!r}") from error
         if kind not in INVENTORIES:

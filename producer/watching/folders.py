@@ -93,11 +93,11 @@ class FolderSource:
         if self._changes is None:
             time.sleep(left_s)
             return
-        told = self._changes.watch(GROUPING_MS, STEP_MS, max(1, int(left_s * 1000)), None)
-        if told == "signal":
+        changes = self._changes.watch(GROUPING_MS, STEP_MS, max(1, int(left_s * 1000)), None)
+        if changes == "signal":
             raise KeyboardInterrupt
-        if isinstance(told, set):
-            self._changed.update(os.fsencode(path) for _, path in told)
+        if isinstance(changes, set):
+            self._changed.update(os.fsencode(path) for _, path in changes)
 
     def _list_candidates(self) -> Iterator[bytes]:
         """Return the paths that may be new: those that have changed or, if a walk is due, all."""

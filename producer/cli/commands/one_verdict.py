@@ -40,11 +40,11 @@ def verdict(
     if as_json:
         print(json.dumps(to_json(report)))
         return
-    told = to_json(report)
-    told |= told.pop("provenance")
-    payload = told.pop("payload") or {}
-    told |= {f"payload {name}": value for name, value in payload.items() if name != "text"}
-    for name, value in told.items():
+    fields = to_json(report)
+    fields |= fields.pop("provenance")
+    payload = fields.pop("payload") or {}
+    fields |= {f"payload {name}": value for name, value in payload.items() if name != "text"}
+    for name, value in fields.items():
         if value is not None:
             print(f"{name.replace('_', ' '):<18} {escape(str(value))}")
 

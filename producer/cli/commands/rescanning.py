@@ -93,12 +93,12 @@ def show_rescans(rescans: Iterator[Rescan]) -> None:
         if made.job_id is not None and not made.was_done:
             counts.update(images=made.images, jobs=1)
             print(made.job_id, flush=True)
-    told = f"{format_count(counts['images'], 'image')} in {format_count(counts['jobs'], 'job')} are scanned again"
+    summary = f"{format_count(counts['images'], 'image')} in {format_count(counts['jobs'], 'job')} are scanned again"
     if counts["gone"]:
-        told += f"; no longer stored: {format_count(counts['gone'], 'image')}"
+        summary += f"; no longer stored: {format_count(counts['gone'], 'image')}"
     if counts["done"]:
-        told += f"; already submitted before: {format_count(counts['done'], 'job')} (--again includes them)"
-    print(told, file=sys.stderr)
+        summary += f"; already submitted before: {format_count(counts['done'], 'job')} (--again includes them)"
+    print(summary, file=sys.stderr)
 
 
 def compare(

@@ -15,7 +15,7 @@ YES = "y"
 class Question:
     """A question to confirm, and the action after a yes."""
 
-    told: str
+    message: str
     act: Callable[[], object]
 
 
@@ -48,7 +48,7 @@ class TopSession:
         changed = False
         if self._acting is not None and self._acting.done():
             error = self._acting.exception()
-            self.view.told = explain(error) if error else ""
+            self.view.message = explain(error) if error else ""
             self._acting, changed = None, True
             self.look()
         if self._looking is not None and self._looking.done():
@@ -56,7 +56,7 @@ class TopSession:
             if error is None:
                 self.view.see(self._looking.result())
             else:
-                self.view.told = explain(error)
+                self.view.message = explain(error)
             self._looking, changed = None, True
         return changed
 
@@ -64,11 +64,11 @@ class TopSession:
         """Handle a key; return False if it quits."""
         if self._question is not None:
             question, self._question = self._question, None
-            self.view.told = ""
+            self.view.message = ""
             if key == YES:
                 self._act("…", question.act)
             return True
-        self.view.told = ""
+        self.view.message = ""
         if key == "q":
             return False
         chosen: dict[str, Callable[[], object]] = {
@@ -90,7 +90,7 @@ class TopSession:
     def _pause_job(self) -> None:
         job = self.view.chosen_job
         if job is None:
-            self.view.told = "choose a job: Tab"
+            self.view.message = "choose a job: Tab"
         else:
             self._pause(PauseSubject(job_id=job.id))
 
@@ -107,23 +107,23 @@ class TopSession:
     def _drain(self) -> None:
         worker = self.view.chosen_worker
         if worker is None:
-            self.view.told = "choose a worker: Tab"
+            self.view.message = "choose a worker: Tab"
         else:
             draining = not worker.draining
-            told = f"{'draining' if draining else 'undraining'} {worker.name} …"
-            self._act(told, lambda: self.source.set_draining(worker.name, draining=draining))
+            message = f"{'draining' if draining else 'undraining'} {worker.name} …"
+            self._act(message, lambda: self.source.set_draining(worker.name, draining=draining))
 
     def _cancel(self) -> None:
         job = self.view.chosen_job
         if job is None:
-            self.view.told = "choose a job: Tab"
+            self.view.message = "choose a job: Tab"
         else:
-            self.view.told = f"cancel job {job.id} of {job.submitter}, {job.total - job.finished:,} images left? y/n"
-            self._question = Question(self.view.told, lambda: self.source.cancel(job.id))
+            self.view.message = f"cancel job {job.id} of {job.submitter}, {job.total - job.finished:,} images left? y/n"
+            self._question = Question(self.view.message, lambda: self.source.cancel(job.id))
 
-    def _act(self, told: str, act: Callable[[], object]) -> None:
+    def _act(self, message: str, act: Callable[[], object]) -> None:
         if self._acting is None:
-            self.view.told = told
+            self.view.message = message
             self._acting = self._thread.submit(act)
 
 

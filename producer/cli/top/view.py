@@ -58,7 +58,7 @@ class View:
     order: Order = Order.NEWEST
     in_workers: bool = False
     place: int = 0
-    told: str = ""
+    message: str = ""
 
     def see(self, snapshot: Snapshot) -> None:
         """Show this snapshot from now on."""
@@ -105,7 +105,7 @@ def render(view: View, width: int, height: int) -> RenderableType:
     """Return the view for a terminal of this size."""
     snapshot = view.snapshot
     if snapshot is None:
-        return Text(escape(view.told) or "loading …")
+        return Text(escape(view.message) or "loading …")
     errors = min(len(snapshot.errors), ERRORS)
     workers = max(1, len(snapshot.statistics.workers))
     # Minus the borders and headers of four panels, and the line of keys.
@@ -115,7 +115,7 @@ def render(view: View, width: int, height: int) -> RenderableType:
         _render_jobs(view, snapshot, room, width),
         _render_workers(view),
         _render_errors(snapshot, width),
-        Text(escape(view.told), style="bold yellow") if view.told else Text(KEYS, style="dim"),
+        Text(escape(view.message), style="bold yellow") if view.message else Text(KEYS, style="dim"),
     )
 
 
