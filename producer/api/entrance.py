@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer.api.access import authenticate_key, authenticate_session, count_inscriber, read_bearer
 from producer.api.page.rendering import PREFIX, is_page
-from producer.api.page.visiting import comes_from_here, is_open_page
+from producer.api.page.visiting import is_open_page, is_same_origin
 from producer.api.problems import ProblemError, answer_outage, answer_problem
 from producer.api.service import Service
 from starlight_vocabulary.formats import JSON
@@ -112,7 +112,7 @@ class Entrance:
         return may and "authorization" not in request.headers
 
     def _check_visitor(self, request: Request) -> None:
-        if not comes_from_here(request):
+        if not is_same_origin(request):
             raise ProblemError(403, "this form was sent by another site, or the browser does not say by which site")
         if not is_open_page(request.url.path):
             request.state.key = authenticate_session(self._service, request)

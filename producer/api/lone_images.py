@@ -43,10 +43,10 @@ class LoneImages:
 
     async def submit(self, image: LoneImage) -> uuid.UUID:
         """Submit an image and return the id of its job; raises what `submit_lone_images` raises."""
-        taken_in: asyncio.Future[uuid.UUID] = asyncio.get_running_loop().create_future()
-        self._waiting.append((image, taken_in))
+        submitted: asyncio.Future[uuid.UUID] = asyncio.get_running_loop().create_future()
+        self._waiting.append((image, submitted))
         self._start_working()
-        return await taken_in
+        return await submitted
 
     def _start_working(self) -> None:
         is_slow = asyncio.get_running_loop().time() - self._begun_at >= PATIENCE_S
@@ -58,13 +58,13 @@ class LoneImages:
 
     async def _work(self) -> None:
         try:
-            await self._take_in_lots()
+            await self._submit_lots()
         finally:
             # There must be no `await` between the last check of `_waiting` and this: an image added there would never
             # be taken.
             self._at_work -= 1
 
-    async def _take_in_lots(self) -> None:
+    async def _submit_lots(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
             self._begun_at = loop.time()
@@ -74,14 +74,14 @@ class LoneImages:
             lot = [self._waiting.popleft() for _ in range(min(LOT, len(self._waiting)))]
             results = await run_in_threadpool(self._submit, [image for image, _ in lot])
             beside.cancel()
-            for (_, taken_in), result in zip(lot, results, strict=True):
+            for (_, submitted), result in zip(lot, results, strict=True):
                 # It is cancelled if the client has disconnected.
-                if taken_in.done():
+                if submitted.done():
                     continue
                 if isinstance(result, Exception):
-                    taken_in.set_exception(result)
+                    submitted.set_exception(result)
                 else:
-                    taken_in.set_result(result)
+                    submitted.set_result(result)
 
     def _submit(self, images: Sequence[LoneImage]) -> Sequence[uuid.UUID | Exception]:
         """Return the id of each image's job, or the error."""
@@ -110,4 +110,4 @@ async def get_lone_images(request: Request) -> LoneImages:
     return lone
 
 
-TakingIn = Annotated[LoneImages, Depends(get_lone_images)]
+SharedLoneImages = Annotated[LoneImages, Depends(get_lone_images)]

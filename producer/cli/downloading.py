@@ -33,7 +33,7 @@ def download_export(
 
     Raises UsageError if it fails, and what the client raises.
     """
-    export = find_begun(api, folder)
+    export = find_interrupted(api, folder)
     if export is None:
         search: ExportSearch = {
             **describe_search(wanted),
@@ -54,7 +54,7 @@ def download_export(
     return export
 
 
-def find_begun(api: Remote, folder: Path) -> ExportReport | None:
+def find_interrupted(api: Remote, folder: Path) -> ExportReport | None:
     """Return the export of an interrupted download, or None if there is none, or the server has deleted it."""
     from starlight_client import RefusedError
 

@@ -52,12 +52,12 @@ async def show_evidence(
 ) -> Response:
     """Show everything in a verdict's image, also where V4 does not look; `part` returns only the part of a page."""
     async with service.reading_turns:
-        view = await run_in_threadpool(look_into, service, reading, verdict)
+        view = await run_in_threadpool(collect_evidence, service, reading, verdict)
     template = "evidence_part.html" if part else "evidence.html"
     return render(request, template, verdict=verdict, view=view, Place=Place)
 
 
-def look_into(service: Service, reading: ImageReader, verdict: Verdict) -> FileView:
+def collect_evidence(service: Service, reading: ImageReader, verdict: Verdict) -> FileView:
     """Return the evidence in a verdict's file; raises a problem if it is not stored, or cannot be decoded."""
     data = read_image(service, verdict)
     try:

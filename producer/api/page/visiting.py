@@ -31,14 +31,14 @@ def read_token(request: Request) -> str | None:
     return request.cookies.get(SECURE_COOKIE) or request.cookies.get(PLAIN_COOKIE)
 
 
-def came_by_tls(request: Request) -> bool:
+def is_sent_by_tls(request: Request) -> bool:
     """Whether the browser sent this form by TLS, also if a proxy terminated it."""
     return request.headers.get("origin", "").startswith("https://")
 
 
 def set_token(request: Request, response: Response, token: str) -> None:
     """Set the session cookie: until the browser is closed, not readable by scripts, not sent by other sites."""
-    secure = came_by_tls(request)
+    secure = is_sent_by_tls(request)
     name = SECURE_COOKIE if secure else PLAIN_COOKIE
     response.set_cookie(name, token, path="/", secure=secure, httponly=True, samesite="strict")
 
@@ -49,7 +49,7 @@ def forget_token(response: Response) -> None:
     response.delete_cookie(SECURE_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
 
 
-def comes_from_here(request: Request) -> bool:
+def is_same_origin(request: Request) -> bool:
     """Whether a request comes from our own pages; safe methods may come from anywhere.
 
     Browsers send `Origin` with every form. They send `Sec-Fetch-Site` only to addresses that they trust.

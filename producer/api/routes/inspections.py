@@ -32,11 +32,11 @@ async def inspect_image(
     """
     digest = sha256.lower()
     async with service.reading_turns:
-        found = await run_in_threadpool(look_into, service, reading, digest, visible_submitter(key))
+        found = await run_in_threadpool(inspect_stored_image, service, reading, digest, visible_submitter(key))
     return JSONResponse(to_json(found))
 
 
-def look_into(service: Service, reading: ImageReader, digest: str, submitter: str | None) -> ImageInspection:
+def inspect_stored_image(service: Service, reading: ImageReader, digest: str, submitter: str | None) -> ImageInspection:
     """Return the inspection of an image; raises a problem if it is not available or cannot be decoded."""
     verdict, data = find_image(service, digest, submitter)
     try:

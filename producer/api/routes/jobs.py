@@ -134,13 +134,15 @@ async def submit(
         if options.idempotency_key is not None:
             submission = await run_in_threadpool(upload.take_key, options.idempotency_key)
         if submission is None:
-            submission = await _take_in(request, key, service, upload, options)
+            submission = await _submit_body(request, key, service, upload, options)
     job = await run_in_threadpool(require_visible_job, service, key, submission.job_id)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return report_job(job)
 
 
-async def _take_in(request: Request, key: ApiKey, service: Service, upload: Upload, options: JobOptions) -> Submission:
+async def _submit_body(
+    request: Request, key: ApiKey, service: Service, upload: Upload, options: JobOptions
+) -> Submission:
     kind = read_media_type(request)
 
     def complete(given: JobOptions) -> JobOptions:

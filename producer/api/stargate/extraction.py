@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from producer.api.access import Submitting
 from producer.api.feeds import Feeds
-from producer.api.lone_images import TakingIn
+from producer.api.lone_images import SharedLoneImages
 from producer.api.problems import document_problems
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
@@ -24,7 +24,12 @@ router = APIRouter()
 
 @router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
 async def extract(
-    request: Request, key: Submitting, service: Shared, taking_in: TakingIn, feeds: Feeds, reading: ImageReading
+    request: Request,
+    key: Submitting,
+    service: Shared,
+    lone_images: SharedLoneImages,
+    feeds: Feeds,
+    reading: ImageReading,
 ) -> Extraction:
     """Read what is hidden in an image by `method`, or else by the method that V4 finds."""
     started = perf_counter()
@@ -32,7 +37,7 @@ async def extract(
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
         asked = read_method(form.fields.get("method", ""))
         image = LoneImage(key.name, form.name, await form.read(service), None)
-        verdict = await scan_lone_image(service, taking_in, feeds, image)
+        verdict = await scan_lone_image(service, lone_images, feeds, image)
         check_scanned(verdict)
         error = explain_failure(verdict)
         method = asked or (Method(verdict.stego_type) if verdict.stego_type else None)

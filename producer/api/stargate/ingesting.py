@@ -15,7 +15,7 @@ SUCCESS = range(200, 300)
 log = logging.getLogger(__name__)
 
 
-def hand_on(settings: Settings, url: str, inscription: dict[str, Any]) -> bool:
+def forward(settings: Settings, url: str, inscription: dict[str, Any]) -> bool:
     """Send an inscription and return whether Stargate accepted it. No retry: the client has it in the response."""
     headers = {"content-type": "application/json"}
     if settings.stargate_ingest_token is not None:

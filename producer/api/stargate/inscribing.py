@@ -12,7 +12,7 @@ from producer.api.access import Submitting
 from producer.api.problems import ProblemError, document_problems, reject_field
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
-from producer.api.stargate.ingesting import hand_on
+from producer.api.stargate.ingesting import forward
 from producer.api.stargate.requests import ALIASES, finish_answer, open_image_form, read_method
 from producer.api.stargate.shapes import Inscribed
 from producer.api.submission import open_upload
@@ -71,7 +71,7 @@ async def inscribe(request: Request, key: Submitting, service: Shared, reading: 
         "metadata": {"embedded_message": message.decode()},
     }
     url = service.settings.stargate_ingest_url
-    is_taken = url is not None and await run_in_threadpool(hand_on, service.settings, url, inscription)
+    is_taken = url is not None and await run_in_threadpool(forward, service.settings, url, inscription)
     return Inscribed(
         id=request.state.request_id,
         method=stego.method,

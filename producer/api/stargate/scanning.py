@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from producer.api.access import Submitting
 from producer.api.feeds import Feeds
-from producer.api.lone_images import TakingIn
+from producer.api.lone_images import SharedLoneImages
 from producer.api.problems import document_problems
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
@@ -45,7 +45,12 @@ class ScanOptions(BaseModel):
 
 @router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
 async def scan_image(
-    request: Request, key: Submitting, service: Shared, taking_in: TakingIn, feeds: Feeds, reading: ImageReading
+    request: Request,
+    key: Submitting,
+    service: Shared,
+    lone_images: SharedLoneImages,
+    feeds: Feeds,
+    reading: ImageReading,
 ) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
@@ -54,7 +59,7 @@ async def scan_image(
         read_boolean(form.fields, "include_metadata", default=True)
         threshold = read_threshold(form.fields.get("confidence_threshold"))
         image = LoneImage(key.name, form.name, await form.read(service), threshold)
-        verdict = await scan_lone_image(service, taking_in, feeds, image)
+        verdict = await scan_lone_image(service, lone_images, feeds, image)
         check_scanned(verdict)
         message = await read_whole_text(service, reading, verdict, image.data) if with_message else None
     return ImageScan(

@@ -46,10 +46,10 @@ async def scan_now(
     return submission, await run_in_threadpool(list_between, service.engine, submission.job_id, 0, submission.total - 1)
 
 
-async def scan_lone_image(service: Service, taking_in: LoneImages, feeds: Hub, image: LoneImage) -> Verdict:
+async def scan_lone_image(service: Service, lone_images: LoneImages, feeds: Hub, image: LoneImage) -> Verdict:
     """Submit an image as a job and return its verdict; raises what `scan_now` and `LoneImages.submit` raise."""
     with trace("submit"):
-        job_id = await taking_in.submit(replace(image, traceparent=read_traceparent()))
+        job_id = await lone_images.submit(replace(image, traceparent=read_traceparent()))
         describe_span(job=job_id, images=1)
     wait_s = service.settings.interactive_wait_s
     verdict = await feeds.first_verdicts.wait_for(job_id, wait_s)

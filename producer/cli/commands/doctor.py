@@ -43,7 +43,7 @@ def doctor(
     """
     found = []
     console = Console(highlight=False, soft_wrap=True)
-    for finding in look_everywhere(read_settings(), patience if scan else None):
+    for finding in check_everything(read_settings(), patience if scan else None):
         found.append(finding)
         if not as_json:
             console.print(describe(finding))
@@ -63,18 +63,18 @@ def describe(finding: Finding) -> Text:
     return line
 
 
-def look_everywhere(settings: Settings, patience_s: float | None) -> Iterator[Finding]:
+def check_everything(settings: Settings, patience_s: float | None) -> Iterator[Finding]:
     """Yield all findings; a picture is scanned unless `patience_s` is None."""
-    yield from machine.look_at_machine(settings)
+    yield from machine.check_machine(settings)
     try:
         with provide_servers(settings) as servers:
-            yield from look_at_servers(settings, servers, patience_s)
+            yield from check_servers(settings, servers, patience_s)
     except (EmbeddedServerError, DataFolderError) as error:
         yield wrong("PostgreSQL", str(error), "see the logs in the data folder, or set STARLIGHT_DATABASE_URL")
         yield from machine.skip_servers("the embedded servers do not start")
 
 
-def look_at_servers(settings: Settings, servers: Servers, patience_s: float | None) -> Iterator[Finding]:
+def check_servers(settings: Settings, servers: Servers, patience_s: float | None) -> Iterator[Finding]:
     """Yield the findings about these servers."""
     with open_redis(servers.redis_url, timeout_s=10) as broker:
         redis_found = installation.check_redis(broker)
@@ -89,7 +89,7 @@ def look_at_servers(settings: Settings, servers: Servers, patience_s: float | No
         yield installation.check_clocks(engine)
         if fits.condition is not Condition.WELL:
             return
-        found = list(installation.look_at_installation(engine, settings.lease_s))
+        found = list(installation.check_installation(engine, settings.lease_s))
         yield from found
         if patience_s is None:
             return

@@ -65,7 +65,7 @@ def up(
             configured.flower_host,
             flower_port,
             f"/{configured.flower_url_prefix}".rstrip("/"),
-            tell_flower_password(configured),
+            describe_flower_login(configured),
         ),
         Listener("Metrics", configured.exporter_host, exporter_port, "/metrics"),
     ]
@@ -88,7 +88,7 @@ def up(
             log.info("stopping after running chunks are finished; press Ctrl-C again to stop at once")
 
 
-def tell_flower_password(configured: Settings) -> str:
+def describe_flower_login(configured: Settings) -> str:
     """Return Flower's user name, and a generated password: on a terminal itself, else the file that contains it."""
     name, _, password = read_flower_credentials(configured).partition(":")
     file = find_password_file(configured)

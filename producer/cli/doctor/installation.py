@@ -82,7 +82,7 @@ def check_clocks(engine: Engine) -> Finding:
     return well("clocks", seen)
 
 
-def look_at_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
+def check_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
     """Yield the findings about programs, workers and queues; the schema must be compatible."""
     workers = list(list_live_workers(engine, lease_s))
     yield from check_programs(list_programs(engine), workers)

@@ -21,7 +21,7 @@ PATIENCE_S = 20
 SECRET_MODE = 0o077
 
 
-def look_at_machine(settings: Settings) -> Iterator[Finding]:
+def check_machine(settings: Settings) -> Iterator[Finding]:
     """Yield the findings of all checks that need no server."""
     yield check_folder(settings)
     yield from check_disks(settings)
