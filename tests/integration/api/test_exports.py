@@ -221,7 +221,7 @@ def test_a_maker_that_is_gone_is_replaced_a_few_times(engine: Engine, ann: TestC
     assert maker.make_next()
 
     shown = ann.get(f"/v1/exports/{report['id']}").json()
-    assert (shown["state"], "ended 3 times" in shown["error"]) == ("failed", True)
+    assert (shown["state"], "crashed 3 times" in shown["error"]) == ("failed", True)
 
 
 def test_what_is_too_large_fails_and_says_why(
