@@ -21,11 +21,11 @@ from worker.task_messages import name_transport
 
 @setup_logging.connect
 def keep_handlers_out(**_: object) -> None:
-    """Keep Celery's own handlers and formats out, by being there."""
+    """Prevent Celery from installing its own log handlers: it installs none if this signal has a receiver."""
 
 
-def say_nothing(_message: str, _stream: object = None) -> None:
-    """Keep out what Celery writes past all logs when it is told to end; the task's module says more."""
+def discard_message(_message: str, _stream: object = None) -> None:
+    """Discard what Celery prints directly to stderr at shutdown; `worker.tasks` logs it in more detail."""
 
 
 def main(device_name: str) -> None:
@@ -33,18 +33,17 @@ def main(device_name: str) -> None:
     device = Device.parse(device_name)
     set_up_logging("worker", device=str(device))
     set_up_traces("worker")
-    celery.apps.worker.safe_say = say_nothing  # type: ignore[attr-defined]
+    celery.apps.worker.safe_say = discard_message  # type: ignore[attr-defined]
     device.pin(os.environ)
     raise_descriptor_limit()
     os.environ["STARLIGHT_DEVICE"] = str(device)
-    # Here, not in the application: the dispatcher and Flower use it too, and must not import torch.
+    # Set here, not in `worker.app`: the dispatcher and Flower use that too, and must not import torch.
     app.conf.imports = ("worker.tasks",)
     app.conf.broker_transport = name_transport(read_settings().redis_url)
     app.conf.worker_consumer = event_buffer.NAME
     # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
     app.worker_main(
         [
-            # No banner.
             "--quiet",
             "worker",
             "--pool=threads",

@@ -1,4 +1,4 @@
-"""The Celery application: tasks that scan a chunk, or lone chunks together, all named by their ids."""
+"""The Celery application. Its tasks scan one chunk, or several lone chunks together; they carry chunk ids only."""
 
 import ssl
 
@@ -9,7 +9,7 @@ from storage.broker import QUEUES
 from storage.redis_urls import read_sentinels
 from storage.settings import read_settings
 
-# Leases after which Redis hands a message out again that no worker acknowledged.
+# Redis redelivers a message that no worker has acknowledged for this many leases.
 VISIBILITY_LEASES = 2
 
 
@@ -19,9 +19,9 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
-        # Workers empty the first queue before they look at the second.
+        # Workers empty the first queue before they read the second.
         "queue_order_strategy": "priority",
-        # Only the second net: the lease in PostgreSQL decides when a chunk runs again.
+        # A fallback only: the lease in PostgreSQL decides when a chunk runs again.
         "visibility_timeout": VISIBILITY_LEASES * read_settings().lease_s,
         "health_check_interval": 10,
         "socket_timeout": 30,
@@ -41,8 +41,8 @@ app.conf.update(
 
 
 def use_broker(url: str) -> None:
-    """Have the application find its messages at this URL of Redis."""
-    # Without it, kombu speaks in clear to whatever the scheme says; what the URL has beside it counts more.
+    """Set the Redis URL that the application reads its messages from."""
+    # kombu ignores the scheme and connects without TLS unless this is set. TLS options in the URL override it.
     app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else False
     sentinels = read_sentinels(url)
     app.conf.update(broker_url=sentinels.celery_url if sentinels else url)

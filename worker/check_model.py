@@ -11,7 +11,7 @@ from worker.v4.planes import extract_planes
 
 
 def main(folder: Path) -> int:
-    """Return 0 where the model works; else print why it does not and return 1."""
+    """Return 0 if the model works; otherwise print the reason and return 1."""
     try:
         Detector.load(folder).score([extract_planes(Image.new("RGB", (64, 64)), b"")])
     except ModelError as error:

@@ -1,4 +1,4 @@
-"""Whether this process takes messages from Redis: not while it drains, so that those go to other workers."""
+"""Switches message consumption off while this worker drains, so that messages go to other workers."""
 
 import logging
 import threading
@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 
 class Consumption:
-    """Turns the Celery consumer of this process on and off, from any thread, before it is there too.
+    """Turns this process's Celery consumer on and off. Thread-safe; may be called before the consumer exists.
 
-    Celery keeps what is turned off over lost connections to Redis.
+    Celery keeps the setting when it reconnects to Redis.
     """
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class Consumption:
         self._wanted = True
 
     def attach(self, consumer: Any) -> None:  # noqa: ANN401 - Celery's consumers have no types
-        """Take the consumer, which has just begun to consume."""
+        """Control this consumer, which has just started to consume."""
         with self._lock:
             self._consumer = consumer
         self._switch_soon()
 
     def set(self, wanted: bool) -> None:
-        """Take messages, or take no more of them."""
+        """Start or stop taking messages."""
         with self._lock:
             if wanted == self._wanted:
                 return
@@ -36,7 +36,7 @@ class Consumption:
         self._switch_soon()
 
     def _switch_soon(self) -> None:
-        # In the consumer's own thread: its connection is used by no other.
+        # Only the consumer's own thread may use its connection.
         if self._consumer is not None:
             self._consumer.call_soon(self._switch)
 

@@ -1,7 +1,7 @@
-"""The lease of a device: one worker of a name at a time, on one installation.
+"""The lease of a device: at most one worker process per worker name in an installation.
 
-It is an advisory lock of a connection of its own to PostgreSQL, so it ends with the process, however that dies: at once
-where the machine lives on, and after half a minute where it does not, since the server asks whether somebody is there.
+It is a PostgreSQL advisory lock, held by a connection of its own, so it ends when the process dies: at once if the host
+stays up, and otherwise after half a minute, when TCP keepalives of the server fail.
 """
 
 import psycopg
@@ -12,17 +12,17 @@ from storage.database import name_application, open_own_connection
 from storage.outages import POSTGRESQL, Patience
 
 LOOK_EVERY_S = 2.0
-# So soon is a host that is gone noticed, whatever the system's own times are.
+# How soon the server notices that a host is gone, regardless of the system's defaults.
 KEEPALIVES = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
 TAKE = "SELECT pg_try_advisory_lock(hashtextextended('starlight device ' || %s, 0))"
 
 
 class DeviceTakenError(Exception):
-    """Another worker of this name runs; the message says what to do."""
+    """Another worker with this name is running; the message says what to do."""
 
 
 class DeviceLease(BackgroundThread):
-    """Holds the device of a worker; one that finds it taken, also after an outage, ends its process."""
+    """Holds the lease of a worker's device. If another worker has taken it during an outage, the process ends."""
 
     def __init__(self, engine: Engine, worker: str) -> None:
         super().__init__("device")
@@ -31,7 +31,7 @@ class DeviceLease(BackgroundThread):
         self._connection: psycopg.Connection | None = None
 
     def take(self) -> None:
-        """Take the device, waiting out lost servers; raises DeviceTakenError."""
+        """Take the device; wait while PostgreSQL is unreachable. Raises DeviceTakenError."""
         with Patience(POSTGRESQL) as patience:
             while not self.stopping.is_set():
                 try:
@@ -43,7 +43,7 @@ class DeviceLease(BackgroundThread):
                     return
 
     def run(self) -> None:
-        """Hold the device until stopped, and take it again after a lost connection."""
+        """Hold the device until stopped; take it again after the connection was lost."""
         while not self.stopping.wait(LOOK_EVERY_S):
             try:
                 if self._connection is not None:
@@ -52,7 +52,7 @@ class DeviceLease(BackgroundThread):
                 self.take()
 
     def stop(self) -> None:
-        """Let go of the device."""
+        """Release the device."""
         super().stop()
         if self._connection is not None:
             self._connection.close()
@@ -66,7 +66,7 @@ class DeviceLease(BackgroundThread):
             connection.close()
             device, _, host = self._worker.partition("@")
             raise DeviceTakenError(
-                f"a worker for {device} runs on {host} already: end it, or name another device "
+                f"a worker for {device} is already running on {host}: stop it, or choose another device "
                 "(cpu1 is a second worker on the processor)"
             )
         return connection

@@ -1,4 +1,4 @@
-"""The devices of this machine, found and pinned before torch is imported."""
+"""Finds the devices of this machine, and pins a process to one of them before torch is imported."""
 
 import os
 import re
@@ -10,13 +10,13 @@ from itertools import takewhile
 
 from storage.settings import count_usable_cores
 
-# Python runs in one thread at a time: a process for each core scans about 1.4 times as fast as threads of one. Each
-# takes some 400 MB, so that many cores share fewer processes.
+# Because of the GIL, one process per core scans about 1.4 times as fast as threads in one process. Each process takes
+# about 400 MB, so machines with many cores get fewer processes.
 MAX_CPU_WORKERS = 8
 
 
 class DeviceError(ValueError):
-    """A device name is none of `cpu0`, `cpu1`, …, `gpu0`, `gpu1`, …."""
+    """A device name is invalid, or there is no such device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Device:
 
     @property
     def torch_name(self) -> str:
-        """What torch calls the device once this process is pinned: it sees no other."""
+        """Torch's name for the device in a process that is pinned to it."""
         return "cuda:0" if self.kind == "gpu" else "cpu"
 
     def pin(self, environment: MutableMapping[str, str]) -> None:
-        """Make this device the only one that torch will see in a process with this environment."""
+        """Make this device the only one that torch sees in a process with this environment. Raises DeviceError."""
         if self.kind == "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = ""
             return
@@ -54,14 +54,14 @@ class Device:
 
 
 def find_devices() -> list[Device]:
-    """Return every visible GPU or, where there is none, `cpu0`, `cpu1`, … for each core, up to `MAX_CPU_WORKERS`."""
+    """Return all visible GPUs; without any, one `cpu0`, `cpu1`, … per core, up to `MAX_CPU_WORKERS`."""
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = _count_gpus() if listed is None else len(_split_names(listed))
     return [Device("gpu", index) for index in range(count)] or list_cpu_devices()
 
 
 def list_cpu_devices() -> list[Device]:
-    """Return `cpu0`, `cpu1`, … for each core, up to `MAX_CPU_WORKERS`."""
+    """Return one `cpu0`, `cpu1`, … per core, up to `MAX_CPU_WORKERS`."""
     return [Device("cpu", index) for index in range(min(count_usable_cores(), MAX_CPU_WORKERS))]
 
 

@@ -1,26 +1,26 @@
-"""A Celery consumer that sends its events for Flower in batches, not each as soon as it can."""
+"""A Celery consumer that sends its events for Flower in batches instead of one by one."""
 
 from typing import Any
 
 from celery.worker.consumer import Consumer
 
-# Events wait so long for others; 24 of them wait no longer (Celery's own limit).
+# How long events wait in the buffer. Celery sends a buffer of 24 events at once.
 SEND_EVERY_S = 0.5
-# Where Celery finds it.
+# The value of `worker_consumer` in Celery's configuration.
 NAME = f"{__name__}:BufferingConsumer"
 
 
 class BufferingConsumer(Consumer):
-    """Sends what is buffered at intervals: for chunks of one image, each event alone costs more than the scan."""
+    """Sends buffered events at intervals: for chunks of one image, sending each alone costs more than the scan."""
 
     _sending: Any = None
 
     def register_with_event_loop(self, hub: Any) -> None:  # noqa: ANN401 - kombu's hub has no types
-        """Take part in the event loop, which is entered again after each lost connection."""
+        """Register the timer; Celery calls this again after each reconnection."""
         super().register_with_event_loop(hub)
         if self._sending is not None:
             self._sending.cancel()
         self._sending = hub.call_repeatedly(SEND_EVERY_S, self._flush_events)  # type: ignore[attr-defined]
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]
-        """Leave it in the buffer."""
+        """Leave the event in the buffer."""

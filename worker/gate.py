@@ -1,4 +1,4 @@
-"""A gate that many chunks pass together and a suspect passes alone."""
+"""A gate that lets many chunks run together, or one suspect alone."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """A shared and exclusive lock; a waiting exclusive user keeps new shared ones out."""
+    """A shared/exclusive lock; a waiting exclusive user keeps new shared users out."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -16,7 +16,7 @@ class Gate:
 
     @contextmanager
     def enter(self, *, alone: bool) -> Iterator[None]:
-        """Be inside with others, or with nobody else."""
+        """Hold the lock within the block: exclusively if `alone`, otherwise shared."""
         if alone:
             self._enter_alone()
         else:

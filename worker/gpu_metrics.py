@@ -1,4 +1,4 @@
-"""What NVIDIA's library says of a worker's GPU, where the `gpu-metrics` extra is installed and the library answers."""
+"""Metrics of a worker's GPU from NVML, if the `gpu-metrics` extra is installed and NVML works."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class GpuCollector(Collector):
-    """Asks at each scrape; what the library does not answer is left out."""
+    """Queries NVML at each scrape; leaves out the values that NVML does not have."""
 
     def __init__(self, library: Any, handle: object, device: Device) -> None:  # noqa: ANN401 - it has no types
         self._library = library
@@ -23,24 +23,24 @@ class GpuCollector(Collector):
         self._device = str(device)
 
     def describe(self) -> Iterator[Metric]:
-        """Yield nothing: what there is depends on the GPU."""
+        """Yield nothing: the available metrics depend on the GPU."""
         yield from ()
 
     def collect(self) -> Iterator[Metric]:
         """Yield utilisation, memory and temperature."""
         library = self._library
         questions: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("utilization_ratio", "Part of the time in which it computes.", lambda: self._utilization()),
-            ("memory_used_bytes", "Memory in use, by whomever.", lambda: self._memory().used),
-            ("memory_bytes", "Memory that it has.", lambda: self._memory().total),
-            ("temperature_celsius", "Temperature of its chip.", lambda: self._temperature()),
+            ("utilization_ratio", "Share of time in which the GPU was busy.", lambda: self._utilization()),
+            ("memory_used_bytes", "GPU memory in use, by all processes.", lambda: self._memory().used),
+            ("memory_bytes", "Total GPU memory.", lambda: self._memory().total),
+            ("temperature_celsius", "Temperature of the GPU chip.", lambda: self._temperature()),
         )
         for name, explanation, ask in questions:
             family = GaugeMetricFamily(f"starlight_gpu_{name}", explanation, labels=["device"])
             try:
                 family.add_metric([self._device], ask())
             except library.NVMLError as error:
-                log.debug("the GPU does not say %s: %s", name, error)
+                log.debug("the GPU does not report %s: %s", name, error)
                 continue
             yield family
 
@@ -55,15 +55,15 @@ class GpuCollector(Collector):
 
 
 def collect_gpu(registry: CollectorRegistry, device: Device) -> bool:
-    """Register the metrics of this GPU, which this process is pinned to; return whether there are any."""
+    """Register the metrics of the GPU that this process is pinned to; return whether there are any."""
     if device.kind != "gpu":
         return False
     try:
         import pynvml
     except ImportError:
-        log.info("the GPU is not watched: `pip install nvidia-ml-py` brings what asks it")
+        log.info("no GPU metrics: `pip install nvidia-ml-py` installs the library that reads them")
         return False
-    # By number, or by UUID: as `Device.pin` has left it.
+    # A number or a UUID, as set by `Device.pin`.
     pinned = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     try:
         pynvml.nvmlInit()
@@ -72,7 +72,7 @@ def collect_gpu(registry: CollectorRegistry, device: Device) -> bool:
         else:
             handle = pynvml.nvmlDeviceGetHandleByUUID(pinned.encode())
     except pynvml.NVMLError as error:
-        log.warning("the GPU is not watched: %s", error)
+        log.warning("no GPU metrics: %s", error)
         return False
     registry.register(GpuCollector(pynvml, handle, device))
     return True

@@ -1,7 +1,7 @@
-"""`python -m worker.inspect_image [--pictures]`: print as JSON what is in the image on standard input.
+"""`python -m worker.inspect_image [--pictures]`: print the inspection of the image on standard input as JSON.
 
-A process of its own: it loads V4, which the command does not. The image is decoded in another one, within the limits of
-scans; nothing is stored.
+It is a process of its own: it loads V4, which the `starlight` command does not. A decoding process reads the image,
+with the limits of scans. Nothing is stored.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from worker.v4.card import DEFAULT_MODEL, ModelError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0, or 1 with the reason on standard error where the image cannot be seen or the model not be used."""
+    """Return 0, or 1 with the reason on standard error if the image cannot be decoded or the model cannot be used."""
     parser = argparse.ArgumentParser(prog="inspect_image", description=main.__doc__)
     parser.add_argument("--pictures", action="store_true", help="also draw the bit planes")
     wanted = parser.parse_args(arguments)
@@ -47,13 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def score(pool: DecodingPool, data: bytes, configured: Settings) -> dict[str, Any]:
-    """Return what V4 says of an image; raises ImageError where there is none, and ModelError."""
+    """Return V4's score of an image; raises ImageError if it cannot be decoded, and ModelError."""
     decoded = pool.decode([data])
     if not decoded.has_planes[0]:
         error = decoded.errors[0]
-        assert error is not None, "what cannot be seen has a reason"
+        assert error is not None, "an image without planes has an error"
         raise error
-    # Torch takes longer than all else here: what is no image need not wait for it.
+    # Importing torch takes longer than everything else here, so it comes after the image has been decoded.
     from worker.v4.detector import Detector
 
     detector = Detector.load(configured.model_dir or DEFAULT_MODEL)

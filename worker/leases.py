@@ -1,4 +1,4 @@
-"""Keeps the leases of running chunks alive, and the worker's own place among the live ones."""
+"""Renews the leases of running chunks, and the worker's entry among the live workers."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ RENEWALS_PER_LEASE = 4
 
 
 class Leases(BackgroundThread):
-    """One thread that renews, several times per lease and whenever it is told to hurry, what this process holds."""
+    """One thread that renews the claims of this process, several times per lease and whenever `hurry` is called."""
 
     def __init__(self, engine: Engine, lease_s: float, report: Callable[[], None]) -> None:
         super().__init__("leases")
@@ -29,7 +29,7 @@ class Leases(BackgroundThread):
 
     @contextmanager
     def keep(self, claim: Claim) -> "Iterator[Future[None]]":
-        """Keep the claim's lease alive within the block; what it yields is done once the claim holds no more."""
+        """Renew the claim's lease within the block. The yielded future is done once the claim is lost."""
         lost: Future[None] = Future()
         with self._lock:
             self._claims[id(claim)] = claim, lost
@@ -40,16 +40,16 @@ class Leases(BackgroundThread):
                 del self._claims[id(claim)]
 
     def list_held(self) -> list[Claim]:
-        """Return the claims that are kept at the moment."""
+        """Return the claims that are currently kept."""
         with self._lock:
             return [claim for claim, _ in self._claims.values()]
 
     def hurry(self) -> None:
-        """Renew now: some claims may hold no more."""
+        """Renew now: some claims may have been lost."""
         self._hurry.set()
 
     def wake(self) -> None:
-        """Have `run` look at `stopping`."""
+        """Make `run` check `stopping`."""
         self.hurry()
 
     def run(self) -> None:
@@ -67,13 +67,13 @@ class Leases(BackgroundThread):
                     patience.note_success()
 
     def _await_turn(self, pause: float) -> bool:
-        """Wait so long, or until it hurries; return whether to stop."""
+        """Wait for `pause` seconds, or until `hurry` is called; return whether to stop."""
         self._hurry.wait(pause)
         self._hurry.clear()
         return self.stopping.is_set()
 
     def _let_go(self, claims: Sequence[Claim]) -> None:
-        """Tell those who scan these chunks that nobody wants the verdicts."""
+        """Tell the threads that scan these chunks that their claims are lost."""
         with self._lock:
             for claim in claims:
                 _, lost = self._claims.get(id(claim), (claim, None))

@@ -1,4 +1,4 @@
-"""Lone chunks, one image each, of many jobs: claimed together, scanned as if they were one chunk, stored together."""
+"""Lone chunks, one image each, of many jobs: claimed together, scanned like one chunk and stored together."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ from worker.retries import Retries
 from worker.scanning.measures import Measures, Stage
 from worker.time_limit import limit_time
 
-# Scans of what waits, behind those of a message: then other messages go first.
+# How often one task scans waiting chunks after those of its message; then other messages get their turn.
 MORE_SCANS = 16
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoneScan:
-    """Which chunks were claimed, the outcomes of those that were not put off, and whether others wait."""
+    """The claimed chunks, the outcomes of those that were not put off, and whether other lone chunks wait."""
 
     claimed: set[uuid.UUID]
     outcomes: Counter[Outcome]
@@ -39,7 +39,7 @@ class LoneScan:
 
 
 class LoneChunks:
-    """Scans lone chunks for one worker process; called by many task threads at once."""
+    """Scans lone chunks for one worker process. Thread-safe."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class LoneChunks:
         measures: Measures,
         end_overdue: Callable[[Claim], None],
     ) -> None:
-        """Take what the process has, and what is done where a scan takes too long."""
+        """Use these parts of the worker process; `end_overdue` is called if a scan takes too long."""
         self._engine = engine
         self._settings = settings
         self._name = name
@@ -64,18 +64,18 @@ class LoneChunks:
         self._end_overdue = end_overdue
 
     def scan(self, chunk_ids: Sequence[uuid.UUID]) -> LoneScan:
-        """Scan those that can be claimed together.
+        """Scan together those of the chunks that can be claimed.
 
-        Raises what a scan raises, MemoryError among it; then they are given back, or counted as lost.
+        Raises what a scan raises. On MemoryError the chunks count as lost, on any other error they are given back.
         """
         claimant, lease_s = make_claimant(self._name), self._settings.lease_s
         claims = wait_out_outages(lambda: claim_lone_chunks(self._engine, chunk_ids, claimant, lease_s))
         return self._scan_claimed(claims)
 
     def scan_waiting(self, message_id: uuid.UUID) -> Counter[Outcome]:
-        """Scan lone chunks that wait while the task of this message goes on, some times; raises as `scan` does.
+        """Scan lone chunks that wait, up to `MORE_SCANS` times, within this message's task. Raises as `scan` does.
 
-        Nobody need publish a message for them, and as many as wait share what a scan costs.
+        They then need no message of their own, and share the fixed cost of a scan.
         """
         outcomes: Counter[Outcome] = Counter()
         for _ in range(MORE_SCANS):
@@ -142,5 +142,5 @@ class LoneChunks:
 
 
 def describe_scan(claim: Claim) -> tuple[Hashable, ...]:
-    """Return in what images that are scanned together must agree."""
+    """Return the options that images must share to be scanned together."""
     return claim.submitter, claim.threshold or 0.0, claim.follow_links, claim.anew

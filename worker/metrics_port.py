@@ -1,4 +1,4 @@
-"""Where a worker serves its metrics: the first free port of a range, since several may run on one host."""
+"""Serves a worker's metrics on the first free port of a range, since several workers may run on one host."""
 
 import errno
 import logging
@@ -11,14 +11,14 @@ from storage.settings import Settings
 from worker.devices import Device
 from worker.gpu_metrics import collect_gpu
 
-# Ports from the configured one on that are tried.
+# How many ports are tried, from the configured one on.
 PORTS = 64
 
 log = logging.getLogger(__name__)
 
 
 def serve_worker_metrics(registry: CollectorRegistry, settings: Settings, device: Device) -> int | None:
-    """Serve them, and those of process and GPU; return the port, or None where none is wanted or free."""
+    """Serve these metrics and those of the process and the GPU; return the port, None if disabled or none is free."""
     first = settings.worker_metrics_port
     if not first:
         return None

@@ -1,4 +1,4 @@
-"""Which model this worker scores with: the one in use, the one that ships with the code, or one that is set."""
+"""Chooses the model that this worker scores with: the one in use, the shipped one, or a configured one."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from storage.settings import Settings
 from worker.v4.card import DEFAULT_MODEL, ModelError, check_card
 from worker.v4.detector import Detector
 
-# Far above any V4: a blob of this size is not read on.
+# Far more than any V4 has; larger blobs are not read.
 MAX_WEIGHTS_BYTES = 2**30
 LOOK_EVERY_S = 2.0
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class ModelLoader:
-    """Loads models onto one device. `STARLIGHT_MODEL_DIR` pins the worker to its folder, whatever is in use."""
+    """Loads models onto one device. `STARLIGHT_MODEL_DIR` pins the worker to that folder, whichever model is in use."""
 
     def __init__(self, engine: Engine, settings: Settings, device: str) -> None:
         self._engine = engine
@@ -31,23 +31,23 @@ class ModelLoader:
         self._device = device
 
     def find_newest_use(self) -> ModelUse | None:
-        """Return what is to be used; None where nothing was ever chosen or this worker is pinned."""
+        """Return the newest choice of a model; None if there never was one, or if this worker is pinned."""
         return None if self._pinned else get_model_in_use(self._engine)
 
     def load(self, use: ModelUse | None) -> Detector:
-        """Load the model of a use; raises ModelError where it cannot be read or is not what its card says."""
+        """Load the model of a use; raises ModelError if it cannot be read or does not match its card."""
         if use is None or use.card is None:
             return Detector.load(self._pinned or DEFAULT_MODEL, self._device)
         card = check_card(use.card, f"model {use.model_id}")
         try:
             weights = self._blobs.get(card.sha256, MAX_WEIGHTS_BYTES)
         except OSError as error:
-            raise ModelError(f"the weights of {card.label} are not among the blobs ({error}): add it again") from error
+            raise ModelError(f"the weights of {card.label} are not stored ({error}): add the model again") from error
         return Detector.of(card, weights, f"blob {card.sha256}", self._device)
 
 
 class ModelWatch(BackgroundThread):
-    """One thread that looks for a newer use and hands over its detector; what cannot be loaded changes nothing."""
+    """One thread that polls for a newer use and passes its detector to `replace`; keeps the model if loading fails."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class ModelWatch(BackgroundThread):
         self._interval_s = interval_s
 
     def run(self) -> None:
-        """Look until the watch is stopped."""
+        """Poll until stopped."""
         while not self.stopping.wait(self._interval_s):
             try:
                 use = self._loader.find_newest_use()
             except SQLAlchemyError:
-                # The thread of the leases says so already.
+                # The leases thread already logs this.
                 continue
             if use == self._seen:
                 continue
@@ -76,4 +76,4 @@ class ModelWatch(BackgroundThread):
             try:
                 self._replace(self._loader.load(use))
             except Exception as error:
-                log.critical("the model to be used cannot be loaded; this worker keeps its own: %s", error)
+                log.critical("the new model cannot be loaded; this worker keeps its current one: %s", error)

@@ -1,4 +1,4 @@
-"""What this worker is notified of: that chunks were taken from it, that it drains, that interactive chunks wait."""
+"""Receives notifications for this worker: chunks taken from it, draining, and waiting interactive chunks."""
 
 from collections.abc import Callable
 
@@ -11,15 +11,15 @@ from storage.database import CANCELLED, DISPATCHED, DRAINING, Wakeup, listen
 from storage.draining import is_draining
 from worker.leases import Leases
 
-# What is ordered while the connection is lost is seen after this long.
+# Orders that are given while the connection is lost are noticed after this long.
 LOOK_EVERY_S = 1.0
 
 
 class Orders(BackgroundThread):
-    """One thread that listens for what is cancelled or taken back, and for whether this worker is to drain.
+    """One thread that listens for cancelled or requeued chunks, and for whether this worker is to drain.
 
-    `consume` is told again and again whether to take messages. `note_interactive` is called when interactive chunks
-    were dispatched.
+    It calls `consume` repeatedly, with whether to take messages, and `note_interactive` when interactive chunks were
+    dispatched.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Orders(BackgroundThread):
             self._look()
 
     def wake(self) -> None:
-        """Have `run` end."""
+        """Make `run` return."""
         self._wakeup.send()
 
     def _look(self) -> None:
         try:
             self._consume(not is_draining(self._engine, self._worker))
         except SQLAlchemyError:
-            # The thread of the leases says so already.
+            # The leases thread already logs this.
             return

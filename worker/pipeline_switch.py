@@ -9,7 +9,7 @@ from worker.scanning.pipeline import Pipeline
 
 
 class PipelineSwitch:
-    """Hands out the newest pipeline. A chunk keeps the one that it began with, so that no chunk mixes models."""
+    """Provides the newest pipeline. A chunk keeps the pipeline that it started with, so that no chunk mixes models."""
 
     def __init__(self, first: Pipeline) -> None:
         self._newest = first

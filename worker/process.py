@@ -48,11 +48,11 @@ from worker.slots import SPARE_THREADS, Slots
 from worker.time_limit import limit_time
 from worker.v4.detector import Detector
 
-NOTHING_TO_DO = "nothing to do: claimed elsewhere, ended or replaced"
-HELD_BACK = "left for later: it is paused, or this worker drains"
+NOTHING_TO_DO = "nothing to do: the chunk was claimed elsewhere, has ended or was replaced"
+HELD_BACK = "left for later: the chunk is paused, or this worker drains"
 LEFT_TO_OTHERS = "left for later: another submitter's chunk goes first"
-NOTHING_STORED = "nothing stored: it was before, another worker had the chunk by then, or the job was cancelled"
-# How long a chunk is left for later: others that have a message by then have gone first.
+NOTHING_STORED = "nothing stored: already stored, claimed by another worker meanwhile, or the job was cancelled"
+# How long a chunk is postponed to let other submitters' chunks go first.
 POSTPONED_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -61,12 +61,12 @@ Result = TypeVar("Result")
 
 
 def end_now() -> None:
-    """End the process without waiting for its threads; whoever watches it starts it again."""
+    """End the process without waiting for its threads; its supervisor restarts it."""
     os._exit(os.EX_SOFTWARE)
 
 
 class WorkerProcess:
-    """Claims chunks, scans them and stores their verdicts; called by many task threads at once."""
+    """Claims chunks, scans them and stores their verdicts. Thread-safe."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class WorkerProcess:
         measures: Measures | None = None,
         consume: Callable[[bool], None] = lambda wanted: None,
     ) -> None:
-        """Take connections, what to do to end the process, and what turns its taking of messages on and off."""
+        """Use these connections; `end` ends the process, `consume` turns its consumption of messages on and off."""
         self._measures = measures or Measures(device)
         self._engine = engine
         self._settings = settings
@@ -102,7 +102,7 @@ class WorkerProcess:
         )  # fmt: skip
 
     def start(self) -> None:
-        """Appear among the live workers, and start the threads."""
+        """Register among the live workers, and start the threads."""
         wait_out_outages(self.report)
         self._pipelines.start()
         self._leases.start()
@@ -110,7 +110,7 @@ class WorkerProcess:
         self._orders.start()
 
     def stop(self) -> None:
-        """End the threads and the entry among the live workers; no chunk may be running."""
+        """Stop the threads and remove the entry among the live workers; no chunk may be running."""
         self._orders.stop()
         self._interactive.stop()
         self._leases.stop()
@@ -118,11 +118,11 @@ class WorkerProcess:
         remove_worker(self._engine, self._name)
 
     def report(self) -> None:
-        """Say in the database that this worker lives."""
+        """Store in the database that this worker is alive."""
         report_worker(self._engine, self._name, self._device, self._model_id)
 
     def replace_model(self, detector: Detector) -> None:
-        """Scan with this detector from now on; chunks that are being scanned finish with the one they began with."""
+        """Scan with this detector from now on; running chunks finish with the one they started with."""
         model_id = self._register(detector)
         self._pipelines.replace(self._build_pipeline(detector, model_id))
         self._model_id = model_id
@@ -151,19 +151,18 @@ class WorkerProcess:
         )
 
     def scan_chunk(self, chunk_id: uuid.UUID) -> str:
-        """Scan the chunk if it is to be had, and return in words what became of it.
+        """Scan the chunk if it can be claimed; return a summary of the result.
 
-        What goes wrong here and is not answered with a verdict is the fault of the schema, the configuration or this
-        code, never of an image: all running chunks go back, and the process ends. A chunk that takes more memory than
-        there is counts as lost.
+        An exception here is a fault of the schema, the configuration or this code, never of an image: all running
+        chunks are given back, and the process ends. A chunk that takes more memory than there is counts as lost.
         """
         with self._busy.count():
             return self._scan_chunk(chunk_id)
 
     def scan_lone_chunks(self, chunk_ids: Sequence[uuid.UUID]) -> str:
-        """Scan those of the chunks together that are lone, the others one by one, and return in words what became.
+        """Scan the lone chunks among these together, and the others one by one; return a summary of the result.
 
-        The first chunk's id is that of their message. What goes wrong is treated as by `scan_chunk`.
+        `chunk_ids[0]` is the id of their message. Errors are handled as in `scan_chunk`.
         """
         with self._busy.count():
             return self._scan_lone_chunks(chunk_ids, chunk_ids[0])
@@ -175,12 +174,12 @@ class WorkerProcess:
     def _scan_lone_chunks(self, chunk_ids: Sequence[uuid.UUID], message_id: uuid.UUID) -> str:
         scanned = self._do_or_leave(lambda: self._scan_together(chunk_ids))
         others = [self._scan_chunk(chunk_id) for chunk_id in chunk_ids if chunk_id not in scanned.claimed]
-        told = [summarise(scanned.outcomes)] if scanned.outcomes else []
+        summaries = [summarise(scanned.outcomes)] if scanned.outcomes else []
         if put_off := len(scanned.claimed) - scanned.outcomes.total():
-            told.append(f"{put_off} put off")
+            summaries.append(f"{put_off} put off")
         if scanned.others_wait and (more := self._do_or_leave(lambda: self._scan_waiting(message_id))):
-            told.append(f"of those that waited, {summarise(more)}")
-        return "; ".join([*told, *others])
+            summaries.append(f"of those that waited, {summarise(more)}")
+        return "; ".join([*summaries, *others])
 
     def _scan_together(self, chunk_ids: Sequence[uuid.UUID]) -> LoneScan:
         with self._gate.enter(alone=False):
@@ -194,17 +193,17 @@ class WorkerProcess:
         try:
             return work()
         except MemoryError:
-            log.critical("there is not enough memory, so all other chunks go back and this process ends", exc_info=True)
+            log.critical("out of memory: all other chunks are given back, and this process ends", exc_info=True)
             self._leave()
             raise
         except DBAPIError as error:
-            # Its first line alone: the others quote the row, with what was hidden in the image.
+            # Only the first line: the others quote the row, which contains extracted messages.
             reason = str(error.orig).partition("\n")[0]
-            log.critical("the database refuses what this code does, so all chunks go back and it ends: %s", reason)
+            log.critical("database error: all chunks are given back, and this process ends: %s", reason)
             self._leave()
             raise
         except Exception:
-            log.critical("this code fails, so all chunks go back and it ends", exc_info=True)
+            log.critical("unexpected error: all chunks are given back, and this process ends", exc_info=True)
             self._leave()
             raise
 
@@ -230,8 +229,9 @@ class WorkerProcess:
             if not taken:
                 wait_out_outages(lambda: postpone_chunk(self._engine, chunk_id, POSTPONED_S))
                 return LEFT_TO_OTHERS
-            # A chunk that was lost before may be the one that kills workers: it must not take others with it. And it
-            # is claimed behind the gate, or the suspects that wait there would count as lost with the one inside.
+            # A chunk that was lost before may be the one that kills workers, so it runs alone. It is claimed only after
+            # it has passed the gate: a suspect that waits has no lease, and is not lost if the running one ends the
+            # process.
             with self._gate.enter(alone=waiting.losses > 0):
                 return self._claim_and_scan_now(chunk_id, waiting.losses)
 
@@ -246,7 +246,7 @@ class WorkerProcess:
         claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
         if claim is None:
             log.info(NOTHING_TO_DO)
-            # Where it was held back while it waited for its turn here, its message is used up.
+            # If it was held back while it waited for its turn, its message is already consumed.
             self._leave_held(chunk_id)
             return NOTHING_TO_DO
         with (
@@ -307,19 +307,19 @@ class WorkerProcess:
 
     def _end_overdue(self, claim: Claim) -> None:
         # A thread that hangs in a read or a decoder cannot be ended alone. The process ends, the leases of its chunks
-        # run out, and the culprit is found as one that kills its worker is.
+        # run out, and the culprit is found in the same way as a chunk that kills its worker.
         limit_s = self._settings.chunk_timeout_s
-        told = {"job": claim.job_id, "chunk": claim.chunk_id}
-        log.critical("a chunk takes longer than %.0f s; this process ends", limit_s, extra=told)
+        ids = {"job": claim.job_id, "chunk": claim.chunk_id}
+        log.critical("a chunk takes longer than %.0f s; this process ends", limit_s, extra=ids)
         self._end()
 
     def give_back(self) -> None:
-        """Give back the chunks that are being scanned; what their threads still do with them is stored nowhere."""
+        """Give back the running chunks; what their threads still produce is not stored."""
         release_chunks(self._engine, self._leases.list_held())
 
 
 def summarise(outcomes: Counter[Outcome]) -> str:
-    """Return counts for people: `64 images: 3 stego, 1 error`."""
+    """Return readable counts: `64 images: 3 stego, 1 error`."""
     images = outcomes.total()
     counted = [f"{outcomes[each]} {each}" for each in (Outcome.STEGO, Outcome.ERROR) if outcomes[each]]
     return f"{images} image{'' if images == 1 else 's'}: {', '.join(counted) or 'all clean'}"

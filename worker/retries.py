@@ -1,4 +1,4 @@
-"""Which failures pass, and when to try again."""
+"""Decides which images are put off after a temporary failure, and for how long."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,12 +7,12 @@ from starlight_vocabulary.words import ErrorCode
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings
 
-# More would be no number any more; every limit is reached long before.
+# Prevents a float overflow; every limit is reached long before.
 MAX_DOUBLINGS = 64
 
 
 class Retries:
-    """Puts images off that could not be reached, for longer each time, until they were tried often enough."""
+    """Puts off images that could not be reached, with exponential backoff, up to `STARLIGHT_MAX_TRIES` tries."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_tries = settings.max_tries
@@ -20,9 +20,9 @@ class Retries:
         self._longest_s = settings.retry_longest_s
 
     def decide(self, verdicts: Sequence[NewVerdict], tries: int) -> tuple[list[NewVerdict], float | None]:
-        """Return the verdicts that stand, and for how many seconds to put off the other images, None without any.
+        """Return the final verdicts, and for how many seconds to put off the other images (None if there are none).
 
-        `tries` counts the earlier scans of the same images. After the last one the failure stands.
+        `tries` counts the earlier scans of the same images. After the last try the failure is final.
         """
         unavailable = {verdict.ordinal for verdict in verdicts if verdict.error_code == ErrorCode.UNAVAILABLE}
         if not unavailable:

@@ -1,17 +1,17 @@
-"""Which chunks a worker scans at once, so that nobody's slow ones keep everybody else's from being scanned."""
+"""Limits which chunks a worker scans at once, so that slow chunks of one submitter do not block those of others."""
 
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# Task threads of a worker beyond its slots for chunks: whoever comes finds one, though another has all slots.
+# Task threads beyond the slots: a chunk of another submitter finds a thread even if one submitter has all its slots.
 SPARE_THREADS = 1
 LOOK_EVERY_S = 0.5
 
 
 class Slots:
-    """As many chunks of one submitter are scanned at once as there are slots; one that waits lets others go first."""
+    """Up to `slots` chunks of each submitter are scanned at once; a chunk that waits lets other submitters go first."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -20,9 +20,9 @@ class Slots:
 
     @contextmanager
     def take(self, submitter: str, must_give_way: Callable[[], bool]) -> Iterator[bool]:
-        """Hold a slot within the block, once there is one; yields False, and holds none, where others go first.
+        """Wait for a slot and hold it within the block; yields False, without a slot, if others go first.
 
-        Who holds one already is asked whether he must give way.
+        `must_give_way` is called only if the submitter already holds a slot.
         """
         entered = self._enter(submitter, must_give_way)
         try:
@@ -37,7 +37,7 @@ class Slots:
 
     def _enter(self, submitter: str, must_give_way: Callable[[], bool]) -> bool:
         while True:
-            # Not under the lock: it is asked of the database.
+            # Not under the lock, since it queries the database.
             if self._taken[submitter] and must_give_way():
                 return False
             with self._changed:

@@ -1,4 +1,4 @@
-"""What Flower shows of a task in place of its arguments: which chunk, of which job, of how many images."""
+"""The description of a task that Flower shows in place of its arguments: chunk, job and number of images."""
 
 import re
 import uuid
@@ -8,12 +8,12 @@ DESCRIPTION = re.compile(rf"chunk ({UUID}) of job {UUID}, [0-9]{{1,5}} images?(?
 
 
 def describe_task(chunk_id: uuid.UUID, job_id: uuid.UUID, images: int, more: int = 0) -> str:
-    """Return the description of a task that scans a chunk, and so many more that are lone as it is."""
+    """Return the description of a task that scans a chunk, and `more` other lone chunks."""
     description = f"chunk {chunk_id} of job {job_id}, {images} image{'' if images == 1 else 's'}"
     return f"{description}, and {more} more like it" if more else description
 
 
 def check_description(found: str, chunk_id: uuid.UUID) -> str:
-    """Return what came with a message, unless it is no description of its chunk: then the chunk alone."""
+    """Return the description in a message, or one with only the chunk id if it does not describe this chunk."""
     match = DESCRIPTION.fullmatch(found)
     return found if match and match[1] == str(chunk_id) else f"chunk {chunk_id}"

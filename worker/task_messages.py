@@ -1,7 +1,7 @@
-"""Which messages in Redis reach Celery: those that say to scan a chunk, and of these no more than is checked here.
+"""Lets only valid scan messages from Redis reach Celery, and only the fields that are checked here.
 
-Celery and kombu believe what they find. One message that is no JSON ends the worker, and one whose id is an object ends
-every worker after it too. Neither shows a message to anybody before it is read, but the client of Redis does.
+Celery and kombu trust every message. One that is not JSON ends the worker; one whose id is an object also ends every
+worker that receives it afterwards. Neither has a hook that runs before parsing, but the Redis client has one.
 """
 
 import base64
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class _Broadcast(Message):
-    """A command of `celery control` or Flower, which Celery checks once it can be read."""
+    """A command of `celery control` or Flower. Celery checks its content if it can be parsed."""
 
     body: Annotated[Json[dict[str, Any]], BeforeValidator(base64.b64decode)]
     headers: dict[str, Any]
@@ -37,14 +37,14 @@ class _Unacknowledged(Part):
     properties: dict[str, Any]
 
 
-# With its exchange and queue.
+# The message, its exchange and its queue.
 _UNACKNOWLEDGED = TypeAdapter(tuple[_Unacknowledged, str, str])
 
 
 def keep_task(popped: list[bytes] | None, **_: object) -> list[bytes] | None:
-    """Return a queue and its message, as far as that is checked; nothing where it is no task of ours, which is logged.
+    """Return a queue and its message, reduced to the checked fields; log it and return None if it is no task of ours.
 
-    A chunk whose message is lost in this way is dispatched again.
+    The dispatcher republishes a chunk whose message was dropped here.
     """
     if not popped:
         return None
@@ -52,56 +52,56 @@ def keep_task(popped: list[bytes] | None, **_: object) -> list[bytes] | None:
     try:
         task = Task.model_validate_json(raw[:MAX_BYTES])
     except ValidationError as error:
-        _tell(f"a message of {len(raw):,} bytes from {queue.decode()}", error)
+        _log_dropped(f"a message of {len(raw):,} bytes from {queue.decode()}", error)
         return None
     task.headers.argsrepr = check_description(task.headers.argsrepr, task.body[0][0])
     return [queue, task.model_dump_json(by_alias=True).encode()]
 
 
 def keep_unacknowledged(raw: bytes | None, **_: object) -> bytes | None:
-    """Return what kombu can put back into its queue, and nothing where it could not, which is logged."""
+    """Return a message that kombu can put back into its queue; log it and return None if kombu cannot."""
     if raw is not None:
         try:
             _UNACKNOWLEDGED.validate_json(raw)
         except ValidationError as error:
-            _tell(f"an unacknowledged message of {len(raw):,} bytes", error)
+            _log_dropped(f"an unacknowledged message of {len(raw):,} bytes", error)
             return None
     return raw
 
 
-def _tell(what: str, error: ValidationError) -> None:
-    # Not its text: that quotes the message, and so do keys further down.
+def _log_dropped(what: str, error: ValidationError) -> None:
+    # Neither the error's text nor deeper keys are logged: both quote the message.
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"][:2]) or "its start"
     log.warning("dropped %s, which is not ours: %s at %s", what, first["type"], where)
 
 
 class QoS(kombu_redis.QoS):
-    """Kombu's, which outlives keys of another kind under the names of its own."""
+    """Kombu's QoS, which also survives keys of a wrong type under its names."""
 
     channel: "Channel"
 
     def append(self, message: object, delivery_tag: str) -> None:
-        """Note that a message is delivered."""
+        """Record that a message was delivered."""
         self.channel.use_keys(lambda: super(QoS, self).append(message, delivery_tag))
 
     def ack(self, delivery_tag: str) -> None:
-        """Note that a message is acknowledged."""
+        """Record that a message was acknowledged."""
         self.channel.use_keys(lambda: super(QoS, self).ack(delivery_tag))
 
     def restore_visible(self, *arguments: int, **more: int) -> None:
-        """Put messages back that were not acknowledged for long."""
+        """Put messages back that were not acknowledged within the visibility timeout."""
         self.channel.use_keys(lambda: super(QoS, self).restore_visible(*arguments, **more))
 
 
 class Channel(kombu_redis.Channel):
-    """Reads no message that is not checked, and drops keys of another kind under the names of ours."""
+    """Checks every message before it is read, and drops keys of a wrong type under our names."""
 
     QoS = QoS
     _shared_client: "Redis | None" = None
 
     def use_keys(self, use: Callable[[], object], kinds: Mapping[str, str] = KINDS) -> None:
-        """Do something with keys, once more where some were of another kind."""
+        """Call `use`; if some of its keys have a wrong type, drop these and call it again."""
         try:
             use()
         except ResponseError:
@@ -125,7 +125,7 @@ class Channel(kombu_redis.Channel):
         self.use_keys(lambda: super(Channel, self)._queue_bind(exchange, *binding), kinds)  # type: ignore[misc]
 
     def _create_client(self, asynchronous: bool = False) -> "Redis":
-        # Kombu makes one for each thing that it does, which takes longer than most of these things.
+        # Kombu creates a client for each operation, which takes longer than most operations.
         shared = None if asynchronous else self._shared_client
         if shared is not None and shared.connection_pool is self.pool:
             return shared
@@ -139,33 +139,33 @@ class Channel(kombu_redis.Channel):
     def _handle_message(self, client: "PubSub", r: list[Any]) -> dict[str, Any]:
         received: dict[str, Any] = super()._handle_message(client, r)  # type: ignore[misc]
         data = received["data"]
-        # What a subscription is answered with is a number.
+        # The reply to a subscription is a number.
         if isinstance(data, bytes):
             try:
                 _Broadcast.model_validate_json(data)
             except ValidationError as error:
-                _tell(f"a broadcast of {len(data):,} bytes", error)
+                _log_dropped(f"a broadcast of {len(data):,} bytes", error)
                 received["data"] = None
         return received
 
 
 class Transport(kombu_redis.Transport):
-    """Kombu's, with such channels."""
+    """Kombu's transport, with checked messages."""
 
     Channel = Channel
 
 
 class SentinelChannel(Channel, kombu_redis.SentinelChannel):
-    """The same, of the server that Sentinels call the master."""
+    """The same channel, for the master that Sentinels name."""
 
 
 class SentinelTransport(kombu_redis.SentinelTransport):
-    """Kombu's, with such channels."""
+    """Kombu's transport for Sentinels, with checked messages."""
 
     Channel = SentinelChannel
 
 
 def name_transport(redis_url: str | None) -> str:
-    """Return what `broker_transport` of the Celery application is to be, for what is at this URL of Redis."""
+    """Return the value of Celery's `broker_transport` for this Redis URL."""
     by_sentinels = redis_url is not None and read_sentinels(redis_url) is not None
     return f"{__name__}:{(SentinelTransport if by_sentinels else Transport).__name__}"

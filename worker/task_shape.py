@@ -1,4 +1,4 @@
-"""The shape of a message that says to scan a chunk, or lone chunks: fields that others may add are no part of it."""
+"""The schema of messages that say to scan a chunk, or lone chunks. Unknown fields are left out."""
 
 import base64
 import json
@@ -13,12 +13,12 @@ from storage.dispatch import LONE_AT_ONCE
 
 SCAN_CHUNK: Final = "worker.scan_chunk"
 SCAN_LONE_CHUNKS: Final = "worker.scan_lone_chunks"
-# Many times what ours have; of a longer one no more is parsed, so it is none.
+# Many times the size of our messages. A longer one is cut off here, and so fails to parse.
 MAX_BYTES = 16 * 2**10
 
 Nothing: TypeAlias = Annotated[dict[str, None], Field(max_length=0)]
 ChunkIds: TypeAlias = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=LONE_AT_ONCE)]
-# Arguments, arguments by name, and what to do afterwards.
+# Positional arguments, keyword arguments, and Celery's callbacks.
 Call: TypeAlias = tuple[ChunkIds, Nothing, dict[str, None]]
 
 
@@ -28,14 +28,14 @@ def _encode_call(call: Call) -> str:
 
 
 class Part(BaseModel, strict=True, extra="ignore"):
-    """Fields that other releases add are left out: nobody has checked them."""
+    """A model that leaves out unknown fields, such as those of other releases, since they are not checked."""
 
 
 class _Headers(Part):
     task: Literal["worker.scan_chunk", "worker.scan_lone_chunks"]
     id: UUID
     lang: Literal["py"]
-    # For Flower.
+    # The description that Flower shows.
     argsrepr: str = ""
 
 
@@ -46,7 +46,7 @@ class _DeliveryInfo(Part):
 
 
 class Properties(Part):
-    """Of every message."""
+    """The properties of every message."""
 
     delivery_tag: UUID
     body_encoding: Literal["base64"]
@@ -58,14 +58,14 @@ class _TaskProperties(Properties):
 
 
 class Message(Part):
-    """What tasks and broadcasts share."""
+    """The fields that tasks and broadcasts share."""
 
     content_encoding: Annotated[Literal["utf-8"], Field(alias="content-encoding")]
     content_type: Annotated[Literal["application/json"], Field(alias="content-type")]
 
 
 class Task(Message):
-    """That chunks are to be scanned."""
+    """A message that says to scan chunks."""
 
     body: Annotated[Json[Call], BeforeValidator(base64.b64decode), PlainSerializer(_encode_call)]
     headers: _Headers
@@ -74,12 +74,12 @@ class Task(Message):
     @model_validator(mode="after")
     def _check_number(self) -> Self:
         if self.headers.task == SCAN_CHUNK and len(self.body[0]) > 1:
-            raise ValueError("a chunk is scanned alone")
+            raise ValueError(f"{SCAN_CHUNK} takes one chunk")
         return self
 
 
 def write_lone_task(chunk_ids: Sequence[UUID], queue: str, description: str) -> bytes:
-    """Return the message that says to scan these lone chunks together, as Celery would write it into a queue."""
+    """Return the message that says to scan these lone chunks together, as Celery would write it to a queue."""
     message = {
         "body": _encode_call((tuple(chunk_ids), {}, {})),
         "content-encoding": "utf-8",

@@ -1,4 +1,4 @@
-"""The Celery task, and the process behind it, built when the worker starts and closed when it ends."""
+"""The Celery tasks, and the worker process behind them, which is built at startup and closed at shutdown."""
 
 import logging
 import os
@@ -27,12 +27,12 @@ from worker.task_shape import SCAN_CHUNK, SCAN_LONE_CHUNKS
 log = logging.getLogger(__name__)
 
 DEVICE_VARIABLE = "STARLIGHT_DEVICE"
-# The threads of leases, models and interactive chunks need connections beside those of the task threads.
+# Connections for the threads of leases, model watch and interactive chunks, beyond those of the task threads.
 SPARE_CONNECTIONS = 3
 
 
 class Node(Protocol):
-    """What Celery sends with its worker signals."""
+    """The sender of Celery's worker signals."""
 
     hostname: str
 
@@ -56,15 +56,15 @@ def start_process(sender: Node, **_: object) -> None:
         log.critical("the worker cannot start: %s", error)
         end_now()
     except Exception:
-        # Celery would go on without, and acknowledge every chunk that it cannot scan.
+        # Celery would continue without the process, and acknowledge every chunk that it cannot scan.
         log.exception("the worker cannot start")
         end_now()
 
 
 def build_process(name: str) -> tuple[WorkerProcess, ModelWatch, DeviceLease]:
-    """Return the process of the device that is named in the environment, what keeps its model, and its lease.
+    """Return the process, model watch and device lease for the device that the environment names.
 
-    Raises DeviceTakenError where another process has the device, before anything is loaded onto it.
+    Raises DeviceTakenError, before anything is loaded onto the device, if another process holds it.
     """
     configured = read_settings()
     if configured.database_url is None:
@@ -98,26 +98,26 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch, DeviceLease]:
 
 @worker_ready.connect
 def take_consumer(sender: object, **_: object) -> None:
-    """Know what takes messages, whenever it begins to."""
+    """Control the consumer, each time that it starts to consume."""
     _consumption.attach(sender)
 
 
 @worker_shutting_down.connect
 def limit_shutdown(**_: object) -> None:
-    """Give running chunks some time to finish, which ends at the next Ctrl-C."""
+    """Let running chunks finish within the grace period, or until the next Ctrl-C."""
     insisted = threading.Event()
 
     def insist(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         insisted.set()
 
-    # In place of Celery's own, which cannot end threads and would wait for them.
+    # Replaces Celery's handler, which cannot end threads and would wait for them.
     signal.signal(signal.SIGINT, insist)
     threading.Thread(target=end_in_time, args=(insisted,), daemon=True).start()
 
 
 def end_in_time(insisted: threading.Event) -> None:
-    """End the process after the grace period, or at once when somebody insists."""
+    """End the process after the grace period, or as soon as `insisted` is set."""
     grace_s = read_settings().shutdown_grace_s
     log.warning("running chunks may finish within %.0f s; Ctrl-C gives them back now", grace_s)
     insisted.wait(grace_s)
@@ -125,8 +125,8 @@ def end_in_time(insisted: threading.Event) -> None:
 
 
 def give_back_and_end() -> None:
-    """End the process now; what it cannot give back, its leases will."""
-    log.warning("running chunks go back")
+    """End the process now. Chunks that cannot be given back return when their leases run out."""
+    log.warning("running chunks are given back")
     try:
         if _process is not None:
             _process.give_back()
@@ -147,13 +147,13 @@ def end_process(**_: object) -> None:
 
 @app.task(name=SCAN_CHUNK)
 def scan_chunk(chunk_id: str) -> str:
-    """Scan one chunk; the answer is for Flower's readers."""
+    """Scan one chunk; return a summary, which Flower shows."""
     assert _process is not None, "the worker was not started by `starlight worker`"
     return _process.scan_chunk(uuid.UUID(chunk_id))
 
 
 @app.task(name=SCAN_LONE_CHUNKS)
 def scan_lone_chunks(*chunk_ids: str) -> str:
-    """Scan lone chunks together; the answer is for Flower's readers."""
+    """Scan lone chunks together; return a summary, which Flower shows."""
     assert _process is not None, "the worker was not started by `starlight worker`"
     return _process.scan_lone_chunks([uuid.UUID(chunk_id) for chunk_id in chunk_ids])

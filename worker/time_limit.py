@@ -1,4 +1,4 @@
-"""A limit on how long something may take that cannot be interrupted from outside."""
+"""A time limit for code that cannot be interrupted from outside."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def limit_time(seconds: float, overdue: Callable[[], None]) -> Iterator[None]:
-    """Call `overdue`, in a thread of its own, if the block takes longer; the block itself goes on."""
+    """Call `overdue` in another thread if the block takes longer than `seconds`; the block itself continues."""
     timer = threading.Timer(seconds, overdue)
     timer.daemon = True
     timer.start()

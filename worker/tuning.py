@@ -1,7 +1,7 @@
-"""Finds how many images in a batch and how many threads are fastest on this machine, and writes them down.
+"""Finds the batch size and the numbers of threads and processes that are fastest on this machine.
 
-`python -m worker.tuning DEVICE FILE` scans drawn pictures with one worker's pipeline, one setting after the other, in
-alternation; FILE then holds lines `STARLIGHT_…=…`, which `storage.settings` reads.
+`python -m worker.tuning DEVICE FILE` scans generated pictures with one worker's pipeline, with each combination of
+settings in turn, several rounds; it writes lines `STARLIGHT_…=…` to FILE, which `storage.settings` reads.
 """
 
 import os
@@ -31,14 +31,14 @@ PICTURES = 768
 SIDE = 256
 FORMATS = (ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.GIF, ImageFormat.WEBP, ImageFormat.BMP)
 BATCH_SIZES = (32, 64, 128, 256, 512)
-# What is slower by less than this is left as it was: measurements differ by as much.
+# A choice replaces the current one only if it is faster by this factor: measurements vary by less.
 NOTICEABLE = 1.02
 
 Choice = dict[str, int]
 
 
 def draw_pictures(folder: Path) -> list[str]:
-    """Draw smooth pictures with a little noise, of several formats; return their references."""
+    """Draw smooth pictures with a little noise, in several formats; return their references."""
     rng = np.random.default_rng(0)
     uris = []
     for number in range(PICTURES):
@@ -53,7 +53,7 @@ def draw_pictures(folder: Path) -> list[str]:
 
 
 def measure_rate(detector: Detector, configured: Settings, uris: Sequence[str]) -> float:
-    """Return how fast one worker's pipeline scans with these settings."""
+    """Return how many images a minute one worker's pipeline scans with these settings."""
     torch.set_num_threads(configured.torch_threads)
     pipeline = Pipeline(detector, 0, configured)
     pipeline.start()
@@ -65,7 +65,7 @@ def measure_rate(detector: Detector, configured: Settings, uris: Sequence[str]) 
 
 
 def scan_in_chunks(pipeline: Pipeline, configured: Settings, uris: Sequence[str]) -> list[NewVerdict]:
-    """Scan as a worker does, so many chunks at once, without a queue; return the verdicts."""
+    """Scan with `chunks_in_flight` chunks at once, as a worker does, but without a queue; return the verdicts."""
     size = configured.chunk_size
     chunks = [list(enumerate(uris[start : start + size], start)) for start in range(0, len(uris), size)]
     with ThreadPoolExecutor(configured.chunks_in_flight) as pool:
@@ -75,7 +75,7 @@ def scan_in_chunks(pipeline: Pipeline, configured: Settings, uris: Sequence[str]
 def measure_rates(
     detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]
 ) -> list[float]:
-    """Return the median rate of each choice, after a round that does not count."""
+    """Return the median rate of each choice in images a minute, after a warm-up round."""
     rates: list[list[float]] = [[] for _ in choices]
     for number in range(ROUNDS + 1):
         for choice, into in zip(choices, rates, strict=True):
@@ -86,17 +86,17 @@ def measure_rates(
 
 
 def find_fastest(detector: Detector, configured: Settings, choices: Sequence[Choice], uris: Sequence[str]) -> Choice:
-    """Return the fastest choice; the first, which is what is set now, unless another is noticeably faster."""
+    """Return the fastest choice, or the first, which is the current one, unless another is noticeably faster."""
     rates = measure_rates(detector, configured, choices, uris)
     for choice, rate in zip(choices, rates, strict=True):
-        told = ", ".join(f"{name} {value}" for name, value in choice.items())
-        print(f"{rate:>10,.0f} images/min   {told}")
+        described = ", ".join(f"{name} {value}" for name, value in choice.items())
+        print(f"{rate:>10,.0f} images/min   {described}")
     best = max(range(len(choices)), key=rates.__getitem__)
     return choices[best] if rates[best] > NOTICEABLE * rates[0] else choices[0]
 
 
 def tune(device: Device, configured: Settings) -> Choice:
-    """Return the settings that are fastest on this device, first the threads, then the size of batches."""
+    """Return the fastest settings on this device; threads and processes are tuned first, then the batch size."""
     detector = Detector.load(configured.model_dir or DEFAULT_MODEL, device.torch_name)
     with tempfile.TemporaryDirectory(prefix="starlight-tuning-") as folder:
         uris = draw_pictures(Path(folder))
@@ -116,12 +116,12 @@ def tune(device: Device, configured: Settings) -> Choice:
 
 
 def main(device_name: str, file: str) -> None:
-    """Tune and write the file, whole or not at all."""
+    """Tune, then write the file atomically."""
     device = Device.parse(device_name)
     device.pin(os.environ)
     configured = read_settings()
     if device.kind == "cpu" and sys.platform == "linux":
-        # The other cores belong to other workers.
+        # The other cores are for other workers.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: configured.cores])
     chosen = tune(device, configured)
     lines = [f"STARLIGHT_{name.upper()}={value}\n" for name, value in chosen.items()]

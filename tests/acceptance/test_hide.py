@@ -30,6 +30,6 @@ def test_what_would_not_survive_is_one_line(data_dir: Path, tmp_path: Path) -> N
         "hide", image, "--message", "hi", "--method", "alpha", "--output", output, settings={"data_dir": data_dir}
     )
 
-    complaint = "alpha does not go into this JPEG: it is lossy, and changed pixels would not survive; exif and raw do"
+    complaint = "alpha does not go into this JPEG: it is lossy, so changed pixels would not survive; use exif or raw"
     assert (run.returncode, run.stderr) == (2, f"starlight: {image}: {complaint}\n")
     assert not output.exists()

@@ -28,7 +28,7 @@ def lease(engine: Engine) -> Iterator[DeviceLease]:
 
 
 def test_the_second_of_a_name_is_told_so(engine: Engine, lease: DeviceLease) -> None:
-    with pytest.raises(DeviceTakenError, match="a worker for cpu0 runs on here already"):
+    with pytest.raises(DeviceTakenError, match="a worker for cpu0 is already running on here"):
         DeviceLease(engine, NAME).take()
 
     other = DeviceLease(engine, "cpu1@here")
@@ -71,7 +71,7 @@ def test_of_two_workers_that_are_started_the_second_is_told_so_and_the_first_goe
         )  # fmt: skip
 
         assert second.returncode == os.EX_SOFTWARE
-        assert f"a worker for cpu0 runs on {socket.gethostname()} already" in second.stderr
+        assert f"a worker for cpu0 is already running on {socket.gethostname()}" in second.stderr
         assert "Traceback" not in second.stderr
         assert first.process.is_alive()
         third = DeviceLease(engine, f"cpu0@{socket.gethostname()}")

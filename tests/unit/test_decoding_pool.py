@@ -155,7 +155,7 @@ def test_an_end_that_does_not_come_again_is_held_against_nobody(
 def test_decoders_that_do_not_start_are_no_image_s_fault(open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(crashing_decoder.NEVER_STARTS_VARIABLE, "1")
 
-    with pytest.raises(RuntimeError, match="end before they have begun: status 3"):
+    with pytest.raises(RuntimeError, match="end before their first image: status 3"):
         open_pool(module=CRASHING).decode([encode_pattern()])
 
 

@@ -1,4 +1,4 @@
-"""Joins the images that all chunks of this process have ready into batches for its device."""
+"""Joins the decoded images of all running chunks of this process into batches for its device."""
 
 import logging
 import os
@@ -30,9 +30,9 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Images that were submitted together, to be judged by their job's threshold or the model's own.
+    """Images that were submitted together, with the threshold of their job, or None for the model's own.
 
-    The first `len(scores)` of them have been scored, each with its score or with what V4 raised on it alone.
+    The first `len(scores)` images have been scored: each has a score, or the exception that V4 raised on it alone.
     """
 
     planes: PlaneArray
@@ -41,16 +41,16 @@ class Group:
     scored: Future[list[Score | Exception]] = field(default_factory=Future)
 
     def add(self, scores: Iterable[Score | Exception]) -> None:
-        """Take the scores of the next images."""
+        """Add the scores of the next images."""
         self.scores.extend(scores)
         if len(self.scores) == len(self.planes):
             self.scored.set_result(self.scores)
 
 
 class Batcher(BackgroundThread):
-    """One thread that scores what is waiting: full batches under load, a few images after `wait_s` seconds.
+    """One thread that scores the waiting images: full batches under load, smaller ones after `wait_s` seconds.
 
-    Who submits while two batches or more wait is kept waiting, and with it decoding.
+    `submit` blocks while two batches or more wait, which slows decoding down.
     """
 
     def __init__(self, scorer: Scorer, batch_size: int, wait_s: float, measures: Measures | None = None) -> None:
@@ -59,7 +59,7 @@ class Batcher(BackgroundThread):
         self._batch_size = batch_size
         self._wait_s = wait_s
         self._measures = measures or Measures()
-        # What waits of each group.
+        # The groups that wait, each with its planes that are not scored yet.
         self._waiting: deque[tuple[Group, PlaneArray]] = deque()
         self._images = 0
         self._is_urgent = False
@@ -68,9 +68,9 @@ class Batcher(BackgroundThread):
     def submit(
         self, planes: PlaneArray, threshold: float | None = None, *, at_once: bool = False
     ) -> Future[list[Score | Exception]]:
-        """Return the future of the images' scores, in order; an image that V4 fails on has what it raised instead.
+        """Return a future of the images' scores, in order; an image on which V4 fails has the exception instead.
 
-        Images that are wanted `at_once` are scored next, and wait for no others to fill their batch.
+        With `at_once`, the images are scored next, and do not wait for others to fill the batch.
         """
         group = Group(planes, threshold)
         if len(planes) == 0:
@@ -88,12 +88,12 @@ class Batcher(BackgroundThread):
         return group.scored
 
     def wake(self) -> None:
-        """Have the thread score what is waiting, and end."""
+        """Make the thread score what is waiting, and end."""
         with self._changed:
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Score until the batcher is stopped and nothing waits any more."""
+        """Score until the batcher is stopped and nothing waits."""
         while batch := self._next_batch():
             parts, thresholds = [part for _, part in batch], [group.threshold for group, _ in batch]
             self._measures.count_batch(sum(map(len, parts)), self._batch_size)
@@ -103,7 +103,7 @@ class Batcher(BackgroundThread):
                 group.add(islice(scores, len(part)))
 
     def _next_batch(self) -> list[tuple[Group, PlaneArray]]:
-        """Return what is to be scored next, in parts of groups; nothing once all is scored and the batcher stopped."""
+        """Return the next batch as parts of groups; an empty list once the batcher is stopped and nothing waits."""
         with self._changed:
             self._changed.wait_for(lambda: self._images or self.stopping.is_set())
             self._changed.wait_for(
@@ -132,8 +132,8 @@ class Batcher(BackgroundThread):
             scored = zip(planes, self._scorer.score(planes, thresholds), strict=True)
             return [score for _, score in scored]
         except torch.AcceleratorError:
-            # After such an error the device answers nothing in this process any more. Its chunks' leases run out, and
-            # whoever watches the process starts it again.
+            # After such an error the device is unusable in this process. The leases of its chunks run out, and its
+            # supervisor restarts the process.
             log.critical("the device failed; this process ends", exc_info=True)
             os._exit(os.EX_SOFTWARE)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""A bound on the memory that images take."""
+"""A limit on the memory that images take."""
 
 import threading
 from collections import Counter
@@ -9,7 +9,7 @@ from itertools import count
 
 
 class Reservation:
-    """Bytes of a budget that somebody holds until `release`; releasing twice changes nothing."""
+    """Bytes of a budget that are held until `release`; releasing twice changes nothing."""
 
     def __init__(self, budget: "Budget", size: int, holder: str = "") -> None:
         self._budget = budget
@@ -24,7 +24,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """Somebody who waits for bytes, and when he came."""
+    """A request that waits for bytes; `number` is its position in the order of arrival."""
 
     holder: str
     size: int
@@ -32,10 +32,11 @@ class Request:
 
 
 class Budget:
-    """Bytes shared by threads; whoever asks for more than there is waits, and more than all of it means all of it.
+    """Bytes that threads share. A request waits until they are free; one for more than the total gets the total.
 
-    One at a time is next, and nobody slips past: a large image would never see enough free while small ones do. That
-    is who holds least, then who was served longest ago, then who came first.
+    Only one request at a time is next, and no other overtakes it: otherwise a large image would never find enough free
+    bytes while small ones do. Next is the holder with the fewest bytes, then the one served longest ago, then the
+    oldest request.
     """
 
     def __init__(self, total: int) -> None:
@@ -48,7 +49,7 @@ class Budget:
         self._changed = threading.Condition()
 
     def reserve(self, size: int, holder: str = "", timeout_s: float | None = None) -> Reservation:
-        """Reserve `size` bytes, waiting until they are free; raises TimeoutError where that takes longer."""
+        """Reserve `size` bytes, waiting until they are free; raises TimeoutError after `timeout_s` seconds."""
         with self._changed:
             request = Request(holder, min(size, self._total), next(self._numbers))
             self._waiting.append(request)

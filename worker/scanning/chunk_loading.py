@@ -1,4 +1,4 @@
-"""Loading the images of chunks, in groups: files at once, everything else in threads that many chunks share."""
+"""Loads the images of chunks in groups: files in the chunk's own thread, all else in threads that chunks share."""
 
 import hashlib
 import threading
@@ -19,8 +19,8 @@ from worker.scanning.fetching import Fetcher
 from worker.scanning.loading import Loader
 from worker.scanning.turns import Turns
 
-# What is stored here, as opposed to what is fetched from servers that may keep us waiting.
-AT_HAND = ("file:", "blob:")
+# References to our own storage, as opposed to those that are fetched from servers of others, which may be slow.
+LOCAL = ("file:", "blob:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Loaded:
 
 
 class ChunkLoader:
-    """Loads for many chunks at once. What is at hand never waits, for threads or memory, behind what is fetched."""
+    """Loads for many chunks at once. Local images never wait for threads or memory of images that are fetched."""
 
     def __init__(self, settings: Settings) -> None:
         self._fetcher = Fetcher(settings)
@@ -46,16 +46,16 @@ class ChunkLoader:
         self._fetching = FairThreads(settings.fetch_threads, "fetch")
 
     def stop(self) -> None:
-        """End the threads; no chunk may be loading."""
+        """Stop the threads; no chunk may be loading."""
         self._opening.shutdown()
         self._fetching.stop()
         self._fetcher.close()
 
     def load(self, chunk: ChunkScan) -> Generator[list[Loaded], None, None]:
-        """Yield the images that can be loaded, in groups that may be held at once: small ones, or one large one.
+        """Yield the images that can be loaded, in groups: small ones together, each large one alone.
 
-        A large image holds bytes that others wait for: each is passed on before anything else is waited for. They are
-        given back when the next group is asked for, or the scan ends, however it does. Raises GivenUpError.
+        A large image holds bytes that others wait for, so it is yielded before anything else is waited for. Its bytes
+        are released when the next group is requested or the generator is closed. Raises GivenUpError.
         """
         for start in range(0, len(chunk.images), GROUP):
             group = chunk.images[start : start + GROUP]
@@ -79,16 +79,16 @@ class ChunkLoader:
                         yield from hand_out(loaded)
                 yield sorted(small, key=lambda loaded: loaded.facts.ordinal)
             finally:
-                # Where the scan has failed, or waits no longer, some are still to come, for nobody.
+                # If the scan has failed or no longer waits, some loads are still running.
                 is_left.set()
                 for future in coming:
                     future.cancel()
                     future.add_done_callback(release_loaded)
 
     def load_again(self, image: ImageFacts, chunk: ChunkScan) -> Content:
-        """Return the bytes behind the reference, other ones than before where it leads to these now; raises ImageError.
+        """Return the bytes behind the reference, which may have changed since the first load; raises ImageError.
 
-        Fetches end with the chunk's time for loading, and where the chunk is given up.
+        Fetches end when the chunk's time for loading is over, or when the chunk is given up.
         """
         reader = self._make_reader(image, chunk)
         return self._loader.load(
@@ -97,16 +97,16 @@ class ChunkLoader:
 
     def _start(self, image: ImageFacts, chunk: ChunkScan, is_given_up: Callable[[], bool]) -> "Future[Loaded]":
         call = partial(self._load, image, self._make_reader(image, chunk), chunk, is_given_up)
-        if image.uri.startswith(AT_HAND):
+        if image.uri.startswith(LOCAL):
             return self._opening.submit(call)
         return self._fetching.submit(chunk.submitter, call)
 
     def _make_reader(self, image: ImageFacts, chunk: ChunkScan) -> ContentReader:
-        memory = self._memory if image.uri.startswith(AT_HAND) else self._memory_to_fetch
+        memory = self._memory if image.uri.startswith(LOCAL) else self._memory_to_fetch
         return ContentReader(self._max_bytes, memory, chunk.submitter, chunk.loading_left_s())
 
     def _load_small_files(self, files: Sequence[ImageFacts], chunk: ChunkScan) -> tuple[list[Loaded], list[ImageFacts]]:
-        """Return the small files, loaded, and the large ones, which were not read."""
+        """Load the small files; return these, and the large ones unread."""
         small, large = [], []
         with self._reading.take(at_once=chunk.at_once):
             for image in files:
@@ -134,9 +134,9 @@ class ChunkLoader:
 def await_loads(
     coming: "Mapping[Future[Loaded], ImageFacts]", chunk: ChunkScan
 ) -> Iterator[tuple[ImageFacts, Callable[[], Loaded]]]:
-    """Yield each image as soon as it is loaded or has failed, and what gives or raises that; raises GivenUpError.
+    """Yield each image once it is loaded or has failed, with a function that returns the result or raises the error.
 
-    What has not come within the chunk's time for it fails then.
+    Images that do not arrive within the chunk's time for loading fail. Raises GivenUpError.
     """
     waiting = dict(coming)
     awaited: list[Future[Any]] = [*coming, chunk.given_up]
@@ -153,7 +153,7 @@ def await_loads(
 
 
 def hand_out(loaded: Loaded) -> Iterator[list[Loaded]]:
-    """Yield a large image, alone; what it holds of the budget is given back afterwards."""
+    """Yield a large image alone, then release its bytes of the budget."""
     try:
         yield [loaded]
     finally:
@@ -161,6 +161,6 @@ def hand_out(loaded: Loaded) -> Iterator[list[Loaded]]:
 
 
 def release_loaded(loading: "Future[Loaded]") -> None:
-    """Say that the bytes that were loaded, if any, are not held any more."""
+    """Release the bytes that were loaded, if any."""
     if not loading.cancelled() and loading.exception() is None:
         loading.result().content.release()

@@ -1,4 +1,4 @@
-"""The images of one chunk while it is scanned: what is known of each, and the verdicts that there are so far."""
+"""The images of one chunk while it is scanned: the facts about each, and the verdicts so far."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What is known of an image that has no verdict yet; `sha256` and `size_bytes` once it is loaded."""
+    """The facts about an image without a verdict yet; `sha256` and `size_bytes` are set once it is loaded."""
 
     ordinal: int
     uri: str
@@ -32,16 +32,16 @@ class ImageFacts:
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of the bytes, which are loaded."""
-        assert self.sha256 is not None, "it is known once the image is loaded"
+        """The SHA-256 of the bytes of a loaded image."""
+        assert self.sha256 is not None, "the digest is known once the image is loaded"
         return self.sha256
 
     def with_picture(self, width: int, height: int, kind: str) -> "ImageFacts":
-        """Return the facts of the image, once it is decoded."""
+        """Return the facts of the image after it was decoded."""
         return ImageFacts(self.ordinal, self.uri, self.sha256, self.size_bytes, width, height, kind)
 
     def make_verdict(self, outcome: Outcome, **more: Any) -> NewVerdict:  # noqa: ANN401 - of the other fields
-        """Return a verdict with what is known, and more of its fields."""
+        """Return a verdict with these facts; `more` are its other fields."""
         return NewVerdict(
             ordinal=self.ordinal,
             uri=self.uri,
@@ -56,7 +56,7 @@ class ImageFacts:
 
 
 class GivenUpError(Exception):
-    """Nobody wants the verdicts of this chunk any more."""
+    """The chunk was given up: its verdicts are no longer wanted."""
 
 
 class ChunkScan:
@@ -95,25 +95,25 @@ class ChunkScan:
         self._repeats: list[tuple[ImageFacts, int]] = []
 
     def loading_left_s(self) -> float:
-        """Return how many seconds there are to wait for images from elsewhere."""
+        """Return how many seconds are left to wait for images from elsewhere."""
         return max(0.0, self._loading_ends - time.monotonic())
 
     def is_waited_for(self) -> bool:
-        """Whether anybody still waits for images from elsewhere: not where they are late, or nobody wants verdicts."""
+        """Whether the chunk still waits for images: its time for loading is not over, and it is not given up."""
         return self.loading_left_s() > 0 and not self.given_up.done()
 
     def refuse_late(self) -> Never:
-        """Raise what becomes of an image that has not come in time."""
+        """Raise the error of an image that was not loaded in time."""
         raise ImageError(ErrorCode.UNAVAILABLE, f"the images of this chunk did not come within {self.loading_s:g} s")
 
     def settle(self, verdict: NewVerdict) -> None:
-        """Take the verdict of an image."""
+        """Set the verdict of an image."""
         self._verdicts[verdict.ordinal] = verdict
 
     def attempt(self, image: ImageFacts, stage: Callable[[], Result]) -> Result | None:
-        """Return what the stage returns, or None where it raises: then the image is settled with an `error` verdict.
+        """Return the result of the stage; if it raises, settle the image with an `error` verdict and return None.
 
-        Raises LargeImageError, and MemoryError, which is not this image's fault alone.
+        Passes on LargeImageError, and MemoryError, which is not the fault of this image alone.
         """
         try:
             return stage()
@@ -126,24 +126,24 @@ class ChunkScan:
         return None
 
     def settle_error(self, image: ImageFacts, error: ImageError, model_id: int | None = None) -> None:
-        """Settle an image that cannot be scanned; with `model_id`, V4 was asked."""
+        """Settle an image that cannot be scanned; `model_id` is set if it was given to V4."""
         detail = make_storable(error.detail)
         self.settle(image.make_verdict(Outcome.ERROR, error_code=error.code, error_detail=detail, model_id=model_id))
 
     def settle_failure(self, image: ImageFacts, error: Exception, model_id: int | None = None) -> None:
-        """Settle an image on which this code has failed."""
+        """Settle an image on which this code failed."""
         log.error("a stage of the scan failed on one image", exc_info=error)
         self.settle_error(image, ImageError(ErrorCode.SCAN_FAILED, f"{type(error).__name__}: {error}"), model_id)
 
     def add_payload(self, image: ImageFacts, payload: Payload | None) -> None:
-        """Add what was read to the verdict of an image, None where nothing could be."""
+        """Add a payload to the verdict of an image; None if none could be read."""
         if payload is not None:
             message = payload.to_message()
             verdict = self._verdicts[image.ordinal]
             self.settle(replace(verdict, extracted_message=message and make_storable(message), payload=payload))
 
     def repeats_earlier(self, image: ImageFacts) -> bool:
-        """Whether an earlier image of the chunk has the same bytes; then this one shares its verdict."""
+        """Whether an earlier image of the chunk has the same bytes; if so, this one shares its verdict."""
         first = self._first_of.setdefault(image.digest, image.ordinal)
         if first == image.ordinal:
             return False
@@ -151,7 +151,7 @@ class ChunkScan:
         return True
 
     def list_verdicts(self) -> list[NewVerdict]:
-        """Return the verdicts in the order of the images, all of which are settled."""
+        """Return the verdicts in the order of the images; all must be settled."""
         for image, first in self._repeats:
             earlier = self._verdicts[first]
             reused = earlier.outcome is not Outcome.ERROR
@@ -160,5 +160,5 @@ class ChunkScan:
 
 
 def make_storable(text: str) -> str:
-    """Return the text without what PostgreSQL cannot hold: NUL, and halves of surrogate pairs."""
+    """Return the text without what PostgreSQL cannot store: NUL and lone surrogates are replaced."""
     return text.replace("\0", "␀").encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The bytes of one image, read from wherever they come in one pass and within bounds."""
+"""Reads the bytes of one image from a stream, in one pass and within limits."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,16 +10,16 @@ from worker.scanning.budget import Budget, Reservation
 from worker.scanning.image_error import ImageError
 
 SMALL_BYTES = 2**20
-"""Images up to this size are held by the group; larger ones are counted in a budget, one by one."""
+"""Images up to this size are held in groups; each larger one is counted in a budget."""
 
 
 class LargeImageError(Exception):
-    """The image is larger than `SMALL_BYTES`, and nobody said where its bytes may be counted."""
+    """The image is larger than `SMALL_BYTES`, and the reader has no budget for large images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of an image, and what a large one holds of the budget until `release`."""
+    """The bytes of an image; a large one holds bytes of a budget until `release`."""
 
     data: bytes
     reservation: Reservation | None = None
@@ -30,16 +30,16 @@ class Content:
         return self.reservation is not None
 
     def release(self) -> None:
-        """Say that the bytes are not held any more."""
+        """Release the bytes of the budget."""
         if self.reservation is not None:
             self.reservation.release()
 
 
 @dataclass(frozen=True, slots=True)
 class ContentReader:
-    """Reads streams of up to `max_bytes` bytes, of images of one submitter.
+    """Reads streams of up to `max_bytes` bytes, for one submitter.
 
-    Large images wait, in the middle of their stream, for the budget, `patience_s` seconds at most where that is given.
+    Large images wait for the budget in the middle of their stream, for up to `patience_s` seconds if that is set.
     """
 
     max_bytes: int
@@ -48,10 +48,10 @@ class ContentReader:
     patience_s: float | None = None
 
     def read(self, pieces: Iterator[bytes], announced: int | None = None) -> Content:
-        """Return the stream's bytes; `announced` is its size where that is known beforehand.
+        """Return the stream's bytes; `announced` is its size if known beforehand.
 
-        Raises ImageError for an empty stream, one of more than `max_bytes` and where memory is not to be had, and
-        LargeImageError.
+        Raises ImageError if the stream is empty or larger than `max_bytes`, or if memory does not become free in time,
+        and LargeImageError.
         """
         if announced is not None and announced > self.max_bytes:
             raise self._too_large(f"{announced:,} bytes; the limit is {self.max_bytes:,}")
@@ -61,9 +61,9 @@ class ContentReader:
                 reservation = self._reserve(announced, failing)
             collected, size = BytesIO(), 0
             for piece in pieces:
-                # Not a list: a server may send its bytes one by one, and each would take many times its size.
+                # Not a list: a server may send single bytes, and each piece would take many times its size.
                 if size == 0:
-                    # Not copied unless more follows.
+                    # The first piece is copied only if more follow.
                     collected = BytesIO(piece)
                     collected.seek(0, SEEK_END)
                 else:

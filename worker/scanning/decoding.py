@@ -1,4 +1,4 @@
-"""From bytes to pixels with Pillow: the first frame, in its own mode, within bounds."""
+"""Decodes images with Pillow: the first frame, in its native mode, within limits."""
 
 import warnings
 from collections.abc import Iterator
@@ -26,41 +26,41 @@ from worker.scanning.image_error import ImageError
 from worker.scanning.truncation import ends_early
 from worker.v4.containers import survey
 
-# The formats that V4 was trained on; every other decoder of Pillow stays shut. What is imported above registers them.
+# The formats that V4 was trained on; importing the plugins registers their decoders, and no others of Pillow's.
 PLUGINS: Final = (
     BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin,
 )  # fmt: skip
 FORMATS: Final = tuple(ImageFormat)
-# Pillow keeps pixels of several channels in four bytes. Some decoders hold the picture several times over meanwhile:
-# measured with pictures of 49 megapixels, in bytes a pixel beyond the picture itself.
+# Pillow stores a pixel of several channels in four bytes. Some decoders hold the picture several times while they work:
+# bytes per pixel beyond the picture itself, measured with pictures of 49 megapixels.
 BYTES_PER_PIXEL: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 OTHER_BYTES_PER_PIXEL: Final = 4
 DECODER_BYTES_PER_PIXEL: Final = {"WEBP": 12, "JPEG": 6, "MPO": 6}
-# Each scan of a JPEG goes over the whole picture; encoders write ten or so, and hardly any file has more than these.
+# Each scan of a JPEG covers the whole picture. Encoders write about ten; almost no file has more than this limit.
 MAX_SCANS: Final = 200
 START_OF_JPEG: Final = b"\xff\xd8\xff"
 START_OF_SCAN: Final = b"\xff\xda"
-# Of a PNG, unpacked: more text is no damage. What it takes is bounded by the memory of the process.
+# Much unpacked text in a PNG is not an error. The memory limit of the process bounds it.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 DAMAGES: Final = (ErrorCode.TRUNCATED, ErrorCode.CORRUPT)
 
 
 class MemoryLender(Protocol):
-    """Whoever says when there is memory for a picture."""
+    """Lends memory for pictures."""
 
     def hold(self, size: int) -> AbstractContextManager[None]:
-        """Hold so many bytes within the block, waiting until they are free."""
+        """Hold `size` bytes within the block, waiting until they are free."""
 
 
 class Decoder:
-    """Decodes images of up to `max_pixels`, holding memory that is lent."""
+    """Decodes images of up to `max_pixels` pixels, with memory from a lender."""
 
     def __init__(self, max_pixels: int, memory: MemoryLender) -> None:
         self._max_pixels = max_pixels
         self._memory = memory
-        # Decoders that learn a size only while they decode ask Pillow's own limit, which is one for the process.
+        # Decoders that learn the size only while they decode check Pillow's own limit, which is global to the process.
         Image.MAX_IMAGE_PIXELS = max_pixels
-        # What Pillow has to say about odd images would flood the log; what matters becomes a verdict.
+        # Pillow's warnings about odd images would flood the log; real errors become verdicts.
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
     @contextmanager
@@ -82,10 +82,10 @@ class Decoder:
 
     @contextmanager
     def decode_damaged(self, data: bytes) -> Iterator[tuple[Image.Image, ImageError | None]]:
-        """Yield what `decode` yields, or what a damaged file shows of its picture, with what is wrong with it.
+        """Yield what `decode` yields, or the decodable part of a damaged image with its error.
 
-        Raises what `decode` raises where there is nothing to be seen. Not for several threads: what Pillow forgives is
-        one setting for the process.
+        Raises what `decode` raises if nothing can be decoded. Not thread-safe: Pillow's tolerance of truncated files is
+        a global setting of the process.
         """
         with ExitStack() as stack:
             damage = None
@@ -109,7 +109,7 @@ class Decoder:
         except UnidentifiedImageError as error:
             if find_format(data[:HEAD_BYTES]):
                 raise explain_refusal(data, "the decoder does not recognise what follows the signature") from error
-            # What the bytes are instead is not told: whoever names a reference need not be allowed to read it.
+            # The bytes are not described: the submitter may not be allowed to read what the reference leads to.
             raise ImageError(ErrorCode.UNKNOWN_FORMAT, "not an image of a supported format") from error
         except MemoryError:
             raise
@@ -134,14 +134,14 @@ class Decoder:
 
 
 def check_scans(data: bytes) -> None:
-    """Raise ImageError for a JPEG of very many scans; what follows the picture is not counted."""
-    # Others have none, and to look for them takes as long as to decode some.
+    """Raise ImageError for a JPEG with more than `MAX_SCANS` scans; bytes after the picture are not counted."""
+    # Only in JPEGs: the search takes as long as decoding some images of other formats.
     is_suspect = data.startswith(START_OF_JPEG) and data.count(START_OF_SCAN) > MAX_SCANS
     if is_suspect and (scans := survey(data).scans) > MAX_SCANS:
         raise ImageError(ErrorCode.TOO_SLOW, f"a JPEG of {scans:,} scans; the limit is {MAX_SCANS}")
 
 
 def explain_refusal(data: bytes, reason: str) -> ImageError:
-    """Return the error of an image that a decoder refused: truncated where it ends early, else corrupt."""
+    """Return the error of an image that a decoder refused: truncated if it ends early, otherwise corrupt."""
     truncated = "truncated" in reason.lower() or ends_early(data)
     return ImageError(ErrorCode.TRUNCATED if truncated else ErrorCode.CORRUPT, reason)

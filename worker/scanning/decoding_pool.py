@@ -1,6 +1,6 @@
-"""Decoding in processes of their own: an image that ends its decoder, or takes too much of it, harms itself alone.
+"""Decodes images in separate processes, so that an image that crashes or exhausts its decoder affects no other.
 
-Each process has a core and an interpreter of its own, and memory that it shares with this one.
+Each process has its own core and interpreter, and shares memory with this one.
 """
 
 import json
@@ -45,40 +45,41 @@ from worker.scanning.turns import Turns
 from worker.v4.evidence import Evidence
 from worker.v4.planes import PLANES, PlaneArray
 
-# Ends of a process in a row, before it had looked at an image, after which it is not the images' fault.
+# After this many processes in a row that ended before their first image, the images are not to blame.
 MAX_FAILED_STARTS = 3
-# What a process that decodes strangers' bytes has no use for.
+# Prefixes of environment variables that a decoding process does not get: it handles untrusted bytes, and does not need
+# the secrets in them.
 WITHHELD = ("STARLIGHT_", "AWS_")
 EXIT_S = 5.0
-# Of what is given out as a picture, whatever a decoder that was taken over says.
+# Pictures must start with these bytes: a compromised decoder could return anything.
 WEBP_START, PNG_START = b"RIFF", b"\x89PNG\r\n\x1a\n"
-# Memory of the last picture is kept for the next one; glibc would give it back and have it mapped anew, for 85 us.
+# Makes glibc keep the memory of a picture for the next one; unmapping and mapping it again takes 85 us.
 MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnded:
-    """How a decoding process ended: the images before `current` are done; -1 where it had not begun any."""
+    """How a decoding process ended: the images before `current` are done; -1 if it had not started any."""
 
     current: int
     status: int
 
     @property
     def was_slow(self) -> bool:
-        """Whether an image took all its processor time."""
+        """Whether an image exceeded its processor time."""
         return self.status == -signal.SIGPROF
 
     @property
     def reason(self) -> str:
-        """Return what ended it."""
+        """The signal or exit status."""
         return signal.Signals(-self.status).name if self.status < 0 else f"status {self.status}"
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImages:
-    """What became of N images, in order: their planes and formats, and what is wrong with them, if anything.
+    """The results of N images, in order: planes, formats, and errors if any.
 
-    A damaged image may have both planes and an error. The planes of an image without them mean nothing.
+    A damaged image may have both planes and an error. The planes of an image without `has_planes` are undefined.
     """
 
     planes: PlaneArray
@@ -89,7 +90,7 @@ class DecodedImages:
 
 @dataclass(frozen=True, slots=True)
 class HiddenPayload:
-    """Bytes of an image, and how V4 says that a payload is hidden in them; None where it says so of none."""
+    """The bytes of an image, and the method and bit order of its payload according to V4; None if there is none."""
 
     data: bytes
     method: Method | None
@@ -98,16 +99,16 @@ class HiddenPayload:
 
 @dataclass(frozen=True, slots=True)
 class PlaneChoice:
-    """The name of a bit plane, such as `r-bit-0`, and whether only the image's start is drawn, which is `near`."""
+    """The name of a bit plane, such as `r-bit-0`; with `near`, only the start of the image is drawn."""
 
     name: str
     near: bool
 
 
 class DecodingPool:
-    """Up to `size` decoding processes, started when they are needed, which threads take in turn.
+    """Up to `size` decoding processes, started on demand, which threads take in turn.
 
-    `max_bytes` is how much the images of one group may have together; `budget` is what large pictures share.
+    `max_bytes` is the maximum total size of the images of one group; large pictures share `budget`.
     """
 
     def __init__(
@@ -121,14 +122,14 @@ class DecodingPool:
         self._idle: deque[DecodingClient] = deque()
 
     def stop(self) -> None:
-        """End the processes; nobody may be using one."""
+        """End the processes; none may be in use."""
         while self._idle:
             self._idle.pop().close()
 
     def decode(self, images: Sequence[bytes], *, at_once: bool = False) -> DecodedImages:
-        """Return what up to `GROUP` images show, before all that is not wanted `at_once`.
+        """Decode up to `GROUP` images; with `at_once`, before all waiting groups without it.
 
-        Raises RuntimeError where no decoding process can be started.
+        Raises RuntimeError if no decoding process can be started.
         """
         count = len(images)
         found = DecodedImages(np.empty(count, PLANES), [False] * count, [""] * count, [None] * count)
@@ -138,48 +139,48 @@ class DecodingPool:
             found.planes[done] = rows["planes"]
             found.has_planes[done] = rows["has_planes"].tolist()
             found.formats[done] = [name.decode("ascii", "replace") for name in rows["format"].tolist()]
-            # Most have none, and a look at each costs as much as all of the rest.
+            # Most images have no error, and checking each row in Python would take as long as all the rest here.
             for number in np.flatnonzero(rows["code"]).tolist():
                 found.errors[done.start + number] = read_error(rows[number])
 
         def refuse(number: int, error: ImageError) -> None:
             found.errors[number] = error
 
-        self._have_done(DECODE, images, take, refuse, at_once=at_once)
+        self._request(DECODE, images, take, refuse, at_once=at_once)
         return found
 
     def read_payloads(self, hidden: Sequence[HiddenPayload], *, at_once: bool = False) -> list[Payload | None]:
-        """Return the payloads of up to `GROUP` images, None where none can be read; waits and raises as `decode`."""
+        """Return the payloads of up to `GROUP` images, None where none can be read. Waits and raises as `decode`."""
         payloads: list[Payload | None] = [None] * len(hidden)
 
         def take(answers: SharedMemory, done: slice) -> None:
             payloads[done] = answers.read_payloads(done.stop - done.start)
 
         data = [each.data for each in hidden]
-        self._have_done(READ_PAYLOADS, data, take, lambda *_: None, hidden, at_once=at_once)
+        self._request(READ_PAYLOADS, data, take, lambda *_: None, hidden, at_once=at_once)
         return payloads
 
     def read_payload(self, hidden: HiddenPayload) -> tuple[Payload | None, bytes]:
-        """Return the payload of an image, and its bytes as far as they are read; raises as `decode` does."""
+        """Return the payload of an image, and its bytes as far as they were read. Raises as `decode` does."""
         found: list[tuple[Payload | None, bytes]] = []
 
         def take(answers: SharedMemory, done: slice) -> None:
             if done.start < done.stop:
                 found.append((answers.read_payloads(1)[0], answers.read_body(0)))
 
-        self._have_done(READ_PAYLOADS, [hidden.data], take, lambda *_: None, [hidden])
+        self._request(READ_PAYLOADS, [hidden.data], take, lambda *_: None, [hidden])
         return found[0] if found else (None, b"")
 
     def inspect(self, data: bytes) -> Inspection:
-        """Return everything that is in a file; raises ImageError, and as `decode` does."""
+        """Return everything that is in a file. Raises ImageError, and as `decode` does."""
         return read_inspection(self._look_at(INSPECT, data))
 
     def draw_bit_planes(self, data: bytes) -> dict[str, bytes]:
-        """Return PNGs of the two lowest bits of each channel, by name; raises ImageError, and as `decode` does."""
+        """Return PNGs of the two lowest bits of each channel, by name. Raises ImageError, and as `decode` does."""
         return read_planes(self._look_at(DRAW, data))
 
     def collect_evidence(self, hidden: HiddenPayload) -> Evidence:
-        """Return what of a file is shown as it is; raises ImageError, and as `decode` does."""
+        """Return the raw evidence in a file. Raises ImageError, and as `decode` does."""
         return read_evidence(self._look_at(COLLECT_EVIDENCE, hidden.data, [hidden]))
 
     def _look_at(self, asked: bytes, data: bytes, hidden: Sequence[HiddenPayload] = ()) -> bytes:
@@ -188,29 +189,29 @@ class DecodingPool:
 
         def take(answers: SharedMemory, done: slice) -> None:
             if done.stop > done.start:
-                # What is raised here would end the process, which has done its work.
+                # Raising here would end the process, though it has done its work.
                 try:
                     looks.append(answers.read_look())
                 except ImageError as error:
                     errors.append(error)
 
-        self._have_done(asked, [data], take, lambda _, error: errors.append(error), hidden)
+        self._request(asked, [data], take, lambda _, error: errors.append(error), hidden)
         if errors:
             raise errors[0]
         return looks[0]
 
     def make_picture(self, data: bytes, *, thumbnail: bool) -> bytes | None:
-        """Return an image as a new WebP for people, None where it cannot be seen; raises as `decode` does."""
+        """Return the picture as a new WebP file, None if it cannot be decoded. Raises as `decode` does."""
         return self._take_picture(MAKE_THUMBNAIL if thumbnail else MAKE_PICTURE, data, WEBP_START)
 
     def draw_bit_plane(self, hidden: HiddenPayload, plane: PlaneChoice) -> bytes | None:
-        """Return a PNG of a bit plane with the payload marked, None where there is none; raises as `decode` does."""
+        """Return a PNG of a bit plane with the payload marked, None if it does not exist. Raises as `decode` does."""
         return self._take_picture(DRAW_PLANE, hidden.data, PNG_START, [hidden], plane)
 
     def hide(self, data: bytes, method: Method | None, message: bytes) -> StegoImage:
-        """Return the image with a message hidden in it, by the method that is usual for its format where none is given.
+        """Return the image with a message hidden in it; without a method, the usual one for the format is used.
 
-        Raises HidingError where it cannot be, ImageError where the image ends its decoder, and as `decode` does.
+        Raises HidingError if that is impossible, ImageError if the image ends its decoder, and as `decode` does.
         """
         answers: list[bytes] = []
         errors: list[ImageError] = []
@@ -221,7 +222,7 @@ class DecodingPool:
 
         question = write_question(data, message)
         asked = HiddenPayload(question, method, None)
-        self._have_done(HIDE, [question], take, lambda _, error: errors.append(error), [asked])
+        self._request(HIDE, [question], take, lambda _, error: errors.append(error), [asked])
         if errors:
             raise errors[0]
         return read_answer(answers[0], data)
@@ -240,10 +241,10 @@ class DecodingPool:
             if done.start < done.stop:
                 pictures.append(answers.read_picture())
 
-        self._have_done(asked, [data], take, lambda *_: None, hidden, plane)
+        self._request(asked, [data], take, lambda *_: None, hidden, plane)
         return pictures[0] if pictures and pictures[0].startswith(start) else None
 
-    def _have_done(
+    def _request(
         self,
         asked: bytes,
         images: Sequence[bytes],
@@ -254,10 +255,10 @@ class DecodingPool:
         *,
         at_once: bool = False,
     ) -> None:
-        """Have all images done: `take` the answers of those that are, and `refuse` those that end their decoder."""
+        """Process all images: call `take` for finished ones, and `refuse` for those that end their decoder."""
         start, suspect, failed_starts = 0, -1, 0
         while start < len(images):
-            # Whatever ended its decoder once may have had nothing to do with it: it is tried again, alone.
+            # An image whose decoder ended once may not be the cause, so it is tried again, alone.
             stop = start + 1 if start == suspect else len(images)
             with self._lend(at_once=at_once) as process:
                 ended = process.work(asked, images[start:stop], hidden[start:stop], self._budget, plane)
@@ -271,7 +272,7 @@ class DecodingPool:
             if ended.current < 0:
                 failed_starts += 1
                 if failed_starts == MAX_FAILED_STARTS:
-                    raise RuntimeError(f"decoding processes end before they have begun: {ended.reason}")
+                    raise RuntimeError(f"decoding processes end before their first image: {ended.reason}")
             elif ended.was_slow:
                 limit_s = self._limits.max_seconds
                 refuse(start, ImageError(ErrorCode.TOO_SLOW, f"decoding takes more than {limit_s:g} s"))
@@ -300,9 +301,9 @@ class DecodingPool:
 def open_decoding_pool(
     settings: Settings, size: int, max_bytes: int, max_message_bytes: int | None = None
 ) -> DecodingPool:
-    """Return a pool with the limits of the settings; `max_bytes` is how much one group of images may have.
+    """Return a pool with the limits of the settings; `max_bytes` is the maximum total size of one group of images.
 
-    Of messages, `max_message_bytes` are read, or as many as is set.
+    `max_message_bytes` overrides the setting of that name.
     """
     limits = Limits(
         max_pixels=settings.max_image_pixels,
@@ -314,14 +315,14 @@ def open_decoding_pool(
 
 
 class DecodingClient:
-    """A decoding process, as a worker sees it. Not for use by two threads at once."""
+    """The worker's side of a decoding process. Not thread-safe."""
 
     def __init__(self, module: str, limits: Limits, max_bytes: int) -> None:
         size = SharedMemory.count_bytes(max_bytes, limits.max_message_bytes)
         descriptor = os.memfd_create("starlight-decoding")
         self._control, theirs = socket.socketpair()
         try:
-            # Celery sets a default timeout for all new sockets of the process while it connects anew.
+            # While it reconnects, Celery sets a default timeout for all new sockets of the process.
             for end in (self._control, theirs):
                 end.setblocking(True)
             os.ftruncate(descriptor, size)
@@ -331,7 +332,7 @@ class DecodingClient:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 pass_fds=[descriptor],
-                # Ctrl-C at the terminal is the worker's business.
+                # Ctrl-C at the terminal must reach only the worker.
                 process_group=0,
                 env=make_environment(),
             )
@@ -341,7 +342,7 @@ class DecodingClient:
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """The process id."""
         return self._process.pid
 
     def work(
@@ -352,7 +353,7 @@ class DecodingClient:
         budget: Budget,
         plane: PlaneChoice | None = None,
     ) -> ProcessEnded | None:
-        """Have these images done; return how the process ended, None where it did not: then all are done."""
+        """Process these images; return None if all are done, or how the process ended."""
         self.memory.write_images(images)
         for number, each in enumerate(hidden):
             self.memory.request["methods"][number] = METHODS.index(each.method) if each.method else len(METHODS)
@@ -364,11 +365,11 @@ class DecodingClient:
         return ProcessEnded(int(self.memory.request["current"]), self._process.wait(EXIT_S))
 
     def _ask(self, asked: bytes, budget: Budget) -> bool:
-        """Whether the process answers that it has done what it was asked."""
+        """Send a request; return whether the process answers that it is done."""
         with ExitStack() as lent, suppress(OSError):
             self._control.sendall(asked)
             while (answer := self._control.recv(1)) == NEEDS_MEMORY:
-                # One image at a time: what the last one needed is free.
+                # The process handles one image at a time, so the memory of the last one is free.
                 lent.close()
                 lent.enter_context(budget.hold(max(0, int(self.memory.request["wanted"]))))
                 self._control.sendall(NEEDS_MEMORY)
@@ -376,7 +377,7 @@ class DecodingClient:
         return False
 
     def is_alive(self) -> bool:
-        """Whether the process has not ended."""
+        """Whether the process is still running."""
         return self._process.poll() is None
 
     def close(self) -> None:

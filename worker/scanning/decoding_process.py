@@ -1,7 +1,7 @@
 """`python -m worker.scanning.decoding_process`: decode images for a worker, in a process that may be killed.
 
-Standard input is a socket: a byte asks for work, a byte answers that it is done. Images and answers lie in the shared
-memory. Each image has so much processor time, after which the system ends this process, and so much memory.
+Standard input is a socket: one byte requests work, one byte answers that it is done. Images and answers are in shared
+memory. Each image has a limit of processor time, after which the system ends this process, and a limit of memory.
 """
 
 import json
@@ -32,7 +32,7 @@ from worker.v4.evidence import collect_evidence
 from worker.v4.extraction import read_payload
 from worker.v4.planes import extract_planes
 
-# What the worker asks for, and what it is answered.
+# Requests of the worker, and the answers.
 DECODE: Final = b"d"
 READ_PAYLOADS: Final = b"p"
 INSPECT: Final = b"i"
@@ -45,7 +45,7 @@ HIDE: Final = b"h"
 NEEDS_MEMORY: Final = b"?"
 DONE: Final = b"."
 
-# Smaller pictures are not worth asking for.
+# Smaller pictures are decoded without a request for memory.
 ALWAYS_FREE_BYTES: Final = 16 * 2**20
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one image may be and cost: its pixels, seconds of processor time, bytes of memory, bytes of message."""
+    """The limits of one image: pixels, seconds of processor time, bytes of memory, bytes of message."""
 
     max_pixels: int
     max_seconds: float
@@ -62,7 +62,7 @@ class Limits:
 
 
 class DecodingProcess:
-    """Does what the worker asks for, until it asks no more."""
+    """Serves the requests of a worker."""
 
     def __init__(self, control: socket.socket, memory: SharedMemory, limits: Limits) -> None:
         self._control = control
@@ -89,7 +89,7 @@ class DecodingProcess:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Hold so many bytes of the worker's budget, waiting until they are free; it takes them back by itself."""
+        """Request `size` bytes of the worker's budget and wait until they are free; the worker releases them itself."""
         if size > ALWAYS_FREE_BYTES:
             self._memory.request["wanted"] = size
             self._control.sendall(NEEDS_MEMORY)
@@ -100,7 +100,7 @@ class DecodingProcess:
     def _do_each(self, work: Callable[[int, bytes], None]) -> None:
         for number, data in enumerate(self._memory.read_images()):
             self._memory.request["current"] = number
-            # Its signal is not handled: the process ends.
+            # Its signal, SIGPROF, is not handled and ends the process.
             signal.setitimer(signal.ITIMER_PROF, self._limits.max_seconds)
             work(number, data)
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -118,7 +118,7 @@ class DecodingProcess:
         except ImageError as error:
             write_error(answer, error)
         except MemoryError:
-            detail = f"decoding takes more than {self._limits.max_bytes:,} bytes"
+            detail = f"decoding takes more than {self._limits.max_bytes:,} bytes of memory"
             write_error(answer, ImageError(ErrorCode.TOO_MUCH_MEMORY, detail))
         except Exception as error:
             log.exception("an image could not be decoded")
@@ -160,18 +160,18 @@ class DecodingProcess:
             answer = write_refusal(f"it takes more than {self._limits.max_bytes:,} bytes of memory")
         except Exception:  # encoders and decoders raise whatever their input provokes
             log.exception("a message could not be hidden")
-            answer = write_refusal("the file is too odd to be written anew")
+            answer = write_refusal("the file cannot be rewritten: its structure is too unusual")
         self._memory.write_result(answer)
 
     def _look(self, _number: int, data: bytes, look: Look) -> None:
-        """Answer with what one image shows, as text."""
+        """Answer with the text that `look` makes of one image."""
         try:
             with self._decoder.decode_damaged(data) as (picture, damage):
                 self._memory.write_look(look(picture, data, damage.detail if damage else None))
         except ImageError as error:
             self._memory.write_look(None, error)
         except MemoryError:
-            detail = f"looking at it takes more than {self._limits.max_bytes:,} bytes"
+            detail = f"inspecting the image takes more than {self._limits.max_bytes:,} bytes of memory"
             self._memory.write_look(None, ImageError(ErrorCode.TOO_MUCH_MEMORY, detail))
 
     def _make_picture(self, side: int, _number: int, data: bytes) -> None:
@@ -180,20 +180,20 @@ class DecodingProcess:
             self._memory.write_picture(encode_picture(picture, side, PICTURE_BYTES))
 
 
-def keep_libraries_quiet(style: Style) -> None:
-    """Let what libraries have to say about images go nowhere, while this process's own log goes on."""
+def silence_libraries(style: Style) -> None:
+    """Discard what libraries log or print about images; keep this process's own log."""
     logging.getLogger(Image.__package__).setLevel(logging.CRITICAL + 1)
     set_up_logging("decoder", style=style, stream=os.fdopen(os.dup(sys.stderr.fileno()), "w"))
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def main(descriptor: str, size: str, limits: str, style: str) -> None:
-    """Serve a worker: the shared memory's descriptor and size in bytes, the limits as JSON, and how to log."""
+    """Serve a worker; takes descriptor and size in bytes of the shared memory, limits as JSON, and log style."""
     configured = Limits(**json.loads(limits))
     memory = SharedMemory(int(descriptor), int(size), configured.max_message_bytes)
-    keep_libraries_quiet("text" if style == "text" else "json")
+    silence_libraries("text" if style == "text" else "json")
     limit_resources(configured.max_bytes)
-    # Of a worker that was killed, nobody waits for an answer.
+    # The worker may have been killed; then no one waits for the answer.
     with suppress(ConnectionError):
         DecodingProcess(socket.socket(fileno=sys.stdin.fileno()), memory, configured).run()
 

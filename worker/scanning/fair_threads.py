@@ -1,4 +1,4 @@
-"""Threads that several submitters share, so that nobody's calls keep everybody else's from running."""
+"""A thread pool that submitters share fairly, so that no submitter's calls block those of all others."""
 
 import contextvars
 import threading
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that waits for a thread, and what becomes of it."""
+    """A call that waits for a thread, and the future of its result."""
 
     call: Callable[[], Any]
     outcome: "Future[Any]"
@@ -32,10 +32,10 @@ class Call:
 
 
 class FairThreads:
-    """Runs calls in threads. A submitter may take one more while he has fewer than are free.
+    """Runs calls in threads. A submitter may take another thread while it has fewer than there are free ones.
 
-    So one alone has half of them, a second a quarter, and so on: of N threads, log2 N submitters who keep all that they
-    may take leave one to whoever comes.
+    So the first submitter gets half of the threads, the second a quarter, and so on: even if log2 N submitters keep all
+    the threads that they may take, one of N threads is left for the next submitter.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -46,7 +46,7 @@ class FairThreads:
         self._lock = threading.Lock()
 
     def submit(self, submitter: str, call: Callable[[], Result]) -> "Future[Result]":
-        """Have the call made as soon as the submitter may take a thread; what it logs is of the caller's chunk."""
+        """Run the call as soon as the submitter may take a thread, in a copy of the caller's context, for logs."""
         outcome: Future[Result] = Future()
         call_in_context = partial(contextvars.copy_context().run, call)
         with self._lock:
@@ -55,14 +55,14 @@ class FairThreads:
         return outcome
 
     def stop(self) -> None:
-        """End the threads; nobody may wait for a call any more."""
+        """Stop the threads; no one may be waiting for a call."""
         with self._lock:
             self._waiting.clear()
         self._executor.shutdown()
 
     def _start_next(self) -> None:
         while self._waiting:
-            # Who has least goes first.
+            # The submitter with the fewest threads goes first.
             submitter = min(self._waiting, key=self._taken.__getitem__)
             if self._taken[submitter] >= self._free:
                 return

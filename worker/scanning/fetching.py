@@ -1,4 +1,4 @@
-"""Images behind URLs of strangers: from public addresses alone, within limits of size, time and redirects."""
+"""Fetches images from untrusted URLs: only from public addresses, with limits on size, time and redirects."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,18 +23,18 @@ from worker.scanning.image_error import ImageError
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 GONE = (404, 410)
-# The server may answer otherwise later.
+# Statuses after which a retry may succeed.
 BUSY = (408, 425, 429)
-# Each piece of a body takes as long to look at as many bytes do. So many are as small as they like, further ones no
-# smaller than this on the average.
+# Each piece of a body costs as much time as many bytes do. The first `FREE_PIECES` may have any size; further ones must
+# have at least `MIN_PIECE_BYTES` on average.
 FREE_PIECES = 10_000
 MIN_PIECE_BYTES = 256
-# Identity: what a server packs, nobody unpacks, so that nothing can be larger than what was sent.
+# `identity`: no body is decompressed, so none can be larger than what was sent.
 HEADERS = [(b"User-Agent", b"starlight"), (b"Accept", b"image/*, */*;q=0.1"), (b"Accept-Encoding", b"identity")]
 
 
 class Fetcher:
-    """Fetches `https://` references, and others of `fetch_schemes`; used by many threads at once."""
+    """Fetches `https://` references, and others of `fetch_schemes`. Thread-safe."""
 
     def __init__(self, settings: Settings, resolve: Resolve = resolve) -> None:
         self._schemes = settings.fetch_schemes
@@ -52,7 +52,7 @@ class Fetcher:
         self._pool.close()
 
     def fetch(self, url: str, reader: ContentReader, is_given_up: Callable[[], bool] = lambda: False) -> Content:
-        """Return what the reader makes of the body; raises what it raises, and ImageError."""
+        """Return the reader's result for the body; raises what the reader raises, and ImageError."""
         deadline = Deadline(self._timeout_s, is_given_up)
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -66,7 +66,7 @@ class Fetcher:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"not a URL that can be fetched: {error}") from error
         except httpcore.TimeoutException as error:
             raise ImageError(
-                ErrorCode.UNAVAILABLE, f"the server kept us waiting for more than {self._timeout_s:g} s"
+                ErrorCode.UNAVAILABLE, f"the server did not answer within {self._timeout_s:g} s"
             ) from error
         except CONNECTION_ERRORS as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -75,7 +75,7 @@ class Fetcher:
         raise ImageError(ErrorCode.NOT_READABLE, f"more than {MAX_REDIRECTS} redirects")
 
     def _request(self, url: str, reader: ContentReader, deadline: Deadline) -> Content | str:
-        """Return the body, or where to go on."""
+        """Return the body, or the target of a redirect."""
         if not url.isascii():
             reason = "a URL is written in ASCII: other characters as %XX, names of hosts as xn--…"
             raise ImageError(ErrorCode.UNSUPPORTED_URI, reason)
@@ -100,7 +100,7 @@ class Fetcher:
 
 
 def read_within(deadline: Deadline, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces; what is done in between does not count against the server. Raises ImageError for tiny ones."""
+    """Yield the pieces; the deadline does not run while the caller processes one. Raises ImageError for tiny pieces."""
     allowed = float(FREE_PIECES)
     while allowed > 0:
         with deadline:

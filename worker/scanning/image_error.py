@@ -1,10 +1,10 @@
-"""Why an image cannot be scanned."""
+"""The error of an image that cannot be scanned."""
 
 from starlight_vocabulary.words import ErrorCode
 
 
 class ImageError(Exception):
-    """An image that gets an `error` verdict: its code, and a detail for the person who reads it."""
+    """The reason for an image's `error` verdict: a code, and a detail for people."""
 
     def __init__(self, code: ErrorCode, detail: str) -> None:
         super().__init__(code, detail)

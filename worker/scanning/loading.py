@@ -1,4 +1,4 @@
-"""From a reference to the bytes behind it, bounded, with a clear reason where there are none."""
+"""Loads the bytes behind a reference, within limits, or raises an ImageError with a clear reason."""
 
 import errno
 import os
@@ -22,11 +22,10 @@ from worker.scanning.fetching import Fetcher
 from worker.scanning.image_error import ImageError
 
 MIN_READ = 64 * 2**10
-# Not blocking: opening a pipe would wait for somebody to write into it.
+# O_NONBLOCK: opening a pipe would otherwise wait for a writer.
 OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# What an operation on a file may fail with today and not tomorrow: the disk, the network under it, or this process's
-# and this machine's limits.
+# Temporary errors of file operations: of the disk, of the network under it, or of limits of this process or machine.
 PASSING = {
     errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN,
     errno.EHOSTUNREACH, errno.EINTR, errno.EIO, errno.EMFILE, errno.ENETDOWN, errno.ENETUNREACH, errno.ENFILE,
@@ -35,12 +34,12 @@ PASSING = {
 
 
 ARCHIVE_SUFFIXES = tuple(suffix for each in ArchiveFormat for suffix in each.suffixes)
-# What has another version may have anything there.
-CHANGED = "the archive is not what it was when it was submitted: submit it again"
+# An archive of another version may have other bytes at the span.
+CHANGED = "the archive has changed since it was submitted: submit it again"
 
 
 class Loader:
-    """Reads references: `file://`, `blob://`, those of buckets, and what the fetcher takes."""
+    """Reads references: `file://`, `blob://`, those of buckets, and those that the fetcher supports."""
 
     def __init__(self, blobs: Blobs, fetcher: Fetcher | None = None) -> None:
         self._blobs = blobs
@@ -54,17 +53,17 @@ class Loader:
         follow_links: bool = True,
         is_given_up: Callable[[], bool] = lambda: False,
     ) -> Content:
-        """Return what the reader makes of the bytes behind the reference; raises what it raises, and ImageError.
+        """Return the reader's result for the bytes behind the reference; raises what the reader raises, and ImageError.
 
-        Unless it may `follow_links`, a file is not read whose path has links in it. A fetch that is given up ends
-        within a moment once it is connected, with an ImageError for nobody.
+        Without `follow_links`, a file whose path contains links is not read. A fetch that is given up ends soon after
+        it is connected, with an ImageError.
         """
         try:
             parts = urlsplit(uri)
         except ValueError as error:
             raise ImageError(ErrorCode.UNSUPPORTED_URI, f"not a URI: {error}") from error
         if parts.scheme == "file" and parts.query:
-            raise ImageError(ErrorCode.UNSUPPORTED_URI, "there is a ? in it: as part of a name, this is %3F")
+            raise ImageError(ErrorCode.UNSUPPORTED_URI, "the URI contains a ?: write it as %3F in a file name")
         if parts.scheme == "file":
             span = read_span(parts.fragment)
             if parts.fragment and span is None:
@@ -75,7 +74,7 @@ class Loader:
         if parts.scheme == "bitcoin":
             raise ImageError(
                 ErrorCode.TOO_LARGE,
-                "unpacked, the images of its block exceed STARLIGHT_MAX_INSCRIBED_BYTES, or half of "
+                "unpacking the images of its block exceeds STARLIGHT_MAX_INSCRIBED_BYTES, or half of "
                 "STARLIGHT_MAX_UNPACK_SECONDS",
             )
         if parts.scheme in BUCKET_NAMES:
@@ -145,12 +144,12 @@ class Loader:
 
 
 def unreadable_member(fragment: str) -> ImageError:
-    """Return the error of a member that whoever submitted it could not read."""
+    """Return the error of a member that could not be read from its archive at submission."""
     return ImageError(ErrorCode.BAD_ARCHIVE_MEMBER, f"could not be read from the archive: {unquote(fragment)}")
 
 
 def open_without_links(path: bytes) -> int:
-    """Open a file by its whole path, component by component; raises OSError where one of them is a link."""
+    """Open a file by its absolute path, component by component; raises OSError if one of them is a link."""
     *folders, name = path.split(b"/")[1:]
     inside = os.open(b"/", FOLDER)
     for folder in folders:
@@ -166,8 +165,8 @@ def open_without_links(path: bytes) -> int:
 
 
 def read_pieces(descriptor: int, size: int) -> Iterator[bytes]:
-    """Yield the bytes of a file, in one piece where it has the size that it says; raises OSError."""
-    # Until the end, not until the size that it had: a file that grows meanwhile is seen whole or refused.
+    """Yield the bytes of a file, in one piece if its size is still `size`; raises OSError."""
+    # Read to the end, not to `size`: a file that grows meanwhile is read whole or refused.
     left = size
     while piece := os.read(descriptor, max(MIN_READ, left)):
         yield piece
@@ -175,7 +174,7 @@ def read_pieces(descriptor: int, size: int) -> Iterator[bytes]:
 
 
 def read_pieces_of(descriptor: int, span: Span) -> Iterator[bytes]:
-    """Yield the bytes of a span; raises OSError, and ImageError where the file ends within it."""
+    """Yield the bytes of a span; raises OSError, and ImageError if the file ends within it."""
     at, end = span.start, span.start + span.size
     while at < end:
         piece = os.pread(descriptor, end - at, at)
@@ -187,14 +186,13 @@ def read_pieces_of(descriptor: int, span: Span) -> Iterator[bytes]:
 
 @contextmanager
 def store_errors_explained(store: str, missing: str) -> Iterator[None]:
-    """Raise what an object store has to say as an ImageError."""
+    """Convert the errors of an object store to ImageError."""
     try:
         yield
     except FileNotFoundError as error:
         raise ImageError(ErrorCode.NOT_FOUND, missing) from error
     except (GenericError, JoinError) as error:
-        # GenericError is what obstore makes of every answer and non-answer that has no class of its own, after tries
-        # of its own.
+        # obstore raises GenericError, after its own retries, for every failure that has no class of its own.
         raise ImageError(ErrorCode.UNAVAILABLE, f"{store} does not answer: {explain_refusal(error)}") from error
     except (StoreError, OSError) as error:
         raise ImageError(ErrorCode.NOT_READABLE, f"{store} refuses: {explain_refusal(error)}") from error

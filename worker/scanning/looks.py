@@ -1,4 +1,4 @@
-"""What one image shows to a person, as text from a process that decodes strangers' bytes, which is not trusted."""
+"""Serialises inspections, evidence and bit planes of one image, and checks them, as decoders are not trusted."""
 
 import json
 import re
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 LOOK_BYTES: Final = 8 * 2**20
-"""Of what is shown, at most."""
+"""The maximum size of a text about an image."""
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
 _HEX: Final = re.compile(r"([0-9a-f]{2})*")
 
 Shown = TypeVar("Shown")
 Look: TypeAlias = Callable[[Image.Image, bytes, str | None], bytes]
-"""Makes the text that shows an image: of its first frame, its file, and what is wrong with that."""
+"""Makes a text about an image from its first frame, the bytes of its file, and what is wrong with the file."""
 
 
 def inspect_image(image: Image.Image, data: bytes, damage: str | None) -> bytes:
     """Return the inspection of an image, as JSON of at most `LOOK_BYTES`."""
     found = inspect(image, data, damage)
-    # Any character may take six bytes; with what is left out, the text is complete.
+    # A character may take six bytes in JSON, so findings are dropped until the whole text fits.
     while len(text := json.dumps(to_json(found)).encode()) > LOOK_BYTES:
         found = replace(found, findings=found.findings[: len(found.findings) // 2], truncated=True)
     return text
 
 
 def draw_image(image: Image.Image, _data: bytes, _damage: str | None) -> bytes:
-    """Return the bit planes of an image, as JSON of names and PNGs in Base64: as many as `LOOK_BYTES` has room for."""
+    """Return the bit planes of an image, as JSON of names and PNGs in Base64; as many as fit into `LOOK_BYTES`."""
     planes: dict[str, str] = {}
     size = 0
     for name, picture in draw_bit_planes(image):
@@ -60,38 +60,38 @@ def write_evidence(evidence: Evidence) -> bytes:
 
 
 def read_inspection(text: bytes) -> Inspection:
-    """Return the inspection; raises ImageError where this is none."""
+    """Return the inspection; raises ImageError if the text is not one."""
     return _read(_adapters()[0], text, "inspection")
 
 
 def read_evidence(text: bytes) -> Evidence:
-    """Return the evidence; raises ImageError where this is none."""
+    """Return the evidence; raises ImageError if the text is not one."""
     evidence = _read(_adapters()[1], text, "evidence")
     if all(map(_NAME.fullmatch, [*evidence.planes, *evidence.marked])) and _HEX.fullmatch(
         evidence.carrier + evidence.trailing
     ):
         return evidence
-    raise ImageError(ErrorCode.SCAN_FAILED, "its decoder shows what is no evidence")
+    raise ImageError(ErrorCode.SCAN_FAILED, "its decoder returned invalid evidence")
 
 
 def read_planes(text: bytes) -> dict[str, bytes]:
-    """Return names, which are harmless as names of files, and PNGs; raises ImageError where these are none."""
+    """Return PNGs by names, which are safe as file names; raises ImageError if the text is invalid."""
     try:
         return {name: b64decode(picture) for name, picture in json.loads(text).items() if _NAME.fullmatch(name)}
     except (ValueError, AttributeError, TypeError) as error:
-        raise ImageError(ErrorCode.SCAN_FAILED, "its decoder shows what are no pictures") from error
+        raise ImageError(ErrorCode.SCAN_FAILED, "its decoder returned invalid pictures") from error
 
 
 def _read(adapter: "TypeAdapter[Shown]", text: bytes, kind: str) -> Shown:
     try:
         return adapter.validate_json(text)
     except ValueError as error:
-        raise ImageError(ErrorCode.SCAN_FAILED, f"its decoder says what is no {kind}") from error
+        raise ImageError(ErrorCode.SCAN_FAILED, f"its decoder returned an invalid {kind}") from error
 
 
 @cache
 def _adapters() -> "tuple[TypeAdapter[Inspection], TypeAdapter[Evidence]]":
-    # Here, not above: the processes that look have no use for it.
+    # Imported here, since the decoding processes do not need it.
     from pydantic import TypeAdapter
 
     return TypeAdapter(Inspection), TypeAdapter(Evidence)

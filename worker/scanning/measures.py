@@ -1,4 +1,4 @@
-"""What one worker process measures of its own work, for metrics that need no database and end with the process."""
+"""Metrics that a worker process collects about its own work, without a database; they end with the process."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ BATCH_SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
 class Stage(StrEnum):
-    """Where the time of a chunk goes; scoring is counted by batches, in which chunks share it."""
+    """A stage in which a chunk spends time; `score` is measured per batch, which chunks share."""
 
     LOAD = "load"
     DECODE = "decode"
@@ -24,21 +24,21 @@ class Stage(StrEnum):
 
 
 class Measures:
-    """The measures of the worker of one device, in a registry of their own."""
+    """The metrics of one worker, in a registry of their own."""
 
     def __init__(self, device: str = "") -> None:
         self.registry = CollectorRegistry()
         stages = Histogram(
-            "starlight_worker_stage_seconds", "What a chunk, or a batch that is scored, spent in a stage.",
+            "starlight_worker_stage_seconds", "Time that a chunk, or a batch in scoring, spent in a stage.",
             ["device", "stage"], registry=self.registry, buckets=SECONDS,
         )  # fmt: skip
         self._stages = {stage: stages.labels(device, stage.value) for stage in Stage}
         self._batch_fill = Histogram(
-            "starlight_worker_batch_fill_ratio", "Images of a batch by the most that it may have.",
+            "starlight_worker_batch_fill_ratio", "Images in a batch as a share of the batch size.",
             ["device"], registry=self.registry, buckets=BATCH_SHARES,
         ).labels(device)  # fmt: skip
         self._held = Gauge(
-            "starlight_worker_images_held", "Images that are loaded and have no score yet.",
+            "starlight_worker_images_held", "Images that are loaded and not scored yet.",
             ["device"], registry=self.registry,
         ).labels(device)  # fmt: skip
         self._chunks = Gauge(
@@ -50,13 +50,13 @@ class Measures:
 
     @contextmanager
     def time_stage(self, stage: Stage) -> Iterator[None]:
-        """Count the time of the block."""
+        """Measure the time of the block."""
         with self._stages[stage].time():
             yield
 
     @contextmanager
     def watch_chunk(self) -> Iterator["ChunkMeasures"]:
-        """Measure a chunk until the block ends, however it does."""
+        """Measure a chunk until the block ends, also by an exception."""
         chunk = ChunkMeasures()
         self._chunks.inc()
         try:
@@ -71,11 +71,11 @@ class Measures:
         self._images.inc(images)
 
     def hold(self, images: int) -> None:
-        """Count images that are in memory from now on, or, where there are less than none, no more."""
+        """Add images that are held in memory; a negative number removes them."""
         self._held.inc(images)
 
     def count_batch(self, images: int, most: int) -> None:
-        """Count a batch."""
+        """Count a batch of `images` images out of at most `most`."""
         self._batch_fill.observe(images / most)
 
 
@@ -87,7 +87,7 @@ class ChunkMeasures:
 
     @contextmanager
     def time_stage(self, stage: Stage) -> Iterator[None]:
-        """Add the time of the block, which is a span too where the chunk is traced."""
+        """Add the time of the block; if the chunk is traced, the block is also a span."""
         begun_at = time.perf_counter()
         try:
             with trace(stage.value):

@@ -1,4 +1,4 @@
-"""The hidden messages of images that V4 calls stego: evidence beside their verdicts."""
+"""Reads the payloads of images that V4 calls stego."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image in which V4 has found something, and its bytes where they are kept."""
+    """An image that V4 calls stego, and its bytes if they were kept."""
 
     facts: ImageFacts
     method: Method
@@ -27,14 +27,14 @@ class Found:
     kept: Content | None
 
     def hidden_in(self, data: bytes) -> HiddenPayload:
-        """Return where to read."""
+        """Return what a decoding process needs to read the payload."""
         return HiddenPayload(data, self.method, self.bit_order)
 
 
 class MessageReader:
-    """Reads the payloads of images, from the bytes that were judged: those that are kept, else loaded once more.
+    """Reads the payloads of images from the bytes that were judged; bytes that were not kept are loaded again.
 
-    `max_bytes` is how much the images of one group may have together.
+    `max_bytes` is the maximum total size of the images of one group.
     """
 
     def __init__(self, decoding: DecodingPool, loading: ChunkLoader, max_bytes: int) -> None:
@@ -43,7 +43,7 @@ class MessageReader:
         self._max_bytes = max_bytes
 
     def read(self, images: Iterable[Found], chunk: ChunkScan) -> Iterator[tuple[ImageFacts, Payload | None]]:
-        """Yield each image with its payload, None where the bytes are not to be had again."""
+        """Yield each image with its payload; None if none can be read, or the bytes cannot be loaded again."""
         group: list[tuple[Found, bytes]] = []
         size = 0
         for image in images:
@@ -73,11 +73,11 @@ class MessageReader:
         except MemoryError:
             raise
         except Exception:
-            # The verdict stands; a message is evidence beside it.
+            # The verdict does not depend on the message.
             log.exception("an image could not be loaded again for its message")
             return None
         try:
-            # By now the reference may lead to other bytes.
+            # The bytes behind the reference may have changed.
             if hashlib.sha256(content.data).digest() != image.facts.sha256:
                 return None
             ((_, payload),) = self._read_group([(image, content.data)], chunk)

@@ -1,4 +1,4 @@
-"""A payload as it comes from a process that decodes strangers' bytes, which is not trusted: checked, and storable."""
+"""Serialises payloads, and checks those that come from a decoding process, which is not trusted."""
 
 import json
 import logging
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 ABOUT_BYTES: Final = 128 * 2**10
-"""What may be said about a payload beside its text, in bytes of JSON."""
+"""The maximum size of the JSON about a payload, without its text."""
 
 log = logging.getLogger(__name__)
 
 
 def write_payload_text(payload: Payload) -> tuple[bytes, bytes]:
-    """Return what is known of a payload, as JSON of at most `ABOUT_BYTES`, and its text in UTF-8."""
+    """Return a payload without its text, as JSON of at most `ABOUT_BYTES`, and its text in UTF-8."""
     text = "" if payload.text is None else payload.text
     about = json.dumps(to_json(replace(payload, text=None if payload.text is None else "")))
     if len(about) > ABOUT_BYTES:
-        # Names can be as odd as they like, and are written as escapes.
+        # Names of members may need many escapes.
         about = json.dumps(to_json(replace(payload, text=None, listing=None, truncated=True)))
     return about.encode(), text.encode("utf-8", "replace")
 
 
 def read_payload_text(about: bytes, text: bytes) -> Payload | None:
-    """Return the payload, without what PostgreSQL cannot hold; None where that is no payload."""
+    """Return the payload, without what PostgreSQL cannot store; None if it is invalid."""
     try:
         payload = _adapter().validate_json(about)
     except ValueError:
-        log.warning("what a decoding process says about a payload is none")
+        log.warning("a decoding process returned an invalid payload")
         return None
     return replace(
         payload,
@@ -53,7 +53,7 @@ def _clean(words: str | None) -> str | None:
 
 @cache
 def _adapter() -> "TypeAdapter[Payload]":
-    # Here, not above: the processes that write payloads have no use for it.
+    # Imported here, since the decoding processes do not need it.
     from pydantic import TypeAdapter
 
     return TypeAdapter(Payload)

@@ -1,4 +1,4 @@
-"""Pictures for people: what an image shows, smaller and encoded anew, with nothing else of its bytes."""
+"""Pictures for people: an image scaled down and encoded again, without any other bytes of its file."""
 
 import io
 from typing import Final
@@ -11,12 +11,12 @@ QUALITY: Final = 85
 
 
 def encode_picture(picture: Image.Image, side: int, max_bytes: int) -> bytes:
-    """Return the first frame as WebP of at most `side` pixels a side and `max_bytes` bytes; metadata is left out.
+    """Return the first frame as WebP of at most `side` pixels a side and `max_bytes` bytes, without metadata.
 
-    Of a picture that does not fit, sides are halved until it does.
+    The sides of a picture that does not fit are halved until it does.
     """
     mode = "RGBA" if picture.has_transparency_data else "RGB"
-    # Reduced before its mode is changed where that loses nothing: a large picture is not copied whole.
+    # Scaled down before the conversion if that loses nothing, so that a large picture is not copied whole.
     if picture.mode in ("L", "RGB", "RGBA"):
         picture.thumbnail((side, side))
     shown = picture.convert(mode)

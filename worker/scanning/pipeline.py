@@ -1,7 +1,7 @@
-"""From the references of a chunk to its verdicts.
+"""Turns the references of a chunk into verdicts.
 
-Each image goes through the stages in this order, in the shape that stands behind it, and leaves where its verdict is
-known: load (`Loaded`), recall, decode (`Decoded`), submit to V4 (`Scoring`), judge.
+The stages, with the types of their results: load (`Loaded`), recall, decode (`Decoded`), submit (`Scoring`), judge.
+An image leaves the pipeline as soon as its verdict is known.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ from worker.scanning.messages import Found, MessageReader
 from worker.v4.detector import Score
 from worker.v4.planes import NUMBERS, PlaneArray
 
-# The part of a chunk's time in which its images must have come; the others are tried again later.
+# The share of a chunk's time limit within which its images must be loaded; the others are put off.
 LOADING_SHARE = 0.5
 SIZE_NUMBERS = [NUMBERS.index("width"), NUMBERS.index("height")]
 
@@ -35,7 +35,7 @@ Recall = Callable[[Sequence[bytes], float | None, str], Mapping[bytes, NewVerdic
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An image of which V4 sees something, its bytes, and what is wrong with it where it is damaged."""
+    """An image that was decoded, at least in part, its bytes, and its error if it is damaged."""
 
     facts: ImageFacts
     data: bytes
@@ -44,7 +44,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """An image that V4 has, and its bytes where they are kept until it is judged."""
+    """An image that was submitted to V4, and its bytes if they are kept until it is judged."""
 
     facts: ImageFacts
     damage: ImageError | None
@@ -53,17 +53,17 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class ScoringGroup:
-    """Images that V4 has, and their scores to come."""
+    """Images that were submitted to V4, and the future of their scores."""
 
     images: list[Scoring]
     scores: Future[list[Score | Exception]]
 
     def wait(self) -> None:
-        """Return once the scores are there."""
+        """Wait until the scores are there; does not raise their exception."""
         self.scores.exception()
 
     def release(self) -> None:
-        """Say that the bytes are not held any more."""
+        """Release the bytes that are kept."""
         for image in self.images:
             if image.kept is not None:
                 image.kept.release()
@@ -72,8 +72,8 @@ class ScoringGroup:
 class Pipeline:
     """Scans references for many chunks at once, each in its own thread; all share one batcher.
 
-    Up to `decode_processes` processes decode for them. With `recall`, no bytes are scored twice: it returns the stored
-    verdicts of this model, by a job's threshold and for its submitter, on bytes of given SHA-256s.
+    Up to `decode_processes` processes decode for them. With `recall`, the same bytes are not scored twice: it returns
+    this model's stored verdicts for SHA-256 digests, given a job's threshold and submitter.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Pipeline:
         self._batcher.start()
 
     def stop(self) -> None:
-        """End the threads; no scan may be running."""
+        """Stop the threads and processes; no scan may be running."""
         self._loading.stop()
         self._batcher.stop()
         self._decoding.stop()
@@ -116,12 +116,12 @@ class Pipeline:
         at_once: bool = False,
         given_up: "Future[None] | None" = None,
     ) -> list[NewVerdict]:
-        """Return one verdict for each ordinal and reference, in order; what fails becomes an `error` verdict.
+        """Return one verdict for each ordinal and reference, in order; an image that fails gets an `error` verdict.
 
-        Without a threshold, the model's own decides what counts as stego. `submitter` is whose job it is. Unless
-        it may `follow_links`, files behind links are not read. What is scanned `anew` recalls no verdict, and what is
-        scanned `at_once` overtakes other chunks before each stage. Raises GivenUpError soon after `given_up` is done:
-        then nobody wants the verdicts any more.
+        Without a threshold, the model's own is used. `submitter` is the submitter of the job. Without `follow_links`,
+        files behind links are not read. With `anew`, no stored verdict is recalled; with `at_once`, the images overtake
+        other chunks before each stage. Raises GivenUpError soon after `given_up` is done, which means that the verdicts
+        are no longer wanted.
         """
         chunk = ChunkScan(
             images, threshold, submitter, follow_links=follow_links, anew=anew, loading_s=self._loading_s,
@@ -159,7 +159,7 @@ class Pipeline:
                 group.release()
 
     def _recall_known(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> list[Loaded]:
-        """Return the images that V4 is to be asked about; the others have been judged before, or are being judged."""
+        """Return the images that V4 must score; the others have a stored verdict, or repeat an image of the chunk."""
         if self._recall is None:
             return list(loaded)
         new = [image for image in loaded if not chunk.repeats_earlier(image.facts)]
@@ -174,7 +174,7 @@ class Pipeline:
         return unknown
 
     def _decode(self, loaded: Sequence[Loaded], chunk: ChunkScan) -> tuple[list[Decoded], PlaneArray]:
-        """Return the images of which something can be seen, and their planes."""
+        """Return the images that can be decoded, at least in part, and their planes."""
         found = self._decoding.decode([image.content.data for image in loaded], at_once=chunk.at_once)
         decoded = []
         sizes = found.planes["numbers"][:, SIZE_NUMBERS].tolist()
@@ -185,7 +185,7 @@ class Pipeline:
                 facts = image.facts.with_picture(width, height, kind)
                 decoded.append(Decoded(facts, image.content.data, error))
             else:
-                assert error is not None, "what cannot be seen has a reason"
+                assert error is not None, "an image without planes has an error"
                 chunk.settle_error(image.facts, error)
         return decoded, found.planes if len(decoded) == len(loaded) else found.planes[found.has_planes]
 
@@ -198,7 +198,7 @@ class Pipeline:
         return Content(data, reservation) if reservation else None
 
     def _judge(self, group: ScoringGroup, chunk: ChunkScan) -> None:
-        """Settle what V4 has scored."""
+        """Settle the images that V4 has scored."""
         found = []
         for image, score in zip(group.images, group.scores.result(), strict=True):
             if isinstance(score, MemoryError):

@@ -1,4 +1,4 @@
-"""Whether an image file that a decoder refused ends too early, by what its own format says of its end.
+"""Checks whether an image file that a decoder refused is truncated, by the end marker or size of its format.
 
 Sources: PNG third edition section 5, ITU T.81 annex B, GIF89a, RFC 9649, BITMAPFILEHEADER, TIFF 6.0 section 2.
 """
@@ -7,7 +7,7 @@ import struct
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether the end that the format asks for is missing; False where the format is none of the supported ones."""
+    """Whether the end that the format requires is missing; False for an unsupported format."""
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data
     if data.startswith(b"\xff\xd8"):

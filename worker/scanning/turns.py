@@ -1,4 +1,4 @@
-"""Turns that threads take in the order in which they come."""
+"""A semaphore that threads pass in the order of their arrival."""
 
 import threading
 from collections import deque
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 class Turns:
     """Lets `limit` threads into the block at a time. A thread that leaves lets in the one that has waited longest.
 
-    With `threading.Semaphore`, a thread that leaves and comes back at once overtakes those that wait: a lone image
-    would wait for all chunks that are being decoded.
+    With `threading.Semaphore`, a thread that leaves and returns at once overtakes the waiting ones: a lone image would
+    wait for all chunks that are being decoded.
     """
 
     def __init__(self, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of single bits of an image, for a person, and of where among them a payload lies. Nothing is judged."""
+"""Pictures of single bit planes of an image, with the payload marked, for people. They do not affect verdicts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from worker.v4.extraction import read_carrier
 from worker.v4.sample_orders import list_sample_orders, take_pixels
 
 MAX_PICTURE_PIXELS: Final = 4_000_000
-"""Of a picture of a bit plane; of a larger image, its first rows."""
+"""The size limit of a picture of a bit plane; of a larger image, only the first rows are drawn."""
 LOW_BITS: Final = (0, 1)
-"""Bits in which tools hide something."""
+"""The bits in which tools hide data."""
 BITS: Final = range(8)
 NEAR: Final = (128, 32)
-"""Columns and rows of what is drawn of an image's start, where payloads begin."""
+"""How many columns and rows are drawn of the start of an image, where payloads begin."""
 
-# A bit that is 0 or 1, and one of the payload that is.
+# Colours of the bits 0 and 1 outside the payload, and of 0 and 1 within it.
 _COLOURS: Final = (0x10, 0x14, 0x18, 0xF2, 0xF2, 0xEE, 0x8F, 0x2D, 0x00, 0xFF, 0xB0, 0x5C)
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedSamples:
-    """The first `count` samples of these channels, taken pixel by pixel, row by row: those that hold a payload."""
+    """The samples that hold a payload: the first `count` of these channels, pixel by pixel, row by row."""
 
     channels: tuple[int, ...]
     count: int
 
     def count_pixels(self, channel: int) -> int:
-        """Return in how many of the first pixels this channel holds a part of the payload."""
+        """Return in how many pixels, from the first on, this channel holds a bit of the payload."""
         if channel not in self.channels:
             return 0
         return max(0, -(-(self.count - self.channels.index(channel)) // len(self.channels)))
@@ -42,7 +42,7 @@ NO_SAMPLES: Final = MarkedSamples((), 0)
 
 
 def list_bit_planes(image: Image.Image) -> Iterator[tuple[str, int, int]]:
-    """Yield name, channel and bit of each bit plane; none of an image whose samples have other than eight bits."""
+    """Yield name, channel and bit of each bit plane; nothing for an image whose samples do not have eight bits."""
     if any(True for _ in list_sample_orders(image)):
         for channel, band in enumerate(image.getbands()):
             for bit in BITS:
@@ -50,20 +50,20 @@ def list_bit_planes(image: Image.Image) -> Iterator[tuple[str, int, int]]:
 
 
 def find_carrier_channels(image: Image.Image, method: str | None) -> tuple[int, ...]:
-    """Return the channels in whose lowest bits a pixel method hides; none of another method."""
+    """Return the channels in whose lowest bits a pixel method hides data; none for other methods."""
     last = len(image.getbands()) - 1
     return {"alpha": (last,), "palette": (0,), "lsb.rgb": (0, 1, 2)}.get(method or "", ())
 
 
 def find_marked_samples(image: Image.Image, data: bytes, method: str, bit_order: str | None) -> MarkedSamples:
-    """Return the samples of the payload that is read by a pixel method, its header too; none where its end is open."""
+    """Return the samples of a pixel method's payload, with its header; none if the end of the payload is unknown."""
     channels = find_carrier_channels(image, method)
     size = read_carrier(image, data, method, bit_order, 0).payload_bytes if channels else None
     return MarkedSamples(channels, 8 * size) if size else NO_SAMPLES
 
 
 def draw_bit_planes(image: Image.Image) -> Iterator[tuple[str, bytes]]:
-    """Yield a name and a PNG, in black and white, of the two lowest bits of each channel; none of other modes."""
+    """Yield name and black-and-white PNG of the two lowest bits of each channel, if `list_bit_planes` has any."""
     for name, channel, bit in list_bit_planes(image):
         if bit in LOW_BITS:
             stream = BytesIO()
@@ -74,9 +74,9 @@ def draw_bit_planes(image: Image.Image) -> Iterator[tuple[str, bytes]]:
 def draw_marked_plane(
     image: Image.Image, name: str, marked: MarkedSamples, max_bytes: int, *, near: bool = False
 ) -> bytes:
-    """Return a PNG of a bit plane, with the marked samples in another colour; empty where there is no such plane.
+    """Return a PNG of a bit plane, with the marked samples in another colour; empty if there is no such plane.
 
-    With `near`, of the image's first columns and rows alone. Of a picture that does not fit, rows are left out.
+    With `near`, only the first columns and rows are drawn. Rows are left out until the PNG fits into `max_bytes`.
     """
     found = next(((channel, bit) for each, channel, bit in list_bit_planes(image) if each == name), None)
     if found is None:

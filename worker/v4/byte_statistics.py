@@ -1,4 +1,4 @@
-"""Statistics of byte sequences: kinds of bytes, entropy, repetition, and the text that a sequence begins with."""
+"""Statistics of byte sequences: classes of bytes, entropy, repetition, and the text at the start of a sequence."""
 
 import math
 from functools import cache
@@ -11,23 +11,24 @@ from torch.nn import functional
 from worker.v4.utf8 import PADDING, is_text
 
 TEXT_FEATURES: Final = 21
-"""Statistics of the text that a byte sequence begins with."""
+"""Number of statistics of the text at the start of a byte sequence."""
 BYTE_FEATURES: Final = 29
-"""Statistics of one byte sequence as a whole."""
+"""Number of statistics of a whole byte sequence."""
 _PARTS: Final = (16, 64, 1024)
-"""Ends of the parts, each from the start, in which kinds of bytes are counted; the last is that of all sequences."""
+"""Ends of the parts, each from the start, in which classes of bytes are counted; the last is the length of a row."""
 _LAGS: Final = 4
-"""Largest distance at which bytes may repeat themselves."""
+"""Largest distance at which repetition is measured."""
 
 
 def byte_statistics(rows: Tensor) -> Tensor:
     """Return byte statistics (N, BYTE_FEATURES) of (N, K) tokens.
 
-    Shares of kinds of bytes near the start and in all, entropy, repetition, distance to the first zero, length, whether
-    the last byte is zero and the only one, how many bytes 255 no zero follows, as it does in a JPEG scan.
+    They are: shares of byte classes near the start and overall, entropy, repetition, distance to the first zero,
+    length, whether the last byte is zero and whether it is the only zero, and how many bytes 255 are not followed by a
+    zero, as they would be in a JPEG scan.
     """
     classes = _byte_classes(rows.device)
-    # Each part is counted once; what stands before a part's end is in it or in those before.
+    # Each byte is counted in one part only; the cumulative sum gives the counts from the start.
     parts = histogram(rows + _first_bins(rows.device, rows.shape[1]), len(_PARTS) * (PADDING + 1))
     counts = parts.view(-1, len(_PARTS), PADDING + 1).cumsum(1)
     lengths = counts[:, :, :PADDING].sum(2).clamp(min=1.0)
@@ -62,17 +63,17 @@ def byte_statistics(rows: Tensor) -> Tensor:
 
 @cache
 def _first_bins(device: torch.device, count: int) -> Tensor:
-    """Return (K,) int32: the first bin of the part of a sequence of `count` bytes that each of these is in."""
+    """Return (K,) int32: for each position in a sequence of `count` bytes, the first bin of the part it is in."""
     position = torch.arange(count, device=device)
     ends = torch.tensor(_PARTS[:-1], device=device)
     return torch.bucketize(position, ends, out_int32=True, right=True) * (PADDING + 1)
 
 
 def leading_text(rows: Tensor) -> Tensor:
-    """Return statistics (N, TEXT_FEATURES) of the text that (N, K) tokens begin with: UTF-8 but control characters.
+    """Return statistics (N, TEXT_FEATURES) of the text at the start of (N, K) tokens: UTF-8 without control characters.
 
-    Its length on several scales, what ends it (a zero, the sequence's end or the window's), the kinds of its bytes,
-    how many of them differ, and how often it repeats itself.
+    They are: its length on several scales, what ends it (a zero, the end of the sequence or of the window), its byte
+    classes, its distinct bytes, and its repetition.
     """
     ends = functional.pad(1 - is_text(rows), (0, 1), value=1)
     run = ends.argmax(1)
@@ -83,7 +84,7 @@ def leading_text(rows: Tensor) -> Tensor:
     share = counts @ _byte_classes(rows.device)[:PADDING] / length.clamp(min=1.0)[:, None]
     distinct = (counts > 0).sum(1) / length.clamp(min=1.0)
     peak = counts.amax(1) / length.clamp(min=1.0)
-    # One distance after the other: all at once would be more than the processor keeps at hand.
+    # One distance at a time: all at once would not fit into the processor's cache.
     lags = range(1, _LAGS + 1)
     same = torch.stack([((rows[:, lag:] == rows[:, :-lag]) & inside[:, lag:]).sum(1) for lag in lags], dim=1)
     repeats = same / (length[:, None] - distances(rows.device, _LAGS).flip(0)).clamp(min=1.0)
@@ -99,7 +100,7 @@ def _scales(device: torch.device, count: int) -> Tensor:
 
 
 def look_back(rows: Tensor, most: int) -> Tensor:
-    """Return a view (N, most, K) of (N, K) tokens: what stands `most` to 1 positions before each, -1 for nothing."""
+    """Return a view (N, most, K) of (N, K) tokens: those `most` to 1 positions before each, -1 before the start."""
     return functional.pad(rows, (most, 0), value=-1).unfold(1, rows.shape[1], 1)[:, :most]
 
 
@@ -111,7 +112,7 @@ def distances(device: torch.device, most: int) -> Tensor:
 
 @cache
 def _byte_classes(device: torch.device) -> Tensor:
-    """Return the membership (257, 6) of tokens: printable ASCII, letter, not ASCII, space, 0, 255."""
+    """Return the membership (257, 6) of tokens in classes: printable ASCII, letter, not ASCII, space, 0, 255."""
     token = torch.arange(PADDING + 1, device=device)
     lower = token | 32
     kinds = [
@@ -128,7 +129,7 @@ def _byte_classes(device: torch.device) -> Tensor:
 def histogram(values: Tensor, bins: int) -> Tensor:
     """Count how often each of 0 to `bins` - 1 occurs in each row of (N, K) integers, as (N, bins) float32."""
     offset = torch.arange(values.shape[0], device=values.device, dtype=torch.int32)[:, None] * bins
-    # Converted first: to add integers of two widths takes a processor ten times as long.
+    # Converted first: adding integers of different widths takes ten times as long on a CPU.
     numbers = (values.to(torch.int32) + offset).reshape(-1)
     counts = torch.bincount(numbers, minlength=values.shape[0] * bins)
     return counts.view(values.shape[0], bins).float()

@@ -1,6 +1,6 @@
-"""The model card: what a folder of weights is, checked before anything trusts it.
+"""The model card, which describes a folder of weights and is checked before the weights are used.
 
-A model is a folder with `card.json` and the safetensors file that it names.
+A model is a folder with `card.json` and the weights file that it names.
 """
 
 import json
@@ -13,10 +13,10 @@ from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, Method, Wo
 
 CARD_FILE: Final = "card.json"
 DEFAULT_MODEL: Final = Path(__file__).parent / "models" / "starlight-v4"
-"""Folder of the model that comes with the project."""
+"""Folder of the shipped model."""
 
 FORMATS: Final = ("safetensors", "onnx")
-"""Kinds of weights: V4's own network, or any network that takes its streams."""
+"""Formats of weights: safetensors for V4's own network, ONNX for any network that takes the same streams."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -25,17 +25,17 @@ AnyWord = TypeVar("AnyWord", bound=Word)
 
 
 class ModelError(Exception):
-    """The model folder can't be used: a file is missing, malformed or not the one that its card names."""
+    """The model cannot be used: a file is missing, malformed or not the one that its card names."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """Identity and decision threshold of a model.
 
-    `sha256` is the hex digest of the file `weights`; `threshold` the stego probability from which on an image counts
-    as stego. `format` is the kind of that file, one of `FORMATS`; `inputs` states type and shape of each stream that
-    the model was made for, as `streams.describe_inputs` does, or nothing. `figures` are the measurements that the card
-    states, as `scripts/validate_v4` wrote them.
+    `sha256` is the hex digest of the file `weights`, and `format` is its format, one of `FORMATS`. An image with a
+    stego probability of at least `threshold` counts as stego. `inputs` has type and shape of each stream that the model
+    was made for, as from `streams.describe_inputs`, or is empty. `figures` are the measurements that
+    `scripts/validate_v4` wrote into the card.
     """
 
     name: str

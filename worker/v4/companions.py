@@ -1,7 +1,7 @@
-"""What a file itself says about the bytes behind its picture: more pictures, a video, or its own bytes once more.
+"""Reads what a file declares about the bytes after its picture: more pictures, a video, or a copy of its own bytes.
 
 Sources: CIPA DC-007 (multi-picture format), Google's motion photo and Ultra HDR formats (XMP). Nothing here raises, and
-all of it is linear in the sizes of the head that is searched and of what follows the picture.
+the time is linear in the size of the head that is searched and of the trailing bytes.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _HEAD_BYTES: Final = 262_144
-"""Bytes from the start of a file in which declarations are looked for."""
+"""How many bytes from the start of a file are searched for declarations."""
 _MAX_PICTURES: Final = 64
 _MULTI_PICTURE: Final = b"MPF\x00"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -18,17 +18,17 @@ _VIDEO: Final = re.compile(rb"MicroVideo|MotionPhoto|Container:Directory|hdrgm:V
 _LENGTHS: Final = re.compile(rb"(?:MicroVideoOffset|Item:Length|Item:Padding)(?:=\"|>)(\d{1,10})")
 _PICTURES_TAG: Final = 0xB002
 SAME_BYTES: Final = 1024
-"""Bytes up to which what follows the picture is compared with the file's own first bytes."""
+"""How many trailing bytes are compared with the first bytes of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """Declarations of a file about what follows its picture; all are empty where nothing follows.
+    """What a file declares about the bytes that trail its picture; all fields are empty if there are none.
 
-    `pictures` says whether it has a multi-picture index, `video` whether its XMP tells of a motion photo or a gain map;
-    `declared` is how many of the bytes that follow these account for. `same_start` is how many of the first
-    `SAME_BYTES` that follow are those that the file starts with, `same_end` says whether all are those that the
-    picture ends with, `whole` whether they are the whole picture once more.
+    `pictures`: it has a multi-picture index. `video`: its XMP declares a motion photo or a gain map. `declared`: how
+    many trailing bytes these declarations account for. `same_start`: how many of the first `SAME_BYTES` trailing bytes
+    equal the first bytes of the file. `same_end`: the trailing bytes equal the last bytes of the picture. `whole`: they
+    equal the whole picture.
     """
 
     pictures: bool = False
@@ -40,12 +40,12 @@ class Companions:
 
     @property
     def flags(self) -> int:
-        """The four yes-or-no statements as bits: pictures 1, video 2, same end 4, whole 8."""
+        """The boolean fields as bits: pictures 1, video 2, same_end 4, whole 8."""
         return self.pictures + 2 * self.video + 4 * self.same_end + 8 * self.whole
 
 
 def find_companions(data: bytes, container: str, end: int) -> Companions:
-    """Read what the file `data` says about its bytes from `end` on."""
+    """Return what the file `data` declares about its bytes from `end` on."""
     trailing = len(data) - end
     if trailing <= 0:
         return Companions()
@@ -72,7 +72,7 @@ def find_companions(data: bytes, container: str, end: int) -> Companions:
 
 
 def _declared_pictures(data: bytes, start: int, end: int) -> int:
-    """Sum the sizes of the pictures that the index at `start` places behind `end`."""
+    """Return the total size of the pictures that the index at `start` places after `end`."""
     order = {b"II": "<", b"MM": ">"}.get(data[start : start + 2])
     if order is None or start + 8 > len(data):
         return 0

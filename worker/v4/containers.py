@@ -1,7 +1,7 @@
-"""Where an image file's picture ends and where its EXIF block lies, read from the container's own structure.
+"""Finds the end of the picture and the EXIF block in an image file, from the structure of its container.
 
-Every walk is linear in the file's size and never raises: a file that does not follow its format, or takes more than
-`MAX_STEPS`, has no known end, and then nothing counts as trailing.
+Parsing takes time linear in the file's size and never raises. A file that violates its format, or takes more than
+`MAX_STEPS`, has no known end, and then no bytes count as trailing.
 
 Sources: ITU T.81 annex B (JPEG markers), PNG third edition section 5 (chunks), GIF89a (blocks), RFC 9649 (WebP in
 RIFF), the BITMAPFILEHEADER and BITMAPINFOHEADER structures (BMP), CIPA DC-008 (EXIF).
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_STEPS: Final = 1_000_000
-"""Markers, chunks or blocks that are followed in one file before its end counts as unknown."""
+"""The most markers, chunks or blocks that are parsed in one file; with more, its end counts as unknown."""
 
 CONTAINERS: Final = ("other", "jpeg", "png", "gif", "webp", "bmp", "tiff")
 
 _EXIF_HEADER: Final = b"Exif\x00\x00"
-# Inside a scan, FF 00 is a stuffed byte, FF D0..D7 a restart and FF FF fill: all else ends the scan.
+# Inside a scan, FF 00 is a stuffed byte, FF D0..D7 a restart and FF FF fill; any other marker ends the scan.
 _SCAN_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
@@ -26,9 +26,9 @@ _SCAN_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 class Layout:
     """Parts of an image file, as offsets into its bytes.
 
-    `container` is one of `CONTAINERS`. `end` is the offset of the first byte after the picture (the file's size where
-    that is unknown). `exif_start` and `exif_end` bound the TIFF structure that holds the EXIF data; both are 0
-    without one. `scans` is how many times a JPEG goes over its picture.
+    `container` is one of `CONTAINERS`. `end` is the offset of the first byte after the picture (the file's size if that
+    is unknown). `exif_start` and `exif_end` delimit the TIFF structure that holds the EXIF data; both are 0
+    without one. `scans` is the number of scans in a JPEG.
     """
 
     container: str
@@ -56,7 +56,7 @@ def survey(data: bytes) -> Layout:
 
 
 def find_trailing(data: bytes) -> memoryview:
-    """Return the bytes after the picture's end; empty where there are none or the end is unknown."""
+    """Return the bytes after the picture's end; empty if there are none or the end is unknown."""
     return memoryview(data)[survey(data).end :]
 
 
@@ -126,7 +126,7 @@ def _gif_end(data: bytes) -> int:
             position += 11 + _colour_table_bytes(data[position + 9])
         else:
             return size
-        # The sub-blocks of one block: a length byte and so many bytes, until a length of zero.
+        # The sub-blocks of one block: a length byte and that many bytes, until a length of zero.
         for _ in range(MAX_STEPS):
             if position >= size:
                 return size
@@ -152,7 +152,7 @@ def _webp(data: bytes) -> Layout:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
         if data[position : position + 4] == b"EXIF":
             start = position + 8
-            # Some writers keep the JPEG marker's header in front of the TIFF structure.
+            # Some writers keep the JPEG marker's header before the TIFF structure.
             if data.startswith(_EXIF_HEADER, start):
                 start += len(_EXIF_HEADER)
             exif = (start, min(position + 8 + length, end))
@@ -172,6 +172,6 @@ def _bmp_end(data: bytes) -> int:
         return size
     if compression in (0, 3, 6):
         image_size = (abs(width) * depth + 31) // 32 * 4 * abs(height)
-    # Writers fill the file size wrongly now and then (with 0, say); the pixels are certainly part of the picture.
+    # Some writers store a wrong file size, such as 0; the pixels are certainly part of the picture.
     end = max(file_size, pixels + image_size)
     return int(end) if end <= size else size

@@ -20,9 +20,9 @@ from worker.v4.streams import Streams, compute, describe_inputs, lead, match_inp
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What V4 says about one image.
+    """V4's result for one image.
 
-    `confidence` is the probability of the outcome it stands for. `method` and `bit_order` are None unless `is_stego`.
+    `confidence` is the probability of the outcome, stego or clean. `method` and `bit_order` are None unless `is_stego`.
     """
 
     is_stego: bool
@@ -33,7 +33,7 @@ class Score:
 
 
 class Detector:
-    """A model on a device: `network` on `device`, described by `model`. Not for use by two threads at once."""
+    """A model on a device: `network` on `device`, described by `model`. Not thread-safe."""
 
     def __init__(self, network: Callable[[Streams], Heads], model: ModelCard, device: str = "cpu") -> None:
         self.model = model
@@ -42,7 +42,7 @@ class Detector:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "Detector":
-        """Load a model folder. Raises `ModelError` if card or weights can't be used or the digest is wrong."""
+        """Load a model folder. Raises `ModelError` if card or weights cannot be used, or the digest is wrong."""
         card = read_card(folder)
         path = folder / card.weights
         try:
@@ -75,7 +75,7 @@ class Detector:
     ) -> list[Score]:
         """Score images together. A threshold of None, or no thresholds, means the model's own.
 
-        Raises ArithmeticError where the network answers with something that is not a number.
+        Raises ArithmeticError if the network returns a value that is not finite.
         """
         if len(batch) == 0:
             return []
@@ -85,7 +85,7 @@ class Detector:
             methods = heads.method.argmax(1).tolist()
             orders = heads.order.argmax(1).tolist()
         if not all(map(math.isfinite, probabilities)):
-            raise ArithmeticError("the network's answer is not a number")
+            raise ArithmeticError("the network returned a value that is not finite")
         limits = thresholds if thresholds is not None else [None] * len(batch)
         return [self._score(*row) for row in zip(probabilities, methods, orders, limits, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Writing payloads into images by each of the five methods, as the specification has them: what V4 has to find."""
+"""Writes payloads into images by each of the five methods, as the specification defines them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,38 +16,38 @@ class CapacityError(ValueError):
 
 
 def capacity(image: Image.Image, method: str) -> int:
-    """Return how many bytes of payload fit into the carrier of `alpha`, `palette` or `lsb.rgb` with its terminator."""
+    """Return how many bytes of payload fit into the carrier of `alpha`, `palette` or `lsb.rgb`, with the terminator."""
     samples = image.width * image.height * (3 if method == "lsb.rgb" else 1)
     return samples // 8 - 1 - (len(ALPHA_PREFIX) if method == "alpha" else 0)
 
 
 def embed_written(image: Image.Image, method: str, written: bytes, bit_order: str) -> Image.Image:
-    """Write bytes as they are, neither prefix nor terminator added, into the carrier of a pixel method."""
+    """Write bytes into the carrier of a pixel method, without adding a prefix or terminator."""
     return _replace(image, _CHANNELS[method], written, bit_order)
 
 
 def embed_alpha(image: Image.Image, payload: bytes) -> Image.Image:
-    """Hide in the alpha plane of an RGBA or LA image, LSB-first, behind the prefix."""
+    """Hide a payload in the alpha plane of an RGBA or LA image, LSB-first, after the prefix."""
     return _replace(image, slice(-1, None), ALPHA_PREFIX + payload + b"\x00", "lsb-first")
 
 
 def embed_palette(image: Image.Image, payload: bytes, bit_order: str) -> Image.Image:
-    """Hide in the palette indices of a P image."""
+    """Hide a payload in the palette indices of a P image."""
     return _replace(image, slice(0, 1), payload + b"\x00", bit_order)
 
 
 def embed_lsb(image: Image.Image, payload: bytes, bit_order: str) -> Image.Image:
-    """Hide in R, G, B of an RGB or RGBA image."""
+    """Hide a payload in R, G, B of an RGB or RGBA image."""
     return _replace(image, slice(0, 3), payload + b"\x00", bit_order)
 
 
 def embed_raw(data: bytes, payload: bytes) -> bytes:
-    """Append to a whole image file."""
+    """Append a payload to an image file."""
     return data + payload + b"\x00"
 
 
 def comment_value(text: bytes, charset: int | None, utf16: str = "utf-16-le") -> bytes:
-    """Return a UserComment: UTF-8 `text` behind `CHARSETS[charset]` (as `utf16` for UNICODE), or without a header."""
+    """Return a UserComment: UTF-8 `text` after `CHARSETS[charset]` (as `utf16` for UNICODE), or without a header."""
     if charset is None:
         return text
     if CHARSETS[charset] == b"UNICODE\x00":

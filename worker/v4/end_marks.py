@@ -1,4 +1,4 @@
-"""What tools write behind a text so that its reader knows the end: zero bytes, control characters, marks."""
+"""The end marks that tools write after a text: zero bytes, control characters, words and symbols."""
 
 import re
 from typing import Final
@@ -8,23 +8,23 @@ _MARK: Final = re.compile(
     rb"[<\[{(|#_*=/\\~$%@-]{1,5}\s?" + _WORDS + rb"\s?[>\]})|#_*=/\\~$%@-]{1,5}"
     rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
     rb"|\$t3g0|(?:\*\^){2,}\*|-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
-    # Bare, where no word of a sentence stands.
+    # Without symbols around it, where no word of a sentence can be.
     rb"|(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s))(?-i:END|EOF)",
     re.IGNORECASE,
 )
-# Characters of noise that may stand between a mark and the end of what looks like text.
+# How many characters of noise may be between a mark and the end of what looks like text.
 _CHANCE: Final = 12
 _CHANCE_BEFORE_ZERO: Final = 1
 _TAIL: Final = 64
 CLOSING: Final = b"\x03\x04\x1a"
-"""Control characters that end a text, in front of a zero or without one."""
+"""Control characters that end a text, with or without a zero after them."""
 _NAMES: Final = {0x00: "a zero byte", 0x03: "end of text (03)", 0x04: "end of transmission (04)", 0x1A: "Ctrl-Z (1a)"}
 
 
 def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
-    """Return the text without the mark at its end, and the mark; None where there is none.
+    """Return the text without the mark at its end, and the mark, None if there is none.
 
-    Of a text that is not closed otherwise, the mark may stand some characters in front of the end.
+    If nothing else closes the text (`is_closed` is false), the mark may be up to 12 characters before the end.
     """
     tail = text[-_TAIL:]
     found = None
@@ -38,7 +38,7 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
 
 
 def name_end(data: bytes, end: int, total: int, *, is_whole: bool) -> str | None:
-    """Return in words what closes a text that ends at `end` of `total` bytes; None where nothing does."""
+    """Describe what closes a text that ends at `end` of `total` bytes; None if nothing does."""
     if end < len(data):
         if data[end : end + 2] in (b"\xff\xfe", b"\xfe\xff"):
             return f"end mark {data[end : end + 2].hex()}"

@@ -1,17 +1,17 @@
-"""How even bytes are: what is encrypted or packed looks like chance."""
+"""The entropy of bytes: ciphertext and compressed data look random."""
 
 from typing import Final
 
 import numpy as np
 
-# Of the most that so many bytes can have, the entropy from which on they are as even as chance makes them.
+# Bytes with at least this share of the maximum entropy for their number look random.
 _RANDOM_SHARE: Final = 0.88
 _MIN_RANDOM: Final = 64
 _ENTROPY_BYTES: Final = 2**20
 
 
 def measure_entropy(data: bytes) -> float:
-    """Return the entropy of the first bytes, in bits a byte; 0 of none."""
+    """Return the entropy of the first `_ENTROPY_BYTES` bytes, in bits a byte; 0 for no bytes."""
     if not data:
         return 0.0
     counts = np.bincount(np.frombuffer(data[:_ENTROPY_BYTES], np.uint8))
@@ -20,5 +20,5 @@ def measure_entropy(data: bytes) -> float:
 
 
 def looks_random(size: int, entropy: float) -> bool:
-    """Whether so many bytes of this entropy are as even as ciphertext and compressed data are."""
+    """Whether `size` bytes of this entropy look like ciphertext or compressed data."""
     return size >= _MIN_RANDOM and entropy >= _RANDOM_SHARE * min(8.0, float(np.log2(size)))

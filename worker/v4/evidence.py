@@ -1,4 +1,4 @@
-"""The bytes that a person looks at beside an image: where a method would have hidden some, and behind the end."""
+"""The raw bytes that people are shown with an image: the start of a method's carrier, and of the trailing bytes."""
 
 from dataclasses import dataclass
 
@@ -11,26 +11,26 @@ from worker.v4.extraction import CARRIER_BYTES, ReadCarrier, read_carrier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What of a file is shown as it is; bytes in hex."""
+    """Raw evidence in a file; bytes are in hex."""
 
     planes: list[str]
     """Names of the bit planes that can be drawn."""
     marked: list[str]
-    """Those of them in which the payload lies."""
+    """Names of those that hold the payload."""
     carrier: str
     """The first bytes of the method's carrier; empty without a method."""
     carrier_bytes: int
-    """How many there are in all."""
+    """The size of the whole carrier."""
     payload_bytes: int | None
-    """How many of them are the payload, with what stands before it; None where nothing says where it ends."""
+    """The size of the payload in the carrier, with any header; None if its end is unknown."""
     trailing: str
-    """The first bytes behind the image's end."""
+    """The first bytes after the image's end."""
     trailing_bytes: int
-    """How many there are in all."""
+    """How many trailing bytes there are in all."""
 
 
 def collect_evidence(image: Image.Image, data: bytes, method: str | None, bit_order: str | None) -> Evidence:
-    """Return the evidence of an image, of which `data` are the file's bytes; never raises on account of these."""
+    """Return the evidence in an image; `data` is the whole file, and never makes this raise."""
     end = survey(data).end
     read = ReadCarrier(b"", 0, None)
     if method is not None:

@@ -1,4 +1,4 @@
-"""The UserComment of an EXIF block, read straight from its TIFF structure (TIFF 6.0 section 2, CIPA DC-008 4.6.5)."""
+"""Reads the UserComment of an EXIF block from its TIFF structure (TIFF 6.0 section 2, CIPA DC-008 4.6.5)."""
 
 import struct
 import unicodedata
@@ -15,13 +15,13 @@ _TYPE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 _MAX_ENTRIES: Final = 4096
 
 CHARSETS: Final = (b"ASCII\x00\x00\x00", b"UNICODE\x00", b"JIS\x00\x00\x00\x00\x00", b"\x00" * 8)
-"""The 8-byte headers that may stand before a UserComment's text."""
+"""The 8-byte charset headers that may precede a UserComment's text."""
 
 
 def find_user_comment(block: memoryview) -> memoryview:
     """Return the raw UserComment, charset header included, as a view of `block`; empty without one or if malformed.
 
-    Looks in the Exif directory and, as some writers put it there, in the main one. Never raises.
+    Searches the Exif directory, and the main one, where some writers put it. Never raises.
     """
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
     if order is None or len(block) < 8:
@@ -42,7 +42,7 @@ def find_user_comment(block: memoryview) -> memoryview:
 def list_values(block: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
     """Yield tag, value and whether it may be text (ASCII, UTF-8 or undefined bytes), directory by directory.
 
-    Goes through the main, the Exif, the GPS and the thumbnail's directory. Never raises.
+    Reads the main, Exif, GPS and thumbnail directories. Never raises.
     """
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
     if order is None or len(block) < 8:
@@ -62,7 +62,7 @@ def list_values(block: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
 
 
 def read_comment_text(block: memoryview, limit: int) -> bytes:
-    """Return the UserComment's text as UTF-8, without its charset header; what is not UTF-16 is left as it is.
+    """Return the UserComment's text without its charset header. UTF-16 is converted to UTF-8, all else is unchanged.
 
     At most `limit` bytes, or UTF-16 units, of the comment are read.
     """
@@ -76,10 +76,10 @@ def read_comment_text(block: memoryview, limit: int) -> bytes:
 
 
 def _utf16(body: bytes, byte_order: bytes) -> bytes:
-    """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the likelier one is taken.
+    """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the more likely one is used.
 
-    Read in the wrong order, ASCII becomes ideographs and the letters of one script become those of many; where both
-    readings are alike, the EXIF block's own order counts. Some write UTF-8 behind the header all the same.
+    In the wrong order, ASCII becomes ideographs, and letters of one script become letters of many. If both readings are
+    equally likely, the EXIF block's own order is used. Some writers store UTF-8 after this header anyway.
     """
     text = body.rstrip(b"\x00")
     if b"\x00" not in text and _is_utf8(text):
@@ -93,7 +93,7 @@ def _utf16(body: bytes, byte_order: bytes) -> bytes:
 
 
 def _likelihood(text: str) -> tuple[int, int]:
-    """Count the ASCII characters and the letters of the commonest script among the first 64 characters."""
+    """Count the ASCII characters, and the letters of the most common script, among the first 64 characters."""
     scripts = Counter(unicodedata.name(letter, "").split(" ", 1)[0] for letter in text[:64] if letter.isalpha())
     return sum(character.isascii() for character in text[:64]), max(scripts.values(), default=0)
 

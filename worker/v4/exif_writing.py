@@ -1,7 +1,7 @@
-"""Writing a UserComment into an EXIF block, and such a block into a file, with every other byte kept as it is.
+"""Writes a UserComment into an EXIF block, and the block into a file, without changing any other byte.
 
-Directories are written anew behind the block's end, so that nothing that offsets point to moves: thumbnails and the
-notes of cameras stay whole (TIFF 6.0 section 2, CIPA DC-008, PNG third edition section 11.3, RFC 9649).
+New directories are appended to the block, so that nothing moves that offsets point to: thumbnails and maker notes stay
+valid (TIFF 6.0 section 2, CIPA DC-008, PNG third edition section 11.3, RFC 9649).
 """
 
 import struct
@@ -14,32 +14,32 @@ from worker.v4.exif import CHARSETS, USER_COMMENT, find_user_comment
 EXIF_IFD: Final = 0x8769
 EXIF_HEADER: Final = b"Exif\x00\x00"
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-# Of a JPEG's segment, its own length included.
+# The maximum length of a JPEG segment, including its length field.
 MAX_SEGMENT: Final = 65_535
 
 _LONG, _UNDEFINED = 4, 7
 _ENTRY: Final = 12
 _EMPTY: Final = b"II*\x00\x08\x00\x00\x00" + bytes(6)
-# Flags of a WebP that has more than a picture.
+# Flags of an extended WebP file.
 _WEBP_EXIF, _WEBP_ALPHA = 0x08, 0x10
 
 
 class ExifError(ValueError):
-    """Nothing can be written into this EXIF block; the message says why."""
+    """The EXIF block cannot be written to; the message says why."""
 
 
 def add_user_comment(block: bytes, comment: bytes) -> bytes:
-    """Return a TIFF structure, or an empty one, with this UserComment of at least five bytes.
+    """Return the TIFF structure with this UserComment, of at least five bytes, added; an empty `block` gets a new one.
 
-    Raises ExifError where there is a comment already, or the structure is damaged.
+    Raises ExifError if there is a comment already, or the structure is damaged.
     """
     block = block or _EMPTY
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(block[:4])
     if order is None:
-        raise ExifError("its EXIF block is no TIFF structure")
+        raise ExifError("its EXIF block is not a TIFF structure")
     known = bytes(find_user_comment(memoryview(block)))
     if (known[8:] if known[:8] in CHARSETS else known).strip(b"\x00 "):
-        raise ExifError("it has a UserComment already")
+        raise ExifError("it already has a UserComment")
     (main_at,) = struct.unpack_from(order + "I", block, 4)
     main, main_next = _read_directory(block, order, main_at)
     pointer = next((number for number, entry in enumerate(main) if _tag(order, entry) == EXIF_IFD), None)
@@ -65,7 +65,7 @@ def add_user_comment(block: bytes, comment: bytes) -> bytes:
 
 
 def put_into_jpeg(data: bytes, layout: Layout, block: bytes) -> bytes:
-    """Return the JPEG with this EXIF block, of which `count_spare_bytes` says that it has room, in place of its own."""
+    """Return the JPEG with its EXIF block replaced by `block`, which must fit according to `count_spare_bytes`."""
     payload = EXIF_HEADER + block
     segment = b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload
     if layout.exif_start:
@@ -77,12 +77,12 @@ def put_into_jpeg(data: bytes, layout: Layout, block: bytes) -> bytes:
 
 
 def count_spare_bytes(container: str, block: bytes) -> int | None:
-    """Return how many bytes an EXIF block of this kind of file could have more; below 0 too many, None without end."""
+    """Return how many more bytes the EXIF block could have: negative if it is too large, None if there is no limit."""
     return MAX_SEGMENT - 2 - len(EXIF_HEADER) - len(block) if container == "jpeg" else None
 
 
 def put_into_png(data: bytes, layout: Layout, block: bytes) -> bytes:
-    """Return the PNG with this EXIF block in place of its own."""
+    """Return the PNG with its EXIF block replaced by `block`."""
     chunk = write_png_chunk(b"eXIf", block)
     if layout.exif_start:
         return data[: layout.exif_start - 8] + chunk + data[layout.exif_end + 4 :]
@@ -93,7 +93,7 @@ def put_into_png(data: bytes, layout: Layout, block: bytes) -> bytes:
 
 
 def put_into_webp(data: bytes, layout: Layout, block: bytes, size: tuple[int, int], *, has_alpha: bool) -> bytes:
-    """Return the WebP of this width and height with this EXIF block in place of its own."""
+    """Return the WebP, of this width and height, with its EXIF block replaced by `block`."""
     chunks: list[tuple[bytes, bytes]] = []
     at = 12
     while at + 8 <= layout.end:
@@ -113,7 +113,7 @@ def put_into_webp(data: bytes, layout: Layout, block: bytes, size: tuple[int, in
         prefix = EXIF_HEADER if chunks[old][1].startswith(EXIF_HEADER) else b""
         chunks[old] = (b"EXIF", prefix + block)
     else:
-        # What describes the picture stands in front of its XMP packet.
+        # The EXIF chunk must precede the XMP chunk.
         names = [kind for kind, _ in chunks]
         chunks.insert(names.index(b"XMP ") if b"XMP " in names else len(chunks), (b"EXIF", block))
     body = b"WEBP" + b"".join(
@@ -123,12 +123,12 @@ def put_into_webp(data: bytes, layout: Layout, block: bytes, size: tuple[int, in
 
 
 def write_png_chunk(kind: bytes, content: bytes) -> bytes:
-    """Return a chunk of a PNG with its length and checksum."""
+    """Return a PNG chunk with its length and checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _read_directory(block: bytes, order: str, at: int) -> tuple[list[bytes], bytes]:
-    """Return the entries of a directory and the offset behind them as it stands there."""
+    """Return the entries of a directory, and the bytes of the offset of the next one."""
     if at + 2 > len(block):
         raise ExifError("its EXIF block is damaged")
     (count,) = struct.unpack_from(order + "H", block, at)
@@ -143,7 +143,7 @@ def _write_directory(order: str, entries: list[bytes], behind: bytes) -> bytes:
 
 
 def _put(order: str, entries: list[bytes], entry: bytes) -> list[bytes]:
-    """Return the entries with this one in place of one of its tag, in the order of tags."""
+    """Return the entries in the order of tags; `entry` replaces one with its tag."""
     kept = [each for each in entries if _tag(order, each) != _tag(order, entry)]
     return sorted([*kept, entry], key=lambda each: _tag(order, each))
 

@@ -1,4 +1,4 @@
-"""Reading a payload back out of an image, as evidence beside a verdict. It never changes the verdict."""
+"""Reads a payload from an image, as evidence that accompanies a verdict. It never changes the verdict."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,25 +17,25 @@ from worker.v4.planes import take_leading_pixels
 MESSAGE_BYTES: Final = 64 * 2**10
 """Default limit of the text that is shown, in bytes."""
 CARRIER_BYTES: Final = 2048
-"""Of a carrier, what a person is shown."""
+"""How many bytes of a carrier people are shown."""
 
 _CHANNELS: Final = {"RGB": 3, "RGBX": 4, "RGBA": 4, "RGBa": 4, "L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class BytesCarrier:
-    """Bytes that stand by themselves, and end where the payload does."""
+    """Bytes that contain only the payload, and end where it does."""
 
     data: memoryview | bytes
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """The number of bytes."""
         return len(self.data)
 
     @property
     def is_whole(self) -> bool:
-        """True: nothing else stands behind them."""
+        """True: nothing follows the payload."""
         return True
 
     def take(self, count: int) -> bytes:
@@ -45,7 +45,7 @@ class BytesCarrier:
 
 @dataclass(frozen=True, slots=True)
 class PixelCarrier:
-    """The least significant bits of the carrier of a pixel method; none where the image lacks it."""
+    """The least significant bits of a pixel method's carrier; empty if the image lacks that carrier."""
 
     image: Image.Image
     method: str
@@ -53,7 +53,7 @@ class PixelCarrier:
 
     @property
     def total(self) -> int:
-        """How many whole bytes the carrier holds."""
+        """The number of whole bytes in the carrier."""
         pixels = self.image.width * self.image.height
         channels = _CHANNELS.get(self.image.mode, 0)
         has_alpha = channels in (2, 4) and self.image.mode != "RGBX"
@@ -62,7 +62,7 @@ class PixelCarrier:
 
     @property
     def is_whole(self) -> bool:
-        """False: the picture's own bits go on behind a payload."""
+        """False: the picture's own bits follow the payload."""
         return False
 
     def take(self, count: int) -> bytes:
@@ -83,20 +83,19 @@ class PixelCarrier:
 def read_payload(
     image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int = MESSAGE_BYTES
 ) -> ReadPayload:
-    """Read and understand what `method` would have hidden in the image, of which `data` are the file's bytes.
+    """Read and interpret the payload that `method` would have hidden in the image; `data` is the whole file.
 
-    Of text, at most `limit` bytes are shown. What a stranger hid is data: control characters are kept. Never raises on
-    account of the image.
+    At most `limit` bytes of a text are shown. Control characters are kept. The image never makes this raise.
     """
-    # Writers leave room behind their text.
+    # Twice the limit, as some writers pad their text.
     return read_payload_of(open_carrier(image, data, method, bit_order, 2 * limit + HEAD_BYTES), limit)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadCarrier:
-    """The first bytes of a method's carrier, and how many of them are the payload, what stands before it included.
+    """The first bytes of a method's carrier, its total size, and the size of the payload in it, with any header.
 
-    `payload_bytes` is None where nothing is hidden, or nothing says where it ends.
+    `payload_bytes` is None if nothing is hidden, or its end is unknown.
     """
 
     head: bytes
@@ -105,7 +104,7 @@ class ReadCarrier:
 
 
 def open_carrier(image: Image.Image, data: bytes, method: str, bit_order: str | None, most: int) -> Carrier:
-    """Return the carrier of a method in an image, of which `data` are the file's bytes; of EXIF, `most` bytes."""
+    """Return the carrier of a method in an image; `data` is the whole file. At most `most` bytes of EXIF are read."""
     if method == "exif":
         layout = survey(data)
         return BytesCarrier(read_comment_text(memoryview(data)[layout.exif_start : layout.exif_end], most))
@@ -115,7 +114,7 @@ def open_carrier(image: Image.Image, data: bytes, method: str, bit_order: str | 
 
 
 def read_carrier(image: Image.Image, data: bytes, method: str, bit_order: str | None, count: int) -> ReadCarrier:
-    """Return the first `count` bytes of the carrier of a method; never raises on account of the image."""
+    """Return the first `count` bytes of a method's carrier. The image never makes this raise."""
     carrier = open_carrier(image, data, method, bit_order, 2 * MESSAGE_BYTES + HEAD_BYTES)
     payload = read_payload_of(carrier, MESSAGE_BYTES).payload
     size = payload.size
@@ -126,5 +125,5 @@ def read_carrier(image: Image.Image, data: bytes, method: str, bit_order: str | 
 
 
 def read_payload_bytes(image: Image.Image, data: bytes, method: str, bit_order: str | None, limit: int) -> bytes:
-    """Return the bytes of a payload, at most `limit`: of text, its UTF-8 without header and end mark."""
+    """Return the bytes of a payload, at most `limit`; of a text, its UTF-8 without header and end mark."""
     return read_payload(image, data, method, bit_order, limit).body

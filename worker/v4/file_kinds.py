@@ -1,7 +1,7 @@
-"""What kind of file bytes are, by their first ones, and where such a file ends if it says so.
+"""Recognises the kind of a file by its first bytes, and its end if the format has one.
 
-Sources: the formats' own specifications (APPNOTE for zip, RFC 1950 and 1952, RFC 8878, RFC 9580, the PNG, GIF and JPEG
-ones), and what OpenSSL's `enc` and age write.
+Sources: the formats' specifications (APPNOTE for zip, RFC 1950, 1952, 8878 and 9580, those of PNG, GIF and JPEG), and
+the output of OpenSSL's `enc` and of age.
 """
 
 import re
@@ -24,11 +24,11 @@ _MAGICS: Final = (
 _FIRST_BYTES: Final = frozenset(magic[0] for magic, _ in _MAGICS) | frozenset(b"\x78BMR\x84\x85\x8c\xc1\xc3")
 _BZIP2: Final = re.compile(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)", re.DOTALL)
 _ZLIB: Final = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
-# A packet with a session key, as every encrypted message begins: old or new format, and its version.
+# The packet with a session key that starts every encrypted message: old or new format, and its version.
 _PGP: Final = re.compile(
     rb"\x84.\x03|\x85..\x03|\x8c.\x04|\xc1.[\x03\x06]|\xc1[\xc0-\xdf].[\x03\x06]|\xc3.[\x04-\x06]", re.DOTALL
 )
-# What is unlikely to be found by chance where nobody looks for it.
+# Signatures that are unlikely to occur by chance at any offset.
 _STRONG: Final = re.compile(
     rb"PK\x03\x04|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\xfd7zXZ\x00|%PDF-1|\x89PNG\r\n\x1a\n|\x7fELF[\x01\x02]|Salted__"
     rb"|-----BEGIN PGP |age-encryption\.org/v1|-----BEGIN AGE "
@@ -39,17 +39,17 @@ _ZIP_END: Final = b"PK\x05\x06"
 _ZIP_END_BYTES: Final = 22
 TAR_BLOCK: Final = 512
 _TAR_CHECKSUM: Final = slice(148, 156)
-# Bits of window, and how they say which format they are.
+# The window bits that zlib takes for each format.
 _WINDOWS: Final = {PayloadKind.ZLIB: 15, PayloadKind.GZIP: 31}
 _UNPACKED_BYTES: Final = 2**20
-# Bytes that may tell of a stream of zlib that it is none.
+# How many bytes are decompressed to check whether they are a zlib stream.
 _TRIED_BYTES: Final = 4096
 
 
 def recognise_kind(data: bytes, start: int = 0, *, is_sought: bool = False) -> PayloadKind | None:
-    """Return the kind of the file that begins at `start`, None where it is none of those we know.
+    """Return the kind of the file that begins at `start`, None if it is none of the known kinds.
 
-    `is_sought` says that many offsets are tried: what three bytes tell is left out then.
+    `is_sought` says that many offsets are tried; PGP is then left out, as its three bytes occur by chance.
     """
     if start >= len(data):
         return None
@@ -66,14 +66,14 @@ def recognise_kind(data: bytes, start: int = 0, *, is_sought: bool = False) -> P
 
 
 def find_strong_kind(data: bytes) -> tuple[int, PayloadKind] | None:
-    """Return where a file begins that is hardly there by chance, and its kind."""
+    """Return offset and kind of the first file whose signature is unlikely to occur by chance."""
     found = _STRONG.search(data)
     kind = recognise_kind(data, found.start()) if found else None
     return (found.start(), kind) if found and kind else None
 
 
 def find_end(data: bytes, kind: PayloadKind) -> int | None:
-    """Return the size of a file of this kind that `data` begins with, None where that cannot be said."""
+    """Return the size of the file of this kind at the start of `data`, None if it is unknown."""
     if kind is PayloadKind.ZIP:
         at = data.find(_ZIP_END)
         if at < 0 or at + _ZIP_END_BYTES > len(data):

@@ -1,7 +1,8 @@
-"""What tools write in front of a payload: its length, and around that a magic, a version, a file's name, a digest.
+"""Finds the header that tools write before a payload: its length, and perhaps magic, version, file name and digest.
 
-No tool's own format is known here. A number counts as a length where what it measures ends where it says: that hardly
-happens by chance, so it may stand anywhere among the first bytes, in any width and order, and count bytes or bits.
+Except for OpenStego's, no tool's format is known here. A number counts as a length if text, or a file, ends where it
+says. That rarely happens by chance, so a length may be anywhere among the first bytes, have any width and byte order,
+and count bytes or bits.
 """
 
 import re
@@ -13,65 +14,64 @@ from worker.v4.file_kinds import find_end, recognise_kind
 from worker.v4.text_runs import TextRuns
 
 ALPHA_PREFIX: Final = b"AI42"
-"""What every `alpha` payload begins with by the specification."""
+"""The prefix of every `alpha` payload, by the specification."""
 MAX_HEADER: Final = 160
-"""Bytes in which a length is looked for."""
+"""How many bytes are searched for a length."""
 MAX_WORD: Final = 24
-"""Characters of text that may be a header's, such as a magic; more are a payload."""
+"""The most characters of text that may belong to a header, such as a magic; longer text is a payload."""
 MAX_NAME: Final = 130
-"""Bytes of a file's name."""
+"""The most bytes of a file name."""
 
 FITS, NAMES, WIDE, SURE = range(4)
-"""What stands for a length: that it fits into the carrier, that a name is as long, that it is wide and comes first and
-text is at least as long, that a payload ends where it says."""
+"""The evidence for a length, in increasing order: it fits into the carrier; a file name has this length; it is wide, at
+the start, and at least that much text follows; a payload ends exactly where it says."""
 
 BYTES, BITS, SPELLED = "bytes", "bits", "spelled"
-"""How a length counts."""
+"""How a length is written: a number of bytes, a number of bits, or digits as text."""
 
 Order: TypeAlias = Literal["big", "little"]
 
-# Widths and byte orders of lengths, wide ones first: a narrow one may be the end of a wide one.
+# Widths and byte orders of lengths. Wide ones come first, since a narrow one may be the end of a wide one.
 _FIELDS: Final[tuple[tuple[int, Order], ...]] = (
     (8, "big"), (8, "little"), (4, "big"), (4, "little"), (3, "big"), (3, "little"), (2, "big"), (2, "little"),
 )  # fmt: skip
-# A byte of version or flags, an empty word, and digests: MD5, SHA-1, SHA-256, SHA-512.
+# Bytes between length and payload: none, version or flags, an empty word, or a digest (MD5, SHA-1, SHA-256, SHA-512).
 _GAPS: Final = (0, 1, 2, 4, 8, 16, 20, 32, 64)
 DIGESTS: Final = {16: "MD5", 20: "SHA-1", 32: "SHA-256", 64: "SHA-512"}
 _WORD: Final = re.compile(rb"(?:(?:len|length|size)=)?([0-9]{1,10}|[0-9a-f]{2,8})(?:::|[:;|#\n,$ ])")
 _NAME: Final = re.compile(rb"[\w(][\w ().+-]{0,120}\.[A-Za-z0-9]{1,8}")
 _TIME: Final = re.compile(rb"[0-2]?[0-9]:[0-5][0-9]\b")
 _OPEN_STEGO: Final = re.compile(rb"OPENSTEGO([\x01\x02])(.{4})[\x01-\x08](.)[NY]{2}", re.DOTALL)
-# Which cipher, from version 2 on.
+# Size of the cipher's name, which is present from version 2 on.
 _OPEN_STEGO_CIPHER: Final = 8
 _MAGIC: Final = re.compile(rb"[A-Za-z][\x21-\x7e]{1,15}")
-# Bytes of flags and lengths between a payload's length and a file's name.
+# The most bytes of flags and lengths between the length of a payload and a file name.
 _MAX_FLAGS: Final = 6
-# From the length of a name to the name: at once, behind wider lengths, or behind flags and the name of a cipher.
+# Distances from the first byte of a name's length to the name: lengths of 1 to 4 bytes, or flags and a cipher's name.
 _NAME_GAPS: Final = (1, 2, 3, 4, 11)
 _NAME_ENDS: Final = (b"\x00", b"\n", b"|", b":")
 _MIN_NAME: Final = 3
-# Characters that noise behind a payload adds to it by chance, at most: one more has one chance in a thousand.
+# The most characters that noise after a payload is assumed to add to it; one more has a probability of 1 in 1000.
 _CHANCE: Final = 8
-# What it takes from the evidence that a length was looked for in many places, before gaps, in bits, and near an end.
+# Bits of evidence that are deducted because a length was tried in many places, with gaps, in bits, and near an end.
 _BITS_OF_PLACE, _BITS_OF_GAP, _BITS_OF_UNIT, _BITS_OF_END = 6, 4, 3, 4
 _CHANCE_IN_DIGEST: Final = 3
 _MIN_HEXADECIMAL: Final = 2
 _PERIODS: Final = (1, 2, 3)
-# Fewer bytes behind a length are no evidence of it, unless that is wide and comes first.
+# Fewer bytes after a length are no evidence for it, unless it is wide and at the start.
 _MIN_TEXT: Final = 4
 _MIN_FAR_TEXT: Final = 8
 _MIN_OPAQUE: Final = 16
-# Text behind what is cut off that is enough to believe in it.
+# This much text up to the end of the bytes that were read is enough evidence for a length that goes beyond them.
 _SEEN_TEXT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands in front of a payload of `size` bytes, which begins at `start`.
+    """The header of a payload of `size` bytes that begins at `start`.
 
-    `width`, `order` and `unit` are those of the length, which stands at `at`. `exact` where what it measures ends just
-    there, and cannot be longer; `is_text` where that is text, `has_name` where a file's name stands before it.
-    `evidence` is what stands for it.
+    Its length is at offset `at`, with this `width`, byte `order` and `unit`. `exact`: the payload ends exactly there.
+    `is_text`: the payload is text. `has_name`: a file name precedes it. `evidence` is one of `FITS` to `SURE`.
     """
 
     start: int
@@ -87,23 +87,23 @@ class Header:
 
     @property
     def end(self) -> int:
-        """The offset behind the payload."""
+        """The offset after the payload."""
         return self.start + self.size
 
     @property
     def gap(self) -> int:
-        """How many bytes stand between length and payload."""
+        """The number of bytes between length and payload."""
         return self.start - self.at - self.width
 
     @property
     def bits(self) -> int:
-        """About how many bits of evidence it is that the length fits, less those of having looked for it elsewhere."""
+        """About how many bits of evidence the length is, less a deduction for the other places that were tried."""
         bits = 8 * self.width
         bits -= _BITS_OF_PLACE * (self.at > 0) + _BITS_OF_GAP * (self.gap > 0 and not self.has_name)
         return bits - _BITS_OF_UNIT * (self.unit == BITS) - _BITS_OF_END * (not self.exact)
 
     def describe(self, data: bytes) -> str:
-        """Return the header in words."""
+        """Describe the header."""
         before = data[: self.at]
         parts = ["AI42"] if before.startswith(ALPHA_PREFIX) else []
         before = before.removeprefix(ALPHA_PREFIX)
@@ -130,13 +130,13 @@ class Header:
 
     def _describe_length(self) -> str:
         if self.unit == SPELLED:
-            return f"length {self.size}, spelled"
+            return f"length {self.size}, as text"
         order = f"{self.order}-endian"
         return f"length {self.size} in {self.width} bytes, {order}{', in bits' if self.unit == 'bits' else ''}"
 
 
 def may_be_header(data: bytes, start: int, end: int) -> bool:
-    """Whether the text from `start` to `end` may begin with a length: one that is spelled, or of two bytes."""
+    """Whether the text from `start` to `end` may begin with a length: digits, or two bytes."""
     if _WORD.match(data, start):
         return True
     field, size = data[start : start + 2], end - start - 2
@@ -144,12 +144,12 @@ def may_be_header(data: bytes, start: int, end: int) -> bool:
 
 
 def is_name(text: bytes) -> bool:
-    """Whether this is a file's name and nothing else."""
+    """Whether the text is exactly a file name."""
     return _NAME.fullmatch(text) is not None
 
 
 def _read_open_stego(data: bytes) -> Header | None:
-    """Read OpenStego's header: its stamp, version, length, bits a sample, flags, a cipher, a name."""
+    """Read OpenStego's header: stamp, version, length, bits per sample, flags, cipher, file name."""
     fields = _OPEN_STEGO.match(data)
     if fields is None:
         return None
@@ -159,25 +159,25 @@ def _read_open_stego(data: bytes) -> Header | None:
 
 
 def find_header(data: bytes, runs: TextRuns, total: int, *, is_whole: bool) -> Header | None:
-    """Return the header that explains most of what `data` begins with, None where there is none.
+    """Return the header that best explains the start of `data`, None if there is none.
 
-    `data` are the first of `total` bytes that the carrier holds; `is_whole` says that these end where the payload
-    does, as behind an image's end, and not where the picture does.
+    `data` is the first of `total` bytes in the carrier. `is_whole` says that the carrier ends where the payload does,
+    as trailing bytes do, and not where the picture does.
     """
     own = _read_open_stego(data)
     if own and own.end <= total:
         return own
     found = list(_HeaderSearch(data, runs, total, is_whole=is_whole).list_headers())
     most = max((header.evidence for header in found), default=FITS)
-    borne_out = [header for header in found if header.evidence == most]
-    # What stands inside or behind the first payload is part of it, or of the picture.
-    first = min((header.start for header in borne_out), default=0)
-    return max((header for header in borne_out if header.at < first), key=_rank, default=None)
+    confirmed = [header for header in found if header.evidence == most]
+    # A length inside or after the first payload belongs to that payload, or to the picture.
+    first = min((header.start for header in confirmed), default=0)
+    return max((header for header in confirmed if header.at < first), key=_rank, default=None)
 
 
 def _rank(header: Header) -> tuple[int, int, bool, int]:
-    """Return how unlikely it is that a header is there by chance; then what is likelier otherwise."""
-    # Of two byte orders, the one that has more of the text; what is no text is hardly as long as the wrong one says.
+    """Return a sort key: how unlikely it is that the header is there by chance, then the tie-breakers."""
+    # Between two byte orders: for text, the longer length; for other bytes the shorter, as the wrong one is too long.
     size = header.size if header.is_text else -header.size
     return header.bits, -header.gap, header.is_text or header.unit != BITS, size
 
@@ -190,7 +190,7 @@ class _HeaderSearch:
         self._is_whole = is_whole
         self._first = len(ALPHA_PREFIX) if data.startswith(ALPHA_PREFIX) else 0
         leading = runs.find_end(self._first) - self._first
-        # Where much text stands from the start, a number in the midst of it is none.
+        # If the data starts with much text, a number in the middle of it is not a length.
         self._last = min(self._first + (1 if leading > MAX_WORD else MAX_HEADER), len(data) - 2)
         reach = min(len(data), self._last + 8 + max(_GAPS) + MAX_NAME)
         self._text_ends = runs.list_ends(reach, _MIN_TEXT)
@@ -204,7 +204,7 @@ class _HeaderSearch:
         self._starts: dict[int, list[int]] = {}
 
     def list_headers(self) -> Iterator[Header]:
-        """Yield every header that is borne out by what it measures."""
+        """Yield every header whose length matches what follows it."""
         yield from self._list_spelled()
         for at in range(self._first, self._last):
             if at in self._inside_names and at > self._first:
@@ -212,16 +212,16 @@ class _HeaderSearch:
             found = [header for width, order in _FIELDS for header in self._measure(at, width, order)]
             yield from found
             if any(header.exact and header.start == at + header.width > at + 2 for header in found):
-                # Nothing further on could count for more.
+                # No later header could have more evidence.
                 return
 
     def _list_spelled(self) -> Iterator[Header]:
-        """Yield headers with a length that is spelled, in decimal or else in hexadecimal, in bytes or in bits."""
+        """Yield headers whose length is written as text, in decimal or hexadecimal, in bytes or in bits."""
         match = _WORD.match(self._data, self._first)
         if match is None or _TIME.match(self._data, self._first):
             return
         word = match.group(1)
-        # Digits alone are decimal, or hexadecimal if the text is as long then.
+        # Digits are tried as decimal and as hexadecimal.
         values = [int(word)] if word.isdigit() else []
         values += [int(word, 16)] if len(word) >= _MIN_HEXADECIMAL else []
         start = match.end() + len(ALPHA_PREFIX) * self._data.startswith(ALPHA_PREFIX, match.end())
@@ -239,7 +239,7 @@ class _HeaderSearch:
         units = [(BYTES, value)] if value <= self._total - behind else []
         if value % 8 == 0 and value // 8 <= self._total - behind:
             units.append((BITS, value // 8))
-        # A wide length has a zero in it, which no text has.
+        # A wide length contains a zero, which text does not.
         sure = width > 2 and at == self._first
         for unit, size in units:
             for start, left, has_name in self._list_starts(behind, size):
@@ -253,7 +253,7 @@ class _HeaderSearch:
                 yield Header(behind, size, at, width, order, unit, exact=fills, evidence=FITS)
 
     def _list_starts(self, behind: int, size: int) -> Iterator[tuple[int, int, bool]]:
-        """Yield where a payload of `size` bytes may begin, how many are left of them, and whether behind a name."""
+        """Yield possible starts of a payload of `size` bytes, its remaining size, and whether a name precedes it."""
         if self._data.startswith(ALPHA_PREFIX, behind):
             start = behind + len(ALPHA_PREFIX)
             yield from ((start, size, False), (start, size - len(ALPHA_PREFIX), False))
@@ -264,7 +264,7 @@ class _HeaderSearch:
         for end in named:
             yield from ((end, size, True), (end, size - (end - behind), True))
         if named:
-            # A text may well end with a name: then it is as long as is said.
+            # What looks like a name may be the start of a text of exactly this length.
             if self._runs.find_end(behind) == behind + size:
                 yield behind, size, False
             return
@@ -272,7 +272,7 @@ class _HeaderSearch:
             start = behind + gap
             if (gap and start in self._inside_names) or (start not in self._text_ends and start not in self._kinds):
                 continue
-            # Text begins behind a gap; the last characters of a digest may look like some.
+            # Text must begin after the gap, not before it; but the last bytes of a digest may look like text.
             if gap and start - self._runs.find_start(start) > (_CHANCE_IN_DIGEST if gap in DIGESTS else 0):
                 continue
             yield start, size, False
@@ -280,7 +280,7 @@ class _HeaderSearch:
                 yield start, size - gap, False
 
     def _list_name_ends(self, behind: int) -> Iterator[int]:
-        """Yield where names end that begin soon behind a length: at a separator, or as a byte in front of them says."""
+        """Yield the ends of file names that start soon after a length, given by a separator or by a length byte."""
         end = self._name_ends.get(behind, 0)
         if self._data[end : end + 1] in _NAME_ENDS and end:
             yield end + 1
@@ -291,7 +291,7 @@ class _HeaderSearch:
                 yield from [start + size for start in starts if _NAME.fullmatch(self._data, start, start + size)]
 
     def _judge(self, start: int, size: int, at: int, width: int, order: Order, unit: str) -> Header | None:
-        """Return the header if text, or a known kind of file, stands in all of what it measures."""
+        """Return the header if everything that its length covers is text, or a file of a known kind."""
         end = start + size
         is_plain = at == self._first and start == at + width
         if size < (_MIN_TEXT if is_plain else _MIN_FAR_TEXT) or end > self._total or start >= len(self._data):
@@ -309,19 +309,19 @@ class _HeaderSearch:
         return None
 
     def _find_own_end(self, start: int) -> int | None:
-        """Return the size that the file at `start` gives itself."""
+        """Return the size of the file at `start` by its own format."""
         if start not in self._own_ends:
             self._own_ends[start] = find_end(self._data[start:], self._kinds[start])
         return self._own_ends[start]
 
     def _fills(self, start: int, size: int) -> bool:
-        """Whether so many bytes, and perhaps a zero, are all that there is."""
+        """Whether `size` bytes, and perhaps a zero, are all that the carrier has from `start` on."""
         return self._is_whole and size >= _MIN_TEXT and self._total - (start + size) in (0, 1)
 
     def _is_chance(self, end: int, text_end: int) -> bool:
-        """Whether text goes on behind the payload as noise, or a plain picture, has it."""
+        """Whether the text after the payload is only noise, or the pattern of a plain picture."""
         if text_end - end <= _CHANCE:
             return True
-        # A picture that repeats itself, from here on.
+        # From here on, a repeating pattern.
         rest = self._data[end - 1 : text_end]
         return any(rest[1:-period] == rest[1 + period :] and rest[0] != rest[period] for period in _PERIODS)

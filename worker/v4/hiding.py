@@ -1,7 +1,7 @@
-"""Hiding a message in an image file by one of the five methods: format, metadata and all other bits stay as they are.
+"""Hides a message in an image file by one of the five methods; format, metadata and all other bits stay unchanged.
 
-It is written as the specification has it, and as Stargate's embedders did: colours and palette indices MSB-first. What
-does not fit, and what would not survive in the file's format, is refused.
+Messages are written as in the specification and by Stargate's embedders: colours and palette indices MSB-first. A
+message that does not fit, or would not survive in the file's format, is refused.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ from worker.v4.picture_writing import PictureError
 
 BIT_ORDERS: Final = {Method.ALPHA: BitOrder.LSB_FIRST, Method.PALETTE: BitOrder.MSB_FIRST,
                      Method.LSB_RGB: BitOrder.MSB_FIRST}  # fmt: skip
-"""In which order the bits of a message are written; other methods hide whole bytes."""
+"""The bit order in which messages are written; other methods hide whole bytes."""
 
 PIXEL_METHODS: Final = tuple(BIT_ORDERS)
 
@@ -37,18 +37,18 @@ _USUAL: Final = {
     "png": Method.ALPHA, "webp": Method.ALPHA, "gif": Method.PALETTE, "jpeg": Method.EXIF, "bmp": Method.LSB_RGB,
     "tiff": Method.EXIF,
 }  # fmt: skip
-# Modes with 8 bits a sample, and what they become where a method needs colours or alpha. Nothing visible changes.
+# The modes that a method can use, and the modes they are converted to, which does not change the visible picture.
 _WITH_ALPHA: Final = {"1": "LA", "L": "LA", "LA": "LA", "P": "RGBA", "RGB": "RGBA", "RGBA": "RGBA"}
 _WITH_COLOURS: Final = {"1": "RGB", "L": "RGB", "LA": "RGBA", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
 _ASCII, _UNDEFINED_CHARSET = 0, 3
 
 
 class HidingError(ValueError):
-    """The message cannot be hidden in this image; the message of the error says why, and what could be."""
+    """The message cannot be hidden in this image; the error says why."""
 
 
 def choose_method(data: bytes) -> Method:
-    """Return the method that is usual for a file of this format."""
+    """Return the usual method for this file's format."""
     return _USUAL.get(survey(data).container, Method.RAW)
 
 
@@ -77,26 +77,26 @@ def hide(image: Image.Image, data: bytes, method: Method, message: bytes) -> tup
 
 
 def check_hidden(expected: Image.Image | None, image: Image.Image, data: bytes, method: Method, message: bytes) -> None:
-    """Raise HidingError unless a written file, decoded again, shows the picture expected and has the message."""
+    """Raise HidingError unless the written file, decoded again, has the expected picture and the message."""
     if expected is not None and not _are_same(expected, image):
-        raise HidingError(f"this image would not keep every other bit of its pixels with {method}")
+        raise HidingError(f"{method} would change other bits of this image's pixels")
     written = {Method.ALPHA: ALPHA_PREFIX + message, Method.EXIF: message}.get(method, message)
     carrier = open_carrier(image, data, method, BIT_ORDERS.get(method), len(written) + 1)
     if carrier.take(len(written)) != written:
-        raise HidingError(f"what is hidden with {method} would not survive in this file")
+        raise HidingError(f"a message hidden with {method} would not survive in this file")
 
 
 def describe(layout: Layout) -> str:
-    """Return the format in words."""
+    """Return the name of the format."""
     return layout.container.upper() if layout.container != "other" else "file"
 
 
 def _hide_behind_end(data: bytes, layout: Layout, message: bytes) -> bytes:
     if layout.container in ("tiff", "other"):
-        raise HidingError(f"raw does not go into a {describe(layout)}: it has no end that a reader knows")
+        raise HidingError(f"raw does not go into a {describe(layout)}: the format does not define an end")
     if layout.end < len(data):
         more = format_count(len(data) - layout.end, "byte")
-        raise HidingError(f"raw does not go into this {describe(layout)}: {more} follow its end already")
+        raise HidingError(f"raw does not go into this {describe(layout)}: {more} already follow its end")
     return embed_raw(data, message)
 
 
@@ -114,30 +114,30 @@ def _hide_in_exif(image: Image.Image, data: bytes, layout: Layout, message: byte
         return exif_writing.put_into_png(data, layout, block)
     if layout.container == "webp":
         return exif_writing.put_into_webp(data, layout, block, image.size, has_alpha=image.mode == "RGBA")
-    raise ExifError("the format has no place for it")
+    raise ExifError("the format cannot hold EXIF data")
 
 
 def _prepare(image: Image.Image, layout: Layout, method: Method) -> Image.Image:
-    """Return the picture in a mode that has the carrier of a method."""
+    """Return the picture in a mode that has the method's carrier. Raises PictureError."""
     picture_writing.check_lossless(layout)
     if method is Method.PALETTE:
-        # Pillow takes a colour table of greys for none.
+        # Pillow reports a grey colour table as mode L.
         is_grey_table = image.mode == "L" and layout.container in ("gif", "bmp")
         if image.mode != "P" and not is_grey_table:
             raise PictureError("it has no colour table")
         return _with_even_table(image) if layout.container == "png" else image
     mode = (_WITH_ALPHA if method is Method.ALPHA else _WITH_COLOURS).get(image.mode)
     if mode is None:
-        raise PictureError(f"its pixels are of the kind {image.mode}, of which some bits would be lost")
+        raise PictureError(f"its pixels have the mode {image.mode}, and some of their bits would be lost")
     if layout.container == "gif":
-        raise PictureError("a GIF has palette indices alone")
+        raise PictureError("a GIF has only palette indices")
     if method is Method.LSB_RGB and image.mode == "P" and "transparency" in image.info:
         mode = "RGBA"
     return image if image.mode == mode else image.convert(mode)
 
 
 def _with_even_table(image: Image.Image) -> Image.Image:
-    """Return the picture with a colour for each index that a changed bit may lead to."""
+    """Return the picture with an even number of colours, so that an index with a changed low bit has a colour."""
     table = image.getpalette("RGB") or []
     if len(table) // 3 % 2 == 0:
         return image
@@ -156,7 +156,7 @@ def _with_even_table(image: Image.Image) -> Image.Image:
 def _check_table(changed: Image.Image) -> None:
     colours = len(changed.getpalette("RGB") or ()) // 3
     if changed.mode == "P" and np.array(changed, np.uint8).max() >= colours:
-        raise PictureError(f"its colour table has {colours} colours, and a changed index would have none")
+        raise PictureError(f"its colour table has {colours} colours, and a changed index would be outside it")
 
 
 def _embed(cover: Image.Image, method: Method, message: bytes) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Looking into an image file in every way that is known here, for a person. Nothing is judged."""
+"""Inspects an image file in every known way, for people. Nothing here affects verdicts."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,21 +14,21 @@ from worker.v4.payloads import read_payload_of
 from worker.v4.sample_orders import list_sample_orders
 
 MAX_FINDINGS: Final = 400
-"""Places that are listed, at most."""
+"""The most places that are listed."""
 TEXT_BYTES: Final = 4096
-"""Of a text, what is shown at most."""
+"""The most bytes of a text that are shown."""
 
-# A text of so many characters, so many of them different, is there neither by chance nor as a pattern; more are needed
-# where nothing closes it.
+# A text with this many characters, and this many different ones, is neither chance nor a pattern; more characters are
+# required if nothing closes it.
 _SURE_TEXT: Final = 16
 _SURE_OPEN_TEXT: Final = 24
 _SURE_ALPHABET: Final = 6
 
 
 def inspect_image(image: Image.Image, data: bytes, damage: str | None = None) -> Inspection:
-    """Return everything that is in a file, of which `image` is the first frame in its own mode, loaded.
+    """Return everything that is in a file; `image` is its first frame in native mode, loaded.
 
-    Never raises on account of the file.
+    The file never makes this raise.
     """
     findings: list[Finding] = []
     truncated = False
@@ -63,7 +63,7 @@ def _rank(finding: Finding) -> tuple[bool, bool, int]:
     text = finding.payload.text
     if text is None:
         return finding.is_readable, finding.is_readable, 0
-    # Metadata and what follows the end are no samples, in which chance writes a word now and then.
+    # Only among samples may a short text be chance.
     least = _SURE_TEXT if finding.payload.closed_by else _SURE_OPEN_TEXT
     is_sure = finding.place is not Place.PIXELS or (len(text) >= least and len(set(text)) >= _SURE_ALPHABET)
     return is_sure and not text.isspace(), True, len(text)

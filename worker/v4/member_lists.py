@@ -1,7 +1,7 @@
-"""The members of zip and tar archives, from their directories alone: nothing is unpacked.
+"""Lists the members of zip and tar archives without unpacking anything.
 
-Python's own reader of zip takes in the whole directory, which strangers may make as long as they like; here the first
-`MAX_MEMBERS` are read.
+Python's zipfile reads the whole directory, which an attacker can make arbitrarily long; here only the first
+`MAX_MEMBERS` entries are read.
 """
 
 import struct
@@ -12,9 +12,9 @@ from typing import Final
 from starlight_vocabulary.payload import Member, PayloadKind
 
 MAX_MEMBERS: Final = 100
-"""Members that are listed, at most."""
+"""The most members that are listed."""
 NAME_CHARACTERS: Final = 255
-"""Of a name, at most."""
+"""The most characters of a name."""
 
 _CENTRAL: Final = b"PK\x01\x02"
 _LOCAL: Final = b"PK\x03\x04"
@@ -26,9 +26,9 @@ _DESCRIPTOR_FLAG: Final = 0x8
 
 
 def list_members(data: bytes, kind: PayloadKind) -> tuple[list[Member], bool] | None:
-    """Return the first members of an archive and whether there are more; None where it cannot be read.
+    """Return the first members of an archive and whether there are more; None if it cannot be read.
 
-    Sizes are those of the members when unpacked, as the archive says. Never raises on account of the bytes.
+    Sizes are the unpacked sizes that the archive states. The bytes never make this raise.
     """
     if kind is PayloadKind.ZIP:
         return _list_central(data) or _list_local(data)
@@ -42,7 +42,7 @@ def _list_central(data: bytes) -> tuple[list[Member], bool] | None:
     if end < 0 or end + _END_BYTES > len(data):
         return None
     size, offset = struct.unpack_from("<II", data, end + 12)
-    # Offsets count from the archive's own start, which another file in front of it moves: the directory ends here.
+    # Offsets are wrong if another file precedes the archive, so the directory is found by its end and size.
     at = end - size if end >= size else offset
     if not data.startswith(_CENTRAL, at):
         at = data.find(_CENTRAL)
@@ -58,7 +58,7 @@ def _list_central(data: bytes) -> tuple[list[Member], bool] | None:
 
 
 def _list_local(data: bytes) -> tuple[list[Member], bool] | None:
-    """List what is in front of the directory, where that was cut off."""
+    """List members by their local headers, for an archive whose directory was cut off."""
     members: list[Member] = []
     at = data.find(_LOCAL)
     while at >= 0 and at + 30 <= len(data) and data.startswith(_LOCAL, at):
@@ -68,7 +68,7 @@ def _list_local(data: bytes) -> tuple[list[Member], bool] | None:
         packed, unpacked, name_size, extra = struct.unpack_from("<IIHH", data, at + 18)
         members.append(Member(_read_name(data[at + 30 : at + 30 + name_size], flags), unpacked))
         if flags & _DESCRIPTOR_FLAG:
-            # Its size stands behind it.
+            # Its size is stored after its data, so the next header cannot be found.
             return members, True
         at += 30 + name_size + extra + packed
     return (members, True) if members else None
@@ -91,6 +91,6 @@ def _list_tar(data: bytes) -> tuple[list[Member], bool] | None:
     except MemoryError:
         raise
     except Exception:
-        # What it raises depends on what it is given; the members in front of that stand.
+        # tarfile raises various exceptions for bad input; the members before that are kept.
         return (members, True) if members else None
     return (members, False) if members else None

@@ -1,4 +1,4 @@
-"""What people and programs write about an image into its file: comments, XMP, PNG text, EXIF, IPTC, ICC, thumbnails."""
+"""Lists the metadata in an image file: comments, XMP, PNG text, EXIF, IPTC, ICC, thumbnails."""
 
 import struct
 import zlib
@@ -12,7 +12,7 @@ from worker.v4.exif import CHARSETS, USER_COMMENT, list_values, read_comment_tex
 from worker.v4.segments import Segment, list_segments
 
 MAX_TEXT_BYTES: Final = 64 * 2**10
-"""Of one text, packed or not, at most."""
+"""The most bytes of one text, after decompression."""
 
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _LONG_XMP: Final = b"http://ns.adobe.com/xmp/extension/\x00"
@@ -34,9 +34,9 @@ _MAX_ITEMS: Final = 1000
 
 
 def list_metadata(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of everything that is written beside the picture. Texts are in UTF-8 where known.
+    """Yield name and bytes of all metadata. Texts of a known encoding are converted to UTF-8.
 
-    Never raises on account of the file.
+    The file never makes this raise.
     """
     for segment in list_segments(data):
         yield from _read_segment(segment)
@@ -76,7 +76,7 @@ def _read_png_text(segment: Segment) -> tuple[str, bytes]:
     keyword, _, rest = segment.data.partition(b"\x00")
     name = f"{segment.name} {keyword.decode('latin-1')!r}"
     if segment.name == "tEXt":
-        # Latin-1 by the standard; most write UTF-8 all the same.
+        # Latin-1 by the standard, but most writers use UTF-8.
         return name, rest
     if segment.name == "zTXt":
         return name, _unpack(rest[1:])

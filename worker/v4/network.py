@@ -1,8 +1,8 @@
 """The network of V4: one byte-sequence encoder shared by all bit streams, evidence for each method, three heads.
 
-Each byte sequence passes an embedding and three strided convolutions, pooled by maximum and mean, beside a dense look
-at its first bytes, where every payload begins. What the sequences of one method say, with the statistics of its
-carrier and the context of the image, becomes that method's evidence; the stego head is the soft OR of the evidences.
+Each byte sequence passes an embedding and three strided convolutions, pooled by maximum and mean, and a dense layer
+over its first bytes, where every payload begins. The encoded sequences of a method, the statistics of its carrier and
+the context of the image give the evidence for that method; the stego head is the soft OR of all evidence.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from worker.v4.streams import CONTENT_FEATURES, FORMAT_FEATURES, SLOTS, Streams
 from worker.v4.utf8 import PADDING
 
 SLOTS_OF: Final = ((4,), (7, 8), (5, 6), (0, 1), (2, 3))
-"""Sequences, as positions in `SLOTS`, that may carry a payload of each of `METHODS`."""
+"""For each of `METHODS`, the sequences that may carry its payload, as positions in `SLOTS`."""
 _PAIRS_OF: Final = (0, 1, 2, None, None)
-"""Position in `Streams.pairs` of each method's carrier, if it has one."""
+"""For each of `METHODS`, the position of its carrier in `Streams.pairs`, if it has one."""
 _TAPS: Final = 8
 _STRIDE: Final = 4
 _SEQUENCES_TOGETHER: Final = 64
-"""Sequences that a CPU convolves at once: what lies between layers stays in its cache, and memory is of few sizes."""
+"""How many sequences a CPU convolves at once: activations stay in its cache, and allocations have few sizes."""
 _ABSENT: Final = -30.0
-"""Evidence of a method whose carrier the image lacks."""
+"""The evidence for a method whose carrier the image lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Network(nn.Module):
         return pooled
 
     def judge(self, streams: Streams, pooled: Tensor) -> Heads:
-        """Score a batch whose sequences are `pooled`; of each sequence, only the first bytes are looked at again."""
+        """Score a batch whose sequences are already `pooled`; of the sequences, only the first bytes are read again."""
         count = self.encoder.head_bytes
         tokens = (streams.meta, streams.alpha, streams.lsb, streams.palette_lsb)
         starts = torch.cat([each[:, :, :count] for each in tokens], dim=1)[streams.present]
@@ -103,7 +103,7 @@ class Network(nn.Module):
 
 
 class SequenceEncoder(nn.Module):
-    """Bytes to a vector: (S, 1024) tokens, pooled and by their first ones, and slots (S,) to (S, sequence) float32."""
+    """Encodes byte sequences: (S, 1024) tokens, pooled and by their first ones, and slots (S,), to (S, sequence)."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -124,8 +124,8 @@ class SequenceEncoder(nn.Module):
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Convolve sequences and pool them over their positions, to (S, `pooled`)."""
-        # An embedding followed by a linear layer is a table for each tap; looking their rows up and adding them is ten
-        # times as fast on a CPU as embedding and convolving.
+        # An embedding followed by a convolution is one lookup table per tap. On a CPU, looking up rows and adding them
+        # is ten times as fast as embedding and convolving.
         table = (self.embedding.weight @ self.first).flatten(0, 1)
         if tokens.device.type != "cpu":
             return self._pool(tokens, table)
@@ -134,11 +134,11 @@ class SequenceEncoder(nn.Module):
 
     def _pool(self, tokens: Tensor, table: Tensor) -> Tensor:
         waves = self._waves(self._first_layer(tokens, table))
-        # The first position on its own: a short payload is lost in the mean and outshone in the maximum.
+        # The first position is added, because a short payload has little effect on the mean and the maximum.
         return torch.cat([waves.amax(1), waves.mean(1), waves[:, 0]], dim=1)
 
     def forward(self, pooled: Tensor, starts: Tensor, slots: Tensor) -> Tensor:
-        """Encode sequences of which `pooled` is known and the first tokens (S, head_bytes)."""
+        """Encode sequences from `pooled` and their first tokens `starts` (S, head_bytes)."""
         start = self.head(self.embedding(starts).flatten(1))
         return functional.relu(self.join(torch.cat([pooled, start], dim=1)) + self.slot(slots))
 
@@ -149,8 +149,8 @@ class SequenceEncoder(nn.Module):
     def _waves(self, values: Tensor) -> Tensor:
         """Apply the other convolutions, (S, 256, first) to (S, 64, channels).
 
-        As two-dimensional ones of height 1 over channels that lie together: CPUs convolve these four times as fast as
-        one-dimensional ones over positions that lie together.
+        They are computed as two-dimensional convolutions of height 1 in channels-last layout, which is four times as
+        fast on CPUs as one-dimensional convolutions.
         """
         image = values.transpose(1, 2)[:, :, None]
         for layer in self.convolutions:
@@ -160,7 +160,7 @@ class SequenceEncoder(nn.Module):
         return image[:, :, 0].transpose(1, 2)
 
     def _first_layer(self, tokens: Tensor, table: Tensor) -> Tensor:
-        """Apply the first convolution, (S, 1024) to (S, 256, first), by its `table` of rows for each tap and token."""
+        """Apply the first convolution, (S, 1024) to (S, 256, first), with its lookup `table` of taps and tokens."""
         padded = functional.pad(tokens, (2, 2), value=PADDING)
         taps = padded.unfold(1, _TAPS, _STRIDE)
         rows = taps + torch.arange(_TAPS, dtype=taps.dtype, device=taps.device) * (PADDING + 1)
@@ -170,7 +170,7 @@ class SequenceEncoder(nn.Module):
 
 
 class Context(nn.Module):
-    """What the image is like as a whole: the `pixel`, `palette` and `format` streams to (B, context) float32."""
+    """Encodes the image as a whole: the `pixel`, `palette` and `format` streams to (B, context) float32."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -181,14 +181,14 @@ class Context(nn.Module):
         self.join = nn.Sequential(nn.Linear(16 * 16 + 16 + sizes.format, sizes.context), nn.ReLU())
 
     def forward(self, streams: Streams) -> Tensor:
-        """Describe a batch."""
+        """Encode a batch."""
         parts = [self.pixel(streams.pixel), self.palette(streams.palette), streams.format]
         joined: Tensor = self.join(torch.cat(parts, dim=1))
         return joined
 
 
 class MethodEvidence(nn.Sequential):
-    """Evidence (B, 1 + 3) for one method: its logit, then its vote on the bit order."""
+    """Evidence (B, 1 + 3) for one method: its logit, then logits of the bit order."""
 
     def __init__(self, slots: int, has_pairs: bool, sizes: Sizes) -> None:
         width = slots * (sizes.sequence + sizes.content) + sizes.context + (PAIR_FEATURES if has_pairs else 0)
@@ -202,7 +202,7 @@ class MethodEvidence(nn.Sequential):
 
 
 def soft_or(logits: Tensor) -> Tensor:
-    """Return the logit of 1 - Π(1 - p) for independent events of logits (B, N), in a form that does not overflow."""
+    """Return the logit of 1 - Π(1 - p) for independent events with logits (B, N), without overflow."""
     total = functional.softplus(logits).sum(1)
     return total + torch.log(-torch.expm1(-total.clamp(min=1e-12)))
 

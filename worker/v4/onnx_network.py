@@ -1,7 +1,7 @@
-"""A network of one's own as an ONNX file: the eight streams in, the three heads out.
+"""A custom network as an ONNX file: the eight streams in, the three heads out.
 
-The inputs are named as the streams and have their shapes and types, with the batch first; the outputs are `stego` (B,)
-or (B, 1), `method` (B, 5) and `order` (B, 3), float32 logits in the order of the card's methods and bit orders.
+The inputs have the names, shapes and types of the streams, with the batch first. The outputs are `stego` (B,) or
+(B, 1), `method` (B, 5) and `order` (B, 3), float32 logits in the order of the card's methods and bit orders.
 """
 
 from typing import Any, Final
@@ -22,15 +22,15 @@ _TYPES: Final = {"tensor(float)": "float32", "tensor(int32)": "int32"}
 
 
 class OnnxNetwork:
-    """Scores streams with onnxruntime, on the processor or, where the runtime has its provider, on a CUDA device."""
+    """Scores streams with onnxruntime, on the CPU or, if onnxruntime has the CUDA provider, on a GPU."""
 
     def __init__(self, model: bytes, where: str, device: str) -> None:
-        """Read a model file. Raises `ModelError` without onnxruntime, or if the file is none of such a network."""
+        """Read a model file. Raises `ModelError` without onnxruntime, or if the file is not such a network."""
         try:
             import onnxruntime
         except ImportError as error:
             raise ModelError(
-                f"{where}: an ONNX model needs onnxruntime: install the project as pip install '.[onnx]' does"
+                f"{where}: an ONNX model needs onnxruntime: install the project with pip install '.[onnx]'"
             ) from error
         wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
         options = onnxruntime.SessionOptions()
@@ -64,7 +64,7 @@ class OnnxNetwork:
         return Heads(stego.reshape(-1), method, order)
 
     def _try(self, where: str) -> None:
-        """Score batches of two sizes: a file may state any shape and compute another."""
+        """Score batches of two sizes, since a file may declare one shape and compute another."""
         planes = extract_planes(Image.new("L", (1, 1)), b"")
         for size in (1, 3):
             try:

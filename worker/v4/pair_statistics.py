@@ -1,7 +1,7 @@
 """Statistics of neighbouring samples of a carrier, after sample pair analysis (Dumitrescu, Wu and Wang 2003).
 
-Replacing least significant bits moves values within the pairs (2k, 2k+1) and never across them. So the share of
-differences within pairs, beside that across them, shows how much was replaced.
+Replacing least significant bits moves values within the pairs (2k, 2k+1) and never across them. So the shares of
+differences within pairs and across pairs show how much was replaced.
 """
 
 from functools import cache
@@ -14,12 +14,12 @@ from worker.v4.byte_statistics import histogram
 from worker.v4.planes import SAMPLES
 
 WINDOWS: Final = ((0, 256), (256, 1024), (1024, 4096), (4096, SAMPLES))
-"""Ranges of carrier samples over which statistics are taken."""
+"""Ranges of carrier samples, each with its own statistics."""
 
 _LARGEST_DIFFERENCE: Final = 3
 _CODES: Final = 2 * (2 * _LARGEST_DIFFERENCE + 1)
 PAIR_FEATURES: Final = _CODES * (len(WINDOWS) + 1)
-"""Statistics of one carrier: 14 for each window and for the centre crop."""
+"""Number of statistics of one carrier: 14 for each window and for the centre crop."""
 
 
 def pair_statistics(arrays: dict[str, Tensor], count: dict[str, Tensor]) -> Tensor:
@@ -40,8 +40,8 @@ def pair_statistics(arrays: dict[str, Tensor], count: dict[str, Tensor]) -> Tens
 def _pair_shares(samples: Tensor, lag: int, count: Tensor | None, windows: tuple[tuple[int, int], ...]) -> Tensor:
     """Return the joint shares (N, 14 a window) of a sample's least significant bit and the difference to its neighbour.
 
-    Differences are cut to -3 to 3. `samples` is (N, K) uint8, of which the first `count` are real; a sample's
-    neighbour is `lag` further on, within the same of the adjoining `windows`.
+    Differences are clamped to -3 to 3. `samples` is (N, K) uint8; only the first `count` are valid. A sample's
+    neighbour is `lag` positions later, within the same window; the windows adjoin.
     """
     values = samples[:, : windows[-1][1]].to(torch.int16)
     first = values[:, :-lag]
@@ -57,7 +57,7 @@ def _pair_shares(samples: Tensor, lag: int, count: Tensor | None, windows: tuple
 
 @cache
 def _first_codes(device: torch.device, lag: int, windows: tuple[tuple[int, int], ...]) -> Tensor:
-    """Return (K - lag,) int16: the code of each pair of which both are 0; behind all windows' codes between windows."""
+    """Return (K - lag,) int16: the code of each pair if both samples are 0; beyond all codes if it crosses windows."""
     codes = torch.full((windows[-1][1] - lag,), len(windows) * _CODES, dtype=torch.int16)
     for number, (start, stop) in enumerate(windows):
         codes[start : stop - lag] = number * _CODES

@@ -1,4 +1,4 @@
-"""Describing a payload that was found: what it says or lists, what stands before it, and what ends it."""
+"""Describes a payload that was found: its text or members, its header, and what closes it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,24 +16,24 @@ from worker.v4.unwrapping import Unwrapped, unwrap
 from worker.v4.wide_text import WideText
 
 MAX_LISTED_BYTES: Final = 8 * 2**20
-"""Of an archive in pixels, what is read for the list of its members."""
+"""How many bytes of an archive in pixels are read to list its members."""
 MIN_UNCLOSED: Final = 6
-"""Characters of a text that begins at the first byte, and nothing closes."""
+"""The fewest characters of a text that begins at the first byte and that nothing closes."""
 
 
 class Carrier(Protocol):
-    """Where hidden bytes are read from.
+    """A source of hidden bytes.
 
-    It `is_whole` where it ends with the payload: behind the image's end, and in a UserComment, nothing else stands.
+    It `is_whole` if it ends with the payload, as trailing bytes and UserComments do.
     """
 
     @property
     def total(self) -> int:
-        """How many bytes there are."""
+        """The number of bytes."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing else stands behind a payload."""
+        """Whether nothing follows a payload."""
 
     def take(self, count: int) -> bytes:
         """Return the first `count` bytes, or all."""
@@ -41,17 +41,17 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadPayload:
-    """A payload and its bytes: of text, these are its UTF-8, without mark; else what was hidden, at most `limit`."""
+    """A payload and its bytes: a text's UTF-8 without end mark, or the hidden bytes, at most `limit`."""
 
     payload: Payload
     body: bytes
 
 
 class PayloadDescriber:
-    """Describes what stands in `data`, the first bytes of a carrier; of text, at most `limit` bytes are shown.
+    """Describes the payload in `data`, the first bytes of a carrier; at most `limit` bytes of a text are shown.
 
-    A payload begins at `start` or behind it: in front of that stands the mark of the specification. `wants_more` says
-    afterwards that what was described goes on.
+    A payload begins at `start`, which is after the specification's prefix, or later. `wants_more` is set if the
+    described payload goes on after `data`.
     """
 
     def __init__(self, data: bytes, carrier: Carrier, limit: int) -> None:
@@ -63,11 +63,11 @@ class PayloadDescriber:
 
     @cached_property
     def runs(self) -> TextRuns:
-        """Where text stands."""
+        """The runs of text in the data."""
         return TextRuns(self._data, is_cut=len(self._data) < self._carrier.total)
 
     def text(self, start: int, end: int) -> ReadPayload:
-        """Return the text that stands from `start` to `end`, or to where it seems to end if nothing closes it."""
+        """Return the text from `start` to `end`, or to where it most likely ends if nothing closes it."""
         data = self._data
         if end == len(data) < self._carrier.total:
             self.wants_more = True
@@ -84,12 +84,12 @@ class PayloadDescriber:
         return self.text_in(start, body, size, closing, self._prefix(start))
 
     def text_in(self, start: int, body: bytes, size: int | None, closing: str | None, words: str | None) -> ReadPayload:
-        """Return a payload that is text, and what is inside where it is Base64."""
+        """Return a payload that is text; if it is Base64, what is inside."""
         whole = size is not None and len(body) >= size
         inside = unwrap(body, self._limit, is_cut=not whole)
         if inside.wrappings and decode_text(inside.body) is None:
             kind = recognise_kind(inside.body)
-            assert kind is not None, "what is unwrapped is text or of a known kind"
+            assert kind is not None, "unwrapped bytes are text or a file of a known kind"
             return self.file(kind, start, size, words, inside.body, "+".join(inside.wrappings), closing)
         shown = inside.body[: self._limit]
         text = decode_text(shown) or ""
@@ -123,7 +123,7 @@ class PayloadDescriber:
         encoding: str | None = None,
         closing: str | None = None,
     ) -> ReadPayload:
-        """Return a payload that is a file, `inside` where it was unwrapped; `words` say what stands before it."""
+        """Return a payload that is a file; `inside` is its unwrapped content, `words` describe its header."""
         words = words or self._prefix(start)
         known = self._carrier.total - start if self._carrier.is_whole else None
         wanted = min(self._carrier.total, start + (size or MAX_LISTED_BYTES))
@@ -137,9 +137,9 @@ class PayloadDescriber:
             if size is None and (end := find_end(data, kind)) is not None:
                 size, closing = end, closing or "its own end"
             elif kind is PayloadKind.SCRIPT and size is None and not self._carrier.is_whole:
-                # A script is text, and ends as text does.
+                # A script is text, and ends like text.
                 end = find_likely_end(self._data, start, self.runs.find_end(start))
-                size, closing = end - start, "where it is text no more"
+                size, closing = end - start, "the end of the readable text"
             elif size is not None:
                 closing = "the length"
             elif known is not None:
@@ -161,7 +161,7 @@ class PayloadDescriber:
         taken = size if size is not None else None if shown.cut else shown.taken
         if text is None:
             kind = recognise_kind(shown.body)
-            assert kind is not None, "what is unwrapped is text or of a known kind"
+            assert kind is not None, "unwrapped bytes are text or a file of a known kind"
             return self.file(kind, start, taken, words, shown.body, wrapped, closing)
         payload = self._make(
             PayloadKind.TEXT, start, taken, header=words, closed_by=closing, encoding=f"{wrapped}+utf-8", text=text,
@@ -170,7 +170,7 @@ class PayloadDescriber:
         return ReadPayload(payload, text.encode())
 
     def unknown(self, zero: int) -> ReadPayload:
-        """Return a payload of which nothing is known: all of it where the file ends it, else up to the first zero."""
+        """Return an unknown payload: all bytes of a whole carrier, otherwise those before the first zero."""
         data, start = self._data, self.start
         if self._carrier.is_whole:
             total = self._carrier.total
@@ -185,7 +185,7 @@ class PayloadDescriber:
         return self.opaque(start, data[start:zero], zero - start, "a zero byte", None)
 
     def opaque(self, start: int, body: bytes, size: int | None, closing: str | None, words: str | None) -> ReadPayload:
-        """Return a payload that says nothing: ciphertext, or data that is less even."""
+        """Return a payload that cannot be interpreted: ciphertext, or data with less entropy."""
         body = body if size is None else body[:size]
         entropy = measure_entropy(body)
         kind = PayloadKind.CIPHERTEXT if looks_random(len(body), entropy) else PayloadKind.DATA
@@ -198,7 +198,7 @@ class PayloadDescriber:
         return ReadPayload(payload, body[: self._limit])
 
     def empty(self) -> ReadPayload:
-        """Return a payload without a byte."""
+        """Return an empty payload."""
         return ReadPayload(self._make(PayloadKind.EMPTY, self.start, 0), b"")
 
     def _prefix(self, start: int) -> str | None:

@@ -1,7 +1,6 @@
-"""Understanding what is hidden: text behind a header or in front of a mark, files, archives, ciphertext.
+"""Interprets hidden bytes: text, perhaps with header and end mark, files, archives, ciphertext.
 
-The bytes are a stranger's: whatever they are, this takes time and memory in proportion to what is read of them, and
-never raises on their account.
+The bytes are untrusted: for any input, time and memory are proportional to the bytes read, and nothing raises.
 """
 
 from typing import Final
@@ -23,13 +22,13 @@ from worker.v4.text_runs import TextRuns, decode_text, is_text
 from worker.v4.wide_text import find_wide_text
 
 HEAD_BYTES: Final = 4096
-"""What is read first; more only of what goes on."""
+"""How many bytes are read first; more are read only if the payload goes on."""
 
-# Text that nobody points at: shorter runs are found in any noise.
+# The fewest bytes of a text run without other evidence: shorter runs occur in any noise.
 _MIN_RUN: Final = 16
-# Bytes that may stand in front of it.
+# The most bytes before such a run.
 _MAX_LEAD: Final = 512
-# Of evidence for a header that stands behind a text which a zero closes.
+# The fewest bits of evidence for a header after a text that a zero closes.
 _SURE_BITS: Final = 18
 _MAX_VERSION: Final = 4
 _MIN_ALPHABET: Final = 6
@@ -39,7 +38,7 @@ _CHANCE_BEHIND_LENGTH: Final = 3
 
 
 def read_payload_of(carrier: Carrier, limit: int) -> ReadPayload:
-    """Understand what a carrier holds; of text, at most `limit` bytes are shown."""
+    """Return the payload in a carrier; at most `limit` bytes of a text are shown."""
     head = carrier.take(min(carrier.total, HEAD_BYTES))
     reading = _Reading(head, carrier, limit)
     found = reading.understand()
@@ -50,7 +49,7 @@ def read_payload_of(carrier: Carrier, limit: int) -> ReadPayload:
 
 
 class _Reading:
-    """One look at the first bytes of a carrier, which chooses what they are. `wants_more` says that it goes on."""
+    """Interprets the first bytes of a carrier. `wants_more` says that the payload goes on after them."""
 
     def __init__(self, data: bytes, carrier: Carrier, limit: int) -> None:
         self._data = data
@@ -63,7 +62,7 @@ class _Reading:
         return self._describe.wants_more
 
     def understand(self) -> ReadPayload:
-        """Return the most telling reading."""
+        """Return the interpretation with the most evidence."""
         data, start = self._data, self._start
         if not data[start:].strip(b"\x00") and len(data) == self._carrier.total:
             return self._describe.empty()
@@ -78,13 +77,13 @@ class _Reading:
         if wide:
             return self._describe.wide_text(wide)
         if len(closed) > MAX_WORD and is_text(closed) and not may_be_header(data, start, zero):
-            # What the specification says, and most find: nothing else counts for more.
+            # The form that the specification defines; nothing has more evidence.
             return self._describe.text(start, zero)
         header = find_header(data, self._describe.runs, self._carrier.total, is_whole=self._carrier.is_whole)
         end = self._describe.runs.find_end(start)
         if closed and closed[-1] in CLOSING and end == zero - 1:
             zero, closed = end, closed[:-1]
-        # Behind a text that nothing closes, noise of a picture may have its first zero a few bytes on.
+        # After a text that nothing closes, the noise of a picture may contain a zero within a few bytes.
         is_noise = not self._carrier.is_whole and end - start >= MIN_UNCLOSED and 0 < zero - end <= _CHANCE_BEFORE_ZERO
         closed_text = decode_text(closed) is not None and not is_noise
         if header and header.evidence > FITS and self._precedes(header, end, zero if closed_text else None):
@@ -108,7 +107,7 @@ class _Reading:
         return self._describe.unknown(zero)
 
     def _find_run(self) -> tuple[int, int]:
-        """Return the longest run of text. Behind a digest, the last bytes of that may look like its beginning."""
+        """Return the longest run of text; one that starts just before a digest's end is cut to start after it."""
         first, last = self._describe.runs.find_longest(_MAX_LEAD)
         return next((size for size in DIGESTS if 0 <= size - first <= _CHANCE_IN_DIGEST), first), last
 
@@ -117,19 +116,19 @@ class _Reading:
         first, last = self._find_run()
         word, between = end - self._start, self._data[end:first]
         is_word = 0 < word <= MAX_WORD and 0 < len(between) <= _MAX_VERSION and between != b"\x00"
-        # Not the pattern of a plain picture.
+        # `_MIN_ALPHABET` excludes the pattern of a plain picture.
         is_long = last - first >= max(_MIN_RUN, 2 * word) and len(set(self._data[first:last])) >= _MIN_ALPHABET
         return (first, last) if is_word and is_long else None
 
     def _precedes(self, header: Header, end: int, zero: int | None) -> bool:
-        """Whether a header counts for more than text from the start to `end`, which a zero closes if one is given."""
+        """Whether a header has more evidence than the text up to `end`; `zero` is the zero that closes it, if any."""
         if header.start >= end:
-            # In front of it may stand a magic or a name; a short text that a zero closes is more often just that.
+            # A magic or name may precede a length; but a short text closed by a zero is usually the payload.
             word = self._data[self._start : end]
             is_word = len(word) <= MAX_WORD and (zero is None or len(word.split()) < 2)
             near = header.at <= zero + (_MAX_VERSION if header.has_name else 0) if zero is not None else True
             return (is_word or is_name(word)) and (near or header.bits >= _SURE_BITS)
-        # Among the text stands the length itself, in decimal or by chance.
+        # The length is part of the text, as digits or by chance.
         chance = _CHANCE_BEHIND_LENGTH if header.unit == SPELLED and not self._carrier.is_whole else 0
         ends = zero is None or 0 <= zero - header.end <= chance or zero < header.start
         return header.at == self._start and ends
@@ -150,7 +149,7 @@ class _Reading:
         return self._describe.opaque(header.start, body, header.size, "the length", words)
 
     def _behind_name(self, header: Header, words: str) -> ReadPayload | None:
-        """Return what stands behind a file's name if a length of its own, which is borne out, follows that."""
+        """Return the payload after a file name, if the name is followed by a length that matches the payload."""
         rest = self._data[header.end :]
         runs = TextRuns(rest, is_cut=len(self._data) < self._carrier.total)
         found = find_header(rest, runs, self._carrier.total - header.end, is_whole=self._carrier.is_whole)

@@ -1,7 +1,7 @@
-"""Putting changed pixels back into the file that they came from: its format, its metadata and all else stay.
+"""Writes changed pixels back into their file; its format, metadata and everything else stay unchanged.
 
-PNG and GIF keep every chunk and block but those of the picture, BMP every byte but its samples; WebP and TIFF are
-written anew, without loss, with the metadata that they had.
+PNG and GIF keep every chunk and block except those of the picture, BMP every byte except its samples; WebP and TIFF
+are written again, losslessly, with their metadata.
 """
 
 import struct
@@ -17,33 +17,33 @@ from worker.v4.exif_writing import PNG_SIGNATURE, write_png_chunk
 
 
 class PictureError(ValueError):
-    """The pixels of such a file cannot be changed without loss; the message says why."""
+    """The pixels of this file cannot be changed without loss; the message says why."""
 
 
 def replace_picture(data: bytes, layout: Layout, cover: Image.Image, changed: Image.Image) -> bytes:
-    """Return the file with the pixels of `changed`, which is `cover` with other low bits, or with alpha or colours.
+    """Return the file with the pixels of `changed`: `cover` with other low bits, perhaps with alpha or colours added.
 
-    Raises PictureError. What comes out shows exactly `changed`, unless the file is an odd one: look at it again.
+    Raises PictureError. Callers must decode the result and compare it: unusual files may not show exactly `changed`.
     """
     check_lossless(layout)
     return _WRITERS[layout.container](data, layout, cover, changed)
 
 
 def check_lossless(layout: Layout) -> None:
-    """Raise PictureError for a format that keeps no pixel as it is."""
+    """Raise PictureError for a format that does not preserve pixels exactly."""
     if layout.container not in _WRITERS:
-        raise PictureError("it is lossy, and changed pixels would not survive; exif and raw do")
+        raise PictureError("it is lossy, so changed pixels would not survive; use exif or raw")
 
 
-# Their content depends on how pixels are stored.
+# Chunks whose content depends on how pixels are stored.
 _OF_COLOUR_TYPE: Final = (b"PLTE", b"tRNS", b"bKGD", b"sBIT", b"hIST")
 _PICTURE: Final = (b"IHDR", b"IDAT", b"IEND")
-# Of a BMP: pixels of which masks say where their samples are, the usual ones, and the smallest header that has a depth.
+# BMP: the compression in which masks locate the samples, the usual masks, and the smallest header that has a depth.
 _BIT_FIELDS: Final = 3
 _BLUE_FIRST: Final = (0xFF0000, 0xFF00, 0xFF)
 _BMP_HEADER: Final = 40
 _ALPHA_BAND: Final = 3
-# Of a TIFF: compressions without loss, and tags that say how its pixels are stored.
+# TIFF: lossless compressions, and the tags that describe how pixels are stored.
 _LOSSLESS_TIFF: Final = ("raw", "packbits", "tiff_lzw", "tiff_adobe_deflate")
 _TIFF_STORAGE: Final = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347}
@@ -52,7 +52,7 @@ _TIFF_STORAGE: Final = frozenset(
 
 def _write_png(data: bytes, layout: Layout, cover: Image.Image, changed: Image.Image) -> bytes:
     if data[24] == 16:
-        raise PictureError("it has 16 bits a sample, of which half would be lost")
+        raise PictureError("it has 16 bits per sample, and half of them would be lost")
     written = BytesIO()
     changed.save(written, "PNG", compress_level=6)
     new = list(_list_chunks(written.getvalue()))
@@ -98,20 +98,20 @@ def _write_gif(data: bytes, _layout: Layout, cover: Image.Image, changed: Image.
         raise PictureError("its first frame does not cover the picture")
     start = at + 10 + _count_table_bytes(flags)
     indices = Image.frombytes("P", changed.size, changed.tobytes())
-    # A table of which no entry is like another, so that no index becomes another.
+    # A table without equal entries, so that Pillow merges no indices.
     indices.putpalette(bytes(value for index in range(256) for value in (index, 255 - index, index ^ 0x55)), "RGB")
     stream = BytesIO()
     indices.save(stream, "GIF", optimize=False, interlace=0)
     new = stream.getvalue()
     new_at = _find_gif_picture(new)
     new_start = new_at + 10 + _count_table_bytes(new[new_at + 9])
-    # Rows are in their order, whether they were before or not.
+    # The interlace flag is cleared: the new rows are in order.
     head = data[: at + 9] + bytes([flags & ~0x40]) + data[at + 10 : start]
     return head + new[new_start : _find_blocks_end(new, new_start + 1)] + data[_find_blocks_end(data, start + 1) :]
 
 
 def _find_gif_picture(data: bytes) -> int:
-    """Return where the first frame is described; the file is one that was decoded."""
+    """Return the offset of the first frame's descriptor; the file must have been decoded before."""
     at = 13 + _count_table_bytes(data[10])
     while data[at] == 0x21:
         at = _find_blocks_end(data, at + 2)
@@ -134,7 +134,7 @@ def _write_bmp(data: bytes, _layout: Layout, cover: Image.Image, changed: Image.
     masks = struct.unpack_from("<3I", data, 54) if compression == _BIT_FIELDS else _BLUE_FIRST
     is_plain = header >= _BMP_HEADER and compression in (0, _BIT_FIELDS) and masks == _BLUE_FIRST
     if not is_plain or changed.mode != cover.mode or not 0 < bands <= depth // 8:
-        raise PictureError("its pixels are packed in a way in which they cannot be changed")
+        raise PictureError("its pixel format is not supported for changes")
     written = bytearray(data)
     rows = np.frombuffer(written, np.uint8, (width * depth + 31) // 32 * 4 * abs(height), start)
     rows = rows.reshape(abs(height), -1)[:: -1 if height > 0 else 1, : width * depth // 8]
@@ -156,7 +156,7 @@ def _write_webp(data: bytes, layout: Layout, cover: Image.Image, changed: Image.
 
 def _write_tiff(_data: bytes, _layout: Layout, cover: Image.Image, changed: Image.Image) -> bytes:
     if getattr(cover, "n_frames", 1) > 1:
-        raise PictureError("it has several pictures, of which others would be lost")
+        raise PictureError("it has several pictures, and all but the first would be lost")
     compression = cover.info.get("compression")
     tags = dict(getattr(cover, "tag_v2", {}))
     written = BytesIO()

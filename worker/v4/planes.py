@@ -1,8 +1,8 @@
-"""One decoded image as small arrays of fixed size: all that V4 ever sees of it.
+"""Extracts the planes of a decoded image: small arrays of fixed size, which are all that V4 sees of it.
 
-Hidden bits start at the first pixel of the whole image in its own mode, so samples are taken from there, row by row,
-before any conversion, crop or resize. Only the rows that are needed are touched: a large picture costs about what a
-small one does.
+Hidden bits start at the first pixel of the image in its native mode, so samples are taken from there, row by row,
+before any conversion, crop or resize. Only the necessary rows are read, so a large picture takes about as long as a
+small one.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from worker.v4.exif import find_user_comment, read_comment_text
 Bytes = NDArray[np.uint8]
 
 SAMPLES: Final = 8192
-"""Carrier samples kept of each plane: their least significant bits make 1,024 bytes."""
+"""Carrier samples kept of each plane; their least significant bits make 1,024 bytes."""
 TEXT_BYTES: Final = 1024
-"""Bytes kept of the UserComment and of what follows the image's end."""
+"""Bytes kept of the UserComment and of the trailing bytes."""
 TAIL_BYTES: Final = 64
-"""Of these, bytes from the very end where there are more than can be kept: a payload ends in zero, cut files do not."""
+"""How many of these are taken from the end if not all are kept: a payload ends in zero, a truncated file does not."""
 CROP: Final = 32
 """Side of the RGB crop, in pixels."""
 PALETTE_BYTES: Final = 768
@@ -67,10 +67,10 @@ PlaneArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 
 
 def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None) -> np.void:
-    """Take the planes of a decoded image, into an element of a `PlaneArray` where one is given.
+    """Extract the planes of a decoded image, into an element of a `PlaneArray` if one is given.
 
-    `image` is the first frame in its native mode, loaded and not converted or resized; `data` the whole file. Never
-    raises on account of the mode, the size or malformed metadata.
+    `image` is the first frame in its native mode, loaded, not converted or resized; `data` is the whole file. No mode,
+    size or malformed metadata makes this raise.
     """
     planes: np.void = np.empty(1, PLANES)[0] if into is None else into
     layout = survey(data)
@@ -112,21 +112,21 @@ def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None)
 
 _EMPTY: Final[Bytes] = np.zeros(0, np.uint8)
 
-# Channels of a mode that are carriers: how many belong to the colour, and which is alpha.
+# The modes whose channels are carriers, with their numbers of channels; the last channel of `_ALPHA_MODES` is alpha.
 _RGB_MODES: Final = {"RGB": 3, "RGBX": 4, "RGBA": 4, "RGBa": 4}
 _SINGLE_MODES: Final = {"L": 1, "P": 1, "LA": 2, "La": 2, "PA": 2}
 _ALPHA_MODES: Final = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 
 
 def read_number(planes: np.void, name: str) -> int:
-    """Return one of `NUMBERS`."""
+    """Return the value of one of `NUMBERS`."""
     return int(planes["numbers"][NUMBERS.index(name)])
 
 
 def take_leading_pixels(image: Image.Image, count: int, channels: int) -> Bytes:
     """Return the first `count` pixels (fewer if the image has fewer), row by row, as (pixels, channels) of uint8.
 
-    `image` has 8 bits a channel and `channels` of them; at most one row more than needed is copied.
+    `image` has `channels` channels of 8 bits; at most one row more than needed is copied.
     """
     width = min(image.width, count)
     rows = min(image.height, -(-count // width)) if width else 0
@@ -164,7 +164,7 @@ def _centre_crop(image: Image.Image) -> Bytes:
     right, bottom = min(image.width, left + CROP), min(image.height, top + CROP)
     whole = np.zeros((CROP, CROP, 3), np.uint8)
     crop = image.crop((left, top, right, bottom))
-    # Pillow has no direct way to RGB from every mode; the crop stays black then.
+    # Pillow cannot convert every mode directly to RGB; the crop then stays black.
     with contextlib.suppress(ValueError, OSError):
         whole[: bottom - top, : right - left] = np.asarray(crop if crop.mode == "RGB" else crop.convert("RGB"))
     return whole

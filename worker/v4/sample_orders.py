@@ -1,4 +1,4 @@
-"""Every order in which tools hide bits in pixels: which channels, how many bits of each, rows or columns."""
+"""The orders in which tools hide bits in pixels: which channels, how many bits of each, rows or columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ _BIT_COUNTS: Final = (1, 2)
 
 @dataclass(frozen=True, slots=True)
 class SampleOrder:
-    """The lowest `bits` of some channels of each pixel, one behind the other, down the columns or along the rows.
+    """The lowest `bits` of some channels of each pixel, in the order of columns or rows.
 
-    Of two bits of a sample, the lower one comes first where the bits of a byte stand LSB-first.
+    The lower one of two bits of a sample comes first if the bit order is LSB-first.
     """
 
     image: Image.Image
@@ -31,7 +31,7 @@ class SampleOrder:
 
     @property
     def name(self) -> str:
-        """The order in words."""
+        """A description of the order."""
         bands = self.image.getbands()
         channels = ",".join(bands[channel] for channel in self.channels)
         count = "1 bit" if self.bits == 1 else f"{self.bits} bits"
@@ -39,12 +39,12 @@ class SampleOrder:
 
     @property
     def total(self) -> int:
-        """How many whole bytes there are."""
+        """The number of whole bytes."""
         return self.image.width * self.image.height * len(self.channels) * self.bits // 8
 
     @property
     def is_whole(self) -> bool:
-        """False: the picture's own bits go on behind a payload."""
+        """False: the picture's own bits follow the payload."""
         return False
 
     def take(self, count: int) -> bytes:
@@ -59,7 +59,7 @@ class SampleOrder:
 
 
 def list_sample_orders(image: Image.Image) -> Iterator[SampleOrder]:
-    """Yield every order for this image; none where a sample has other than eight bits."""
+    """Yield every order for this image; none if its samples do not have eight bits."""
     if image.mode not in _MODES:
         return
     bands = len(image.getbands())
@@ -75,7 +75,7 @@ def list_sample_orders(image: Image.Image) -> Iterator[SampleOrder]:
 
 
 def take_pixels(image: Image.Image, count: int, *, in_columns: bool) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Return the first `count` pixels (fewer if the image has fewer), as (pixels, channels), of one byte a channel."""
+    """Return the first `count` pixels (fewer if the image has fewer), as (pixels, channels), one byte per channel."""
     bands = len(image.getbands())
     length = image.height if in_columns else image.width
     lines = min(image.width if in_columns else image.height, -(-count // length)) if length else 0

@@ -1,6 +1,6 @@
-"""The parts of an image file beside its picture: JPEG segments, PNG chunks, GIF extensions, WebP chunks.
+"""Lists the parts of an image file other than its picture: JPEG segments, PNG and WebP chunks, GIF extensions.
 
-Every walk is linear in the file's size and stops at what does not follow the format. Sources: as in `containers`.
+Parsing takes time linear in the file's size and stops where the file violates its format. Sources: as in `containers`.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Final
 
 from worker.v4.containers import MAX_STEPS, survey
 
-# Chunks that are the picture, or say nothing that anybody wrote.
+# Chunks that hold the picture, or nothing written by people.
 _PNG_PICTURE: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"fdAT", b"fcTL"))
 _WEBP_PICTURE: Final = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"))
 _GIF_LABELS: Final = {0x01: "plain text", 0xFE: "comment", 0xFF: "application"}
@@ -18,14 +18,14 @@ _GIF_CONTROL: Final = 0xF9
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a file by the name that its format gives it, such as `COM`, `APP1`, `tEXt` or `comment`."""
+    """A part of a file and its name in the format, such as `COM`, `APP1`, `tEXt` or `comment`."""
 
     name: str
     data: bytes
 
 
 def list_segments(data: bytes) -> Iterator[Segment]:
-    """Yield the parts of a file up to the picture's end, in order, but for those that are the picture itself."""
+    """Yield the parts of a file up to the picture's end, in order, except those of the picture itself."""
     layout = survey(data)
     walks = {"jpeg": _walk_jpeg, "png": _walk_png, "gif": _walk_gif, "webp": _walk_webp}
     if layout.container in walks:
@@ -41,7 +41,7 @@ def _walk_jpeg(data: bytes, end: int) -> Iterator[Segment]:
         if marker == 0xFF:
             position += 1
             continue
-        # What follows the first scan is the picture.
+        # The picture starts at the first scan.
         if marker in (0xD9, 0xDA):
             return
         length = int.from_bytes(data[position + 2 : position + 4], "big")

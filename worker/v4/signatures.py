@@ -1,7 +1,7 @@
-"""What byte sequences show of files and encodings: signatures, a digest in front of a text, wide characters.
+"""Statistics of file signatures and encodings in byte sequences, such as a digest before a text, or wide characters.
 
-Sources of the signatures: the formats' specifications and, for those of other programs, file(1)'s published magic. The
-network sees kinds of signatures, not which one: so it knows one that no training held as soon as it is listed here.
+Sources of the signatures: the formats' specifications, and the published magic of file(1). The network sees only the
+group of a signature, so a new one that is listed here is recognised without training.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ from worker.v4.byte_statistics import distances, look_back
 from worker.v4.utf8 import PADDING
 
 _SIGNATURE_BYTES: Final = 8
-# Hexadecimal, `..` for any byte. What four bytes and more tell is hardly there by chance.
+# Hexadecimal, `..` for any byte. Signatures of four bytes or more are unlikely to occur by chance.
 _STRONG: Final = (
     b"PK\x03\x04".hex(), b"PK\x05\x06".hex(), "377abcaf271c", b"Rar!\x1a\x07".hex(), "fd377a585a00", "28b52ffd",
     b"%PDF-".hex(), "7f454c46", b"Salted__".hex(), b"-----BEG".hex(), b"age-encr".hex(), "425a68..31415926",
@@ -43,16 +43,15 @@ _PGP: Final = (
 _PROGRAM: Final = (b"MZ".hex(), b"#!/".hex())
 _GROUPS: Final = (_STRONG, _PICTURES, _ZLIB, _PGP, _PROGRAM)
 _BEHIND: Final = (2, 3, 4, 8)
-"""Widths of the lengths behind which signatures of the first groups are looked for."""
+"""Widths of the lengths after which signatures of the first `_SOUGHT_BEHIND` groups are searched."""
 _SOUGHT_BEHIND: Final = 3
 
 _DIGESTS: Final = (16, 20, 32, 64)
 _WIDTHS: Final = (2, 4, 8)
 _CHANCE: Final = 3
-"""Last bytes of a digest or a length that may be printable, and so look like the text's beginning."""
+"""How many of the last bytes of a digest or length may be printable by chance, and so look like text."""
 _WIDE_BYTES: Final = 64
-# The high bytes of UTF-16's code units in letters, spaces and punctuation of Chinese and Japanese, of Korean, and of
-# alphabets.
+# The high bytes of UTF-16 code units of letters, spaces and punctuation: Chinese and Japanese, Korean, and alphabets.
 _LETTER_BLOCKS: Final = (
     (0x00, 0x20, 0x30, *range(0x4E, 0xA0), 0xFF),
     (0x00, 0x20, 0x30, *range(0xAC, 0xD8)),
@@ -63,15 +62,15 @@ _NEAR: Final = 4
 _SHORTEST_PATTERN: Final = 6
 
 SIGNATURE_FEATURES: Final = len(_GROUPS) + _SOUGHT_BEHIND * len(_BEHIND) + 3 + 4 + 2 + len(_LETTER_BLOCKS)
-"""Statistics of one byte sequence."""
+"""Number of statistics of one byte sequence."""
 
 
 def signature_statistics(rows: Tensor, start: Tensor) -> Tensor:
     """Return statistics (N, SIGNATURE_FEATURES) of (N, K) tokens whose longest run of text begins at `start` (N,).
 
-    Which kind of signature the first bytes are, and those behind a length; whether the run begins behind a digest, with
-    or without a length; how far the start is wide characters; whether it repeats itself at a distance, or counts; and
-    how far it is UTF-16 in letters of one script.
+    They are: the groups of signatures at the start and after a length; whether the run begins after a digest, with or
+    without a length; how much of the start is wide characters; how periodic the start is; and how much of it is UTF-16
+    in letters of one script.
     """
     found = _find_signatures(rows)
     known, behind = found[:, 0], found[:, 1:, :_SOUGHT_BEHIND].flatten(1)
@@ -80,9 +79,9 @@ def signature_statistics(rows: Tensor, start: Tensor) -> Tensor:
 
 
 def _find_signatures(rows: Tensor) -> Tensor:
-    """Tell (N, 1 + behind, groups) whether a signature of each group stands at the start, and behind each length."""
+    """Return (N, 1 + lengths, groups): whether a signature of each group is at the start, and after each length."""
     places = [rows[:, at : at + _SIGNATURE_BYTES].to(torch.uint8) for at in (0, *_BEHIND)]
-    # Eight bytes as one number: all signatures are compared at once.
+    # Eight bytes as one integer, so that all signatures are compared at once.
     starts = torch.stack(places, dim=1).view(torch.int64)
     values, masks, members = _signatures(rows.device)
     found = ((starts & masks) == values).float() @ members
@@ -91,7 +90,7 @@ def _find_signatures(rows: Tensor) -> Tensor:
 
 @cache
 def _signatures(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return S signatures (S,) as numbers of 64 bits, masks of the bytes that they state, and their groups (S, G)."""
+    """Return S signatures (S,) as 64-bit integers, masks of their fixed bytes (S,), and their groups (S, G)."""
     values, masks, members = [], [], []
     for number, group in enumerate(_GROUPS):
         for text in group:
@@ -105,7 +104,7 @@ def _signatures(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _behind_digest(start: Tensor) -> Tensor:
-    """Tell (N, 3) whether a run begins behind a digest, behind one and a length, or a little before a digest's end."""
+    """Return (N, 3): whether a run begins after a digest, after a digest and a length, or just before a digest ends."""
     exact, chance = _digest_places(start.device)
     place = start.clamp(max=len(exact) - 1)
     return torch.cat([exact[place], chance[place]], dim=1)
@@ -125,10 +124,10 @@ def _digest_places(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _wide_runs(head: Tensor) -> Tensor:
-    """Return (N, 4): the longest runs of ASCII and zeros in turns, of ASCII and three zeros, and of constant bytes.
+    """Return (N, 4): the longest runs of wide characters as shares of `head` (N, 64).
 
-    As shares of `head` (N, 64) each; the last two say of bytes that are alike at distances two and four, while their
-    neighbours are not.
+    For characters of two and four bytes each: runs of ASCII with zeros, and of bytes that equal those two or four
+    positions before while their neighbours differ.
     """
     ascii_ = (head >= 9) & (head < 127)
     zero = head == 0
@@ -142,13 +141,13 @@ def _wide_runs(head: Tensor) -> Tensor:
 
 
 def _letters(head: Tensor) -> Tensor:
-    """Return (N, 3): the longest runs, at every second byte, of high bytes of some scripts' letters in UTF-16."""
+    """Return (N, 3): the longest runs, at every second byte, of high bytes of UTF-16 letters, for groups of scripts."""
     return _longest(_letter_table(head.device)[:, head].transpose(0, 1), 2)
 
 
 @cache
 def _letter_table(device: torch.device) -> Tensor:
-    """Tell (3, 257) of each token whether it is among each of `_LETTER_BLOCKS`."""
+    """Return (3, 257): for each of `_LETTER_BLOCKS`, whether each token is in it."""
     table = torch.zeros(len(_LETTER_BLOCKS), PADDING + 1, dtype=torch.bool, device=device)
     for row, blocks in zip(table, _LETTER_BLOCKS, strict=True):
         row[list(blocks)] = True
@@ -156,7 +155,7 @@ def _letter_table(device: torch.device) -> Tensor:
 
 
 def _longest(found: Tensor, step: int) -> Tensor:
-    """Return the longest run (N, F) of what is `found` (N, F, K) at every `step`-th position, as a share of these."""
+    """Return the longest run (N, F) of true values in `found` (N, F, K) at every `step`-th position, as a share."""
     count = found.shape[2] // step
     rows = found[:, :, : count * step].reshape(*found.shape[:2], count, step).transpose(2, 3)
     position = torch.arange(1, count + 1, device=rows.device, dtype=torch.int16)
@@ -165,7 +164,10 @@ def _longest(found: Tensor, step: int) -> Tensor:
 
 
 def _periods(head: Tensor) -> Tensor:
-    """Return (N, 2): how many bytes are those some distance before plus one same step, for distances to 4 and to 16."""
+    """Return (N, 2): the largest share of bytes that differ by a constant step from those at one distance before.
+
+    The first is for distances up to 4, the second for distances from 5 to 16.
+    """
     real = head != PADDING
     length = real.sum(1)
     before = look_back(head, _PERIODS)

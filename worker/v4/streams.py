@@ -1,7 +1,7 @@
-"""The eight input streams, computed in batch on the device from the uint8 planes.
+"""Computes the eight input streams in batches, on the device, from the uint8 planes.
 
 Bit streams are packed from interleaved samples (R, G, B of one pixel, then of the next) in both bit orders: packing
-plane by plane would destroy the bytes that interleaved embedding leaves.
+each colour plane separately would destroy the bytes that interleaved embedding leaves.
 """
 
 import re
@@ -47,7 +47,7 @@ INPUTS: Final = ("pixel", "meta", "alpha", "lsb", "palette", "palette_lsb", "for
 """The names of the eight streams, which are the inputs of a model."""
 
 _ARRAYS: Final = ("pixel", "rgb", "alpha", "index", "palette", "user_comment", "comment_text", "trailing")
-# Sizes beyond these are alike: a payload takes no notice of how large the picture or its camera's records are.
+# Sizes are clamped to these: whether there is a payload does not depend on how large the picture or its metadata is.
 _LARGEST: Final = {
     "rgb_count": SAMPLES,
     "alpha_count": SAMPLES,
@@ -61,14 +61,14 @@ _LARGEST: Final = {
 }
 _DECLARATIONS: Final = 4
 _ROOM_OF_SLOTS: Final = (1, 1, 1, 1, 1, 3, 3, 1, 1)
-"""Samples of each pixel that one sequence of `SLOTS` takes its bits from."""
+"""For each of `SLOTS`, the number of samples per pixel from which it takes bits."""
 EARLIER_WIDTHS: Final = ({"format": 37, "content": 71}, {"content": 172})
-"""Widths of the streams that have grown since, in earlier releases: these are the first numbers of today's."""
+"""Widths in earlier releases of streams that have grown since: those had the first numbers of the current streams."""
 _GATHER_LSB_FIRST: Final = 0x0102040810204080
 FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14 + 8
-"""Numbers of the `format` stream."""
+"""Width of the `format` stream."""
 CONTENT_FEATURES: Final = BYTE_FEATURES + RUN_FEATURES + LENGTH_FEATURES + SIGNATURE_FEATURES
-"""Statistics of one byte sequence in the `content` stream."""
+"""Number of statistics of one byte sequence in the `content` stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class PlaneBatch:
-    """The planes of B images by name: uint8 arrays (B, …), and `numbers` (B, 12) int64."""
+    """The planes of B images by name: uint8 arrays (B, …), and `numbers` (B, 15) int64 in the order of `NUMBERS`."""
 
     arrays: dict[str, Tensor]
     numbers: Tensor
 
 
 def stack(planes: Sequence[np.void] | PlaneArray, device: torch.device | str = "cpu") -> PlaneBatch:
-    """Move planes to the device, in one piece."""
+    """Move planes to the device in a single copy."""
     batch = np.asarray(planes, PLANES)
     raw = torch.from_numpy(batch.view(np.uint8).reshape(len(batch), PLANES.itemsize)).to(device)
     arrays = {name: _take(raw, name).reshape(len(batch), *PLANES[name].shape) for name in _ARRAYS}
@@ -170,12 +170,12 @@ def _content(tokens: Tensor, present: Tensor, count: dict[str, Tensor]) -> Tenso
 
 
 def lead(streams: Streams, widths: Mapping[str, int]) -> Streams:
-    """Return the streams with the first `widths` numbers of those named: what an earlier release computed."""
+    """Return the streams with those in `widths` cut to that many numbers, as an earlier release computed them."""
     return replace(streams, **{name: getattr(streams, name)[..., :width] for name, width in widths.items()})
 
 
 def match_inputs(inputs: Mapping[str, str]) -> Mapping[str, int] | None:
-    """Return the widths to `lead` streams by, so that they are the `inputs` that a model names; None if none fit."""
+    """Return the widths with which `lead` makes the `inputs` of a model; None if there are none."""
     whole = describe_inputs()
     for widths in ({}, *EARLIER_WIDTHS):
         earlier = {name: re.sub(r"\d+\]$", f"{width}]", whole[name]) for name, width in widths.items()}
@@ -186,7 +186,7 @@ def match_inputs(inputs: Mapping[str, str]) -> Mapping[str, int] | None:
 
 @cache
 def describe_inputs() -> dict[str, str]:
-    """Return type and shape, but for the batch, of each of `INPUTS`: what a model card states, `int32 [2, 1024]`."""
+    """Return type and shape, without the batch, of each of `INPUTS`, as in a model card: `int32 [2, 1024]`."""
     streams = compute(stack([extract_planes(Image.new("L", (1, 1)), b"")]))
     tensors = {name: getattr(streams, name) for name in INPUTS}
     return {
@@ -198,7 +198,7 @@ def _pack(samples: Tensor, count: Tensor) -> Tensor:
     """Pack the least significant bits of (B, 8192) samples as (B, 2, 1024) tokens: first LSB-first, then MSB-first."""
     tokens = _absent(len(samples), 2, samples.shape[1] // 8, device=samples.device)
     rows = count.nonzero()[:, 0]
-    # Eight bytes of 0 or 1 as one integer: multiplied, their bits meet in its highest byte.
+    # Eight bytes of 0 or 1 as one integer: the multiplication collects their bits in its highest byte.
     eights = (samples[rows] & 1).view(torch.int64)
     lsb_first = (eights * _GATHER_LSB_FIRST >> 56 & 255).to(torch.int32)
     msb_first = _reversed_bits(samples.device)[lsb_first]
@@ -208,7 +208,7 @@ def _pack(samples: Tensor, count: Tensor) -> Tensor:
 
 @cache
 def _reversed_bits(device: torch.device) -> Tensor:
-    """Return the byte (256,) int32 that each byte becomes when its bits change places, the first with the last."""
+    """Return (256,) int32: each byte with its bits reversed."""
     return torch.tensor([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], dtype=torch.int32, device=device)
 
 
@@ -224,7 +224,7 @@ def _absent(*shape: int, device: torch.device) -> Tensor:
 
 
 def _backwards(values: Tensor, size: Tensor) -> Tensor:
-    """Return (B, 1024) bytes from the last one back, of which the first `TAIL_BYTES` are meant to be read."""
+    """Return (B, 1024) bytes in reverse order, of which only the first `TAIL_BYTES` are valid."""
     last = size.clamp(max=TEXT_BYTES)[:, None] - 1
     return values.gather(1, (last - torch.arange(TEXT_BYTES, device=values.device)).clamp(min=0))
 
@@ -244,7 +244,7 @@ def _format(count: dict[str, Tensor]) -> Tensor:
 
 
 def _declarations(count: dict[str, Tensor]) -> Tensor:
-    """Return (B, 8): what the file says of the bytes after its picture, and how far these are as it says."""
+    """Return (B, 8): what the file declares about its trailing bytes, and how much of them that explains."""
     bits = torch.arange(_DECLARATIONS, device=count["declarations"].device)
     flags = (count["declarations"][:, None] >> bits & 1).float()
     trailing, declared = count["trailing_size"].float(), count["declared_size"].float()

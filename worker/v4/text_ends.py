@@ -1,38 +1,38 @@
-"""Where a text ends that nothing closes: behind it stands noise or the pattern of a picture, some of which is text too.
+"""Finds the end of a text that nothing closes, and that noise or the pattern of a picture follows, partly as text too.
 
-A character at the end belongs to the text if that makes it likelier than chance does, which takes each byte for one of
-256. How likely it is in the text, the text itself tells: what follows what in it, and how often something new comes.
+A character at the end belongs to the text if it is more likely there than by chance, which is 1 in 256 for each byte.
+A model of the text itself gives that likelihood: which character follows which, and how often new ones occur.
 """
 
 import math
 from collections import Counter
 from typing import Final
 
-# Characters that chance may have added, at most: one more has one chance in a hundred thousand.
+# The most characters that chance is assumed to add; one more has a probability of 1 in 100,000.
 _DOUBTED: Final = 12
-# Fewer characters tell nothing of the others.
+# The fewest characters that the model can be built from.
 _LEARNT: Final = 48
 _MOST_LEARNT: Final = 8192
 _BYTE: Final = math.log(256.0)
-# What must stand for chance, in nats, before something is taken away from a text; and how much likelier a text ends
-# with a full stop or bracket than with any letter.
+# The evidence for chance, in nats, that is needed to cut a text; and how much more likely, in nats, a text ends with a
+# full stop or bracket than with a letter.
 _MARGIN: Final = 0.5
 _CLOSED: Final = 1.5
 _ALPHABET: Final = 96
 _FULL_STOPS: Final = frozenset(".!?\n\u3002\uff01\uff1f\u2026")
 _CLOSERS: Final = _FULL_STOPS | frozenset("\"')]}>")
-# A full stop that a text did not have yet, and a character of a script that it did not have yet.
+# Log probabilities of a full stop, and of a character of a script, that did not occur in the text before.
 _NEW_FULL_STOP: Final = math.log(0.01)
 _BLOCK: Final = 128
 _LATIN: Final = 0x250
 _STRANGE: Final = math.log(5e-6)
 _PERIODS: Final = (1, 2, 3)
-# Bytes that have to repeat themselves.
+# How many bytes must repeat to count as a pattern.
 _REPEATED: Final = 16
 
 
 def cut_pattern(data: bytes, start: int, end: int) -> int:
-    """Return where the text from `start` to `end` ends if what it ends with is but the pattern of a plain picture."""
+    """Return where the text from `start` to `end` ends without the pattern of a plain picture at its end."""
     text = data[start:end]
     for period in _PERIODS:
         same = end - start
@@ -44,14 +44,14 @@ def cut_pattern(data: bytes, start: int, end: int) -> int:
 
 
 def find_likely_end(data: bytes, start: int, end: int) -> int:
-    """Return where the text from `start` to `end` of `data` most likely ends, given that nothing there closes it."""
+    """Return where the text from `start` to `end` of `data`, which nothing closes, most likely ends."""
     end = _cut_repetition(data, start, end)
     text = data[max(start, end - 4 * _MOST_LEARNT) : end].decode(errors="ignore")[-_MOST_LEARNT:]
     if len(text) < _LEARNT + _DOUBTED:
         return end
     known, doubted = text[:-_DOUBTED], text[-_DOUBTED:]
     model = _Model(known)
-    # From the last character back: what is gained by giving all of them up.
+    # From the last character backwards: the gain of cutting the text there.
     gain, most, cut = -_CLOSED * (doubted[-1] in _CLOSERS), _MARGIN, 0
     for place in range(len(doubted) - 1, -1, -1):
         before = doubted[place - 1] if place else known[-1]
@@ -63,7 +63,7 @@ def find_likely_end(data: bytes, start: int, end: int) -> int:
 
 
 def _cut_repetition(data: bytes, start: int, end: int) -> int:
-    """Return where bytes begin that go on behind the text as the pattern of a plain picture; `end` if they do not."""
+    """Return the start of a pattern of a plain picture that continues after the text; `end` if there is none."""
     for period in _PERIODS:
         window = data[end : end + _REPEATED]
         if len(window) < _REPEATED or window[:-period] != window[period:]:
@@ -75,7 +75,7 @@ def _cut_repetition(data: bytes, start: int, end: int) -> int:
 
 
 class _Model:
-    """What a text has told of itself: its characters, what follows each, and how often something new does."""
+    """A model of a text: its characters, which follows which, and how often new ones occur."""
 
     def __init__(self, text: str) -> None:
         pairs = [text[place : place + 2] for place in range(len(text) - 1)]
@@ -88,7 +88,7 @@ class _Model:
         self._blocks = {ord(character) // _BLOCK for character in self._characters}
 
     def likelihood(self, before: str, character: str) -> float:
-        """Return the logarithm of the probability that the text goes on with a character behind another."""
+        """Return the log probability that `character` follows `before` in the text."""
         if count := self._pairs[before + character]:
             return math.log((1.0 - self._new_pair) * count / self._first[before])
         if count := self._characters[character]:
@@ -101,7 +101,7 @@ class _Model:
 
 
 def _measure_novelty(parts: list[str]) -> float:
-    """Return how often, in the second half of a text, something stands that did not stand there before."""
+    """Return the share of parts in the second half of a text that did not occur before."""
     half = len(parts) // 2
     seen = set(parts[:half])
     new = 0

@@ -1,4 +1,4 @@
-"""Where bytes are text: UTF-8 without control characters."""
+"""Finds runs of text in bytes: UTF-8 without control characters."""
 
 import re
 import unicodedata
@@ -10,14 +10,14 @@ _CHARACTER: Final = (
     rb"|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
 )
-# Possessive: it gives nothing back, so a run takes time in proportion to its length.
+# Possessive, so that there is no backtracking: the time is linear in the length of a run.
 _RUN: Final = re.compile(rb"(?:" + _CHARACTER + rb")++")
 _CUT_CHARACTER: Final = re.compile(rb"[\xc3-\xf4]|[\xe1-\xf4][\x80-\xbf]|[\xf1-\xf4][\x80-\xbf]{2}")
 _CONTINUATION: Final = (0x80, 0xC0)
 
 
 class TextRuns:
-    """The maximal runs of text in some bytes; where these are cut off (`is_cut`), perhaps within a character."""
+    """The maximal runs of text in some bytes. With `is_cut`, the bytes may end within a character."""
 
     def __init__(self, data: bytes, *, is_cut: bool = False) -> None:
         self._data = data
@@ -27,22 +27,22 @@ class TextRuns:
         self._starts = [start for start, _ in self._spans]
 
     def find_end(self, start: int) -> int:
-        """Return where the text that stands at `start` ends; `start` itself where there is none."""
+        """Return the end of the text at `start`; `start` itself if there is none."""
         number = bisect_right(self._starts, start) - 1
         if number < 0 or start >= len(self._data):
             return start
         end = self._spans[number][1]
-        # In the middle of a character there begins no text.
+        # No text begins in the middle of a character.
         inside = _CONTINUATION[0] <= self._data[start] < _CONTINUATION[1]
         return end if end > start and not inside else start
 
     def find_start(self, at: int) -> int:
-        """Return where the text that stands at `at` begins; `at` itself where there is none."""
+        """Return the start of the text at `at`; `at` itself if there is none."""
         number = bisect_right(self._starts, at) - 1
         return self._starts[number] if number >= 0 and self._spans[number][1] > at else at
 
     def list_ends(self, reach: int, length: int) -> dict[int, int]:
-        """Return, of each of the first `reach` offsets at which that much text stands, the end of that text."""
+        """Return the end of the text at each of the first `reach` offsets that have at least `length` bytes of it."""
         ends: dict[int, int] = {}
         for start, end in self._spans:
             if start >= reach:
@@ -57,14 +57,14 @@ class TextRuns:
 
 
 def is_text(data: bytes) -> bool:
-    """Whether all of this is one run of text."""
+    """Whether all bytes are one run of text."""
     return _RUN.fullmatch(data) is not None
 
 
 def decode_text(payload: bytes) -> str | None:
-    """Return the payload as text, or None if it is none: not UTF-8, or more than a tenth of it control characters.
+    """Return the payload as text, or None if it is empty, not UTF-8, or more than a tenth of it control characters.
 
-    A character that is cut in two at the very end is left out.
+    An incomplete character at the very end is left out.
     """
     text = _decoded(payload)
     if not text:

@@ -1,7 +1,7 @@
-"""The longest run of text in a byte sequence, wherever it begins, and the lengths that may stand before it.
+"""Statistics of the longest run of text in a byte sequence, and of the lengths that may precede it.
 
-Programs write a length, a mark, a name or a digest before their text, and not all close it with a zero byte: what they
-have in common is that somewhere text stands that is longer than chance makes it.
+Programs write a length, a magic, a name or a digest before their text, and not all close it with a zero byte; but all
+leave a run of text that is longer than chance would make it.
 """
 
 import math
@@ -18,9 +18,9 @@ _WINDOW: Final = 192
 _CHARSET_BYTES: Final = 8
 _LENGTH_COLUMNS: Final = 8
 RUN_FEATURES: Final = 3 * TEXT_FEATURES + 12 + 10
-"""Statistics of the text that a byte sequence begins with and of its longest run of text."""
+"""Number of statistics of the text at the start of a byte sequence and of its longest run of text."""
 LENGTH_FEATURES: Final = 4 * _LENGTH_COLUMNS
-"""Statistics of the lengths that the first bytes of one sequence may be."""
+"""Number of statistics of the first bytes of a sequence, read as lengths."""
 
 _WIDTHS: Final = (
     (2, "big"),
@@ -35,13 +35,13 @@ _WIDTHS: Final = (
 _BEFORE: Final = ((2, "big"), (2, "little"), (4, "big"), (4, "little"), (8, "little"))
 _SHIFTS: Final = 3
 _SLACK: Final = 8
-"""Bytes by which chance may make a run of text longer than what was written."""
+"""By how many bytes chance may extend a run of text."""
 
 
 def find_longest_run(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return start and length (N,) int64 of the longest run of UTF-8 but control characters in (N, K) tokens."""
+    """Return start and length (N,) int64 of the longest run of text in (N, K) tokens."""
     position = torch.arange(1, rows.shape[1] + 1, device=rows.device, dtype=torch.int16)
-    # The running maximum of the positions that do not fit is the last of them; the distance to it is the run's length.
+    # The running maximum of non-text positions is the last one so far; the distance to it is the length of the run.
     last = torch.cummax((1 - is_text(rows)) * position, dim=1).values
     runs = position - last
     end = runs.argmax(1)
@@ -52,9 +52,9 @@ def find_longest_run(rows: Tensor) -> tuple[Tensor, Tensor]:
 def run_statistics(rows: Tensor, room: Tensor, start: Tensor, length: Tensor) -> Tensor:
     """Return statistics (N, RUN_FEATURES) of the text in (N, K) tokens.
 
-    `start` and `length` are those of the longest run, `room` (N,) float64 is how many bytes the carrier holds. The
-    statistics are those of `leading_text` from the first byte, from behind a charset header and from where the longest
-    run begins; where that stands, what surrounds it, and whether a length before it agrees with it.
+    `start` and `length` are those of the longest run; `room` (N,) float64 is the size of the carrier in bytes. The
+    statistics are those of `leading_text` from the first byte, after a charset header and from the longest run; the
+    position of that run, the bytes around it, and whether a length before it matches.
     """
     count = rows.shape[1]
     window = start[:, None] + torch.arange(_WINDOW, device=rows.device)
@@ -82,7 +82,7 @@ def run_statistics(rows: Tensor, room: Tensor, start: Tensor, length: Tensor) ->
         dim=1,
     )
     behind_charset = rows[:, _CHARSET_BYTES : _CHARSET_BYTES + _WINDOW]
-    # Together: most of what a few short rows cost is that they are looked at at all.
+    # In one call: for few short rows, the overhead of a call dominates.
     texts = leading_text(torch.cat([rows[:, :_WINDOW], behind_charset, text])).chunk(3)
     return torch.cat([*texts, place, _agreeing_lengths(rows, start, length, room)], dim=1)
 
@@ -90,8 +90,8 @@ def run_statistics(rows: Tensor, room: Tensor, start: Tensor, length: Tensor) ->
 def length_statistics(rows: Tensor, room: Tensor) -> Tensor:
     """Return statistics (N, LENGTH_FEATURES) of the first bytes of (N, K) tokens, read as lengths.
 
-    For 2, 3, 4 and 8 bytes in either order: whether so many bytes, or bits, fit into a carrier of `room` (N,) float64
-    bytes, whether they fill it, and how large the number is.
+    For lengths of 2, 3, 4 and 8 bytes in either order: whether that many bytes, or bits, fit into a carrier of `room`
+    (N,) float64 bytes, whether they fill it exactly, and how large the number is.
     """
     head = _as_numbers(rows[:, :_LENGTH_COLUMNS])
     value = head @ _weights(rows.device, _WIDTHS, 0)
@@ -103,9 +103,9 @@ def length_statistics(rows: Tensor, room: Tensor) -> Tensor:
 
 
 def _agreeing_lengths(rows: Tensor, start: Tensor, length: Tensor, room: Tensor) -> Tensor:
-    """Tell (N, 10) for each width and order, in bytes and in bits, whether a length before a run agrees with it.
+    """Return (N, 10): for each width and order, in bytes and in bits, whether a length before a run matches it.
 
-    The last bytes of a length may be printable and so be taken for the beginning of the run.
+    The last bytes of a length may be printable, and so seem to be the beginning of the run.
     """
     count = rows.shape[1]
     place = start[:, None] + torch.arange(-_LENGTH_COLUMNS, _SHIFTS - 1, device=rows.device)
@@ -131,7 +131,7 @@ def _as_numbers(rows: Tensor) -> Tensor:
 
 @cache
 def _weights(device: torch.device, fields: tuple[tuple[int, str], ...], end: int) -> Tensor:
-    """Return (8, fields) weights that make bytes numbers: from the first byte on, or those before the byte `end`."""
+    """Return (8, fields) weights that turn bytes into numbers: the first bytes, or with `end`, the bytes before it."""
     weights = torch.zeros(_LENGTH_COLUMNS, len(fields), dtype=torch.float64)
     for column, (width, order) in enumerate(fields):
         first = end - width if end else 0

@@ -1,4 +1,4 @@
-"""Payloads that are packed or spelled in other letters: Base64, zlib and gzip, undone within bounds."""
+"""Decodes payloads that are wrapped in Base64, zlib or gzip, within limits."""
 
 import base64
 import binascii
@@ -11,23 +11,23 @@ from worker.v4.file_kinds import recognise_kind
 from worker.v4.text_runs import decode_text
 
 MAX_DEPTH: Final = 3
-"""Wrappings that are undone, one inside the other."""
+"""The most nested wrappings that are decoded."""
 
 _BASE64: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4}[\r\n]{0,2})++(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?[\r\n]{0,2}")
 _URL_BASE64: Final = re.compile(rb"(?:[A-Za-z0-9_-]{4})++(?:[A-Za-z0-9_-]{2}={0,2}|[A-Za-z0-9_-]{3}=?)?")
-# Shorter words are words.
+# Shorter matches may be ordinary words.
 _MIN_BASE64: Final = 12
-# What begins like a stream, and never ends: fewer bytes come out of any text that does.
+# The fewest bytes that must come out of an incomplete stream: fewer may come out of any text that looks like one.
 _MIN_UNFINISHED: Final = 16
-# Bits of window for zlib's and for gzip's format.
+# The window bits that zlib takes for its own format and for gzip.
 _WINDOWS: Final = {b"\x78": ("zlib", 15), b"\x1f\x8b\x08": ("gzip", 31)}
 
 
 @dataclass(frozen=True, slots=True)
 class Unwrapped:
-    """What was inside: its bytes, at most as many as were asked for, and how it was wrapped, outermost first.
+    """The unwrapped bytes, up to the limit, and the wrappings, outermost first.
 
-    `taken` is how many of the outermost bytes it took. `cut` says that there is more inside than is here.
+    `taken` is how many of the outermost bytes were used. `cut` says that there is more inside.
     """
 
     body: bytes
@@ -37,9 +37,9 @@ class Unwrapped:
 
 
 def unwrap(data: bytes, limit: int, *, is_cut: bool = False) -> Unwrapped:
-    """Undo what wraps `data`, as long as text or a known kind of file comes out of it; at most `limit` bytes.
+    """Unwrap `data` as long as the result is text or a file of a known kind; at most `limit` bytes.
 
-    `is_cut` says that there is more of it than is given. Never raises on account of the bytes.
+    `is_cut` says that `data` is incomplete. The bytes never make this raise.
     """
     found = Unwrapped(data, (), len(data), is_cut)
     for _ in range(MAX_DEPTH):
@@ -67,13 +67,13 @@ def _unpack(data: bytes, limit: int) -> Unwrapped | None:
 
 
 def _spell_out(data: bytes, limit: int, *, is_cut: bool) -> Unwrapped | None:
-    # Four letters are three bytes, and lines may end in two more.
+    # Four letters make three bytes; line ends may take as much again.
     head = data[: 4 * (limit + 3) // 3 * 2]
     for pattern, alphabet in ((_BASE64, b"+/"), (_URL_BASE64, b"-_")):
         match = pattern.match(head)
         if match is None or match.end() < _MIN_BASE64:
             continue
-        # Of what nobody closed, the last letters may be chance; anything else behind it, and it is text.
+        # Up to three bytes of noise may follow; with more, it is not Base64 but text.
         if match.end() < len(data.rstrip(b"\r\n ")) - 3:
             continue
         letters = re.sub(rb"[\r\n]", b"", match.group())

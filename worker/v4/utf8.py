@@ -1,4 +1,4 @@
-"""Which bytes of a sequence are text: UTF-8 but control characters, tabs and line ends excepted."""
+"""Finds the text in byte sequences: UTF-8 without control characters, except tabs and line ends."""
 
 from functools import cache
 from typing import Final
@@ -16,13 +16,13 @@ _LOOKBACK: Final = 3
 
 
 def is_text(rows: Tensor) -> Tensor:
-    """Tell of each of (N, K) tokens whether it is text, as uint8 of 0 or 1.
+    """Return, for each of (N, K) tokens, whether it is text, as uint8 of 0 or 1.
 
-    A byte fits if it is a trailing byte exactly where one is due, and the beginning of a character else.
+    A byte is text if it is a trailing byte where one is due, or a leading byte where none is due.
     """
     count = rows.shape[1]
     padded = functional.pad(rows, (_LOOKBACK, 0), value=PADDING)
-    # As one long row: operations on parts of it that lie together are many times as fast as on parts of each row.
+    # As one long row: operations on contiguous memory are many times as fast as on parts of each row.
     code = _codes(rows.device).index_select(0, padded.reshape(-1))
     due = (code[2:-1] & 4) | (code[1:-2] >> 1 & 4) | (code[:-3] >> 2 & 4)
     fits = (code[3:] >> (due >> 2)) & 1
@@ -31,7 +31,7 @@ def is_text(rows: Tensor) -> Tensor:
 
 @cache
 def _codes(device: torch.device) -> Tensor:
-    """Return bits by token (257,): 1 begins a character, 2 trails one, 4, 8, 16 where one, two, three must follow."""
+    """Return flags of each token (257,): 1 leads a character, 2 trails; 4, 8, 16: one, two, three bytes must follow."""
     token = torch.arange(PADDING + 1, device=device)
     ascii_text = ((token >= 32) & (token < 127)) | (token == 9) | (token == 10) | (token == 13)
     code = ascii_text.to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Text in characters of two or four bytes each: UTF-16 and UTF-32, with or without a byte order mark."""
+"""Finds text in UTF-16 and UTF-32, with or without a byte order mark."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,34 +15,34 @@ _CODINGS: Final = (
     ("utf-16-le", "<u2", b"\xff\xfe"), ("utf-16-be", ">u2", b"\xfe\xff"),
 )  # fmt: skip
 _LEADS: Final = (2, 3, 4, 8)
-"""Bytes of a length that may stand in front."""
+"""Widths of a length that may precede the text."""
 _MIN_DISTINCT: Final = 4
-# So many are enough where a length says so.
+# The fewest characters of a text whose length precedes it.
 _FEWEST: Final = 6
 _BLOCK: Final = 256
-# Of all scripts: general and Chinese punctuation, and forms of full width, but for what is no character.
+# Blocks that occur with all scripts: general and Chinese punctuation, and full-width forms, except noncharacters.
 _PUNCTUATION: Final = (0x20, 0x30, 0xFF)
 _NO_CHARACTER: Final = 0xFFF0
-# Bytes of noise that may look like more of a text than its length says.
+# How many bytes of noise may extend a text beyond its length.
 _CHANCE: Final = 8
 _ORDERS: Final[tuple[Literal["big", "little"], ...]] = ("big", "little")
 _CONTROLS: Final = (9, 10, 13)
-# By so many bytes a reading in another script is the longer one.
+# A reading in another script must be longer by this many bytes to be preferred.
 _LONGER: Final = 16
 _NARROW_BYTES: Final = 32
 _NARROW_SHARE: Final = 0.85
 _NARROW_TEXT: Final = 12
 _KANA: Final = 0x30
-# Of an alphabet's text, punctuation among them.
+# The most blocks of a text in an alphabet, with punctuation.
 _MOST_BLOCKS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Letters of some languages: the `blocks` of 256 characters that its texts have, ASCII and punctuation among them.
+    """The `blocks` of 256 characters, with ASCII and punctuation, that texts in some languages use.
 
-    The more blocks, the more characters have to stand together, as many bytes are letters of theirs by chance. A text
-    in an alphabet is of one or two blocks.
+    The more blocks a script has, the more bytes are its letters by chance, so `min_characters` is larger. A text in an
+    alphabet uses one or two blocks.
     """
 
     blocks: tuple[int, ...]
@@ -62,14 +62,14 @@ SCRIPTS: Final = (
 )
 EMOJI: Final = (0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F9)
 ANY: Final = Script(_with_punctuation(*EMOJI, *(block for script in SCRIPTS for block in script.blocks)), 6)
-"""What four bytes each may be: two of them are zero, which is telling enough."""
+"""The script of UTF-32: two bytes of each character are zero, which is evidence enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class WideText:
-    """A text of wide characters from `start` to `end`, behind its mark if it has one; `text` is its UTF-8.
+    """A text of wide characters from `start`, after any byte order mark, to `end`; `text` is its UTF-8.
 
-    `is_long` where it is too long for chance; `blocks` is of how many blocks its characters are.
+    `is_long`: it is too long for chance. `blocks` is the number of blocks that its characters are from.
     """
 
     start: int
@@ -81,11 +81,11 @@ class WideText:
 
 
 def find_wide_text(data: bytes, first: int) -> WideText | None:
-    """Return the text of wide characters that begins at `first` of `data`, or else behind a length there."""
+    """Return the text of wide characters at offset `first` of `data`, or after a length there; None without one."""
     if _is_narrow(data[first : first + _NARROW_BYTES]):
         return None
     at_once = [text for coding in _CODINGS for text in _read_all(data, first, *coding)]
-    # What stands at once is no length; but of two bytes, it may be both.
+    # If there is a long text at `first`, it is not a length, except perhaps for an even one in the same coding.
     codings = {text.coding for text in at_once if text.is_long}
     behind = [
         (lead, text)
@@ -103,7 +103,7 @@ def find_wide_text(data: bytes, first: int) -> WideText | None:
 
 
 def _find_measured(data: bytes, first: int, behind: Sequence[tuple[int, WideText]]) -> WideText | None:
-    """Return the text that is about as long as the bytes before it say, cut to that."""
+    """Return the text whose length about matches the bytes before it, cut to that length."""
     found: list[tuple[int, int, bool, int, WideText]] = []
     for lead, text in behind:
         size = text.end - first - lead
@@ -117,7 +117,7 @@ def _find_measured(data: bytes, first: int, behind: Sequence[tuple[int, WideText
 
 
 def _choose(texts: Sequence[WideText]) -> WideText:
-    """Return the first, or one of another script that begins there too and is longer than chance makes it."""
+    """Return the first text, or one in another script with the same start that is longer than by chance."""
     best = texts[0]
     for other in texts[1:]:
         if other.start == best.start and other.end - best.end >= _LONGER:
@@ -126,14 +126,14 @@ def _choose(texts: Sequence[WideText]) -> WideText:
 
 
 def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> Iterator[WideText]:
-    """Yield what stands at an offset in this coding, as a text of each script of which it can be one."""
+    """Yield the text at an offset in this coding, once for each script that it can be in."""
     start += len(mark) * data.startswith(mark, start)
     if _is_narrow(data[start : start + _NARROW_BYTES]):
         return
     width = np.dtype(kind).itemsize
     high = data[start + (width - 1 if coding.endswith("le") else 0) : start + _FEWEST * width : width]
     for script in SCRIPTS if width == 2 else (ANY,):
-        # What almost nothing passes, before all of it is looked at.
+        # A cheap check that excludes almost everything.
         if high.translate(None, bytes(script.blocks) if width == 2 else b"\x00"):
             continue
         units = np.frombuffer(data[start : start + (len(data) - start) // width * width], kind)
@@ -150,8 +150,8 @@ def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> I
 
 
 def _is_narrow(head: bytes) -> bool:
-    """Whether these bytes are rather letters of UTF-8, which are Chinese two by two, or Korean."""
-    # Each second byte of Japanese letters is a digit.
+    """Whether these bytes are more likely UTF-8, pairs of whose letters look like Chinese or Korean UTF-16."""
+    # Every second byte of Japanese kana is 0x30, which is the digit 0 in ASCII.
     if max(half.count(_KANA) for half in (head[::2], head[1::2])) >= _NARROW_BYTES // 4:
         return False
     if decode_text(head[:_NARROW_TEXT]) is not None:
@@ -160,12 +160,12 @@ def _is_narrow(head: bytes) -> bool:
 
 
 def _count(units: NDArray[np.unsignedinteger[Any]], script: Script) -> int:
-    """Return how many characters of a script stand at the start."""
+    """Return how many characters at the start are of a script."""
     blocks = units // _BLOCK
     fits = (units >= ord(" ")) & np.isin(blocks, script.blocks) & ((units < _NO_CHARACTER) | (blocks > 0xFF))
     fits |= np.isin(units, _CONTROLS)
     count = len(units) if fits.all() else int(fits.argmin())
-    # Behind a text stands noise, of which a character now and then fits, but from an alphabet of its own.
+    # The noise after a text may contain a character that fits, but mostly from a block that the text does not use.
     while script.is_alphabet and count > _FEWEST and np.count_nonzero(blocks[:count] == blocks[count - 1]) == 1:
         count -= 1
     return count

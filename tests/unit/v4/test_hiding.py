@@ -189,9 +189,9 @@ def test_other_frames_and_comments_of_a_gif_stay() -> None:
         (encode_animation("TIFF", 2), Method.LSB_RGB, "others would be lost"),
         (encode_animation("PNG", 2), Method.ALPHA, "other frames would be lost"),
         (embed_raw(encode_pattern("PNG"), b"before"), Method.RAW, "7 bytes follow its end already"),
-        (make_full_jpeg(), Method.EXIF, "has a UserComment already"),
+        (make_full_jpeg(), Method.EXIF, "already has a UserComment"),
         (encode_png_chunk(b"eXIf", b"II*\x00\xff\xff\x00\x00"), Method.EXIF, "EXIF block is damaged"),
-        (encode_png_chunk(b"eXIf", b"nothing"), Method.EXIF, "no TIFF structure"),
+        (encode_png_chunk(b"eXIf", b"nothing"), Method.EXIF, "not a TIFF structure"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_or_would_not_survive_is_refused(data: bytes, method: Method, complaint: str) -> None:
