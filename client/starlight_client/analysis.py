@@ -1,4 +1,4 @@
-"""What the API can be asked for by who works with many verdicts: rescans, comparisons, and exports as files."""
+"""Requests for work with many verdicts: rescans, comparisons, and exports as files."""
 
 import json
 import uuid
@@ -19,7 +19,7 @@ ExportId = uuid.UUID | str
 
 
 class RescanSearch(ImageSearch, total=False):
-    """Which images to scan again: of one job, or, for an admin, of one submitter; `name` is that of the new jobs."""
+    """Which images to scan again: of one job, or, with an admin key, of one submitter; `name` is for the new jobs."""
 
     job_id: uuid.UUID | str | None
     submitter: str | None
@@ -27,14 +27,14 @@ class RescanSearch(ImageSearch, total=False):
 
 
 class ExportSearch(VerdictSearch, total=False):
-    """Which verdicts to export; `partition_by` may be `day`, for a folder for each."""
+    """Which verdicts to export; `partition_by` may be `day`, for one folder per day."""
 
     job_id: uuid.UUID | str | None
     partition_by: str | None
 
 
 class ComparisonSearch(TypedDict, total=False):
-    """On which files to compare models: since a time, or, for an admin, of one submitter; how many to show."""
+    """Which files to compare models on: since a time, or, with an admin key, of one submitter; how many to return."""
 
     since: datetime | None
     submitter: str | None
@@ -42,10 +42,10 @@ class ComparisonSearch(TypedDict, total=False):
 
 
 def rescan(model: str, search: RescanSearch, *, again: bool) -> Flow[Rescan]:
-    """Have images scanned again; find what becomes of each job, a request for some of them."""
+    """Scan images again; find the result for each job, some jobs per request."""
     headers = {"Content-Type": JSON}
     if again:
-        # One that no call had before. A request whose answer was lost is sent under the same.
+        # New for each call, and the same when a request is retried.
         headers["Idempotency-Key"] = str(uuid.uuid4())
     wanted: dict[str, Any] = {"model": model, **search}
     while True:
@@ -57,13 +57,13 @@ def rescan(model: str, search: RescanSearch, *, again: bool) -> Flow[Rescan]:
 
 
 def compare(model: str, other_model: str, search: ComparisonSearch) -> Exchange[Comparison]:
-    """Ask on which files two models differ."""
+    """Ask for the files on which two models differ."""
     params = to_params({"model": model, "other_model": other_model, **search})
     return ask(Comparison, Request("GET", "/v1/comparison", params))
 
 
 def start_export(format: str, search: ExportSearch) -> Exchange[ExportReport]:  # noqa: A002 - the name in the API
-    """Have verdicts exported."""
+    """Start an export of verdicts."""
     return ask(ExportReport, _post("/v1/exports", {"format": format, **search}, {"Content-Type": JSON}))
 
 
@@ -78,7 +78,7 @@ def get_export(export_id: ExportId) -> Exchange[ExportReport]:
 
 
 def watch_export(export_id: ExportId) -> Flow[ExportReport]:
-    """Find the export whenever it has come further, until it has ended."""
+    """Find the export whenever it has changed, until it has ended."""
     return watch(lambda: get_export(export_id), lambda export: (export.state, export.rows))
 
 
@@ -88,13 +88,13 @@ def delete_export(export_id: ExportId) -> Exchange[httpx.Response]:
 
 
 def fetch_manifest(export_id: ExportId) -> Exchange[bytes]:
-    """Ask for the manifest of an export that is done."""
+    """Ask for the manifest of a finished export."""
     response = yield from send(Request("GET", f"{_path_of(export_id)}/files/{MANIFEST}"), Backoff())
     return response.content
 
 
 def fetch_file(export_id: ExportId, path: str, file: IO[bytes]) -> Exchange[httpx.Response]:
-    """Have a file of an export written into a file."""
+    """Download a file of an export into an open file."""
     return send(Fetch(f"{_path_of(export_id)}/files/{quote(path)}", file), Backoff())
 
 

@@ -1,11 +1,11 @@
-"""What goes wrong beside the network, for which httpx has its own errors."""
+"""Errors of the client, other than httpx's own errors for network failures."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class RefusedError(Exception):
-    """A request that the API refused; `problem` is the problem document, `status` its HTTP status."""
+    """The API refused a request; `problem` is the problem document, `status` the HTTP status."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}".rstrip(": "))
@@ -14,4 +14,4 @@ class RefusedError(Exception):
 
 
 class UnreadableAnswerError(Exception):
-    """An answer that this version cannot read: of another program, or of a release that changed the interface."""
+    """An answer cannot be read: it is from another program, or from a release with a different interface."""

@@ -1,4 +1,4 @@
-"""What the API can be asked for, and how its answers are read, without any input or output."""
+"""The requests of the API and the parsing of its answers, without I/O."""
 
 import json
 import uuid
@@ -52,16 +52,16 @@ Record = TypeVar("Record", bound="DataclassInstance")
 DEFAULTS: Final = JobOptions()
 # The most that the API puts on a page.
 PAGE = 1000
-# Between two looks at a job: short at first, for jobs that end at once.
-FIRST_LOOK_S: Final = 0.05
-LONGEST_LOOK_S: Final = 2.0
+# The interval between polls: short at first, for jobs that end at once.
+FIRST_POLL_S: Final = 0.05
+LONGEST_POLL_S: Final = 2.0
 
 
 class ImageSearch(TypedDict, total=False):
-    """Verdicts on which images to find; times without a zone are in UTC, `until` is exclusive, `sha256` in hex.
+    """Filters for verdicts; times without a zone are in UTC, `until` is exclusive, `sha256` is in hex.
 
-    `words` all stand in the message, in any order; `part` stands in it as it is. `inscription` is `TXID:iN` of the
-    chain, or `TXID`, all of a transaction.
+    All of `words` occur in the message, in any order; `part` occurs in it literally. `inscription` is `TXID:iN` of the
+    chain, or `TXID` for all inscriptions of a transaction.
     """
 
     outcome: Outcome | None
@@ -76,7 +76,7 @@ class ImageSearch(TypedDict, total=False):
 
 
 class VerdictSearch(ImageSearch, total=False):
-    """Which verdicts to find; `model` is NAME-VERSION, VERSION, or the start of its weights' SHA-256."""
+    """Filters for verdicts, also by model; `model` is NAME-VERSION, VERSION, or a prefix of its weights' SHA-256."""
 
     model: str | None
 
@@ -101,7 +101,7 @@ def submit_archive(archive: IO[bytes], options: JobOptions) -> Exchange[JobRepor
 
 def _submit(content: bytes | IO[bytes], media_type: str, options: JobOptions) -> Exchange[JobReport]:
     params = asdict(options)
-    # With a key, a request whose answer was lost may be sent again.
+    # The key makes it safe to retry a request whose answer was lost.
     key = to_header("idempotency key", params.pop("idempotency_key") or str(uuid.uuid4()))
     headers = {"Content-Type": media_type, "Idempotency-Key": key}
     return ask(JobReport, Request("POST", "/v1/jobs", to_params(params), headers, content))
@@ -118,17 +118,17 @@ def cancel_job(job_id: JobId) -> Exchange[Cancellation]:
 
 
 def take_statistics() -> Exchange[Statistics]:
-    """Ask for figures about the whole installation."""
+    """Ask for statistics about the whole installation."""
     return ask(Statistics, Request("GET", "/v1/stats"))
 
 
 def list_pauses() -> Exchange[PauseList]:
-    """Ask what is held back."""
+    """Ask for the pauses in effect."""
     return ask(PauseList, Request("GET", "/v1/pauses"))
 
 
 def pause(subject: PauseSubject) -> Exchange[PauseReport]:
-    """Hold chunks back."""
+    """Pause chunks."""
     return ask(PauseReport, send_document("POST", "/v1/pauses", subject))
 
 
@@ -138,7 +138,7 @@ def end_pause(pause_id: int) -> Exchange[PauseReport]:
 
 
 def drain(worker: str | None, *, undo: bool = False) -> Exchange[Draining]:
-    """Have a worker, or all where it is None, claim no more chunks, or claim them again."""
+    """Drain a worker, or all if it is None; with `undo`, let it claim chunks again."""
     path = "/v1/workers/drain" if worker is None else f"/v1/workers/{quote(worker, safe='@')}/drain"
     return ask(Draining, Request("DELETE" if undo else "POST", path))
 
@@ -149,18 +149,18 @@ def requeue(wanted: RequeueRequest) -> Exchange[Requeueing]:
 
 
 def change_priority(job_id: JobId, priority: Priority) -> Exchange[JobReport]:
-    """Give a job another priority."""
+    """Change the priority of a job."""
     change = PriorityChange(priority=priority)
     return ask(JobReport, send_document("PUT", f"{_path_of(job_id)}/priority", change))
 
 
 def list_operations(limit: int) -> Exchange[OperationList]:
-    """Ask who did what when."""
+    """Ask for the newest operations."""
     return ask(OperationList, Request("GET", "/v1/operations", {"limit": limit}))
 
 
 def send_document(method: str, path: str, document: "DataclassInstance") -> Request:
-    """Return the request that sends a record as JSON."""
+    """Return a request that sends a record as JSON."""
     content = json.dumps(to_json(document)).encode("ascii")
     return Request(method, path, headers={"Content-Type": JSON}, content=content)
 
@@ -181,12 +181,12 @@ def get_verdict(job_id: JobId, ordinal: int) -> Exchange[VerdictReport]:
 
 
 def verify_job(job_id: JobId) -> Exchange[Verification]:
-    """Ask whether a job's verdicts are what they were when it ended."""
+    """Ask whether a job's verdicts have changed since it ended."""
     return ask(Verification, Request("GET", f"{_path_of(job_id)}/verification"))
 
 
 def find_verdicts(search: VerdictSearch) -> Flow[Verdict]:
-    """Find verdicts of any job."""
+    """Find verdicts of all jobs."""
     return _turn_pages("/v1/verdicts", search, VerdictPage, lambda page: page.verdicts)
 
 
@@ -201,7 +201,7 @@ def inspect_image(sha256: str) -> Exchange[ImageInspection]:
 
 
 def follow_job(job_id: JobId) -> Flow[JobReport | Verdict]:
-    """Find verdicts as they land and the job whenever it changed, going on behind the last event after a break."""
+    """Find verdicts as they land and the job whenever it changed; after a break, resume after the last event."""
     backoff, last_event_id = Backoff(), ""
     url = f"{_path_of(job_id)}/events"
     while True:
@@ -220,21 +220,21 @@ def follow_job(job_id: JobId) -> Flow[JobReport | Verdict]:
 
 def watch_job(job_id: JobId) -> Flow[JobReport]:
     """Find the job whenever it changed, until it has ended."""
-    # Not the whole of it: how long it may take changes with the clock.
+    # The whole record is not compared, since its remaining time changes with the clock.
     return watch(lambda: get_job(job_id), lambda job: (job.state, job.finished))
 
 
-def watch(look: Callable[[], Exchange[Ending]], stand: Callable[[Ending], object]) -> Flow[Ending]:
-    """Find what is looked at whenever it stands otherwise than before, until it has ended."""
-    known, pause_s = None, FIRST_LOOK_S
+def watch(poll: Callable[[], Exchange[Ending]], progress_of: Callable[[Ending], object]) -> Flow[Ending]:
+    """Find what `poll` returns whenever its progress has changed, until it has ended."""
+    known, pause_s = None, FIRST_POLL_S
     while True:
-        found = yield from look()
-        if (stands := stand(found)) != known:
+        found = yield from poll()
+        if (progress := progress_of(found)) != known:
             yield found
         if found.ended:
             return
         yield Pause(pause_s)
-        known, pause_s = stands, min(1.5 * pause_s, LONGEST_LOOK_S)
+        known, pause_s = progress, min(1.5 * pause_s, LONGEST_POLL_S)
 
 
 def ask(record: type[Record], request: Request) -> Exchange[Record]:
@@ -258,8 +258,8 @@ def _read(record: type[Record], data: bytes | str, url: str) -> Record:
         return from_json(record, json.loads(data))
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableAnswerError(
-            f"what {url} answered is no {record.__name__} ({type(error).__name__}: {error}): "
-            "is this the address of a Starlight API, of a release that this client knows?"
+            f"the answer of {url} is not a {record.__name__} ({type(error).__name__}: {error}): "
+            "is this the address of a Starlight API, and does this client support its release?"
         ) from error
 
 
@@ -268,6 +268,6 @@ def _path_of(job_id: JobId) -> str:
 
 
 def to_params(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is given, with times in ISO 8601."""
+    """Return the values that are not None, with times in ISO 8601."""
     given = {name: value for name, value in values.items() if value is not None}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""Putting local files into an archive, to be sent as one request."""
+"""Packs local files into an archive that is sent as one request."""
 
 import os
 import tarfile
@@ -10,8 +10,8 @@ LocalPath = str | os.PathLike[str]
 
 
 def pack_files(paths: Iterable[LocalPath]) -> IO[bytes]:
-    """Return a `.tar` archive, a file without a name, of files and of all that is below folders; raises OSError."""
-    stream = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
+    """Return a `.tar` archive of files and of everything below folders, as a temporary file; raises OSError."""
+    stream = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         with tarfile.open(fileobj=stream, mode="w", dereference=True) as archive:
             for path in paths:
@@ -24,12 +24,12 @@ def pack_files(paths: Iterable[LocalPath]) -> IO[bytes]:
 
 
 def _list_files(top: str) -> Iterator[str]:
-    # Links are followed, but each real folder is entered once: links may lead in circles.
+    # Links are followed, but each real folder is entered only once, since links may form cycles.
     entered: set[tuple[int, int]] = set()
     paths = [top]
     while paths:
         path = paths.pop()
-        # Text throughout, as archives take it; pathlib would normalise the names that people gave.
+        # Strings, since pathlib would normalise the names.
         if not os.path.isdir(path):  # noqa: PTH112
             yield path
             continue

@@ -1,4 +1,4 @@
-"""Files of an export on a disk: whole and as the manifest says, or not there."""
+"""Saves the files of an export; a file exists only if it is complete and matches the manifest."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def read_parts(manifest: bytes) -> list[ExportedPart]:
         parts = [from_json(ExportedPart, each) for each in json.loads(manifest)["files"]]
         outside = [part.path for part in parts if not _is_below(part.path)]
     except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableAnswerError(f"this is no manifest of an export ({type(error).__name__}: {error})") from error
+        raise UnreadableAnswerError(f"this is not an export's manifest ({type(error).__name__}: {error})") from error
     if outside:
         raise UnreadableAnswerError(f"the manifest names a file outside of its folder: {outside[0]!r}")
     return parts
@@ -32,7 +32,7 @@ def _is_below(path: str) -> bool:
 
 
 def is_there(folder: Path, part: ExportedPart) -> bool:
-    """Whether the file is there, whole."""
+    """Whether the file exists and is complete."""
     path = folder / part.path
     if not path.is_file() or path.stat().st_size != part.size_bytes:
         return False
@@ -42,7 +42,7 @@ def is_there(folder: Path, part: ExportedPart) -> bool:
 
 @contextmanager
 def open_part(folder: Path, part: ExportedPart) -> Iterator[IO[bytes]]:
-    """Yield a file to write into, of which nothing is left unless it is finished; raises OSError."""
+    """Yield a file to write to, which is deleted unless `finish_part` is called; raises OSError."""
     unfinished = _find_unfinished(folder / part.path)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,16 +53,16 @@ def open_part(folder: Path, part: ExportedPart) -> Iterator[IO[bytes]]:
 
 
 def finish_part(file: IO[bytes], folder: Path, part: ExportedPart) -> Path:
-    """Give a file that is written its name, and return that; raises UnreadableAnswerError where it is not whole."""
+    """Rename a written file to its final name and return that; raises UnreadableAnswerError if its digest is wrong."""
     file.flush()
     file.seek(0)
     if (found := _hash(file)) != part.sha256:
-        raise UnreadableAnswerError(f"{part.path} came with the SHA-256 {found}, its manifest says {part.sha256}")
+        raise UnreadableAnswerError(f"{part.path} has the SHA-256 {found}, but the manifest says {part.sha256}")
     return _find_unfinished(folder / part.path).replace(folder / part.path)
 
 
 def save_manifest(folder: Path, manifest: bytes) -> None:
-    """Write the manifest, the last of all: who finds it finds the files that it names."""
+    """Write the manifest, after all files that it names."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = _find_unfinished(folder / MANIFEST)
     unfinished.write_bytes(manifest)

@@ -45,11 +45,11 @@ PIECE_BYTES = 2**18
 
 
 class Starlight:
-    """The API at an address, with a key of `starlight keys create`; closes its connections with the block.
+    """A client of the API at an address, with a key of `starlight keys create`; a context manager.
 
-    What may pass is tried again, with growing pauses: lost connections, and the answers 408, 429, 502 and 503. A
-    submission is stored once all the same. Methods raise RefusedError for what the API refuses, UnreadableAnswerError
-    where something else answers, and httpx.TransportError where nothing does.
+    After lost connections and the answers 408, 429, 502 and 503, requests are retried with exponential backoff; a
+    submission is stored only once even so. Methods raise RefusedError if the API refuses a request,
+    UnreadableAnswerError if another program answers, and httpx.TransportError if nothing answers.
     """
 
     def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:
@@ -72,16 +72,16 @@ class Starlight:
         return self._ask(flows.submit_references(references, options))
 
     def submit_sources(self, sources: JobSources, options: JobOptions = DEFAULTS) -> JobReport:
-        """Submit a job of what the server finds in buckets and in the chain; it lists them in the background."""
+        """Submit a job whose sources, in buckets or the chain, the server lists in the background."""
         return self._ask(flows.submit_sources(sources, options))
 
     def upload(self, paths: Iterable[LocalPath], options: JobOptions = DEFAULTS) -> JobReport:
-        """Submit a job of local files, and of all that is below folders; raises OSError where one cannot be read."""
+        """Submit a job of local files and of everything below folders; raises OSError if a file cannot be read."""
         with pack_files(paths) as archive:
             return self.upload_archive(archive, options)
 
     def upload_archive(self, archive: IO[bytes], options: JobOptions = DEFAULTS) -> JobReport:
-        """Submit a job of the files in a `.tar` archive, an open file that can be read more than once."""
+        """Submit a job of the files in a `.tar` archive, which must be a seekable open file."""
         return self._ask(flows.submit_archive(archive, options))
 
     def job(self, job_id: JobId) -> JobReport:
@@ -93,19 +93,19 @@ class Starlight:
         return self._run(flows.list_jobs(only_open=only_open))
 
     def cancel(self, job_id: JobId) -> Cancellation:
-        """Cancel a job; return it, and how many images had no verdict yet and got the error `cancelled`."""
+        """Cancel a job; return it, and how many images got the error `cancelled` because they had no verdict yet."""
         return self._ask(flows.cancel_job(job_id))
 
     def verdicts(self, job_id: JobId, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
-        """Yield the verdicts of a job that there are so far, in the order of submission."""
+        """Yield the verdicts of a job so far, in the order of submission."""
         return self._run(flows.list_verdicts(job_id, search))
 
     def verify(self, job_id: JobId) -> Verification:
-        """Compare a job's verdicts with its seal, the digest that was stored when it had ended."""
+        """Compare a job's verdicts with its seal, the digest that was stored when the job ended."""
         return self._ask(flows.verify_job(job_id))
 
     def verdict(self, job_id: JobId, ordinal: int) -> VerdictReport:
-        """Return one verdict, and where it comes from."""
+        """Return one verdict with its provenance."""
         return self._ask(flows.get_verdict(job_id, ordinal))
 
     def find(self, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
@@ -117,19 +117,19 @@ class Starlight:
         return self._run(flows.find_verdicts_on(sha256))
 
     def inspect(self, sha256: str) -> ImageInspection:
-        """Return everything that is in a file with these bytes, of an image that was uploaded and is still stored."""
+        """Return everything that is in an image with these bytes, if it was uploaded and is still stored."""
         return self._ask(flows.inspect_image(sha256))
 
     def rescan(self, model: str, *, again: bool = False, **search: Unpack[RescanSearch]) -> Iterator[Rescan]:
-        """Have images scanned again that this model judged; yield what becomes of each job that has some.
+        """Scan the images again that this model judged; yield the result for each job that has some.
 
-        Nothing happens unless it is read. What the same call had scanned again before, since a model was chosen, is
-        there already, unless `again`.
+        Requests are sent only as the iterator is consumed. A repeated call returns the jobs of the earlier one, unless
+        another model was chosen since or `again` is true.
         """
         return self._run(analysis.rescan(model, search, again=again))
 
     def compare(self, model: str, other_model: str, **search: Unpack[ComparisonSearch]) -> Comparison:
-        """Return on which files two models differ, by their newest verdicts on the same bytes."""
+        """Return the files on which two models differ, by their newest verdicts on the same bytes."""
         return self._ask(analysis.compare(model, other_model, search))
 
     def start_export(
@@ -137,7 +137,7 @@ class Starlight:
         format: ExportFormat = ExportFormat.PARQUET,  # noqa: A002 - the name in the API
         **search: Unpack[ExportSearch],
     ) -> ExportReport:
-        """Have verdicts exported as files, oldest first; a server makes them aside."""
+        """Start an export of verdicts, oldest first; the server writes its files in the background."""
         return self._ask(analysis.start_export(format, search))
 
     def exports(self) -> list[ExportReport]:
@@ -145,20 +145,20 @@ class Starlight:
         return self._ask(analysis.list_exports()).exports
 
     def export(self, export_id: ExportId) -> ExportReport:
-        """Return an export, with its files so far."""
+        """Return an export with its files so far."""
         return self._ask(analysis.get_export(export_id))
 
     def wait_for_export(
         self, export_id: ExportId, *, progress: Callable[[ExportReport], object] | None = None
     ) -> ExportReport:
-        """Return the export once it is done or has failed; `progress` is called with it whenever it changed."""
+        """Wait until an export is done or has failed, and return it; `progress` is called with it on each change."""
         return self._watch(analysis.watch_export(export_id), progress)
 
     def download_export(self, export_id: ExportId, folder: LocalPath) -> list[Path]:
-        """Write the files of an export that is done below a folder, each as its manifest says; return their paths.
+        """Download the files of a finished export into a folder, checked against its manifest; return their paths.
 
-        The manifest comes last. Files that are there, whole, are not fetched again: broken off, call it again. Raises
-        OSError where one cannot be written.
+        The manifest is written last. Complete files are not downloaded again, so an interrupted download can be
+        repeated. Raises OSError if a file cannot be written.
         """
         place, manifest = Path(folder), self._ask(analysis.fetch_manifest(export_id))
         parts = read_parts(manifest)
@@ -171,55 +171,55 @@ class Starlight:
         return [place / part.path for part in parts]
 
     def delete_export(self, export_id: ExportId) -> None:
-        """Delete an export with its files, or end it."""
+        """Delete an export and its files, or cancel it if it is running."""
         self._ask(analysis.delete_export(export_id))
 
     def statistics(self) -> Statistics:
-        """Return throughput, what waits, outcomes and workers."""
+        """Return throughput, waiting images, outcomes and workers."""
         return self._ask(flows.take_statistics())
 
     def pauses(self) -> list[PauseReport]:
-        """Return what is held back; this and the following are for keys with the scope `admin`."""
+        """Return the pauses in effect; this method and the following need a key with the scope `admin`."""
         return self._ask(flows.list_pauses()).pauses
 
     def pause(self, subject: PauseSubject) -> PauseReport:
-        """Hold back the chunks of a priority, a submitter or a job, or all; those that run finish."""
+        """Pause the chunks of a priority, a submitter or a job, or all; running chunks finish."""
         return self._ask(flows.pause(subject))
 
     def resume(self, pause_id: int) -> PauseReport:
-        """End a pause, and return what it was."""
+        """End a pause, and return it."""
         return self._ask(flows.end_pause(pause_id))
 
     def drain(self, worker: str | None) -> list[str]:
-        """Have a worker, or all where it is None, claim no more chunks; return the names of those that this changed."""
+        """Drain a worker, or all if it is None: it claims no more chunks. Return the workers that this changed."""
         return self._ask(flows.drain(worker)).workers
 
     def undrain(self, worker: str | None) -> list[str]:
-        """Have a worker, or all where it is None, claim chunks again; return the names of those that this changed."""
+        """Let a worker, or all if it is None, claim chunks again. Return the workers that this changed."""
         return self._ask(flows.drain(worker, undo=True)).workers
 
     def requeue(self, wanted: RequeueRequest) -> int:
-        """Make chunks pending again that are dispatched or running; return how many."""
+        """Make dispatched and running chunks pending again; return how many."""
         return self._ask(flows.requeue(wanted)).chunks
 
     def change_priority(self, job_id: JobId, priority: Priority) -> JobReport:
-        """Have a job's chunks dispatched with this priority from now on."""
+        """Dispatch a job's chunks with this priority from now on."""
         return self._ask(flows.change_priority(job_id, priority))
 
     def operations(self, limit: int = 50) -> list[Operation]:
-        """Return who of the operators did what when, newest first."""
+        """Return the operations of operators, newest first."""
         return self._ask(flows.list_operations(limit)).operations
 
     def follow(self, job_id: JobId) -> Iterator[JobReport | Verdict]:
-        """Yield verdicts as they land, each once, and the job whenever it changed, until it has ended."""
+        """Yield verdicts as they land, each once, and the job whenever it changed, until the job has ended."""
         return self._run(flows.follow_job(job_id))
 
     def wait(self, job_id: JobId, *, progress: Callable[[JobReport], object] | None = None) -> JobReport:
-        """Return the job once it has ended; `progress` is called with it whenever it changed."""
+        """Wait until a job has ended, and return it; `progress` is called with it on each change."""
         return self._watch(flows.watch_job(job_id), progress)
 
     def _watch(self, flow: Flow[T], progress: Callable[[T], object] | None) -> T:
-        """Return the last that the flow finds, and call `progress` with each."""
+        """Return the last item of the flow, and call `progress` with each."""
         for found in self._run(flow):
             if progress is not None:
                 progress(found)
@@ -230,7 +230,7 @@ class Starlight:
         return answer
 
     def _run(self, flow: Flow[T]) -> Iterator[T]:
-        """Yield what the flow finds, and do its steps in between."""
+        """Yield the items of the flow, and perform its steps."""
         result: Result = None
         events: Iterator[ServerSentEvent]
         with ExitStack() as stream:

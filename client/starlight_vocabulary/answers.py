@@ -1,4 +1,4 @@
-"""What the API answers beside single verdicts."""
+"""The API's answers, other than single verdicts."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from starlight_vocabulary.verdict import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLinks:
-    """Where to go on."""
+    """Paths of related resources."""
 
     job: str
     verdicts: str
@@ -20,12 +20,12 @@ class JobLinks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport(Job):
-    """A job as the API answers it: also how fast it goes, how long it may take, and where to go on."""
+    """A job as the API returns it, with its rate, its estimated remaining time and links."""
 
     images_per_minute: float | None
-    """Since the job's start; null before."""
+    """Average rate since the job's start; null before."""
     seconds_left: float | None
-    """At this rate; null where none is known."""
+    """Remaining time at this rate; null if the rate is unknown."""
     links: JobLinks
     """Paths of the API."""
 
@@ -38,119 +38,119 @@ class JobPage:
 
     jobs: list[JobReport]
     next: str | None
-    """Where the next page is; null on the last."""
+    """Path of the next page; null on the last page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancellation:
-    """What became of a job that was cancelled."""
+    """The result of cancelling a job."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     cancelled: int
-    """Images that will not be scanned."""
+    """Number of images that will not be scanned."""
     job: JobReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictPage:
-    """Some verdicts."""
+    """A page of verdicts."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     verdicts: list[Verdict]
     next: str | None
-    """Where those are that follow; null on the last page."""
+    """Path of the next page; null on the last page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a verdict comes from. What a worker did not make, or made before this was recorded, names none."""
+    """Where a verdict comes from. Fields are null if no worker made the verdict, or before they were recorded."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     submitter: str
-    """Who submitted the job."""
+    """The submitter of the job."""
     model_name: str | None
-    """The model that decided; null where none was asked."""
+    """The model that decided; null if none was used."""
     model_version: str | None
-    """Its version."""
+    """Version of the model."""
     weights_sha256: str | None
-    """Of the model's weights, in hex."""
+    """SHA-256 of the model's weights, in hex."""
     worker: str | None
-    """Who stored the verdict: device@host."""
+    """The worker that stored the verdict: device@host."""
     device: str | None
-    """What that worker computes on: `cpu0`, `gpu0`, …"""
+    """The worker's device: `cpu0`, `gpu0`, …"""
     code_version: str | None
-    """Of the worker's program."""
+    """Version of the worker's program."""
     attempt: int | None
-    """Which claim of its chunk this was, counted from 1."""
+    """The number of the chunk's claim, counted from 1."""
     losses: int
-    """How often the chunk that the image ended in was lost."""
+    """How often the image's last chunk was lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictReport(Verdict):
-    """A verdict, and where it comes from."""
+    """A verdict with its provenance."""
 
     provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What the verdicts of a job are beside its seal, the digest that was stored when it had ended.
+    """A comparison of a job's verdicts with its seal, the digest that was stored when the job ended.
 
-    Ordinals are in order, at most 1,000 in each list.
+    Ordinals are in ascending order, at most 1,000 in each list.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     job_id: uuid.UUID
     intact: bool
-    """Whether all verdicts are as they were."""
+    """Whether all verdicts are unchanged."""
     root: str
-    """The seal's digest, in hex. Who keeps it elsewhere knows whether the seal was replaced."""
+    """The seal's digest, in hex. Store it elsewhere to detect that the seal itself was replaced."""
     sealed_at: datetime
     """When the job was sealed."""
     verdicts: int
-    """How many verdicts were sealed."""
+    """Number of verdicts that were sealed."""
     differences: int
-    """How many verdicts were changed, added or deleted."""
+    """Number of verdicts that were changed, added or deleted."""
     changed: list[int]
-    """Ordinals of verdicts that say something else."""
+    """Ordinals of changed verdicts."""
     added: list[int]
-    """Those of verdicts that were not there."""
+    """Ordinals of added verdicts."""
     deleted: list[int]
-    """Those of verdicts that are gone."""
+    """Ordinals of deleted verdicts."""
     unclear: list[int]
-    """Among the 128 from each of these on, something was changed, and what would tell which, too."""
+    """First ordinals of groups of 128 in which both verdicts and their part of the seal were changed."""
     seal_intact: bool
-    """Whether the parts of the seal make up its digest."""
+    """Whether the parts of the seal match its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveWorker:
-    """A worker process that reported lately."""
+    """A worker process that reported recently."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     name: str
-    """Its Celery node: device@host."""
+    """Name of its Celery node: device@host."""
     device: str
-    """`cpu0`, `gpu0`, …"""
+    """The device that it computes on: `cpu0`, `gpu0`, …"""
     seen_at: datetime
-    """When it last reported, in UTC."""
+    """Time of its last report, in UTC."""
     model: str
     """Name and version of the model that it scores with."""
     model_sha256: str
-    """Of the model's weights, in hex."""
+    """SHA-256 of the model's weights, in hex."""
     draining: bool = False
     """Whether it claims no more chunks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """How much is done, how much waits and who works, of all jobs together."""
+    """Throughput, outcomes, waiting images and workers, for all jobs together."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
@@ -159,11 +159,11 @@ class Statistics:
     """Verdicts stored in the last 60 seconds."""
     target_images_per_minute: int
     submitted: int
-    """References of all jobs."""
+    """Number of references of all jobs."""
     outcomes: dict[str, int]
-    """Verdicts of all jobs, by outcome."""
+    """Number of verdicts of all jobs, by outcome."""
     waiting: dict[str, int]
-    """Images without a verdict, by the state of their chunk."""
+    """Number of images without a verdict, by the state of their chunk."""
     oldest_waiting_s: float
-    """Age in seconds of the oldest job with images that nobody has claimed."""
+    """Age in seconds of the oldest job with images that no worker has claimed."""
     workers: list[LiveWorker]

@@ -1,4 +1,4 @@
-"""What two models say of the same files."""
+"""Comparisons of two models on the same files."""
 
 import uuid
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from starlight_vocabulary.words import Method, Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairCount:
-    """On how many files the first model says this and the other that."""
+    """The number of files for one pair of results of the two models."""
 
     outcome: Outcome
-    """What the first says: `clean` or `stego`."""
+    """Outcome of the first model: `clean` or `stego`."""
     stego_type: Method | None
-    """By which method."""
+    """Method that the first model names."""
     other_outcome: Outcome
-    """What the other says."""
+    """Outcome of the other model."""
     other_stego_type: Method | None
-    """By which method."""
+    """Method that the other model names."""
     agrees: bool
-    """Whether both say the same."""
+    """Whether both results are the same."""
     files: int
-    """Of how many files."""
+    """Number of files with these results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,42 +31,42 @@ class DifferingFile:
     """A file on which two models differ, with the newest verdict of each."""
 
     sha256: str
-    """Of the file's bytes, in hex."""
+    """SHA-256 of the file's bytes, in hex."""
     uri: str
-    """The reference in the first one's job."""
+    """Reference to the file in the first model's job."""
     job_id: uuid.UUID
-    """The job of the first one's verdict."""
+    """Job of the first model's verdict."""
     ordinal: int
-    """Which of the job's references."""
+    """Ordinal of the reference in that job."""
     outcome: Outcome
-    """What the first model says."""
+    """Outcome of the first model."""
     stego_type: Method | None
-    """By which method."""
+    """Method that the first model names."""
     stego_probability: float
-    """Its probability that something is hidden."""
+    """The first model's probability that something is hidden."""
     other_job_id: uuid.UUID
-    """The job of the other one's verdict."""
+    """Job of the other model's verdict."""
     other_ordinal: int
-    """Which of that job's references."""
+    """Ordinal of the reference in that job."""
     other_outcome: Outcome
-    """What the other model says."""
+    """Outcome of the other model."""
     other_stego_type: Method | None
-    """By which method."""
+    """Method that the other model names."""
     other_stego_probability: float
-    """Its probability that something is hidden."""
+    """The other model's probability that something is hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What two models say of the files that both have judged, by the newest verdict of each."""
+    """A comparison of two models on the files that both have judged, by the newest verdict of each."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     files: int
-    """How many both have judged."""
+    """Number of files that both models have judged."""
     differing: int
-    """On how many they differ in outcome or method."""
+    """Number of files on which they differ in outcome or method."""
     counts: list[PairCount]
-    """What both say, the most frequent first."""
+    """Numbers of files by the results of both models, the most frequent first."""
     sample: list[DifferingFile]
     """Files on which they differ."""

@@ -1,4 +1,4 @@
-"""Exports that the API makes: what is asked for, and how far they are."""
+"""Exports of the API: requests and their state."""
 
 import uuid
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Final
 from starlight_vocabulary.job import DOCUMENTED
 from starlight_vocabulary.words import Word
 
-# Beside the files of an export. Readers of folders of Parquet leave out names that begin so.
+# Name of an export's manifest. Readers of Parquet folders ignore names that start with an underscore.
 MANIFEST: Final = "_manifest.json"
 
 
 class ExportState(Word):
-    """Where an export stands; one that is `deleted` still has files that are to go."""
+    """The state of an export; one that is `deleted` still has files that will be removed."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -24,21 +24,21 @@ class ExportState(Word):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedPart:
-    """A file of an export, which is whole."""
+    """A complete file of an export."""
 
     path: str
-    """Its name, and where it is: below `files/` of the export."""
+    """Name of the file, and its path below `files/` of the export."""
     rows: int
-    """Verdicts in it."""
+    """Number of verdicts in the file."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
     sha256: str
-    """Of the file, in hex."""
+    """SHA-256 of the file, in hex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """An export: what was asked for, how far it is, and its files."""
+    """An export: its request, its progress and its files."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
@@ -46,27 +46,27 @@ class ExportReport:
     state: ExportState
     """`pending`, `running`, `done` or `failed`."""
     request: dict[str, Any]
-    """What was asked for."""
+    """The request."""
     rows: int
-    """Verdicts that are in files so far."""
+    """Number of verdicts in its files so far."""
     size_bytes: int
-    """Bytes of these files."""
+    """Total size of these files."""
     error: str | None
     """Why it failed."""
     created_at: datetime
-    """When it was asked for."""
+    """When it was requested."""
     finished_at: datetime | None
     """When it ended."""
     expires_at: datetime | None
     """When its files are deleted; null before its end."""
     until: datetime | None = None
-    """Verdicts before this time are in it; null before its first file, and in lists."""
+    """It contains verdicts before this time; null before its first file, and in lists."""
     files: list[ExportedPart] | None = None
     """Its files so far; null in lists."""
 
     @property
     def ended(self) -> bool:
-        """Whether it is done, or has failed."""
+        """Whether it is done or has failed."""
         return self.finished_at is not None
 
 

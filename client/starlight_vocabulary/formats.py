@@ -1,4 +1,4 @@
-"""Formats of images, archives and exports, with the suffixes and media types by which they are known."""
+"""Formats of images, archives and exports, with their suffixes and media types."""
 
 from typing import Self
 
@@ -6,13 +6,13 @@ from starlight_vocabulary.words import Word
 
 
 class FileFormat(Word):
-    """A format: its word, its media type, and the suffixes of its files, the usual one first."""
+    """A format: its name, its media type, and the suffixes of its files, the usual one first."""
 
     media_type: str
     suffixes: tuple[str, ...]
 
     def __new__(cls, word: str, media_type: str, *suffixes: str) -> Self:
-        """Return the member of this word."""
+        """Return the member with this name."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.media_type = media_type
@@ -32,7 +32,7 @@ class ImageFormat(FileFormat):
 
     @classmethod
     def of_suffix(cls, suffix: str) -> Self | None:
-        """Return the format of files with this suffix, in either case, or None."""
+        """Return the format of files with this suffix, ignoring case, or None."""
         return next((each for each in cls if suffix.lower() in each.suffixes), None)
 
 
@@ -47,7 +47,7 @@ class ArchiveFormat(FileFormat):
 
 
 class ExportFormat(FileFormat):
-    """How programs read verdicts."""
+    """The formats in which verdicts are exported."""
 
     NDJSON = "ndjson", "application/x-ndjson", ".ndjson"
     CSV = "csv", "text/csv", ".csv"

@@ -1,4 +1,4 @@
-"""The inspection of one file: everything that is in it, whether V4 looks there or not."""
+"""The inspection of one file: everything that is in it, also in places that V4 does not read."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from starlight_vocabulary.words import Word
 
 
 class Place(Word):
-    """Where in a file something is found."""
+    """The part of a file in which something is found."""
 
     PIXELS = "pixels"
     METADATA = "metadata"
@@ -19,52 +19,52 @@ class Place(Word):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one place of a file holds, when it is read in one way."""
+    """What one place in a file contains, read in one way."""
 
     place: Place
-    """Pixels, metadata, or what follows the image's end."""
+    """Pixels, metadata, or the bytes after the image's end."""
     name: str
-    """Which of them, and how it is read."""
+    """The exact place, and how it was read."""
     payload: Payload
-    """What stands there; of text, its beginning."""
+    """The content; only the beginning of a text."""
 
     @property
     def is_readable(self) -> bool:
-        """Whether it is text or a file of a known kind."""
+        """Whether the content is text or a file of a known kind."""
         return self.payload.kind not in (PayloadKind.EMPTY, PayloadKind.DATA, PayloadKind.CIPHERTEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What is in a file. Of each carrier, what its first bytes say in every order; what is readable comes first."""
+    """Everything in a file: the first bytes of each carrier, read in every order; readable findings come first."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     format: str
-    """Of the file, under Pillow's name for it."""
+    """Pillow's name for the format of the file."""
     mode: str
-    """Of the pixels, under Pillow's name for it."""
+    """Pillow's name for the mode of the pixels."""
     width: int
-    """In pixels."""
+    """Width in pixels."""
     height: int
-    """In pixels."""
+    """Height in pixels."""
     size_bytes: int
-    """Of the file."""
+    """Size of the file."""
     damage: str | None
-    """What is wrong with the file, of which only a part can be seen then."""
+    """What is wrong with a damaged file, which is only partly decoded."""
     findings: list[Finding]
-    """Most telling first. In noise, a few characters of text occur by chance."""
+    """The most relevant first. A few characters of text occur by chance in noise."""
     truncated: bool
-    """Whether there is more than is listed."""
+    """Whether there are more findings than are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInspection:
-    """An image that was judged: the newest verdict on its bytes, and what is in them."""
+    """An image that was judged: the newest verdict on its bytes, and their inspection."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     verdict: Verdict
-    """What V4 says of it."""
+    """The newest verdict."""
     inspection: Inspection
-    """What else is in it."""
+    """Everything that is in the file."""

@@ -1,4 +1,4 @@
-"""The job: what it may be given, and where it stands."""
+"""Jobs: their options, sources and state."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Final
 from starlight_vocabulary.words import JobState, ListingState, Priority, WebhookKind
 
 DOCUMENTED: Final[dict[str, Any]] = {"use_attribute_docstrings": True}
-# PostgreSQL holds no NUL.
+# PostgreSQL cannot store NUL.
 NO_NUL: Final = r"^[^\x00]*$"
-# Text that people give a name or key with.
+# Limits of names and keys.
 SHORT_TEXT: Final = {"min_length": 1, "max_length": 200, "pattern": NO_NUL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOptions:
-    """What a job may be given beside its images. The server refuses values outside the bounds in the metadata."""
+    """The options of a job. The server refuses values outside the limits in the metadata."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {**DOCUMENTED, "extra": "forbid"}
 
@@ -25,71 +25,71 @@ class JobOptions:
     priority: Priority = Priority.BULK
     """Interactive jobs overtake bulk jobs."""
     threshold: float | None = field(default=None, metadata={"gt": 0, "lt": 1})
-    """Stego probability that counts as stego, instead of the model's own."""
+    """Stego probability from which an image counts as stego; the default is the model's own."""
     webhook: str | None = field(default=None, metadata={"pattern": r"^https?://[!-~]+$", "max_length": 2000})
-    """A URL that is told when the job has ended, signed after Standard Webhooks."""
+    """A URL that is notified when the job has ended; messages are signed as in Standard Webhooks."""
     webhook_kind: WebhookKind | None = None
-    """`stargate`: the URL is told of each image of a block, as Stargate takes it; else once, of the job."""
+    """`stargate`: one message for each image of a block, in Stargate's format; otherwise one message for the job."""
     idempotency_key: str | None = field(default=None, metadata=SHORT_TEXT)
-    """The same key of the same submitter again means the earlier job."""
+    """A repeated submission with the same key by the same submitter returns the earlier job."""
 
 
-# As in the URLs of browsers; a longer reference is a mistake.
+# The usual limit for URLs in browsers; a longer reference is a mistake.
 MAX_REFERENCE: Final = 4096
-# Names that people write down for one job.
+# Limit of a list of sources or patterns.
 SOME: Final = {"max_length": 100}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSources:
-    """What is listed for a job, in the background. Who asks for one names a source or a manifest at least."""
+    """The sources of a job that the server lists in the background; at least one URI or manifest is required."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {
         **DOCUMENTED, "extra": "forbid", "str_max_length": MAX_REFERENCE
     }  # fmt: skip
 
     uris: list[str] = field(default_factory=list, metadata=SOME)
-    """`s3://bucket/2026/`, and of gs:// and az://: all that is below; an archive there; `bitcoin:block/840000`, …"""
+    """Prefixes such as `s3://bucket/2026/`, also gs:// and az://; archives in buckets; `bitcoin:block/840000`, …"""
     manifests: list[str] = field(default_factory=list, metadata=SOME)
-    """Objects in buckets with a column of URIs, or of images: Parquet, CSV, NDJSON, inventories of S3."""
+    """Objects in buckets with a column of URIs or images: Parquet, CSV, NDJSON, S3 inventories."""
     column: str | None = field(default=None, metadata=SHORT_TEXT)
-    """The column of the manifests; without it, one that is called `uri`, `url`, `image`, `path` or `file`."""
+    """The column of the manifests; the default is one named `uri`, `url`, `image`, `path` or `file`."""
     include: list[str] = field(default_factory=list, metadata=SOME)
-    """Only names like one of these patterns; `*` stands for any characters."""
+    """Only names that match one of these patterns; `*` matches any characters."""
     exclude: list[str] = field(default_factory=list, metadata=SOME)
-    """No names like these."""
+    """No names that match one of these patterns."""
     since: uuid.UUID | None = None
-    """Of prefixes, only what changed since this job."""
+    """Only objects below prefixes that changed since this job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job: how many of its images have which outcome. Times are in UTC."""
+    """One job, with the numbers of its images by outcome. Times are in UTC."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     id: uuid.UUID
-    """Its id, by which jobs are ordered in time."""
+    """The job's id; ids are ordered by time."""
     name: str | None
     """A name for people."""
     submitter: str
-    """Who submitted it: an account, or the name of a key of the API."""
+    """The submitter: an account, or the name of an API key."""
     priority: Priority
     """Interactive jobs overtake bulk jobs."""
     threshold: float | None
-    """Null where the model's own decides."""
+    """The job's threshold; null for the model's own."""
     state: JobState
-    """Where it stands."""
+    """The job's state."""
     total: int
-    """Its images; while its sources are listed, those that were found, and one for what is still to come."""
+    """Number of images; while its sources are being listed, those found so far plus one."""
     finished: int
-    """Those that have their verdict."""
+    """Number of images with a verdict."""
     clean: int
-    """Those where nothing was found."""
+    """Number of images in which nothing was found."""
     stego: int
-    """Those where something is hidden."""
+    """Number of images in which something is hidden."""
     error: int
-    """Those without a score."""
+    """Number of images without a score."""
     created_at: datetime
     """When it was submitted."""
     started_at: datetime | None
@@ -99,13 +99,13 @@ class Job:
     retry_of: uuid.UUID | None
     """The job whose failed images this one scans again."""
     rescan_of: uuid.UUID | None = None
-    """The job of which this one scans images that another model judged."""
+    """The job whose images, judged by another model, this one scans again."""
     listing: ListingState | None = None
-    """Where the listing of its sources stands; null of a job of references or images."""
+    """State of the listing of its sources; null if the job has none."""
     listing_error: str | None = None
-    """Why the listing failed, or came no further until now."""
+    """Why the listing failed, or why it is delayed."""
 
     @property
     def ended(self) -> bool:
-        """Whether no verdict is to come any more."""
+        """Whether all verdicts are stored."""
         return self.finished == self.total

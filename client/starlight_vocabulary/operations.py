@@ -1,4 +1,4 @@
-"""What operators do to a running installation: what they hold back, which workers drain, and who did what when."""
+"""Operations on a running installation: pauses, draining, requeueing, and the record of who did what."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from starlight_vocabulary.words import Priority, Word
 
 
 class Action(Word):
-    """What an operator did."""
+    """The kind of an operation."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -26,7 +26,7 @@ class Action(Word):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseSubject:
-    """Whose chunks are held back: those of one priority, one submitter or one job, or all where none is named."""
+    """Which chunks a pause holds back: those of one priority, submitter or job, or all if none is given."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {**DOCUMENTED, "extra": "forbid"}
 
@@ -38,39 +38,39 @@ class PauseSubject:
     """This job."""
 
     def __str__(self) -> str:
-        """Return it in words, as operations name it."""
+        """Return the description that is stored with the operation."""
         named = {"priority": self.priority, "submitter": self.submitter, "job": self.job_id}
         return ", ".join(f"{kind} {value}" for kind, value in named.items() if value is not None) or "everything"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseReport:
-    """What is held back, by whom and since when."""
+    """A pause in effect."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     id: int
-    """By which it is ended."""
+    """Id with which the pause is ended."""
     priority: Priority | None
     """Jobs of this priority are held back."""
     submitter: str | None
-    """Jobs of this submitter are."""
+    """Jobs of this submitter are held back."""
     job_id: uuid.UUID | None
-    """This job is; everything is where none of the three is named."""
+    """This job is held back. If all three are null, everything is."""
     paused_by: str
-    """A login name, or the name of a key."""
+    """Login name or name of the key that started the pause."""
     paused_at: datetime
-    """In UTC."""
+    """When it started, in UTC."""
 
     @property
     def subject(self) -> PauseSubject:
-        """What is held back."""
+        """Which chunks are held back."""
         return PauseSubject(priority=self.priority, submitter=self.submitter, job_id=self.job_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseList:
-    """All that is held back."""
+    """All pauses in effect."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
@@ -79,34 +79,34 @@ class PauseList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequeueRequest:
-    """Which chunks go back: those of one job or one worker, or of all where neither is named."""
+    """Which chunks to requeue: those of one job or one worker, or all if neither is given."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {**DOCUMENTED, "extra": "forbid"}
 
     job_id: uuid.UUID | None = None
-    """Those of this job."""
+    """Chunks of this job."""
     worker: str | None = field(default=None, metadata=SHORT_TEXT)
-    """Those that this worker has claimed."""
+    """Chunks that this worker has claimed."""
 
     def __str__(self) -> str:
-        """Return it in words, as operations name it."""
+        """Return the description that is stored with the operation."""
         named = {"job": self.job_id, "worker": self.worker}
         return ", ".join(f"{kind} {value}" for kind, value in named.items() if value is not None) or "everything"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requeueing:
-    """What went back."""
+    """The result of requeueing."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     chunks: int
-    """Chunks that are pending again, and lost nothing."""
+    """Number of chunks that are pending again; this does not count as a loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorityChange:
-    """The priority that a job is to have."""
+    """The new priority of a job."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {**DOCUMENTED, "extra": "forbid"}
 
@@ -116,32 +116,32 @@ class PriorityChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draining:
-    """Which workers drain now, or do no more."""
+    """The workers that started or stopped draining."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     workers: list[str]
-    """Those that this request changed."""
+    """The workers that this request changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One thing that an operator did."""
+    """One operation of an operator."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     id: int
-    """By which operations are ordered in time."""
+    """Id of the operation; ids are ordered by time."""
     done_at: datetime
-    """In UTC."""
+    """When it was done, in UTC."""
     done_by: str
-    """A login name, or the name of a key."""
+    """Login name, or name of the key."""
     action: Action
     """What was done."""
     subject: str
-    """To what: everything, a priority, a submitter, a job, a worker, a key."""
+    """What it was done to: everything, a priority, a submitter, a job, a worker or a key."""
     chunks: int
-    """How many chunks went back to be dispatched anew."""
+    """Number of chunks that were made pending again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

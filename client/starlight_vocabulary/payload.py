@@ -1,11 +1,11 @@
-"""The payload: what was read where V4 says that something is hidden, in parts that programs can use."""
+"""The payload: the data that was read where V4 says that something is hidden, in a form for programs."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from starlight_vocabulary.words import ExplainedWord
 
-# A payload as it may look, for the API's documentation.
+# An example for the API's documentation.
 EXAMPLE_PAYLOAD: Final = {
     "kind": "text", "size": 15, "offset": 8, "header": "AI42, length 15 in 4 bytes, big-endian",
     "closed_by": "the length", "encoding": "utf-8", "text": "meet me at noon", "listing": None, "entropy": None,
@@ -14,7 +14,7 @@ EXAMPLE_PAYLOAD: Final = {
 
 
 class PayloadKind(ExplainedWord):
-    """What a payload is."""
+    """The kind of a payload."""
 
     EMPTY = "empty", "nothing"
     TEXT = "text", "text"
@@ -42,23 +42,23 @@ class PayloadKind(ExplainedWord):
     DATA = "data", "bytes"
 
 
-# Members of an archive that a message names.
+# The most members of an archive that a message names.
 NAMED_MEMBERS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of an archive, as the archive names it."""
+    """A member of an archive."""
 
     name: str
-    """Its name, at most 255 characters."""
+    """Name of the member, at most 255 characters."""
     size: int
-    """Its bytes when unpacked, as the archive says."""
+    """Unpacked size in bytes, as the archive states it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """What was read out of an image. It is a reading, not part of V4's decision, and whatever a stranger hid."""
+    """What was read from an image. It is not part of V4's decision, and its content is untrusted."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {
         "use_attribute_docstrings": True,
@@ -66,32 +66,32 @@ class Payload:
     }
 
     kind: PayloadKind
-    """What it is."""
+    """The kind of data."""
     size: int | None
-    """Its bytes as they are hidden, without header and end mark; null where nothing says where it ends."""
+    """Number of hidden bytes, without header and end mark; null if its end is unknown."""
     offset: int
-    """How many bytes of the carrier stand before it."""
+    """Number of bytes of the carrier before it."""
     header: str | None
-    """What stands before it, in words."""
+    """Description of the header before it."""
     closed_by: str | None
-    """What ends it, in words; null where nothing does, and its last characters may be chance."""
+    """Description of what closes it; null if nothing does, and then its last characters may be chance."""
     encoding: str | None
-    """How it was decoded, outermost first: `utf-8`, `base64+utf-8`, `zlib+utf-8`, …; null of bytes as they are."""
+    """Encodings, outermost first: `utf-8`, `base64+utf-8`, `zlib+utf-8`, …; null if the bytes were not decoded."""
     text: str | None
-    """Of text, what it says: the `extracted_message`."""
+    """The text of a payload that is text; it is the `extracted_message`."""
     listing: list[Member] | None
-    """Of zip and tar, the first members."""
+    """The first members of a zip or tar archive."""
     entropy: float | None
-    """Of what is no text, in bits a byte."""
+    """Entropy in bits a byte, if it is not text."""
     detail: str | None
-    """What else can be said, such as a file's name, or a guess at what made it."""
+    """Further details, such as its first bytes."""
     truncated: bool
-    """Whether there is more text, or more members, than is shown."""
+    """Whether there is more text, or more members, than is given here."""
     limit: int
-    """How many bytes of text were shown at most."""
+    """The most bytes of text that are given here."""
 
     def to_message(self) -> str | None:
-        """Return it in words: the text, else what it is; None where it is empty."""
+        """Return the text, or otherwise a description; None if it is empty."""
         if self.text is not None:
             return self.text
         if self.kind is PayloadKind.EMPTY:

@@ -1,4 +1,4 @@
-"""Records, which are frozen dataclasses, to JSON's types and back."""
+"""Converts records, which are frozen dataclasses, to the types of JSON and back."""
 
 import types
 import typing
@@ -18,7 +18,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def to_json(record: "DataclassInstance") -> dict[str, Any]:
-    """Return the record's fields: ids as text, times in ISO 8601, records and lists of them likewise."""
+    """Return the record's fields, with ids as text, times in ISO 8601, and nested records and lists converted too."""
     return {field.name: _to_json(getattr(record, field.name)) for field in fields(record)}
 
 
@@ -33,10 +33,10 @@ def _to_json(value: object) -> object:
 
 
 def from_json(record: type[Record], values: Mapping[str, Any]) -> Record:
-    """Return the record of these values. Of a newer server, unknown keys are dropped and unknown words stay text.
+    """Return the record with these values, also if they come from another release of the server.
 
-    Of an older server, fields that came later have their default. Raises KeyError where another field is missing,
-    ValueError or TypeError where one has another type.
+    Unknown keys are dropped, and unknown words stay text. Missing fields get their default. Raises KeyError if a field
+    without a default is missing, and ValueError or TypeError if a value has the wrong type.
     """
     readers = _readers(record)
     optional = _list_optional(record)

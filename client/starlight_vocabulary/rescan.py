@@ -1,4 +1,4 @@
-"""Rescans: jobs that scan again what another model judged."""
+"""Rescans: jobs that scan images again that another model judged."""
 
 import uuid
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from starlight_vocabulary.job import DOCUMENTED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescan:
-    """What became of one job whose images are to be scanned again."""
+    """The result for one job whose images are scanned again."""
 
     rescan_of: uuid.UUID
-    """The job that has them."""
+    """The earlier job."""
     job_id: uuid.UUID | None = None
-    """The one that scans them again; null where none of them is left."""
+    """The new job that scans the images again; null if none are left."""
     images: int = 0
-    """Images of that."""
+    """Number of images in the new job."""
     gone: int = 0
-    """Images that were uploaded and are no longer stored, which are left out."""
+    """Number of uploaded images that are no longer stored, and were left out."""
     was_done: bool = False
-    """Whether the same was asked for before, so that the job was there already."""
+    """Whether an earlier request already created the new job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescanPage:
-    """What became of some jobs, in the order of their ids."""
+    """The results for some jobs, in the order of their ids."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 
     rescans: list[Rescan]
     next: uuid.UUID | None
-    """To go on, ask the same with this as `after`; null where all is done."""
+    """Repeat the request with this as `after` for the next page; null on the last page."""

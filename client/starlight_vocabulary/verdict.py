@@ -1,4 +1,4 @@
-"""The verdict: what became of one image, in the shape in which it is printed, exported, sent and read."""
+"""The verdict on one image, as it is printed, exported, sent and read."""
 
 import uuid
 from dataclasses import dataclass, fields
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from starlight_vocabulary.payload import EXAMPLE_PAYLOAD, Payload
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 
-# A verdict as it may look, for the API's documentation.
+# An example for the API's documentation.
 EXAMPLE: Final = {
     "job_id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "ordinal": 7, "uri": "s3://evidence/2026/cat.png",
     "sha256": "9f" * 32, "outcome": "stego", "is_stego": True, "stego_probability": 0.9987, "confidence": 0.9987,
@@ -21,9 +21,9 @@ EXAMPLE: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one image. Without a score, what rests on it is null. The keys are an interface."""
+    """The verdict on one image. Without a score, the fields that depend on it are null. The keys are stable."""
 
-    # What pydantic, on the server, is to read beside the types.
+    # Read by pydantic on the server.
     __pydantic_config__: ClassVar[dict[str, Any]] = {
         "use_attribute_docstrings": True,
         "json_schema_extra": {"examples": [EXAMPLE]},
@@ -32,49 +32,49 @@ class Verdict:
     job_id: uuid.UUID
     """The job."""
     ordinal: int
-    """Which of the job's references, counted from 0."""
+    """The position of the reference in the job, counted from 0."""
     uri: str
     """The reference."""
     sha256: str | None
-    """Of the file's bytes, in hex."""
+    """SHA-256 of the file's bytes, in hex."""
     outcome: Outcome
-    """What became of the image."""
+    """The outcome."""
     is_stego: bool | None
     """Whether V4 decided that something is hidden."""
     stego_probability: float | None
     """V4's probability that something is hidden."""
     confidence: float | None
-    """The probability of what was predicted."""
+    """The probability of the prediction."""
     prediction: Outcome | None
     """V4's decision: `clean` or `stego`."""
     stego_type: Method | None
-    """How it is hidden."""
+    """The embedding method."""
     bit_order: BitOrder | None
-    """In which order the hidden bits stand."""
+    """The order of the hidden bits."""
     extracted_message: str | None
-    """What was read from there, whatever a stranger hid: evidence, not part of the decision."""
+    """The hidden message, as far as it could be read. It is evidence, not part of the decision, and untrusted."""
     error_code: ErrorCode | None
     """Why there is no score."""
     error_detail: str | None
-    """The reason in words; of an image that is damaged and stego all the same, what is damaged."""
+    """A description of the error; for a stego image that is damaged, a description of the damage."""
     model: str | None
-    """Name, version and SHA-256 of the weights that decided."""
+    """Name, version and SHA-256 of the weights of the model that decided."""
     threshold: float | None
-    """From which probability on the image counts as stego."""
+    """The stego probability from which the image counts as stego."""
     width: int | None
-    """In pixels."""
+    """Width in pixels."""
     height: int | None
-    """In pixels."""
+    """Height in pixels."""
     format: str | None
-    """Of the file, under Pillow's name for it."""
+    """Pillow's name for the format of the file."""
     size_bytes: int | None
-    """Of the file."""
+    """Size of the file."""
     reused: bool
     """Whether this is the same model's earlier verdict on the same bytes."""
     scanned_at: datetime
     """When the verdict was stored, in UTC."""
     payload: Payload | None = None
-    """What was read from there, in parts; null where nothing was, and in verdicts of releases before this key."""
+    """The hidden data in a form for programs; null if nothing was read, and in verdicts of earlier releases."""
 
 
 VERDICT_KEYS: Final = tuple(field.name for field in fields(Verdict))

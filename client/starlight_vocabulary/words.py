@@ -1,4 +1,4 @@
-"""The words, as enumerations of text: a member is its word, wherever text is wanted."""
+"""The words that are stored or sent, as string enumerations."""
 
 from enum import StrEnum
 from typing import Final, Self, cast
@@ -9,17 +9,17 @@ class Word(StrEnum):
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Return the word; one that only a newer release knows stays text, so that older programs can pass it on."""
+        """Return the member; a word of a newer release stays text, so that older programs can pass it on."""
         return cls(text) if text in cls._value2member_map_ else cast("Self", text)
 
 
 class ExplainedWord(Word):
-    """A word with an explanation for the person who reads it."""
+    """A word with an explanation for people."""
 
     explanation: str
 
     def __new__(cls, word: str, explanation: str) -> Self:
-        """Return the member of this word."""
+        """Return the member with this word."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.explanation = explanation
@@ -27,7 +27,7 @@ class ExplainedWord(Word):
 
 
 class Outcome(Word):
-    """What became of an image."""
+    """The outcome of a scan."""
 
     CLEAN = "clean"
     STEGO = "stego"
@@ -35,7 +35,7 @@ class Outcome(Word):
 
 
 class Method(Word):
-    """The embedding methods that V4 names. Their positions are class ids of the model and are locked."""
+    """The embedding methods that V4 names. Their positions are class ids of the model and must not change."""
 
     ALPHA = "alpha"
     PALETTE = "palette"
@@ -45,7 +45,7 @@ class Method(Word):
 
 
 class BitOrder(Word):
-    """How the bits of a hidden byte follow each other. Their positions are class ids of the model and are locked."""
+    """The order of the bits in a hidden byte. Their positions are class ids of the model and must not change."""
 
     LSB_FIRST = "lsb-first"
     MSB_FIRST = "msb-first"
@@ -57,14 +57,14 @@ BIT_ORDERS: Final = tuple(BitOrder)
 
 
 class Priority(Word):
-    """Which queue a job's chunks go to. Workers empty the first one before they look at the next."""
+    """The queue of a job's chunks. Workers empty the first queue before they read the next."""
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
 
 
 class JobState(Word):
-    """Where a job stands."""
+    """The state of a job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -73,7 +73,7 @@ class JobState(Word):
 
 
 class ListingState(Word):
-    """Where the listing of a job's sources stands; where it `failed`, what was listed before is scanned."""
+    """The state of the listing of a job's sources; if it `failed`, what was listed before is scanned."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -83,7 +83,7 @@ class ListingState(Word):
 
 
 class ChunkState(Word):
-    """Where a chunk stands."""
+    """The state of a chunk."""
 
     PENDING = "pending"
     DISPATCHED = "dispatched"
@@ -93,14 +93,14 @@ class ChunkState(Word):
 
 
 class WebhookKind(Word):
-    """What a webhook is told: of the job, after Standard Webhooks, or of each image, as Stargate takes it."""
+    """The messages of a webhook: one for the job, as in Standard Webhooks, or one per image, in Stargate's format."""
 
     STANDARD = "standard"
     STARGATE = "stargate"
 
 
 class Scope(Word):
-    """What a key of the API may do; `admin` may do everything, with everybody's jobs."""
+    """What an API key may do; `admin` may do everything, with the jobs of all submitters."""
 
     SUBMIT = "submit"
     READ = "read"
@@ -108,7 +108,7 @@ class Scope(Word):
 
 
 class Judgement(Word):
-    """What a person says of a verdict: it is true, false, or not known."""
+    """A person's judgement of a verdict: it is true, false, or the person is unsure."""
 
     TRUE = "true"
     FALSE = "false"
@@ -122,7 +122,7 @@ class ErrorCode(ExplainedWord):
     NOT_READABLE = "not_readable", "the file could not be opened or read; the detail has the system's reason"
     UNAVAILABLE = (
         "unavailable",
-        "disk, object store or server did not answer, try after try; `starlight retry` asks again",
+        "disk, object store or server did not answer in any of the tries; `starlight retry` tries again",
     )
     NOT_A_FILE = "not_a_file", "the reference is a folder, pipe, socket or device"
     DIRECTORY_LOOP = "directory_loop", "the reference is a link to a folder that contains it"
@@ -130,27 +130,26 @@ class ErrorCode(ExplainedWord):
     FORBIDDEN_ADDRESS = "forbidden_address", "the URL, or a redirect of it, leads to an address that is not public"
     BAD_ARCHIVE_MEMBER = (
         "bad_archive_member",
-        "damaged in its archive, encrypted, a link, sparse, packed in a way that is not read, "
-        "or in an archive that has changed",
+        "the member is damaged, encrypted, a link, sparse or compressed by an unsupported method, "
+        "or its archive has changed",
     )
     EMPTY = "empty", "the file has no bytes"
     TOO_LARGE = "too_large", "the file exceeds STARLIGHT_MAX_IMAGE_BYTES"
-    UNKNOWN_FORMAT = "unknown_format", "the bytes are no image of a supported format"
+    UNKNOWN_FORMAT = "unknown_format", "the bytes are not an image of a supported format"
     TOO_MANY_PIXELS = "too_many_pixels", "the picture exceeds STARLIGHT_MAX_IMAGE_PIXELS"
     TRUNCATED = "truncated", "the image ends before its last pixel"
     CORRUPT = "corrupt", "the decoder refused the image; the detail has its reason"
     TOO_SLOW = "too_slow", "decoding the image takes more processor time than STARLIGHT_MAX_DECODE_SECONDS"
     TOO_MUCH_MEMORY = "too_much_memory", "decoding the image takes more memory than STARLIGHT_MAX_DECODE_BYTES"
-    DECODER_CRASH = "decoder_crash", "the image ended the process that decoded it, twice"
+    DECODER_CRASH = "decoder_crash", "the image crashed the process that decoded it, twice"
     SCAN_FAILED = "scan_failed", "V4 failed on this image"
-    WORKER_CRASH = "worker_crash", "this image alone repeatedly ended its worker or its scan"
+    WORKER_CRASH = "worker_crash", "this image, scanned alone, repeatedly ended its worker or its scan"
     CANCELLED = "cancelled", "the job was cancelled before the image was scanned"
     NOT_LISTED = (
         "not_listed",
-        "what is in this source could not be listed to its end; the detail has the reason, and what was listed "
-        "is scanned",
+        "the source could not be listed completely; the detail has the reason, and what was listed is scanned",
     )
 
 
 FAILURES: Final = tuple(code for code in ErrorCode if code not in (ErrorCode.CANCELLED, ErrorCode.NOT_LISTED))
-"""What may end otherwise when it is scanned again; a cancelled image did not fail, and a source is no image."""
+"""Errors that a retry scans again: not `cancelled`, which is no failure, nor `not_listed`, which is not an image's."""

@@ -287,7 +287,7 @@ def test_a_server_that_cannot_be_reached_is_tried_and_given_up(starlight: Any, t
 def test_an_answer_of_something_else_says_what_it_is_not(starlight: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows, "_path_of", lambda _: "/openapi.json")
 
-    with pytest.raises(UnreadableAnswerError, match=r"/openapi.json answered is no JobReport \(KeyError: 'id'\)"):
+    with pytest.raises(UnreadableAnswerError, match=r"/openapi.json is not a JobReport \(KeyError: 'id'\)"):
         starlight.job(uuid.UUID(int=1))
 
 

@@ -119,9 +119,9 @@ def test_a_job_is_looked_at_less_and_less_often_and_found_where_it_changed() -> 
     resume(flow, None)
     ended = resume(flow, make_answer({**JOB, "state": "done", "finished": 2}))
 
-    assert pauses[0] == flows.FIRST_LOOK_S
+    assert pauses[0] == flows.FIRST_POLL_S
     assert pauses == sorted(pauses)
-    assert pauses[-1] == flows.LONGEST_LOOK_S
+    assert pauses[-1] == flows.LONGEST_POLL_S
     assert isinstance(ended, JobReport)
     assert resume(flow, None) is None
 
@@ -170,7 +170,7 @@ def test_an_answer_that_is_no_record_says_so(answer: bytes) -> None:
     exchange = flows.get_job(JOB_ID)
     exchange.send(None)
 
-    with pytest.raises(UnreadableAnswerError, match=f"what /v1/jobs/{JOB_ID} answered is no JobReport"):
+    with pytest.raises(UnreadableAnswerError, match=f"the answer of /v1/jobs/{JOB_ID} is not a JobReport"):
         exchange.send(httpx.Response(200, content=answer))
 
 

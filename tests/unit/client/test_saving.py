@@ -34,7 +34,7 @@ def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
 def test_of_a_file_that_is_not_whole_nothing_is_left(tmp_path: Path) -> None:
     with open_part(tmp_path, PART) as file:
         file.write(DATA[:-1])
-        with pytest.raises(UnreadableAnswerError, match=r"day=1/part.csv came with the SHA-256"):
+        with pytest.raises(UnreadableAnswerError, match=r"day=1/part.csv has the SHA-256"):
             finish_part(file, tmp_path, PART)
 
     assert list_files(tmp_path) == []
