@@ -1,1 +1,1 @@
-"""What operators see: the metrics exporter and Flower. It reads, and never writes."""
+"""Monitoring for operators: the metrics exporter, Flower, alerts and dashboards. It only reads, and never writes."""

@@ -1,4 +1,4 @@
-"""`python -m monitoring`: serve the metrics until told to stop."""
+"""`python -m monitoring`: serve metrics until stopped."""
 
 import logging
 import signal
@@ -42,7 +42,7 @@ def main() -> None:
     broker = open_redis(configured.redis_url, PATIENCE_S)
     registry = CollectorRegistry()
     registry.register(StarlightCollector(engine, broker, configured))
-    # Before it is known whether there is a database: that there is none must be seen.
+    # Before the database is checked, so that the metrics show if it is down.
     serve_metrics(registry, configured, configured.exporter_port)
     log.info("metrics are served on %s, port %d", configured.exporter_host, configured.exporter_port)
     try:

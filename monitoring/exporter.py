@@ -23,16 +23,16 @@ from storage.partitions import read_partition_figures
 from storage.settings import Settings
 from storage.workers import list_live_workers
 
-# Prometheus waits for ten seconds by default, and is to hear from the other servers, too.
+# Less than Prometheus' default timeout of 10 s, so that a server that is down does not hide the metrics of the others.
 PATIENCE_S = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class Source:
-    """A server that metrics are asked of, one question at a time: scrapes that come meanwhile share its answer.
+    """A server that metrics are read from, with one query at a time; concurrent scrapes share its result.
 
-    Who does not answer in time is down. A question that hangs is not asked again until it ends.
+    A server that does not answer in time counts as down. While a query hangs, no other is started.
     """
 
     def __init__(self, server: str, collect: Callable[[], list[Metric]], patience_s: float = PATIENCE_S) -> None:
@@ -43,12 +43,12 @@ class Source:
         self._answer: Future[list[Metric]] | None = None
 
     def ask(self) -> Iterator[Metric]:
-        """Yield the metrics of the server, and whether it answered and how long it took."""
+        """Yield the metrics of the server, whether it answered, and how long that took."""
         started = time.monotonic()
         try:
             metrics, up = self._begin().result(self._patience_s), 1
         except LateError:
-            log.warning("%s does not answer within %.0f s", self._server, self._patience_s)
+            log.warning("%s did not answer within %.0f s", self._server, self._patience_s)
             metrics, up = [], 0
         except (SQLAlchemyError, redis.RedisError, OSError) as error:
             log.warning("%s does not answer: %s", self._server, str(error).strip().partition("\n")[0])
@@ -61,7 +61,7 @@ class Source:
         with self._lock:
             if self._answer is None or self._answer.done():
                 self._answer = Future()
-                # No pool: the end of the process would wait for its threads.
+                # A daemon thread, not a pool: the process would wait for the threads of a pool at exit.
                 threading.Thread(target=self._run, args=(self._answer,), daemon=True).start()
             return self._answer
 
@@ -73,7 +73,7 @@ class Source:
 
 
 class StarlightCollector(Collector):
-    """Answers each scrape with what the servers say at that moment; a server that is down shows as `…_up 0`."""
+    """Reads the metrics from the servers at each scrape; a server that is down shows as `…_up 0`."""
 
     def __init__(self, engine: Engine, broker: "redis.Redis", settings: Settings) -> None:
         self._engine = engine
@@ -82,7 +82,7 @@ class StarlightCollector(Collector):
         self._sources = (Source("postgres", self._from_postgres), Source("redis", self._from_redis))
 
     def describe(self) -> Iterator[Metric]:
-        """Yield nothing: registration must not need the servers."""
+        """Yield nothing, since registration must not require the servers."""
         yield from ()
 
     def collect(self) -> Iterator[Metric]:
@@ -97,9 +97,11 @@ class StarlightCollector(Collector):
         if folder is None or not folder.is_dir():
             return
         disk = disk_usage(folder)
-        yield gauge("blobs_disk_bytes", "Size of the disk that blobs are on.", disk.total)
-        yield gauge("blobs_disk_free_bytes", "What of it is free.", disk.free)
-        yield gauge("blobs_disk_least_bytes", "Below so much free, nothing is taken in.", self._settings.min_free_bytes)
+        yield gauge("blobs_disk_bytes", "Size of the disk with the blobs.", disk.total)
+        yield gauge("blobs_disk_free_bytes", "Free space on the disk with the blobs.", disk.free)
+        yield gauge(
+            "blobs_disk_least_bytes", "Free space below which uploads are refused.", self._settings.min_free_bytes
+        )
 
     def _from_postgres(self) -> list[Metric]:
         figures = take_figures(self._engine)
@@ -111,7 +113,7 @@ class StarlightCollector(Collector):
         counts = {(queue,): float(count) for queue, count in count_messages(self._broker).items()}
         memory = self._broker.info("memory")
         return [
-            gauges("messages", "Chunk ids in Redis; unacked are with workers.", ["queue"], counts),
+            gauges("messages", "Messages in Redis; unacked ones are with workers.", ["queue"], counts),
             gauge("redis_memory_bytes", "Memory that Redis uses.", memory["used_memory"]),
-            gauge("redis_memory_limit_bytes", "Memory that Redis may use, 0 for any.", memory["maxmemory"]),
+            gauge("redis_memory_limit_bytes", "Memory limit of Redis, 0 for none.", memory["maxmemory"]),
         ]

@@ -1,4 +1,4 @@
-"""What the figures of PostgreSQL are called as metrics."""
+"""The metrics that are made from figures in PostgreSQL."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,36 +50,36 @@ def counters(name: str, explanation: str, label: str, values: Mapping[str, int])
 
 
 def describe_totals(figures: Figures) -> Iterator[Metric]:
-    """Yield what only grows."""
+    """Yield the counters."""
     totals = figures.totals
     outcomes = {outcome.value: count for outcome, count in figures.outcomes.items()}
     yield counter("images_submitted", "References of all jobs.", figures.submitted)
-    yield counters("images_finished", "Verdicts of all jobs.", "outcome", outcomes)
+    yield counters("images_finished", "Verdicts of all jobs, by outcome.", "outcome", outcomes)
     for name, explanation, total, label, known in (
-        ("image_errors", "Images that ended as an error.", Total.IMAGE_ERRORS, "code", ErrorCode),
-        ("images_found", "Images in which something is hidden.", Total.IMAGES_FOUND, "method", METHODS),
-        ("chunks_dispatched", "Chunks handed to Redis.", Total.CHUNKS_DISPATCHED, "priority", Priority),
-        ("webhook_attempts", "Attempts to deliver.", Total.WEBHOOK_ATTEMPTS, "result", WebhookResult),
+        ("image_errors", "Images with an error verdict, by error code.", Total.IMAGE_ERRORS, "code", ErrorCode),
+        ("images_found", "Images with a stego verdict, by method.", Total.IMAGES_FOUND, "method", METHODS),
+        ("chunks_dispatched", "Chunks published to Redis.", Total.CHUNKS_DISPATCHED, "priority", Priority),
+        ("webhook_attempts", "Attempts to deliver a webhook.", Total.WEBHOOK_ATTEMPTS, "result", WebhookResult),
     ):
         yield counters(name, explanation, label, totals.by_label(total, known))
     for name, explanation, total in (
-        ("images_reused", "Verdicts taken from earlier ones.", Total.IMAGES_REUSED),
-        ("images_convicted", "Images that ended as worker_crash.", Total.IMAGES_CONVICTED),
-        ("chunks_claimed", "Claims of chunks: their attempts.", Total.CHUNKS_CLAIMED),
+        ("images_reused", "Verdicts reused from earlier ones.", Total.IMAGES_REUSED),
+        ("images_convicted", "Images with the error worker_crash.", Total.IMAGES_CONVICTED),
+        ("chunks_claimed", "Claims of chunks.", Total.CHUNKS_CLAIMED),
         ("chunks_lost", "Leases that ran out.", Total.CHUNKS_LOST),
         ("chunks_split", "Chunks replaced by chunks of one image.", Total.CHUNKS_SPLIT),
         ("chunks_republished", "Chunks whose message seemed lost.", Total.CHUNKS_REPUBLISHED),
         ("chunks_put_off", "Scans after which images were put off.", Total.CHUNKS_PUT_OFF),
-        ("chunks_given_back", "Chunks given back by workers that end.", Total.CHUNKS_GIVEN_BACK),
+        ("chunks_given_back", "Chunks given back by workers.", Total.CHUNKS_GIVEN_BACK),
     ):
         yield counter(name, explanation, totals.get(total))
     yield describe_latency(figures)
 
 
 def describe_latency(figures: Figures) -> Metric:
-    """Return the histogram of how long images took."""
+    """Return the histogram of the time from submission to verdict."""
     family = HistogramMetricFamily(
-        "starlight_image_seconds", "From an image's submission to its verdict.", labels=["priority"]
+        "starlight_image_seconds", "Time from an image's submission to its verdict.", labels=["priority"]
     )
     for priority in Priority:
         buckets = read_buckets(figures.totals, Total.IMAGE_SECONDS, f"{priority.value} ")
@@ -89,7 +89,7 @@ def describe_latency(figures: Figures) -> Metric:
 
 
 def read_buckets(totals: Totals, total: Total, before: str = "") -> list[tuple[str, int]]:
-    """Return the buckets of a histogram, whose labels are bounds of `IMAGE_SECONDS` and what stands before them."""
+    """Return the buckets of a histogram; the labels of its totals are `before` and a bound of `IMAGE_SECONDS`."""
     counts = [totals.get(total, f"{before}{bound:g}") for bound in IMAGE_SECONDS]
     return [
         ("+Inf" if math.isinf(bound) else str(bound), count)
@@ -98,16 +98,16 @@ def read_buckets(totals: Totals, total: Total, before: str = "") -> list[tuple[s
 
 
 def describe_canaries(totals: Totals, canaries: Canaries, interval_s: float) -> Iterator[Metric]:
-    """Yield what came of images whose truth we know. A time is 0 where there was none in the last days."""
+    """Yield the results of canaries. A timestamp is 0 if there was no such round in the last days."""
     images = CounterMetricFamily(
-        "starlight_canary_images", "Canaries, by what is hidden in them.", labels=["hidden", "result"]
+        "starlight_canary_images", "Canaries, by hidden method and result.", labels=["hidden", "result"]
     )
     for hidden, result in product((CLEAN, *METHODS), CanaryResult):
         images.add_metric([hidden, result], totals.get(Total.CANARY_IMAGES, f"{hidden} {result}"))
     yield images
     rounds = totals.by_label(Total.CANARY_ROUNDS, CanaryResult)
-    yield counters("canary_rounds", "Rounds of canaries, by the worst of their results.", "result", rounds)
-    seconds = HistogramMetricFamily("starlight_canary_seconds", "From a canary's submission to its verdict.")
+    yield counters("canary_rounds", "Rounds of canaries, by their worst result.", "result", rounds)
+    seconds = HistogramMetricFamily("starlight_canary_seconds", "Time from a canary's submission to its verdict.")
     seconds.add_metric([], read_buckets(totals, Total.CANARY_SECONDS), totals.get(Total.CANARY_MILLISECONDS) / 1000)
     yield seconds
     ends = {(result.value,): 0.0 for result in CanaryResult}
@@ -115,11 +115,11 @@ def describe_canaries(totals: Totals, canaries: Canaries, interval_s: float) -> 
     yield gauges("canary_last_round_timestamp_seconds", "End of the newest round of this result.", ["result"], ends)
     slowest = canaries.newest.slowest_s if canaries.newest is not None else None
     yield gauge("canary_slowest_seconds", "What the slowest of the newest round took, 0 for none.", slowest or 0.0)
-    yield gauge("canary_interval_seconds", "Between the starts of two rounds; 0: there are none.", interval_s)
+    yield gauge("canary_interval_seconds", "Interval between rounds of canaries; 0 if disabled.", interval_s)
 
 
 def describe_queues(figures: Figures) -> Iterator[Metric]:
-    """Yield what waits and runs, and what of it is too old."""
+    """Yield the numbers and ages of waiting and running chunks, images and jobs."""
     keys = list(product((priority.value for priority in Priority), STATES))
     chunks, images, oldest = (dict.fromkeys(keys, 0.0) for _ in range(3))
     for queue in figures.queues:
@@ -130,50 +130,52 @@ def describe_queues(figures: Figures) -> Iterator[Metric]:
     yield gauges("queue_images", "Images without a verdict.", labels, images)
     yield gauges("queue_oldest_seconds", "Age of the oldest job with such images.", labels, oldest)
     waiting = {(state.value,): float(count) for state, count in figures.waiting.items()}
-    yield gauges("images_waiting", "Images without a verdict, those put off as pending.", ["state"], waiting)
+    explanation = "Images without a verdict; those put off count as pending."
+    yield gauges("images_waiting", explanation, ["state"], waiting)
     yield gauge("oldest_waiting_seconds", "Age of the oldest job with unclaimed images.", figures.oldest_waiting_s)
-    yield gauge(
-        "images_unaccounted", "Submitted, but neither finished nor waiting; not 0 is a bug.", figures.unaccounted
-    )
+    explanation = "Submitted images that are neither finished nor waiting; other than 0 is a bug."
+    yield gauge("images_unaccounted", explanation, figures.unaccounted)
     jobs = {(priority.value, state): 0.0 for priority in Priority for state in ("pending", "running")}
     left = {(priority.value,): 0.0 for priority in Priority}
     for each in figures.open_jobs:
         jobs |= {(str(each.priority), "pending"): each.pending, (str(each.priority), "running"): each.running}
         left[str(each.priority),] = each.longest_left_s
     yield gauges("jobs_open", "Jobs that have not ended.", labels, jobs)
-    yield gauges("jobs_longest_left_seconds", "What the slowest running job still needs.", ["priority"], left)
+    yield gauges("jobs_longest_left_seconds", "Longest remaining time of a running job.", ["priority"], left)
 
 
 def describe_throughput(figures: Figures, target: int) -> Iterator[Metric]:
-    """Yield the rate of the last minute beside its target."""
-    yield gauge("images_per_minute", "Verdicts stored in the last 60 seconds.", figures.finished_last_minute)
-    yield gauge("target_ratio", "Verdicts of the last 60 seconds by target.", figures.finished_last_minute / target)
+    """Yield the throughput of the last minute, also relative to the target."""
+    finished = figures.finished_last_minute
+    yield gauge("images_per_minute", "Verdicts stored in the last 60 seconds.", finished)
+    yield gauge("target_ratio", "Verdicts of the last 60 seconds relative to the target.", finished / target)
 
 
 def describe_rest(figures: Figures, settings: Settings) -> Iterator[Metric]:
-    """Yield webhooks, stored bytes, and what there may be of them."""
-    yield gauge("webhooks_waiting", "Webhooks of ended jobs, not delivered yet.", figures.webhooks.waiting)
-    yield gauge("webhooks_failing", "Those of them that failed before.", figures.webhooks.failed)
-    yield gauge("webhooks_oldest_seconds", "How long ago the job of the oldest ended.", figures.webhooks.oldest_s)
-    yield gauge("stored_bytes", "Bytes of images that jobs keep; shared ones count twice.", figures.stored_bytes)
-    yield gauge("stored_bytes_largest", "The same, of the submitter with most.", figures.stored_bytes_largest)
-    yield gauge("stored_bytes_limit", "What one API key may keep stored.", settings.max_stored_bytes_per_key)
-    yield gauge("images_waiting_limit", "Waiting images beyond which the API refuses.", settings.max_waiting_images)
+    """Yield webhooks, stored bytes, and limits."""
+    webhooks = figures.webhooks
+    yield gauge("webhooks_waiting", "Webhooks of ended jobs that are not delivered yet.", webhooks.waiting)
+    yield gauge("webhooks_failing", "Waiting webhooks with a failed attempt.", webhooks.failed)
+    yield gauge("webhooks_oldest_seconds", "Time since the end of the oldest webhook's job.", webhooks.oldest_s)
+    yield gauge("stored_bytes", "Bytes of images that jobs keep; shared ones count per job.", figures.stored_bytes)
+    yield gauge("stored_bytes_largest", "The largest share of these of one submitter.", figures.stored_bytes_largest)
+    yield gauge("stored_bytes_limit", "Limit of stored bytes for each API key.", settings.max_stored_bytes_per_key)
+    yield gauge("images_waiting_limit", "Waiting images from which the API refuses.", settings.max_waiting_images)
 
 
 def describe_partitions(figures: PartitionFigures) -> Iterator[Metric]:
-    """Yield whether verdicts have a partition to go to."""
+    """Yield the state of the verdicts' partitions."""
     yield gauge("verdict_partitions", "Partitions of verdicts, without the default one.", figures.partitions)
-    yield gauge("verdict_partitions_ahead_seconds", "Until the last partition ends.", figures.ahead_s)
-    yield gauge("verdicts_unplaced", "Verdicts in the default partition, 10,000 at most.", figures.unplaced)
+    yield gauge("verdict_partitions_ahead_seconds", "Time until the last partition ends.", figures.ahead_s)
+    yield gauge("verdicts_unplaced", "Verdicts in the default partition, at most 10,000.", figures.unplaced)
 
 
 def describe_workers(workers: Sequence[LiveWorker]) -> Iterator[Metric]:
-    """Yield who lives, on what, with which model."""
+    """Yield the live workers, by device and model."""
     yield gauge("workers", "Live workers.", len(workers))
     labels = ["worker", "device"]
     alive = {(worker.name, worker.device): 1.0 for worker in workers}
-    yield gauges("worker_up", "Workers that reported lately.", labels, alive)
+    yield gauges("worker_up", "Workers that reported recently.", labels, alive)
     devices: dict[tuple[str, ...], float] = {}
     models: dict[tuple[str, ...], float] = {}
     for worker in workers:
@@ -191,7 +193,7 @@ def describe(
     partitions: PartitionFigures,
     settings: Settings,
 ) -> Iterator[Metric]:
-    """Yield everything that PostgreSQL knows."""
+    """Yield all metrics from PostgreSQL."""
     yield from describe_throughput(figures, settings.target_images_per_minute)
     yield from describe_totals(figures)
     yield from describe_queues(figures)

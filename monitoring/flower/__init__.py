@@ -1,1 +1,1 @@
-"""Flower: chunks on their way through Celery, for people."""
+"""Flower, which shows people the chunks in Celery."""

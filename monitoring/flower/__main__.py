@@ -1,4 +1,4 @@
-"""`python -m monitoring.flower`: serve Flower until told to stop."""
+"""`python -m monitoring.flower`: serve Flower until stopped."""
 
 import atexit
 import logging
@@ -19,24 +19,24 @@ from storage.hosts import list_names
 from storage.logs import set_up_logging
 from storage.settings import read_settings
 
-# Flower keeps tasks and workers in memory; without a bound, a day of bulk work fills it.
+# Flower keeps tasks and workers in memory; without a limit, a day of bulk work would fill it.
 MAX_TASKS = 10_000
 MAX_WORKERS = 1_000
 OPTIONS = {
-    # Chunk, job and size stand in `args`, what became of it in `result`; workers are named after their devices.
+    # `args` has chunk, job and size, `result` a summary; workers are named after their devices.
     "tasks_columns": "args,state,result,worker,received,started,runtime,uuid",
     "natural_time": True,
     "purge_offline_workers": 24 * 3600,
 }
-# No session, and no secret to scripts of the page itself.
+# Not HttpOnly: the cookie is no session, and the page's own scripts must read it.
 XSRF_COOKIE = {"samesite": "Strict"}
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Serve until told to stop."""
-    # First: Tornado would log in colours of its own.
+    """Serve until stopped."""
+    # Before Tornado sets up its own coloured logs.
     set_up_logging()
     configured = read_settings()
     for name, value in OPTIONS.items():
@@ -66,7 +66,7 @@ def main() -> None:
     try:
         flower.start()
     except (KeyboardInterrupt, SystemExit):
-        log.info("Flower ends")
+        log.info("Flower is stopping")
 
 
 if __name__ == "__main__":

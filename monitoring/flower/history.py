@@ -1,4 +1,4 @@
-"""What Flower has heard of, kept over restarts as JSON: its own way is pickle, which runs what it reads."""
+"""Keeps Flower's tasks and workers over restarts, as JSON: Flower's own pickle files could execute code when loaded."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from flower.events import Events, EventsState
 from storage.data_folder import check_ownership, make_data_folder, write_whole
 
 SAVE_EVERY_S: Final = 60
-# Of a task, but its worker, which is kept by its name.
+# The fields of a task that are saved; its worker is saved by name.
 FIELDS: Final = (
     "uuid", "name", "state", "args", "kwargs", "result", "exception", "traceback", "timestamp", "sent", "received",
     "started", "succeeded", "failed", "retried", "revoked", "rejected", "runtime", "retries", "eta", "expires", "clock",
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 # Flower has no types.
 class KeptEvents(Events):  # type: ignore[misc]
-    """Flower's memory of tasks and workers, bounded, saved into a file every minute and at the end."""
+    """Flower's events with limits on tasks and workers, saved to a file every minute and at the end."""
 
     def __init__(self, path: Path, *, max_tasks: int, max_workers: int, **more: object) -> None:
         self._limits = {"max_tasks_in_memory": max_tasks, "max_workers_in_memory": max_workers}
         super().__init__(db=str(path), persistent=True, state_save_interval=SAVE_EVERY_S * 1000, **self._limits, **more)
 
     def load_state(self) -> EventsState | None:
-        """Return what was saved, or None where there is nothing that can be read; raises DataFolderError."""
+        """Return the saved state, or None if there is none or it cannot be read; raises DataFolderError."""
         path = Path(self.db)
         check_ownership(path)
         try:
@@ -39,21 +39,21 @@ class KeptEvents(Events):  # type: ignore[misc]
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
-            log.warning("what Flower knew before cannot be read, so it begins anew: %s", type(error).__name__)
+            log.warning("Flower's history cannot be read, so it starts empty: %s", type(error).__name__)
             return None
 
     def save_state(self) -> None:
-        """Save what there is, whole or not at all."""
+        """Save the state atomically."""
         path = Path(self.db)
         try:
             make_data_folder(path.parent)
             write_whole(path, json.dumps(write_history(self.state)))
         except OSError as error:
-            log.warning("what Flower knows is not saved: %s", os.strerror(error.errno or 0))
+            log.warning("Flower's history cannot be saved: %s", os.strerror(error.errno or 0))
 
 
 def write_history(state: EventsState) -> dict[str, Any]:
-    """Return what is kept of a state: its tasks, oldest first, and how many events came of each worker."""
+    """Return the saved form of a state: its tasks, oldest first, and the number of events from each worker."""
     return {"tasks": [_write_task(task) for task in state.tasks.values()], "counts": state.counter}
 
 
@@ -64,7 +64,10 @@ def _write_task(task: Any) -> dict[str, object]:  # noqa: ANN401 - Celery's have
 
 
 def read_history(saved: Mapping[str, Any], limits: Mapping[str, int]) -> EventsState:
-    """Return a state with these limits that has what was written; raises what comes of anything else."""
+    """Return the saved state, with these limits.
+
+    Raises ValueError, TypeError, LookupError or AttributeError if `saved` is not in the form that was written.
+    """
     state = EventsState(**limits)
     for counted in saved["tasks"]:
         fields = {name: counted[name] for name in FIELDS if name in counted}

@@ -1,4 +1,4 @@
-"""Flower's server, which is asked by its own names alone and tells browsers what they need."""
+"""Flower's server, which answers only requests for its own host names, and sets security headers."""
 
 from flower.app import Flower
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
@@ -6,7 +6,7 @@ from tornado.web import ErrorHandler, OutputTransform
 
 from storage.hosts import is_asked_by_name
 
-# Its pages have scripts in them, so no policy of ours says where they may come from.
+# The policy does not restrict scripts, since Flower's pages contain inline ones.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
@@ -16,24 +16,24 @@ HEADERS = {
 
 
 class SecurityHeaders(OutputTransform):
-    """Gives each answer, whoever makes it, the headers that browsers need."""
+    """Adds security headers to every response."""
 
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
-        """Return the answer with them."""
+        """Return the response with the headers."""
         headers.update(HEADERS)
         return status_code, headers, chunk
 
 
 # Flower has no types.
 class NamedFlower(Flower):  # type: ignore[misc]
-    """Flower for those who ask for one of these names."""
+    """Flower, restricted to requests for one of these host names."""
 
     names: tuple[str, ...] = ()
 
     def find_handler(self, request: HTTPServerRequest, **more: object) -> HTTPMessageDelegate | None:
-        """Return what answers the request: 421 where it came by another name."""
+        """Return the handler of a request; for another host name, one that answers 421."""
         if is_asked_by_name(request.headers.get("Host"), self.names):
             found: HTTPMessageDelegate | None = super().find_handler(request, **more)
             return found

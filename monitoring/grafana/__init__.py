@@ -1,1 +1,1 @@
-"""Grafana's dashboards, as data that people review; `python -m monitoring.grafana` makes its files of them."""
+"""The dashboards of Grafana, as Python data; `python -m monitoring.grafana` writes Grafana's files."""

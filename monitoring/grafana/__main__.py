@@ -1,4 +1,4 @@
-"""`python -m monitoring.grafana`: write the dashboards' files anew."""
+"""`python -m monitoring.grafana`: write the files of the dashboards."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "dashboards"
 
 
 def main() -> None:
-    """Write a file for each page, and take away those of pages that are gone."""
+    """Write a file for each page, and delete the files of removed pages."""
     for file in FOLDER.glob("*.json"):
         file.unlink()
     for page in PAGES:

@@ -1,4 +1,4 @@
-"""Dashboards as Grafana reads them, made of the pages."""
+"""Builds Grafana's dashboards from pages."""
 
 import textwrap
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef
 from monitoring.grafana.pages import Page, Panel, Source
 
 KINDS = {Source.PROMETHEUS: "prometheus", Source.POSTGRESQL: "grafana-postgresql-datasource"}
-# A third of the width, which is 24; tables have all of it.
+# The width of a dashboard is 24: panels take a third, tables all of it.
 SPAN, TABLE_SPAN, HEIGHT = 8, 24, 8
 
 
@@ -24,13 +24,13 @@ class SqlQuery(Dataquery):
     sql: str
 
     def to_json(self) -> dict[str, object]:
-        """Return it as Grafana's data source reads it."""
+        """Return the query in the format of Grafana's data source."""
         return {"refId": self.ref_id, "format": "table", "rawQuery": True, "editorMode": "code", "rawSql": self.sql}
 
 
 @dataclass(frozen=True)
 class SqlQueryBuilder:
-    """What the SDK takes in place of a query."""
+    """A builder of a query, as the SDK requires."""
 
     query: SqlQuery
 
@@ -40,7 +40,7 @@ class SqlQueryBuilder:
 
 
 def build_dashboard(page: Page) -> str:
-    """Return the JSON of a page, as Grafana would write it."""
+    """Return the JSON of a page, formatted as by Grafana."""
     built = (
         dashboard.Dashboard(page.title)
         .uid(page.uid)

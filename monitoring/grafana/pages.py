@@ -1,18 +1,18 @@
-"""What a dashboard is: its panels, their units, and the queries behind them."""
+"""Dashboards as data: panels, units and queries."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class Source(StrEnum):
-    """Where the data of a page comes from; a data source of Grafana by its uid."""
+    """The data source of a page, by its uid in Grafana."""
 
     PROMETHEUS = "starlight-prometheus"
     POSTGRESQL = "starlight-postgresql"
 
 
 class Unit(StrEnum):
-    """Units as Grafana calls them."""
+    """Units, by Grafana's names."""
 
     COUNT = "short"
     RATIO = "percentunit"
@@ -24,7 +24,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression, in PromQL or SQL, and what its lines are called."""
+    """An expression in PromQL or SQL, and the legend of its series."""
 
     expression: str
     legend: str = ""
@@ -32,7 +32,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Lines over time, or a table where the page reads PostgreSQL."""
+    """A time series panel, or a table if the source is PostgreSQL."""
 
     title: str
     unit: Unit
@@ -42,7 +42,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A dashboard. `variables` are names that its queries use, each with the metric and label that it takes."""
+    """A dashboard. `variables` maps the variables of its queries to the queries that give their values."""
 
     uid: str
     title: str
@@ -52,7 +52,7 @@ class Page:
 
 
 def quantiles(metric: str, by: str = "", where: str = "", window: str = "$__rate_interval") -> tuple[Query, ...]:
-    """Return the queries of the median and of the slowest twentieth and hundredth of a histogram."""
+    """Return the queries of a histogram's 50th, 95th and 99th percentiles."""
     labels = f"le, {by}" if by else "le"
     legend = f"{{{{{by}}}}} " if by else ""
     return tuple(

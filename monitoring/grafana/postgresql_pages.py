@@ -9,7 +9,7 @@ ANALYSTS = Page(
     "Starlight: verdicts",
     (
         Panel(
-            "What was found last",
+            "Latest stego verdicts",
             Unit.COUNT,
             (
                 Query(f"""
@@ -20,7 +20,7 @@ ANALYSTS = Page(
             ),
         ),
         Panel(
-            "Found, by method and format",
+            "Stego verdicts, by method and format",
             Unit.COUNT,
             (
                 Query(f"""
@@ -58,7 +58,7 @@ ANALYSTS = Page(
             (
                 Query(f"""
                     SELECT models.name, models.version, count(*) AS images,
-                        round(avg((outcome = 'stego')::int)::numeric, 4) AS part_stego
+                        round(avg((outcome = 'stego')::int)::numeric, 4) AS stego_share
                     FROM verdicts JOIN models ON models.id = model_id
                     WHERE {NO_CANARY} AND $__timeFilter(scanned_at)
                     GROUP BY models.name, models.version ORDER BY images DESC

@@ -22,7 +22,7 @@ OPERATIONS = Page(
             (Query("max by (priority, state) (starlight_queue_images)", "{{priority}} {{state}}"),),
         ),
         Panel(
-            "Age of the oldest job that waits",
+            "Age of the oldest waiting job",
             Unit.SECONDS,
             (Query('max by (priority) (starlight_queue_oldest_seconds{state=~"pending|dispatched"})', "{{priority}}"),),
         ),
@@ -34,7 +34,7 @@ OPERATIONS = Page(
         ),
         Panel("Live workers", Unit.COUNT, (Query("max by (device) (starlight_device_workers)", "{{device}}"),)),
         Panel(
-            "Servers that answer",
+            "Reachable servers",
             Unit.COUNT,
             (Query("max(starlight_postgres_up)", "PostgreSQL"), Query("max(starlight_redis_up)", "Redis")),
         ),
@@ -46,7 +46,7 @@ OPERATIONS = Page(
             (
                 Query("max(increase(starlight_chunks_lost_total[15m]))", "leases lost"),
                 Query("max(increase(starlight_chunks_split_total[15m]))", "chunks split"),
-                Query("max(increase(starlight_chunks_republished_total[15m]))", "messages sent again"),
+                Query("max(increase(starlight_chunks_republished_total[15m]))", "messages republished"),
                 Query("max(increase(starlight_chunks_put_off_total[15m]))", "put off"),
                 Query("max(increase(starlight_chunks_given_back_total[15m]))", "given back"),
                 Query("max(increase(starlight_images_convicted_total[15m]))", "images convicted"),
@@ -58,7 +58,7 @@ OPERATIONS = Page(
             (Query("max by (priority, state) (starlight_jobs_open)", "{{priority}} {{state}}"),),
         ),
         Panel(
-            "What the slowest job still needs",
+            "Longest remaining time of a job",
             Unit.SECONDS,
             (Query("max by (priority) (starlight_jobs_longest_left_seconds)", "{{priority}}"),),
         ),
@@ -68,11 +68,11 @@ OPERATIONS = Page(
             (Query("max(starlight_webhooks_waiting)", "waiting"), Query("max(starlight_webhooks_failing)", "failing")),
         ),
         Panel(
-            "Disk of blobs",
+            "Disk space for blobs",
             Unit.BYTES,
             (
                 Query("min(starlight_blobs_disk_free_bytes)", "free"),
-                Query("max(starlight_blobs_disk_least_bytes)", "nothing is taken in below"),
+                Query("max(starlight_blobs_disk_least_bytes)", "uploads refused below"),
                 Query("max(starlight_stored_bytes)", "kept by jobs"),
             ),
         ),
@@ -81,9 +81,7 @@ OPERATIONS = Page(
             Unit.SECONDS,
             quantiles("starlight_image_seconds", where='{priority="interactive"}'),
         ),
-        Panel(
-            "How long a scrape takes", Unit.SECONDS, (Query("max(starlight_postgres_scrape_seconds)", "PostgreSQL"),)
-        ),
+        Panel("Duration of a scrape", Unit.SECONDS, (Query("max(starlight_postgres_scrape_seconds)", "PostgreSQL"),)),
     ),
 )
 
@@ -97,7 +95,7 @@ WORKER = Page(
             (Query('60 * rate(starlight_worker_images_total{instance=~"$instance"}[$__rate_interval])', "{{device}}"),),
         ),
         Panel(
-            "Where its time goes",
+            "Time by stage",
             Unit.COUNT,
             (
                 Query(
@@ -106,15 +104,15 @@ WORKER = Page(
                     "{{stage}}",
                 ),
             ),
-            "Threads that are in a stage at once.",
+            "Average number of threads in each stage.",
         ),
         Panel(
-            "Seconds of a chunk in a stage",
+            "Time of a chunk in each stage",
             Unit.SECONDS,
             quantiles("starlight_worker_stage_seconds", "stage", '{instance=~"$instance"}'),
         ),
         Panel(
-            "How full batches are",
+            "Batch fill",
             Unit.RATIO,
             (
                 Query(
@@ -130,18 +128,18 @@ WORKER = Page(
             (Query('starlight_worker_images_held{instance=~"$instance"}', "{{device}}"),),
         ),
         Panel(
-            "Chunks that are scanned",
+            "Running chunks",
             Unit.COUNT,
             (Query('starlight_worker_chunks_running{instance=~"$instance"}', "{{device}}"),),
         ),
         Panel(
-            "Memory of its process",
+            "Memory of the worker process",
             Unit.BYTES,
             (Query('process_resident_memory_bytes{job="starlight-worker", instance=~"$instance"}', "resident"),),
-            "Without that of its decoding processes.",
+            "Without its decoding processes.",
         ),
         Panel(
-            "Processors that it keeps busy",
+            "Busy CPU cores",
             Unit.COUNT,
             (
                 Query(
@@ -159,7 +157,7 @@ GPU = Page(
     "Starlight: GPUs",
     (
         Panel(
-            "Part of the time in which it computes",
+            "Utilization",
             Unit.RATIO,
             (Query("starlight_gpu_utilization_ratio", "{{instance}} {{device}}"),),
         ),
@@ -187,14 +185,14 @@ API = Page(
                 ),
             ),
         ),
-        Panel("From request to answer", Unit.SECONDS, quantiles("starlight_api_request_seconds")),
+        Panel("Response time", Unit.SECONDS, quantiles("starlight_api_request_seconds")),
         Panel(
-            "Refused",
+            "Refused requests",
             Unit.PER_SECOND,
             (Query("sum by (reason) (rate(starlight_api_refusals_total[$__rate_interval]))", "{{reason}}"),),
         ),
         Panel(
-            "At once",
+            "In progress",
             Unit.COUNT,
             (
                 Query("sum(starlight_api_requests_in_flight)", "requests"),
@@ -202,7 +200,7 @@ API = Page(
             ),
         ),
         Panel(
-            "What there is room for",
+            "Usage of limits",
             Unit.RATIO,
             (
                 Query(
@@ -225,7 +223,7 @@ QUALITY = Page(
             (Query("60 * max by (outcome) (rate(starlight_images_finished_total[$__rate_interval]))", "{{outcome}}"),),
         ),
         Panel(
-            "Part of the judged images in which something is found",
+            "Share of stego verdicts among judged images",
             Unit.RATIO,
             (
                 Query(
@@ -234,15 +232,15 @@ QUALITY = Page(
                     "stego",
                 ),
             ),
-            "A jump without a new source of images is the model's.",
+            "A jump without a new source of images indicates a problem with the model.",
         ),
         Panel(
-            "Found, by method, in an hour",
+            "Stego verdicts per hour, by method",
             Unit.COUNT,
             (Query("max by (method) (increase(starlight_images_found_total[1h]))", "{{method}}"),),
         ),
         Panel(
-            "Errors, by code, in an hour",
+            "Errors per hour, by code",
             Unit.COUNT,
             (Query("max by (code) (increase(starlight_image_errors_total[1h])) > 0", "{{code}}"),),
         ),
@@ -252,12 +250,12 @@ QUALITY = Page(
             (Query("max by (model, sha256) (starlight_model_workers)", "{{model}} {{sha256}}"),),
         ),
         Panel(
-            "Verdicts that were reused",
+            "Reused verdicts",
             Unit.COUNT,
             (Query("60 * max(rate(starlight_images_reused_total[$__rate_interval]))", "a minute"),),
         ),
         Panel(
-            "Canaries in which what is hidden is found, by method",
+            "Share of stego canaries that are found, by method",
             Unit.RATIO,
             (
                 Query(
@@ -267,27 +265,27 @@ QUALITY = Page(
                     "{{hidden}}",
                 ),
             ),
-            "Of a day. Less than 1 is an alert.",
+            "Over one day. Less than 1 raises an alert.",
         ),
         Panel(
-            "Clean canaries in which something is found",
+            "False positives among clean canaries",
             Unit.COUNT,
             (
                 Query(
                     'max(increase(starlight_canary_images_total{hidden="none", result="wrong"}[1h]))', "false positives"
                 ),
             ),
-            "In an hour. Each is an alert.",
+            "Per hour. Each one raises an alert.",
         ),
         Panel(
-            "Canaries, by what came of them",
+            "Canaries, by result",
             Unit.COUNT,
             (
                 Query(
                     "max by (hidden, result) (increase(starlight_canary_images_total[1h])) > 0", "{{hidden}} {{result}}"
                 ),
             ),
-            "In an hour. Unread: judged rightly, but the message was not read whole.",
+            "Per hour. `unread`: the verdict is right, but the message was not read completely.",
         ),
         Panel(
             "From submission to verdict, canaries",
