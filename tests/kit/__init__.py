@@ -1,1 +1,1 @@
-"""What tests share: pictures, archives, rows, servers, fakes. Test modules import from here, never from each other."""
+"""Code that tests share: pictures, archives, rows, servers, fakes. Test modules import only from here."""

@@ -1,10 +1,10 @@
-"""docs/analysts.md as data: the columns that it explains, and the queries that it asks."""
+"""docs/analysts.md as data: the columns that it explains, and its queries."""
 
 import re
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysts.md"
-# What is asked for stands indented under the heading that asks.
+# A query is indented below the heading with its question.
 QUESTION = re.compile(r"^### (\d+)\. .*\n\n((?:    .*\n)+)", re.MULTILINE)
 VIEW = re.compile(r"^### (\w+)$(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 COLUMN = re.compile(r"^\| `(\w+)` \| ([\w ]+) \|", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The API's application, called in this process."""
+"""The API's application, in this process."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from storage.keys import create_key
 
 
 class Api:
-    """The application; each key is a client of its own."""
+    """The application, with a client for each key."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -20,17 +20,17 @@ class Api:
         self.app = create_app(service, self.measures)
 
     def connect(self, key: str | None = None) -> TestClient:
-        """Return a client that sends this key; errors that nobody handles become answers, as for real clients."""
+        """Return a client that sends this key; unhandled errors become responses, as for real clients."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return TestClient(self.app, headers=headers, raise_server_exceptions=False)
 
     def connect_as(self, name: str, *scopes: str, buckets: Sequence[str] = ()) -> TestClient:
-        """Return the client of a new key."""
+        """Return a client with a new key."""
         return self.connect(create_key(self.service.engine, name, scopes or ("submit", "read"), buckets))
 
 
 def read_problem(response: httpx.Response, status: int) -> dict[str, object]:
-    """Return the problem document that the response must be."""
+    """Check that the response is a problem document, and return it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     document: dict[str, object] = response.json()

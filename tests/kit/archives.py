@@ -18,7 +18,7 @@ def pack_zip(members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLAT
 
 
 def pack_tar(members: Mapping[str, bytes], links: Sequence[tarfile.TarInfo] = (), mode: Any = "w") -> bytes:
-    """Return a tar of these members, by name, and of these entries without data behind them."""
+    """Return a tar of these members, by name, and of these entries without data."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode=mode) as archive:
         for name, data in members.items():
@@ -31,7 +31,7 @@ def pack_tar(members: Mapping[str, bytes], links: Sequence[tarfile.TarInfo] = ()
 def describe_entry(
     name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, target: str = "", **fields: Any
 ) -> tarfile.TarInfo:
-    """Return the header of an entry of a tar, with these fields as `tarfile` calls them."""
+    """Return the header of a tar entry, with these attributes of `tarfile.TarInfo`."""
     entry = tarfile.TarInfo(name)
     entry.size, entry.type, entry.linkname = size, kind, target
     for field, value in fields.items():

@@ -1,4 +1,4 @@
-"""Blocks and transactions of a chain as regtest has them, with inscriptions as `ord` writes them."""
+"""Blocks and transactions of a regtest chain, with inscriptions as `ord` writes them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,14 +19,14 @@ NONCE = bytes(32)
 CONTROL = b"\xc0" + bytes(32)
 SIGNATURE = bytes(64)
 IF, ENDIF, CHECKSIG = b"\x63", b"\x68", b"\xac"
-# As much as one push may have.
+# The limit of one push.
 PIECE_BYTES = 520
-# Regtest's, which every second hash meets.
+# Regtest's difficulty, which every second hash meets.
 EASY = bytes.fromhex("207fffff")
 
 
 def push(data: bytes) -> bytes:
-    """Return the code that pushes these bytes."""
+    """Return the script code that pushes these bytes."""
     if len(data) <= 75:
         return bytes([len(data)]) + data
     if len(data) < 256:
@@ -37,7 +37,7 @@ def push(data: bytes) -> bytes:
 def inscribe(
     body: bytes, content_type: str = "image/png", *fields: tuple[int, bytes], piece_bytes: int = PIECE_BYTES
 ) -> bytes:
-    """Return the code of an envelope; further fields are tags and values."""
+    """Return the script code of an envelope; `fields` are further tags and values."""
     head = [(1, content_type.encode()), *fields] if content_type else list(fields)
     pushed = b"".join(push(bytes([tag])) + push(value) for tag, value in head)
     pieces = b"".join(push(body[at : at + piece_bytes]) for at in range(0, len(body), piece_bytes))
@@ -45,12 +45,12 @@ def inscribe(
 
 
 def make_script(*envelopes: bytes) -> bytes:
-    """Return a script with these envelopes behind what a wallet puts first."""
+    """Return a script with these envelopes after a public key and a signature check, as wallets write it."""
     return push(bytes(32)) + CHECKSIG + b"".join(envelopes)
 
 
 def spend(*scripts: bytes, annex: bytes = b"") -> Tx:
-    """Return a transaction that spends an output by each of these scripts."""
+    """Return a transaction that spends an output with each of these scripts."""
     seed = sha256(b"".join(scripts) + annex).digest()
     stacks = [[SIGNATURE, script, CONTROL, *([annex] if annex else [])] for script in scripts]
     vin = [TxIn(OutPoint(seed, place), b"", 0, Witness(stack)) for place, stack in enumerate(stacks)]
@@ -58,7 +58,7 @@ def spend(*scripts: bytes, annex: bytes = b"") -> Tx:
 
 
 def make_block(height: int, previous: str, transactions: Sequence[Tx], *, extra: int = 0) -> Block:
-    """Return a block of these and a first transaction; `extra` makes another one of the same."""
+    """Return a block of these and a coinbase transaction; another `extra` gives another block of the same."""
     reward = TxIn(
         OutPoint(), bip34_commitment(height) + push(extra.to_bytes(4, "little")), 0xFFFFFFFF, Witness([NONCE])
     )
@@ -73,10 +73,10 @@ def make_block(height: int, previous: str, transactions: Sequence[Tx], *, extra:
 
 
 def get_id(found: Block | Tx) -> str:
-    """Return the id as people write it."""
+    """Return the id in hex, in the usual byte order."""
     return found.header.hash.hex() if isinstance(found, Block) else found.id.hex()
 
 
 def serialize(found: Block | Tx) -> bytes:
-    """Return it as it goes over the wire."""
+    """Return the block or transaction in its network format."""
     return found.serialize(include_witness=True, check_validity=False)

@@ -1,4 +1,4 @@
-"""A node on the loopback interface that speaks as Bitcoin Core does, by RPC and REST, and as an esplora server does."""
+"""A node on the loopback interface with the RPC and REST interfaces of Bitcoin Core, and that of an esplora server."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ NAME, PASSWORD = "scanner", "s3cret/@"
 
 
 class RpcError(Exception):
-    """What Bitcoin Core answers under `error`."""
+    """An error of Bitcoin Core's RPC interface."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -25,9 +25,9 @@ class RpcError(Exception):
 
 
 class ChainNode(ThreadingHTTPServer):
-    """A chain of blocks from height 0 on; `spoil` changes what it sends of blocks and transactions.
+    """A chain of blocks from height 0 on; `spoil` changes the bytes of blocks and transactions that it sends.
 
-    By RPC it asks for a name and password.
+    RPC requires a name and password.
     """
 
     daemon_threads = True
@@ -47,7 +47,7 @@ class ChainNode(ThreadingHTTPServer):
 
     @property
     def urls(self) -> dict[str, str]:
-        """The settings that lead here, by the kind of interface."""
+        """The values of `bitcoin_url` for this node, by the kind of interface."""
         return {
             "rpc": f"rpc+http://{NAME}:s3cret%2F%40@{self.address}",
             "rest": f"rest+http://{self.address}",
@@ -60,13 +60,13 @@ class ChainNode(ThreadingHTTPServer):
         return len(self.blocks) - 1
 
     def add(self, *transactions: Tx, extra: int = 0) -> Block:
-        """Return a new block of these."""
+        """Add a block with these transactions, and return it."""
         previous = get_id(self.blocks[-1]) if self.blocks else GENESIS
         self.blocks.append(make_block(len(self.blocks), previous, transactions, extra=extra))
         return self.blocks[-1]
 
     def forget(self, count: int) -> list[Block]:
-        """Take the newest blocks off the chain, and return them."""
+        """Remove the newest blocks from the chain, and return them."""
         forgotten, self.blocks = self.blocks[-count:], self.blocks[:-count]
         return forgotten
 
@@ -82,15 +82,15 @@ class ChainNode(ThreadingHTTPServer):
         return next((found for found in everything if get_id(found[0]) == identity), None)
 
     def describe(self, found: tuple[Tx, int | None]) -> dict[str, Any]:
-        """Return what Bitcoin Core tells of a transaction."""
+        """Return Bitcoin Core's description of a transaction."""
         transaction, at = found
-        told: dict[str, Any] = {"txid": get_id(transaction), "hex": serialize(transaction).hex()}
+        described: dict[str, Any] = {"txid": get_id(transaction), "hex": serialize(transaction).hex()}
         if at is not None:
-            told |= {"blockhash": get_id(self.blocks[at]), "blocktime": TIME + at, "confirmations": 1}
-        return told
+            described |= {"blockhash": get_id(self.blocks[at]), "blocktime": TIME + at, "confirmations": 1}
+        return described
 
     def call(self, method: str, parameters: Sequence[Any]) -> object:
-        """Return what Bitcoin Core answers; raises RpcError."""
+        """Return the result of an RPC call; raises RpcError."""
         if method == "getblockcount":
             return self.height
         if method == "getblockhash":
@@ -112,12 +112,12 @@ class ChainNode(ThreadingHTTPServer):
             transaction = self.find_transaction(parameters[0][0])
             if transaction is None or transaction[1] is None:
                 raise RpcError(-5)
-            # The hashes of the proof follow, which nobody here looks at.
+            # In place of the proof's hashes, which the code under test does not read.
             return self.blocks[transaction[1]].header.serialize(check_validity=False).hex() + "00" * 40
         raise RpcError(-32601)
 
     def get(self, path: str) -> bytes | None:
-        """Return the answer to a GET request, None where it is 404."""
+        """Return the body for a GET request, None for 404."""
         if path.startswith("/rest/"):
             return self._get_rest(path.removeprefix("/rest/").partition("?")[0])
         return self._get_esplora(path.removeprefix("/api/").split("/"))
@@ -148,11 +148,11 @@ class ChainNode(ThreadingHTTPServer):
             case ["tx", identity, "raw"] if found := self.find_transaction(identity):
                 return self.spoil(serialize(found[0]))
             case ["tx", identity, "status"] if found := self.find_transaction(identity):
-                told: dict[str, Any] = {"confirmed": found[1] is not None}
+                status: dict[str, Any] = {"confirmed": found[1] is not None}
                 if found[1] is not None:
                     block_hash = get_id(self.blocks[found[1]])
-                    told |= {"block_height": found[1], "block_hash": block_hash, "block_time": TIME + found[1]}
-                return json.dumps(told).encode()
+                    status |= {"block_height": found[1], "block_hash": block_hash, "block_time": TIME + found[1]}
+                return json.dumps(status).encode()
         return None
 
 
@@ -161,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: ChainNode
     protocol_version = "HTTP/1.1"
-    # Head and body in one: else the second waits for an acknowledgement of the first.
+    # Head and body are sent together: otherwise the body waits for an acknowledgement of the head.
     wbufsize = -1
 
     def do_GET(self) -> None:
@@ -190,12 +190,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serve_chain() -> Iterator[ChainNode]:
-    """Yield a node with one block, which answers while the block of code lasts."""
+    """Yield a running node with one block."""
     node = ChainNode()
     with serve(node):
         yield node

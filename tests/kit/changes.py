@@ -1,4 +1,4 @@
-"""Waiting for what other threads and processes write into the database."""
+"""Waits for changes that other threads and processes make in the database."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ CHANNEL = "test_changes"
 
 
 def wait_for_change(engine: Engine, table: str, condition: Callable[[], bool]) -> None:
-    """Return once the condition holds, which is looked at now and after every statement that writes to the table."""
+    """Return once the condition holds; it is checked now and after every statement that writes to the table."""
     execute(
         engine,
         f"""

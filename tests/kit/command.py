@@ -1,4 +1,4 @@
-"""Running the real `starlight` command."""
+"""Runs the real `starlight` command."""
 
 import json
 import os
@@ -16,7 +16,7 @@ TIMEOUT_S = 120
 
 
 def make_environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """Return this process's environment with these settings, named as in `Settings`; logs are text unless they say."""
+    """Return this process's environment with these settings, named as in `Settings`; the default log style is text."""
     return {
         **os.environ,
         "STARLIGHT_LOG": "text",
@@ -27,7 +27,7 @@ def make_environment(settings: Mapping[str, object]) -> dict[str, str]:
 def run_starlight(
     *arguments: str | bytes | Path, settings: Mapping[str, object], stdin: bytes = b""
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the command to its end, in a process of its own."""
+    """Run the command in another process until it ends."""
     with tempfile.TemporaryDirectory() as name:
         streams = (Path(name) / "stdin", Path(name) / "stdout", Path(name) / "stderr")
         streams[0].write_bytes(stdin)

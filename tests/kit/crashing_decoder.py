@@ -1,4 +1,4 @@
-"""A decoding process that images of some widths end: `python -m tests.kit.crashing_decoder`."""
+"""A decoding process that images of some widths crash: `python -m tests.kit.crashing_decoder`."""
 
 import os
 import sys
@@ -13,18 +13,18 @@ from worker.scanning.decoding import Decoder
 
 ALWAYS = 13
 ONCE = 14
-# A file that is there until an image has ended the process once.
+# Names a file that exists until an image has crashed the process once.
 ONCE_VARIABLE = "CRASH_ONCE"
-# Nothing is decoded at all, where this is set.
+# If set, the process ends before it decodes anything.
 NEVER_STARTS_VARIABLE = "CRASH_AT_START"
 
 
 class CrashingDecoder(Decoder):
-    """Ends its process where a picture has one of these widths."""
+    """Crashes its process if a picture has one of these widths."""
 
     @contextmanager
     def decode(self, data: bytes) -> Iterator[Image.Image]:
-        """Yield what a decoder yields, if it comes to that."""
+        """Yield the decoded image, unless it crashes the process."""
         with super().decode(data) as image:
             if image.width == ALWAYS:
                 os.abort()

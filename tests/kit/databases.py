@@ -1,4 +1,4 @@
-"""Databases of their own for tests."""
+"""Databases for tests."""
 
 import secrets
 import uuid
@@ -14,7 +14,7 @@ from tests.kit.folders import make_temporary_folder
 
 
 def skip_syncing(url: str) -> None:
-    """Have this server leave the disk to the operating system: each copy and drop of a database would wait for it."""
+    """Turn off syncing to disk on this server, which each copy and drop of a database would wait for."""
     with psycopg.connect(url, autocommit=True) as connection:
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")
@@ -28,7 +28,7 @@ def copy_database(template_url: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     admin = template.set(database="postgres").render_as_string(hide_password=False)
     with psycopg.connect(admin, autocommit=True) as connection:
-        # Without `fsync` it is quicker to copy the files than to write them through the log. PostgreSQL 14 always does.
+        # Without `fsync`, copying the files is faster than writing them through the WAL. PostgreSQL 14 always copies.
         strategy = "STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.database}" {strategy}')
         try:
@@ -39,14 +39,14 @@ def copy_database(template_url: str) -> Iterator[str]:
 
 @contextmanager
 def start_postgres(programs: Path) -> Iterator[str]:
-    """Yield the URL of an empty database on a server of these programs, which ends with the block."""
+    """Yield the URL of an empty database on a server of these programs, which is stopped when the block ends."""
     with make_temporary_folder() as folder:
         server = EmbeddedPostgres(folder / "postgres", secrets.token_urlsafe(), programs)
         try:
             url = server.start()
             skip_syncing(url)
             with psycopg.connect(url, autocommit=True) as connection:
-                # As it is from PostgreSQL 15 on.
+                # The default from PostgreSQL 15 on.
                 connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
             yield url
         finally:

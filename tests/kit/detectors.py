@@ -20,12 +20,12 @@ STEGO = Score(True, 0.75, 0.75, Method.RAW, BitOrder.NONE)
 
 
 def compute_nothing(_: Streams) -> Heads:
-    """Stand where a network would, which nobody may ask."""
+    """Take the place of a network that must not be used."""
     raise AssertionError("these detectors have no network")
 
 
 class HeldDetector(Detector):
-    """Calls everything clean, once it is let."""
+    """Calls everything clean, once `may_score` is set."""
 
     def __init__(self) -> None:
         super().__init__(compute_nothing, CARD)
@@ -36,7 +36,7 @@ class HeldDetector(Detector):
     def score(
         self, batch: Sequence[np.void] | PlaneArray, thresholds: Sequence[float | None] | None = None
     ) -> list[Score]:
-        """Return a clean score for each image, when it may."""
+        """Return a clean score for each image, once `may_score` is set."""
         self.asked.set()
         assert self.may_score.wait(PATIENCE_S)
         return [CLEAN for _ in batch]
@@ -50,14 +50,14 @@ def list_widths(batch: PlaneArray) -> list[int]:
 
 @dataclass
 class Widths:
-    """Scores an image by its width; widths that have no score of their own are clean."""
+    """Scores an image by its width; widths without an entry in `scores` are clean."""
 
     scores: dict[int, Score | Exception] = field(default_factory=dict)
     before: Callable[[], object] = lambda: None
     sizes: list[int] = field(default_factory=list)
 
     def score(self, batch: PlaneArray, thresholds: Sequence[float | None] | None = None) -> list[Score]:
-        """Return the scores, or raise the first of them that is an error."""
+        """Return the scores, or raise the first that is an exception."""
         self.before()
         self.sizes.append(len(batch))
         scores = [self.scores.get(width, CLEAN) for width in list_widths(batch)]

@@ -1,4 +1,4 @@
-"""Reading streams of server-sent events."""
+"""Parses streams of server-sent events."""
 
 import json
 from typing import Any

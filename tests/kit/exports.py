@@ -1,4 +1,4 @@
-"""Exports of the API, made in this process."""
+"""Makes exports of the API in this process."""
 
 import uuid
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# A copy of a database is hundreds of small files: here they take an eighth of the time.
+# A copy of a database has hundreds of small files; in memory, it takes an eighth of the time.
 MEMORY = Path("/dev/shm")
-# Of what the servers of all test processes write there, many times as much. Containers have 64 MiB.
+# Many times what the servers of all test processes write there. Containers have only 64 MiB by default.
 ENOUGH_BYTES = 4 * 2**30
 
 
@@ -19,7 +19,7 @@ def list_stored_files(data_dir: Path) -> list[Path]:
 
 
 def find_memory() -> Path | None:
-    """Return the file system that is kept in memory, where there is one that is large and may hold programs."""
+    """Return the file system in memory, if there is one that is large enough and allows execution."""
     if not os.access(MEMORY, os.W_OK):
         return None
     found = os.statvfs(MEMORY)
@@ -29,9 +29,9 @@ def find_memory() -> Path | None:
 
 @contextmanager
 def make_temporary_folder() -> Iterator[Path]:
-    """Yield a new folder, in memory if possible, that the account of an embedded PostgreSQL may enter.
+    """Yield a new folder, in memory if possible, which the user of an embedded PostgreSQL can enter.
 
-    Pytest's own are closed to it.
+    That user cannot enter pytest's temporary folders.
     """
     folder = Path(tempfile.mkdtemp(prefix="starlight-test-", dir=find_memory()))
     folder.chmod(0o711)

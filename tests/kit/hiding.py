@@ -1,4 +1,4 @@
-"""Texts hidden wherever tools and people put them, beside what the specification names."""
+"""Images with texts hidden in all the places that tools and people use, beyond those of the specification."""
 
 import struct
 from io import BytesIO
@@ -12,7 +12,7 @@ from tests.kit.pictures import draw_grained, encode
 TEXTS: Final = {
     "B,G,R, 2 bits, msb-first, columns": "Down the columns, in two bits, blue before red.",
     "comment": "A comment that a camera would not write.",
-    "behind the image's end": "Behind the end there is always room.",
+    "after the image's end": "Behind the end there is always room.",
     "tEXt 'Author'": "Nobody in particular wrote this.",
     "zTXt 'Long'": "Packed, and unpacked again.",
     "XMP": "<x:xmpmeta><rdf:li>In the XMP packet.</rdf:li></x:xmpmeta>",
@@ -21,7 +21,7 @@ TEXTS: Final = {
     "EXIF XPComment": "Ein Kommentar für Windows.",
     "IPTC caption": "A caption for the agency.",
 }
-"""What is hidden, by the name of the place that an inspection gives it."""
+"""The hidden texts, by the name of the place in an inspection."""
 
 
 def hide_in_pixels(
@@ -49,7 +49,7 @@ def hide_in_pixels(
 
 
 def make_exif() -> Image.Exif:
-    """Return an EXIF block with texts, and a thumbnail."""
+    """Return an EXIF block with texts."""
     exif = Image.Exif()
     exif[0x010E] = TEXTS["EXIF ImageDescription"]
     exif[0x9C9C] = TEXTS["EXIF XPComment"].encode("utf-16-le") + b"\x00\x00"
@@ -58,7 +58,7 @@ def make_exif() -> Image.Exif:
 
 
 def make_full_png() -> bytes:
-    """Return a PNG with a text in each place that a PNG has."""
+    """Return a PNG with a text in each place of the format."""
     name = "B,G,R, 2 bits, msb-first, columns"
     hidden = TEXTS[name].encode() + b"\x00"
     image = hide_in_pixels(draw_grained(), (2, 1, 0), 2, hidden, msb_first=True, in_columns=True)
@@ -66,22 +66,22 @@ def make_full_png() -> bytes:
     info.add_text("Author", TEXTS["tEXt 'Author'"])
     info.add_text("Long", TEXTS["zTXt 'Long'"], zip=True)
     info.add_itxt("XML:com.adobe.xmp", TEXTS["XMP"], zip=True)
-    return encode(image, "PNG", pnginfo=info, exif=make_exif().tobytes()) + TEXTS["behind the image's end"].encode()
+    return encode(image, "PNG", pnginfo=info, exif=make_exif().tobytes()) + TEXTS["after the image's end"].encode()
 
 
 def make_full_jpeg() -> bytes:
-    """Return a JPEG with a text in each place that a JPEG has, and a thumbnail in its EXIF block."""
+    """Return a JPEG with a text in each place of the format, and a thumbnail in its EXIF block."""
     records = struct.pack(">BBBH", 0x1C, 2, 120, len(TEXTS["IPTC caption"])) + TEXTS["IPTC caption"].encode()
     iptc = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00" + struct.pack(">I", len(records)) + records + b"\x00"
     data = encode(
         draw_grained(), "JPEG", comment=TEXTS["comment"], xmp=TEXTS["XMP"].encode(), exif=add_thumbnail(make_exif())
     )
     segment = b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc
-    return data[:2] + segment + data[2:] + TEXTS["behind the image's end"].encode() + b"\x00"
+    return data[:2] + segment + data[2:] + TEXTS["after the image's end"].encode() + b"\x00"
 
 
 def add_thumbnail(exif: Image.Exif) -> bytes:
-    """Return the EXIF block with one more directory, that of a thumbnail."""
+    """Return the EXIF block with a thumbnail and its directory."""
     block = bytearray(exif.tobytes()[6:])
     order = "<" if block[:2] == b"II" else ">"
     (first,) = struct.unpack_from(order + "I", block, 4)
@@ -94,7 +94,7 @@ def add_thumbnail(exif: Image.Exif) -> bytes:
 
 
 def make_full_gif() -> bytes:
-    """Return a GIF with a comment and a text behind its end."""
+    """Return a GIF with a comment, and a text after its end."""
     stream = BytesIO()
     draw_grained("P").save(stream, "GIF", comment=TEXTS["comment"].encode())
-    return stream.getvalue() + TEXTS["behind the image's end"].encode()
+    return stream.getvalue() + TEXTS["after the image's end"].encode()

@@ -1,6 +1,6 @@
-"""A process that unpacks, which its archive has taken over: `python -m tests.kit.hostile_unpacker`.
+"""An unpacking process that its archive has compromised: `python -m tests.kit.hostile_unpacker`.
 
-The archive is text: what the process is to do, a deed a word.
+The archive is text, and each word names an action of the process.
 """
 
 import errno
@@ -16,48 +16,48 @@ from storage.process_limits import forbid_writing_files, limit_processor_time
 
 
 def send(kind: bytes, payload: bytes = b"") -> Callable[[], None]:
-    """Return the deed that sends a frame."""
+    """Return an action that sends a frame."""
 
-    def deed() -> None:
+    def action() -> None:
         frames.write_frame(sys.stdout.buffer, kind, payload)
         sys.stdout.flush()
 
-    return deed
+    return action
 
 
 def send_raw(data: bytes) -> Callable[[], None]:
-    """Return the deed that sends bytes."""
+    """Return an action that sends bytes."""
 
-    def deed() -> None:
+    def action() -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
 
-    return deed
+    return action
 
 
-def repeat(deed: Callable[[], None]) -> Callable[[], None]:
-    """Return the deed that does another for ever."""
+def repeat(action: Callable[[], None]) -> Callable[[], None]:
+    """Return an action that repeats another forever."""
 
     def forever() -> None:
         while True:
-            deed()
+            action()
 
     return forever
 
 
 def close() -> None:
-    """Close the pipe, and go on."""
+    """Close the pipe and continue."""
     os.close(sys.stdout.fileno())
 
 
 def list_descriptors() -> None:
-    """Send a member whose name has the open descriptors."""
+    """Send a member whose name lists the open file descriptors."""
     opened = sorted(int(each.name) for each in Path("/proc/self/fd").iterdir())
     send(frames.MEMBER, json.dumps(opened).encode())()
 
 
 def write_file() -> None:
-    """Write a byte into a file, and send what came of it."""
+    """Try to write to a file, and send the error."""
     try:
         os.write(os.memfd_create("file"), b"a")
     except OSError as error:
@@ -65,7 +65,7 @@ def write_file() -> None:
         send(frames.WHOLE)()
 
 
-DEEDS: dict[str, Callable[[], None]] = {
+ACTIONS: dict[str, Callable[[], None]] = {
     "begin": send(frames.READY),
     "member": send(frames.MEMBER, b"member"),
     "data": send(frames.DATA, bytes(1000)),
@@ -95,4 +95,4 @@ if __name__ == "__main__":
     limit_processor_time(json.loads(sys.argv[-1])[3])
     forbid_writing_files()
     for word in sys.stdin.read().split():
-        DEEDS[word]()
+        ACTIONS[word]()

@@ -1,4 +1,4 @@
-"""Images on the web, on the loopback interface."""
+"""A web server of images on the loopback interface."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ PIECE_BYTES = 2**18
 
 
 class ImageServer(ThreadingHTTPServer):
-    """Images by path; those below `/chunked/` come without their size. `reads` has the path of each request."""
+    """Serves images by path, those below `/chunked/` without their size. `reads` has the path of each request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -46,12 +46,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serve_images() -> Iterator[ImageServer]:
-    """Yield a server that answers while the block lasts."""
+    """Yield a running server."""
     server = ImageServer()
     with serve(server):
         yield server

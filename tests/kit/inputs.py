@@ -1,4 +1,4 @@
-"""What a scan is given: stego images, and everything that is no image."""
+"""Inputs of scans: stego images, and files that are damaged, unusual or no images at all."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ MESSAGE = "The key is under the third stone from the left, behind the old mill."
 
 
 def make_stego_files() -> dict[str, bytes]:
-    """Return a file for each of four methods, by name."""
+    """Return a file for each of four methods, by file name."""
     text = MESSAGE.encode()
     return {
         "alpha.png": encode(embed_alpha(draw_grained("RGBA"), text)),
@@ -24,7 +24,7 @@ def make_stego_files() -> dict[str, bytes]:
 
 
 def fill_hostile_folder(folder: Path) -> dict[bytes, str | None]:
-    """Fill the folder with bad input; return the error code to expect by file name, None where there is none."""
+    """Fill the folder with bad input; return the expected error code of each file, None if there is no error."""
     whole = encode(draw_grained())
     files: dict[bytes, tuple[bytes, str | None]] = {
         b"good.png": (whole, None),

@@ -1,4 +1,4 @@
-"""Loading references without a pipeline."""
+"""Loads references without a pipeline."""
 
 from storage.blobs import Blobs
 from worker.scanning.content import ContentReader
@@ -6,7 +6,7 @@ from worker.scanning.loading import Loader
 
 
 class BytesLoader:
-    """Loads references of up to `limit` bytes, none of them large."""
+    """Loads references of up to `limit` bytes, without large images."""
 
     def __init__(self, blobs: Blobs, limit: int) -> None:
         self._loader = Loader(blobs)

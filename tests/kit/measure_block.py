@@ -1,7 +1,7 @@
-"""`python -m tests.kit.measure_block`: scan a block of many inscriptions, from a served node to the last verdict.
+"""`python -m tests.kit.measure_block`: scan a block of many inscriptions, from a local node to the last verdict.
 
-Of 40 inscriptions one is a delegate, one a text and 38 are images, of which four hide a text. Prints JSON: what was in
-the block, what came of it, and seconds: until the job is submitted, and until it has ended.
+Of each 40 inscriptions, one is a delegate, one is a text and 38 are images, of which four hide a text. Prints JSON: the
+content of the block, the results, and the seconds until the job was submitted and until it ended.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def make_reveal(number: int) -> Tx:
 
 
 def measure(inscriptions: int, kind: str) -> dict[str, object]:
-    """Return the figures of one block."""
+    """Return the measurements of one block."""
     with serve_chain() as node, make_temporary_folder() as folder:
         block = node.add(*map(make_reveal, range(inscriptions)))
         hidden = {get_id(block.transactions[1 + at]) for at in range(inscriptions) if at % PERIOD in STEGO}
@@ -71,10 +71,10 @@ def measure(inscriptions: int, kind: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure a block, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inscriptions", type=int, default=2000, help="in the block (default %(default)s)")
-    parser.add_argument("--interface", choices=["rpc", "rest", "esplora"], default="rpc", help="of the node")
+    parser.add_argument("--inscriptions", type=int, default=2000, help="number of inscriptions (default %(default)s)")
+    parser.add_argument("--interface", choices=["rpc", "rest", "esplora"], default="rpc", help="interface of the node")
     options = parser.parse_args()
     print(json.dumps(measure(options.inscriptions, options.interface)))
 

@@ -1,4 +1,4 @@
-"""Short cuts from names to files and references."""
+"""Shortcuts from names to files and references."""
 
 import io
 import zipfile
@@ -20,7 +20,7 @@ SECRET = b"the bytes that were named"
 
 
 def expand(sources: Sources, *arguments: str, stdin: bytes = b"", separator: bytes = b"\n") -> list[str]:
-    """Return the references that the arguments stand for, which must not take for ever."""
+    """Return the references that the arguments name, with a timeout."""
     references: Future[list[str]] = start_thread(
         lambda: [name_of(each) for each in sources.from_arguments(arguments, io.BytesIO(stdin), separator=separator)]
     )
@@ -33,7 +33,7 @@ def name_of(reference: Reference) -> str:
 
 
 def write_files(folder: Path, *names: str) -> list[str]:
-    """Write a file under each name and return the references that are expected for them."""
+    """Write a file with each name, and return the expected references."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(SECRET)
@@ -46,13 +46,13 @@ def refer_to(folder: Path, *names: str) -> list[str]:
 
 
 def expect_refusal(loader: BytesLoader, reference: Reference) -> ErrorCode:
-    """Return why the loader, which must not read this reference, does not."""
+    """Check that the loader refuses this reference, and return the error code."""
     with pytest.raises(ImageError) as refusal:
         loader.load(name_of(reference))
     return refusal.value.code
 
 
 def zip_files(path: Path, names: Iterable[str]) -> Path:
-    """Write an archive with a member under each name, whose bytes stand in it as they are."""
+    """Write an archive with a member of each name, without compression."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_zip(path, dict.fromkeys(names, SECRET), zipfile.ZIP_STORED)

@@ -1,4 +1,4 @@
-"""An object store on the loopback interface that fails when a test wants it to."""
+"""An object store on the loopback interface that fails on demand."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,9 @@ from tests.kit.servers import serve
 
 
 class ObjectStore(ThreadingHTTPServer):
-    """Objects by path, over as much of S3's protocol as we need, and of Google's and Azure's.
+    """Serves objects by path, with the necessary parts of the protocols of S3, Google and Azure.
 
-    `reads` has the path of each request for one. Answers 503 while `answers` is false; what
-    is read waits until it `may_answer`.
+    `reads` has the path of each read. It answers 503 while `answers` is false; reads wait until `may_answer` is set.
     """
 
     url = "s3://bucket"
@@ -34,7 +33,7 @@ class ObjectStore(ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead a client here."""
+        """The environment variables that make clients use this store."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server_port}",
             "AWS_ALLOW_HTTP": "true",
@@ -70,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.reads.append(self.path)
         self.server.asked.set()
         self.server.may_answer.wait()
-        # Clients write slashes and brackets differently.
+        # Clients quote slashes and brackets differently.
         path = quote(unquote(parts.path))
         if self.server.change_when_read == path and self.command == "GET":
             self.server.objects[path] += b"more"
@@ -80,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(self.server.objects.get(path, b""))
 
     def _list(self, bucket: str, asked: dict[str, str]) -> None:
-        """Answer one page of the keys of a bucket, in their order, as S3 and Google do, or as Azure does."""
+        """Answer with a page of a bucket's keys, in order, in the format of S3 and Google, or of Azure."""
         self.server.listings += 1
         if not self.server.answers:
             self._answer(b"")
@@ -130,11 +129,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def describe_for_azure(page: Sequence[tuple[str, bytes]], more: bool) -> bytes:
-    """Return a page of keys with what is stored under them, as Azure lists them."""
+    """Return a page of keys and objects in Azure's format."""
     blobs = "".join(
         f"<Blob><Name>{escape(key)}</Name><Properties><Content-Length>{len(data)}</Content-Length>"
         f"<Last-Modified>Sun, 01 Jun 2025 00:00:00 GMT</Last-Modified><Etag>{make_etag(data)}</Etag>"
@@ -146,13 +145,13 @@ def describe_for_azure(page: Sequence[tuple[str, bytes]], more: bool) -> bytes:
 
 
 def make_etag(data: bytes) -> str:
-    """Return what changes whenever the bytes do."""
+    """Return the ETag of these bytes."""
     return md5(data, usedforsecurity=False).hexdigest()
 
 
 @contextmanager
 def serve_objects() -> Iterator[ObjectStore]:
-    """Yield a store that answers while the block lasts."""
+    """Yield a running store."""
     store = ObjectStore()
     with serve(store):
         try:

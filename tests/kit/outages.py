@@ -1,4 +1,4 @@
-"""Seeing that somebody waits for a server."""
+"""Records the log lines of outages, to see that a thread waits for a server."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class OutageLog(logging.Handler):
-    """Notes that somebody waits for a server, and how many lines that took."""
+    """Records the lines of outages; `waits` is set once there is one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -15,14 +15,14 @@ class OutageLog(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note the line."""
+        """Record the line."""
         self.lines.append(record.getMessage())
         self.waits.set()
 
 
 @contextmanager
 def record_outages() -> Iterator[OutageLog]:
-    """Yield the lines of outages, of all servers, that begin or end while the block lasts."""
+    """Yield the log lines of all outages that begin or end within the block."""
     handler = OutageLog()
     logger = logging.getLogger("storage.outages")
     logger.addHandler(handler)

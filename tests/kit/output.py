@@ -1,16 +1,16 @@
-"""What programs write while they run."""
+"""The output of running programs."""
 
 import threading
 from typing import IO
 
 from tests.kit.threads import PATIENCE_S
 
-# So many of the last lines tell why a line did not come.
-TOLD_LINES = 20
+# How many of the last lines are shown if an expected line is missing.
+SHOWN_LINES = 20
 
 
 class Output:
-    """The lines of a program, which are read as they come, so that it never waits for its reader."""
+    """The lines of a program. They are read as they are written, so that the program never blocks."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._lines: list[str] = []
@@ -19,13 +19,13 @@ class Output:
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
 
     def wait_for(self, *texts: str) -> None:
-        """Return once each of these texts was written, however long ago."""
+        """Return once each of these texts has been written, now or earlier."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._holds(texts), PATIENCE_S)
-            assert self._holds(texts), f"{texts} was not written, but: {''.join(self._lines[-TOLD_LINES:])}"
+            assert self._holds(texts), f"{texts} was not written, but: {''.join(self._lines[-SHOWN_LINES:])}"
 
     def count(self, text: str) -> int:
-        """Return how many lines so far hold this text."""
+        """Return how many lines so far contain this text."""
         with self._changed:
             return sum(text in line for line in self._lines)
 
@@ -35,16 +35,16 @@ class Output:
             return list(self._lines)
 
     def wait_for_end(self) -> None:
-        """Return once nobody can write any more."""
+        """Return once the stream has ended."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._ended, PATIENCE_S)
 
     def wait_for_count(self, text: str, count: int) -> None:
-        """Return once so many lines hold this text."""
+        """Return once at least `count` lines contain this text."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self.count(text) >= count, PATIENCE_S)
             assert self.count(text) >= count, (
-                f"{text} was not written {count} times: {''.join(self._lines[-TOLD_LINES:])}"
+                f"{text} was not written {count} times: {''.join(self._lines[-SHOWN_LINES:])}"
             )
 
     def _holds(self, texts: tuple[str, ...]) -> bool:

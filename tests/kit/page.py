@@ -1,4 +1,4 @@
-"""A browser's side of the page: a client that is signed in, and its HTML as a tree."""
+"""The browser's side of the page: signed-in clients, and HTML as a tree."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ VOID = {"br", "hr", "img", "input", "link", "meta"}
 
 @dataclass
 class Element:
-    """An element with what it contains."""
+    """An element with its children."""
 
     name: str
     attributes: dict[str, str] = field(default_factory=dict)
@@ -31,16 +31,16 @@ class Element:
 
     @property
     def text(self) -> str:
-        """All text in it."""
+        """All text in the element."""
         return "".join(each if isinstance(each, str) else each.text for each in self.children)
 
     @property
     def shown(self) -> str:
-        """All text in it, with one space where there is any."""
+        """All text in the element, with whitespace collapsed."""
         return " ".join(self.text.split())
 
     def find_all(self, tag: str, /, **attributes: str) -> "list[Element]":
-        """Return the elements of this tag and with these attributes; `class_` is one of the classes."""
+        """Return the elements with this tag and these attributes; `class_` is one of their classes."""
         wanted = attributes.pop("class_", None)
         found = []
         for child in self.children:
@@ -52,23 +52,23 @@ class Element:
         return found
 
     def find(self, tag: str, /, **attributes: str) -> "Element":
-        """Return the first; fails where there is none."""
+        """Return the first element that `find_all` finds; fails if there is none."""
         found = self.find_all(tag, **attributes)
         assert found, f"there is no {tag} {attributes} in {self.shown}"
         return found[0]
 
     def read_rows(self) -> list[list[str]]:
-        """Return the text of each cell of the bodies of its tables."""
+        """Return the text of each `td` cell, by rows."""
         return [[cell.shown for cell in row.find_all("td")] for row in self.find_all("tr") if row.find_all("td")]
 
     def read_facts(self) -> dict[str, str]:
-        """Return what stands in its lists of terms."""
+        """Return the descriptions in its `dl` lists, by term."""
         terms = [each.shown for each in self.find_all("dt")]
         return dict(zip(terms, [each.shown for each in self.find_all("dd")], strict=True))
 
 
 class Reader(HTMLParser):
-    """Makes a tree; what is not closed as it was opened fails."""
+    """Builds a tree; fails if elements are not nested correctly."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,20 +100,20 @@ def read_html(text: str) -> Element:
 
 
 def read_page(response: httpx.Response, status: int = 200) -> Element:
-    """Return the page that the response must be."""
+    """Check that the response is an HTML page, and return it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     return read_html(response.text)
 
 
 def open_browser(api: Api) -> TestClient:
-    """Return a client that is not signed in and says where it comes from, as browsers do; it follows no redirect."""
+    """Return a client that is not signed in, sends `Origin` as browsers do, and follows no redirects."""
     return TestClient(api.app, headers=ORIGIN, follow_redirects=False, raise_server_exceptions=False)
 
 
 @contextmanager
 def run_page_as(api: Api, name: str, *scopes: str) -> Iterator[TestClient]:
-    """Yield a browser that is signed in with a new key, with all that the application starts."""
+    """Yield a browser that is signed in with a new key, with the application's lifespan running."""
     cookies = dict(sign_in_as(api, name, *scopes).cookies)
     with TestClient(api.app, headers=ORIGIN, cookies=cookies, follow_redirects=False) as browser:
         yield browser
@@ -129,9 +129,9 @@ def sign_in_as(api: Api, name: str, *scopes: str) -> TestClient:
 
 
 def scan(browser: httpx.Client, engine: Engine, *images: tuple[str, bytes, dict[str, Any]]) -> str:
-    """Submit images by the page and give each a verdict, with what stands beside it; return the job's id.
+    """Submit images through the page and store a verdict on each; return the job's id.
 
-    One with a `method` is stego, one with an `error_code` an error.
+    The mapping of each image has fields of its verdict: with a `method` it is stego, with an `error_code` an error.
     """
     files = [("images", (name, data)) for name, data, _ in images]
     answer = browser.post("/page/jobs", files=files)

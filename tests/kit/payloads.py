@@ -1,4 +1,4 @@
-"""Payloads as they are read, and as tools write them."""
+"""Payloads, and the bytes that tools write for them."""
 
 import base64
 import hashlib
@@ -16,12 +16,12 @@ READ_TEXT: Final = Payload(
 
 
 def make_payload(**changes: Any) -> Payload:
-    """Return a payload that was read, the text `hello` unless changed."""
+    """Return a payload, the text `hello` unless changed."""
     return replace(READ_TEXT, **changes)
 
 
 def list_headers(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the payload behind each header that tools write, with its name."""
+    """Yield the payload after each kind of header that tools write, with the name of the kind."""
     size = len(body)
     for letter in "HIQ":
         for order in "<>":

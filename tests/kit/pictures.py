@@ -1,4 +1,4 @@
-"""Pictures for tests: drawn by Pillow, or put together byte by byte where Pillow would refuse to write them."""
+"""Pictures for tests: drawn by Pillow, or built byte by byte if Pillow would refuse to write them."""
 
 import struct
 import zlib
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# What each format stores without conversion. Pillow writes LAB, F and the like into TIFF alone.
+# The modes that each format stores without conversion. Pillow writes LAB, F and similar modes only to TIFF.
 MODES = {
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
     "JPEG": ("L", "RGB", "CMYK"),
@@ -45,7 +45,7 @@ def draw_noise(mode: str, width: int = 40, height: int = 30, seed: int = 0) -> I
 
 
 def draw_grained(mode: str = "RGB", size: int = 64, seed: int = 0) -> Image.Image:
-    """Return a smooth picture with some grain, as cameras make them."""
+    """Return a smooth picture with some grain, like a photograph."""
     rng = np.random.default_rng(seed)
     ramp = np.linspace(20, 220, size)[:, None, None] + np.linspace(0, 30, size)[None, :, None]
     grained = ramp + rng.normal(0, 6, (size, size, 3))
@@ -72,15 +72,15 @@ def encode_pattern(format: str = "PNG", mode: str = "RGB", size: tuple[int, int]
 
 
 def encode_strip(width: int, trailing: bytes = b"") -> bytes:
-    """Return a picture of this width and one row, with bytes behind its end."""
+    """Return a picture of this width and one row, with trailing bytes."""
     return encode_pattern("PNG", "L", (width, 1)) + trailing
 
 
 def encode_animation(format: str, frames: int) -> bytes:  # noqa: A002
-    """Return a picture of several different frames, or of several pictures for `MPO` and `TIFF`."""
+    """Return a file of several different frames, or pictures for `MPO` and `TIFF`."""
     first, *others = [draw_pattern("RGB", (8, 8)).rotate(90 * number) for number in range(frames)]
     stream = BytesIO()
-    # Lossless where there is a choice, so that frames can be compared.
+    # Lossless, so that frames can be compared.
     options = {"lossless": True} if format == "WEBP" else {}
     first.save(stream, format, save_all=True, append_images=others, **options)
     return stream.getvalue()
@@ -92,13 +92,13 @@ def choose_mode_for(format: str) -> str:  # noqa: A002
 
 
 def encode_truncated(format: str = "PNG", kept: float = 0.6, **options: Any) -> bytes:  # noqa: A002
-    """Return the first part of a file that ends within its pixels."""
+    """Return a file that is truncated within its pixels."""
     data = encode_pattern(format, choose_mode_for(format), (50, 50), **options)
     return data[: int(kept * len(data))]
 
 
 def encode_blank_png(width: int, height: int) -> bytes:
-    """Return a black two-colour PNG of any size; it is small however large the picture."""
+    """Return a black two-colour PNG; the file is small even if the picture is large."""
     row = bytes(1 + (width + 7) // 8)
     packer = zlib.compressobj(9)
     pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
@@ -111,18 +111,18 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def encode_blank_gif(screen: tuple[int, int], frame: tuple[int, int] = (1, 1), frames: int = 1) -> bytes:
-    """Return a GIF whose frames, each of this size with one real pixel in it, need not fit its screen."""
+    """Return a GIF with frames of this size, which may exceed the screen; each has data for only one pixel."""
     colours = bytes((0, 0, 0, 255, 255, 255))
     header = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + colours
     control = b"\x21\xf9\x04\x00\x01\x00\x00\x00"
-    # In codes of three bits: clear, pixel 0, end.
+    # LZW codes of three bits: clear, pixel 0, end.
     pixels = b"\x02\x02\x44\x01\x00"
     picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, *frame, 0) + pixels
     return header + (control + picture) * frames + b"\x3b"
 
 
 def encode_scans(side: int, scans: int) -> bytes:
-    """Return a black progressive JPEG whose last scan comes again, until there are so many: each costs as much."""
+    """Return a black progressive JPEG with `scans` scans, made by repeating its last one."""
     whole = encode(Image.new("RGB", (side, side)), "JPEG", progressive=True)
     end = whole.rindex(b"\xff\xd9")
     last = whole[whole.rindex(b"\xff\xda") : end]
@@ -130,14 +130,14 @@ def encode_scans(side: int, scans: int) -> bytes:
 
 
 def encode_segments(marker: int, start: bytes, count: int) -> bytes:
-    """Return a small JPEG with so many segments of this marker, as large as they can be."""
+    """Return a small JPEG with `count` segments of this marker, each of the maximum size."""
     whole = encode(Image.new("RGB", (8, 8)), "JPEG")
     segment = b"\xff" + bytes([marker]) + b"\xff\xff" + start.ljust(65533, b"A")
     return whole[:2] + count * segment + whole[2:]
 
 
 def encode_png_chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a small PNG with one more chunk in front of its pixels."""
+    """Return a small PNG with an additional chunk before its pixels."""
     whole = encode(draw_pattern())
     at = whole.index(b"IDAT") - 4
     return whole[:at] + _chunk(kind, data) + whole[at:]

@@ -1,4 +1,4 @@
-"""Debian's PgBouncer in front of the tests' PostgreSQL."""
+"""PgBouncer in front of the tests' PostgreSQL."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ default_pool_size = {connections}
 
 @contextmanager
 def pool_transactions(database_url: str, connections: int = 2) -> Iterator[str]:
-    """Yield the URL of the same database through a pooler that has so few connections for all; skips without one."""
+    """Yield the URL of the database through a pooler with this many connections; skips without PgBouncer."""
     if not Path(PROGRAM).exists():
         pytest.skip("there is no PgBouncer here: `apt install pgbouncer`")
     url = make_url(database_url)
@@ -44,7 +44,7 @@ def pool_transactions(database_url: str, connections: int = 2) -> Iterator[str]:
                 connections=connections,
             )
         )  # fmt: skip
-        # It refuses to run as root.
+        # PgBouncer refuses to run as root.
         user = ["--user", "nobody"] if os.geteuid() == 0 else []
         with subprocess.Popen([PROGRAM, *user, str(file)], stderr=subprocess.PIPE, text=True) as server:
             try:
@@ -55,5 +55,5 @@ def pool_transactions(database_url: str, connections: int = 2) -> Iterator[str]:
                 yield pooled
             finally:
                 server.terminate()
-                # Else a full pipe would keep it from ending.
+                # Reads the rest, as a full pipe would keep it from ending.
                 server.communicate()

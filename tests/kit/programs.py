@@ -1,4 +1,4 @@
-"""Running the programs of the stack as processes of their own."""
+"""Runs the programs of the stack as separate processes."""
 
 import os
 import tempfile
@@ -15,40 +15,40 @@ from tests.kit.warm_programs import start_program
 
 
 def read_peak_bytes(process_id: int) -> int:
-    """Return the most memory that a process has had."""
+    """Return the peak memory of a process."""
     status = Path(f"/proc/{process_id}/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def forget_peak_bytes(process_id: int) -> None:
-    """Have the most memory that a process has had count from now on (Linux's proc(5), clear_refs)."""
+    """Reset the peak memory of a process (Linux's proc(5), clear_refs)."""
     Path(f"/proc/{process_id}/clear_refs").write_text("5")
 
 
 def read_processor_seconds(process_id: int) -> float:
-    """Return the processor time that a process has taken, in itself and in the system."""
-    # The name before it may hold anything.
+    """Return the processor time of a process, user and system."""
+    # The name before the fields may contain anything.
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Program:
-    """A process and what it logs."""
+    """A process and its log."""
 
     process: BaseProcess
     log: Output
 
     @property
     def pid(self) -> int:
-        """Return the process's id."""
+        """The process id."""
         assert self.process.pid is not None
         return self.process.pid
 
 
 @contextmanager
 def run_program(*arguments: str, settings: Mapping[str, object], until: str | None) -> Iterator[Program]:
-    """Run this Python with these arguments while the block lasts, which begins once the log holds a text, if any."""
+    """Run Python with these arguments within the block, which starts once the log contains `until`, if it is set."""
     with tempfile.TemporaryDirectory() as folder:
         pipe = Path(folder) / "log"
         os.mkfifo(pipe)

@@ -1,4 +1,4 @@
-"""Prometheus as Debian packages it, where it is installed: its tools, and a server that scrapes what a test serves."""
+"""Prometheus, if it is installed: its tools, and a server that scrapes the targets of a test."""
 
 import json
 import math
@@ -26,7 +26,7 @@ RULES = Path(__file__).parents[2] / "monitoring" / "prometheus"
 
 
 def find_tool(name: str) -> str:
-    """Return the path of a program, or skip the test where it is not installed."""
+    """Return the path of a program; skip the test if it is not installed."""
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"there is no {name} here: apt-get install prometheus prometheus-alertmanager")
@@ -40,7 +40,7 @@ def read_rules(name: str) -> list[dict[str, Any]]:
 
 
 class Pulse(ThreadingHTTPServer):
-    """A target that says when it was scraped: then others are, too, and rules are evaluated."""
+    """A target that counts its scrapes, as a clock for the scrapes of other targets and the evaluation of rules."""
 
     def __init__(self) -> None:
         scraped = self.scraped = threading.Semaphore(0)
@@ -52,7 +52,7 @@ class Pulse(ThreadingHTTPServer):
                 scraped.release()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         super().__init__(("127.0.0.1", 0), Answer)
 
@@ -65,27 +65,27 @@ class Prometheus:
     pulse: Pulse
 
     def ask(self, path: str, **parameters: str) -> Any:
-        """Return the data of an answer of its API."""
+        """Return the data of an API response."""
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> dict[frozenset[tuple[str, str]], float]:
-        """Return the present values of an expression by their labels."""
+        """Return the current values of an expression, by labels."""
         found = self.ask("query", query=expression)
         if found["resultType"] == "scalar":
             return {frozenset(): float(found["result"][1])}
         return {frozenset(each["metric"].items()): float(each["value"][1]) for each in found["result"]}
 
     def query_past(self, expression: str, seconds: int) -> list[float]:
-        """Return all values of an expression in the last seconds, of all its series; what is no number is left out."""
+        """Return all values of an expression, of all its series, in the last seconds; NaN is left out."""
         now = time.time()
         found = self.ask("query_range", query=expression, start=str(now - seconds), end=str(now), step="1")
         values = (float(value) for series in found["result"] for _, value in series["values"])
         return [value for value in values if not math.isnan(value)]
 
     def wait_for(self, expression: str, scrapes: int = 60) -> dict[frozenset[tuple[str, str]], float]:
-        """Return the values of an expression as soon as it has any, within so many scrapes."""
+        """Return the values of an expression as soon as it has any, within this many scrapes."""
         for _ in range(scrapes):
             if found := self.query(expression):
                 return found
@@ -95,7 +95,7 @@ class Prometheus:
 
 @contextmanager
 def run_prometheus(folder: Path, targets: Mapping[str, Sequence[str]], interval: str = "1s") -> Iterator[Prometheus]:
-    """Run a server with the project's rules, which scrapes these addresses by their jobs, while the block lasts."""
+    """Run a server with the project's rules that scrapes these targets, given by job."""
     program = find_tool("prometheus")
     port = find_free_port()
     pulse = Pulse()

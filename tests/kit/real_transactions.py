@@ -1,11 +1,11 @@
-"""Real transactions of Bitcoin's chain, each with an image inscribed, as every node sends them.
+"""Real transactions of Bitcoin's chain, each with an inscribed image, in network format.
 
-Each id is the hash of the bytes, so whoever doubts one can compute it; the first is in block 771290.
+Each id is the hash of the bytes, so it can be checked; the first transaction is in block 771290.
 """
 
 from typing import Final
 
-# By its id.
+# By transaction id.
 REAL: Final = {
     "c748a10a0b4d28b9a44cb0637aad24fa60ace435951fb7b83bdf43adc30c2281": bytes.fromhex(
         "010000000001011579a67f7f78b0148e3929d930d4d77a6e26ad4d29bacab2469299f5cde1f1060000000000fdffffff0155260000000000"

@@ -1,4 +1,4 @@
-"""A receiver of webhooks within the tests' own process."""
+"""A receiver of webhooks in the tests' own process."""
 
 import base64
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tests.kit.servers import serve
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
-"""By which webhooks are signed."""
+"""The secret with which webhooks are signed."""
 
 
 @dataclass
 class Receiver:
-    """What came, and what is answered: the statuses in turn, the last one for ever."""
+    """The received messages, and the statuses that are answered in turn; the last one is repeated."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=lambda: [204])
@@ -27,7 +27,7 @@ class Receiver:
 
 @contextmanager
 def receive_webhooks() -> Iterator[Receiver]:
-    """Listen on a loopback port while the block lasts."""
+    """Yield a running receiver on a loopback port."""
     received = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,7 +39,7 @@ def receive_webhooks() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     received.url = f"http://127.0.0.1:{server.server_port}/hook"

@@ -1,4 +1,4 @@
-"""Servers of Redis beside the tests' own: with TLS, and with Sentinels that watch them."""
+"""Additional Redis servers for tests: with TLS, and with Sentinels."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ AUTHENTICATED = (f'requirepass "{PASSWORD}"', f'masterauth "{PASSWORD}"', "save 
 
 @contextmanager
 def start_server(folder: Path, port: int, lines: Sequence[str], program: Path | None = None) -> Iterator[None]:
-    """Run a server of the wheel's Valkey, or of this program, with these lines of configuration, in a folder."""
+    """Run the wheel's Valkey, or this program, with these lines of configuration, in a new folder."""
     folder.mkdir()
     file = folder / "redis.conf"
     file.write_text("\n".join(("bind 127.0.0.1", f"dir {folder}", *lines)))
@@ -34,7 +34,7 @@ def start_server(folder: Path, port: int, lines: Sequence[str], program: Path | 
 
 
 def wait_until_it_answers(client: "redis.Redis") -> None:
-    """Return once the server does."""
+    """Return once the server answers."""
     while True:
         try:
             client.ping()
@@ -47,7 +47,7 @@ def wait_until_it_answers(client: "redis.Redis") -> None:
 
 @contextmanager
 def serve_by_tls(folder: Path) -> Iterator[str]:
-    """Yield the URL of a server with a certificate of its own that takes no clear text; skips where none can."""
+    """Yield the URL of a server with a self-signed certificate that accepts only TLS; skips without such a server."""
     program = shutil.which("redis-server")
     if program is None or shutil.which("openssl") is None:
         pytest.skip("there is no Redis that speaks TLS here: `apt install redis-server openssl`")
@@ -70,7 +70,7 @@ def serve_by_tls(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def serve_by_sentinel(folder: Path) -> Iterator[str]:
-    """Yield the URL of a service of a master and its replica, by a Sentinel that has seen both."""
+    """Yield the URL of a service with a master and a replica, through a Sentinel that has found both."""
     master, replica, sentinel = find_free_port(), find_free_port(), find_free_port()
     watching = (
         f"port {sentinel}", f'requirepass "{PASSWORD}"', f"sentinel monitor images 127.0.0.1 {master} 1",

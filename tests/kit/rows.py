@@ -1,4 +1,4 @@
-"""Short cuts to rows: jobs, claims and verdicts that need no image."""
+"""Shortcuts for rows: jobs, claims and verdicts without images."""
 
 import uuid
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LEASE_S = 60.0
 def submit_job_of(
     engine: Engine, images: int, *, submitter: str = "ann", chunk_size: int = 4, priority: Priority = Priority.BULK
 ) -> uuid.UUID:
-    """Submit a job of so many made-up references."""
+    """Submit a job with this many made-up references."""
     references = [f"file:///image-{number}" for number in range(images)]
     return submit_job(
         engine, references, JobOptions(priority=priority), submitter=submitter, chunk_size=chunk_size
@@ -30,33 +30,33 @@ def submit_job_of(
 
 
 def read_job(engine: Engine, job_id: uuid.UUID) -> Job:
-    """Return a job that must be there."""
+    """Return a job that must exist."""
     job = get_job(engine, job_id)
     assert job is not None, f"there is no job {job_id}"
     return job
 
 
 def require_provenance(engine: Engine, job_id: uuid.UUID, ordinal: int) -> Provenance:
-    """Return where a verdict comes from, which must be there."""
+    """Return the provenance of a verdict that must exist."""
     found = find_provenance(engine, job_id, ordinal)
     assert found is not None, f"job {job_id} has no verdict {ordinal}"
     return found
 
 
 def read_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState:
-    """Return the state of a job's webhook, which must be there."""
+    """Return the state of a job's webhook, which must exist."""
     state = get_webhook(engine, job_id)
     assert state is not None, f"job {job_id} names no webhook"
     return state
 
 
 def pick_ids(engine: Engine, priority: Priority, window: int) -> list[uuid.UUID]:
-    """Dispatch what waits; return the ids of the chunks."""
+    """Dispatch the waiting chunks; return their ids."""
     return [chunk.chunk_id for chunk in pick_chunks(engine, priority, window)]
 
 
 def claim_waiting_chunks(engine: Engine, worker: str = "cpu0@here", priority: Priority = Priority.BULK) -> list[Claim]:
-    """Dispatch and claim whatever waits."""
+    """Dispatch and claim all waiting chunks."""
     claims = [claim_chunk(engine, chunk, worker, LEASE_S) for chunk in pick_ids(engine, priority, 1000)]
     return [claim for claim in claims if claim is not None]
 
@@ -77,25 +77,25 @@ def make_verdicts(engine: Engine, claim: Claim, outcome: Outcome = Outcome.CLEAN
 
 
 def finish_waiting_chunks(engine: Engine, outcome: Outcome = Outcome.CLEAN) -> None:
-    """Give every image that waits this outcome."""
+    """Give every waiting image this outcome."""
     for claim in claim_waiting_chunks(engine):
         assert finish_chunk(engine, claim, make_verdicts(engine, claim, outcome))
 
 
 def finish_last_chunk(engine: Engine) -> None:
-    """Finish the chunk that comes last of those that wait or run."""
+    """Finish the last one of the waiting chunks."""
     claim = claim_waiting_chunks(engine)[-1]
     execute(engine, f"UPDATE chunks SET state = 'pending' WHERE id <> '{claim.chunk_id}' AND state = 'running'")
     finish_chunk(engine, claim, make_verdicts(engine, claim))
 
 
 def expire_leases(engine: Engine) -> None:
-    """Let the leases of all running chunks run out now."""
+    """Make the leases of all running chunks expire now."""
     execute(engine, "UPDATE chunks SET lease_until = now() - interval '1 second' WHERE state = 'running'")
 
 
 def execute(engine: Engine, statement: str) -> None:
-    """Run a statement that no code of ours would."""
+    """Run a statement that the project's code has no function for."""
     with engine.begin() as connection:
         connection.execute(text(statement))
 

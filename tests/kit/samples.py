@@ -1,4 +1,4 @@
-"""Samples of metrics, by name and the values of their labels in the order of the labels' names."""
+"""Samples of metrics, by name and label values, in the order of the label names."""
 
 import urllib.request
 
@@ -23,6 +23,6 @@ def read_registry(registry: CollectorRegistry) -> Samples:
 
 
 def scrape(port: int) -> Samples:
-    """Return every sample that is served on a port of this machine."""
+    """Return every sample served on a local port."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return parse_samples(answer.read().decode())

@@ -1,4 +1,4 @@
-"""Which of several processes runs which tests."""
+"""Decides which of several test processes runs which tests."""
 
 import re
 from functools import cache
@@ -11,7 +11,7 @@ ASKING = re.compile(r"def \w+\([^)]*\bstack: RunningStack\b")
 
 
 class StackScheduling(LoadFileScheduling):  # type: ignore[misc]  # it comes without types
-    """A file stays in one process, and all that use the running stack in the same: it takes long to start."""
+    """Keeps each file in one process, and all files that use the running stack in the same one, as it starts slowly."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -20,5 +20,5 @@ class StackScheduling(LoadFileScheduling):  # type: ignore[misc]  # it comes wit
 
 @cache
 def uses_stack(file: str) -> bool:
-    """Whether a test of this file, named as tests are, asks for the stack of the acceptance tests."""
+    """Whether a test of this file, given by its path in the repository, uses the stack of the acceptance tests."""
     return file.startswith("tests/acceptance/") and bool(ASKING.search((ROOT / file).read_text(encoding="utf-8")))

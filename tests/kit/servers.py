@@ -1,4 +1,4 @@
-"""Running servers within the tests' own process."""
+"""Runs servers in the tests' own process."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from socketserver import BaseServer
 
 @contextmanager
 def serve(server: BaseServer) -> Iterator[None]:
-    """Have the server answer in a thread of its own while the block lasts; close it then."""
+    """Run the server in a thread within the block, and close it then."""
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

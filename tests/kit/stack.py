@@ -1,4 +1,4 @@
-"""The whole stack, started by `starlight up` as an operator starts it."""
+"""The whole stack, started by `starlight up` like an operator would."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ PORTS = ("api_port", "exporter_port", "flower_port")
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A running stack: what it was started with, the addresses that it printed, and its log."""
+    """A running stack: its settings, the addresses that it printed, and its log."""
 
     process: "subprocess.Popen[str]"
     settings: Mapping[str, object]
@@ -28,15 +28,15 @@ class RunningStack:
     engine: Engine
 
     def find_flower(self) -> tuple[str, str, str]:
-        """Return the address of Flower, and the name and password that it asks for."""
+        """Return the address of Flower, and its name and password."""
         address, _, known = self.addresses["Flower"].partition(" as ")
         name, _, file = known.partition(", password in ")
         return address, name, Path(file).read_text()
 
 
 def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
-    """Start `starlight up` with a worker on each device, and return when it says that all is ready."""
-    # Of its own: stacks of tests run side by side, and each would take the default ones. Tests count what they scan.
+    """Start `starlight up` with a worker on each device, and return when it is ready."""
+    # Free ports, since stacks of several tests run at once; no canaries, since tests count the scanned images.
     settings = {**{port: find_free_port() for port in PORTS}, "canary_interval": 0, **settings}
     options = [option for device in devices for option in ("--device", device)]
     process = subprocess.Popen(
@@ -60,7 +60,7 @@ def start_stack(settings: Mapping[str, object], *devices: str) -> RunningStack:
 
 
 def stop_stack(stack: RunningStack) -> int:
-    """End it as Ctrl-C does; return its exit code."""
+    """Stop the stack as Ctrl-C does; return its exit code."""
     stack.engine.dispose()
     os.kill(stack.process.pid, signal.SIGINT)
     status = stack.process.wait(TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Stargate's requests as its Go client writes them, its folders of blocks, and the checks of its handlers."""
+"""Stargate's requests, as its Go client writes them, its block folders, and the checks of its handlers."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ BOUNDARY = "7d1b0d1f5a3c4e6f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5"
 
 
 def write_form(image: bytes, /, file_name: str = "image.png", **fields: str) -> tuple[bytes, str]:
-    """Return a form as Go's `multipart.Writer` writes it, and its content type."""
+    """Return a form as written by Go's `multipart.Writer`, and its content type."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{file_name}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n".encode()
@@ -28,9 +28,9 @@ def write_form(image: bytes, /, file_name: str = "image.png", **fields: str) -> 
 
 
 def write_block(folder: Path, images: Mapping[str, bytes], texts: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Write the folder of a block as Stargate's backend does: `block.json`, `inscriptions.json` and `images/`.
+    """Write a block's folder like Stargate's backend: `block.json`, `inscriptions.json` and `images/`.
 
-    The last of several images is not listed, as one that came later.
+    The last of several images is not listed, as if it had been added later.
     """
     (folder / "images").mkdir(parents=True)
     block_hash = folder.name.partition("_")[2].ljust(64, "0")
@@ -54,7 +54,7 @@ def write_block(folder: Path, images: Mapping[str, bytes], texts: Mapping[str, s
         }
         for number, (name, content) in enumerate(texts.items())
     ]  # fmt: skip
-    # Go writes the names of the header's fields, which have no tags.
+    # These fields have no JSON tags in Go, so it writes their Go names.
     header = {
         "Version": 536870912, "PrevBlock": "0" * 64, "MerkleRoot": "f" * 64, "Timestamp": TIMESTAMP,
         "Bits": 386089497, "Nonce": 3932395645, "Hash": block_hash,
@@ -79,7 +79,7 @@ def write_block(folder: Path, images: Mapping[str, bytes], texts: Mapping[str, s
 
 
 def take_callback(headers: Mapping[str, str], body: bytes, secret: str) -> tuple[int, Mapping[str, Any]]:
-    """Do what its handler of `/api/stego/callback` does before it stores; return the status and what it read."""
+    """Check a request like its handler of `/api/stego/callback`; return the status and the parsed body."""
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, headers.get("x-starlight-signature", "")):
         return 401, {}
@@ -92,7 +92,7 @@ def take_callback(headers: Mapping[str, str], body: bytes, secret: str) -> tuple
 
 
 def take_ingestion(headers: Mapping[str, str], body: bytes, token: str) -> tuple[int, Mapping[str, Any]]:
-    """Do what its handler of `/api/ingest-inscription` does before it stores anything."""
+    """Check a request like its handler of `/api/ingest-inscription`; return the status and the parsed body."""
     if headers.get("x-ingest-token") != token:
         return 401, {}
     read = json.loads(body)

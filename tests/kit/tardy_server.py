@@ -1,4 +1,4 @@
-"""A server on the loopback interface that keeps whoever asks it waiting, in the ways that a time limit may overlook."""
+"""A server on the loopback interface that makes its clients wait, in ways that a timeout may miss."""
 
 import socket
 import threading
@@ -11,13 +11,13 @@ from urllib.parse import quote, unquote
 from tests.kit.servers import serve
 from tests.kit.threads import PATIENCE_S
 
-# Often enough that no limit on a single read is reached, seldom enough that no limit on bytes is.
+# Short enough that no timeout of a single read is reached, long enough that no size limit is.
 PAUSE_S = 0.02
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-# What a TLS record of a handshake begins with.
+# The first byte of a TLS handshake record.
 TLS = b"\x16"
-# By the first part of the path: what is sent at once, and what again and again.
+# By the first part of the path: what is sent at once, and what is then sent repeatedly.
 MANNERS = {
     "silent": (b"", b""),
     "head": (HEAD, b"x"),
@@ -36,9 +36,9 @@ MANNERS = {
 
 
 class TardyServer(ThreadingTCPServer):
-    """Answers in the manner that the path names: `/silent`, `/head/anything`; with TLS, it never ends the handshake.
+    """Answers in the manner that the path names: `/silent`, `/head/anything`; a TLS handshake never ends.
 
-    `asked` and `left` count the connections that were made, and that were closed by the other side.
+    `asked` and `left` count the connections that clients opened and closed.
     """
 
     daemon_threads = True
@@ -52,22 +52,22 @@ class TardyServer(ThreadingTCPServer):
         self.ending = threading.Event()
 
     def refer_to(self, manner: str, scheme: str = "http") -> str:
-        """Return a URL that is answered in this manner."""
+        """Return the URL for this manner."""
         return f"{scheme}://127.0.0.1:{self.server_address[1]}/{quote(manner)}"
 
     def await_asked(self, times: int = 1) -> None:
-        """Return once so many more connections were made."""
+        """Return once this many more connections were opened."""
         for _ in range(times):
-            assert self.asked.acquire(timeout=PATIENCE_S), "nobody asks"
+            assert self.asked.acquire(timeout=PATIENCE_S), "no client connects"
 
     def await_left(self, times: int = 1) -> None:
-        """Return once so many more connections were left."""
+        """Return once this many more connections were closed by clients."""
         for _ in range(times):
-            assert self.left.acquire(timeout=PATIENCE_S), "nobody leaves"
+            assert self.left.acquire(timeout=PATIENCE_S), "no client disconnects"
 
 
 def read_manner(line: bytes) -> str:
-    """Return the manner that the first line of a request asks for."""
+    """Return the manner that the first line of a request names."""
     return unquote(line.split(b" ")[1].decode("ascii")).strip("/").partition("/")[0]
 
 
@@ -77,7 +77,7 @@ class Handler(StreamRequestHandler):
     server: TardyServer
 
     def handle(self) -> None:
-        """Answer in the manner of the path, until whoever asks has left."""
+        """Answer in the manner of the path until the client disconnects."""
         self.server.asked.release()
         asked = self.rfile.readline() if self.connection.recv(1, socket.MSG_PEEK) != TLS else b"GET /handshake "
         if not asked:
@@ -93,7 +93,7 @@ class Handler(StreamRequestHandler):
         self.server.left.release()
 
     def _has_been_left(self) -> bool:
-        """Whether the other side has closed the connection; waits a moment for it."""
+        """Whether the client has closed the connection; waits for up to `PAUSE_S`."""
         try:
             while self.connection.recv(4096):
                 pass
@@ -104,7 +104,7 @@ class Handler(StreamRequestHandler):
 
 @contextmanager
 def serve_tardily() -> Iterator[TardyServer]:
-    """Yield a server that answers, if so, while the block lasts."""
+    """Yield a running server."""
     server = TardyServer()
     with serve(server):
         try:

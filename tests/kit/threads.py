@@ -1,4 +1,4 @@
-"""Threads for tests: started, waited for, and seen to wait."""
+"""Threads for tests: starts them, waits for them, and detects that they wait."""
 
 import threading
 from collections.abc import Callable
@@ -10,14 +10,14 @@ import pytest
 
 Result = TypeVar("Result")
 
-# Nothing here takes a tenth of it, so only what hangs comes near.
+# Many times longer than anything here takes, so only a hang reaches it.
 PATIENCE_S = 60.0
-# How long to look at something that must not happen: too short a look misses a fault, and never invents one.
+# How long to check that something does not happen. If this is too short, a fault may be missed, but none is invented.
 GLANCE_S = 0.05
 
 
 def start_thread(call: Callable[..., Result], *arguments: Any) -> Future[Result]:
-    """Start the call in a thread of its own, which does not keep the tests from ending if it hangs."""
+    """Start the call in a daemon thread, so that the tests can end even if it hangs."""
     future: Future[Result] = Future()
 
     def run() -> None:
@@ -31,9 +31,9 @@ def start_thread(call: Callable[..., Result], *arguments: Any) -> Future[Result]
 
 
 class Waits:
-    """Tells when threads begin to wait for the events and conditions that a module makes while it is watched.
+    """Detects when threads begin to wait for events and conditions that a module creates while it is watched.
 
-    Whoever waits has said so to others of its kind before, under their lock: it has its place among them.
+    The modules register a waiting thread, under their lock, before it waits, so its position in the queue is certain.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
@@ -54,4 +54,4 @@ class Waits:
 
     def await_next(self) -> None:
         """Return once one more thread waits."""
-        assert self._begun.acquire(timeout=PATIENCE_S), "nobody waits"
+        assert self._begun.acquire(timeout=PATIENCE_S), "no thread waits"

@@ -12,17 +12,17 @@ from storage.traces import start_tracing, stop_tracing
 
 
 class Spans:
-    """What was traced within a block, as far as it has ended."""
+    """The finished spans of a block."""
 
     def __init__(self, exporter: InMemorySpanExporter) -> None:
         self._exporter = exporter
 
     def list_all(self) -> tuple[ReadableSpan, ...]:
-        """Return the spans, in the order in which they ended."""
+        """Return the finished spans, in the order in which they ended."""
         return self._exporter.get_finished_spans()
 
     def find(self, name: str) -> ReadableSpan:
-        """Return the one span of this name."""
+        """Return the only span with this name."""
         (found,) = (span for span in self.list_all() if span.name == name)
         return found
 
@@ -31,7 +31,7 @@ class Spans:
         return {format_trace_id(span.context.trace_id) for span in self.list_all()}
 
     def name_parents(self) -> dict[str, set[str]]:
-        """Return the names of what each span, by its name, was part of; ids of those that are not ours."""
+        """Return the names of each span's parents, by the span's name; ids of parents from elsewhere."""
         names = {span.context.span_id: span.name for span in self.list_all()}
         parents: dict[str, set[str]] = {}
         for span in self.list_all():
@@ -42,7 +42,7 @@ class Spans:
 
 @contextmanager
 def record_spans() -> Iterator[Spans]:
-    """Trace in this process while the block lasts."""
+    """Trace this process within the block."""
     exporter = InMemorySpanExporter()
     start_tracing("tests", SimpleSpanProcessor(exporter))
     try:

@@ -1,7 +1,7 @@
-"""`python -m tests.kit.unpack_and_measure ARCHIVE`: unpack it as a program does that nothing else happens in.
+"""`python -m tests.kit.unpack_and_measure ARCHIVE`: unpack an archive in a process that does nothing else.
 
-Prints JSON: how many members came, how many bytes in them, what it was refused with, and what the system says that
-the process which unpacked took: bytes of memory at most, and seconds of processor time.
+Prints JSON: the number of members and their bytes, the reason of a refusal, and the resources of the unpacking process:
+peak memory in bytes, and seconds of processor time.
 """
 
 import json

@@ -9,7 +9,7 @@ NOBODY = 65534
 
 @contextmanager
 def become_ordinary_user() -> Iterator[None]:
-    """Be somebody whom permissions stop, also where the tests run as root."""
+    """Switch to a user without root's permissions, if the tests run as root."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(NOBODY)

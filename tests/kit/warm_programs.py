@@ -1,4 +1,4 @@
-"""Programs of the stack as forks of a process that has imported them: imports are most of what a short one takes."""
+"""Starts programs as forks of a process that has already imported them, since imports dominate a short run."""
 
 import os
 import runpy
@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-# What only one program needs is imported by it, as when it is started alone.
+# Modules that only one program needs are not preloaded: it imports them itself, as usual.
 PRELOADED = ("producer.cli.command", "producer.api.app", "producer.api.connections", "uvicorn")
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload([*PRELOADED, __name__])
@@ -17,7 +17,7 @@ FORKS.set_forkserver_preload([*PRELOADED, __name__])
 def start_program(
     arguments: Sequence[str], environment: Mapping[str, str], streams: tuple[Path, Path, Path]
 ) -> BaseProcess:
-    """Start what `python ARGUMENTS` is, with `-m` or `-c`, in a fork; the files are its standard streams."""
+    """Run `python ARGUMENTS`, with `-m` or `-c`, in a fork; the files are its standard streams."""
     process = FORKS.Process(target=_run, args=(arguments, environment, Path.cwd(), streams))
     process.start()
     return process

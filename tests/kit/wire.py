@@ -1,4 +1,4 @@
-"""A wire between a client and PostgreSQL that breaks at a commit, before the server hears of it or after."""
+"""A proxy between client and PostgreSQL that breaks the connection at a commit, before or after the server gets it."""
 
 import socket
 import threading
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from sqlalchemy import make_url
 
-# As psycopg sends it: a simple query.
+# psycopg sends a commit as a simple query.
 COMMIT = b"COMMIT\0"
 
 
 class Wire:
-    """Forwards connections to the server; breaks the connection of the commit that `commits_left` counts down to."""
+    """Forwards connections to the server; breaks the connection of the commit at which `commits_left` reaches 0."""
 
     def __init__(self, database_url: str) -> None:
         self._server = make_url(database_url)
@@ -27,11 +27,11 @@ class Wire:
         self._threads[0].start()
 
     def break_at(self, commit: int, *, heard: bool) -> None:
-        """Break the connection at the next commit but `commit`; the server has done it where it has `heard` of it."""
+        """Break the connection at a commit, after `commit` others; with `heard`, after the server has received it."""
         self.commits_left, self.heard = commit, heard
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listener.close()
 
     def _accept(self) -> None:
@@ -47,10 +47,10 @@ class Wire:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         while data := _received(client):
             if COMMIT in data and self._is_the_one():
-                # Counted before the client can notice.
+                # Counted before the client can see it.
                 self.broken += 1
                 if self.heard:
-                    # The way back first: what the server answers now is for nobody.
+                    # The client's side is closed first, so that the server's answer does not reach it.
                     client.shutdown(socket.SHUT_RDWR)
                     server.sendall(data)
                 client.close()
@@ -83,7 +83,7 @@ def _received(side: socket.socket) -> bytes:
 
 @contextmanager
 def open_wire_to(database_url: str) -> Iterator[Wire]:
-    """Yield a wire to this database."""
+    """Yield a proxy to this database."""
     wire = Wire(database_url)
     yield wire
     wire.close()

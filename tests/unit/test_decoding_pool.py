@@ -256,7 +256,7 @@ def test_evidence_is_collected_and_a_bit_plane_drawn(open_pool: OpenPool) -> Non
     evidence = pool.collect_evidence(hidden)
     planes = [pool.draw_bit_plane(hidden, PlaneChoice(name, near=True)) for name in ("b-bit-7", "a-bit-0")]
 
-    assert bytes.fromhex(evidence.carrier) == TEXTS["behind the image's end"].encode()
+    assert bytes.fromhex(evidence.carrier) == TEXTS["after the image's end"].encode()
     assert planes[0] is not None
     assert decode(planes[0]).size == (64, 32)
     assert planes[1] is None

@@ -52,7 +52,7 @@ def inspect_image(image: Image.Image, data: bytes, damage: str | None = None) ->
 def _list_places(image: Image.Image, data: bytes) -> Iterator[tuple[Place, str, Carrier]]:
     end = survey(data).end
     if end < len(data):
-        yield Place.TRAILING, "behind the image's end", BytesCarrier(memoryview(data)[end:])
+        yield Place.TRAILING, "after the image's end", BytesCarrier(memoryview(data)[end:])
     for order in list_sample_orders(image):
         yield Place.PIXELS, order.name, order
     for name, value in list_metadata(data):

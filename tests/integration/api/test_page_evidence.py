@@ -72,7 +72,7 @@ def test_everything_else_is_listed(browser: TestClient, engine: Engine) -> None:
     assert metadata["EXIF UserComment"] == TEXTS["EXIF UserComment"]
     found = {row[1]: row[4] for row in page.find("table", class_="found").read_rows()}
     assert found["B,G,R, 2 bits, msb-first, columns"] == TEXTS["B,G,R, 2 bits, msb-first, columns"]
-    assert found["behind the image's end"] == TEXTS["behind the image's end"]
+    assert found["after the image's end"] == TEXTS["after the image's end"]
     # A clean image hides nothing: no bytes of a method, and no plane of a payload.
     assert len(page.find_all("pre", class_="hex")) == 1
     assert page.find_all("figure", class_="near") == []

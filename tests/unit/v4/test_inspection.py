@@ -23,7 +23,7 @@ FULL = {
         make_full_jpeg,
         [name for name in TEXTS if " bits" not in name and "TXt" not in name and "tEXt" not in name],
     ),
-    "GIF": (make_full_gif, ["comment", "behind the image's end"]),
+    "GIF": (make_full_gif, ["comment", "after the image's end"]),
 }
 
 
