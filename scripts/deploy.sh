@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Puts a version into service on this machine, and takes it back by itself where it does not do its work: docs/deploy.md.
+# Deploys a version on this machine, and rolls it back automatically if it does not work: docs/deploy.md.
 #
-#   scripts/deploy.sh staging [VERSION]    gets the images, migrates, rolls everything out, tries it with a smoke scan
-#   scripts/deploy.sh rollback [VERSION]   back to the version before, or to the one named
-#   scripts/deploy.sh smoke                sends ten images of which the truth is known through the public API
-#   scripts/deploy.sh status               what runs, how well, and the last deployments
+#   scripts/deploy.sh staging [VERSION]    gets the images, migrates, rolls everything out, runs a smoke scan
+#   scripts/deploy.sh rollback [VERSION]   rolls back to the previous version, or to the given one
+#   scripts/deploy.sh smoke                scans ten images with known results through the public API
+#   scripts/deploy.sh status               shows containers, their health, and the last deployments
 #
-# --dry-run says what would be done, and does nothing. VERSION: of `staging`, without it, the commit that is checked out.
-#   STARLIGHT_DEPLOY_IMAGES   build (the default); pull, from STARLIGHT_REGISTRY; present, where they are already here
+# --dry-run prints what would be done, and does nothing. The default VERSION of `staging` is the checked-out commit.
+#   STARLIGHT_DEPLOY_IMAGES   build (the default); pull, from STARLIGHT_REGISTRY; present, if they are already here
 #   STARLIGHT_DEPLOY_STATE    the folder of releases and of deployments.jsonl; .deploy
-#   STARLIGHT_DEPLOY_WAIT_S   until what was started has to be healthy; 180
-#   STARLIGHT_DEPLOY_SMOKE_S  until the smoke scan has to be answered, each image rightly; 60
-# Ends with 0 where the version is in service, with 1 where it is not, and the one before is or nothing was changed, and
-# with 2 where nothing that was tried does its work: then people are needed.
+#   STARLIGHT_DEPLOY_WAIT_S   the timeout for new containers to become healthy; 180
+#   STARLIGHT_DEPLOY_SMOKE_S  the timeout of the smoke scan; 60
+# The exit status is 0 if the version is in service; 1 if it is not, and either the previous one is or nothing was changed;
+# and 2 if neither version works, so that people are needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,12 +20,13 @@ IMAGES=${STARLIGHT_DEPLOY_IMAGES:-build}
 STATE=${STARLIGHT_DEPLOY_STATE:-.deploy}
 WAIT_S=${STARLIGHT_DEPLOY_WAIT_S:-180}
 SMOKE_S=${STARLIGHT_DEPLOY_SMOKE_S:-60}
-# What two versions may run of side by side; all else is replaced in its place. Who takes messages is newer than who sends them.
+# Services of which two versions may run side by side; all others are replaced in place. Consumers of messages must not be
+# older than producers, which gives the order.
 FORWARD=(worker dispatcher api)
 BACKWARD=(api dispatcher worker)
-# As often may a new container be started again before it counts as broken.
+# How often a new container may restart before it counts as broken.
 MAX_RESTARTS=2
-# Until requests that are being served may end, before the process is told to.
+# How long running requests may take before the old process is stopped.
 DRAIN_S=60
 KEY_NAME=deployment
 
@@ -35,23 +36,23 @@ smoke_result=null
 say() { echo "deploy: $*" >&2; }
 say_done() { [ -n "$dry" ] || say "version $1 is in service after $SECONDS s"; }
 die() { say "$*"; exit 1; }
-# What changes anything goes through this.
+# Runs a command that changes something; with --dry-run, only prints it.
 run() { if [ -n "$dry" ]; then say "would run: $*"; else "$@"; fi; }
 
-# A release is the file of Compose as it was deployed, with all settings in it.
+# A release is the Compose file as it was deployed, with all settings resolved.
 release_of() { echo "$STATE/releases/$1.yml"; }
 read_state() { cat "$STATE/$1" 2>/dev/null || true; }
 write_state() { run write_file "$STATE/$1" "$2"; }
 write_file() { echo "$2" >"$1.new" && mv "$1.new" "$1"; }
 
-# docker compose on the release in hand, whatever .env says by now.
+# docker compose on the current release, regardless of .env.
 compose() { COMPOSE_PROFILES='*' docker compose --progress quiet --env-file /dev/null --project-directory "$PWD" --file "$release" "$@"; }
 services() { compose config --services; }
 scale_of() { awk -v service="  $1:" '/^  [a-z]/ {found = $0 == service} found && /^    scale:/ {n = $2} END {print n ? n : 1}' "$release"; }
 image_of() { awk -v service="  $1:" '/^  [a-z]/ {found = $0 == service} found && /^    image:/ {print $2; exit}' "$release"; }
 project() { awk '/^name:/ {print $2; exit}' "$release"; }
 
-# Containers of a service that are as the release says (`fresh`), or not (`stale`).
+# Containers of a service that match the release (`fresh`), or do not (`stale`).
 containers() {
     local kind=$1 service=$2 want image id hash made_of
     want=$(compose config --hash "$service" | awk '{print $2}')
@@ -68,7 +69,7 @@ containers() {
     done
 }
 
-# Waits until these containers are healthy; says which is not, where one ends too often, or it takes too long.
+# Waits until these containers are healthy; fails if one restarts too often, or at the timeout.
 await_healthy() {
     local id state restarts health name deadline=$((SECONDS + WAIT_S))
     [ -z "$dry" ] || return 0
@@ -78,9 +79,9 @@ await_healthy() {
                 '{{.Name}} {{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}' "$id")
             [ "$state $health" != "running healthy" ] || break
             if [ "$restarts" -gt "$MAX_RESTARTS" ] || [ "$health" = unhealthy ] || [ "$SECONDS" -ge "$deadline" ]; then
-                say "${name#/} is $state, $health, started again $restarts times; its last lines:"
+                say "${name#/} is $state, $health, restarted $restarts times; its last lines:"
                 docker logs --tail 5 "$id" >&2 || true
-                reason="${name#/} does not become healthy"
+                reason="${name#/} did not become healthy"
                 return 1
             fi
             sleep 1
@@ -88,7 +89,7 @@ await_healthy() {
     done
 }
 
-# A command for the proxy, and its answer.
+# Sends a command to the proxy and prints its answer.
 ask_proxy() {
     docker exec "$(containers fresh proxy | head -n 1)" \
         bash -c 'exec 3<>/dev/tcp/127.0.0.1/9999; echo "$1" >&3; cat <&3' _ "$1"
@@ -96,7 +97,7 @@ ask_proxy() {
 slot_of() { ask_proxy "show servers state api" | awk -v address="$1" '$5 == address {print $4; exit}'; }
 sessions_of() { ask_proxy "show stat api 4 -1" | awk -F, -v slot="$1" '$2 == slot {print $5}'; }
 
-# Has the proxy send this container of the API no more requests, and waits until those that it has are answered.
+# Makes the proxy send no more requests to this API container, and waits until its running ones are answered.
 drain() {
     local address slot deadline=$((SECONDS + DRAIN_S))
     address=$(docker inspect --format \
@@ -104,11 +105,11 @@ drain() {
     slot=$([ -z "$address" ] || slot_of "$address")
     [ -n "$slot" ] || return 0
     ask_proxy "set server api/$slot state drain" >/dev/null
-    # Streams of events go on for as long as their jobs; clients take them up again elsewhere.
+    # Event streams last as long as their jobs, so the wait has a limit; clients reconnect to another container.
     until [ "$(sessions_of "$slot")" = 0 ] || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.2; done
     drained+=("$slot $address")
 }
-# Gives the places of the proxy that were drained to whoever comes next, once their containers are gone from it.
+# Makes the drained slots of the proxy usable again, once their containers are gone from it.
 free_slots() {
     local slot address deadline=$((SECONDS + 30))
     for each in "${drained[@]}"; do
@@ -118,7 +119,7 @@ free_slots() {
     done
 }
 
-# Starts the release's containers of a service beside those that run, and ends these when the new ones are healthy.
+# Starts the release's containers of a service beside the old ones, and stops the old ones once the new ones are healthy.
 roll() {
     local service=$1 n stale fresh drained=()
     n=$(scale_of "$service")
@@ -131,7 +132,7 @@ roll() {
     fi
     await_healthy "${fresh[@]}" || return 1
     if [ "$service" = api ] && [ "${#stale[@]}" -gt 0 ] && [ -z "$dry" ]; then
-        # The proxy finds new ones within two seconds: not before does it do without the old ones.
+        # The proxy finds new containers within two seconds; the old ones are drained only after that.
         for id in "${fresh[@]}"; do await_in_proxy "$id" || return 1; done
         for id in "${stale[@]}"; do drain "$id"; done
     fi
@@ -151,14 +152,14 @@ await_in_proxy() {
     # 2: it is up.
     until [ "$(ask_proxy "show servers state api" | awk -v address="$address" '$5 == address {print $6}')" = 2 ]; do
         if [ "$SECONDS" -ge "$deadline" ]; then
-            reason="the proxy does not find the new API"
+            reason="the proxy did not find the new API"
             return 1
         fi
         sleep 0.2
     done
 }
 
-# Replaces services where they are, if the release has them otherwise.
+# Replaces services in place, if their configuration or image has changed.
 replace() {
     run compose up --detach --no-build --quiet-pull "$@" || return 1
     local service fresh
@@ -168,7 +169,7 @@ replace() {
     done
 }
 
-# Brings everything of the release into service, in this order. The schema fits already.
+# Deploys all services of the release, in the given order. The schema must already fit.
 roll_out() {
     local service others known
     known=$(services) || return 1
@@ -178,7 +179,7 @@ roll_out() {
     done
     mapfile -t others < <(grep -vxE "migrate|postgres|redis|proxy|$(IFS='|'; echo "$*")" <<<"$known")
     replace "${others[@]}" || return 1
-    # What the release has no more.
+    # Services that the release no longer has.
     docker ps --all --filter "label=com.docker.compose.project=$(project)" \
         --filter label=com.docker.compose.oneoff=False \
         --format '{{.ID}} {{.Label "com.docker.compose.service"}}' | while read -r id service; do
@@ -193,7 +194,7 @@ check_health() {
     await_healthy "${ids[@]}"
 }
 
-# Sends known images through the port that the API is published on, as a customer does, and leaves the result in smoke_result.
+# Scans known images through the published port of the API, like a customer, and stores the result in smoke_result.
 scan_smoke() {
     local api key address status=0
     if [ -n "$dry" ]; then
@@ -202,11 +203,11 @@ scan_smoke() {
     fi
     api=$(containers fresh api | head -n 1)
     if [ -z "$api" ]; then
-        reason="the API does not run"
+        reason="the API is not running"
         return 1
     fi
     docker exec "$api" starlight keys revoke "$KEY_NAME" >/dev/null 2>&1 || true
-    key=$(docker exec "$api" starlight keys create "$KEY_NAME" 2>/dev/null) || { reason="no key can be made"; return 1; }
+    key=$(docker exec "$api" starlight keys create "$KEY_NAME" 2>/dev/null) || { reason="the API key for the smoke scan could not be created"; return 1; }
     address=$(compose port proxy 8080)
     smoke_result=$(STARLIGHT_KEY=$key docker run --rm --network host --read-only --tmpfs /tmp --cap-drop ALL \
         --security-opt no-new-privileges --env STARLIGHT_KEY "$(image_of api)" \
@@ -216,7 +217,7 @@ scan_smoke() {
     say "smoke scan: $(grep -o '"result": "[a-z]*"' <<<"$smoke_result" | cut -d'"' -f4 | sort | uniq -c | xargs), the slowest" \
         "after $(grep -o '"seconds": [0-9.]*' <<<"$smoke_result" | awk '{print $2}' | sort -n | tail -n 1) s"
     if [ "$status" -ne 0 ]; then
-        reason="the smoke scan is not answered rightly within $SMOKE_S s"
+        reason="the smoke scan had no correct result within $SMOKE_S s"
         return 1
     fi
 }
@@ -227,7 +228,7 @@ record() {
         "$(date -u +%FT%TZ)" "$(id -un)" "$1" "$2" "$3" "$4" "${5//\"/\'}" "$SECONDS" "$smoke_result" >>"$STATE/deployments.jsonl"
 }
 
-# Passwords that are missing are made; one that anybody might guess is refused.
+# Creates missing passwords, and refuses weak ones.
 check_secrets() {
     local folder file password
     folder=$(dirname "$(awk '/postgres_password.txt$/ {print $2}' "$release")")
@@ -236,16 +237,16 @@ check_secrets() {
         password=$(cat "$file")
         if [ "${#password}" -lt 16 ] || [[ ${password,,} =~ password|passwort|starlight|postgres|redis|changeme|secret ]] ||
             [ "$(fold -w1 <<<"$password" | sort -u | wc -l)" -lt 8 ]; then
-            die "$file holds no password, or one that can be guessed: delete it, and one is made (docs/deploy.md, Secrets)"
+            die "the password in $file is weak or missing: delete the file, and a new one is created (docs/deploy.md, Secrets)"
         fi
-        [[ $password != *[[:space:]\"\'\\]* ]] || die "the password in $file has spaces, quotes or backslashes"
+        [[ $password != *[[:space:]\"\'\\]* ]] || die "the password in $file must not have spaces, quotes or backslashes"
     done
     run docker/make-secrets "$folder" >&2
 }
 
 name_version() {
     local changed
-    git rev-parse --short=12 HEAD >/dev/null 2>&1 || die "this is no checkout: name a version"
+    git rev-parse --short=12 HEAD >/dev/null 2>&1 || die "this is not a Git checkout: name a version"
     changed=$(git status --porcelain)
     if [ -z "$changed" ]; then
         git rev-parse --short=12 HEAD
@@ -256,7 +257,7 @@ name_version() {
 
 render() {
     STARLIGHT_TAG=$1 STARLIGHT_REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown) docker compose config |
-        # What starts after what is said here: Compose would have services wait that are not asked for.
+        # The order of starts is defined here; with depends_on, Compose would also start services that are not requested.
         awk '/^    depends_on:/ {inside = 1; next} inside && /^      / {next} {inside = 0; print}'
 }
 
@@ -269,20 +270,20 @@ get_images() {
         run compose pull --quiet "${ours[@]}"
         ;;
     present) ;;
-    *) die "STARLIGHT_DEPLOY_IMAGES is build, pull or present, not $IMAGES" ;;
+    *) die "STARLIGHT_DEPLOY_IMAGES must be build, pull or present, not $IMAGES" ;;
     esac
 }
 
-# Whether the code of the release in hand works on the schema as it is: its own migrations have nothing to do, or they fail.
+# Whether the release's code works with the current schema: its own migrations then succeed without changes.
 fits_schema() { [ -n "$dry" ] || compose run --rm -T migrate >/dev/null 2>&1; }
 
-# Back to the version before, after a deployment that failed.
+# Rolls back to the previous version after a failed deployment.
 go_back() {
     local version=$1 previous=$2 failure=$3
-    say "version $version fails: $failure"
+    say "version $version failed: $failure"
     if [ -z "$previous" ]; then
         record staging "$version" "" failed "$failure"
-        say "there is no version before it; what was started stays, to be looked at"
+        say "there is no previous version; the started containers are kept for inspection"
         exit 2
     fi
     say "rolling back to $previous"
@@ -294,15 +295,16 @@ go_back() {
         say "version $previous is in service again; $version is not"
         exit 1
     fi
-    record staging "$version" "$previous" "roll back failed" "$failure; then ${reason:-the schema does not bear it}"
-    say "version $previous does not do its work either: $reason"
+    reason=${reason:-it does not work with the schema}
+    record staging "$version" "$previous" "roll back failed" "$failure; then $reason"
+    say "version $previous does not work either: $reason"
     exit 2
 }
 
 stage() {
     local version=$1 previous reason=
     previous=$(read_state current)
-    [[ $version =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || die "$version cannot be the tag of an image"
+    [[ $version =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ ]] || die "$version is not a valid image tag"
     release=$(release_of "$version")
     if [ -n "$dry" ]; then
         release=$(mktemp)
@@ -312,18 +314,18 @@ stage() {
     chmod 600 "$release"
     grep -qE '^worker' <<<"$(services)" || die "there are no workers: set COMPOSE_PROFILES to cpu or gpu, in .env too"
     check_secrets
-    say "version $version, after ${previous:-none}"
+    say "version $version; previous: ${previous:-none}"
     if ! get_images; then
-        record staging "$version" "$previous" failed "the images cannot be had"
-        die "the images cannot be had: nothing was changed"
+        record staging "$version" "$previous" failed "the images could not be built or pulled"
+        die "the images could not be built or pulled: nothing was changed"
     fi
     if ! run compose up --detach --no-build --quiet-pull --wait --wait-timeout "$WAIT_S" postgres redis; then
-        record staging "$version" "$previous" failed "PostgreSQL or Redis does not start"
-        die "PostgreSQL or Redis does not start: nothing else was changed"
+        record staging "$version" "$previous" failed "PostgreSQL or Redis did not start"
+        die "PostgreSQL or Redis did not start: nothing else was changed"
     fi
     if ! run compose run --rm -T migrate; then
-        record staging "$version" "$previous" failed "the migrations fail"
-        die "the migrations fail, and are undone; version ${previous:-none} goes on"
+        record staging "$version" "$previous" failed "the migrations failed"
+        die "the migrations failed and were rolled back; version ${previous:-none} stays in service"
     fi
     write_state pending "$version"
     if roll_out "${FORWARD[@]}" && check_health && scan_smoke; then
@@ -343,12 +345,12 @@ stage() {
 roll_back() {
     local version=${1:-$(read_state previous)} from reason=
     from=$(read_state current)
-    [ -n "$version" ] || die "there is no version before ${from:-the first}"
+    [ -n "$version" ] || die "there is no version before ${from:-the first one}"
     release=$(release_of "$version")
-    [ -e "$release" ] || die "version $version was never deployed from here: $STATE/releases has those that were"
-    fits_schema || die "the schema does not bear version $version, or PostgreSQL does not answer: nothing was changed"
+    [ -e "$release" ] || die "version $version was never deployed from here: see $STATE/releases"
+    fits_schema || die "version $version does not work with the schema, or PostgreSQL does not answer: nothing was changed"
     write_state pending "$version"
-    say "from ${from:-none} back to $version"
+    say "rolling back from ${from:-none} to $version"
     if roll_out "${BACKWARD[@]}" && check_health && scan_smoke; then
         write_state previous "$from"
         write_state current "$version"
@@ -357,7 +359,7 @@ roll_back() {
         say_done "$version"
     else
         record rollback "$version" "$from" failed "$reason"
-        say "version $version does not do its work: $reason"
+        say "version $version does not work: $reason"
         exit 2
     fi
 }
@@ -366,8 +368,9 @@ show_status() {
     local current
     current=$(read_state current)
     [ -n "$current" ] || die "nothing was deployed from here"
-    echo "in service: $current; before: $(read_state previous)"
-    [ ! -e "$STATE/pending" ] || echo "a deployment of $(read_state pending) was broken off: run staging again, or rollback $current"
+    echo "in service: $current; previous: $(read_state previous)"
+    [ ! -e "$STATE/pending" ] ||
+        echo "a deployment of $(read_state pending) was interrupted: run staging again, or rollback $current"
     tail -n 5 "$STATE/deployments.jsonl" | sed 's/, "smoke":.*/}/'
     release=$(release_of "$current")
     compose ps --format '{{.Service}}\t{{.Image}}\t{{.Status}}'
@@ -389,14 +392,14 @@ staging | rollback | smoke | status) ;;
 esac
 
 if ! docker compose version >/dev/null 2>&1 || ! docker version >/dev/null 2>&1; then
-    die "there is no Docker engine with Compose to be reached"
+    die "no Docker engine with Compose is reachable"
 fi
 mkdir -p "$STATE/releases"
 chmod 700 "$STATE"
 STATE=$(cd "$STATE" && pwd)
 if [ "$action" != status ]; then
     exec 9>"$STATE/lock"
-    flock --nonblock 9 || die "another deployment runs"
+    flock --nonblock 9 || die "another deployment is running"
 fi
 
 case $action in
