@@ -22,8 +22,9 @@ from research.stego.metadata import draw_exif
 from research.stego.tails import TAIL_WRITERS, draw_tail
 from starlight_vocabulary.words import METHODS, BitOrder, ErrorCode, Method
 from worker.scanning.budget import Budget
+from worker.scanning.decoding_client import HiddenPayload
 from worker.scanning.decoding_memory import GROUP
-from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
+from worker.scanning.decoding_pool import DecodingPool
 from worker.scanning.decoding_process import Limits
 from worker.scanning.image_error import ImageError
 from worker.v4.embedding import embed_written

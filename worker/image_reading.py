@@ -7,7 +7,8 @@ from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.words import BitOrder, Method
 from storage.settings import Settings
-from worker.scanning.decoding_pool import HiddenPayload, PlaneChoice, open_decoding_pool
+from worker.scanning.decoding_client import HiddenPayload, PlaneChoice
+from worker.scanning.decoding_pool import open_decoding_pool
 from worker.scanning.hiding import MESSAGE_BYTES as MESSAGE_BYTES
 from worker.scanning.hiding import StegoImage as StegoImage
 from worker.scanning.image_error import ImageError

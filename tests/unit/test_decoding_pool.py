@@ -32,7 +32,8 @@ from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.scanning import decoding_pool
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
-from worker.scanning.decoding_pool import DecodingPool, HiddenPayload, PlaneChoice
+from worker.scanning.decoding_client import HiddenPayload, PlaneChoice
+from worker.scanning.decoding_pool import DecodingPool
 from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, READ_PAYLOADS, Limits
 from worker.scanning.hiding import read_answer
 from worker.scanning.image_error import ImageError

@@ -3,38 +3,31 @@
 Each process has its own core and interpreter, and shares memory with this one.
 """
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from starlight_vocabulary.inspection import Inspection
 from starlight_vocabulary.payload import Payload
-from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, ErrorCode, Method
-from storage.logs import find_style
+from starlight_vocabulary.words import ErrorCode, Method
 from storage.settings import Settings
 from worker.scanning import decoding_process
 from worker.scanning.budget import Budget
+from worker.scanning.decoding_client import DecodingClient, HiddenPayload, PlaneChoice
 from worker.scanning.decoding_memory import SharedMemory, read_error
 from worker.scanning.decoding_process import (
     COLLECT_EVIDENCE,
     DECODE,
-    DONE,
     DRAW,
     DRAW_PLANE,
     HIDE,
     INSPECT,
     MAKE_PICTURE,
     MAKE_THUMBNAIL,
-    NEEDS_MEMORY,
     READ_PAYLOADS,
     Limits,
 )
@@ -47,32 +40,10 @@ from worker.v4.planes import PLANES, PlaneArray
 
 # After this many processes in a row that ended before their first image, the images are not to blame.
 MAX_FAILED_STARTS = 3
-# Prefixes of environment variables that a decoding process does not get: it handles untrusted bytes, and does not need
-# the secrets in them.
-WITHHELD = ("STARLIGHT_", "AWS_")
-EXIT_S = 5.0
 # Pictures must start with these bytes: a compromised decoder could return anything.
 WEBP_START, PNG_START = b"RIFF", b"\x89PNG\r\n\x1a\n"
-# Makes glibc keep the memory of a picture for the next one; unmapping and mapping it again takes 85 us.
-MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 
-
-@dataclass(frozen=True, slots=True)
-class ProcessEnded:
-    """How a decoding process ended: the images before `current` are done; -1 if it had not started any."""
-
-    current: int
-    status: int
-
-    @property
-    def was_slow(self) -> bool:
-        """Whether an image exceeded its processor time."""
-        return self.status == -signal.SIGPROF
-
-    @property
-    def reason(self) -> str:
-        """The signal or exit status."""
-        return signal.Signals(-self.status).name if self.status < 0 else f"status {self.status}"
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +57,6 @@ class DecodedImages:
     has_planes: list[bool]
     formats: list[str]
     errors: list[ImageError | None]
-
-
-@dataclass(frozen=True, slots=True)
-class HiddenPayload:
-    """The bytes of an image, and the method and bit order of its payload according to V4; None if there is none."""
-
-    data: bytes
-    method: Method | None
-    bit_order: BitOrder | None
-
-
-@dataclass(frozen=True, slots=True)
-class PlaneChoice:
-    """The name of a bit plane, such as `r-bit-0`; with `near`, only the start of the image is drawn."""
-
-    name: str
-    near: bool
 
 
 class DecodingPool:
@@ -162,43 +116,27 @@ class DecodingPool:
 
     def read_payload(self, hidden: HiddenPayload) -> tuple[Payload | None, bytes]:
         """Return the payload of an image, and its bytes as far as they were read. Raises as `decode` does."""
-        found: list[tuple[Payload | None, bytes]] = []
-
-        def take(answers: SharedMemory, done: slice) -> None:
-            if done.start < done.stop:
-                found.append((answers.read_payloads(1)[0], answers.read_body(0)))
-
-        self._request(READ_PAYLOADS, [hidden.data], take, lambda *_: None, [hidden])
-        return found[0] if found else (None, b"")
+        try:
+            return self._read_one(
+                READ_PAYLOADS,
+                hidden.data,
+                lambda answers: (answers.read_payloads(1)[0], answers.read_body(0)),
+                [hidden],
+            )
+        except ImageError:
+            return None, b""
 
     def inspect(self, data: bytes) -> Inspection:
         """Return everything that is in a file. Raises ImageError, and as `decode` does."""
-        return read_inspection(self._look_at(INSPECT, data))
+        return read_inspection(self._read_one(INSPECT, data, SharedMemory.read_look))
 
     def draw_bit_planes(self, data: bytes) -> dict[str, bytes]:
         """Return PNGs of the two lowest bits of each channel, by name. Raises ImageError, and as `decode` does."""
-        return read_planes(self._look_at(DRAW, data))
+        return read_planes(self._read_one(DRAW, data, SharedMemory.read_look))
 
     def collect_evidence(self, hidden: HiddenPayload) -> Evidence:
         """Return the raw evidence in a file. Raises ImageError, and as `decode` does."""
-        return read_evidence(self._look_at(COLLECT_EVIDENCE, hidden.data, [hidden]))
-
-    def _look_at(self, asked: bytes, data: bytes, hidden: Sequence[HiddenPayload] = ()) -> bytes:
-        looks: list[bytes] = []
-        errors: list[ImageError] = []
-
-        def take(answers: SharedMemory, done: slice) -> None:
-            if done.stop > done.start:
-                # Raising here would end the process, though it has done its work.
-                try:
-                    looks.append(answers.read_look())
-                except ImageError as error:
-                    errors.append(error)
-
-        self._request(asked, [data], take, lambda _, error: errors.append(error), hidden)
-        if errors:
-            raise errors[0]
-        return looks[0]
+        return read_evidence(self._read_one(COLLECT_EVIDENCE, hidden.data, SharedMemory.read_look, [hidden]))
 
     def make_picture(self, data: bytes, *, thumbnail: bool) -> bytes | None:
         """Return the picture as a new WebP file, None if it cannot be decoded. Raises as `decode` does."""
@@ -213,19 +151,9 @@ class DecodingPool:
 
         Raises HidingError if that is impossible, ImageError if the image ends its decoder, and as `decode` does.
         """
-        answers: list[bytes] = []
-        errors: list[ImageError] = []
-
-        def take(memory: SharedMemory, done: slice) -> None:
-            if done.start < done.stop:
-                answers.append(memory.read_result())
-
         question = write_question(data, message)
         asked = HiddenPayload(question, method, None)
-        self._request(HIDE, [question], take, lambda _, error: errors.append(error), [asked])
-        if errors:
-            raise errors[0]
-        return read_answer(answers[0], data)
+        return read_answer(self._read_one(HIDE, question, SharedMemory.read_result, [asked]), data)
 
     def _take_picture(
         self,
@@ -235,14 +163,36 @@ class DecodingPool:
         hidden: Sequence[HiddenPayload] = (),
         plane: PlaneChoice | None = None,
     ) -> bytes | None:
-        pictures: list[bytes] = []
+        try:
+            picture = self._read_one(asked, data, SharedMemory.read_picture, hidden, plane)
+        except ImageError:
+            return None
+        return picture if picture.startswith(start) else None
+
+    def _read_one(
+        self,
+        asked: bytes,
+        data: bytes,
+        read: Callable[[SharedMemory], Result],
+        hidden: Sequence[HiddenPayload] = (),
+        plane: PlaneChoice | None = None,
+    ) -> Result:
+        """Process one image and return its answer; raises what `read` does, and ImageError if it ends its decoder."""
+        results: list[Result] = []
+        errors: list[ImageError] = []
 
         def take(answers: SharedMemory, done: slice) -> None:
             if done.start < done.stop:
-                pictures.append(answers.read_picture())
+                # Raising here would end the process, though it has done its work.
+                try:
+                    results.append(read(answers))
+                except ImageError as error:
+                    errors.append(error)
 
-        self._request(asked, [data], take, lambda *_: None, hidden, plane)
-        return pictures[0] if pictures and pictures[0].startswith(start) else None
+        self._request(asked, [data], take, lambda _, error: errors.append(error), hidden, plane)
+        if errors:
+            raise errors[0]
+        return results[0]
 
     def _request(
         self,
@@ -284,7 +234,7 @@ class DecodingPool:
                 suspect = start
 
     @contextmanager
-    def _lend(self, *, at_once: bool) -> Iterator["DecodingClient"]:
+    def _lend(self, *, at_once: bool) -> Iterator[DecodingClient]:
         with self._turns.take(at_once=at_once):
             process = self._idle.pop() if self._idle else DecodingClient(self._module, self._limits, self._max_bytes)
             try:
@@ -312,82 +262,3 @@ def open_decoding_pool(
         max_message_bytes=max_message_bytes or settings.max_message_bytes,
     )
     return DecodingPool(size, limits, max_bytes, Budget(settings.decode_budget_bytes))
-
-
-class DecodingClient:
-    """The worker's side of a decoding process. Not thread-safe."""
-
-    def __init__(self, module: str, limits: Limits, max_bytes: int) -> None:
-        size = SharedMemory.count_bytes(max_bytes, limits.max_message_bytes)
-        descriptor = os.memfd_create("starlight-decoding")
-        self._control, theirs = socket.socketpair()
-        try:
-            # While it reconnects, Celery sets a default timeout for all new sockets of the process.
-            for end in (self._control, theirs):
-                end.setblocking(True)
-            os.ftruncate(descriptor, size)
-            self.memory = SharedMemory(descriptor, size, limits.max_message_bytes)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module, str(descriptor), str(size), json.dumps(asdict(limits)), find_style()],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                pass_fds=[descriptor],
-                # Ctrl-C at the terminal must reach only the worker.
-                process_group=0,
-                env=make_environment(),
-            )
-        finally:
-            theirs.close()
-            os.close(descriptor)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    def work(
-        self,
-        asked: bytes,
-        images: Sequence[bytes],
-        hidden: Sequence[HiddenPayload],
-        budget: Budget,
-        plane: PlaneChoice | None = None,
-    ) -> ProcessEnded | None:
-        """Process these images; return None if all are done, or how the process ended."""
-        self.memory.write_images(images)
-        for number, each in enumerate(hidden):
-            self.memory.request["methods"][number] = METHODS.index(each.method) if each.method else len(METHODS)
-            self.memory.request["orders"][number] = BIT_ORDERS.index(each.bit_order or BitOrder.NONE)
-        if plane is not None:
-            self.memory.request["plane"], self.memory.request["near"] = plane.name.encode("ascii"), plane.near
-        if self._ask(asked, budget):
-            return None
-        return ProcessEnded(int(self.memory.request["current"]), self._process.wait(EXIT_S))
-
-    def _ask(self, asked: bytes, budget: Budget) -> bool:
-        """Send a request; return whether the process answers that it is done."""
-        with ExitStack() as lent, suppress(OSError):
-            self._control.sendall(asked)
-            while (answer := self._control.recv(1)) == NEEDS_MEMORY:
-                # The process handles one image at a time, so the memory of the last one is free.
-                lent.close()
-                lent.enter_context(budget.hold(max(0, int(self.memory.request["wanted"]))))
-                self._control.sendall(NEEDS_MEMORY)
-            return answer == DONE
-        return False
-
-    def is_alive(self) -> bool:
-        """Whether the process is still running."""
-        return self._process.poll() is None
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-        self._control.close()
-        self.memory.close()
-
-
-def make_environment() -> dict[str, str]:
-    """Return the environment of a decoding process."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(WITHHELD)} | MEMORY_KEPT

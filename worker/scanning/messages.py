@@ -10,8 +10,9 @@ from starlight_vocabulary.words import BitOrder, Method
 from worker.scanning.chunk_loading import ChunkLoader
 from worker.scanning.chunk_scan import ChunkScan, ImageFacts
 from worker.scanning.content import Content
+from worker.scanning.decoding_client import HiddenPayload
 from worker.scanning.decoding_memory import GROUP
-from worker.scanning.decoding_pool import DecodingPool, HiddenPayload
+from worker.scanning.decoding_pool import DecodingPool
 from worker.scanning.image_error import ImageError
 
 log = logging.getLogger(__name__)
