@@ -126,7 +126,7 @@ class WorkerProcess:
         model_id = self._register(detector)
         self._pipelines.replace(self._build_pipeline(detector, model_id))
         self._model_id = model_id
-        log.info("model %s from now on", detector.model.label)
+        log.info("this worker now uses the model %s", detector.model.label)
         wait_out_outages(self.report)
 
     def _build_pipeline(self, detector: Detector, model_id: int) -> Pipeline:

@@ -65,7 +65,7 @@ class VerdictPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a verdict comes from. Fields are null if no worker made the verdict, or before they were recorded."""
+    """Where a verdict comes from. Fields are null if no worker made the verdict, or if they were not recorded then."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = DOCUMENTED
 

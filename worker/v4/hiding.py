@@ -53,12 +53,12 @@ def choose_method(data: bytes) -> Method:
 
 
 def hide(image: Image.Image, data: bytes, method: Method, message: bytes) -> tuple[Image.Image | None, bytes]:
-    """Return the file with the message hidden in it, and the picture that it must show; None: the same as before.
+    """Return the file with the message hidden in it, and the picture that it must show, None if that is unchanged.
 
-    `image` is the decoded first frame of the file `data`, `message` text in UTF-8. Raises HidingError.
+    `image` is the decoded first frame of the file `data`, `message` is text in UTF-8. Raises HidingError.
     """
     if not message.strip() or b"\x00" in message:
-        raise HidingError("a hidden message needs text, and no zero byte, which would end it")
+        raise HidingError("the message needs text, and must not contain a zero byte, which would end it")
     layout = survey(data)
     try:
         if method is Method.RAW:

@@ -51,12 +51,12 @@ PLANES: Final = np.dtype([
     ("trailing", np.uint8, TEXT_BYTES),
     ("numbers", np.int64, len(NUMBERS)),
 ])  # fmt: skip
-"""The planes of one image, about 31 KB whatever its size; of several, an array of these. What an image lacks is 0.
+"""The planes of one image, about 31 KB for any size of image. Planes that the image lacks are 0.
 
 `pixel` is the RGB crop from the centre. `rgb` holds the first samples R, G, B, R, … row by row, `alpha` those of the
 alpha channel, `index` those of the single channel of a palette or grey image; `palette` is the colour table.
 `user_comment`, `comment_text` and `trailing` are the first bytes of the EXIF UserComment, of its text as UTF-8 and of
-what follows the picture's end. `numbers` are those of `NUMBERS`: the counts say how many leading entries are real;
+the bytes after the picture's end. `numbers` are those of `NUMBERS`: the counts say how many leading samples are valid;
 `user_comment_size`, `trailing_size` and `exif_size` are sizes in the file, in bytes; `mode` and `container` are
 positions in `MODES` and `CONTAINERS`; `declarations`, `declared_size` and `same_start` are the flags, the declared
 bytes and the repeated bytes of `Companions`.
