@@ -1,4 +1,4 @@
-"""Interactive chunks, scanned by a thread of their own while all task threads of this worker are busy."""
+"""Scans interactive chunks in a separate thread while all task threads of this worker are busy."""
 
 import threading
 import uuid
@@ -12,12 +12,12 @@ from starlight_vocabulary.words import Priority
 from storage.background import BackgroundThread
 from storage.chunks import Dispatched, list_dispatched_chunks
 
-# How long a chunk waits whose notification is lost.
+# How long a chunk waits if its notification is lost.
 LOOK_EVERY_S = 0.5
 
 
 class BusyThreads:
-    """Counts the task threads that have a message; all are busy when `threads` have one."""
+    """Counts the task threads that work on a message, out of `threads`."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -41,10 +41,10 @@ class BusyThreads:
 
 
 class InteractiveThread(BackgroundThread):
-    """Scans dispatched interactive chunks that no task thread is free to take the message of.
+    """Scans dispatched interactive chunks while no task thread is free to take their messages.
 
-    Their messages stay in Redis; the task thread that takes one later finds its chunks claimed. `scan` gets the ids of
-    chunks, and the id of the message of the first.
+    The messages stay in Redis; a task thread that takes one later finds that its chunks are claimed. `scan` gets the
+    ids of the chunks, and the message id of the first.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class InteractiveThread(BackgroundThread):
         self._asked = threading.Event()
 
     def wake(self) -> None:
-        """Have the thread look for chunks now."""
+        """Make the thread look for chunks now."""
         self._asked.set()
 
     def run(self) -> None:
-        """Look for chunks when woken, and now and then, until stopped."""
+        """Look for chunks when woken, and every `LOOK_EVERY_S` seconds, until stopped."""
         while not self.stopping.is_set():
             self._asked.wait(LOOK_EVERY_S)
             self._asked.clear()
@@ -72,5 +72,5 @@ class InteractiveThread(BackgroundThread):
         try:
             return list_dispatched_chunks(self._engine, Priority.INTERACTIVE)
         except SQLAlchemyError:
-            # The thread of the leases reports it.
+            # The leases thread already logs this.
             return []

@@ -55,4 +55,4 @@ class ExportFormat(FileFormat):
 
 
 JSON = "application/json"
-"""The media type of a page of verdicts."""
+"""The media type of JSON documents."""

@@ -60,13 +60,12 @@ class GivenUpError(Exception):
 
 
 class ChunkScan:
-    """Collects one verdict for each image of a chunk, in whatever order they are found.
+    """Collects one verdict for each image of a chunk, in any order.
 
-    `threshold` is the job's own, None where the model's decides; `submitter` is whose job it is, and `follow_links`
-    whether its files may be behind links. `loading_s` seconds from now on, nothing more is waited for from elsewhere.
-    What is scanned `anew` is judged whatever was said of its bytes before, and what is wanted `at_once` goes before
-    other chunks. `given_up` is done once nobody wants the
-    verdicts any more.
+    `threshold` is the job's own, None for the model's; `submitter` is the submitter of the job. With `follow_links`,
+    files behind links are read. After `loading_s` seconds, the chunk no longer waits for images from elsewhere. With
+    `anew`, stored verdicts on the same bytes are ignored; with `at_once`, the chunk goes before others. `given_up` is
+    done once the verdicts are no longer wanted.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A semaphore that threads pass in the order of their arrival."""
+"""A semaphore that threads pass in the order of their arrival, urgent ones first."""
 
 import threading
 from collections import deque
@@ -21,7 +21,7 @@ class Turns:
 
     @contextmanager
     def take(self, *, at_once: bool = False) -> Iterator[None]:
-        """Wait for a turn, before all those that do not want theirs `at_once`, and hold it within the block."""
+        """Wait for a turn and hold it within the block; with `at_once`, before all waiting threads without it."""
         self._enter(self._urgent if at_once else self._waiting)
         try:
             yield

@@ -12,7 +12,7 @@ _CHANNELS = {"alpha": slice(-1, None), "palette": slice(0, 1), "lsb.rgb": slice(
 
 
 class CapacityError(ValueError):
-    """The payload and its terminator do not fit into the carrier."""
+    """The payload with its terminator does not fit into the carrier."""
 
 
 def capacity(image: Image.Image, method: str) -> int:

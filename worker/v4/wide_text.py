@@ -56,7 +56,7 @@ def _with_punctuation(*blocks: int) -> tuple[int, ...]:
 
 SCRIPTS: Final = (
     Script(_with_punctuation(*range(0x09), 0x1E), 6, is_alphabet=True),  # Latin to Arabic
-    Script(_with_punctuation(*range(0x09, 0x20)), 8, is_alphabet=True),  # of India, Thai, Georgian, …
+    Script(_with_punctuation(*range(0x09, 0x20)), 8, is_alphabet=True),  # Indian scripts, Thai, Georgian, …
     Script(_with_punctuation(*range(0xAC, 0xD8)), 12),  # Korean
     Script(_with_punctuation(*range(0x4E, 0xA0)), 16),  # Chinese and Japanese
 )
