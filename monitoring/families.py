@@ -114,7 +114,7 @@ def describe_canaries(totals: Totals, canaries: Canaries, interval_s: float) -> 
     ends |= {(result.value,): time.timestamp() for result, time in canaries.ended_at.items()}
     yield gauges("canary_last_round_timestamp_seconds", "End of the newest round of this result.", ["result"], ends)
     slowest = canaries.newest.slowest_s if canaries.newest is not None else None
-    yield gauge("canary_slowest_seconds", "What the slowest of the newest round took, 0 for none.", slowest or 0.0)
+    yield gauge("canary_slowest_seconds", "Longest time of a canary in the newest round, 0 for none.", slowest or 0.0)
     yield gauge("canary_interval_seconds", "Interval between rounds of canaries; 0 if disabled.", interval_s)
 
 

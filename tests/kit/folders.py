@@ -34,6 +34,8 @@ def make_temporary_folder() -> Iterator[Path]:
     That user cannot enter pytest's temporary folders.
     """
     folder = Path(tempfile.mkdtemp(prefix="starlight-test-", dir=find_memory()))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+    try:
+        folder.chmod(0o711)
+        yield folder
+    finally:
+        shutil.rmtree(folder)

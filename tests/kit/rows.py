@@ -86,7 +86,7 @@ def finish_last_chunk(engine: Engine) -> None:
     """Finish the last one of the waiting chunks."""
     claim = claim_waiting_chunks(engine)[-1]
     execute(engine, f"UPDATE chunks SET state = 'pending' WHERE id <> '{claim.chunk_id}' AND state = 'running'")
-    finish_chunk(engine, claim, make_verdicts(engine, claim))
+    assert finish_chunk(engine, claim, make_verdicts(engine, claim))
 
 
 def expire_leases(engine: Engine) -> None:

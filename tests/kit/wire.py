@@ -85,5 +85,7 @@ def _received(side: socket.socket) -> bytes:
 def open_wire_to(database_url: str) -> Iterator[Wire]:
     """Yield a proxy to this database."""
     wire = Wire(database_url)
-    yield wire
-    wire.close()
+    try:
+        yield wire
+    finally:
+        wire.close()

@@ -35,13 +35,14 @@ from worker.scanning.hiding import StegoImage, read_answer, write_question
 from worker.scanning.image_error import ImageError
 from worker.scanning.looks import read_evidence, read_inspection, read_planes
 from worker.scanning.turns import Turns
+from worker.v4.containers import PNG_SIGNATURE
 from worker.v4.evidence import Evidence
 from worker.v4.planes import PLANES, PlaneArray
 
 # After this many processes in a row that ended before their first image, the images are not to blame.
 MAX_FAILED_STARTS = 3
 # Pictures must start with these bytes: a compromised decoder could return anything.
-WEBP_START, PNG_START = b"RIFF", b"\x89PNG\r\n\x1a\n"
+WEBP_START = b"RIFF"
 
 Result = TypeVar("Result")
 
@@ -144,7 +145,7 @@ class DecodingPool:
 
     def draw_bit_plane(self, hidden: HiddenPayload, plane: PlaneChoice) -> bytes | None:
         """Return a PNG of a bit plane with the payload marked, None if it does not exist. Raises as `decode` does."""
-        return self._take_picture(DRAW_PLANE, hidden.data, PNG_START, [hidden], plane)
+        return self._take_picture(DRAW_PLANE, hidden.data, PNG_SIGNATURE, [hidden], plane)
 
     def hide(self, data: bytes, method: Method | None, message: bytes) -> StegoImage:
         """Return the image with a message hidden in it; without a method, the usual one for the format is used.

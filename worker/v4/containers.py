@@ -17,7 +17,9 @@ MAX_STEPS: Final = 1_000_000
 
 CONTAINERS: Final = ("other", "jpeg", "png", "gif", "webp", "bmp", "tiff")
 
-_EXIF_HEADER: Final = b"Exif\x00\x00"
+EXIF_HEADER: Final = b"Exif\x00\x00"
+"""The bytes before the TIFF structure of an EXIF block in a JPEG segment."""
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # Inside a scan, FF 00 is a stuffed byte, FF D0..D7 a restart and FF FF fill; any other marker ends the scan.
 _SCAN_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
@@ -42,7 +44,7 @@ def survey(data: bytes) -> Layout:
     """Find the end of the picture and the EXIF block of a whole file."""
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+    if data.startswith(PNG_SIGNATURE):
         return _png(data)
     if data.startswith((b"GIF87a", b"GIF89a")):
         return Layout("gif", _gif_end(data))
@@ -80,7 +82,7 @@ def _jpeg(data: bytes) -> Layout:
         if length < 2:
             break
         segment_end = position + 2 + length
-        if marker == 0xE1 and exif == (0, 0) and data.startswith(_EXIF_HEADER, position + 4):
+        if marker == 0xE1 and exif == (0, 0) and data.startswith(EXIF_HEADER, position + 4):
             exif = (position + 10, min(segment_end, size))
         position = segment_end
         if marker == 0xDA:
@@ -113,7 +115,7 @@ def _gif_end(data: bytes) -> int:
     size = len(data)
     if size < 13:
         return size
-    position = 13 + _colour_table_bytes(data[10])
+    position = 13 + count_colour_table_bytes(data[10])
     for _ in range(MAX_STEPS):
         if position >= size:
             return size
@@ -123,7 +125,7 @@ def _gif_end(data: bytes) -> int:
         if kind == 0x21:
             position += 2
         elif kind == 0x2C and position + 10 <= size:
-            position += 11 + _colour_table_bytes(data[position + 9])
+            position += 11 + count_colour_table_bytes(data[position + 9])
         else:
             return size
         # The sub-blocks of one block: a length byte and that many bytes, until a length of zero.
@@ -137,7 +139,8 @@ def _gif_end(data: bytes) -> int:
     return size
 
 
-def _colour_table_bytes(flags: int) -> int:
+def count_colour_table_bytes(flags: int) -> int:
+    """Return the size of a GIF's colour table in bytes, from the flags before it; 0 without one."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
@@ -153,8 +156,8 @@ def _webp(data: bytes) -> Layout:
         if data[position : position + 4] == b"EXIF":
             start = position + 8
             # Some writers keep the JPEG marker's header before the TIFF structure.
-            if data.startswith(_EXIF_HEADER, start):
-                start += len(_EXIF_HEADER)
+            if data.startswith(EXIF_HEADER, start):
+                start += len(EXIF_HEADER)
             exif = (start, min(position + 8 + length, end))
             break
         position += 8 + length + (length & 1)

@@ -4,10 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.v4.exif import CHARSETS, USER_COMMENT
+from worker.v4.exif import CHARSETS, EXIF_IFD, USER_COMMENT
 from worker.v4.headers import ALPHA_PREFIX
 
-_EXIF_IFD = 0x8769
 _CHANNELS = {"alpha": slice(-1, None), "palette": slice(0, 1), "lsb.rgb": slice(0, 3)}
 
 
@@ -63,7 +62,7 @@ def exif_with_comment(comment: bytes, tags: dict[int, str | int] | None = None, 
     if in_main:
         exif[USER_COMMENT] = comment
     else:
-        exif.get_ifd(_EXIF_IFD)[USER_COMMENT] = comment
+        exif.get_ifd(EXIF_IFD)[USER_COMMENT] = comment
     return exif
 
 

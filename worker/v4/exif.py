@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 USER_COMMENT: Final = 0x9286
-_EXIF_IFD: Final = 0x8769
+EXIF_IFD: Final = 0x8769
 _GPS_IFD: Final = 0x8825
 # ASCII, undefined, and UTF-8 of EXIF 3.
 _TEXT_TYPES: Final = (2, 7, 129)
@@ -29,7 +29,7 @@ def find_user_comment(block: memoryview) -> memoryview:
     main = _entries(block, order, *struct.unpack_from(order + "I", block, 4))
     found = block[:0]
     for tag, kind, count, at in main:
-        if tag == _EXIF_IFD:
+        if tag == EXIF_IFD:
             (offset,) = struct.unpack_from(order + "I", block, at)
             for inner_tag, inner_kind, inner_count, inner_at in _entries(block, order, offset):
                 if inner_tag == USER_COMMENT:
@@ -52,7 +52,7 @@ def list_values(block: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
     for number, start in enumerate(waiting):
         entries = _entries(block, order, start)
         for tag, kind, count, at in entries:
-            if tag in (_EXIF_IFD, _GPS_IFD) and number == 0:
+            if tag in (EXIF_IFD, _GPS_IFD) and number == 0:
                 waiting.append(struct.unpack_from(order + "I", block, at)[0])
             elif len(value := _value(block, order, kind, count, at)) > 0:
                 yield tag, value, kind in _TEXT_TYPES

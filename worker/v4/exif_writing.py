@@ -8,12 +8,9 @@ import struct
 import zlib
 from typing import Final
 
-from worker.v4.containers import Layout
-from worker.v4.exif import CHARSETS, USER_COMMENT, find_user_comment
+from worker.v4.containers import EXIF_HEADER, PNG_SIGNATURE, Layout
+from worker.v4.exif import CHARSETS, EXIF_IFD, USER_COMMENT, find_user_comment
 
-EXIF_IFD: Final = 0x8769
-EXIF_HEADER: Final = b"Exif\x00\x00"
-PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # The maximum length of a JPEG segment, including its length field.
 MAX_SEGMENT: Final = 65_535
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from PIL import ExifTags
 
-from worker.v4.containers import survey
+from worker.v4.containers import EXIF_HEADER, survey
 from worker.v4.exif import CHARSETS, USER_COMMENT, list_values, read_comment_text
 from worker.v4.segments import Segment, list_segments
 
@@ -18,7 +18,6 @@ _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _LONG_XMP: Final = b"http://ns.adobe.com/xmp/extension/\x00"
 _PHOTOSHOP: Final = b"Photoshop 3.0\x00"
 _ICC: Final = b"ICC_PROFILE\x00"
-_EXIF: Final = b"Exif\x00\x00"
 _PNG_XMP: Final = b"XML:com.adobe.xmp"
 _IPTC_RESOURCE: Final = 0x0404
 _IPTC_NAMES: Final = {
@@ -68,7 +67,7 @@ def _read_segment(segment: Segment) -> Iterator[tuple[str, bytes]]:
         yield "XMP", body[11:]
     elif name in ("COM", "comment"):
         yield "comment", body
-    elif not (body.startswith(_EXIF) or name in ("eXIf", "EXIF")):
+    elif not (body.startswith(EXIF_HEADER) or name in ("eXIf", "EXIF")):
         yield name, body
 
 

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from worker.v4.containers import Layout
-from worker.v4.exif_writing import PNG_SIGNATURE, write_png_chunk
+from worker.v4.containers import PNG_SIGNATURE, Layout, count_colour_table_bytes
+from worker.v4.exif_writing import write_png_chunk
 
 
 class PictureError(ValueError):
@@ -96,7 +96,7 @@ def _write_gif(data: bytes, _layout: Layout, cover: Image.Image, changed: Image.
     left, top, width, height, flags = struct.unpack_from("<HHHHB", data, at + 1)
     if (left, top, width, height) != (0, 0, *cover.size):
         raise PictureError("its first frame does not cover the picture")
-    start = at + 10 + _count_table_bytes(flags)
+    start = at + 10 + count_colour_table_bytes(flags)
     indices = Image.frombytes("P", changed.size, changed.tobytes())
     # A table without equal entries, so that Pillow merges no indices.
     indices.putpalette(bytes(value for index in range(256) for value in (index, 255 - index, index ^ 0x55)), "RGB")
@@ -104,7 +104,7 @@ def _write_gif(data: bytes, _layout: Layout, cover: Image.Image, changed: Image.
     indices.save(stream, "GIF", optimize=False, interlace=0)
     new = stream.getvalue()
     new_at = _find_gif_picture(new)
-    new_start = new_at + 10 + _count_table_bytes(new[new_at + 9])
+    new_start = new_at + 10 + count_colour_table_bytes(new[new_at + 9])
     # The interlace flag is cleared: the new rows are in order.
     head = data[: at + 9] + bytes([flags & ~0x40]) + data[at + 10 : start]
     return head + new[new_start : _find_blocks_end(new, new_start + 1)] + data[_find_blocks_end(data, start + 1) :]
@@ -112,14 +112,10 @@ def _write_gif(data: bytes, _layout: Layout, cover: Image.Image, changed: Image.
 
 def _find_gif_picture(data: bytes) -> int:
     """Return the offset of the first frame's descriptor; the file must have been decoded before."""
-    at = 13 + _count_table_bytes(data[10])
+    at = 13 + count_colour_table_bytes(data[10])
     while data[at] == 0x21:
         at = _find_blocks_end(data, at + 2)
     return at
-
-
-def _count_table_bytes(flags: int) -> int:
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _find_blocks_end(data: bytes, at: int) -> int:

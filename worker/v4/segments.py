@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from worker.v4.containers import MAX_STEPS, survey
+from worker.v4.containers import MAX_STEPS, count_colour_table_bytes, survey
 
 # Chunks that hold the picture, or nothing written by people.
 _PNG_PICTURE: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"fdAT", b"fcTL"))
@@ -66,7 +66,7 @@ def _walk_png(data: bytes, end: int) -> Iterator[Segment]:
 
 
 def _walk_gif(data: bytes, end: int) -> Iterator[Segment]:
-    position = 13 + _count_table_bytes(data[10]) if end >= 13 else end
+    position = 13 + count_colour_table_bytes(data[10]) if end >= 13 else end
     for _ in range(MAX_STEPS):
         if position + 2 > end or data[position] not in (0x21, 0x2C):
             return
@@ -74,7 +74,7 @@ def _walk_gif(data: bytes, end: int) -> Iterator[Segment]:
         if data[position] == 0x21:
             label, position = data[position + 1], position + 2
         elif position + 10 <= end:
-            position += 11 + _count_table_bytes(data[position + 9])
+            position += 11 + count_colour_table_bytes(data[position + 9])
         else:
             return
         pieces = []
@@ -87,10 +87,6 @@ def _walk_gif(data: bytes, end: int) -> Iterator[Segment]:
                 break
         if label is not None and label != _GIF_CONTROL:
             yield Segment(_GIF_LABELS.get(label, f"extension {label:02x}"), b"".join(pieces))
-
-
-def _count_table_bytes(flags: int) -> int:
-    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _walk_webp(data: bytes, end: int) -> Iterator[Segment]:
