@@ -117,7 +117,7 @@ def test_a_damaged_blob_is_refused(engine: Engine, configured: Settings) -> None
         models.load(models.find_newest_use())
 
     blob.unlink()
-    with pytest.raises(ModelError, match="add it again"):
+    with pytest.raises(ModelError, match="add the model again"):
         models.load(models.find_newest_use())
 
 

@@ -92,7 +92,7 @@ def test_a_python_that_is_missing_is_refused(checkout: Path, tmp_path: Path) -> 
     refused = install(checkout, tmp_path / "missing")
 
     assert refused.returncode == 1
-    assert f"PYTHON={tmp_path / 'missing'} is no program that runs" in refused.stderr
+    assert f"PYTHON={tmp_path / 'missing'} is not a Python that runs" in refused.stderr
 
 
 def test_the_environment_is_made_anew_for_another_python_and_only_then(checkout: Path) -> None:

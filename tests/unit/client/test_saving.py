@@ -50,5 +50,5 @@ def test_a_manifest_names_no_file_outside_of_its_folder(path: str) -> None:
 
 @pytest.mark.parametrize("manifest", [b"", b"[]", b"{}", b'{"files": [1]}', b'{"files": [{"path": 1}]}'])
 def test_what_is_no_manifest_is_told(manifest: bytes) -> None:
-    with pytest.raises(UnreadableAnswerError, match="no manifest of an export"):
+    with pytest.raises(UnreadableAnswerError, match="not an export's manifest"):
         read_parts(manifest)
