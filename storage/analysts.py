@@ -1,4 +1,4 @@
-"""Analysts: roles of PostgreSQL that read the views made for them, and nothing else."""
+"""PostgreSQL roles for analysts: they can read the views made for them, and nothing else."""
 
 import re
 import secrets
@@ -17,14 +17,14 @@ VIEWS: Final = (
 
 USUAL_NAME = "starlight_analyst"
 PASSWORD_BYTES = 24
-# What one analyst may hold of a server that scans meanwhile. The time may be set otherwise in a session: it guards
-# against mistakes.
+# Limits per analyst, so that scanning continues meanwhile. A session may change its timeout: it only guards against
+# mistakes.
 CONNECTIONS = 10
 LONGEST_STATEMENT = "5min"
 NAME = re.compile("[a-z_][a-z0-9_]{0,62}")
 
 
-# A role without rights but these.
+# Creates a role that has only these rights.
 MAKE_ROLE: Final = (
     "{make} ROLE {role} LOGIN NOCREATEDB NOCREATEROLE NOINHERIT CONNECTION LIMIT {limit} PASSWORD {verifier}",
     "COMMENT ON ROLE {role} IS {mark}",
@@ -38,35 +38,35 @@ MAY_MAKE_TABLES = text("SELECT has_schema_privilege(:name, current_schema(), 'CR
 
 
 class AnalystError(ValueError):
-    """A role that cannot be made; the message says why."""
+    """A role that cannot be created; the message says why."""
 
 
-# What the role is, where there is one: we change none that others made.
+# Marks the roles created here, because others must not be changed.
 FIND_ROLE = text("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = :name")
 MARK = "reads the views of Starlight's analysts"
 
 
 def create_analyst(engine: Engine, name: str = USUAL_NAME, *, new_password: bool = False) -> str:
-    """Make a role that may log in and read the views alone; return the URL, with its password, by which it connects.
+    """Create a role that may log in and only read the views; return the URL, with its password, to connect with.
 
-    With `new_password`, one that was made so before gets another password, and what it may read is granted again.
-    The server is sent a verifier instead of the password, so no log of its has that. Raises AnalystError.
+    With `new_password`, an existing analyst gets a new password, and its rights are granted again. The server receives
+    a verifier instead of the password, so its logs do not contain the password. Raises AnalystError.
     """
     if not NAME.fullmatch(name):
-        raise AnalystError(f"{name!r} is no name of an analyst: use a to z, 0 to 9 and _, 63 characters at most")
+        raise AnalystError(f"{name!r} is not a valid name: use at most 63 of a to z, 0 to 9 and _")
     with connect_to_read(engine) as connection:
         found = connection.execute(FIND_ROLE, {"name": name}).scalars().all()
     if found and found != [MARK]:
-        raise AnalystError(f"there is a role {name} that is no analyst: give another name")
+        raise AnalystError(f"the role {name} exists and is not an analyst: choose another name")
     if found and not new_password:
-        raise AnalystError(f"there is an analyst {name}: give another name, or --new-password to have its own replaced")
+        raise AnalystError(f"the analyst {name} exists: choose another name, or use --new-password")
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     try:
         with engine.begin() as connection:
             _make_role(connection, name, password, exists=bool(found))
     except InsufficientPrivilege as error:
         raise AnalystError(
-            f"{engine.url.username} may not make roles: `ALTER ROLE {engine.url.username} CREATEROLE`, by who may"
+            f"{engine.url.username} may not create roles: run `ALTER ROLE {engine.url.username} CREATEROLE`"
         ) from error
     url = engine.url.set(drivername="postgresql", username=name, password=password)
     return url.render_as_string(hide_password=False)
@@ -88,7 +88,7 @@ def _make_role(connection: Connection, name: str, password: str, *, exists: bool
     for statement in MAKE_ROLE:
         driver.execute(sql.SQL(statement).format(**parts))
     if connection.execute(MAY_MAKE_TABLES, {"name": name}).scalar_one():
-        # Before PostgreSQL 15, unless somebody took it back.
+        # The default before PostgreSQL 15.
         raise AnalystError(
-            "here every role may make tables: `REVOKE CREATE ON SCHEMA public FROM PUBLIC`, by a superuser; then again"
+            "every role may create tables here: run `REVOKE CREATE ON SCHEMA public FROM PUBLIC` as superuser first"
         )

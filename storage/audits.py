@@ -1,4 +1,4 @@
-"""The accounting of jobs, counted from the rows themselves."""
+"""Audits: jobs accounted for by counting the rows themselves."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from storage.database import connect_to_read
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What one job's references and verdicts add up to; the job's own counters are compared, not used."""
+    """The sums of one job's references and verdicts; the job's own counters are only compared with them."""
 
     job_id: uuid.UUID
     references: int
@@ -23,16 +23,15 @@ class Audit:
 
     @property
     def exact(self) -> bool:
-        """Whether every reference has exactly one verdict, and the job says so."""
+        """Whether every reference has exactly one verdict, and the job's counters agree."""
         return self.missing == 0 and self.double == 0 and self.references == self.verdicts and self.counters_agree
 
 
-# Every job there is, but canaries, which may be gone while they are counted.
+# All jobs except canaries, which may be deleted during the audit.
 LIST_JOB_IDS = text("SELECT id FROM jobs WHERE NOT canary ORDER BY id")
 
-# A reference counts as missing where it has no verdict, a verdict as double where it has no reference of its own.
-# Chunks that were split are replaced, so each reference stands in one chunk only; were it not so, the counters would
-# disagree.
+# A reference without a verdict is missing; a verdict without its own reference is double. Split chunks are replaced, so
+# each reference is in one chunk only; if it were in two, the counters would disagree.
 AUDIT_JOB = text("""
     WITH expected AS (
         SELECT first_ordinal + position - 1 AS ordinal, uri
@@ -56,7 +55,7 @@ AUDIT_JOB = text("""
 
 
 def audit_jobs(engine: Engine, job_ids: Sequence[uuid.UUID] | None = None) -> Iterator[Audit]:
-    """Yield the accounting of these jobs, or of all: one query per job."""
+    """Yield the audit of these jobs, or of all jobs; runs one query per job."""
     with connect_to_read(engine) as connection:
         if job_ids is None:
             job_ids = list(connection.execute(LIST_JOB_IDS).scalars())

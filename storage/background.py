@@ -1,4 +1,4 @@
-"""Threads that serve a process until it ends: all of them start, stop and fail in the same way."""
+"""Background threads of a process: all of them start, stop and fail in the same way."""
 
 import logging
 import os
@@ -10,10 +10,10 @@ log = logging.getLogger(__name__)
 
 
 class BackgroundThread(ABC):
-    """A thread that runs from `start` to `stop`; as a context manager, while the block lasts.
+    """A thread that runs from `start` to `stop`, or during a `with` block.
 
-    `run` returns soon after `stopping` is set. If it raises, that is logged and the process is told to end (SIGTERM):
-    one that lives on without its threads would do harm unseen.
+    `run` must return soon after `stopping` is set. If it raises, the exception is logged and the process ends itself
+    with SIGTERM: a process that continued without its threads would do harm unnoticed.
     """
 
     def __init__(self, name: str) -> None:
@@ -22,17 +22,17 @@ class BackgroundThread(ABC):
 
     @abstractmethod
     def run(self) -> None:
-        """Serve until `stopping` is set."""
+        """Run until `stopping` is set."""
 
     def wake(self) -> None:  # noqa: B027 - most have nothing to do here
-        """Have `run` look at `stopping`; for those that wait for something else."""
+        """Wake `run`, so that it checks `stopping`; override this if `run` waits for something else."""
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for its end; nothing happens where it was never started."""
+        """Stop the thread and wait for its end; does nothing if it was never started."""
         self.stopping.set()
         self.wake()
         if self._thread.ident is not None:

@@ -1,4 +1,4 @@
-"""What Redis holds: the queues of chunk ids, and the messages that were delivered and not yet acknowledged."""
+"""The contents of Redis: queues of chunk ids, and delivered messages that are not acknowledged yet."""
 
 import logging
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from redis.sentinel import Sentinel
 from starlight_vocabulary.words import Priority
 from storage.redis_urls import read_sentinels
 
-# What kombu's names of lists consist of, behind that of a queue, for messages of other priorities than 0.
+# kombu appends these to a queue's name, for messages with other priorities than 0.
 SEPARATOR = "\x06\x16"
 OTHER_PRIORITIES = (3, 6, 9)
-# Where kombu keeps delivered messages until they are acknowledged, and when each was delivered.
+# kombu's keys for delivered messages that are not acknowledged yet, and for their delivery times.
 UNACKNOWLEDGED = "unacked"
 DELIVERED_AT = "unacked_index"
 
@@ -29,11 +29,11 @@ QUEUES = tuple(name_queue(priority) for priority in Priority)
 
 
 def list_parts(queue: str) -> list[str]:
-    """Return the keys of the lists of a queue. Ours has one, what somebody else sends may be in another."""
+    """Return the keys of a queue's lists. We use only the first; foreign messages may be in the others."""
     return [queue, *(f"{queue}{SEPARATOR}{step}" for step in OTHER_PRIORITIES)]
 
 
-# What each of these is in Redis.
+# The Redis type of each of these keys.
 KINDS = dict.fromkeys((part for queue in QUEUES for part in list_parts(queue)), "list") | {
     UNACKNOWLEDGED: "hash",
     DELIVERED_AT: "zset",
@@ -41,7 +41,7 @@ KINDS = dict.fromkeys((part for queue in QUEUES for part in list_parts(queue)), 
 
 
 def open_redis(url: str, timeout_s: float | None = None) -> "redis.Redis":
-    """Return a client of the server at this URL, or of the one that Sentinels call the master whenever it connects."""
+    """Return a client of the server at this URL; with Sentinels, each connection goes to the current master."""
     limits: dict[str, Any] = (
         {} if timeout_s is None else {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     )
@@ -56,9 +56,9 @@ def open_redis(url: str, timeout_s: float | None = None) -> "redis.Redis":
 
 
 def drop_foreign_keys(broker: "redis.Redis", kinds: Mapping[str, str] = KINDS) -> bool:
-    """Drop what stands under names of ours and is of another kind, which is logged; return whether there was anything.
+    """Delete keys that have our names and the wrong type, and log them; return whether there were any.
 
-    Chunks whose messages are lost in this way are dispatched again.
+    Chunks whose messages are lost by this are dispatched again.
     """
     dropped = False
     for name, kind in kinds.items():
@@ -66,13 +66,13 @@ def drop_foreign_keys(broker: "redis.Redis", kinds: Mapping[str, str] = KINDS) -
         found = answer.decode() if isinstance(answer, bytes) else answer
         if found not in (kind, "none"):
             broker.delete(name)
-            log.warning("dropped what was in Redis as %s, which is not ours: a %s in place of a %s", name, found, kind)
+            log.warning("deleted the Redis key %s, which is not ours: it is a %s instead of a %s", name, found, kind)
             dropped = True
     return dropped
 
 
 def count_messages(broker: "redis.Redis") -> dict[str, int]:
-    """Return how many messages wait in each queue, in all its parts, and under `unacked` how many are with workers."""
+    """Return the number of waiting messages per queue, and under `unacked` the number that workers hold."""
     with broker.pipeline(transaction=False) as pipeline:
         for queue in QUEUES:
             for part in list_parts(queue):

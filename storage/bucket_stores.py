@@ -1,4 +1,4 @@
-"""Buckets of others, `s3://`, `gs://` and `az://`: with the environment's credentials, else without any."""
+"""Foreign buckets, `s3://`, `gs://` and `az://`, read with the environment's credentials, or else without any."""
 
 import os
 import re
@@ -25,14 +25,14 @@ BucketStore = S3Store | GCSStore | AzureStore
 
 
 class Credentials(NamedTuple):
-    """Variables that credentials come from, which of them are the secret itself, and who is asked with the others."""
+    """Variables that provide credentials, those that contain the secret itself, and the hosts that issue the others."""
 
     variables: tuple[str, ...]
     secrets: tuple[str, ...]
     asked: tuple[str, ...]
 
 
-# Where there is none of these, asking a cloud's metadata service for credentials takes minutes.
+# Without any of these, `obstore` would ask a cloud's metadata service for credentials, which takes minutes.
 CREDENTIALS: Final = {
     "s3": Credentials(
         ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
@@ -60,19 +60,19 @@ CREDENTIALS: Final = {
     ),
 }  # fmt: skip
 
-# Stores that stay open; each has connections of its own.
+# Stores stay open, because each has its own connections.
 BUCKETS_KEPT = 64
-# By RFC 6761, nothing is ever called so.
+# Reserved by RFC 6761: never resolves.
 NO_PROXY_AT_ALL = "http://redirects-are-not-followed.invalid"
 GOOGLE = "https://storage.googleapis.com"
-# Objects that a listing is asked for at once, as many as S3 gives.
+# The page size of a listing: the most that S3 returns.
 LISTED_AT_ONCE = 1000
-# The status of an answer, the system's reason, or why there was no answer, in messages of `obstore`.
+# In error messages of `obstore`: the HTTP status, the system's error, or why there was no answer.
 REFUSAL = re.compile(r"status code: (\d{3} [\w' -]*\w)|: ([\w ]+) \(os error \d+\)|HTTP error: ([a-z ]+)")
 
 
 class BucketObject(NamedTuple):
-    """An object as a listing names it: its path, its size, and what changes whenever it does."""
+    """An object in a listing: its path, its size, and a version that changes with its content."""
 
     path: str
     size_bytes: int
@@ -80,13 +80,13 @@ class BucketObject(NamedTuple):
 
 
 class OtherVersionError(Exception):
-    """An object has not the version that it had, or not so many bytes."""
+    """An object has another version or another size than expected."""
 
 
 def open_from_bucket(uri: str) -> StoredObject:
-    """Return the object of a reference, or its span of one.
+    """Return the object of a reference, or the span of it that the reference names.
 
-    Raises ValueError where none can have this name, OtherVersionError, and what `obstore` raises.
+    Raises ValueError if no object can have this name, OtherVersionError, and the errors of `obstore`.
     """
     archive, _, fragment = uri.partition("#")
     span = read_span(fragment)
@@ -100,7 +100,7 @@ def open_from_bucket(uri: str) -> StoredObject:
 
 
 def open_range(store: BucketStore, path: str, version: str, start: int, end: int) -> StoredObject:
-    """Return some bytes of an object in this version; raises OtherVersionError, and what `obstore` raises."""
+    """Return some bytes of an object in this version; raises OtherVersionError, and the errors of `obstore`."""
     found = obstore.get(store, path, options={"range": (start, end)})
     if choose_version(found.meta) != version or found.range != (start, end):
         raise OtherVersionError
@@ -108,9 +108,9 @@ def open_range(store: BucketStore, path: str, version: str, start: int, end: int
 
 
 def list_objects(location: Location, after: str | None = None) -> Iterator[BucketObject]:
-    """Yield what lies below a location, page by page, behind the path `after`; raises what `obstore` raises.
+    """Yield the objects below a location after the path `after`, page by page; raises the errors of `obstore`.
 
-    What stands for a folder, an empty object of its name and a slash, is left out where anything is below it.
+    An empty object whose name ends in a slash stands for a folder; it is left out if the folder has other objects.
     """
     store = open_bucket(location.scheme, location.bucket)
     last: ObjectMeta | None = None
@@ -128,16 +128,16 @@ def _describe(found: "ObjectMeta") -> BucketObject:
 
 
 def choose_version(found: "ObjectMeta") -> str:
-    """Return the ETag of an object, as it may stand in a URI, or, where a store has none, its size and time."""
+    """Return the ETag of an object, encoded for a URI; if the store has none, its size and time."""
     etag = (found["e_tag"] or "").strip('"')
     return quote(etag, safe="") or f"{found['size']}-{found['last_modified'].timestamp()}"
 
 
 @lru_cache(maxsize=BUCKETS_KEPT)
 def open_bucket(scheme: str, name: str) -> BucketStore:
-    """Return the store of a bucket, which connects to its endpoint and to no host that this one names.
+    """Return the store of a bucket, which connects only to the endpoint and the hosts of its credentials.
 
-    Raises obstore's GenericError where the environment lacks what leads there, such as the account of Azure.
+    Raises obstore's GenericError if the environment lacks a setting, such as the Azure account.
     """
     known = CREDENTIALS[scheme]
     signed = any(os.environ.get(variable) for variable in known.variables)
@@ -151,11 +151,11 @@ def open_bucket(scheme: str, name: str) -> BucketStore:
 
 
 def find_endpoint(scheme: str, bucket: str) -> str:
-    """Return the address that the environment gives the bucket, as a URL of one of its objects.
+    """Return the endpoint of the bucket in this environment, as the URL of an object in it.
 
     Raises obstore's GenericError.
     """
-    # A signature that is never sent: what is signed names the endpoint.
+    # Creates a signed URL that is never requested, because it contains the endpoint.
     if scheme == "s3":
         unused = S3Store(bucket, access_key_id="none", secret_access_key="none", client_options=CLIENT)  # noqa: S106
         return sign(unused, "GET", "object", timedelta(minutes=1))
@@ -167,10 +167,10 @@ def find_endpoint(scheme: str, bucket: str) -> str:
 
 
 def keep_to_endpoint(endpoint: str, asked: Sequence[str] = ()) -> "ClientConfig":
-    """Return options of a client that reaches this endpoint, and the hosts that are asked for credentials.
+    """Return client options for reaching this endpoint, and the hosts that issue credentials.
 
-    `obstore` follows redirects and has no option against it. So everything else goes through a proxy that cannot be
-    there; where the environment names one for this endpoint, that one decides. And with TLS, nothing goes on without.
+    `obstore` always follows redirects. All other hosts are therefore sent through a proxy that cannot exist. If the
+    environment sets a proxy for this endpoint, that proxy decides. If the endpoint uses TLS, plain HTTP is refused.
     """
     parts = urlsplit(endpoint)
     client: ClientConfig = {**CLIENT, "allow_http": parts.scheme == "http"}
@@ -180,6 +180,6 @@ def keep_to_endpoint(endpoint: str, asked: Sequence[str] = ()) -> "ClientConfig"
 
 
 def explain_refusal(error: Exception) -> str:
-    """Return what is behind an error of an object store, without its address, our paths, and what it sent."""
+    """Return the reason of an object store's error, without its address, our paths, and anything the store sent."""
     found = REFUSAL.search(str(error).partition("\n")[0])
     return next(filter(None, found.groups())) if found else type(error).__name__

@@ -1,7 +1,7 @@
-"""Canaries: images whose truth we know, sent on the way of all others, and what came of each round of them.
+"""Canaries: images with known answers, sent through the normal pipeline, and the results of each round.
 
-A round is one job of `CANARY_SUBMITTER`. It is a row from its beginning on, and only one may be open: any number of
-programs may want to run rounds. With its end, its answers are kept and its job is deleted, with its verdicts.
+A round is one job of `CANARY_SUBMITTER`. Its row is inserted at the start, and only one round may be open, because
+several programs may try to run one. At its end, its results are stored, and its job and verdicts are deleted.
 """
 
 import json
@@ -24,29 +24,29 @@ from storage.settings import CANARY_SUBMITTER
 from storage.totals import Counts, Total, name_bound, raise_totals
 
 CLEAN = "none"
-"""What is hidden in a clean image, as a label."""
+"""The label for clean images, in place of a method."""
 KEPT_DAYS = 7
 COUNTED_ROUNDS = 2016
-# Longer than a round may take: what is older was left behind by a program that died.
+# Longer than a round may take: an older one was left behind by a program that died.
 ABANDONED_S = 300.0
 
 
 class CanaryResult(Word):
-    """What came of a canary, the worst last."""
+    """The result of a canary, from best to worst."""
 
-    RIGHT = "right"  # as it was drawn
-    UNREAD = "unread"  # judged rightly, but its message was not read whole
-    WRONG = "wrong"  # judged as what it is not
+    RIGHT = "right"  # as drawn
+    UNREAD = "unread"  # judged correctly, but the message was not read completely
+    WRONG = "wrong"  # judged as something else
     ERROR = "error"  # ended as an error
     MISSING = "missing"  # no verdict in time
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryAnswer:
-    """What came of one canary.
+    """The answer for one canary.
 
-    `hidden` is the method by which something was hidden in it, None where it is clean. `seconds` are those from its
-    submission to its verdict; they and what V4 said are None where there is no verdict.
+    `hidden` is the embedding method, None if the image is clean. `seconds` is the time from submission to verdict; it
+    and V4's answer are None without a verdict.
     """
 
     name: str
@@ -62,7 +62,7 @@ class CanaryAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CanaryRound:
-    """A round that has ended: the seed that its images can be drawn from again, its answers, and the worst of them."""
+    """An ended round: the seed to draw its images again, its answers, and the worst result."""
 
     id: int
     seed: int
@@ -73,18 +73,18 @@ class CanaryRound:
 
     @property
     def counts(self) -> Counter[CanaryResult]:
-        """How many answers are which."""
+        """The number of answers per result."""
         return count_results(self.answers)
 
     @property
     def slowest_s(self) -> float | None:
-        """Seconds that the slowest answer took, None where none came."""
+        """Seconds until the slowest answer, None without answers."""
         return find_slowest(self.answers)
 
 
 @dataclass(frozen=True, slots=True)
 class Canaries:
-    """The newest round that has ended, None where none has, and when the newest round with each result ended."""
+    """The latest ended round, None if there is none, and the time of the latest round with each result."""
 
     newest: CanaryRound | None
     ended_at: Mapping[CanaryResult, datetime]
@@ -92,7 +92,7 @@ class Canaries:
 
 @dataclass(frozen=True, slots=True)
 class CanaryCount:
-    """How many canaries in which this was hidden had this result by this model, None where none answered."""
+    """The number of canaries with this hidden method, result and model; the model is None without an answer."""
 
     model: str | None
     hidden: Method | None
@@ -101,27 +101,27 @@ class CanaryCount:
 
 
 def find_worst(answers: Sequence[CanaryAnswer]) -> CanaryResult:
-    """Return the worst result, `missing` where there is no answer."""
+    """Return the worst result, `missing` without answers."""
     words = list(CanaryResult)
     return max((answer.result for answer in answers), key=words.index, default=CanaryResult.MISSING)
 
 
 def count_results(answers: Sequence[CanaryAnswer]) -> Counter[CanaryResult]:
-    """Return how many answers are which."""
+    """Return the number of answers per result."""
     return Counter(answer.result for answer in answers)
 
 
 def find_slowest(answers: Sequence[CanaryAnswer]) -> float | None:
-    """Return the seconds that the slowest answer took, None where none came."""
+    """Return the seconds until the slowest answer, None without answers."""
     return max((answer.seconds for answer in answers if answer.seconds is not None), default=None)
 
 
-# A round that was left behind.
+# Gives up a round that was left behind.
 FORGET_ABANDONED = text(f"""
     DELETE FROM canary_rounds WHERE ended_at IS NULL AND started_at < now() - make_interval(secs => {ABANDONED_S})
 """)
 
-# A new round, nothing where one is open or began too short a time ago.
+# Inserts a round, unless one is open or began too recently.
 BEGIN_ROUND = text("""
     INSERT INTO canary_rounds (seed) SELECT :seed
     WHERE NOT EXISTS (
@@ -133,20 +133,20 @@ BEGIN_ROUND = text("""
 
 
 def begin_round(engine: Engine, seed: int, interval_s: float) -> int | None:
-    """Begin a round and return its id, or None: another runs, or began within so many seconds before now."""
+    """Begin a round and return its id; None if another is open, or began less than so many seconds ago."""
     with engine.begin() as connection:
         connection.execute(FORGET_ABANDONED)
         found: int | None = connection.execute(BEGIN_ROUND, {"seed": seed, "interval_s": interval_s}).scalar()
     return found
 
 
-# The end of a round, nothing where it was given up.
+# Ends a round, unless it was given up.
 END_ROUND = text("""
     UPDATE canary_rounds SET ended_at = now(), result = :result, answers = CAST(:answers AS jsonb)
     WHERE id = :id AND ended_at IS NULL RETURNING id
 """)
 
-# Rounds that nobody asks for any more.
+# Rounds older than the time for which they are kept.
 FORGET_OLD = text(f"""
     DELETE FROM canary_rounds
     WHERE result = ANY(CAST(:results AS text[])) AND ended_at < now() - make_interval(days => {KEPT_DAYS})
@@ -154,7 +154,7 @@ FORGET_OLD = text(f"""
 
 
 def end_round(engine: Engine, round_id: int, job_id: uuid.UUID, answers: Sequence[CanaryAnswer]) -> None:
-    """Keep and count what came of a round, once, and delete its job, of which nothing may run any more."""
+    """Store and count the answers of a round, once, and delete its job, which must have ended."""
     result = find_worst(answers)
     with engine.begin() as connection:
         _delete_job(connection, job_id)
@@ -165,7 +165,7 @@ def end_round(engine: Engine, round_id: int, job_id: uuid.UUID, answers: Sequenc
 
 
 def count_round(result: CanaryResult, answers: Sequence[CanaryAnswer]) -> Counts:
-    """Return the counts of a round."""
+    """Return the totals of a round."""
     counts: Counts = Counter({(Total.CANARY_ROUNDS, result.value): 1})
     for answer in answers:
         counts[Total.CANARY_IMAGES, f"{answer.hidden or CLEAN} {answer.result}"] += 1
@@ -175,12 +175,12 @@ def count_round(result: CanaryResult, answers: Sequence[CanaryAnswer]) -> Counts
     return counts
 
 
-# A round that is given up as if it had not begun.
+# Deletes a round as if it had not begun.
 GIVE_UP_ROUND = text("DELETE FROM canary_rounds WHERE id = :id AND ended_at IS NULL")
 
 
 def give_up_round(engine: Engine, round_id: int, job_id: uuid.UUID | None) -> None:
-    """Forget a round that its program cannot go on with, and its job, if it came to that."""
+    """Delete a round that its program cannot finish, and its job, if it has one."""
     if job_id is not None:
         cancel_job(engine, job_id)
     with engine.begin() as connection:
@@ -196,7 +196,7 @@ LIST_ABANDONED = text(f"""
 
 
 def delete_abandoned_canaries(engine: Engine) -> int:
-    """Delete jobs of canaries whose program died; return how many these were."""
+    """Delete canary jobs whose program died; return their number."""
     with connect_to_read(engine) as connection:
         abandoned = list(connection.execute(LIST_ABANDONED).scalars())
     for job_id in abandoned:
@@ -211,10 +211,10 @@ def _delete_job(connection: Connection, job_id: uuid.UUID) -> None:
     connection.execute(DELETE_JOBS, {"ids": [job_id]})
 
 
-# The newest round that has ended.
+# The latest ended round.
 READ_NEWEST = text("SELECT * FROM canary_rounds WHERE ended_at IS NOT NULL ORDER BY id DESC LIMIT 1")
 
-# When the newest round with each result ended.
+# The time of the latest round with each result.
 LIST_ENDS = text("""
     SELECT result, (SELECT max(ended_at) FROM canary_rounds WHERE canary_rounds.result = listed.result) AS ended_at
     FROM unnest(CAST(:results AS text[])) AS listed (result)
@@ -222,7 +222,7 @@ LIST_ENDS = text("""
 
 
 def read_canaries(engine: Engine) -> Canaries:
-    """Return the newest round, and when there was one with each result, for as long as rounds are kept."""
+    """Return the latest round, and the time of the latest one with each result, among the rounds that are kept."""
     with connect_to_read(engine) as connection:
         newest = connection.execute(READ_NEWEST).one_or_none()
         ends = connection.execute(LIST_ENDS, {"results": list(CanaryResult)}).all()
@@ -232,7 +232,7 @@ def read_canaries(engine: Engine) -> Canaries:
     )
 
 
-# What came of the canaries of the newest rounds: of a week, where one begins every five minutes.
+# Answers of the latest rounds: those of a week, at one round every five minutes.
 COUNT_ANSWERS = text("""
     SELECT answer ->> 'model' AS model, answer ->> 'hidden' AS hidden, answer ->> 'result' AS result,
         count(*) AS images
@@ -244,7 +244,7 @@ COUNT_ANSWERS = text("""
 
 
 def count_answers(engine: Engine) -> list[CanaryCount]:
-    """Return what came of the canaries of the newest `COUNTED_ROUNDS`."""
+    """Return the results of the latest `COUNTED_ROUNDS`, counted."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(COUNT_ANSWERS, {"rounds": COUNTED_ROUNDS}).all()
     return [

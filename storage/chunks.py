@@ -1,4 +1,4 @@
-"""Chunks as workers know them: claimed under a lease, finished or given back."""
+"""Chunks from the worker's side: claimed under a lease, finished or given back."""
 
 import secrets
 import uuid
@@ -22,12 +22,12 @@ from storage.version import VERSION
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to scan a chunk: holds while the chunk is running and `attempt` is still its newest.
+    """The right to scan a chunk: valid while the chunk is running and `attempt` is its latest.
 
-    `refs` are all of the chunk, `judged` the ordinals of those that have their verdict from one of its earlier `tries`.
-    `threshold` is the job's own, or None where the model's decides. Unless it may `follow_links`, no link may stand in
-    the path of a file. `traceparent` is the trace of the submission, None where it was not traced. What is scanned
-    `anew` reuses no verdict.
+    `refs` are all references of the chunk, `judged` the ordinals that got their verdict in one of its earlier `tries`.
+    `threshold` is the job's own, None to use the model's. Unless it may `follow_links`, paths of files must not contain
+    links. `traceparent` is the trace of the submission, None if it is not traced. A chunk to be scanned `anew` reuses
+    no verdicts.
     """
 
     chunk_id: uuid.UUID
@@ -47,15 +47,15 @@ class Claim:
 
     @property
     def images(self) -> list[tuple[int, str]]:
-        """Ordinal and reference of each image that has no verdict yet."""
+        """Ordinal and reference of each image without a verdict."""
         return [image for image in enumerate(self.refs, self.first_ordinal) if image[0] not in self.judged]
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingChunk:
-    """A chunk that nobody has claimed: how often it was lost, whose it is, and its priority.
+    """An unclaimed chunk: the number of its losses, its submitter and its priority.
 
-    It is not to be claimed where it `is_held`: it is paused, or the worker drains.
+    It must not be claimed if `is_held`: it is paused, or the worker is draining.
     """
 
     losses: int
@@ -66,7 +66,7 @@ class WaitingChunk:
 
 IS_HELD = f"({IS_PAUSED} OR {IS_DRAINING.format(worker='CAST(:worker AS text)')})"
 
-# A chunk that nobody has claimed.
+# An unclaimed chunk.
 FIND_WAITING = text(f"""
     SELECT losses, submitter, priority, {IS_HELD} AS is_held FROM chunks
     WHERE id = :id AND state IN ('pending', 'dispatched')
@@ -74,23 +74,23 @@ FIND_WAITING = text(f"""
 
 
 def find_waiting_chunk(engine: Engine, chunk_id: uuid.UUID, worker: str) -> WaitingChunk | None:
-    """Return what must be known of the chunk before this worker claims it, or None where it cannot be claimed."""
+    """Return the chunk as far as this worker must know it before claiming, None if it cannot be claimed."""
     with connect_to_read(engine) as connection:
         row = connection.execute(FIND_WAITING, {"id": chunk_id, "worker": worker}).one_or_none()
     return WaitingChunk(row.losses, row.submitter, Priority.read(row.priority), row.is_held) if row else None
 
 
-# A chunk whose message came while it was held back: it has none any more.
+# A chunk whose message arrived while it was held back, and so has no message any more.
 LEAVE_CHUNK = text(f"UPDATE chunks SET state = 'pending' WHERE id = :id AND state = 'dispatched' AND {IS_HELD}")
 
 
 def leave_held_chunk(engine: Engine, chunk_id: uuid.UUID, worker: str) -> None:
-    """Have a held chunk dispatched again: to others where this worker drains, once it is resumed where it is paused."""
+    """Have a held chunk dispatched again: to other workers if this one is draining, after the pause if it is paused."""
     with engine.begin() as connection:
         connection.execute(LEAVE_CHUNK, {"id": chunk_id, "worker": worker})
 
 
-# Whether a chunk of somebody waits of whom fewer run. It looks at what is in flight: some tens of chunks a worker.
+# Whether a submitter with fewer running chunks has dispatched ones. Reads only chunks in flight: dozens per worker.
 IS_AHEAD = text("""
     WITH submitters AS (
         SELECT submitter, count(*) FILTER (WHERE state = 'running') AS running,
@@ -105,12 +105,12 @@ IS_AHEAD = text("""
 
 
 def is_ahead(engine: Engine, submitter: str, priority: Priority) -> bool:
-    """Whether more chunks of this submitter run than of another one, who has some that wait, all of this priority."""
+    """Whether more chunks of this submitter run than of another submitter with waiting ones of this priority."""
     with connect_to_read(engine) as connection:
         return bool(connection.execute(IS_AHEAD, {"submitter": submitter, "priority": priority}).scalar_one())
 
 
-# Chunks whose message waits in Redis or was just taken from it. Those that were lost before are scanned alone.
+# Chunks whose message is in Redis or was just taken from it; without lost ones, which are scanned alone.
 LIST_DISPATCHED = text(f"""
     SELECT id AS chunk_id, coalesce(message_id, id) AS message_id FROM chunks
     WHERE state = 'dispatched' AND priority = :priority AND losses = 0 ORDER BY dispatched_at LIMIT {LONE_AT_ONCE}
@@ -118,19 +118,19 @@ LIST_DISPATCHED = text(f"""
 
 
 class Dispatched(NamedTuple):
-    """A chunk that is dispatched, and the message that it is in."""
+    """A dispatched chunk and the id of its message."""
 
     chunk_id: uuid.UUID
     message_id: uuid.UUID
 
 
 def list_dispatched_chunks(engine: Engine, priority: Priority) -> list[Dispatched]:
-    """Return some chunks of this priority that are dispatched, oldest first, and were never lost."""
+    """Return some dispatched chunks of this priority that were never lost, oldest first."""
     with connect_to_read(engine) as connection:
         return [Dispatched(*row) for row in connection.execute(LIST_DISPATCHED, {"priority": priority})]
 
 
-# A chunk that waits, for later.
+# Puts a waiting chunk off.
 POSTPONE_CHUNK = text("""
     UPDATE chunks SET state = 'pending', not_before = now() + make_interval(secs => :pause_s)
     WHERE id = :id AND state = 'dispatched'
@@ -138,22 +138,21 @@ POSTPONE_CHUNK = text("""
 
 
 def postpone_chunk(engine: Engine, chunk_id: uuid.UUID, pause_s: float) -> None:
-    """Have a chunk that nobody has claimed dispatched again, so many seconds from now."""
+    """Have an unclaimed chunk dispatched again, after so many seconds."""
     with engine.begin() as connection:
         connection.execute(POSTPONE_CHUNK, {"id": chunk_id, "pause_s": pause_s})
 
 
 def make_claimant(worker: str) -> str:
-    """Return the claimant of one claim by this worker: its name, and behind a space what no other claim has.
+    """Return a claimant for one claim by this worker: its name, a space, and a suffix that no other claim has.
 
-    One that is made again, because the answer to the first was lost, gets the chunk, and a second message for the same
-    chunk does not.
+    A claim repeated because its answer was lost gets the chunk; another message for the same chunk does not.
     """
     return f"{worker} {secrets.token_hex(4)}"
 
 
-# A claim, and the start of the job with its first one. One that a crash of the server loses is made again: whoever had
-# it can store nothing.
+# Claims a chunk, and starts the job with its first one. A claim lost in a server crash is simply made again: its
+# holder can store nothing.
 CLAIM_CHUNK = text(f"""
     WITH claimed AS (
         UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,
@@ -178,12 +177,11 @@ CLAIM_CHUNK = text(f"""
 def claim_chunk(
     engine: Engine, chunk_id: uuid.UUID, claimant: str, lease_s: float, *, losses: int | None = None
 ) -> Claim | None:
-    """Take the chunk for `claimant`, or return None where it cannot: somebody else has it, or it has ended.
+    """Claim the chunk for `claimant`; return None if somebody else has it, or it has ended.
 
-    So it is where it is put off or paused, or the claimant's worker drains.
-
-    Who has the chunk already gets it anew: the connection may have broken after the claim was stored.
-    With `losses`, also where it was lost since they were counted: who claims it then must treat it otherwise.
+    Also None if it is put off or paused, or the claimant's worker is draining. A claimant that has the chunk gets it
+    again, because the connection may have broken after the claim was stored. With `losses`, also None if the chunk was
+    lost since they were counted, because its claimant must then treat it differently.
     """
     with engine.begin() as connection:
         row = connection.execute(
@@ -196,12 +194,12 @@ def claim_chunk(
 
 
 def read_claim(row: RowMapping) -> Claim:
-    """Return the claim of a row that has what a claim has, the chunk's id as `id`."""
+    """Return the claim of a row with the columns of a claim, and the chunk's id as `id`."""
     values: dict[str, Any] = {**row, "chunk_id": row["id"], "priority": Priority.read(row["priority"])}
     return Claim(**{each.name: values[each.name] for each in fields(Claim)})
 
 
-# The end of a chunk, or its being put off, with its verdicts and the job's counters; nothing unless the claim holds.
+# Ends a chunk or puts it off, and stores its verdicts and the job's counters; does nothing unless the claim is valid.
 FINISH_CHUNK = text(f"""
     WITH ended AS (
         UPDATE chunks SET lease_until = NULL,
@@ -238,10 +236,10 @@ FINISH_CHUNK = text(f"""
 
 
 def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], put_off_s: float | None = None) -> bool:
-    """Store these verdicts, count them in the job, and end the chunk, all or nothing.
+    """Store these verdicts, count them in the job, and end the chunk, in one transaction.
 
-    With `put_off_s`, the chunk does not end: its other images are to be scanned again so many seconds from now.
-    Returns False, and stores nothing, where the claim no longer holds.
+    With `put_off_s`, the chunk does not end: its other images are scanned again after so many seconds.
+    Returns False, and stores nothing, if the claim is no longer valid.
     """
     with engine.begin() as connection:
         finished = connection.execute(
@@ -266,18 +264,18 @@ def finish_chunk(engine: Engine, claim: Claim, verdicts: Sequence[NewVerdict], p
     return True
 
 
-# The end of a lease, unless the claim is lost already.
+# Ends a lease, unless the claim is already lost.
 END_LEASE = text("UPDATE chunks SET lease_until = now() WHERE id = :id AND attempt = :attempt AND state = 'running'")
 
 
 def lose_chunk(engine: Engine, claim: Claim) -> None:
-    """End the lease of a chunk that took more memory than there is: the dispatcher counts a loss."""
+    """End the lease of a chunk that needed more memory than there is, so that the dispatcher counts a loss."""
     with engine.begin() as connection:
         connection.execute(END_LEASE, {"id": claim.chunk_id, "attempt": claim.attempt})
         connection.execute(text(f"NOTIFY {SUBMITTED}"))
 
 
-# A running chunk, as if it had not been claimed.
+# Resets a running chunk as if it had not been claimed.
 RELEASE_CHUNK = text("""
     UPDATE chunks SET state = 'pending', worker = NULL, lease_until = NULL
     WHERE id = :id AND attempt = :attempt AND state = 'running'
@@ -285,7 +283,7 @@ RELEASE_CHUNK = text("""
 
 
 def release_chunks(engine: Engine, claims: Sequence[Claim]) -> None:
-    """Give back chunks that will not be finished here; nothing counts as lost."""
+    """Give back chunks that will not be finished here; this counts as no loss."""
     with engine.begin() as connection:
         released = sum(
             connection.execute(RELEASE_CHUNK, {"id": claim.chunk_id, "attempt": claim.attempt}).rowcount
@@ -295,7 +293,7 @@ def release_chunks(engine: Engine, claims: Sequence[Claim]) -> None:
         raise_totals(connection, count_one(Total.CHUNKS_GIVEN_BACK, by=released))
 
 
-# More time for what is held.
+# Extends leases.
 RENEW_LEASES = text("""
     UPDATE chunks SET lease_until = now() + make_interval(secs => :lease_s)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int4[])) AS held (id, attempt)
@@ -305,7 +303,7 @@ RENEW_LEASES = text("""
 
 
 def renew_leases(engine: Engine, claims: Sequence[Claim], lease_s: float) -> list[Claim]:
-    """Extend the leases that still hold; return the claims that do not: what was taken away stays away."""
+    """Extend the valid leases; return the claims that are lost: a lost lease cannot be renewed."""
     with engine.begin() as connection:
         rows = connection.execute(
             RENEW_LEASES,

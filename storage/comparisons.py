@@ -1,4 +1,4 @@
-"""What two models say of the same bytes: how often they agree, and where they do not."""
+"""Comparison of two models on the same bytes: how often they agree, and where they differ."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -12,17 +12,17 @@ from storage.database import connect_to_read
 from storage.time_limits import connect_within
 from storage.verdicts import NO_CANARY
 
-# Files of a sample.
+# Files in a sample.
 MOST_SAMPLED = 1000
 
-# The newest verdict of a model on each file that it has judged.
+# The latest verdict of a model on each file that it has judged.
 NEWEST = f"""
     SELECT DISTINCT ON (sha256) sha256, job_id, ordinal, outcome, method, stego_probability FROM verdicts
     WHERE model_id = ANY(:{{models}}) AND outcome <> 'error' AND {NO_CANARY} {{narrowed}}
     ORDER BY sha256, scanned_at DESC, job_id DESC, ordinal DESC
 """
-# Files that both have judged are found once, and without their names: of those, some are looked up. The sample is by
-# digests, which is as good as by chance.
+# Files judged by both models are found by their digests first, and only the sample is looked up by name. The sample is
+# ordered by digest, which is as good as random.
 COMPARE = f"""
     WITH pairs AS MATERIALIZED (
         SELECT sha256, first.job_id, first.ordinal, first.outcome, first.method AS stego_type, first.stego_probability,
@@ -59,9 +59,9 @@ def compare_models(
     sample: int = 20,
     within_s: float | None = None,
 ) -> Comparison:
-    """Compare the newest verdicts of two models on the same bytes, of one submitter and since a time if wanted.
+    """Compare the latest verdicts of two models on the same bytes, of one submitter and since a time if given.
 
-    Verdicts on canaries are left out. Raises QueryTooLongError where it takes longer than `within_s`.
+    Excludes canaries. Raises QueryTooLongError if it takes longer than `within_s`.
     """
     clauses = {
         "AND job_id IN (SELECT id FROM jobs WHERE submitter = :submitter)": submitter,

@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL, waiting out its outages, and its notifications."""
+"""The connection to PostgreSQL: engines, waiting for an unreachable server, and notifications."""
 
 import socket
 import threading
@@ -16,10 +16,10 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from storage.outages import POSTGRESQL, Patience
 from storage.version import VERSION
 
-# Channels. SUBMITTED: chunks wait, no payload. FINISHED: verdicts of the job are stored whose id is the payload.
-# CANCELLED: chunks that may be running were cancelled or taken back, no payload. DRAINING: workers are to drain, or to
-# drain no more, no payload. DISPATCHED: interactive chunks were dispatched; the
-# payload is their priority. KEYS: a key was revoked; the payload is REVOKED.
+# Channels. SUBMITTED: chunks are waiting, no payload. FINISHED: verdicts were stored, the payload is the job's id.
+# CANCELLED: chunks that may be running were cancelled or requeued, no payload. DRAINING: the draining of workers
+# changed, no payload. DISPATCHED: interactive chunks were dispatched, the payload is their priority. KEYS: a key was
+# revoked, the payload is REVOKED.
 SUBMITTED = "starlight_submitted"
 FINISHED = "starlight_finished"
 CANCELLED = "starlight_cancelled"
@@ -27,17 +27,17 @@ DRAINING = "starlight_draining"
 DISPATCHED = "starlight_dispatched"
 KEYS = "starlight_keys"
 REVOKED = "revoked"
-# The advisory lock of whoever picks chunks, or changes which may be picked.
+# The advisory lock for picking chunks, and for changing which may be picked.
 DISPATCH_LOCK = 0x44495350
 
 CONNECT_TIMEOUT_S = 10
-# PostgreSQL cuts longer names of applications.
+# PostgreSQL truncates longer application names.
 MAX_NAME_BYTES = 63
 
 T = TypeVar("T")
 
 
-# Options of an engine, for connections of their own: the URL past a pooler, where there is one, and their name.
+# Engine options for separate connections: the URL that bypasses a pooler, if any, and the application name.
 DIRECT_URL = "starlight_direct_url"
 APPLICATION = "starlight_application"
 
@@ -50,21 +50,21 @@ def connect(
     application: str = "starlight",
     connect_timeout_s: int = CONNECT_TIMEOUT_S,
 ) -> Engine:
-    """Return an engine for a `postgresql://` URL; connections are checked before use and opened when needed.
+    """Return an engine for a `postgresql://` URL; connections are opened when needed and checked before use.
 
-    PostgreSQL knows them as the application and the version of this code, by which `storage.processes` lists programs.
+    Their application name is `application` with the version of this code; `storage.processes` lists programs by it.
 
-    `direct_url` says that `url` leads to a pooler, which may give every transaction another connection of the server:
-    nothing is prepared then, names tell nothing, and what needs a connection of its own goes past the pooler.
+    If `direct_url` is set, `url` leads to a pooler, which may give each transaction another server connection: then
+    nothing is prepared, application names mean nothing, and what needs its own connection bypasses the pooler.
     """
     name = name_application(application)
-    # Of pooled ones, the server would show the name of whoever used one last, long after he has ended.
+    # The server would show a pooled connection under the name of its last user, long after that one has ended.
     options = {"application_name": "starlight", "prepare_threshold": None} if direct_url else {"application_name": name}
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=2,
-        # Errors reach logs; names of images and what was hidden in them must not.
+        # Errors get into logs; image names and hidden messages must not.
         hide_parameters=True,
         connect_args={**options, "connect_timeout": connect_timeout_s},
         execution_options={DIRECT_URL: direct_url, APPLICATION: name},
@@ -75,7 +75,7 @@ def connect(
 
 @contextmanager
 def bypass_pooler(engine: Engine) -> Iterator[Engine]:
-    """Yield an engine whose connections are each one of the server: this one, where there is no pooler in between."""
+    """Yield an engine whose connections are all direct: this one, unless there is a pooler."""
     direct_url = engine.get_execution_options().get(DIRECT_URL)
     if direct_url is None:
         yield engine
@@ -88,7 +88,7 @@ def bypass_pooler(engine: Engine) -> Iterator[Engine]:
 
 
 def open_own_connection(engine: Engine, name: str) -> psycopg.Connection:
-    """Return a connection of one's own, past any pooler, known by this name: for what lasts longer than a transaction.
+    """Return a separate direct connection with this application name, for what lasts longer than a transaction.
 
     Raises psycopg.OperationalError.
     """
@@ -102,31 +102,31 @@ def open_own_connection(engine: Engine, name: str) -> psycopg.Connection:
 
 
 def refuse_ended_connection(connection: psycopg.Connection, *_: object) -> None:
-    """Raise DisconnectionError for an idle connection that the server has ended, whereupon the pool opens another.
+    """Raise DisconnectionError for an idle connection that the server has closed, so that the pool opens another.
 
-    What a server says of its own accord can be read before it is asked for anything. To ask it, as `pool_pre_ping`
-    does, would take a round trip for every use of a connection.
+    A server's last message can be read without a query. A query, as with `pool_pre_ping`, would cost a round trip at
+    every use of a connection.
     """
     waiting = poll()
     if not connection.closed:
         waiting.register(connection, POLLIN)
     if connection.closed or waiting.poll(0):
-        raise DisconnectionError("the server has ended the connection")
+        raise DisconnectionError("the server has closed the connection")
 
 
 def name_application(application: str) -> str:
-    """Return the name of a program with the version of its code, in as many bytes as PostgreSQL keeps."""
+    """Return a program's name with the version of its code, truncated like PostgreSQL does."""
     version = f" {VERSION}"
     return application.encode()[: MAX_NAME_BYTES - len(version)].decode(errors="ignore") + version
 
 
 def connect_to_read(engine: Engine) -> Connection:
-    """Return a connection for queries that need no transaction around them: each costs half as many round trips."""
+    """Return a connection for queries without a transaction: each needs only half as many round trips."""
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 def may_succeed_later(error: DBAPIError) -> bool:
-    """Whether an operation may succeed later as it is: the server is away, full, overloaded or not to be written to."""
+    """Whether an operation may succeed later: the server is unreachable, full, overloaded or read-only."""
     return (
         isinstance(error, OperationalError)
         or error.connection_invalidated
@@ -135,9 +135,9 @@ def may_succeed_later(error: DBAPIError) -> bool:
 
 
 def wait_out_outages(operation: Callable[[], T]) -> T:
-    """Return what the operation returns, trying again with a growing pause for as long as the database is away.
+    """Return the operation's result, retrying with growing delays while the database is unavailable.
 
-    The operation may run again after it took effect, where the connection broke during its commit: it must bear that.
+    If the connection broke during a commit, the operation may run again after it took effect: it must be idempotent.
     """
     with Patience(POSTGRESQL) as patience:
         while True:
@@ -150,9 +150,9 @@ def wait_out_outages(operation: Callable[[], T]) -> T:
 
 
 def work_in_rounds(work: Callable[[], float], stopping: threading.Event) -> None:
-    """Do one round of work after another until told to stop, waiting out the database's outages between them.
+    """Call `work` repeatedly until told to stop, waiting while the database is unavailable.
 
-    `work` returns for how many seconds to pause before the next round.
+    `work` returns the number of seconds to wait before the next call.
     """
     with Patience(POSTGRESQL) as patience:
         while not stopping.is_set():
@@ -174,21 +174,21 @@ class Wakeup:
         self._receiver, self._sender = socket.socketpair()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once it was sent."""
+        """Return the file descriptor that is readable once it was sent."""
         return self._receiver.fileno()
 
     def send(self) -> None:
-        """End the `listen` that waits, and any later one."""
+        """End the current `listen`, and any later one."""
         self._sender.close()
 
 
 def listen(
     engine: Engine, channels: Sequence[str], timeout_s: float, wakeup: Wakeup | None = None
 ) -> Iterator[set[str]]:
-    """Yield the payloads heard on `channels`, and an empty set whenever `timeout_s` passes without any.
+    """Yield sets of payloads received on `channels`, and an empty set after each `timeout_s` without any.
 
-    The first set is empty, once we listen, so that what happened before can be looked up. A lost connection is
-    opened again with a growing pause and reported by another empty set. Ends once `wakeup` is sent.
+    The first set is empty: from then on nothing is missed, so earlier events can be looked up. A lost connection is
+    reopened with growing delays and reported by another empty set. Ends once `wakeup` is sent.
     """
     with Patience(POSTGRESQL) as patience, DefaultSelector() as waiting:
         if wakeup is not None:
@@ -198,7 +198,7 @@ def listen(
                 with _open_listener(engine, channels) as connection:
                     patience.note_success()
                     yield set()
-                    # A number: of a connection that was lost, nothing can be asked any more.
+                    # Kept as a number, because a closed connection raises for `fileno`.
                     descriptor = connection.fileno()
                     waiting.register(descriptor, EVENT_READ)
                     try:
@@ -207,7 +207,7 @@ def listen(
                             if wakeup in ready:
                                 return
                             heard = {notice.payload for notice in connection.notifies(timeout=0)}
-                            # Servers also say other things, such as that they end.
+                            # The connection is also readable after other messages, such as the server's shutdown.
                             if heard or not ready:
                                 yield heard
                     finally:
@@ -218,7 +218,7 @@ def listen(
 
 def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
     known = engine.get_execution_options()
-    # Behind a pooler it is the only connection that tells which program this is.
+    # Behind a pooler, only this connection shows which program this is.
     connection = open_own_connection(engine, known[APPLICATION] if known.get(DIRECT_URL) else "starlight listener")
     for channel in channels:
         connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))

@@ -1,4 +1,4 @@
-"""One deadline for all that a server may keep us waiting with: names, connections, heads, bodies, redirects."""
+"""One deadline for everything that a server can delay: names, connections, heads, bodies, redirects."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,18 +7,18 @@ from contextvars import ContextVar
 
 import httpcore
 
-# What may come before the body: more is no head, or answers with 1xx that are never followed by one.
+# The limit of bytes before the body: more is not a head, or an endless series of 1xx answers.
 MAX_HEAD_BYTES = 256 * 2**10
 
 
 class DeadlineError(httpcore.TimeoutException):
-    """The time is up, or nobody waits for the answer any more."""
+    """The time is up, or the answer is not needed any more."""
 
 
 class Deadline:
-    """Seconds in which a server must have answered: they pass within blocks of it, where `public_network` keeps to it.
+    """A server must have answered within so many seconds; they run within `with` blocks, observed by `public_network`.
 
-    Given up is what nobody waits for any more: reading ends within a moment, connecting at the end of its time.
+    Once `is_given_up` returns True, reading ends within a moment, connecting at the end of its time.
     """
 
     def __init__(self, seconds: float, is_given_up: Callable[[], bool] = lambda: False) -> None:
@@ -36,9 +36,9 @@ class Deadline:
         self._left_s = self._end - time.monotonic()
 
     def left_s(self) -> float:
-        """Return the seconds that are left within a block; raises DeadlineError where there are none."""
+        """Return the seconds left in the block; raises DeadlineError if there are none."""
         if self._is_given_up():
-            raise DeadlineError("nobody waits for it any more")
+            raise DeadlineError("the answer is not needed any more")
         left = self._end - time.monotonic()
         if left <= 0:
             raise DeadlineError(f"more than {self._seconds:g} s")
@@ -46,7 +46,7 @@ class Deadline:
 
     @contextmanager
     def awaiting_head(self) -> Iterator[None]:
-        """Count what is read within the block as what comes before a body."""
+        """Count bytes read within the block as bytes before the body."""
         self._head_bytes = 0
         try:
             yield
@@ -54,7 +54,7 @@ class Deadline:
             self._head_bytes = None
 
     def count(self, size: int) -> None:
-        """Note that so many bytes were read; raises RemoteProtocolError where a head is too large."""
+        """Count so many bytes; raises RemoteProtocolError if a head is too large."""
         if self._head_bytes is None:
             return
         self._head_bytes += size

@@ -1,4 +1,4 @@
-"""Chunks as the dispatcher knows them: picked in fair shares, published again, and recovered where they were lost."""
+"""Chunks from the dispatcher's side: picked in fair shares, republished, and recovered after losses."""
 
 import uuid
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from storage.verdicts import LOCK_JOB
 class DispatchedChunk:
     """A chunk whose id is to be published: its priority, job, number of images, and the trace of its submission.
 
-    Chunks with the same `message_id` go into one message; None goes alone.
+    Chunks with the same `message_id` share a message; a chunk with None has its own.
     """
 
     chunk_id: uuid.UUID
@@ -39,40 +39,40 @@ def _read_chunk(row: Row[Any]) -> DispatchedChunk:
 
 
 def group_by_message(chunks: Iterable[DispatchedChunk]) -> list[list[DispatchedChunk]]:
-    """Return the chunks of each message, in the order of the first of each."""
+    """Return the chunks grouped by message, ordered by the first chunk of each."""
     messages: dict[uuid.UUID, list[DispatchedChunk]] = {}
     for chunk in chunks:
         messages.setdefault(chunk.message_id or chunk.chunk_id, []).append(chunk)
     return list(messages.values())
 
 
-# Whether this transaction is the one that picks. What a crash of the server loses of it is picked again.
+# Only one transaction picks at a time. If a server crash loses its commit, the chunks are picked again.
 LOCK_DISPATCH = text(f"""
     SELECT pg_try_advisory_xact_lock({DISPATCH_LOCK}), set_config('synchronous_commit', 'off', true)
 """)
 
-# Chunks of each submitter that a pick looks at at least; with many submitters no more than his share of the window.
+# Chunks per submitter that a pick considers at least; with many submitters at most each one's share of the window.
 SHARE = 16
-# The priority of lone chunks; how many are in one message, at most; messages with such of one submitter that are on
-# their way or in work for each worker, while others wait until a worker takes them along; and after how long one does
-# not count any more, as its worker may have died.
+# Lone chunks: their priority, the maximum per message, the number of a submitter's messages in flight per worker (the
+# others wait until a worker takes them along), and the time after which such a message does not count any more, because
+# its worker may have died.
 LONE_PRIORITY: Final = Priority.INTERACTIVE
 LONE_AT_ONCE = 16
 LONE_MESSAGES = 1
 LONE_PATIENCE_S = 2.0
-# What may be lone, as the worker finds out that claims it (`storage.lone_chunks`): it is scanned in no time, and nobody
-# asks for more than its verdict.
+# What may be a lone chunk; the claiming worker checks it (`storage.lone_chunks`). It is scanned quickly, and only its
+# verdict is needed.
 MAY_BE_LONE = """
     images = 1 AND first_ordinal = 0 AND losses = 0 AND tries = 0 AND traceparent IS NULL
     AND starts_with(refs[1], 'blob://')
 """
 
-# Wakes the workers that have no task thread free: a thread of their own scans interactive chunks.
+# Wakes workers without a free task thread, which scan interactive chunks in a separate thread.
 NOTIFY_WORKERS = f"CASE WHEN priority = '{Priority.INTERACTIVE}' THEN pg_notify('{DISPATCHED}', priority) END"
 
-# Pending chunks into what is free of the window, each submitter's share of what is in flight as equal as can be. Nobody
-# takes more of the window than he leaves to others. Lone chunks of a submitter are divided into a message a worker,
-# unless enough of his are on their way.
+# Picks pending chunks for the free part of the window, so that submitters have as equal shares in flight as possible.
+# No submitter gets more than half of what is free. A submitter's lone chunks are divided into one message per worker,
+# unless enough of them are in flight.
 PICK_CHUNKS = text(f"""
     WITH in_flight AS (
         SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
@@ -123,11 +123,11 @@ PICK_CHUNKS = text(f"""
 
 
 def pick_chunks(engine: Engine, priority: Priority, window: int, workers: int = 1) -> list[DispatchedChunk]:
-    """Mark pending chunks as dispatched, and return them, until `window` are of each submitter.
+    """Mark pending chunks as dispatched, and return them, up to `window` per submitter.
 
-    Twice as many are of all together at most, in equal shares; who comes finds some of it free. Chunks that are put off
-    or paused are left out. Within a submitter, older jobs go first. One dispatcher picks at a time; others get an
-    empty list. Lone images are divided into messages for so many `workers`.
+    All submitters together have at most twice as many, in equal shares, so that a new one finds some of it free. Chunks
+    that are put off or paused are left out. Older jobs of a submitter go first. One dispatcher picks at a time; others
+    get an empty list. Lone chunks are divided into messages for so many `workers`.
     """
     with engine.begin() as connection:
         if not connection.execute(LOCK_DISPATCH).scalar_one():
@@ -138,7 +138,7 @@ def pick_chunks(engine: Engine, priority: Priority, window: int, workers: int = 
     return [_read_chunk(row) for row in picked]
 
 
-# Priorities with chunks that are not dispatched, whatever they wait for.
+# Priorities with undispatched chunks, for whatever reason.
 LIST_WAITING_PRIORITIES = text("""
     SELECT listed.priority FROM unnest(CAST(:priorities AS text[])) AS listed (priority)
     WHERE EXISTS (SELECT FROM chunks WHERE state = 'pending' AND chunks.priority = listed.priority)
@@ -146,25 +146,25 @@ LIST_WAITING_PRIORITIES = text("""
 
 
 def list_waiting_priorities(engine: Engine) -> list[Priority]:
-    """Return the priorities of chunks that are not dispatched."""
+    """Return the priorities with undispatched chunks."""
     with connect_to_read(engine) as connection:
         waiting = set(connection.execute(LIST_WAITING_PRIORITIES, {"priorities": list(Priority)}).scalars())
     return [priority for priority in Priority if priority in waiting]
 
 
-# Messages of chunks that are dispatched or running.
+# The number of messages of dispatched or running chunks.
 COUNT_EXPECTED_MESSAGES = text("""
     SELECT count(DISTINCT coalesce(message_id, id)) FROM chunks WHERE state IN ('dispatched', 'running')
 """)
 
 
 def count_expected_messages(engine: Engine) -> int:
-    """Return how many messages there must be in Redis: of all chunks that are dispatched or running."""
+    """Return the number of messages that Redis should hold: those of all dispatched or running chunks."""
     with connect_to_read(engine) as connection:
         return int(connection.execute(COUNT_EXPECTED_MESSAGES).scalar_one())
 
 
-# Chunks whose message nobody took for long; each goes alone from now on.
+# Chunks whose message was not taken for long; from now on each has its own message.
 REDATE_UNCLAIMED = text(f"""
     UPDATE chunks SET dispatched_at = now(), message_id = NULL
     WHERE state = 'dispatched' AND dispatched_at < now() - make_interval(secs => :age)
@@ -173,7 +173,7 @@ REDATE_UNCLAIMED = text(f"""
 
 
 def redate_unclaimed(engine: Engine, older_than_s: float) -> list[DispatchedChunk]:
-    """Return the dispatched chunks that nobody claimed for so long, and date them anew."""
+    """Return chunks that were dispatched and not claimed for so long, and restart that time."""
     with engine.begin() as connection:
         rows = connection.execute(REDATE_UNCLAIMED, {"age": older_than_s}).all()
         raise_totals(connection, count_one(Total.CHUNKS_REPUBLISHED, by=len(rows)))
@@ -182,14 +182,14 @@ def redate_unclaimed(engine: Engine, older_than_s: float) -> list[DispatchedChun
 
 @dataclass(frozen=True, slots=True)
 class LostChunk:
-    """A chunk whose lease ran out, its job, and how often it was lost by now."""
+    """A chunk whose lease ran out, its job, and the number of its losses so far."""
 
     chunk_id: uuid.UUID
     job_id: uuid.UUID
     losses: int
 
 
-# One chunk whose lease ran out, while PostgreSQL was there for long enough to have it renewed.
+# A chunk whose lease ran out, although PostgreSQL was available long enough to renew it.
 FIND_LOST_CHUNK = text("""
     UPDATE chunks SET state = 'pending', losses = losses + 1, worker = NULL, lease_until = NULL
     WHERE id = (SELECT id FROM chunks WHERE state = 'running' AND lease_until < now()
@@ -198,7 +198,7 @@ FIND_LOST_CHUNK = text("""
     RETURNING id, job_id, losses, cardinality(refs) AS images
 """)
 
-# The pieces start with one loss: a suspect is scanned alone in its process. Those with a verdict have ended.
+# The new chunks start with one loss: suspects are scanned alone in their process. Those with a verdict have ended.
 SPLIT_CHUNK = text("""
     WITH whole AS (
         DELETE FROM chunks WHERE id = :id RETURNING *
@@ -214,7 +214,7 @@ SPLIT_CHUNK = text("""
         LEFT JOIN verdicts ON verdicts.job_id = whole.job_id AND verdicts.ordinal = first_ordinal + position - 1
 """)
 
-# The verdict of a lone image that was lost too often, and the end of its chunk.
+# Stores the verdict of a lone image that was lost too often, and ends its chunk.
 CONVICT_IMAGE = text(f"""
     WITH ended AS (
         UPDATE chunks SET state = 'done' WHERE id = :id RETURNING job_id, first_ordinal, refs
@@ -235,13 +235,13 @@ CONVICT_IMAGE = text(f"""
 
 
 def recover_lost_chunk(engine: Engine, max_losses: int, lease_s: float) -> LostChunk | None:
-    """Deal with one chunk whose lease ran out, and return it; None where there is none.
+    """Handle one chunk whose lease ran out, and return it; None if there is none.
 
-    After a start of PostgreSQL all have one more lease: nobody could renew while it was away.
+    After a start of PostgreSQL, leases last one lease longer, because nobody could renew them meanwhile.
 
-    A chunk lost once is published again. One lost twice is replaced by chunks of one image, each with one loss on its
-    account, so that a culprit stands alone. A lone image with `max_losses` on its account gets an `error` verdict with
-    code `worker_crash`.
+    After its first loss, a chunk is published again. After the second, it is replaced by chunks of one image, each with
+    one loss, so that the culprit ends up alone. A lone image with `max_losses` gets an `error` verdict with the code
+    `worker_crash`.
     """
     with engine.begin() as connection:
         lost = connection.execute(FIND_LOST_CHUNK, {"lease_s": lease_s}).one_or_none()

@@ -1,4 +1,4 @@
-"""Draining workers: one that drains claims no more chunks, finishes those it has, and stays up."""
+"""Draining: a draining worker claims no more chunks, finishes those it has, and stays up."""
 
 from sqlalchemy import Engine, text
 
@@ -7,7 +7,7 @@ from storage.database import DRAINING, connect_to_read
 from storage.operations import OperationError, record_operation
 from storage.workers import SILENT_LEASES
 
-# Whether the worker of this name claims no more chunks.
+# Whether the worker of this name is draining.
 IS_DRAINING = "EXISTS (SELECT FROM workers WHERE name = {worker} AND draining)"
 
 # Live workers whose draining changes: the one of this name, or all.
@@ -17,23 +17,23 @@ SET_DRAINING = text("""
     RETURNING name
 """)
 
-# The workers that live.
+# The live workers.
 LIST_NAMES = text("SELECT name FROM workers WHERE seen_at > now() - make_interval(secs => :age) ORDER BY name")
 
 
 def set_draining(
     engine: Engine, worker: str | None, lease_s: float, done_by: str, *, draining: bool = True
 ) -> list[str]:
-    """Have a live worker, or all where it is None, drain, or claim chunks again; return the names of those it changes.
+    """Drain or undrain a live worker, or all if `worker` is None; return the names of those that changed.
 
-    Raises OperationError where no worker of that name lives, or none at all.
+    Raises OperationError if no worker of that name, or none at all, is alive.
     """
     age = SILENT_LEASES * lease_s
     with engine.begin() as connection:
         living = connection.execute(LIST_NAMES, {"age": age}).scalars().all()
         if not living or (worker is not None and worker not in living):
             wanted = "no worker" if worker is None else f"no worker {worker}"
-            raise OperationError(f"{wanted} is alive; what is: {', '.join(living) or 'none'}")
+            raise OperationError(f"{wanted} is alive; live workers: {', '.join(living) or 'none'}")
         rows = connection.execute(SET_DRAINING, {"draining": draining, "name": worker, "age": age}).scalars()
         changed = sorted(rows)
         for name in changed:
@@ -42,11 +42,11 @@ def set_draining(
     return changed
 
 
-# Whether a worker drains.
+# Whether a worker is draining.
 READ_DRAINING = text(f"SELECT {IS_DRAINING.format(worker=':name')}")
 
 
 def is_draining(engine: Engine, worker: str) -> bool:
-    """Whether this worker is to claim no more chunks."""
+    """Whether this worker is draining."""
     with connect_to_read(engine) as connection:
         return bool(connection.execute(READ_DRAINING, {"name": worker}).scalar_one())

@@ -1,4 +1,4 @@
-"""How V4's probabilities are distributed, day by day: from a bounded sample, however many verdicts there are."""
+"""The distribution of V4's probabilities by day, from a sample of bounded size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from sqlalchemy import Engine, text
 from storage.database import connect_to_read
 
 BINS: Final = 20
-"""Equal parts of the probabilities from 0 to 1."""
+"""Number of equal intervals of the probabilities from 0 to 1."""
 DAYS: Final = 14
 OF_AN_HOUR: Final = 100
-"""Verdicts that are looked at of each hour, the newest."""
+"""The newest verdicts of each hour that are sampled."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaySample:
-    """Sampled verdicts of a model on a day of UTC: how many have a probability in each of the `BINS`."""
+    """Sampled verdicts of a model on a day (UTC): the number of probabilities in each of the `BINS`."""
 
     day: date
     model_id: int
@@ -27,12 +27,12 @@ class DaySample:
 
     @property
     def images(self) -> int:
-        """How many were sampled."""
+        """The number of sampled verdicts."""
         return sum(self.bins)
 
 
-# The newest verdicts of each hour, by the index on their time: a few hundred looks into it, and so many rows each.
-# Which model gave them is asked afterwards, or an hour of another model would be read to its end.
+# The newest verdicts of each hour, by the index on their time: a few hundred index lookups with so many rows each.
+# The model is filtered afterwards, because otherwise an hour of another model would be read completely.
 SAMPLE_PROBABILITIES = text(f"""
     SELECT CAST(hours.start AT TIME ZONE 'UTC' AS date) AS day, model_id,
         least(floor(stego_probability * {BINS})::int4, {BINS - 1}) AS bin, count(*) AS images,
@@ -49,7 +49,7 @@ SAMPLE_PROBABILITIES = text(f"""
 
 
 def sample_probabilities(engine: Engine) -> Sequence[DaySample]:
-    """Return samples of the last `DAYS` days, oldest first, by model."""
+    """Return samples of a model for the last `DAYS` days, oldest first."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(SAMPLE_PROBABILITIES).all()
     bins: dict[tuple[date, int], list[int]] = {}

@@ -1,4 +1,4 @@
-"""Exports that keys of the API ask for: they wait, are made under a lease by one process, and are kept for a while."""
+"""Exports requested by API keys: queued, made under a lease by one process, and stored for a while."""
 
 import uuid
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from sqlalchemy.dialects.postgresql import JSONB
 from starlight_vocabulary.exports import ExportState
 from storage.database import connect_to_read
 
-# A process that makes an export renews its lease several times within it. One that is lost so often has failed.
+# The process that makes an export renews its lease several times. After so many lost leases the export has failed.
 LEASE_S = 60.0
 ATTEMPTS = 3
 LISTED = 100
 
 
 class TooManyExportsError(Exception):
-    """The key has as many exports as it may; the message says so."""
+    """The key has too many exports; the message says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
-    """An export: who asked for it, of whose verdicts it is, of everybody's where `submitter` is None, and of which."""
+    """An export: the key that asked for it, the submitter of its verdicts (None: everybody's), and its request."""
 
     id: uuid.UUID
     asked_by: str
@@ -41,7 +41,7 @@ class ExportJob:
 
 COLUMNS = "id, asked_by, submitter, request, state, attempts, rows, size_bytes, error, created_at, finished_at"
 
-# Exports of one key are counted one request after the other.
+# Serialises counting the exports of a key.
 LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended('exports ' || :asked_by, 0))")
 COUNT_EXPORTS = text("SELECT count(*) FROM exports WHERE asked_by = :asked_by AND state <> 'deleted'")
 INSERT_EXPORT = text(f"""
@@ -52,16 +52,16 @@ INSERT_EXPORT = text(f"""
 def create_export(
     engine: Engine, asked_by: str, submitter: str | None, request: dict[str, Any], *, limit: int
 ) -> ExportJob:
-    """Store an export that is to be made; raises TooManyExportsError where its key has `limit` of them."""
+    """Queue an export; raises TooManyExportsError if its key already has `limit`."""
     with engine.begin() as connection:
         connection.execute(LOCK_KEY, {"asked_by": asked_by})
         if connection.execute(COUNT_EXPORTS, {"asked_by": asked_by}).scalar_one() >= limit:
-            raise TooManyExportsError(f"this key has {limit} exports: delete one, or wait until one has expired")
+            raise TooManyExportsError(f"this key has {limit} exports: delete one, or wait until one expires")
         values = {"asked_by": asked_by, "submitter": submitter, "request": request}
         return _read(connection.execute(INSERT_EXPORT, values).mappings().one())
 
 
-# What a key may see: its own, and of everybody's verdicts only where it may see these still.
+# What a key may see: its own exports; those of everybody's verdicts only while it may see these.
 MAY_SEE = """
     state <> 'deleted' AND (CAST(:everybody AS bool) OR asked_by = :asked_by AND submitter = :asked_by)
 """
@@ -70,21 +70,21 @@ GET_EXPORT = text(f"SELECT {COLUMNS} FROM exports WHERE id = :id AND {MAY_SEE}")
 
 
 def list_exports(engine: Engine, asked_by: str, *, everybody: bool) -> list[ExportJob]:
-    """Return the newest exports of a key, or, where it may see them, everybody's."""
+    """Return the newest exports of a key, or everybody's if it may see them."""
     with connect_to_read(engine) as connection:
         values = {"asked_by": asked_by, "everybody": everybody, "limit": LISTED}
         return [_read(row) for row in connection.execute(LIST_EXPORTS, values).mappings()]
 
 
 def get_export(engine: Engine, export_id: uuid.UUID, asked_by: str, *, everybody: bool) -> ExportJob | None:
-    """Return the export, or None where there is none that this key may see."""
+    """Return the export, or None if there is none that this key may see."""
     with connect_to_read(engine) as connection:
         values = {"id": export_id, "asked_by": asked_by, "everybody": everybody}
         row = connection.execute(GET_EXPORT, values).mappings().one_or_none()
     return _read(row) if row else None
 
 
-# The next export that waits, or whose maker is gone, as running.
+# Marks as running the next export that is queued or whose process has died.
 CLAIM_EXPORT = text(f"""
     UPDATE exports SET state = 'running', attempts = attempts + 1, lease_until = now() + make_interval(secs => :lease_s)
     WHERE id = (
@@ -95,7 +95,7 @@ CLAIM_EXPORT = text(f"""
 
 
 def claim_export(engine: Engine) -> ExportJob | None:
-    """Return the next export that is to be made, from now on under a lease, or None where there is none."""
+    """Claim the next export under a lease, and return it; None if there is none."""
     with engine.begin() as connection:
         row = connection.execute(CLAIM_EXPORT, {"lease_s": LEASE_S}).mappings().one_or_none()
     return _read(row) if row else None
@@ -114,33 +114,33 @@ FINISH = text(f"""
 
 
 def renew_export(engine: Engine, export: ExportJob) -> bool:
-    """Extend the lease; return False where it does not hold any more: the export was deleted, or another makes it."""
+    """Extend the lease; return False if it is lost: the export was deleted, or another process makes it."""
     with engine.begin() as connection:
         return connection.execute(RENEW, {**_hold(export), "lease_s": LEASE_S}).one_or_none() is not None
 
 
 def note_progress(engine: Engine, export: ExportJob, rows: int, size_bytes: int) -> bool:
-    """Store how far the export is; return False where the lease does not hold any more."""
+    """Store the export's progress; return False if the lease is lost."""
     with engine.begin() as connection:
         values = {**_hold(export), "rows": rows, "size_bytes": size_bytes}
         return connection.execute(NOTE_PROGRESS, values).one_or_none() is not None
 
 
 def release_export(engine: Engine, export: ExportJob) -> None:
-    """Leave the export to others, as if it had not been claimed."""
+    """Give the export back, as if it had not been claimed."""
     with engine.begin() as connection:
         connection.execute(RELEASE, _hold(export))
 
 
 def find_running_export(engine: Engine, export_id: uuid.UUID, attempts: int) -> ExportJob | None:
-    """Return the export, or None where this is not its newest attempt, or it does not run."""
+    """Return the export, or None if this is not its latest attempt, or it is not running."""
     with connect_to_read(engine) as connection:
         row = connection.execute(FIND_RUNNING, {"id": export_id, "attempts": attempts}).mappings().one_or_none()
     return _read(row) if row else None
 
 
 def finish_export(engine: Engine, export: ExportJob, error: str | None = None) -> None:
-    """End the export: it is done, or failed for this reason."""
+    """End the export: done, or failed with this reason."""
     state = ExportState.FAILED if error else ExportState.DONE
     with engine.begin() as connection:
         connection.execute(FINISH, {**_hold(export), "state": state, "error": error})
@@ -150,13 +150,13 @@ def _hold(export: ExportJob) -> dict[str, Any]:
     return {"id": export.id, "attempts": export.attempts}
 
 
-# Exports that nobody is to see any more: their files go first, then they.
+# Exports that are to be deleted: their files first, then their rows.
 MARK_DELETED = text("UPDATE exports SET state = 'deleted' WHERE id = :id")
 MARK_EXPIRED = text("""
     UPDATE exports SET state = 'deleted'
     WHERE state IN ('done', 'failed') AND finished_at <= now() - CAST(:retention AS interval)
 """)
-# Not while a process may write another file.
+# Not while a process may still write a file.
 LIST_DELETED = text("""
     SELECT id FROM exports WHERE state = 'deleted' AND (lease_until IS NULL OR lease_until < now())
     ORDER BY id LIMIT :limit
@@ -165,20 +165,20 @@ FORGET = text("DELETE FROM exports WHERE id = :id AND state = 'deleted'")
 
 
 def delete_export(engine: Engine, export_id: uuid.UUID) -> None:
-    """Have an export and its files deleted; one that is being made ends."""
+    """Mark an export for deletion with its files; a running one stops."""
     with engine.begin() as connection:
         connection.execute(MARK_DELETED, {"id": export_id})
 
 
 def list_deleted_exports(engine: Engine, retention: timedelta) -> Sequence[uuid.UUID]:
-    """Return exports whose files are to go, those among them that ended so long ago."""
+    """Return exports whose files are to be deleted, including those that ended so long ago."""
     with engine.begin() as connection:
         connection.execute(MARK_EXPIRED, {"retention": retention})
         return connection.execute(LIST_DELETED, {"limit": LISTED}).scalars().all()
 
 
 def forget_export(engine: Engine, export_id: uuid.UUID) -> None:
-    """Delete the row of an export whose files are gone."""
+    """Delete the row of an export whose files are deleted."""
     with engine.begin() as connection:
         connection.execute(FORGET, {"id": export_id})
 

@@ -1,4 +1,4 @@
-"""Verdicts in the order in which they are exported: oldest first, up to a time behind which none comes any more."""
+"""Verdicts in export order: oldest first, up to a time before which no new ones will appear."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +10,7 @@ from starlight_vocabulary.verdict import Verdict
 from storage.database import connect_to_read
 from storage.verdicts import PAGE, SELECT_VERDICTS, Position, VerdictFilter, read_verdict
 
-# Verdicts are stored with the time at which their transaction began: what began before now may still come.
+# A verdict's time is the start of its transaction, so verdicts from before now may still be committed.
 READ_SETTLED = text("""
     SELECT least(now(), min(xact_start)) FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
@@ -18,13 +18,13 @@ READ_SETTLED = text("""
 
 
 def read_settled_time(engine: Engine) -> datetime:
-    """Return the newest time before which no verdict will be stored any more."""
+    """Return the latest time before which no verdict will be stored any more."""
     with connect_to_read(engine) as connection:
         settled: datetime = connection.execute(READ_SETTLED).scalar_one()
     return settled
 
 
-# One page of an export. The first condition behind a position follows from the second, and is one for the index.
+# One page of an export. The first condition on the position follows from the second, and lets the index be used.
 LIST_OLDEST = SELECT_VERDICTS + " WHERE {conditions} ORDER BY scanned_at, verdicts.job_id, ordinal LIMIT :limit"
 BEHIND = """
     scanned_at >= :after_scanned_at
@@ -35,9 +35,9 @@ BEHIND = """
 def list_oldest_first(
     engine: Engine, wanted: VerdictFilter, after: Position | None = None, page_size: int = PAGE
 ) -> Iterator[list[Verdict]]:
-    """Yield verdicts by time, in lists of at most `page_size`, from the one behind `after` on.
+    """Yield verdicts ordered by time, in lists of at most `page_size`, starting after the position `after`.
 
-    They are read page by page: memory does not grow with their number, and a slow reader holds no connection.
+    They are read page by page: memory is constant, and a slow reader holds no connection.
     """
     while page := _read_page(engine, wanted, after, page_size):
         yield page
@@ -47,7 +47,7 @@ def list_oldest_first(
 
 
 def settle(engine: Engine, wanted: VerdictFilter) -> VerdictFilter:
-    """Return the filter with an end before which everything is stored, so that what it finds stays the same."""
+    """Return the filter with an end before which everything is stored, so that its result does not change."""
     settled = read_settled_time(engine)
     return replace(wanted, until=min(settled, wanted.until) if wanted.until else settled)
 

@@ -1,4 +1,4 @@
-"""Images that ended in an error: counted by their codes, and scanned again as a new job."""
+"""Failed images: counted by error code, and retried as a new job."""
 
 import uuid
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class RetryError(ValueError):
     """A job that cannot be retried; the message says why."""
 
 
-# Failed images by their code, the most frequent first.
+# Failed images by code, most frequent first.
 COUNT_FAILURES = """
     SELECT error_code, count(*) AS images FROM verdicts WHERE outcome = 'error' AND {conditions}
     GROUP BY error_code ORDER BY count(*) DESC, error_code
@@ -27,7 +27,7 @@ COUNT_FAILURES = """
 
 
 def count_failures(engine: Engine, wanted: VerdictFilter) -> dict[ErrorCode, int]:
-    """Return how many verdicts have which error code, most frequent first."""
+    """Return the number of failed images by error code, most frequent first."""
     conditions, parameters = wanted.conditions()
     query = text(COUNT_FAILURES.format(conditions=conditions))
     with connect_to_read(engine) as connection:
@@ -36,7 +36,7 @@ def count_failures(engine: Engine, wanted: VerdictFilter) -> dict[ErrorCode, int
 
 @dataclass(frozen=True, slots=True)
 class RecentFailure:
-    """How many of the newest failures have a code, in how many jobs, and the newest of them."""
+    """The number of recent failures with a code, the number of jobs they are in, and the latest of them."""
 
     code: ErrorCode
     images: int
@@ -47,7 +47,7 @@ class RecentFailure:
     detail: str | None
 
 
-# The newest failures of a day, by the index on what was found where they are rare, else by that on time.
+# The latest failures of a day, by the index on outcomes if they are rare, otherwise by that on time.
 LIST_RECENT_FAILURES = text("""
     WITH recent AS MATERIALIZED (
         SELECT error_code, job_id, ordinal, uri, error_detail, scanned_at FROM verdicts
@@ -63,7 +63,7 @@ LIST_RECENT_FAILURES = text("""
 
 
 def list_recent_failures(engine: Engine, most: int) -> list[RecentFailure]:
-    """Return the last day's failures by their code, of at most so many errors, the most frequent first."""
+    """Return the last day's failures by code, most frequent first, counting at most so many of the latest."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_RECENT_FAILURES, {"most": most}).all()
     found = [RecentFailure(ErrorCode.read(row.error_code), *row[1:]) for row in rows]
@@ -86,8 +86,8 @@ def retry_job(
     """Submit the images of an ended job that failed with one of these codes as a new job, in the same order.
 
     The new job names the old one as `retry_of` and has its submitter, priority and threshold, and its name unless
-    another is given. One transaction, inside the database: memory does not grow with the job. Raises RetryError
-    where there is no such job, it has not ended, or nothing in it failed so.
+    another is given. It is one transaction inside the database, so memory does not grow with the job. Raises RetryError
+    if the job does not exist, has not ended, or has no such images.
     """
     with trace("submit"), engine.begin() as connection:
         has_ended = connection.execute(HAS_ENDED, {"id": job_id}).scalar()
@@ -100,16 +100,16 @@ def retry_job(
             priority=None, idempotency_key=None, chunk_size=chunk_size,
         )  # fmt: skip
         if made is None or not made.images:
-            raise RetryError(f"no image of job {job_id} failed with one of the codes {', '.join(codes)}")
+            raise RetryError(f"no image of job {job_id} failed with any of the codes {', '.join(codes)}")
         describe_span(job=made.job_id, images=made.images)
     return Submission(made.job_id, made.images, created=True)
 
 
-# The jobs that retry one.
+# The retries of a job.
 LIST_RETRIES = text("SELECT id FROM jobs WHERE retry_of = :id ORDER BY id")
 
 
 def list_retries(engine: Engine, job_id: uuid.UUID) -> list[uuid.UUID]:
-    """Return the jobs that scanned failed images of this one again, oldest first."""
+    """Return the jobs that retry failed images of this one, oldest first."""
     with connect_to_read(engine) as connection:
         return list(connection.execute(LIST_RETRIES, {"id": job_id}).scalars())

@@ -1,7 +1,7 @@
 """Figures about the whole installation at one moment, for metrics and statistics.
 
-Neither verdicts nor ended jobs or chunks are read for them: a row for each chunk, job and webhook that is open.
-Canaries are left out.
+The queries read a row for each open chunk, job and webhook, and neither verdicts nor ended jobs or chunks. They exclude
+canaries.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from starlight_vocabulary.words import ChunkState, Outcome, Priority
 from storage.totals import Total, Totals, count_recent_images, read_totals
 
 WAITING_STATES = (ChunkState.PENDING, ChunkState.DISPATCHED, ChunkState.RUNNING)
-# How long each question may take before it is given up.
+# The timeout of each query.
 MOST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Chunks of one priority in one state, the images in them without a verdict, and the age of their oldest job."""
+    """Chunks of one priority and state: their number, their images without a verdict, and the age of the oldest job."""
 
     priority: Priority
     state: ChunkState
@@ -31,9 +31,9 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class OpenJobs:
-    """Jobs of one priority that have not ended, those of them that run, and how long the slowest of these needs.
+    """Open jobs of one priority, the number of running ones, and the longest estimated time until one ends.
 
-    `longest_left_s` goes by the rate since a job's start: 0 where none has a verdict yet.
+    `longest_left_s` extrapolates the rate since a job's start; 0 if none has a verdict yet.
     """
 
     priority: Priority
@@ -44,7 +44,7 @@ class OpenJobs:
 
 @dataclass(frozen=True, slots=True)
 class DueWebhooks:
-    """Webhooks of ended jobs that are neither delivered nor given up, those that failed before, and the oldest one."""
+    """Webhooks of ended jobs that are neither delivered nor given up: their number, failed ones, and the oldest."""
 
     waiting: int
     failed: int
@@ -55,8 +55,8 @@ class DueWebhooks:
 class Figures:
     """Counts at one moment; times in seconds.
 
-    `unaccounted` are images of jobs that have no verdict, and no chunk that waits or runs either: 0, or a bug.
-    `finished_last_minute` are the verdicts of the last 60 seconds, cancelled images left out.
+    `unaccounted` are images of jobs with neither a verdict nor a waiting or running chunk: 0, or there is a bug.
+    `finished_last_minute` are the verdicts of the last 60 seconds, without cancelled images.
     """
 
     totals: Totals
@@ -71,12 +71,12 @@ class Figures:
 
     @property
     def submitted(self) -> int:
-        """References of all jobs that there ever were."""
+        """References of all jobs ever submitted."""
         return self.totals.get(Total.IMAGES_SUBMITTED)
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
-        """Verdicts of all jobs that there ever were, with every outcome present."""
+        """Verdicts ever stored by outcome, with every outcome present."""
         return {outcome: self.totals.get(Total.IMAGES_FINISHED, outcome) for outcome in Outcome}
 
     @property
@@ -86,11 +86,11 @@ class Figures:
 
     @property
     def oldest_waiting_s(self) -> float:
-        """Age of the oldest job with images that nobody has claimed, 0 where there is none."""
+        """Age of the oldest job with unclaimed images, 0 if there is none."""
         return max((each.oldest_s for each in self.queues if each.state != ChunkState.RUNNING), default=0.0)
 
 
-# Chunks that have not ended.
+# Open chunks.
 COUNT_QUEUES = text("""
     SELECT waiting.priority, waiting.state, is_put_off, count(*) AS chunks, sum(
             images - CASE WHEN tries = 0 THEN 0 ELSE (
@@ -116,7 +116,7 @@ COUNT_QUEUES = text("""
     GROUP BY waiting.priority, waiting.state, is_put_off
 """)
 
-# Jobs that have not ended.
+# Open jobs.
 COUNT_OPEN_JOBS = text("""
     SELECT priority, count(*) FILTER (WHERE state = 'pending') AS pending,
         count(*) FILTER (WHERE state = 'running') AS running,
@@ -128,13 +128,13 @@ COUNT_OPEN_JOBS = text("""
     FROM jobs WHERE state IN ('pending', 'running') AND NOT canary GROUP BY priority
 """)
 
-# Images that jobs have ended without.
+# Images of ended jobs without a verdict.
 COUNT_LEFT_OUT = text("""
     SELECT coalesce(sum(total - clean - stego - error), 0) FROM jobs
     WHERE state IN ('done', 'cancelled') AND clean + stego + error <> total AND NOT canary
 """)
 
-# Webhooks of jobs that have ended.
+# Webhooks of ended jobs.
 COUNT_WEBHOOKS = text("""
     SELECT count(*) AS waiting, count(*) FILTER (WHERE attempts > 0) AS failed,
         coalesce(extract(epoch FROM now() - min(finished_at)), 0) AS oldest_s
@@ -142,7 +142,7 @@ COUNT_WEBHOOKS = text("""
     WHERE delivered_at IS NULL AND given_up_at IS NULL AND clean + stego + error = total AND finished_at IS NOT NULL
 """)
 
-# What submitters keep stored, together and the one that keeps most.
+# Stored bytes, in total and of the submitter with the most.
 COUNT_STORED_BYTES = text("""
     SELECT coalesce(sum(stored_bytes), 0) AS stored, coalesce(max(stored_bytes), 0) AS largest, now() AS taken_at
     FROM submitters

@@ -1,4 +1,4 @@
-"""What Flower asks for: name and password of the settings, else a password that is made once, in the data folder."""
+"""Flower's login: from the settings, or else a password generated once in the data folder."""
 
 import secrets
 from pathlib import Path
@@ -10,12 +10,12 @@ NAME = "starlight"
 
 
 def find_password_file(settings: Settings) -> Path | None:
-    """Return the file of the password that was made here, None where the settings have another."""
+    """Return the file of the generated password, None if the settings contain a login."""
     return None if settings.flower_basic_auth else settings.data_dir / "flower_password"
 
 
 def read_flower_credentials(settings: Settings) -> str:
-    """Return `name:password`; makes the password where there is none yet. Raises DataFolderError, OSError."""
+    """Return `name:password`; generates the password if there is none. Raises DataFolderError, OSError."""
     path = find_password_file(settings)
     if path is None:
         assert settings.flower_basic_auth is not None, "they have one"

@@ -1,4 +1,4 @@
-"""Names that a program is asked by: a browser that another name led here was sent by a stranger's page."""
+"""Host names that a program accepts; others come from a stranger's page that rebinds its DNS name."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-# Addresses that mean every interface, and are nobody's name.
+# These addresses mean every interface, and are no host names.
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - not listened on here
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone."""
+    """Whether a listening address is reachable from this machine only."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -19,18 +19,18 @@ def is_loopback(address: str) -> bool:
 
 
 def list_names(address: str, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Return patterns of the names of what listens on this address: loopback's, its own, and those that are allowed."""
+    """Return patterns of accepted names for this listening address: loopback's, its own, and the allowed ones."""
     own = () if address in EVERYWHERE else (address.lower(),)
     return (*LOOPBACK_NAMES, *own, *(each.lower() for each in allowed))
 
 
 def list_names_if_known(address: str, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Return the same; on every interface, where none is allowed, any name: nobody knows what it is called there."""
+    """Return the same, but any name if it means every interface and none is allowed: the names are unknown then."""
     return ("*",) if address in EVERYWHERE and not allowed else list_names(address, allowed)
 
 
 def is_asked_by_name(host: str | None, names: Sequence[str]) -> bool:
-    """Whether a Host header, with or without a port, is one of these names; what sends none is no browser."""
+    """Whether a Host header, with or without a port, has one of these names; without a header it is not a browser."""
     if host is None:
         return True
     try:

@@ -1,8 +1,8 @@
-"""What the bytes of an image begin with, of each format that is judged."""
+"""Signatures of the image formats that are judged: their first bytes."""
 
 from typing import Final
 
-# As many as are looked at.
+# The number of bytes needed.
 HEAD_BYTES: Final = 16
 
 _SIGNATURES: Final = (
@@ -12,10 +12,10 @@ _SIGNATURES: Final = (
 
 
 def find_format(head: bytes) -> str | None:
-    """Return the format that is judged whose files begin so, by its name among `ImageFormat`, or None."""
+    """Return the format in `ImageFormat` of a file that begins with these bytes, or None."""
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
-    # Two letters are a word's beginning too; four reserved bytes of zero are not.
+    # The two letters may also begin a word; four reserved zero bytes do not.
     if head.startswith(b"BM") and head[6:10] == bytes(4):
         return "BMP"
     return next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)

@@ -1,4 +1,4 @@
-"""Jobs: submitted in one transaction, looked at, listed and cancelled."""
+"""Jobs: submitting in one transaction, reading, listing and cancelling."""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ class EmptyJobError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What became of a submission: `created` is false where the idempotency key named an earlier job."""
+    """The result of a submission: `created` is false if the idempotency key belongs to an earlier job."""
 
     job_id: uuid.UUID
     total: int
@@ -33,23 +33,23 @@ class Submission:
 
 
 class ListedObject(NamedTuple):
-    """An object of a bucket as it was listed; its version changes whenever it does."""
+    """An object of a bucket as listed; its version changes with its content."""
 
     uri: str
     version: str
 
 
-# What names an image of a job.
+# A reference of an image.
 Reference = str | ListedObject
 
 
 class UploadExpiredError(RuntimeError):
-    """What was uploaded for a job came in too slowly, and is gone."""
+    """The upload of a job took too long, and its data was deleted."""
 
 
 NO_OPTIONS = JobOptions()
 
-# A new job, nothing where the submitter used the idempotency key before.
+# Inserts a job, unless the submitter has used the idempotency key before.
 INSERT_JOB = text("""
     INSERT INTO jobs (id, name, submitter, idempotency_key, priority, threshold, follow_links, canary, since, total)
     VALUES (coalesce(CAST(:id AS uuid), uuidv7()), :name, :submitter, :idempotency_key, :priority, :threshold,
@@ -57,11 +57,11 @@ INSERT_JOB = text("""
     ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id
 """)
 
-# The job that the submitter used the idempotency key for.
+# The submitter's job with this idempotency key.
 FIND_EARLIER_JOB = text("SELECT id, total FROM jobs WHERE submitter = :submitter AND idempotency_key = :key")
 
-# How many references the job has, once they are stored, and the end of its upload, whose blobs are the job's from now
-# on; dispatchers hear of it at the commit.
+# Sets the number of references once they are stored, and ends the upload, whose blobs now belong to the job; notifies
+# dispatchers at the commit.
 COMPLETE_JOB = text("""
     WITH uploaded AS (
         DELETE FROM uploads WHERE job_id = :id RETURNING 1
@@ -71,7 +71,7 @@ COMPLETE_JOB = text("""
     WHERE id = :id RETURNING (SELECT count(*) FROM uploaded), pg_notify(:channel, '')
 """)
 
-# The job's webhook, due once the job has ended.
+# Inserts the job's webhook, due once the job has ended.
 INSERT_WEBHOOK = text("INSERT INTO webhooks (job_id, url, kind) VALUES (:id, :url, :kind)")
 
 
@@ -90,15 +90,16 @@ def submit_job(
     also: Callable[[Connection, uuid.UUID], object] = lambda connection, job_id: None,
     counts_as_images: bool = True,
 ) -> Submission:
-    """Store a job and its chunks in one transaction, reading `references` once and holding one chunk of them.
+    """Store a job and its chunks in one transaction; reads `references` once and keeps one chunk in memory.
 
-    Unless it may `follow_links`, `file://` references whose path has links in it when it is read are not read. With an
-    idempotency key that this submitter used before, the earlier job is returned and `references` is not read.
-    `upload_id` is the upload that becomes this job. A `canary` is left out of searches and totals. `since` is the job
-    whose objects are left out of this one as long as they are the same. `also` is called with the id of a new job, in
-    its transaction. References that stand for what is still to be listed do not `counts_as_images`. Raises what `also`
-    raises, EmptyJobError where there is no reference, TooManyWaitingError and UploadExpiredError; then nothing is
-    stored.
+    Unless it may `follow_links`, workers refuse `file://` references whose path contains links. If the submitter has
+    used the idempotency key before, the earlier job is returned and `references` is not read. `upload_id` is the upload
+    that becomes this job. A `canary` is excluded from searches and totals. `since` is the job whose unchanged objects
+    are left out. `also` is called with the id of a new job, in its transaction. A reference that stands for a source to
+    be listed does not `counts_as_images`.
+
+    Raises EmptyJobError without references, TooManyWaitingError, UploadExpiredError, and whatever `also` raises; then
+    nothing is stored.
     """
     with engine.begin() as connection:
         job_id = connection.execute(
@@ -117,7 +118,7 @@ def submit_job(
         ).scalar()
         if job_id is None:
             earlier = _find_earlier_job(connection, submitter, options.idempotency_key)
-            assert earlier is not None, "it is what the insertion met"
+            assert earlier is not None, "the insertion conflicted with it"
             return earlier
         total = copy_chunks(connection, job_id, submitter, options.priority, references, chunk_size)
         if total == 0:
@@ -137,7 +138,7 @@ def submit_job(
 
 
 def find_earlier_job(engine: Engine, submitter: str, idempotency_key: str) -> Submission | None:
-    """Return the job that the submitter used this idempotency key for, or None."""
+    """Return the submitter's job with this idempotency key, or None."""
     with connect_to_read(engine) as connection:
         return _find_earlier_job(connection, submitter, idempotency_key)
 
@@ -147,7 +148,7 @@ def _find_earlier_job(connection: Connection, submitter: str, idempotency_key: s
     return None if row is None else Submission(row.id, row.total, created=False)
 
 
-# The chunks of a new job, as fast as they come.
+# COPY is the fastest way to insert the chunks.
 COPY_CHUNKS = """
     COPY chunks (job_id, submitter, priority, first_ordinal, refs, versions, images, traceparent)
     FROM STDIN (FORMAT BINARY)
@@ -163,7 +164,7 @@ def copy_chunks(
     chunk_size: int,
     first_ordinal: int = 0,
 ) -> int:
-    """Store chunks of references, which have ordinals from `first_ordinal` on; return how many references these are."""
+    """Store chunks of references with ordinals from `first_ordinal` on; return the number of references."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     total, traceparent = 0, read_traceparent()
@@ -185,7 +186,7 @@ def _cut(references: Iterable[Reference], size: int) -> Iterator[list[Reference]
         yield refs
 
 
-# What of a job is no column of its own.
+# Fields of a job that are not columns of `jobs`.
 COMPUTED = {
     "finished": "clean + stego + error AS finished",
     "listing": "(SELECT listings.state FROM listings WHERE job_id = jobs.id) AS listing",
@@ -195,7 +196,7 @@ JOB_COLUMNS = ", ".join(COMPUTED.get(field.name, field.name) for field in fields
 
 
 def read_job(row: RowMapping) -> Job:
-    """Return the job of a row of `JOB_COLUMNS`."""
+    """Return the job of a row with `JOB_COLUMNS`."""
     listing = row["listing"] and ListingState.read(row["listing"])
     values: dict[str, Any] = {
         **row, "priority": Priority.read(row["priority"]), "state": JobState.read(row["state"]), "listing": listing
@@ -203,30 +204,29 @@ def read_job(row: RowMapping) -> Job:
     return Job(**values)
 
 
-# One job.
 GET_JOB = text(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = :id")
 
 
 def get_job(engine: Engine, job_id: uuid.UUID) -> Job | None:
-    """Return the job, or None where there is none with this id."""
+    """Return the job, or None if it does not exist."""
     with connect_to_read(engine) as connection:
         row = connection.execute(GET_JOB, {"id": job_id}).mappings().one_or_none()
     return read_job(row) if row else None
 
 
-# How far some jobs are.
+# The number of verdicts of some jobs.
 COUNT_FINISHED = text("SELECT id, clean + stego + error AS finished FROM jobs WHERE id = ANY(:ids)")
 
 
 def count_finished(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
-    """Return how many references of each of these jobs have their verdict; jobs that do not exist are left out."""
+    """Return the number of verdicts for each of these jobs; jobs that do not exist are left out."""
     with connect_to_read(engine) as connection:
         return {row.id: row.finished for row in connection.execute(COUNT_FINISHED, {"ids": list(job_ids)})}
 
 
-# As the index of open jobs has it.
+# The condition of the index on open jobs.
 IS_OPEN = "state IN ('pending', 'running')"
-# The newest jobs: ids grow with time.
+# The newest jobs: ids increase with time.
 LIST_JOBS = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {{conditions}} ORDER BY id DESC LIMIT :limit"
 
 
@@ -240,10 +240,9 @@ def list_jobs(
     state: JobState | None = None,
     sought: str | None = None,
 ) -> list[Job]:
-    """Return the newest jobs, newest first; canaries only where their submitter is named.
+    """Return the newest jobs, newest first; canaries only if their submitter is given.
 
-    Where it is wanted, those of one submitter, older than a job, not ended, in one state, or with `sought` in their
-    name or as their id.
+    Optional filters: one submitter, older than a job, not ended, one state, `sought` as part of the name or as the id.
     """
     narrowed = {
         "submitter = :submitter": submitter,
@@ -260,24 +259,24 @@ def list_jobs(
         return [read_job(row) for row in rows]
 
 
-# Whether a job has chunks that have not ended.
+# Whether a job has open chunks.
 HAS_OPEN_CHUNKS = text("""
     SELECT EXISTS (SELECT FROM chunks WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running'))
 """)
 
-# Their end.
+# Ends these chunks.
 CANCEL_CHUNKS = text("""
     UPDATE chunks SET state = 'cancelled', lease_until = NULL
     WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running')
 """)
 
-# The end of the listing of its sources, of which one is a reference of the job that did not count as an image.
+# Ends the listing of its sources; its placeholder is a reference that did not count as an image.
 CANCEL_LISTING = text("""
     UPDATE listings SET state = 'cancelled', error = NULL, holder = NULL, lease_until = NULL
     WHERE job_id = :id AND state IN ('waiting', 'running')
 """)
 
-# Verdicts for what has none, and the end of the job.
+# Stores verdicts for the references without one, and ends the job.
 CANCEL_JOB = text(f"""
     WITH locked AS (
         {LOCK_JOB.format(job=":id")}
@@ -297,13 +296,13 @@ CANCEL_JOB = text(f"""
 
 
 def cancel_job(engine: Engine, job_id: uuid.UUID) -> int | None:
-    """End the job: each reference without a verdict gets an `error` verdict with code `cancelled`.
+    """End the job: each reference without a verdict gets an `error` verdict with the code `cancelled`.
 
-    Returns how many did, or None where there is no such job. A chunk that is running loses its claim.
+    Returns the number of these, or None if the job does not exist. Running chunks lose their claim.
     """
     with engine.begin() as connection:
-        # Chunks before the job, the order in which workers lock them too. Again until none is left: a chunk that
-        # was split while we waited for its lock has pieces that the first look did not see.
+        # Chunks are locked before the job, in the same order as workers lock them. This repeats until none is open: if
+        # a chunk was split while we waited for its lock, the first pass does not see the new chunks.
         while connection.execute(HAS_OPEN_CHUNKS, {"id": job_id}).scalar_one():
             connection.execute(CANCEL_CHUNKS, {"id": job_id})
         uncounted = connection.execute(CANCEL_LISTING, {"id": job_id}).rowcount

@@ -1,4 +1,4 @@
-"""What people say of verdicts: stored beside them with who and when, never in their place."""
+"""People's judgements of verdicts: stored beside them with author and time, never in their place."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from storage.database import connect_to_read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedVerdict:
-    """A judgement with what it was said of."""
+    """A judgement together with the verdict that it is about."""
 
     job_id: uuid.UUID
     ordinal: int
@@ -29,13 +29,13 @@ class JudgedVerdict:
 
     @property
     def is_stego(self) -> bool | None:
-        """Whether something is hidden, as the person has it; None where that is not known."""
+        """Whether something is hidden according to the person; None if unknown."""
         if self.judgement is Judgement.UNSURE or self.outcome is Outcome.ERROR:
             return None
         return (self.outcome is Outcome.STEGO) == (self.judgement is Judgement.TRUE)
 
 
-# A judgement of a verdict that there is.
+# Inserts a judgement if the verdict exists.
 INSERT_JUDGEMENT = text("""
     INSERT INTO judgements (job_id, ordinal, judgement, note, judged_by)
     VALUES (:job_id, :ordinal, :judgement, :note, :judged_by)
@@ -43,7 +43,7 @@ INSERT_JUDGEMENT = text("""
 
 
 def judge(engine: Engine, job_id: uuid.UUID, ordinal: int, judgement: Judgement, note: str, judged_by: str) -> None:
-    """Store what somebody says of a verdict; earlier judgements stay."""
+    """Store a judgement of a verdict; earlier judgements stay."""
     parameters = {
         "job_id": job_id, "ordinal": ordinal, "judgement": judgement, "note": note, "judged_by": judged_by,
     }  # fmt: skip
@@ -56,7 +56,7 @@ SELECT_JUDGED = """
     FROM judgements JOIN verdicts USING (job_id, ordinal)
 """
 
-# Judgements of one verdict, the newest first.
+# Judgements of one verdict, newest first.
 LIST_JUDGEMENTS = text(f"{SELECT_JUDGED} WHERE job_id = :job_id AND ordinal = :ordinal ORDER BY id DESC LIMIT :limit")
 
 
@@ -67,7 +67,7 @@ def list_judgements(engine: Engine, job_id: uuid.UUID, ordinal: int, limit: int 
         return [_read_judged(row) for row in connection.execute(LIST_JUDGEMENTS, parameters).mappings()]
 
 
-# Judgements behind one, oldest first, without those that a newer one of the same person on the same verdict replaces.
+# Judgements after the given one, oldest first, each person's latest on a verdict only.
 LIST_LABELS = text(f"""
     {SELECT_JUDGED} WHERE judgements.id > :after
         AND (CAST(:submitter AS text) IS NULL OR job_id IN (SELECT jobs.id FROM jobs WHERE submitter = :submitter))
@@ -82,7 +82,7 @@ PAGE = 1000
 
 
 def find_labels(engine: Engine, submitter: str | None = None) -> Iterator[JudgedVerdict]:
-    """Yield each person's newest judgement of each verdict, of jobs of one submitter or all, read page by page."""
+    """Yield each person's latest judgement of each verdict, for jobs of one submitter or all, page by page."""
     after, page = 0, PAGE
     while page == PAGE:
         parameters = {"submitter": submitter, "after": after, "limit": PAGE}
@@ -95,9 +95,9 @@ def find_labels(engine: Engine, submitter: str | None = None) -> Iterator[Judged
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What people said of verdicts of one outcome, method and tenth of the probabilities.
+    """Judgements of verdicts of one outcome, method and tenth of the probability range.
 
-    `stego` is how many images are stego as people have it, `total` the sum of V4's probabilities of those that are
+    `stego` is the number of stego images according to people, `total` the sum of V4's probabilities of the images
     judged true or false.
     """
 
@@ -112,11 +112,11 @@ class Agreement:
 
     @property
     def judged(self) -> int:
-        """How many are judged true or false."""
+        """The number of verdicts judged true or false."""
         return self.true + self.false
 
 
-# Each person's newest judgement of each scored verdict. As many rows as people have judged, the newest of them.
+# Each person's latest judgement of each scored verdict, limited to the newest rows.
 COUNT_AGREEMENT = text("""
     SELECT outcome, method, least(floor(stego_probability * 10)::int4, 9) AS tenth,
         count(*) FILTER (WHERE judgement = 'true') AS "true", count(*) FILTER (WHERE judgement = 'false') AS "false",
@@ -136,7 +136,7 @@ MOST_JUDGED = 10_000
 
 
 def count_agreement(engine: Engine, model_id: int, submitter: str | None = None) -> list[Agreement]:
-    """Return what people said of a model's verdicts, of jobs of one submitter or all: the `MOST_JUDGED` newest."""
+    """Return judgements of a model's verdicts, for jobs of one submitter or all: the newest `MOST_JUDGED`."""
     parameters = {"model_id": model_id, "submitter": submitter, "most": MOST_JUDGED}
     with connect_to_read(engine) as connection:
         return [

@@ -1,4 +1,4 @@
-"""Blobs that are stored while the sources of a job are listed: the job needs them from the start."""
+"""Blobs stored while the sources of a job are listed: they belong to the job immediately."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from storage.blobs import Blobs
 from storage.listings import Listing, ListingLostError
 from storage.uploads import KEEP_BLOBS, StorageLimits, store_kept
 
-# The job, unless it has ended, when its blobs may be on their way out.
+# The job, unless it has ended, because its blobs may then be deleted already.
 KEEP_FOR_JOB = text(
     KEEP_BLOBS.format(
         owner="""

@@ -1,4 +1,4 @@
-"""In which versions objects of buckets were submitted, by a job and those that it was compared with."""
+"""The versions of bucket objects that were submitted with a job and the jobs it was compared with."""
 
 import uuid
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 # Chunks whose references are in memory at once.
 CHUNKS_AT_ONCE = 20
 
-# The objects of a job, and of those since which it has what changed, oldest first.
+# The objects of a job and of the chain of its `since` jobs, oldest first.
 LIST_VERSIONS = text("""
     WITH RECURSIVE compared AS (
         SELECT id, since FROM jobs WHERE id = :id
@@ -22,7 +22,7 @@ LIST_VERSIONS = text("""
 
 
 def list_versions(engine: Engine, job_id: uuid.UUID) -> Iterator[tuple[str, str]]:
-    """Yield the objects that were submitted with a job or before it, and their versions, older ones first."""
+    """Yield the objects submitted with a job or its `since` jobs, with their versions, older ones first."""
     with engine.connect() as connection:
         for row in connection.execution_options(yield_per=CHUNKS_AT_ONCE * 256).execute(LIST_VERSIONS, {"id": job_id}):
             yield row.uri, row.version

@@ -1,9 +1,9 @@
-"""Listings: what the sources of a job are, listed in the background into chunks, a few thousand references at a time.
+"""Listings: the sources of a job, listed in the background into chunks of a few thousand references.
 
-What is still to come stands in the job as one reference more, a source, in a chunk that nobody dispatches. So the job
-does not end before its listing does, for older programs too, and is cancelled as any other. Where the listing fails,
-this reference is what the error is stored for. Every transaction locks that chunk first, then the listing, then the
-job: of one that adds references and one that cancels, the later sees what the earlier did.
+A placeholder reference, in a chunk that is never dispatched, stands for what is not listed yet. It keeps the job from
+ending before its listing, for older programs too, and is cancelled like any other. If the listing fails, the
+placeholder gets the error. Every transaction locks the placeholder's chunk first, then the listing, then the job, so
+that adding references and cancelling the job are serialised.
 """
 
 import uuid
@@ -24,14 +24,14 @@ from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
 from storage.waiting import WaitingLimits, find_room
 
-# Whoever lists renews the lease several times within it.
+# The process that lists renews its lease several times.
 LEASE_S = 60.0
-# Listings of one submitter that may be open.
+# The maximum number of open listings per submitter.
 MOST_OPEN = 100
 
 
 class TooManyListingsError(Exception):
-    """The submitter has as many jobs that are being listed as it may; the message says so."""
+    """The submitter has too many open listings; the message says so."""
 
 
 class ListingLostError(Exception):
@@ -40,9 +40,9 @@ class ListingLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListingProgress:
-    """Up to where sources were listed: those before `source` whole, of a prefix the objects up to `after`.
+    """How far sources are listed: completely before `source`, and in it up to the object `after` of a prefix.
 
-    Of what comes next, `done` references were stored, whose digest, in hex, says which they were.
+    Of the next part, `done` references were stored; their digest in hex identifies them.
     """
 
     source: int = 0
@@ -53,9 +53,9 @@ class ListingProgress:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is to be listed: for whom, within which buckets, None for any, and from where on.
+    """What is to be listed: the submitter, the allowed buckets (None: any), and the position to continue from.
 
-    `found` says how many references were stored; `attempts`, how often it was tried since the last of them.
+    `found` is the number of stored references; `attempts` counts the tries since the last of them.
     """
 
     job_id: uuid.UUID
@@ -68,7 +68,7 @@ class Listing:
     attempts: int
 
 
-# Listings of one submitter are counted one request after the other.
+# Serialises counting the listings of a submitter.
 LOCK_SUBMITTER = text("""
     SELECT pg_advisory_xact_lock(hashtextextended('listings ' || submitter, 0)) FROM jobs WHERE id = :id
 """)
@@ -76,7 +76,7 @@ COUNT_OPEN = text("""
     SELECT count(*) FROM listings JOIN jobs ON jobs.id = job_id
     WHERE listings.state IN ('waiting', 'running') AND submitter = (SELECT submitter FROM jobs WHERE id = :id)
 """)
-# The one chunk of a new job, which is held until its end, and what is to be listed for it.
+# Holds the only chunk of a new job until its listing ends, and stores what is to be listed.
 INSERT_LISTING = text("""
     WITH held AS (
         UPDATE chunks SET not_before = 'infinity' WHERE job_id = :id RETURNING id
@@ -89,20 +89,20 @@ INSERT_LISTING = text("""
 def insert_listing(
     connection: Connection, job_id: uuid.UUID, sources: JobSources, buckets: Sequence[Location] | None
 ) -> None:
-    """Have sources listed, in the transaction that submits a job of one reference, a source.
+    """Request a listing, in the transaction that submits its job with the placeholder as only reference.
 
     Raises TooManyListingsError.
     """
     connection.execute(LOCK_SUBMITTER, {"id": job_id})
     if connection.execute(COUNT_OPEN, {"id": job_id}).scalar_one() >= MOST_OPEN:
-        raise TooManyListingsError(f"{MOST_OPEN} jobs of this key are being listed: wait until one of them is")
+        raise TooManyListingsError(f"{MOST_OPEN} jobs of this key are being listed: wait until one of them is complete")
     names = None if buckets is None else [str(each) for each in buckets]
     connection.execute(INSERT_LISTING, {"id": job_id, "sources": to_json(sources), "buckets": names})
 
 
 LISTING_COLUMNS = "job_id, holder, submitter, sources, buckets, progress, total - 1 AS found, attempts"
 
-# The next listing that waits, or whose process is gone.
+# The next listing that waits, or whose process has died.
 CLAIM_LISTING = text(f"""
     UPDATE listings SET state = 'running', attempts = attempts + 1, holder = gen_random_uuid(),
         lease_until = now() + make_interval(secs => :lease_s)
@@ -122,14 +122,14 @@ FIND_RUNNING = text(f"""
 
 
 def claim_listing(engine: Engine) -> Listing | None:
-    """Return the listing that waits longest, from now on under a lease, or None where none waits."""
+    """Claim the listing that has waited longest, under a lease, and return it; None if none waits."""
     with engine.begin() as connection:
         row = connection.execute(CLAIM_LISTING, {"lease_s": LEASE_S}).one_or_none()
     return _read(row) if row else None
 
 
 def find_running_listing(engine: Engine, job_id: uuid.UUID, holder: uuid.UUID) -> Listing | None:
-    """Return the listing, or None where somebody else lists it, or nobody."""
+    """Return the listing, or None if another process or nobody holds it."""
     with connect_to_read(engine) as connection:
         row = connection.execute(FIND_RUNNING, {"id": job_id, "holder": holder}).one_or_none()
     return _read(row) if row else None
@@ -144,7 +144,7 @@ def _read(row: Any) -> Listing:  # noqa: ANN401 - a row of the columns
 
 HOLDS = "job_id = :id AND holder = :holder AND state = 'running'"
 RENEW = text(f"UPDATE listings SET lease_until = now() + make_interval(secs => :lease_s) WHERE {HOLDS} RETURNING 1")
-# Without a reason it came further, and waits for its next turn.
+# Without a reason it made progress, and waits for its next turn.
 RELEASE = text(f"""
     UPDATE listings SET state = 'waiting', next_at = now() + make_interval(secs => :pause_s), error = :reason,
         attempts = CASE WHEN CAST(:counts AS bool) THEN attempts ELSE 0 END
@@ -153,7 +153,7 @@ RELEASE = text(f"""
 
 
 def renew_listing(engine: Engine, listing: Listing) -> bool:
-    """Extend the lease; return False where it does not hold any more."""
+    """Extend the lease; return False if it is lost."""
     with engine.begin() as connection:
         return connection.execute(RENEW, {**_hold(listing), "lease_s": LEASE_S}).one_or_none() is not None
 
@@ -161,20 +161,20 @@ def renew_listing(engine: Engine, listing: Listing) -> bool:
 def release_listing(
     engine: Engine, listing: Listing, pause_s: float = 0.0, reason: str | None = None, *, counts: bool = False
 ) -> None:
-    """Leave the listing to others, after a pause; the `reason` is shown meanwhile, and the attempt `counts`, or not."""
+    """Give the listing back for `pause_s` and show the `reason` meanwhile; the attempt may or may not count."""
     with engine.begin() as connection:
         values = {**_hold(listing), "pause_s": pause_s, "reason": reason, "counts": counts}
         connection.execute(RELEASE, values)
 
 
-# The chunk that stands for what is to come, while the listing is held and the job goes on.
+# The placeholder's chunk, while the listing is held and the job is open.
 LOCK_SOURCE = text("""
     SELECT chunks.id, chunks.submitter, priority, first_ordinal
     FROM chunks JOIN listings ON chunks.id = chunk_id
     WHERE listings.job_id = :id AND holder = :holder AND listings.state = 'running' AND chunks.state = 'pending'
     FOR UPDATE OF chunks
 """)
-# Room before it.
+# Inserts the new ordinals before the placeholder.
 MOVE_SOURCE = text("UPDATE chunks SET first_ordinal = first_ordinal + :count WHERE id = :chunk_id")
 NOTE_PROGRESS = text(f"""
     UPDATE listings SET progress = :progress, attempts = 0, error = NULL WHERE {HOLDS}
@@ -191,7 +191,7 @@ def append_references(
     chunk_size: int,
     limits: WaitingLimits,
 ) -> None:
-    """Store what was found, and how far the listing is with it, in one transaction.
+    """Store the references found, and the progress of the listing, in one transaction.
 
     Raises ListingLostError, and TooManyWaitingError; then nothing is stored.
     """
@@ -208,7 +208,7 @@ def append_references(
         raise_totals(connection, count_one(Total.IMAGES_SUBMITTED, by=len(references)))
 
 
-# The end of a listing, whose chunk has gone, or has its verdict, and of its job where nothing else waits.
+# Ends a listing after its placeholder was deleted or got a verdict, and ends the job if nothing else waits.
 END_LISTING = text(f"""
     UPDATE listings SET state = :state, error = :error, holder = NULL, lease_until = NULL WHERE {HOLDS}
 """)
@@ -243,7 +243,7 @@ def finish_listing(engine: Engine, listing: Listing) -> None:
 
 
 def fail_listing(engine: Engine, listing: Listing, uri: str, reason: str) -> None:
-    """End the listing with an error for this source; what was found before is scanned. Raises ListingLostError."""
+    """End the listing with an error for this source; images found before are scanned. Raises ListingLostError."""
     with engine.begin() as connection:
         source = _lock_source(connection, listing)
         code = ErrorCode.NOT_LISTED
@@ -261,7 +261,7 @@ def _lock_source(connection: Connection, listing: Listing) -> Any:  # noqa: ANN4
 
 
 def _require_one(changed: CursorResult[Any]) -> None:
-    """Raise ListingLostError where nothing was changed: somebody took the listing since the chunk was locked."""
+    """Raise ListingLostError if nothing was changed: another process took the listing since the chunk was locked."""
     if changed.rowcount != 1:
         raise ListingLostError
 

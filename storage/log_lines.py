@@ -1,4 +1,4 @@
-"""Records as lines, by structlog: text from outside can neither begin one nor steer whoever reads it."""
+"""Log records as lines, by structlog: text from outside can neither start a line nor control a terminal."""
 
 import logging
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from starlight_vocabulary.escaping import escape, escape_lines
 from storage.traces import find_trace_id
 
-# Whose `extra` is told; libraries have other uses for it.
+# Only the `extra` of these loggers is logged; libraries use theirs for other things.
 OURS: Final = ("storage", "worker", "producer", "monitoring", "__main__")
-# What a line is about, in this order, before what else it tells.
+# The context keys that come first, in this order.
 CONTEXT: Final = ("job", "chunk", "device", "request", "trace_id")
-# Told as they are.
+# Values that are not escaped.
 PLAIN: Final = (int, float, type(None))
 
 _add_extra = ExtraAdder()
@@ -25,7 +25,7 @@ _render_context = LogfmtRenderer(key_order=CONTEXT, drop_missing=True)
 
 
 def make_formatter(style: str, facts: Mapping[str, object]) -> logging.Formatter:
-    """Return what makes lines of records, as `text` or `json`; the facts stand in each."""
+    """Return the processors that format records as `text` or `json`; each line contains the facts."""
 
     def add_facts(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         record: logging.LogRecord = event["_record"]
@@ -47,14 +47,14 @@ def make_formatter(style: str, facts: Mapping[str, object]) -> logging.Formatter
 
 
 def escape_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Return what is told with all text escaped; lines of a traceback stay lines, and are indented."""
+    """Return the fields with all text escaped; lines of a traceback stay lines, and are indented."""
     exception = event.pop("exception", None)
     escaped = {name: value if isinstance(value, PLAIN) else escape(str(value)) for name, value in event.items()}
     return escaped if exception is None else escaped | {"exception": escape_lines(exception)}
 
 
 def render_text(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """Return the line for people: time, level, program, what happened, and what it is about."""
+    """Return the line for people: time, level, program, event, and its context."""
     del event["logger"]
     line = f"{event.pop('time')} {event.pop('level')} {event.pop('program')}: {event.pop('event')}"
     exception = event.pop("exception", None)

@@ -1,4 +1,4 @@
-"""Messages that come again and again: so many a minute are written, and then how many more there were."""
+"""Limits repeated log messages per minute, and reports how many were suppressed."""
 
 import logging
 import time
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 MINUTE_S: Final = 60.0
-# Of one message that a stranger causes, and of one that the stack causes.
+# Lines per minute of a message that strangers can cause, and of one that only the stack causes.
 STRANGERS_PER_MINUTE: Final = 1
 MOST_PER_MINUTE: Final = 100
-# Other messages than these are told of and forgotten, and are new when they come again.
+# The number of messages counted at once; the oldest are reported and forgotten to make room.
 MOST_MESSAGES: Final = 100
 
 Message = tuple[str, str]
@@ -18,7 +18,7 @@ Message = tuple[str, str]
 
 @dataclass(slots=True)
 class Count:
-    """How often a message came since a time, its last record, and how many of its lines were written."""
+    """The number of records of a message since a time, the last record, and how many were written."""
 
     since: float
     last: logging.LogRecord
@@ -27,9 +27,9 @@ class Count:
 
 
 class Repeats:
-    """Counts messages, whatever is put into them: all of some loggers, of others warnings and what is worse.
+    """Counts messages regardless of their arguments: all messages of some loggers, warnings and worse of the others.
 
-    Not safe for many threads at once: a handler has a lock.
+    Not thread-safe: the handler has a lock.
     """
 
     def __init__(self, strangers: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Repeats:
         self._counts: dict[Message, Count] = {}
 
     def admit(self, record: logging.LogRecord) -> tuple[bool, list[logging.LogRecord]]:
-        """Return whether to write the record, and what is to be told of messages that make room for it."""
+        """Return whether to write the record, and the reports on messages that make room for it."""
         is_strangers = record.name in self._strangers
         if record.levelno < logging.WARNING and not is_strangers:
             return True, []
@@ -57,7 +57,7 @@ class Repeats:
         return False, told
 
     def end_minutes(self) -> list[logging.LogRecord]:
-        """Forget messages whose minute is over; return what is to be told of them."""
+        """Forget messages whose minute is over; return the reports on them."""
         now = self._clock()
         told = []
         for message, count in list(self._counts.items()):
@@ -68,14 +68,14 @@ class Repeats:
         return told
 
     def end_all(self) -> list[logging.LogRecord]:
-        """Forget all messages; return what is to be told of them."""
+        """Forget all messages; return the reports on them."""
         told = [line for count in self._counts.values() for line in summarise(count)]
         self._counts.clear()
         return told
 
 
 def summarise(count: Count) -> list[logging.LogRecord]:
-    """Return a record that says how many lines were held back, where any were."""
+    """Return a record that reports the number of suppressed lines, if any."""
     if not count.held_back:
         return []
     last = count.last

@@ -1,7 +1,7 @@
-"""How every program logs: one line for each record, to standard error, as text for people or JSON for machines.
+"""Logging of all programs: one line per record, to standard error, as text for people or JSON for machines.
 
-Modules log by `logging.getLogger(__name__)`. What more there is to tell goes into `extra`, and what a thread or request
-is about into `structlog.contextvars.bound_contextvars`: `job`, `chunk`, `request`.
+Modules use `logging.getLogger(__name__)`. Put additional fields into `extra`, and the context of a thread or request
+into `structlog.contextvars.bound_contextvars`: `job`, `chunk`, `request`.
 """
 
 import contextvars
@@ -17,7 +17,7 @@ from storage.log_repeats import Repeats
 
 Style = Literal["auto", "text", "json"]
 
-# Of what libraries log, the rest is told otherwise or to nobody: each task, each request, each start of a part.
+# Libraries' messages below these levels are redundant: each task, each request, each start of a component.
 LEVELS: Final = {
     "alembic": logging.WARNING,
     "celery.app.trace": logging.WARNING,
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines in one style, with these facts in each; messages of `strangers`, loggers, come once a minute."""
+    """Writes lines in one style, with these facts in each; messages of `strangers` (loggers) at most once a minute."""
 
     def __init__(
         self, stream: TextIO | None, style: Style, facts: Mapping[str, object], strangers: Collection[str]
@@ -43,16 +43,16 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._repeats = Repeats(strangers)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and indented ones below it where it tells of an exception."""
+        """Return the line, followed by indented lines if it has a traceback."""
         if self.formatter is None:
-            # Here, not above: structlog takes 10 MiB and 0.1 s, also in processes that may never log.
+            # Imported here, because structlog takes 10 MiB and 0.1 s, and some processes never log.
             from storage.log_lines import make_formatter
 
             self.formatter = make_formatter(self.style, self._facts)
         return super().format(record)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless there were too many of its kind, and before it how many those were."""
+        """Write the record unless there were too many of its kind, after the reports on suppressed lines."""
         self._tell(self._repeats.end_minutes())
         is_written, forgotten = self._repeats.admit(record)
         self._tell(forgotten)
@@ -60,13 +60,13 @@ class LineHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def close(self) -> None:
-        """Write what is still held back, and end."""
+        """Write the reports on suppressed lines, and close."""
         self._tell(self._repeats.end_all())
         super().close()
 
     def _tell(self, summaries: Collection[logging.LogRecord]) -> None:
         for each in summaries:
-            # Of no job or request that this thread is about.
+            # Outside the context of this thread's job or request.
             contextvars.Context().run(super().emit, each)
 
 
@@ -78,10 +78,10 @@ def set_up_logging(
     strangers: Collection[str] = (),
     **facts: object,
 ) -> None:
-    """Log from now on as this program, or as what Python runs, in a style, else that of the settings.
+    """Start logging as this program (default: the module that Python runs), in a style (default: from the settings).
 
-    `stream` is standard error unless told otherwise. `strangers` are loggers whose messages come once a minute at
-    most, because strangers decide how often there is cause. `facts` stand in every line.
+    `stream` is standard error by default. `strangers` are loggers whose messages are limited to one line a minute,
+    because strangers can cause them. Every line contains `facts`.
     """
     handler = LineHandler(stream, style or _read_style(), {"program": program or _find_program(), **facts}, strangers)
     root = logging.getLogger()
@@ -89,14 +89,14 @@ def set_up_logging(
     root.setLevel(logging.INFO)
     for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(level)
-    # The standard library's own would write more than a line, and read the source for it.
+    # Python's own hook would write several lines, and read the source for it.
     warnings.showwarning = _log_warning
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
 
 
 def find_style() -> Style:
-    """Return the style in which this process logs, for those that it starts."""
+    """Return this process's style, to pass on to programs that it starts."""
     handlers = [each for each in logging.getLogger().handlers if isinstance(each, LineHandler)]
     return handlers[0].style if handlers else _read_style()
 
@@ -108,7 +108,7 @@ def _read_style() -> Style:
     try:
         return read_settings().log
     except (ValueError, DataFolderError):
-        # Whoever reads the settings next says what is wrong with them.
+        # Invalid settings are reported by the next code that reads them.
         return "auto"
 
 
@@ -132,7 +132,7 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: Tr
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
     else:
-        log.critical("this process ends by an error that nobody expected", exc_info=(kind, error, traceback))
+        log.critical("this process ends because of an unexpected error", exc_info=(kind, error, traceback))
 
 
 def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
@@ -140,7 +140,7 @@ def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
         return
     name = arguments.thread.name if arguments.thread else "?"
     log.critical(
-        "the thread %r ends by an error that nobody expected",
+        "the thread %r ends because of an unexpected error",
         name,
         exc_info=(arguments.exc_type, arguments.exc_value, arguments.exc_traceback),
     )

@@ -1,4 +1,4 @@
-"""Lone chunks: each the only image of its job, stored as a blob. Workers claim and finish many of them together."""
+"""Lone chunks, each the only image of its job and stored as a blob: claimed and finished in groups."""
 
 import uuid
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from storage.totals import Counts, Total, count_one, count_verdicts, raise_total
 from storage.verdicts import VERDICT_COLUMNS, VERDICT_LISTS, list_columns
 from storage.version import VERSION
 
-# Chunks of a submitter that wait, among which lone ones are looked for.
+# How many waiting chunks of a submitter are searched for lone ones.
 LOOKED_AT = 64
 
-# Whether a chunk of a job is lone, has not failed in any way, and is this claimant's or is to be had.
+# Whether a chunk of a job is lone, has never failed, and is unclaimed or this claimant's.
 IS_TO_BE_HAD = f"""
     total = 1 AND losses = 0 AND tries = 0
         AND (chunks.state = 'running' AND worker = :claimant
@@ -27,8 +27,8 @@ IS_TO_BE_HAD = f"""
                 AND NOT {IS_DRAINING.format(worker="split_part(CAST(:claimant AS text), ' ', 1)")})
     FOR NO KEY UPDATE OF chunks SKIP LOCKED
 """
-# The claims of what is `locked`, and the start of their jobs. A claim that a crash of the server loses is made again:
-# whoever had it can store nothing.
+# Claims the chunks in `locked`, and starts their jobs. A claim lost in a server crash is simply made again: its holder
+# can store nothing.
 CLAIM_LOCKED = """
     UPDATE chunks SET state = 'running', attempt = attempt + 1, worker = :claimant,
         lease_until = now() + make_interval(secs => :lease_s){more}
@@ -45,7 +45,7 @@ READ_CLAIMED = """
     FROM claimed JOIN jobs ON jobs.id = claimed.job_id
 """
 
-# Claims of all lone chunks among these. What somebody else has locked is left to him.
+# Claims all lone chunks among these; skips those locked by others.
 CLAIM_LONE_CHUNKS = text(f"""
     WITH locked AS (
         SELECT chunks.id FROM chunks JOIN jobs ON jobs.id = job_id
@@ -55,9 +55,9 @@ CLAIM_LONE_CHUNKS = text(f"""
 
 
 def claim_lone_chunks(engine: Engine, chunk_ids: Sequence[uuid.UUID], claimant: str, lease_s: float) -> list[Claim]:
-    """Take for `claimant` those of the chunks that are lone, that nobody else has, and that nothing holds back.
+    """Claim for `claimant` those of the chunks that are lone, unclaimed and not held back.
 
-    Those that were lost or put off before are left, too. Who has a chunk already gets it anew, as by `claim_chunk`.
+    Chunks that were lost or put off before are skipped. A claimant gets its own chunks again, as with `claim_chunk`.
     """
     with engine.begin() as connection:
         parameters = {"ids": list(chunk_ids), "claimant": claimant, "lease_s": lease_s}
@@ -66,9 +66,9 @@ def claim_lone_chunks(engine: Engine, chunk_ids: Sequence[uuid.UUID], claimant: 
     return claims
 
 
-# Of the submitter of whom fewest run, and of several the one who waits longest, the claims of lone chunks that wait to
-# be dispatched, in their order. They run under a message that is there. Behind many other chunks they are not looked
-# for: these go first.
+# Claims lone chunks that wait to be dispatched, in order: of the submitter with the fewest running chunks, or of
+# several the one that has waited longest. They run under an existing message. Lone chunks behind many other chunks are
+# not searched for, because the others go first.
 TAKE_LONE_CHUNKS = text(f"""
     WITH running AS (
         SELECT submitter, count(*) AS chunks FROM chunks WHERE state = 'running' AND priority = :priority
@@ -101,9 +101,9 @@ TAKE_LONE_CHUNKS = text(f"""
 
 
 def take_lone_chunks(engine: Engine, message_id: uuid.UUID, claimant: str, lease_s: float) -> list[Claim]:
-    """Take for `claimant`, who has done what this message said, lone chunks of one submitter that are not dispatched.
+    """Claim undispatched lone chunks of one submitter for `claimant`, which has finished the chunks of this message.
 
-    Nothing that is held back is taken. Who asks again as the same claimant gets the same ones, and maybe more.
+    Held chunks are skipped. Repeated for the same claimant, it returns the same chunks, and possibly more.
     """
     with engine.begin() as connection:
         parameters = {"message_id": message_id, "claimant": claimant, "lease_s": lease_s, "priority": LONE_PRIORITY}
@@ -113,8 +113,8 @@ def take_lone_chunks(engine: Engine, message_id: uuid.UUID, claimant: str, lease
     return claims
 
 
-# The end of lone chunks and of their jobs, with a verdict each; nothing of those whose claim does not hold. Of the
-# verdicts that come as lists, `ordinal` says whose each is.
+# Ends lone chunks and their jobs with a verdict each, if the claim is valid. In the lists of verdicts, `ordinal` is the
+# index of the chunk.
 FINISH_LONE_CHUNKS = text(f"""
     WITH ended AS (
         UPDATE chunks SET lease_until = NULL, state = 'done'
@@ -145,14 +145,14 @@ FINISH_LONE_CHUNKS = text(f"""
 
 
 class Finished(NamedTuple):
-    """How many claims still held, and whether chunks wait that may be taken along."""
+    """The number of valid claims, and whether more lone chunks are waiting."""
 
     stored: int
     others_wait: bool
 
 
 def finish_lone_chunks(engine: Engine, claims: Sequence[Claim], verdicts: Sequence[NewVerdict]) -> Finished:
-    """Store the verdict of each of these lone chunks, with which its job ends, where the claim still holds."""
+    """Store the verdict of each of these lone chunks, which ends its job, if the claim is valid."""
     numbered = {**list_columns(verdicts), "ordinal": list(range(1, len(verdicts) + 1))}
     by_job = {claim.job_id: (claim, verdict) for claim, verdict in zip(claims, verdicts, strict=True)}
     with engine.begin() as connection:

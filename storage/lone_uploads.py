@@ -1,4 +1,4 @@
-"""Lone images, one a request, taken in together: what each of them costs alone is paid once for all."""
+"""Single images of concurrent requests, stored together: the fixed costs are paid once for all of them."""
 
 import uuid
 from collections import Counter
@@ -30,7 +30,7 @@ from storage.workers import SILENT_LEASES
 class LoneImage:
     """An image of a request, and the job that it becomes.
 
-    A `threshold` of None means the model's own. `traceparent` is the trace of the request, None where it is not traced.
+    A `threshold` of None means the model's own. `traceparent` is the trace of the request, None if it is not traced.
     """
 
     submitter: str
@@ -42,18 +42,18 @@ class LoneImage:
 
 @dataclass(frozen=True, slots=True)
 class DispatchLimits:
-    """What dispatchers keep to, too: chunks in Redis for each live worker, and the lease by which these live."""
+    """The dispatchers' limits: chunks in Redis per live worker, and the lease that defines live workers."""
 
     window: int
     lease_s: float
 
 
-# All is left to dispatchers.
+# Everything is left to dispatchers.
 NONE_AT_ONCE = DispatchLimits(0, 0.0)
 
 
-# Their jobs' uploads, each with its blob. Rows are locked in one order by all who lock several of them: blobs before
-# submitters.
+# Inserts the uploads of the jobs, each with its blob. To avoid deadlocks, all code that locks several rows does so in
+# one order: blobs before submitters.
 KEEP_LONE_BLOBS = text("""
     WITH listed AS MATERIALIZED (
         SELECT uuidv7() AS job_id, listed.*
@@ -77,9 +77,9 @@ KEEP_LONE_BLOBS = text("""
     SELECT job_id, submitter, stored_bytes FROM listed JOIN counted ON name = submitter ORDER BY number
 """)
 
-# Their jobs, with a chunk each, and the end of their uploads. Chunks whose submitter has none that wait, few messages
-# on their way, and nothing that holds him back, are dispatched here, divided into a message a worker, as long as half
-# of the window is free; of others dispatchers hear at the commit.
+# Inserts the jobs with one chunk each, and ends their uploads. A chunk is dispatched here if its submitter has no
+# waiting chunks, few messages in flight and no pause, in one message per worker, while half of the window is free.
+# Dispatchers are notified of the other chunks at the commit.
 SUBMIT_LONE_JOBS = text(f"""
     WITH listed AS (
         SELECT * FROM unnest(
@@ -137,12 +137,12 @@ def submit_lone_images(
     waiting_limits: WaitingLimits,
     dispatching: DispatchLimits = NONE_AT_ONCE,
 ) -> tuple[list[uuid.UUID], list[DispatchedChunk]]:
-    """Store each of these images and a job of it alone; return the jobs, in order, and chunks that are to be published.
+    """Store each of these images with a job of its own; return the jobs, in order, and the chunks to be published.
 
-    These are marked as dispatched already; the others are left to dispatchers.
+    These chunks are already marked as dispatched; the others are left to dispatchers.
 
-    Raises TooManyWaitingError, StorageFullError and StoredBytesError where there is no room for one of them, and
-    UploadExpiredError where storing takes longer than an upload may; then none is stored.
+    Raises TooManyWaitingError, StorageFullError and StoredBytesError if there is no room for one of them, and
+    UploadExpiredError if storing takes longer than an upload may; then none is stored.
     """
     free = blobs.count_free_bytes()
     if free is not None:

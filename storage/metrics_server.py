@@ -1,4 +1,4 @@
-"""Serving metrics to those who ask by a name of ours."""
+"""Serves metrics to requests with an accepted host name."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from storage.settings import Settings
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-# What every answer has: figures are for no browser.
+# Headers of every response: metrics are not for browsers.
 HEADERS = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
@@ -21,7 +21,7 @@ HEADERS = (
 
 
 def check_name(app: "WSGIApplication", names: Sequence[str]) -> "WSGIApplication":
-    """Return the application with headers for browsers, which answers 421 to who asks by none of these names."""
+    """Return the application with security headers, and with 421 for requests with another host name."""
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:  # noqa: ANN401 - as it is passed on
@@ -36,7 +36,7 @@ def check_name(app: "WSGIApplication", names: Sequence[str]) -> "WSGIApplication
 
 
 def serve_metrics(registry: CollectorRegistry, settings: Settings, port: int) -> None:
-    """Serve `/metrics` in threads of their own for as long as this process lives; raises OSError where it cannot."""
+    """Serve `/metrics` in background threads until the process ends; raises OSError if the port is not available."""
     names = list_names_if_known(settings.exporter_host, settings.allowed_hosts)
     server, _ = start_http_server(port, settings.exporter_host, registry)
     server.set_app(check_name(make_wsgi_app(registry), names))

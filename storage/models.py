@@ -1,4 +1,4 @@
-"""Models: those that workers scored with, those that were added, and which of them is to be used."""
+"""Models: those that workers scored with, those that were added, and the one in use."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from storage.database import connect_to_read
 from storage.workers import SILENT_LEASES
 
 SHIPPED = "shipped"
-"""Name, for `use_model`, of the model that ships with the code."""
+"""The name for `use_model` of the model that ships with the code."""
 
 
 class ModelChoiceError(ValueError):
@@ -20,7 +20,7 @@ class ModelChoiceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model that was added or seen; `added` where it can be used, `workers` is how many live ones score with it."""
+    """A known model; `added` if it can be used, `workers` is the number of live workers that score with it."""
 
     id: int
     name: str
@@ -35,20 +35,20 @@ class ListedModel:
 
     @property
     def label(self) -> str:
-        """Name and version as people write them."""
+        """Name and version in the usual form."""
         return f"{self.name}-{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """The newest use: `use_id` grows with every change; without `model_id` and `card`, of the shipped model."""
+    """The latest choice: `use_id` grows with every change; without `model_id` and `card` it is the shipped model."""
 
     use_id: int
     model_id: int | None
     card: dict[str, Any] | None
 
 
-# A model, which keeps its id where it is known.
+# Inserts a model; a known one keeps its id.
 REGISTER_MODEL = text("""
     INSERT INTO models (name, version, sha256, threshold)
     VALUES (:name, :version, :sha256, :threshold)
@@ -57,7 +57,7 @@ REGISTER_MODEL = text("""
 
 
 def register_model(engine: Engine, *, name: str, version: str, sha256: str, threshold: float) -> int:
-    """Return the id of this model, stored now unless it is known."""
+    """Return the id of this model; stores the model if it is new."""
     with engine.begin() as connection:
         return int(
             connection.execute(
@@ -67,7 +67,7 @@ def register_model(engine: Engine, *, name: str, version: str, sha256: str, thre
         )
 
 
-# Another model of the same name and version.
+# Another model with the same name and version.
 FIND_NAMESAKE = text("""
     SELECT sha256 FROM models
     WHERE name = :name AND version = :version AND sha256 <> :sha256 AND card IS NOT NULL LIMIT 1
@@ -81,7 +81,7 @@ FIND_ADDED_MODEL = text("""
 """)
 
 
-# The card of a model, which workers may have scored with already.
+# Stores the card of a model that workers may have scored with already.
 ADD_MODEL = text("""
     INSERT INTO models (name, version, sha256, threshold, card)
     VALUES (:name, :version, :sha256, :threshold, :card)
@@ -89,14 +89,14 @@ ADD_MODEL = text("""
 """).bindparams(bindparam("card", type_=JSONB))
 
 
-# The weights, where the same bytes were submitted as an image; waits while they are deleted as such.
+# Marks the weights as kept, if the same bytes were also submitted as an image; waits while these are being deleted.
 KEEP_WEIGHTS = text("UPDATE blobs SET released_at = NULL WHERE sha256 = decode(:sha256, 'hex')")
 
 
 def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
     """Store the card of a model; return its id and whether it was new. From then on its weights, a blob, are kept.
 
-    Raises ModelChoiceError where another model has this name and version.
+    Raises ModelChoiceError if another model has this name and version.
     """
     identity = {key: card[key] for key in ("name", "version", "sha256", "threshold")}
     with engine.begin() as connection:
@@ -108,7 +108,7 @@ def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
         if other is not None:
             raise ModelChoiceError(
                 f"another model is called {card['name']}-{card['version']} (sha256 {other[:12]}…): "
-                "give this one its own version in card.json"
+                "change the version in card.json"
             )
         known = connection.execute(
             FIND_ADDED_MODEL,
@@ -121,7 +121,7 @@ def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
         return added, True
 
 
-# All models, and on how many live workers each is.
+# All models, with the number of live workers.
 LIST_MODELS = text("""
     SELECT models.id, name, version, sha256, threshold, card IS NOT NULL AS added, first_seen_at,
         coalesce(card -> 'figures', '{}') AS figures,
@@ -132,7 +132,7 @@ LIST_MODELS = text("""
 
 
 def list_models(engine: Engine, lease_s: float) -> list[ListedModel]:
-    """Return all models, the newest first."""
+    """Return all models, newest first."""
     with connect_to_read(engine) as connection:
         used = _read_newest_use(connection)
         rows = connection.execute(
@@ -145,17 +145,17 @@ def list_models(engine: Engine, lease_s: float) -> list[ListedModel]:
         ]
 
 
-# Every model that there ever was a verdict of, by its name and version.
+# The name and version of every model with verdicts.
 LIST_LABELS = text("SELECT DISTINCT name || '-' || version AS label FROM models ORDER BY label")
 
 
 def list_labels(engine: Engine) -> list[str]:
-    """Return names with versions of all models."""
+    """Return names and versions of all models."""
     with connect_to_read(engine) as connection:
         return list(connection.execute(LIST_LABELS).scalars())
 
 
-# Added models that a name, a version or the start of a digest means, the newest first.
+# Added models that match a name, a version or the start of a digest, newest first.
 FIND_MODEL = text("""
     SELECT id, name || '-' || version AS label, sha256 FROM models
     WHERE card IS NOT NULL AND (name || '-' || version = :wanted OR name = :wanted
@@ -165,10 +165,10 @@ FIND_MODEL = text("""
 
 
 def use_model(engine: Engine, wanted: str, used_by: str) -> str:
-    """Have workers use the added model `wanted`: NAME-VERSION, NAME, the start of a digest, or `SHIPPED`.
+    """Make workers use the added model `wanted`: NAME-VERSION, NAME, the start of a digest, or `SHIPPED`.
 
-    Returns its name and version. Of one name, the model that was added last is meant. Raises ModelChoiceError where
-    there is none.
+    Returns its name and version. If several match, the one added last is used. Raises ModelChoiceError if none
+    does.
     """
     with engine.begin() as connection:
         if wanted == SHIPPED:
@@ -179,26 +179,26 @@ def use_model(engine: Engine, wanted: str, used_by: str) -> str:
             {"wanted": wanted},
         ).all()
         if not rows:
-            raise ModelChoiceError(f"no model {wanted!r} was added; `starlight model list` shows those that were")
+            raise ModelChoiceError(f"no added model is called {wanted!r}; `starlight model list` shows them")
         chosen = rows[0]
         _record_use(connection, chosen.id, used_by)
         return str(chosen.label)
 
 
-# Of a row of `models`: whether people mean it by a name and version, a version, or the start of a digest.
+# Whether a row of `models` matches a name and version, a version, or the start of a digest.
 IS_MEANT = """
     (name || '-' || version = :model OR version = :model OR length(:model) >= 6 AND starts_with(sha256, lower(:model)))
 """
-# Models that are meant, with whatever threshold.
+# Matching models, with any threshold.
 FIND_MODELS = text(f"""
     SELECT id, name || '-' || version || ' (sha256 ' || sha256 || ')' AS label FROM models WHERE {IS_MEANT} ORDER BY id
 """)
 
 
 def find_models(engine: Engine, wanted: str) -> list[int]:
-    """Return the ids of the model that is meant: NAME-VERSION, VERSION, or the start of a digest; it may have several.
+    """Return the ids of the model NAME-VERSION, VERSION, or start of a digest; one model may have several ids.
 
-    Raises ModelChoiceError where there is none, or more than one.
+    Raises ModelChoiceError if there is none, or more than one model.
     """
     with connect_to_read(engine) as connection:
         rows = connection.execute(FIND_MODELS, {"model": wanted}).all()
@@ -206,11 +206,11 @@ def find_models(engine: Engine, wanted: str) -> list[int]:
     if not labels:
         raise ModelChoiceError(f"there is no model {wanted!r}; `starlight model list` shows them")
     if len(labels) > 1:
-        raise ModelChoiceError(f"{wanted!r} means {', '.join(labels)}: name one by the start of its SHA-256")
+        raise ModelChoiceError(f"{wanted!r} may be {', '.join(labels)}: use the start of its SHA-256")
     return [row.id for row in rows]
 
 
-# What is used, and what was used before.
+# The current and the previous choice.
 LAST_TWO_USES = text("""
     SELECT models.id, name || '-' || version AS label
     FROM model_uses LEFT JOIN models ON models.id = model_id ORDER BY model_uses.id DESC LIMIT 2
@@ -218,28 +218,26 @@ LAST_TWO_USES = text("""
 
 
 def roll_back(engine: Engine, used_by: str) -> str:
-    """Have workers use what was used before the present model; return its name and version.
+    """Make workers use the model used before the current one; return its name and version.
 
-    Raises ModelChoiceError where nothing but the shipped model was ever used.
+    Raises ModelChoiceError if only the shipped model was ever used.
     """
     with engine.begin() as connection:
         uses = connection.execute(LAST_TWO_USES).all()
         if not uses:
-            raise ModelChoiceError(
-                "only the model that ships with the code was ever used: there is nothing to go back to"
-            )
+            raise ModelChoiceError("only the model that ships with the code was ever used: there is no previous model")
         before = uses[1] if len(uses) == 2 else None
         _record_use(connection, before.id if before else None, used_by)
         return str(before.label) if before and before.label else "the model that ships with the code"
 
 
 def get_model_in_use(engine: Engine) -> ModelUse | None:
-    """Return the newest use, or None where no model was ever chosen."""
+    """Return the latest choice, or None if no model was ever chosen."""
     with connect_to_read(engine) as connection:
         return _read_newest_use(connection)
 
 
-# What is to be used now.
+# The current choice.
 NEWEST_USE = text("""
     SELECT model_uses.id, model_id, card FROM model_uses LEFT JOIN models ON models.id = model_id
     ORDER BY model_uses.id DESC LIMIT 1
@@ -251,7 +249,7 @@ def _read_newest_use(connection: Connection) -> ModelUse | None:
     return ModelUse(*row) if row else None
 
 
-# That another model is to be used.
+# Stores a choice.
 RECORD_USE = text("INSERT INTO model_uses (model_id, used_by) VALUES (:model_id, :used_by)")
 
 

@@ -1,4 +1,4 @@
-"""The verdict that a worker hands to storage: what it found out about one image, before the row has its joins."""
+"""The verdict that a worker stores: its findings on one image."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 class NewVerdict:
     """A verdict to be stored; its fields are the columns that a worker fills.
 
-    `sha256` is of the file's bytes, sizes are in pixels and bytes. `reused` says that V4 was not asked again: it is an
-    earlier verdict of the same model on the same bytes. `payload` is None where nothing was read.
+    `sha256` is that of the file's bytes; sizes are in pixels and bytes. `reused` marks an earlier verdict of the same
+    model on the same bytes, for which V4 was not run again. `payload` is None if nothing was read.
     """
 
     ordinal: int

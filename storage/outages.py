@@ -1,4 +1,4 @@
-"""Waiting for a server that is away: with a growing pause, one line in the log when it goes and one when it is back."""
+"""Waiting for an unavailable server: with growing delays, and one log line when it goes away and when it is back."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def grow_pauses() -> Iterator[float]:
-    """Yield the pauses between tries, in seconds: growing, up to a limit, without end."""
+    """Yield delays between retries, in seconds: growing up to a limit, without end."""
     pause = FIRST_PAUSE_S
     while True:
         yield pause
@@ -21,7 +21,7 @@ def grow_pauses() -> Iterator[float]:
 
 
 class Server:
-    """A server that threads of this process wait for; it is back once none of them waits any more."""
+    """A server that threads of this process wait for; it is back once no thread waits any more."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -30,7 +30,7 @@ class Server:
         self._since = 0.0
 
     def add_waiter(self, reason: str) -> None:
-        """Count one more thread that waits."""
+        """Count a waiting thread."""
         with self._lock:
             self._waiting += 1
             if self._waiting == 1:
@@ -38,7 +38,7 @@ class Server:
                 log.warning("%s does not do its work; waiting until it does: %s", self._name, reason)
 
     def remove_waiter(self) -> None:
-        """Count one thread less."""
+        """Uncount a waiting thread."""
         with self._lock:
             self._waiting -= 1
             if self._waiting == 0:
@@ -46,7 +46,7 @@ class Server:
 
 
 class Patience:
-    """One thread's waiting for one server, from its first failure until the block ends or `note_success` is called."""
+    """One thread's wait for a server, from its first failure until the block ends or `note_success` is called."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -61,18 +61,18 @@ class Patience:
         self.note_success()
 
     def note_failure(self, error: BaseException) -> float:
-        """Note that the server failed; return for how many seconds to leave it alone."""
+        """Note a failure of the server; return the seconds to wait before the next try."""
         if self._pauses is None:
             self._pauses = grow_pauses()
             self._server.add_waiter(str(error).strip().partition("\n")[0])
         return next(self._pauses)
 
     def wait_after(self, error: BaseException) -> None:
-        """Note that the server failed, and pause."""
+        """Note a failure of the server, and wait."""
         time.sleep(self.note_failure(error))
 
     def note_success(self) -> None:
-        """Note that the server does its work."""
+        """Note that the server works."""
         if self._pauses is not None:
             self._pauses = None
             self._server.remove_waiter()

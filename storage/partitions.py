@@ -1,7 +1,7 @@
-"""The partitions of `verdicts`: ranges of the job's id, a UUIDv7, and so of the time at which a job was submitted.
+"""The partitions of `verdicts`: ranges of the job id, a UUIDv7, and so of the time at which a job was submitted.
 
-Each has the jobs of a month of UTC, the first one all before. What no range has goes to a default partition: nothing,
-as long as partitions are made ahead.
+Each contains the jobs of a month (UTC), the first one all earlier jobs. Verdicts outside all ranges go to a default
+partition, which stays empty as long as partitions are created ahead of time.
 """
 
 import re
@@ -18,20 +18,20 @@ from sqlalchemy.exc import DBAPIError
 from storage.database import connect_to_read, may_succeed_later
 
 DEFAULT = "verdicts_default"
-# The advisory lock of whoever makes or drops partitions.
+# The advisory lock for creating or dropping partitions.
 PARTITION_LOCK = 0x50415254
-# Months that have a partition before they begin.
+# Months for which partitions are created in advance.
 MONTHS_AHEAD = 2
-# Below so much of the time ahead, something keeps partitions from being made.
+# With less than this ahead, something prevents the creation of partitions.
 LEAST_AHEAD = timedelta(days=14)
-# What waits for a lock keeps everybody waiting who comes after it, for no longer than this. It is less than the second
-# after which PostgreSQL ends one of those who wait in a circle.
+# While this waits for a lock, all later requests wait behind it, so the wait is short: less than the second after which
+# PostgreSQL resolves deadlocks by ending a transaction.
 LOCK_MS = 500
-# What `judgements` refers to.
+# The foreign key of `judgements`.
 JUDGED = "FOREIGN KEY (job_id, ordinal) REFERENCES verdicts (job_id, ordinal) ON DELETE CASCADE"
-# Verdicts of the default partition that are counted.
+# Verdicts of the default partition are counted up to this number.
 MOST_COUNTED = 10_000
-# Uploads and clocks may bring a job whose id is older than now.
+# A job's id may be older than now, because of uploads and clocks.
 SETTLED = timedelta(days=1)
 
 
@@ -41,7 +41,7 @@ class PartitionError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition with ids from `start` on, None for all before, up to `end`, which it does not have."""
+    """A partition with ids from `start` (None: unbounded) up to but excluding `end`."""
 
     name: str
     start: uuid.UUID | None
@@ -49,7 +49,7 @@ class Partition:
 
 
 def find_lowest_id(moment: datetime) -> uuid.UUID:
-    """Return the lowest UUIDv7 of a moment."""
+    """Return the lowest UUIDv7 of a time."""
     milliseconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
     return uuid.UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)
 
@@ -61,17 +61,17 @@ LOWEST_ID = (
 
 
 def read_moment(made: uuid.UUID) -> datetime:
-    """Return when a UUIDv7 was made."""
+    """Return the creation time of a UUIDv7."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=made.int >> 80)
 
 
 def begin_month(moment: datetime, later: int = 0) -> datetime:
-    """Return the beginning of the month of UTC in which a moment is, or of one so many months later."""
+    """Return the beginning of the month (UTC) that contains a time, or of one so many months later."""
     months = 12 * moment.astimezone(UTC).year + moment.astimezone(UTC).month - 1 + later
     return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
 
 
-# The partitions, each with its bounds in SQL.
+# The partitions, with their bounds in SQL.
 LIST_PARTITIONS = text("""
     SELECT relname AS name, pg_get_expr(relpartbound, pg_class.oid) AS bounds
     FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'verdicts'::regclass
@@ -80,7 +80,7 @@ BOUNDS = re.compile(r"FOR VALUES FROM \((?:MINVALUE|'(.+)')\) TO \('(.+)'\)")
 
 
 def list_partitions(connection: Connection) -> list[Partition]:
-    """Return the partitions in the order of their ranges, without the default one."""
+    """Return the partitions ordered by range, without the default one."""
     ranges = []
     for row in connection.execute(LIST_PARTITIONS):
         if found := BOUNDS.fullmatch(row.bounds):
@@ -89,7 +89,7 @@ def list_partitions(connection: Connection) -> list[Partition]:
     return sorted(ranges, key=lambda each: each.end)
 
 
-# What LIKE leaves out: options of storage and of autovacuum, which are those of a partition, and targets of statistics.
+# LIKE does not copy storage and autovacuum options, nor statistics targets.
 COPY_OPTIONS = text("""
     SELECT format('ALTER TABLE %I SET (%s)', CAST(:name AS text), array_to_string(reloptions, ', '))
     FROM pg_class WHERE oid = CAST(:like AS regclass) AND reloptions IS NOT NULL
@@ -100,9 +100,9 @@ COPY_OPTIONS = text("""
 
 
 def create_partition(connection: Connection, name: str, bounds: str, like: str) -> None:
-    """Make a partition within these bounds, in SQL, with what belongs to the table and the options of another one.
+    """Create a partition with these bounds (SQL), the table's indexes and constraints, and another partition's options.
 
-    Attaching it keeps nobody from reading or writing other partitions but the default one.
+    Attaching it blocks readers and writers of the default partition only.
     """
     connection.execute(text(f"CREATE TABLE {name} (LIKE verdicts INCLUDING ALL)"))
     for statement in connection.execute(COPY_OPTIONS, {"name": name, "like": like}).scalars().all():
@@ -116,28 +116,28 @@ def write_bounds(start: uuid.UUID, end: uuid.UUID) -> str:
 
 
 def name_partition(start: uuid.UUID) -> str:
-    """Return the name of the partition that begins there."""
+    """Return the name of the partition with this start."""
     return f"verdicts_{read_moment(start):%Y_%m}"
 
 
 LIMIT_WAITING = text(f"SET LOCAL lock_timeout = '{LOCK_MS}ms'")
-# Whether nobody else makes or drops partitions; the lock ends with the transaction.
+# Whether no other process creates or drops partitions; the lock ends with the transaction.
 TRY_LOCK = text(f"SELECT pg_try_advisory_xact_lock({PARTITION_LOCK})")
 READ_TIME = text("SELECT now()")
 # In the order in which workers lock them.
 LOCK_ALL = text("LOCK TABLE jobs, models, judgements, verdicts IN ACCESS EXCLUSIVE MODE")
 LOCK_REFERRED = text("LOCK TABLE jobs, models, judgements IN SHARE ROW EXCLUSIVE MODE")
 EXPECTED = {
-    psycopg.errors.LockNotAvailable: "a transaction that lasts holds on to jobs or verdicts; it is tried again",
-    psycopg.errors.DeadlockDetected: "others wait for what this waits for; it is tried again",
-    psycopg.errors.InsufficientPrivilege: "this account does not own `verdicts`, or may not make tables",
+    psycopg.errors.LockNotAvailable: "a long transaction locks jobs or verdicts; this will be retried",
+    psycopg.errors.DeadlockDetected: "a deadlock with other transactions; this will be retried",
+    psycopg.errors.InsufficientPrivilege: "this account does not own `verdicts`, or may not create tables",
     psycopg.errors.CheckViolation: f"{DEFAULT} has verdicts of jobs of all times: see docs/runbook.md",
 }
 
 
 @contextmanager
 def _change_partitions(engine: Engine) -> Iterator[Connection | None]:
-    """Yield a connection in a transaction in which partitions may be changed, None where somebody else does so."""
+    """Yield a connection with a transaction that may change partitions, None if another process is doing so."""
     try:
         with engine.begin() as connection:
             connection.execute(LIMIT_WAITING)
@@ -151,16 +151,16 @@ def _change_partitions(engine: Engine) -> Iterator[Connection | None]:
         raise PartitionError(str(error.orig).partition("\n")[0]) from error
 
 
-# The newest job in the default partition from the end of all ranges on.
+# The latest job in the default partition, from the end of all ranges on.
 FIND_UNPLACED = text(
     f"SELECT job_id FROM {DEFAULT} WHERE job_id >= :start AND job_id < :end ORDER BY job_id DESC LIMIT 1"
 )
 
 
 def make_partition_ahead(engine: Engine) -> str | None:
-    """Make the next partition that is to be there, and return its name; None where all are there.
+    """Create the next missing partition, and return its name; None if none is missing.
 
-    What the default partition has of later jobs becomes part of it, however many months it is of. Raises
+    It takes over the later jobs of the default partition, even if they span several months. Raises
     PartitionError.
     """
     with _change_partitions(engine) as connection:
@@ -169,7 +169,7 @@ def make_partition_ahead(engine: Engine) -> str | None:
         now = connection.execute(READ_TIME).scalar_one()
         ranges = list_partitions(connection)
         if not ranges:
-            raise PartitionError(f"there is none but {DEFAULT}: attach one, for it to be followed by others")
+            raise PartitionError(f"there is only {DEFAULT}: attach a first partition by hand")
         newest = ranges[-1]
         horizon = find_lowest_id(begin_month(now, MONTHS_AHEAD + 1))
         if newest.end >= horizon:
@@ -188,8 +188,8 @@ def make_partition_ahead(engine: Engine) -> str | None:
 
 
 def _adopt_default(connection: Connection, name: str, bounds: str) -> None:
-    """Make the default partition one of these bounds, and another default one."""
-    # A partition that is referred to cannot be detached.
+    """Turn the default partition into one with these bounds, and create a new default partition."""
+    # A partition referenced by a foreign key cannot be detached.
     connection.execute(text("ALTER TABLE judgements DROP CONSTRAINT fk_judgements_job_id"))
     connection.execute(text(f"ALTER TABLE verdicts DETACH PARTITION {DEFAULT}"))
     connection.execute(text(f"ALTER TABLE {DEFAULT} RENAME TO {name}"))
@@ -198,7 +198,7 @@ def _adopt_default(connection: Connection, name: str, bounds: str) -> None:
     connection.execute(text(f"ALTER TABLE judgements ADD CONSTRAINT fk_judgements_job_id {JUDGED}"))
 
 
-# Whether a job of the ids below one has not ended before a time, or is still to come from an upload.
+# Whether a job with a lower id ended after a time, is open, or may still come from an upload.
 IS_NEEDED = text("""
     SELECT EXISTS (SELECT FROM uploads WHERE job_id < :end) OR EXISTS (
         SELECT FROM jobs WHERE id < :end AND (finished_at IS NULL OR finished_at >= :before)
@@ -210,7 +210,7 @@ DELETE_JUDGEMENTS = text("DELETE FROM judgements WHERE job_id < :end")
 def drop_oldest_partition(engine: Engine, before: datetime) -> Partition | None:
     """Drop the oldest partition, with judgements on its verdicts, if all of its jobs ended before a time; return it.
 
-    The jobs are still there, and to be deleted. None is returned where there is no such partition. Raises
+    The jobs remain, to be deleted by the caller. Returns None if there is no such partition. Raises
     PartitionError.
     """
     with connect_to_read(engine) as connection:
@@ -237,17 +237,17 @@ def read_time(engine: Engine) -> datetime:
 
 
 def read_oldest_id(engine: Engine) -> uuid.UUID | None:
-    """Return the lowest id that a partition has, None while there is the first one, which has any."""
+    """Return the lowest id of the partitions, None while the first one is unbounded."""
     with connect_to_read(engine) as connection:
         return next((each.start for each in list_partitions(connection)), None)
 
 
-# Whether statistics of the whole are a day old: autovacuum makes those of partitions alone.
+# Whether the statistics of the whole table are a day old; autovacuum analyzes only the partitions.
 ARE_STATISTICS_OLD = text("""
     SELECT coalesce(last_analyze < now() - interval '1 day', true) FROM pg_stat_all_tables
     WHERE relid = 'verdicts'::regclass
 """)
-# Partitions that have something and had nothing when they were looked at last: plans still read all of them.
+# Partitions that have rows, but were empty when last analyzed: plans still read them completely.
 LIST_CALLED_EMPTY = text("""
     SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid
     WHERE inhparent = 'verdicts'::regclass AND reltuples = 0 AND pg_relation_size(oid) > 0
@@ -255,7 +255,7 @@ LIST_CALLED_EMPTY = text("""
 
 
 def analyse_partitions(engine: Engine) -> None:
-    """Make statistics that autovacuum does not make, or too late; raises PartitionError."""
+    """Analyze what autovacuum does not, or too late; raises PartitionError."""
     with _change_partitions(engine) as connection:
         if connection is None:
             return
@@ -263,13 +263,13 @@ def analyse_partitions(engine: Engine) -> None:
             connection.execute(text(f"ANALYZE {name}"))
         if connection.execute(ARE_STATISTICS_OLD).scalar_one():
             version = connection.dialect.server_version_info or (0,)
-            # ONLY leaves partitions to autovacuum, which does not call those empty that are still to come.
+            # ONLY leaves the partitions to autovacuum; analyzing an empty partition would mark it as empty.
             connection.execute(text(f"ANALYZE {'ONLY' if version >= (18,) else ''} verdicts"))
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionFigures:
-    """How many partitions there are, seconds until what the last range has, and verdicts that no range has."""
+    """The number of partitions, seconds until the end of the last range, and verdicts outside all ranges."""
 
     partitions: int
     ahead_s: float
@@ -280,7 +280,7 @@ COUNT_UNPLACED = text(f"SELECT count(*) FROM (SELECT FROM {DEFAULT} LIMIT {MOST_
 
 
 def read_partition_figures(engine: Engine) -> PartitionFigures:
-    """Return the figures; of verdicts that no range has, `MOST_COUNTED` are counted."""
+    """Return the figures; verdicts outside all ranges are counted up to `MOST_COUNTED`."""
     with connect_to_read(engine) as connection:
         partitions = list_partitions(connection)
         now = connection.execute(READ_TIME).scalar_one()

@@ -1,4 +1,4 @@
-"""Posting to an address that somebody named: to a public one alone, in time, and without reading the answer."""
+"""Posting to a URL that somebody named: only to public addresses, within a timeout, without reading the response."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,14 @@ from storage.public_network import CONNECTION_ERRORS, explain_failure
 
 
 class UnansweredError(Exception):
-    """No status came; the message says why, without what the receiver said."""
+    """There was no response; the message says why, without anything that the receiver said."""
 
 
 def post(pool: httpcore.ConnectionPool, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> int:
-    """Return the status of the answer; raises UnansweredError where none comes within so many seconds."""
+    """Return the status of the response; raises UnansweredError if none arrives within so many seconds."""
     deadline = Deadline(timeout_s)
     try:
-        # Streamed and left unread: how much a receiver answers is not our concern.
+        # The response is not read, because its size is up to the receiver.
         with (
             deadline,
             deadline.awaiting_head(),

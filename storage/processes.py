@@ -1,4 +1,4 @@
-"""Which programs use the database, as PostgreSQL knows them, and how old what waits is."""
+"""Programs that are connected to the database, the age of waiting jobs, and the server's version and clock."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from storage.pauses import IS_PAUSED
 
 @dataclass(frozen=True, slots=True)
 class LiveProgram:
-    """A program that is connected, `dispatcher`, `api`, a worker's name and such, and its version if it tells that."""
+    """A connected program: `dispatcher`, `api`, a worker's name and so on, and its version if known."""
 
     program: str
     version: str | None
 
 
-# Programs by the names that they connect under. Listeners are the second connection of a program that has another.
+# Programs by their application names. Listeners are a program's second connection.
 LIST_PROGRAMS = text("""
     SELECT DISTINCT split_part(application_name, ' ', 2) AS program,
         nullif(split_part(application_name, ' ', 3), '') AS version
@@ -29,12 +29,12 @@ LIST_PROGRAMS = text("""
 
 
 def list_programs(engine: Engine) -> list[LiveProgram]:
-    """Return the programs of this installation that are connected, this one's own connection left out."""
+    """Return the connected programs of this installation, except this connection."""
     with connect_to_read(engine) as connection:
         return [LiveProgram(row.program, row.version) for row in connection.execute(LIST_PROGRAMS)]
 
 
-# The age of the oldest job with chunks that could be dispatched, of each priority.
+# The age of the oldest job with chunks that could be dispatched, by priority.
 MEASURE_AGES = text(f"""
     SELECT chunks.priority, extract(epoch FROM now() - min(jobs.created_at))::float8 AS age_s
     FROM chunks JOIN jobs ON jobs.id = chunks.job_id
@@ -44,7 +44,7 @@ MEASURE_AGES = text(f"""
 
 
 def measure_ages(engine: Engine) -> dict[Priority, float]:
-    """Return for how many seconds the oldest job of a priority has waited; paused and put off chunks are left out."""
+    """Return the seconds that the oldest job has waited, by priority; ignores paused and put-off chunks."""
     with connect_to_read(engine) as connection:
         return {Priority.read(row.priority): row.age_s for row in connection.execute(MEASURE_AGES)}
 
@@ -57,7 +57,7 @@ READ_SERVER = text("""
 
 
 def read_server(engine: Engine) -> tuple[int, str, float]:
-    """Return PostgreSQL's version as a number and in words, and its clock in seconds since 1970."""
+    """Return PostgreSQL's version as a number and as text, and its clock in seconds since 1970."""
     with connect_to_read(engine) as connection:
         row = connection.execute(READ_SERVER).one()
     return row.version, row.named, row.clock

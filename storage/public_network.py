@@ -1,7 +1,7 @@
-"""Connections to addresses that strangers name: to public ones alone, whatever their names resolve to, and in time.
+"""Connections to hosts named by strangers: only to public addresses, and within a deadline.
 
-The address that is checked is the one that is connected to, so that a name which resolves differently the second time
-gains nothing; each redirect is a connection of its own. Everything happens within the `Deadline` of the calling thread.
+Connections use the checked address, so DNS rebinding does not help; each redirect is a new connection. Everything
+happens within the `Deadline` of the calling thread.
 """
 
 import socket
@@ -21,28 +21,28 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Sequence[str]]
 
-# Addresses that carry another one within: NAT64 (RFC 6052), whose last 32 bits are an IPv4 address.
+# Addresses that contain another one: NAT64 (RFC 6052), whose last 32 bits are an IPv4 address.
 NAT64 = ip_network("64:ff9b::/96")
-# Protocol assignments (RFC 6890), some of which count as global, and site-local addresses (RFC 3879).
+# Protocol assignments (RFC 6890), some of which Python considers global, and site-local addresses (RFC 3879).
 NOT_PUBLIC = (ip_network("192.0.0.0/24"), ip_network("fec0::/10"))
 
-# Names that are looked up at once. The system may take minutes for one, longer than anybody waits for it.
+# Names resolved at once. The system may take minutes for one, longer than the caller waits.
 LOOKUPS_AT_ONCE = 128
-# How long a read goes on after it was given up.
+# How long a read may continue after it was given up.
 GLANCE_S = 0.5
 
-# What a connection may end with, beside ForbiddenAddressError and ValueError for what is no URL.
+# Exceptions of a connection, besides ForbiddenAddressError, and ValueError for an invalid URL.
 CONNECTION_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
 
 
 class ForbiddenAddressError(OSError):
-    """A host that has no public address."""
+    """The host has no public address."""
 
 
 def explain_failure(error: Exception) -> str:
-    """Return why a connection failed, without what the other side has sent."""
+    """Return why a connection failed, without anything that the other side has sent."""
     reason = str(error) or type(error).__name__
-    # What `h11` refuses, it quotes behind a colon.
+    # `h11` quotes the invalid data after a colon.
     return reason.partition(":")[0] if isinstance(error, httpcore.RemoteProtocolError) else reason
 
 
@@ -52,7 +52,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody on the internet may be asked at this address, and at the one that it carries within."""
+    """Whether this address, and any address it contains, is public."""
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         if address in NAT64:
@@ -65,13 +65,13 @@ def is_public(address: Address) -> bool:
 
 
 class PunctualStream(httpcore.NetworkStream):
-    """A connection that keeps to the deadline of whoever uses it; time limits of single steps are not looked at."""
+    """A connection that observes the deadline of its caller; timeouts of single steps are ignored."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return what comes first; raises DeadlineError, and what `httpcore` raises."""
+        """Return the next bytes; raises DeadlineError, and the errors of `httpcore`."""
         deadline = CURRENT.get()
         while True:
             with suppress(httpcore.ReadTimeout):
@@ -90,11 +90,11 @@ class PunctualStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Return the connection with TLS on it."""
+        """Return the connection upgraded to TLS."""
         return PunctualStream(self._stream.start_tls(ssl_context, server_hostname, CURRENT.get().left_s()))
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - whatever `httpcore` has
-        """Return what is known of the connection."""
+        """Return information about the connection."""
         return self._stream.get_extra_info(info)
 
 
@@ -115,13 +115,13 @@ class PublicBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address of the host that may be and can be; raises ForbiddenAddressError."""
+        """Connect to the first permitted address of the host that accepts; raises ForbiddenAddressError."""
         permitted = [address for address in self._look_up(host, port) if self._is_permitted(address)]
         if not permitted:
             raise ForbiddenAddressError(f"{host} has no public address")
         failed: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for place, address in enumerate(permitted):
-            # None may take the time of those behind it.
+            # No address may use up the time of the next ones.
             share = CURRENT.get().left_s() / (len(permitted) - place)
             try:
                 stream = self._backend.connect_tcp(str(address), port, share, local_address, socket_options)
@@ -140,7 +140,7 @@ class PublicBackend(httpcore.NetworkBackend):
             raise httpcore.ConnectError(f"the name {host} cannot be resolved: {error.strerror}") from error
         except TimeoutError as error:
             lookup.cancel()
-            raise httpcore.ConnectError(f"the name {host} is not resolved in time") from error
+            raise httpcore.ConnectError(f"resolving the name {host} takes too long") from error
         return [ip_address(each.partition("%")[0]) for each in found]
 
     def connect_unix_socket(
@@ -150,7 +150,7 @@ class PublicBackend(httpcore.NetworkBackend):
         raise ForbiddenAddressError(f"{path} is a socket of this machine")
 
     def sleep(self, seconds: float) -> None:
-        """Wait, as `httpcore` does between tries."""
+        """Wait, as `httpcore` does between retries."""
         self._backend.sleep(seconds)
 
     def _is_permitted(self, address: Address) -> bool:
@@ -160,9 +160,9 @@ class PublicBackend(httpcore.NetworkBackend):
 def open_public_pool(
     allowed: Iterable[Network] = (), *, connections: int = 16, resolve: Resolve = resolve
 ) -> httpcore.ConnectionPool:
-    """Return a pool of connections to public addresses, for HTTP and HTTPS; no proxy of the environment is asked.
+    """Return a pool of connections to public addresses, for HTTP and HTTPS, without the environment's proxies.
 
-    `connections` stay open while nobody uses them; whoever needs another gets one at once.
+    Up to `connections` idle ones stay open; a new one is opened immediately when needed.
     """
     return httpcore.ConnectionPool(
         ssl_context=ssl.create_default_context(cafile=certifi.where()),

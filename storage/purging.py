@@ -1,4 +1,4 @@
-"""Deleting jobs that have ended, with their verdicts and blobs, or their blobs alone, because somebody asks for it."""
+"""Deleting ended jobs with their verdicts and blobs, or only their blobs, on request."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,9 @@ JOBS_AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class EndedJobs:
-    """Which ended jobs: these, or those that ended before a time; of one submitter or of all. None is no bound.
+    """Which ended jobs: these ids, or those that ended before a time; of one submitter or all. None is no restriction.
 
-    `below` is the lowest id that none of them has.
+    Ids must be below `below`.
     """
 
     job_ids: Sequence[uuid.UUID] | None = None
@@ -28,7 +28,7 @@ class EndedJobs:
     below: uuid.UUID | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
-        """Return what rows of `jobs` must fulfil, and its parameters."""
+        """Return the SQL condition on `jobs`, and its parameters."""
         narrowed = {
             "id = ANY(:job_ids)": self.job_ids,
             "finished_at < :before": self.before,
@@ -43,14 +43,14 @@ class EndedJobs:
 
 @dataclass(frozen=True, slots=True)
 class PurgeFigures:
-    """What would be deleted: jobs, their verdicts, and the bytes of images that they keep."""
+    """What would be deleted: the number of jobs and verdicts, and the bytes of stored images."""
 
     jobs: int
     verdicts: int
     stored_bytes: int
 
 
-# What these jobs have. Images that two of them keep count twice.
+# What these jobs contain. Images kept by two of them count twice.
 MEASURE_JOBS = """
     WITH wanted AS (SELECT id, total FROM jobs WHERE {conditions})
     SELECT count(*), coalesce(sum(total), 0), coalesce((
@@ -60,7 +60,7 @@ MEASURE_JOBS = """
 
 
 def measure_jobs(engine: Engine, wanted: EndedJobs) -> PurgeFigures:
-    """Return what these jobs have."""
+    """Return what these jobs contain."""
     conditions, parameters = wanted.conditions()
     with connect_to_read(engine) as connection:
         jobs, verdicts, stored_bytes = connection.execute(
@@ -69,20 +69,20 @@ def measure_jobs(engine: Engine, wanted: EndedJobs) -> PurgeFigures:
     return PurgeFigures(jobs, int(verdicts), int(stored_bytes))
 
 
-# Some of these jobs, locked; `more` leaves out those that have nothing left to delete.
+# Some of these jobs, locked; `more` excludes those with nothing left to delete.
 LOCK_JOBS = "SELECT id, submitter FROM jobs WHERE {conditions} {more} ORDER BY id LIMIT :limit FOR UPDATE"
 
-# Jobs with their chunks, verdicts and webhooks.
+# Deletes jobs with their chunks, verdicts and webhooks.
 DELETE_JOBS = text("DELETE FROM jobs WHERE id = ANY(:ids)")
 
-# Jobs whose blobs are no longer stored.
+# Marks jobs as keeping no blobs.
 KEEP_NO_BLOBS = text("UPDATE jobs SET kept_blobs = 'none' WHERE id = ANY(:ids)")
 
 
 def purge_jobs(engine: Engine, wanted: EndedJobs, *, only_blobs: bool) -> Iterator[int]:
-    """Delete these jobs, or let go of their blobs alone, some in each transaction; yield how many these were.
+    """Delete these jobs, or only release their blobs, a few per transaction; yield their numbers.
 
-    The blobs are released, not deleted yet: `storage.retention.delete_released_blobs` does that.
+    The blobs are only released: `storage.retention.delete_released_blobs` deletes them.
     """
     conditions, parameters = wanted.conditions()
     more = "AND kept_blobs <> 'none'" if only_blobs else ""
@@ -98,9 +98,9 @@ def purge_jobs(engine: Engine, wanted: EndedJobs, *, only_blobs: bool) -> Iterat
 
 
 def purge_partitions(engine: Engine, before: datetime) -> Iterator[int]:
-    """Drop the partitions all of whose jobs ended before a time, and delete these jobs; yield how many, by and by.
+    """Drop the partitions all of whose jobs ended before a time, and delete these jobs; yield their numbers.
 
-    Verdicts go first, at once; their jobs have none meanwhile, and are left to the next one where this is interrupted.
+    The verdicts go first, at once, so the jobs have none for a while; after an interruption the next call deletes them.
     Raises PartitionError.
     """
     while True:

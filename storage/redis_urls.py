@@ -1,4 +1,4 @@
-"""Addresses of Redis: of one server, in clear or by TLS, or of the Sentinels that know which server is the master."""
+"""Redis URLs: of one server, with or without TLS, or of Sentinels, which know the current master."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ SENTINEL_PORT = 26379
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Where Sentinels listen, the name by which they know the servers, and the password that all of these ask for."""
+    """The addresses of Sentinels, the service name, and the password of all servers."""
 
     addresses: tuple[tuple[str, int], ...]
     service: str
@@ -19,20 +19,20 @@ class Sentinels:
 
     @property
     def login(self) -> dict[str, Any]:
-        """The arguments of a client that authenticates."""
+        """The client's arguments for authentication."""
         return {} if self.password is None else {"password": self.password}
 
     @property
     def celery_url(self) -> str:
-        """The URL that kombu reads: one for each Sentinel."""
+        """The URL for kombu: one per Sentinel."""
         login = "" if self.password is None else f":{quote(self.password, safe='')}@"
         return ";".join(f"sentinel://{login}{host}:{port}/0" for host, port in self.addresses)
 
 
 def read_sentinels(url: str) -> Sentinels | None:
-    """Return what `redis+sentinel://:password@host:port,host:port/service` says; None for the URL of one server.
+    """Parse `redis+sentinel://:password@host:port,host:port/service`; return None for the URL of a single server.
 
-    Raises ValueError where it cannot be read.
+    Raises ValueError if it is invalid.
     """
     parts = urlsplit(url)
     if parts.scheme != SENTINEL_SCHEME:
@@ -52,5 +52,5 @@ def read_sentinels(url: str) -> Sentinels | None:
 
 
 def mask_password(url: str) -> str:
-    """Return a URL, of whatever server, without its password."""
+    """Return any Redis URL without its password."""
     return re.sub(r"(?<=://)([^:/]*):.*@", r"\1:***@", url)

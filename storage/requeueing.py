@@ -1,4 +1,4 @@
-"""Sending chunks back that are dispatched or running, and giving a job another priority: none is lost or doubled."""
+"""Requeueing dispatched or running chunks, and changing a job's priority, without losing or doubling images."""
 
 import uuid
 
@@ -9,9 +9,8 @@ from starlight_vocabulary.words import Priority
 from storage.database import CANCELLED, SUBMITTED
 from storage.operations import OperationError, record_operation
 
-# A running chunk gets a new attempt, so that its claim stores nothing; a dispatched one leaves a message that finds
-# nothing to do, or is the first of two. Losses stay what they are. Of a chunk's worker, the name stands before
-# the space.
+# A running chunk gets a new attempt, so that its claim stores nothing; the message of a dispatched one finds nothing to
+# do, or is followed by a second one. Losses are kept. The part of `worker` before the space is the worker's name.
 SEND_BACK = """
     UPDATE chunks SET state = 'pending', worker = NULL, lease_until = NULL,
         attempt = attempt + CASE WHEN state = 'running' THEN 1 ELSE 0 END
@@ -23,13 +22,13 @@ SEND_BACK_WORKER = text(SEND_BACK.format(which="state = 'running' AND split_part
 
 
 def requeue_chunks(engine: Engine, wanted: RequeueRequest, done_by: str) -> int:
-    """Make chunks pending again that are dispatched or running; return how many.
+    """Make dispatched or running chunks pending again; return their number.
 
-    Nothing counts as lost. Workers that scan one of them store nothing of it, and leave it within a second. Raises
-    OperationError where both a job and a worker are named.
+    This counts as no loss. Workers that are scanning one of them store nothing of it, and stop within a second. Raises
+    OperationError if both a job and a worker are given.
     """
     if wanted.job_id is not None and wanted.worker is not None:
-        raise OperationError("chunks of one job or of one worker go back: name one of them, or none for all")
+        raise OperationError("requeueing has one subject: name a job or a worker, or nothing for all")
     statement = SEND_BACK_ALL
     if wanted.job_id is not None:
         statement = SEND_BACK_JOB
@@ -44,13 +43,13 @@ def requeue_chunks(engine: Engine, wanted: RequeueRequest, done_by: str) -> int:
     return chunks
 
 
-# Whether open chunks of a job have another priority than this.
+# Whether open chunks of a job have another priority.
 HAS_OTHERS = text("""
     SELECT EXISTS (SELECT FROM chunks WHERE job_id = :id AND state IN ('pending', 'dispatched', 'running')
         AND priority <> :priority)
 """)
 
-# Those that are dispatched go back: their messages are in the other queue.
+# Dispatched chunks become pending, because their messages are in the other queue.
 MOVE_CHUNKS = text("""
     WITH found AS (
         SELECT id, state FROM chunks
@@ -63,29 +62,29 @@ MOVE_CHUNKS = text("""
     SELECT count(*) FROM moved WHERE state = 'dispatched'
 """)
 
-# The job's priority, which its chunks have by then; nothing where it has ended, or has this priority already.
+# Sets the job's priority after that of its chunks; does nothing if it has ended or has this priority.
 MOVE_JOB = text("""
     UPDATE jobs SET priority = :priority
     WHERE id = :id AND state IN ('pending', 'running') AND priority <> :priority RETURNING id
 """)
 
-# Where a job stands.
+# The state of a job.
 READ_STATE = text("SELECT state FROM jobs WHERE id = :id")
 
 
 def change_priority(engine: Engine, job_id: uuid.UUID, priority: Priority, done_by: str) -> None:
-    """Have the job's chunks dispatched with this priority from now on; those that run finish.
+    """Dispatch the job's chunks with this priority from now on; running chunks finish.
 
-    Raises OperationError where there is no such job, or it has ended.
+    Raises OperationError if the job does not exist or has ended.
     """
     parameters = {"id": job_id, "priority": priority}
     with engine.begin() as connection:
         state = connection.execute(READ_STATE, {"id": job_id}).scalar()
         if state not in ("pending", "running"):
-            raise OperationError(f"there is no job {job_id} that waits or runs")
+            raise OperationError(f"there is no open job {job_id}")
         recalled = 0
-        # Chunks before the job, the order in which workers lock them too. Again until none is left: a chunk that was
-        # split while we waited for its lock has pieces that the first look did not see.
+        # Chunks are locked before the job, in the same order as workers lock them. This repeats until none is left: if
+        # a chunk was split while we waited for its lock, the first pass does not see the new chunks.
         while connection.execute(HAS_OTHERS, parameters).scalar_one():
             recalled += int(connection.execute(MOVE_CHUNKS, parameters).scalar_one())
         if connection.execute(MOVE_JOB, parameters).scalar() is not None:

@@ -1,4 +1,4 @@
-"""Scanning again what a model judged, with the one that is in use now: a job for each that has such verdicts."""
+"""Rescans: images that a model judged, scanned again with the model in use, as a new job for each affected job."""
 
 import hashlib
 import json
@@ -17,14 +17,14 @@ from storage.settings import CHUNK_SIZE
 from storage.traces import describe_span, trace
 from storage.verdicts import VerdictFilter
 
-# What is looked into at once: the last of the jobs may have more images.
+# The maximum number of images considered at once, except for the last job.
 JOBS_AT_ONCE = 100
 IMAGES_AT_ONCE = 1_000_000
 FIRST_ID = uuid.UUID(int=0)
 
-# Jobs that have ended, in the order of their ids, and whether they have such verdicts. Those without are named, too:
-# so what is read is bounded. One that is not looked into any more says that there are more. A job that ended before a
-# time has no verdict from then on.
+# Ended jobs ordered by id, and whether they have matching verdicts. Jobs without any are included, so that the amount
+# read is bounded. A job beyond the limit only shows that there are more. A job that ended before `since` has no later
+# verdicts.
 LIST_JOBS = """
     SELECT id, is_within, is_within AND EXISTS (
         SELECT FROM verdicts WHERE verdicts.job_id = listed.id AND model_id = ANY(:model_ids) AND {conditions}
@@ -37,33 +37,33 @@ LIST_JOBS = """
     ) AS listed ORDER BY id
 """
 
-# How often the model in use was changed.
+# The number of changes of the model in use.
 READ_USE = text("SELECT coalesce(max(id), 0) FROM model_uses")
 
-# What was submitted under a key for the submitter of a job.
+# Jobs submitted under a key for a job's submitter.
 FIND_MADE = text("""
     SELECT made.id, made.total FROM jobs JOIN jobs AS made USING (submitter)
     WHERE jobs.id = :id AND made.idempotency_key = :key
 """)
 
-# The jobs that scan images of one again.
+# The rescans of a job.
 LIST_RESCANS = text("SELECT id FROM jobs WHERE rescan_of = :id ORDER BY id")
 
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Jobs that have images to scan again, and the last that was looked at, None where there are no more."""
+    """Jobs with images to scan again, and the last job considered, None at the end."""
 
     job_ids: list[uuid.UUID]
     last: uuid.UUID | None
 
 
 class Rescanning:
-    """The images of ended jobs on which these models gave a verdict that is wanted, to be scanned again.
+    """Images of ended jobs with matching verdicts by these models, to be scanned again.
 
-    New jobs are `bulk`, reuse no verdict, and have the submitter and threshold of the old one. What the same asked for
-    under the same idempotency key before, since a model was chosen, is not submitted anew: whoever was interrupted may
-    ask again. Images that were uploaded and are no longer stored are counted and left out.
+    New jobs are `bulk`, reuse no verdicts, and have the submitter and threshold of the old job. What the same request
+    has submitted under the same idempotency key, since a model was chosen, is not submitted again, so an interrupted
+    caller may simply repeat it. Uploaded images that are no longer stored are counted and left out.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Rescanning:
         self._digest = hashlib.sha256(asked.encode()).hexdigest()[:32]
 
     def list_jobs(self, after: uuid.UUID = FIRST_ID) -> JobPage:
-        """Return the jobs that have such images among the next hundred after this one, or fewer that are large."""
+        """Return the jobs with matching images among the next hundred after this one, or fewer if they are large."""
         narrowed = {
             "AND id = :job_id": self._wanted.job_id,
             "AND submitter = :submitter": self._wanted.submitter,
@@ -104,7 +104,7 @@ class Rescanning:
         return JobPage([row.id for row in rows if row.has_some], within[-1] if len(within) < len(rows) else None)
 
     def submit(self, job_id: uuid.UUID) -> Rescan:
-        """Have the images of one job scanned again, in one transaction, inside the database."""
+        """Submit the rescan of one job, in one transaction inside the database."""
         key = f"rescan {job_id} {self._digest}"
         conditions = f"model_id = ANY(:model_ids) AND {self._conditions}"
         with trace("submit"), self._engine.connect() as connection, connection.begin() as transaction:
@@ -121,7 +121,7 @@ class Rescanning:
         return Rescan(rescan_of=job_id, job_id=made.job_id, images=made.images, gone=made.gone)
 
     def submit_all(self) -> Iterator[Rescan]:
-        """Yield what becomes of each job that has such images."""
+        """Yield the result for each job with matching images."""
         after: uuid.UUID | None = FIRST_ID
         while after is not None:
             page = self.list_jobs(after)
@@ -142,6 +142,6 @@ def _write(value: object) -> str:
 
 
 def list_rescans(engine: Engine, job_id: uuid.UUID) -> list[uuid.UUID]:
-    """Return the jobs that scanned images of this one again with another model, oldest first."""
+    """Return the rescans of this job, oldest first."""
     with connect_to_read(engine) as connection:
         return list(connection.execute(LIST_RESCANS, {"id": job_id}).scalars())

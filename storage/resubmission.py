@@ -1,4 +1,4 @@
-"""Images of a job as another job: those whose verdicts are such and such, in the same order."""
+"""Submitting images of a job again as another job: those with matching verdicts, in the same order."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from storage.jobs import COMPLETE_JOB
 from storage.totals import Total, count_one, raise_totals
 from storage.traces import read_traceparent
 
-# The new job, which takes after the old one; nothing where its submitter used the idempotency key before.
+# Inserts the new job based on the old one, unless its submitter has used the idempotency key before.
 INSERT_JOB = text("""
     INSERT INTO jobs (name, submitter, priority, threshold, follow_links, retry_of, rescan_of, anew, idempotency_key,
         total)
@@ -21,12 +21,12 @@ INSERT_JOB = text("""
     ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id, submitter, priority
 """)
 
-# Doubled braces: what it stands in is formatted.
+# Double braces, because the surrounding text is formatted.
 IS_BLOB = "uri ~ '^blob://[0-9a-f]{{64}}/'"
 DIGEST = "decode(substring(uri FROM 8 FOR 64), 'hex')"
 
-# The blobs among them that are still stored, which the new job needs from now on. Rows are locked in one order by all
-# who lock several of them.
+# The stored blobs among them, which the new job keeps from now on. To avoid deadlocks, all code locks these rows in one
+# order.
 KEEP_BLOBS = f"""
     WITH locked AS MATERIALIZED (
         SELECT sha256, size_bytes FROM blobs WHERE sha256 IN (
@@ -41,8 +41,8 @@ KEEP_BLOBS = f"""
     ON CONFLICT (name) DO UPDATE SET stored_bytes = submitters.stored_bytes + excluded.stored_bytes
 """
 
-# The chunks of these images, in the order in which they were submitted; how many images they have, and of how many the
-# bytes are gone, which are left out unless `keep_gone`.
+# Inserts chunks of these images, in the order of submission; returns the number of images and of those whose bytes are
+# deleted, which are left out unless `keep_gone`.
 COPY_IMAGES = f"""
     WITH wanted AS (
         SELECT uri, ordinal, {IS_BLOB} AND NOT EXISTS (
@@ -64,7 +64,7 @@ COPY_IMAGES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Resubmission:
-    """The new job with its images, and how many images have no bytes any more."""
+    """The new job, and the number of images whose bytes are deleted."""
 
     job_id: uuid.UUID
     images: int
@@ -84,12 +84,12 @@ def resubmit_images(
     idempotency_key: str | None,
     chunk_size: int,
 ) -> Resubmission | None:
-    """Submit images of a job as a new one, inside the database: memory does not grow with the job.
+    """Submit images of a job as a new job, inside the database, so that memory does not grow with the job.
 
-    `conditions`, with its parameters, is what their verdicts fulfil. The new job has the old one's submitter, threshold
-    and, unless others are given, name and priority, and names it as what it retries or rescans. Images whose bytes are
-    no longer stored are among them where `keep_gone`. Returns None where the idempotency key was used before. The
-    transaction must not be committed where there are no images.
+    `conditions`, with their parameters, select verdicts. The new job has the old one's submitter, threshold and, unless
+    others are given, name and priority, and refers to it as what it retries or rescans. Images whose bytes are deleted
+    are included only if `keep_gone`. Returns None if the idempotency key was used before. If there are no images, the
+    transaction must not be committed.
     """
     new = connection.execute(
         INSERT_JOB,

@@ -1,7 +1,7 @@
-"""How long blobs are stored: as long as a job needs them, and for a time after it has ended.
+"""Retention of blobs: as long as a job needs them, and for a time after it has ended.
 
-Any number of processes may do what stands here at once. A blob that somebody lets go of is marked as released; it is
-deleted once its row is locked and no job or upload has it. Who needs it again meanwhile marks it as needed
+Any number of processes may run this at once. A blob that is no longer needed is marked as released. It is
+deleted once its row is locked and no job or upload keeps it. Code that needs it again marks it as needed
 (`storage.uploads`), and waits for that lock.
 """
 
@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Engine, text
 from storage.blobs import Blobs
 from storage.schema import KeptBlobs
 
-# What one transaction deals with at most.
+# The maximum number of rows per transaction.
 JOBS_AT_ONCE = 200
 BLOBS_AT_ONCE = 500
 
-# What jobs or uploads let go of. Rows are locked in one order by all who lock several of them. Evidence is what a job
-# found something in.
+# Releases blobs of jobs or uploads. To avoid deadlocks, all code locks these rows in one order. Evidence is an image in
+# which the job found something.
 RELEASE_BLOBS = """
     WITH ended AS (
         SELECT * FROM unnest(CAST(:job_ids AS uuid[]), CAST(:submitters AS text[])) AS listed (job_id, submitter)
@@ -57,19 +57,19 @@ END_RETENTION = text("""
     )) RETURNING id AS job_id, submitter
 """)
 
-# Uploads of which nothing was heard for long.
+# Abandoned uploads.
 END_EXPIRED_UPLOADS = text("""
     DELETE FROM uploads WHERE job_id IN (
         SELECT job_id FROM uploads WHERE expires_at < now() LIMIT :limit FOR UPDATE SKIP LOCKED
     ) RETURNING job_id, submitter
 """)
 
-# These uploads.
+# Deletes these uploads.
 END_UPLOADS = text("DELETE FROM uploads WHERE job_id = ANY(:ids) RETURNING job_id, submitter")
 
 
 def release_blobs(connection: Connection, owners: Sequence[tuple[uuid.UUID, str]], *, but_evidence: bool) -> None:
-    """Have these jobs, each with its submitter, let go of their blobs, all or all but evidence."""
+    """Release the blobs of these jobs (with their submitters): all, or all but evidence."""
     if not owners:
         return
     job_ids, submitters = zip(*owners, strict=True)
@@ -78,15 +78,15 @@ def release_blobs(connection: Connection, owners: Sequence[tuple[uuid.UUID, str]
 
 
 def end_uploads(engine: Engine, upload_ids: Sequence[uuid.UUID]) -> None:
-    """Let go of what was uploaded for jobs that will not be."""
-    # In two statements: the second sees what was stored while the first waited for it.
+    """Release the blobs of uploads that will not become jobs."""
+    # Two statements, so that the second sees what was stored while the first waited for it.
     with engine.begin() as connection:
         ended = connection.execute(END_UPLOADS, {"ids": list(upload_ids)})
         release_blobs(connection, [(row.job_id, row.submitter) for row in ended], but_evidence=False)
 
 
 def end_expired_uploads(engine: Engine) -> int:
-    """Let go of what was uploaded by those who stopped in the middle; return how many these were."""
+    """Release the blobs of abandoned uploads; return the number of uploads."""
     with engine.begin() as connection:
         ended = connection.execute(END_EXPIRED_UPLOADS, {"limit": JOBS_AT_ONCE})
         owners = [(row.job_id, row.submitter) for row in ended]
@@ -95,7 +95,7 @@ def end_expired_uploads(engine: Engine) -> int:
 
 
 def end_retention(engine: Engine, kept: KeptBlobs, keep: KeptBlobs, retention: timedelta) -> int:
-    """Have jobs that keep what they `kept`, and ended so long ago, `keep` less; return how many these were."""
+    """Reduce what jobs that ended so long ago keep, from `kept` to `keep`; return their number."""
     with engine.begin() as connection:
         ended = connection.execute(
             END_RETENTION, {"kept": kept, "keep": keep, "retention": retention, "limit": JOBS_AT_ONCE}
@@ -105,12 +105,12 @@ def end_retention(engine: Engine, kept: KeptBlobs, keep: KeptBlobs, retention: t
     return len(owners)
 
 
-# Released blobs, locked so that nobody takes them up while they are deleted.
+# Released blobs, locked so that nobody can keep them again while they are deleted.
 LOCK_RELEASED = text("""
     SELECT sha256 FROM blobs WHERE released_at IS NOT NULL ORDER BY released_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 
-# Those of them that are needed: by another job or upload, or as the weights of a model.
+# Those of them that are needed: by another job or upload, or as a model's weights.
 KEEP_NEEDED = text("""
     UPDATE blobs SET released_at = NULL
     WHERE sha256 = ANY(:digests) AND (
@@ -124,16 +124,16 @@ FORGET_BLOBS = text("DELETE FROM blobs WHERE sha256 = ANY(:digests)")
 
 
 def delete_released_blobs(engine: Engine, blobs: Blobs) -> Iterator[int]:
-    """Delete blobs that nobody needs any more, some at once; yield how many these were, until there are no more.
+    """Delete released blobs that nobody needs, in groups; yield the size of each group until none is left.
 
-    Raises what `obstore` raises; then they are still released, and deleted later.
+    Raises the errors of `obstore`; then they stay released, and are deleted later.
     """
     while True:
         with engine.begin() as connection:
             released = set(connection.execute(LOCK_RELEASED, {"limit": BLOBS_AT_ONCE}).scalars())
             if not released:
                 return
-            # A statement of its own, so that it sees what was committed while the first waited.
+            # A separate statement, so that it sees what was committed while the first waited.
             needed = connection.execute(KEEP_NEEDED, {"digests": list(released)}).scalars()
             unneeded = released.difference(needed)
             blobs.delete_all([digest.hex() for digest in unneeded])

@@ -1,4 +1,4 @@
-"""Verdicts that stand already: what a model said about the same bytes before."""
+"""Reuse of earlier verdicts of a model on the same bytes."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,9 +12,10 @@ from storage.new_verdict import NewVerdict
 from storage.partitions import LOWEST_ID
 from storage.verdicts import VERDICT_COLUMNS, read_payload
 
-# One row for each digest, however many verdicts there are on it. An outcome by another threshold may lack its method.
-# What is hidden must have been read, and not been cut where today more would be shown. Two bounds leave partitions out,
-# as those to come. They follow from now(), so that one plan serves all: a plan for each group of images costs more.
+# One row per digest, however many verdicts there are. With another threshold, a verdict may lack its method. The hidden
+# message must have been read, and not been cut at a smaller limit than today's. Two bounds exclude partitions,
+# including future ones; they are computed from now(), so that one plan serves all: planning for each group of images
+# costs more.
 RECALL_VERDICTS = text(f"""
     SELECT {", ".join(f"found.{name}" for name in VERDICT_COLUMNS)}
     FROM unnest(CAST(:digests AS bytea[])) AS wanted(sha256)
@@ -46,10 +47,10 @@ def recall_verdicts(
     max_message_bytes: int,
     within: timedelta,
 ) -> dict[bytes, NewVerdict]:
-    """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, without one, the model's.
+    """Return this model's verdicts on bytes with these SHA-256s, for a job's threshold or, if None, the model's.
 
-    Those of jobs that were submitted `within` the time before now; with a submitter, from his own jobs alone. A verdict
-    whose message could be read further today is not among them.
+    Only from jobs submitted `within` the time before now, and of `submitter` if given. Excludes verdicts
+    whose message could be read further today.
     """
     parameters = {
         "digests": list(digests), "model_id": model_id, "threshold": threshold, "submitter": submitter,

@@ -1,10 +1,10 @@
-"""The tables. PostgreSQL holds the truth: what is not here did not happen.
+"""The tables. PostgreSQL is the source of truth: what is not here did not happen.
 
 Job states: `pending` → `running` → `done`, or `cancelled` from either.
 Chunk states: `pending` → `dispatched` → `running` → `done`; a lost chunk goes back to `pending`,
-a cancelled one ends as `cancelled`, one that kept killing workers is replaced by chunks of one image.
+a cancelled one ends as `cancelled`, one that keeps killing workers is replaced by chunks of one image.
 
-Queries are raw SQL, each beside the function that runs it; these definitions are what migrations are checked against.
+Queries are raw SQL beside the functions that run them; a test compares the migrations with these definitions.
 """
 
 from enum import StrEnum
@@ -52,7 +52,7 @@ from starlight_vocabulary.words import (
     WebhookKind,
 )
 
-# Names of constraints are spelled out so that migrations can refer to them.
+# Explicit names of constraints, so that migrations can refer to them.
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -68,7 +68,7 @@ optional = partial(Column, nullable=True)
 
 
 class KeptBlobs(StrEnum):
-    """Which of its blobs a job keeps: `all`, those in which something was found, or `none`."""
+    """Which of its blobs a job keeps: `all`, only those in which something was found, or `none`."""
 
     ALL = "all"
     EVIDENCE = "evidence"
@@ -76,18 +76,17 @@ class KeptBlobs(StrEnum):
 
 
 def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
-    """Return the constraint that a column holds one of these words."""
+    """Return the constraint that a column contains one of these words."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(word.value) for word in words)})", name=column)
 
 
-# One submission: `total` references and how many of them have which outcome. `threshold` is null where the model's
-# own decides; `retry_of` is the job whose failed images this one scans again, `rescan_of` the one of which it scans
-# images that another model judged. Objects of buckets that `since`, which may be deleted, has in the same version
-# were left out. A job that scans `anew` reuses no verdict. `follow_links` is false where `file://` references were
-# resolved when they were submitted, so that a link on the way can only have been put there since. `kept_blobs` says
-# which of its blobs are still stored for it. A `canary` is a job of images whose truth we know, which searches,
-# totals and quotas leave out: `storage.canaries`. Whether it is `sealed` is null in jobs that ended before there were
-# seals.
+# One submission: `total` references, and the numbers of outcomes. `threshold` is null if the model's own is used.
+# `retry_of` is the job whose failed images this one scans again, `rescan_of` the job whose images this one scans again
+# with another model. Bucket objects with the same version in the job `since` (which may be deleted) were left out. A
+# job to be scanned `anew` reuses no verdicts. `follow_links` is false if `file://` references were resolved at
+# submission, so that a link in a path can only have been added later. `kept_blobs` says which blobs are still stored
+# for it. A `canary` is a job of known images, excluded from searches, totals and quotas: `storage.canaries`. `sealed`
+# is null for jobs that ended before seals existed.
 jobs = Table(
     "jobs", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -120,7 +119,7 @@ jobs = Table(
     CheckConstraint("clean + stego + error <= total", name="accounting"),
     CheckConstraint("threshold > 0 AND threshold < 1", name="threshold"),
     Index("ix_jobs_open", "submitter", postgresql_where=text("state IN ('pending', 'running')")),
-    # Always empty: what would be here was lost.
+    # Always empty unless jobs were lost.
     Index(
         "ix_jobs_unaccounted", "id",
         postgresql_where=text("state IN ('done', 'cancelled') AND clean + stego + error <> total"),
@@ -132,12 +131,12 @@ jobs = Table(
     Index("ix_jobs_kept_blobs", "kept_blobs", "finished_at", postgresql_where=text("kept_blobs <> 'none'")),
 )  # fmt: skip
 
-# Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts
-# the scans after which some of its images, without a verdict yet, were put off until `not_before`. `images` is how
-# many references there are, null in chunks that code before 0013 has stored. `versions` has, beside the references,
-# those of objects of buckets as they were listed. `traceparent` is the trace of the submission as W3C Trace Context
-# has it, null where nothing is traced. `message_id` is that of the first of the lone chunks (`storage.lone_chunks`)
-# that were dispatched in one message, null where a chunk went in one of its own.
+# Consecutive references of one job, from `first_ordinal` on; the unit of dispatch, claim and lease. `tries` counts the
+# scans after which images without a verdict were put off until `not_before`. `images` is the number of references, null
+# in chunks stored by code before 0013. `versions` are the listed versions of bucket objects, parallel to the
+# references. `traceparent` is the trace of the submission in W3C format, null if it is not traced. `message_id` is the
+# id of the first of the lone chunks (`storage.lone_chunks`) dispatched in one message, null if a chunk has its own
+# message.
 chunks = Table(
     "chunks", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -171,10 +170,10 @@ chunks = Table(
     ),
 )  # fmt: skip
 
-# What a job's sources are, for as long as the job is there, and up to where they were listed. `chunk_id` is the chunk
-# that stands for what is still to come: its one reference is a source, it is the last of its job, and nobody
-# dispatches it. `buckets` are what the key that asked might name, null of one that may name all. Whoever lists has a
-# lease, as its `holder`; it tried so many `attempts` since it last came further, and is tried again at `next_at`.
+# The sources of a job, kept with the job, and how far they are listed. `chunk_id` is the placeholder's chunk: it is the
+# last of its job, has a source as its only reference, and is never dispatched. `buckets` are those of the key that
+# asked, null if all are allowed. The listing process has a lease as `holder`; `attempts` counts tries since the last
+# progress, and `next_at` is the time of the next try.
 listings = Table(
     "listings", METADATA,
     required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -192,8 +191,8 @@ listings = Table(
     Index("ix_listings_open", "next_at", postgresql_where=text("state IN ('waiting', 'running')")),
 )  # fmt: skip
 
-# What is coming in for a job that is not submitted yet, and will have this id. Whoever takes it in renews it; what has
-# expired was left behind.
+# Incoming data of a job that is not submitted yet, and will have this id. The upload is renewed while data arrives;
+# expired ones were abandoned.
 uploads = Table(
     "uploads", METADATA,
     required("job_id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -204,8 +203,8 @@ uploads = Table(
     Index("ix_uploads_expires_at", "expires_at"),
 )  # fmt: skip
 
-# The bytes that were stored for jobs, one object of the blob store each. `released_at` is set whenever somebody lets go
-# of one, and null where it is known to be needed: what is released and has no job is to be deleted.
+# Bytes stored for jobs, each an object of the blob store. `released_at` is set whenever a job releases the blob, and
+# null while it is known to be needed: a released blob without a job is to be deleted.
 blobs = Table(
     "blobs", METADATA,
     required("sha256", BYTEA, primary_key=True),
@@ -214,7 +213,7 @@ blobs = Table(
     Index("ix_blobs_released_at", "released_at", postgresql_where=text("released_at IS NOT NULL")),
 )  # fmt: skip
 
-# Which job, or upload that is to become it, needs which blob.
+# Which job, or upload that will become it, keeps which blob.
 job_blobs = Table(
     "job_blobs", METADATA,
     required("job_id", UUID, primary_key=True),
@@ -222,7 +221,7 @@ job_blobs = Table(
     Index("ix_job_blobs_sha256", "sha256"),
 )  # fmt: skip
 
-# How many bytes the jobs and uploads of a submitter keep; what two of them keep counts twice.
+# The bytes stored by the jobs and uploads of a submitter; blobs kept by two of them count twice.
 submitters = Table(
     "submitters", METADATA,
     required("name", TEXT, primary_key=True),
@@ -230,8 +229,8 @@ submitters = Table(
     CheckConstraint("stored_bytes >= 0", name="stored_bytes"),
 )  # fmt: skip
 
-# A set of weights with the threshold that came with it. `card` is the model card of a model that was added, whose
-# weights are the blob `sha256`; null for one that workers brought along.
+# Weights with their threshold. `card` is the model card of an added model, whose weights are the blob `sha256`; null
+# for a model that workers brought along.
 models = Table(
     "models", METADATA,
     required("id", Integer, primary_key=True),
@@ -244,8 +243,8 @@ models = Table(
     UniqueConstraint("sha256", "name", "version", "threshold"),
 )  # fmt: skip
 
-# That workers are to use this model from now on, or, where `model_id` is null, the one that ships with the code. The
-# newest row counts; earlier ones are what a rollback finds.
+# Choices of the model in use; `model_id` is null for the model that ships with the code. The latest row counts; a
+# rollback uses the earlier ones.
 model_uses = Table(
     "model_uses", METADATA,
     required("id", Integer, primary_key=True),
@@ -254,12 +253,12 @@ model_uses = Table(
     required("used_at", TIME, server_default=func.now()),
 )  # fmt: skip
 
-# What became of one reference. Exactly one row for each; `model_id` is null only where V4 was never asked. A verdict is
-# `reused` where the same model had judged the same bytes before and was not asked again. `landed` is how many verdicts
-# the job had before the transaction that stored this one. Transactions that store verdicts of a job lock it first, so
-# by `landed` and `ordinal` they stand in the order in which they became visible. `payload` is what was read, but for
-# its text, which is the `extracted_message`; null where nothing was read, and in verdicts older than this column.
-# Its partitions are made by `storage.partitions`.
+# The result for one reference, exactly one row each; `model_id` is null only if V4 was never run. A verdict is `reused`
+# if the same model had judged the same bytes before and was not run again. `landed` is the number of verdicts of the
+# job before the transaction that stored this one. Transactions that store verdicts of a job lock it first, so the order
+# by `landed` and `ordinal` is the order in which verdicts became visible. `payload` is what was read, without its text,
+# which is `extracted_message`; null if nothing was read, and in verdicts older than this column. `storage.partitions`
+# creates the partitions.
 verdicts = Table(
     "verdicts", METADATA,
     required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -293,15 +292,15 @@ verdicts = Table(
     Index("ix_verdicts_landed", "job_id", "landed", "ordinal"),
     Index("ix_verdicts_scanned_at", "scanned_at"),
     Index("ix_verdicts_found", "outcome", "method", "scanned_at", postgresql_where=text("outcome <> 'clean'")),
-    # What people look for in messages; `message_words` is a function of the database.
+    # For searches by words; `message_words` is a database function.
     Index(
         "ix_verdicts_words", text("message_words(extracted_message)"), postgresql_using="gin",
         postgresql_where=text("extracted_message IS NOT NULL"),
     ),
     Index("ix_verdicts_messages", "scanned_at", postgresql_where=text("extracted_message IS NOT NULL")),
-    # Errors and what is not quite clean: few images are either.
+    # Errors, and images that are not clearly clean: there are few of both.
     Index("ix_verdicts_errors", "error_code", "scanned_at", postgresql_where=text("error_code IS NOT NULL")),
-    # Images of the chain by their names; `inscription` is a function of the database.
+    # Images of the chain by name; `inscription` is a database function.
     Index(
         "ix_verdicts_inscription", text('inscription(uri COLLATE "C")'),
         postgresql_where=text('inscription(uri COLLATE "C") IS NOT NULL'),
@@ -310,8 +309,8 @@ verdicts = Table(
     postgresql_partition_by="RANGE (job_id)",
 )  # fmt: skip
 
-# By whom the verdicts were made that one transaction stored, all of one chunk: by which worker, of which version, at
-# which attempt. What no worker made, as images that were cancelled, has no row, nor has what is older than this table.
+# The worker, version and attempt behind the verdicts of one transaction, all of one chunk. Verdicts without a worker,
+# such as those of cancelled images, have no row, nor have verdicts older than this table.
 provenance = Table(
     "provenance", METADATA,
     required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -321,8 +320,8 @@ provenance = Table(
     required("attempt", Integer),
 )  # fmt: skip
 
-# A digest of all verdicts of a job that has ended, as they were then; `storage.seals` says of what. Of each 128 of its
-# ordinals `seal_pieces` has a digest, and the first bytes of those of its verdicts.
+# A digest of all verdicts of an ended job; `storage.seals` defines it. `seal_pieces` has a digest for each 128
+# ordinals, and the first bytes of the digest of each verdict.
 seals = Table(
     "seals", METADATA,
     required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -338,8 +337,8 @@ seal_pieces = Table(
     required("leaves", BYTEA),
 )  # fmt: skip
 
-# A worker process, and when it last reported; `storage.workers` says which of them count as alive. One that is
-# `draining` claims no more chunks.
+# A worker process, and the time of its last report; `storage.workers` defines which count as alive. A `draining` one
+# claims no more chunks.
 workers = Table(
     "workers", METADATA,
     required("name", TEXT, primary_key=True),
@@ -350,7 +349,7 @@ workers = Table(
     required("draining", BOOLEAN, server_default=false()),
 )  # fmt: skip
 
-# What is held back: the chunks of one priority, one submitter or one job, or, where all three are null, every chunk.
+# Pauses: the chunks of one priority, submitter or job, or, if all three are null, every chunk.
 pauses = Table(
     "pauses", METADATA,
     required("id", Integer, primary_key=True),
@@ -364,7 +363,7 @@ pauses = Table(
     CheckConstraint("num_nonnulls(priority, submitter, job_id) <= 1", name="one_subject"),
 )  # fmt: skip
 
-# Who of the operators did what to what, and how many chunks went back to be dispatched anew.
+# The log of operations: who did what to what, and how many chunks were requeued.
 operations = Table(
     "operations", METADATA,
     required("id", BIGINT, Identity(), primary_key=True),
@@ -375,8 +374,8 @@ operations = Table(
     required("chunks", Integer, server_default="0"),
 )  # fmt: skip
 
-# A round of canaries, drawn from a seed, and what came of each of its images. One that has not ended runs, or its
-# program died; there is one such at most.
+# A round of canaries, drawn from a seed, and the results of its images. A round that has not ended is running, or its
+# program died; there is at most one such.
 canary_rounds = Table(
     "canary_rounds", METADATA,
     required("id", BIGINT, Identity(always=True), primary_key=True),
@@ -390,9 +389,9 @@ canary_rounds = Table(
     Index("uq_canary_rounds_open", text("(ended_at IS NULL)"), unique=True, postgresql_where=text("ended_at IS NULL")),
 )  # fmt: skip
 
-# A source that is watched for somebody: up to where it was submitted, in words of the source, and in how many steps.
-# Whoever watches it is its `holder`: what another one submits then is not taken. `compared_at` is when its files were
-# last compared with those that are there.
+# A watched source of a submitter: the position in the source's format, and the number of steps so far. The watching
+# process is its `holder`: submissions of others are rejected. `compared_at` is when its files were last compared with
+# the existing ones.
 watches = Table(
     "watches", METADATA,
     required("id", BIGINT, Identity(always=True), primary_key=True),
@@ -405,8 +404,8 @@ watches = Table(
     optional("compared_at", TIME),
     UniqueConstraint("submitter", "source"),
 )  # fmt: skip
-# In which version each file or object of a watch was submitted last; `name` is the start of the SHA-256 of its name.
-# One that is gone is forgotten some time after `absent_since`.
+# The last submitted version of each file or object of a watch; `name` is the start of the SHA-256 of its name. A
+# missing one is forgotten some time after `absent_since`.
 watched_files = Table(
     "watched_files", METADATA,
     required("watch_id", BIGINT, ForeignKey("watches.id", ondelete="CASCADE"), primary_key=True),
@@ -415,7 +414,7 @@ watched_files = Table(
     optional("absent_since", TIME),
 )  # fmt: skip
 
-# The outbox of a job that names a webhook: due once the job has ended, until delivered or given up.
+# The outbox of webhooks: due once the job has ended, until delivered or given up.
 webhooks = Table(
     "webhooks", METADATA,
     required("job_id", UUID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
@@ -433,8 +432,8 @@ webhooks = Table(
     ),
 )  # fmt: skip
 
-# What keys of the API ask to have exported, and how far it is; the files are beside the blobs. `submitter` is whose
-# verdicts, null for everybody's. Whoever makes one has a lease, under the number of his attempt.
+# Exports requested by API keys, and their progress; the files are stored beside the blobs. `submitter` is the owner of
+# the verdicts, null for everybody's. The process that makes one has a lease, identified by the attempt.
 exports = Table(
     "exports", METADATA,
     required("id", UUID, primary_key=True, server_default=func.uuidv7()),
@@ -453,8 +452,8 @@ exports = Table(
     Index("ix_exports_asked_by", "asked_by"),
 )  # fmt: skip
 
-# How often something happened, for metrics: `storage.totals` says what. The sum of all shards counts; rows are raised
-# often, and have room to be so in place.
+# Totals of events, for metrics: see `storage.totals`. The sum over all shards counts. Rows are updated often, so pages
+# have free space for in-place updates.
 totals = Table(
     "totals", METADATA,
     required("name", TEXT, primary_key=True),
@@ -464,7 +463,7 @@ totals = Table(
     postgresql_with={"fillfactor": 50},
 )  # fmt: skip
 
-# How many images were judged in a period of the last minute or so: a ring, whose slots are used again.
+# The number of images judged in recent periods: a ring of about a minute, whose slots are reused.
 recent_images = Table(
     "recent_images", METADATA,
     required("slot", Integer, primary_key=True, autoincrement=False),
@@ -474,8 +473,8 @@ recent_images = Table(
     postgresql_with={"fillfactor": 50},
 )  # fmt: skip
 
-# Who may use the API: the SHA-256 of a key, found by its prefix. Its name is the submitter of its jobs. `buckets` are
-# what its references to buckets must lie in; null, of keys that are older than this column, means all.
+# API keys: the SHA-256 of a key, found by its prefix. Its name is the submitter of its jobs. References to buckets must
+# lie in `buckets`; null, for keys older than this column, means all.
 api_keys = Table(
     "api_keys", METADATA,
     required("prefix", TEXT, primary_key=True),
@@ -489,7 +488,7 @@ api_keys = Table(
     Index("uq_api_keys_name", "name", unique=True, postgresql_where=text("revoked_at IS NULL")),
 )  # fmt: skip
 
-# Who is signed in to the page: the SHA-256 of a secret that the browser keeps, and the key that was given for it.
+# Sessions of the page: the SHA-256 of a secret that the browser keeps, and the key that was used to sign in.
 sessions = Table(
     "sessions", METADATA,
     required("sha256", BYTEA, primary_key=True),
@@ -499,7 +498,7 @@ sessions = Table(
     Index("ix_sessions_key_prefix", "key_prefix"),
 )  # fmt: skip
 
-# What people say of verdicts, beside them; of one verdict the newest counts.
+# People's judgements of verdicts; of several on one verdict the latest counts.
 judgements = Table(
     "judgements", METADATA,
     required("id", BIGINT, Identity(always=True), primary_key=True),
@@ -514,6 +513,6 @@ judgements = Table(
     Index("ix_judgements_job_id", "job_id", "ordinal"),
 )  # fmt: skip
 
-# One row: the oldest revision whose code works on this schema. A migration that takes away or tightens what older code
-# relies on raises it; one that only adds leaves it as it is.
+# One row: the oldest revision whose code works on this schema. A migration raises it if it removes or tightens
+# something that older code relies on; one that only adds does not.
 schema_support = Table("schema_support", METADATA, required("oldest_code", TEXT, primary_key=True))

@@ -1,7 +1,7 @@
-"""Whether the schema of a database fits this code, and the migrations that make it fit.
+"""Compatibility of the database's schema and this code, and running the migrations.
 
-A schema is named by the revision of its newest migration; so is the code, which brings the migrations along. Code works
-on a newer schema as long as that says so in `schema_support`: old and new processes run side by side in an upgrade.
+The revision of a schema is its latest migration; that of the code is the latest one it includes. Code works
+on a newer schema as long as `schema_support` allows it: old and new processes run side by side in an upgrade.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ class SchemaError(RuntimeError):
 
 
 def check_schema(engine: Engine) -> None:
-    """Raise SchemaError unless this code works on the schema as it is; nothing is changed."""
+    """Raise SchemaError unless this code works on the schema; changes nothing."""
     found, needed = read_revision(engine), find_newest_revision()
     if found == needed:
         return
@@ -45,16 +45,16 @@ def check_schema(engine: Engine) -> None:
 
 
 def upgrade_schema(engine: Engine) -> None:
-    """Bring the schema up to the newest migration; processes that do so at once wait for each other.
+    """Migrate the schema to the latest revision; concurrent calls wait for each other.
 
-    Raises SchemaError where the schema is too new for this code, and where the server cannot hold it.
+    Raises SchemaError if the schema is too new for this code, or the server is not suitable.
     """
     found, needed = read_revision(engine), find_newest_revision()
     if found is not None and found >= needed:
         check_schema(engine)
         return
     _check_server(engine)
-    # Here, not above: next to no command has to upgrade, and Alembic takes longer to import than they run.
+    # Imported here, because few commands migrate, and importing Alembic takes longer than they run.
     from alembic import command
 
     with bypass_pooler(engine) as direct, direct.connect() as connection:
@@ -65,7 +65,7 @@ def upgrade_schema(engine: Engine) -> None:
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
 
 
-# The server's version as 180000 and in words, the database's encoding, and whether letters can be folded by Unicode.
+# The server's version as 180000 and as text, the database's encoding, and whether it can fold case by Unicode.
 READ_SERVER = text("""
     SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS named,
         current_setting('server_encoding') AS encoding,
@@ -80,11 +80,11 @@ def _check_server(engine: Engine) -> None:
         raise SchemaError(f"this is PostgreSQL {server.named}; Starlight needs 14 or newer")
     if server.encoding != "UTF8":
         raise SchemaError(
-            f"the database's encoding is {server.encoding}: make another by "
+            f"the database's encoding is {server.encoding}: create another with "
             "`CREATE DATABASE … ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0`"
         )
     if not server.folds:
-        raise SchemaError(f"this PostgreSQL {server.named} was built without ICU: use one that has it, or 17 or newer")
+        raise SchemaError(f"this PostgreSQL {server.named} was built without ICU: use one with ICU, or 17 or newer")
 
 
 def build_alembic_config(engine: Engine) -> "Config":
@@ -98,16 +98,16 @@ def build_alembic_config(engine: Engine) -> "Config":
 
 
 def find_newest_revision() -> str:
-    """Return the revision of this code: files of migrations are named by ascending revisions."""
+    """Return the revision of this code: migration files are named by ascending revisions."""
     return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
-# The schema's revision, in the table that Alembic keeps.
+# The schema's revision, from Alembic's table.
 READ_REVISION = text("SELECT version_num FROM alembic_version")
 
 
 def read_revision(engine: Engine) -> str | None:
-    """Return the revision of the schema, None where there is no schema."""
+    """Return the revision of the schema, None if there is no schema."""
     with connect_to_read(engine) as connection:
         try:
             revision: str | None = connection.execute(READ_REVISION).scalar()

@@ -1,8 +1,8 @@
-"""Seals: a digest of all verdicts of a job, stored once it has ended, so that a later change of one can be told.
+"""Seals: a digest of all verdicts of a job, stored after it ended, to detect later changes.
 
-The digest is the root of a Merkle tree. A leaf is the SHA-256 of a verdict in its canonical form, a piece that of the
-leaves of 128 ordinals, the root that of the pieces. PostgreSQL computes all of it: no verdict leaves it. The first byte
-of what is hashed tells leaf, piece and root apart.
+The digest is the root of a Merkle tree: a leaf is the SHA-256 of a verdict in its canonical form, a piece that of the
+leaves of 128 ordinals, the root that of the pieces. A prefix byte in the hashed data distinguishes leaf, piece and
+root. PostgreSQL computes all of it, so no verdict is transferred.
 """
 
 import uuid
@@ -13,13 +13,13 @@ from sqlalchemy import Engine, text
 
 from storage.database import connect_to_read
 
-# Ordinals in a piece, and bytes of each leaf that are kept to name what was changed.
+# Ordinals per piece, and bytes stored of each leaf to identify what was changed.
 PIECE = 128
 KEPT_BYTES = 8
-# What one statement seals or looks at.
+# The maximum number of verdicts per statement.
 VERDICTS_AT_ONCE = 64 * PIECE
 
-# docs/analysts.md has it too. Numbers with a fraction are the bytes of their IEEE form, times are microseconds.
+# Also in docs/analysts.md. Floating-point numbers are the bytes of their IEEE form, times are microseconds.
 CANONICAL = """
     jsonb_build_array(
         job_id, ordinal, submitter, uri, encode(sha256, 'hex'), outcome, encode(float4send(stego_probability), 'hex'),
@@ -29,7 +29,7 @@ CANONICAL = """
     )::text
 """
 
-# Leaves of some jobs, or of a part of one, and the pieces that they make up.
+# Leaves of some jobs, or of a part of one, and the pieces made from them.
 LEAVES = f"""
     SELECT job_id, ordinal, sha256('\\x00'::bytea || convert_to({CANONICAL}, 'UTF8')) AS leaf
     FROM verdict WHERE job_id = ANY(:ids) AND ordinal >= :first AND ordinal < :end
@@ -42,24 +42,24 @@ PIECES = f"""
 """
 ROOT = "sha256('\\x02'::bytea || string_agg(digest, ''::bytea ORDER BY first_ordinal))"
 
-# Jobs that have ended and have no seal yet, the first first.
+# Ended jobs without a seal, earliest first.
 LIST_UNSEALED = text("""
     SELECT id, total FROM jobs WHERE NOT sealed AND finished_at IS NOT NULL AND NOT canary
     ORDER BY finished_at LIMIT :limit
 """)
 JOBS_AT_ONCE = 500
 
-# Those of them that nobody deletes or seals at this moment.
+# Those of them that no other transaction is deleting or sealing.
 LOCK_JOBS = text("""
     SELECT id FROM jobs WHERE id = ANY(:ids) AND NOT sealed ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)
 
-# Pieces that are there already were stored by somebody who did not come to the end.
+# Existing pieces come from a process that did not finish.
 STORE_PIECES = text(f"""
     INSERT INTO seal_pieces (job_id, first_ordinal, digest, leaves) {PIECES} ON CONFLICT DO NOTHING
 """)
 
-# The end of seals.
+# Inserts the seals.
 STORE_SEALS = text(f"""
     WITH ended AS (
         UPDATE jobs SET sealed = true WHERE id = ANY(:ids) RETURNING id, total
@@ -70,9 +70,9 @@ STORE_SEALS = text(f"""
 
 
 def seal_ended_jobs(engine: Engine) -> int:
-    """Seal some of the jobs that have ended; return how many, 0 where none is left or others are at them.
+    """Seal some of the ended jobs; return their number, 0 if none is left or other processes are sealing them.
 
-    A transaction seals as many as have `VERDICTS_AT_ONCE` verdicts together. A job that has more takes more of them.
+    A transaction seals jobs with up to `VERDICTS_AT_ONCE` verdicts in total. A larger job takes several transactions.
     """
     with connect_to_read(engine) as connection:
         unsealed = connection.execute(LIST_UNSEALED, {"limit": JOBS_AT_ONCE}).all()
@@ -90,7 +90,7 @@ def seal_ended_jobs(engine: Engine) -> int:
 
 
 def _seal(engine: Engine, job_ids: Sequence[uuid.UUID], first: int, *, is_last: bool) -> int:
-    """Store pieces of these jobs from this ordinal on, and behind the last ones their seals; return how many jobs."""
+    """Store pieces of these jobs from this ordinal on, and after the last ones their seals; return how many jobs."""
     with engine.begin() as connection:
         locked = list(connection.execute(LOCK_JOBS, {"ids": list(job_ids)}).scalars())
         if locked:

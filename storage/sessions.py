@@ -1,4 +1,4 @@
-"""Sessions of the page: a random secret each, that the browser keeps and whose hash is stored, in place of a key."""
+"""Sessions of the page: random secrets that the browser keeps instead of a key; their hashes are stored."""
 
 import hashlib
 import secrets
@@ -11,19 +11,19 @@ from storage.database import connect_to_read
 from storage.keys import KEY_COLUMNS, ApiKey, read_key
 
 TOKEN_BYTES = 32
-# How old the note of the last request may be: a row is not written for each.
+# How old the recorded time of the last request may be, to avoid a write for each request.
 NOTED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """How long a session may last in all, and how long without a request."""
+    """The maximum duration of a session, in total and without a request."""
 
     lifetime: timedelta
     idle: timedelta
 
 
-# A new session of a key, and the end of all whose time is over.
+# Inserts a session of a key, and deletes all expired ones.
 OPEN_SESSION = text("""
     WITH ended AS (
         DELETE FROM sessions WHERE created_at < now() - :lifetime OR seen_at < now() - :idle
@@ -33,7 +33,7 @@ OPEN_SESSION = text("""
 
 
 def open_session(engine: Engine, key: ApiKey, limits: SessionLimits) -> str:
-    """Store a new session of a key, and return its token, the only time that it can be read."""
+    """Store a new session of a key, and return its token, which cannot be read again later."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     parameters = {"lifetime": limits.lifetime, "idle": limits.idle, "sha256": _hash(token), "prefix": key.prefix}
     with engine.begin() as connection:
@@ -41,7 +41,7 @@ def open_session(engine: Engine, key: ApiKey, limits: SessionLimits) -> str:
     return token
 
 
-# The key in use of a session whose time is not over, and whether the last request was noted some time ago.
+# The key of a valid session, and whether its last request was recorded some time ago.
 FIND_SESSION = text(f"""
     SELECT {KEY_COLUMNS}, sessions.seen_at < now() - :noted_every AS is_due
     FROM sessions JOIN api_keys ON prefix = key_prefix
@@ -49,12 +49,12 @@ FIND_SESSION = text(f"""
         AND sessions.created_at > now() - :lifetime AND seen_at > now() - :idle
 """)
 
-# That a session is used now.
+# Records a request.
 NOTE_USE = text("UPDATE sessions SET seen_at = now() WHERE sha256 = :sha256")
 
 
 def find_session_key(engine: Engine, token: str, limits: SessionLimits) -> ApiKey | None:
-    """Return the key of a session, None where there is no such session, its time is over or its key revoked."""
+    """Return the key of a session, None if it does not exist or has expired, or its key was revoked."""
     parameters = {"sha256": _hash(token), "lifetime": limits.lifetime, "idle": limits.idle, "noted_every": NOTED_EVERY}
     with connect_to_read(engine) as connection:
         row = connection.execute(FIND_SESSION, parameters).one_or_none()
@@ -65,13 +65,13 @@ def find_session_key(engine: Engine, token: str, limits: SessionLimits) -> ApiKe
     return read_key(row)
 
 
-# The end of one session, or of all of its key.
+# Deletes one session, or all of its key.
 END_SESSION = text("DELETE FROM sessions WHERE sha256 = :sha256")
 END_SESSIONS = text("DELETE FROM sessions WHERE key_prefix = :prefix")
 
 
 def end_session(engine: Engine, token: str) -> None:
-    """End a session; one that is not there is no error."""
+    """End a session; a missing one is not an error."""
     with engine.begin() as connection:
         connection.execute(END_SESSION, {"sha256": _hash(token)})
 
@@ -83,5 +83,5 @@ def end_sessions(engine: Engine, key: ApiKey) -> None:
 
 
 def _hash(token: str) -> bytes:
-    # Looked up by its hash, of 256 random bits: how long that takes tells nothing of use.
+    # The lookup is by hash, of 256 random bits, so its duration reveals nothing useful.
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

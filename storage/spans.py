@@ -1,7 +1,7 @@
-"""Spans: references of members of an archive that stand in it as they are, so that they are read from there.
+"""Spans: references of archive members that are stored uncompressed, and read in place.
 
-`ARCHIVE#bytes=START+SIZE&of=VERSION&name=NAME`: a file, or an object of a bucket, and the version that it had.
-Nobody believes the numbers: whoever reads a span reads within the archive, and in this version alone.
+`ARCHIVE#bytes=START+SIZE&of=VERSION&name=NAME`; the archive is a file, or an object of a bucket, with its version.
+The numbers are not trusted: a span is read only within the archive, and only in this version.
 """
 
 import os
@@ -14,7 +14,7 @@ SPAN = re.compile(r"bytes=(\d{1,18})\+(\d{1,18})&of=([^&]+)&name=([^&]*)")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The bytes of a member within its archive, which has this version; `name` may have surrogates for odd bytes."""
+    """The position of a member in this version of its archive; `name` may have surrogates for invalid bytes."""
 
     start: int
     size: int
@@ -23,13 +23,13 @@ class Span:
 
 
 def refer_to_span(archive: str, span: Span) -> str:
-    """Return the reference of a member of the archive that has this URI."""
+    """Return the reference of a member of the archive with this URI."""
     name = quote(span.name, errors="surrogateescape")
     return f"{archive}#bytes={span.start}+{span.size}&of={span.version}&name={name}"
 
 
 def read_span(fragment: str) -> Span | None:
-    """Return the span that is behind the # of a reference, None where there is something else."""
+    """Return the span after the # of a reference, None if it is something else."""
     found = SPAN.fullmatch(fragment)
     if found is None:
         return None
@@ -37,5 +37,5 @@ def read_span(fragment: str) -> Span | None:
 
 
 def describe_version(status: os.stat_result) -> str:
-    """Return the version of a file: its size, and when it was changed."""
+    """Return the version of a file: its size and modification time."""
     return f"{status.st_size}-{status.st_mtime_ns}"

@@ -1,4 +1,4 @@
-"""Queries that are given up in time, because nobody can know beforehand how much they read."""
+"""Queries with a time limit, because it is unknown beforehand how much they read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ LIMIT_TIME = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
 class QueryTooLongError(RuntimeError):
-    """A query that was given up; the message says which and what to do."""
+    """A query exceeded its time limit; the message says which and what to do."""
 
 
 @contextmanager
 def connect_within(engine: Engine, seconds: float, what: str, advice: str) -> Iterator[Connection]:
-    """Yield a connection, in a transaction, on which each statement may take so long.
+    """Yield a connection, in a transaction, with a timeout for each statement.
 
-    Raises QueryTooLongError: that `what` takes longer, and the advice.
+    Raises QueryTooLongError, whose message says that `what` takes longer, and the advice.
     """
     try:
         with engine.begin() as connection:

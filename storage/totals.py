@@ -1,8 +1,8 @@
-"""Running totals of what happened, for metrics: rows that only grow, raised in the transactions that make it happen.
+"""Totals of events, for metrics: rows that only grow, updated in the transactions that cause the events.
 
-Verdicts and jobs are never counted for them, and what is purged stays counted. What becomes of canaries is counted by
-totals of their own alone, what becomes of their chunks as of others. Each total has `SHARDS` rows, of which a
-connection raises its own, so that no two transactions wait for each other's commit at one row.
+No verdicts or jobs are counted for them, and purging does not reduce them. Canary images have totals of their own only,
+while their chunks are counted like others. Each total has `SHARDS` rows, and each connection updates its own, so that
+transactions do not wait for each other's commit.
 """
 
 import math
@@ -18,15 +18,15 @@ from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.new_verdict import NewVerdict
 
 SHARDS = 32
-# Upper bounds in seconds of the histogram of how long images took from their submission to their verdict.
+# Upper bounds, in seconds, of the histogram of the time from submission to verdict.
 IMAGE_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, math.inf)
-# Recent verdicts are counted by periods of so many seconds, in a ring of slots that lasts for more than a minute.
+# Recent verdicts are counted in periods of so many seconds, in a ring of slots that covers more than a minute.
 PERIOD_S = 5
 SLOTS = 16
 
 
 class Total(StrEnum):
-    """What is counted; behind each, what its labels are."""
+    """The events that are counted; the comments name the labels."""
 
     IMAGES_SUBMITTED = "images_submitted"  # none
     IMAGES_FINISHED = "images_finished"  # outcomes
@@ -34,8 +34,8 @@ class Total(StrEnum):
     IMAGES_FOUND = "images_found"  # methods
     IMAGES_REUSED = "images_reused"  # none
     IMAGES_CONVICTED = "images_convicted"  # none
-    # A priority and, behind a space, a bound of `IMAGE_SECONDS`: of images that took no longer, and longer than the one
-    # before it.
+    # A priority, a space, and a bound of `IMAGE_SECONDS`: images that took at most this long, and longer than the
+    # previous bound.
     IMAGE_SECONDS = "image_seconds"
     IMAGE_MILLISECONDS = "image_milliseconds"  # priorities: the sum over all images
     CHUNKS_DISPATCHED = "chunks_dispatched"  # priorities
@@ -45,15 +45,15 @@ class Total(StrEnum):
     CHUNKS_SPLIT = "chunks_split"  # none
     CHUNKS_PUT_OFF = "chunks_put_off"  # none
     CHUNKS_GIVEN_BACK = "chunks_given_back"  # none
-    WEBHOOK_ATTEMPTS = "webhook_attempts"  # results of deliveries: `WebhookResult`
+    WEBHOOK_ATTEMPTS = "webhook_attempts"  # `WebhookResult`
     CANARY_ROUNDS = "canary_rounds"  # the worst result of a round: `storage.canaries.CanaryResult`
-    CANARY_IMAGES = "canary_images"  # what is hidden, a method or `none`, and, behind a space, the result
+    CANARY_IMAGES = "canary_images"  # the hidden method or `none`, a space, and the result
     CANARY_SECONDS = "canary_seconds"  # bounds of `IMAGE_SECONDS`, as above
     CANARY_MILLISECONDS = "canary_milliseconds"  # none: the sum over all canaries
 
 
 class WebhookResult(StrEnum):
-    """What came of an attempt to deliver a webhook."""
+    """The result of an attempt to deliver a webhook."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -64,22 +64,22 @@ Counts = Counter[tuple[Total, str]]
 
 
 def count_one(total: Total, label: str = "", by: int = 1) -> Counts:
-    """Return the counts that raise one total."""
+    """Return the increments for one total."""
     return Counter({(total, label): by})
 
 
 def count_errors(code: ErrorCode, images: int) -> Counts:
-    """Return the counts of so many images that ended with this error."""
+    """Return the increments for so many images that ended with this error."""
     return Counter({(Total.IMAGES_FINISHED, Outcome.ERROR.value): images, (Total.IMAGE_ERRORS, code.value): images})
 
 
 def name_bound(seconds: float) -> str:
-    """Return the label of the bound of `IMAGE_SECONDS` that so many seconds count under."""
+    """Return the label of the bound of `IMAGE_SECONDS` for so many seconds."""
     return f"{IMAGE_SECONDS[bisect_left(IMAGE_SECONDS, seconds)]:g}"
 
 
 def count_verdicts(verdicts: Iterable[NewVerdict], priority: Priority, age_s: float) -> Counts:
-    """Return the counts of verdicts on images that were submitted `age_s` seconds ago."""
+    """Return the increments for verdicts on images that were submitted `age_s` seconds ago."""
     counts: Counts = Counter()
     images = 0
     for verdict in verdicts:
@@ -96,7 +96,7 @@ def count_verdicts(verdicts: Iterable[NewVerdict], priority: Priority, age_s: fl
     return counts
 
 
-# Rows are locked in one order, those of recent images last: two connections that share a shard never wait in a circle.
+# Rows are locked in one order, recent images last, so that connections with the same shard cannot deadlock.
 RAISE_TOTALS = text(f"""
     WITH raised AS (
         INSERT INTO totals (name, label, shard, value)
@@ -118,7 +118,7 @@ RAISE_TOTALS = text(f"""
 
 
 def raise_totals(connection: Connection, counts: Counts) -> None:
-    """Raise totals as the last thing that a transaction does, or it would keep others waiting."""
+    """Increase totals; call this last in a transaction, because it locks rows."""
     present = {key: count for key, count in counts.items() if count > 0}
     if not present:
         return
@@ -137,7 +137,7 @@ def raise_totals(connection: Connection, counts: Counts) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What happened since the first migration; a total that nothing has raised is 0."""
+    """Totals since the first migration; an event that never happened is 0."""
 
     counts: Mapping[tuple[Total, str], int]
 
@@ -146,15 +146,15 @@ class Totals:
         return self.counts.get((total, label), 0)
 
     def by_label(self, total: Total, known: Iterable[str]) -> dict[str, int]:
-        """Return a total by its labels: those that are known, and those that were raised."""
+        """Return a total by label: all known labels, and those that were counted."""
         raised = {label: count for (each, label), count in self.counts.items() if each is total}
         return {**dict.fromkeys(map(str, known), 0), **raised}
 
 
-# All totals: some tens of names and labels, a row for each shard.
+# All totals: dozens of names and labels, with a row per shard.
 SUM_TOTALS = text("SELECT name, label, sum(value)::int8 AS value FROM totals GROUP BY name, label")
 
-# Images of the last minute: whole periods, and of the one in which it began the part that lies in it.
+# Images of the last minute: complete periods, and the matching share of the oldest one.
 COUNT_RECENT = text(f"""
     SELECT coalesce(round(sum(
         images * CASE WHEN period = floor(present) - {60 // PERIOD_S} THEN 1 - present + floor(present) ELSE 1 END
@@ -165,12 +165,12 @@ COUNT_RECENT = text(f"""
 
 
 def read_totals(connection: Connection) -> Totals:
-    """Return all totals; those of a newer release are left out."""
+    """Return all totals; unknown ones, of a newer release, are ignored."""
     rows = connection.execute(SUM_TOTALS).all()
     known = {total.value: total for total in Total}
     return Totals({(known[row.name], row.label): row.value for row in rows if row.name in known})
 
 
 def count_recent_images(connection: Connection) -> int:
-    """Return how many images were judged in the last 60 seconds, to within `PERIOD_S`; cancelled ones are left out."""
+    """Return the number of images judged in the last 60 seconds, to within `PERIOD_S`, without cancelled ones."""
     return int(connection.execute(COUNT_RECENT).scalar_one())

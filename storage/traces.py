@@ -1,9 +1,9 @@
-"""Traces: what becomes of a submission, from process to process, as spans of OpenTelemetry.
+"""Traces: a submission's way through all processes, as OpenTelemetry spans.
 
-They are off unless the environment names a collector by OpenTelemetry's own variables, and the extra `traces` is
-installed; before that nothing of OpenTelemetry is imported here. Each chunk keeps the context of its submission as a
-W3C `traceparent`, so that what is done with it later, elsewhere, belongs to the same trace. Spans have ids, counts and
-words of ours, never a name, a reference or what an error says.
+They are off unless OpenTelemetry's own environment variables name a collector and the extra `traces` is
+installed; until then nothing of OpenTelemetry is imported. Each chunk stores the context of its submission as a
+W3C `traceparent`, so that later work elsewhere joins the same trace. Spans contain ids, counts and
+our own words, never a name, a reference or an error's message.
 """
 
 import logging
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["internal", "server", "producer", "consumer", "client"]
 
-# Where the collector is, for traces alone or for all that OpenTelemetry knows.
+# The collector's address, for traces only or for all signals.
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 PROTOCOL: Final = "http/protobuf"
@@ -35,20 +35,20 @@ log = logging.getLogger(__name__)
 
 
 def set_up_traces(program: str) -> None:
-    """Trace from now on as this program, where the environment wants that; say why not where it cannot be."""
+    """Start tracing as this program if the environment asks for it; log the reason if that is not possible."""
     if _tracer is not None or not _are_wanted():
         return
     protocol = next((os.environ[name] for name in PROTOCOLS if os.environ.get(name)), PROTOCOL)
     if protocol != PROTOCOL:
         log.warning(
-            "nothing is traced: OpenTelemetry's protocol is set to %s, and only %s is spoken", protocol, PROTOCOL
+            "nothing is traced: OpenTelemetry's protocol is set to %s, and only %s is supported", protocol, PROTOCOL
         )
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        log.warning("nothing is traced: install what the variables OTEL_… ask for: starlight-batch-scanner[traces]")
+        log.warning("nothing is traced: the variables OTEL_… need starlight-batch-scanner[traces] to be installed")
         return
     start_tracing(program, BatchSpanProcessor(OTLPSpanExporter()))
 
@@ -60,7 +60,7 @@ def _are_wanted() -> bool:
 
 
 def start_tracing(program: str, processor: "SpanProcessor") -> None:
-    """Trace from now on as this program, through this processor. Samplers and limits are those of the environment."""
+    """Start tracing as this program, with this processor; the environment sets samplers and limits."""
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -72,7 +72,7 @@ def start_tracing(program: str, processor: "SpanProcessor") -> None:
 
 
 def stop_tracing() -> None:
-    """Hand out what was traced, and trace no more."""
+    """Export the remaining spans, and stop tracing."""
     global _provider, _tracer
     if _provider is not None:
         _provider.shutdown()
@@ -82,10 +82,10 @@ def stop_tracing() -> None:
 def trace(
     name: str, *, parent: str | None = None, kind: Kind = "internal", begun_ns: int | None = None, **about: object
 ) -> "AbstractContextManager[Span | None]":
-    """Return a block that is one span, which it yields, or None where nothing is traced.
+    """Return a context manager that is one span, and yields it, or None if nothing is traced.
 
-    It belongs to the trace of `parent`, a W3C `traceparent`, else to that of the block around it, else to a new one.
-    `begun_ns` is when it began, in nanoseconds since 1970, if not now; `about` become attributes `starlight.…`.
+    Its parent is `parent`, a W3C `traceparent`, or else the surrounding span; without either it starts a trace.
+    `begun_ns` is its start, in nanoseconds since 1970, by default now; `about` becomes attributes `starlight.…`.
     """
     return _OFF if _tracer is None else _trace(_tracer, name, parent, kind, begun_ns, about)
 
@@ -108,21 +108,21 @@ def _trace(
         try:
             yield span
         except Exception as error:
-            # Not what it says, which may quote what somebody sent.
+            # Not its message, which may quote data from strangers.
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)
             raise
 
 
 def trace_until(ended: "Future[Any]", name: str, **about: object) -> None:
-    """Have a span last from now until this is done, within the block around it."""
+    """Start a span within the current one that ends when this is done."""
     if _tracer is not None:
         span = _tracer.start_span(name, attributes=_name_attributes(about))
         ended.add_done_callback(lambda _: span.end())
 
 
 def describe_span(**about: object) -> None:
-    """Add attributes to the span of the block around this."""
+    """Add attributes to the current span."""
     if _tracer is not None:
         from opentelemetry.trace import get_current_span
 
@@ -130,7 +130,7 @@ def describe_span(**about: object) -> None:
 
 
 def read_traceparent() -> str | None:
-    """Return the W3C `traceparent` of the block around this, None where nothing is traced."""
+    """Return the W3C `traceparent` of the current span, None if nothing is traced."""
     if _tracer is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -141,7 +141,7 @@ def read_traceparent() -> str | None:
 
 
 def find_trace_id() -> str | None:
-    """Return the id of the trace that the block around this is part of, in 32 hex digits, None where none is kept."""
+    """Return the current trace id in 32 hex digits, None if the trace is not exported."""
     if _tracer is None:
         return None
     from opentelemetry.trace import format_trace_id, get_current_span
@@ -151,13 +151,13 @@ def find_trace_id() -> str | None:
 
 
 def find_exemplar() -> dict[str, str] | None:
-    """Return the labels by which a sample of a histogram leads to its trace."""
+    """Return the labels of an exemplar that links a histogram sample to its trace."""
     trace_id = find_trace_id()
     return None if trace_id is None else {"trace_id": trace_id}
 
 
 def _read_context(traceparent: str) -> "Context":
-    """Return the context that it names; of what is none, an empty one, which begins a new trace."""
+    """Return the context of a `traceparent`; an invalid one gives an empty context, which starts a trace."""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     return TraceContextTextMapPropagator().extract({"traceparent": traceparent})

@@ -1,7 +1,7 @@
-"""Uploads: what comes in for a job before it is submitted, so that nobody deletes its blobs or uses its key meanwhile.
+"""Uploads: incoming data of a job before it is submitted, whose blobs and idempotency key are protected meanwhile.
 
 A blob is in `blobs` and `job_blobs`, both committed, before its object is stored, and its row is locked while the
-object is deleted (`storage.retention`): of two who store and delete the same bytes, one waits for the other.
+object is deleted (`storage.retention`): storing and deleting the same bytes exclude each other.
 """
 
 import time
@@ -22,19 +22,19 @@ from storage.retention import end_uploads
 from storage.traces import describe_span, trace
 from storage.waiting import WaitingLimits, find_room
 
-# How long an upload of which nothing is heard is kept for, and how often it is renewed while it comes in.
+# How long an upload is kept without renewal, and how often it is renewed while data arrives.
 LEASE_S = 3600.0
 RENEW_EVERY_S = 300.0
-# References in memory while they are read; the rest is on disk.
+# References in memory while they are read; further ones are on disk.
 SPOOLED_BYTES = 2**20
-# Stands in no URI and in no version.
+# Cannot occur in URIs and versions.
 SEPARATOR = "\t"
-# From so many references on, each that is read must find room.
+# After so many references, the waiting limit is checked for each further one.
 CHECK_FROM = 1000
 
 
 class KeyInUseError(Exception):
-    """Another upload of this submitter has the idempotency key and has not ended."""
+    """An unfinished upload of this submitter has the idempotency key."""
 
 
 class StorageFullError(Exception):
@@ -42,31 +42,32 @@ class StorageFullError(Exception):
 
 
 class StoredBytesError(Exception):
-    """The submitter's jobs keep as many bytes as they may; the message says so."""
+    """The submitter's jobs store as many bytes as they may; the message says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageLimits:
-    """Bytes that the jobs of one submitter may keep, None for any number, and bytes of the disk that are left free."""
+    """Bytes that the jobs of one submitter may store (None: any number), and bytes of the disk to keep free."""
 
     max_stored_bytes: int | None
     min_free_bytes: int
 
 
-# A new upload, nothing where another has its idempotency key.
+# Inserts an upload, unless another one has its idempotency key.
 BEGIN_UPLOAD = text("""
     INSERT INTO uploads (submitter, idempotency_key, expires_at)
     VALUES (:submitter, :key, now() + make_interval(secs => :lease_s))
     ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING job_id
 """)
 
-# The idempotency key of an upload that began without.
+# Sets the idempotency key of an upload that began without one.
 NAME_UPLOAD = text("UPDATE uploads SET idempotency_key = :key WHERE job_id = :id")
 
-# More time.
+# Renews an upload.
 RENEW_UPLOAD = text("UPDATE uploads SET expires_at = now() + make_interval(secs => :lease_s) WHERE job_id = :id")
 
-# Blobs that their `owner`, an upload or a job, needs from now on. Rows are locked in one order by all who lock several.
+# Stores that `owner`, an upload or a job, keeps these blobs. To avoid deadlocks, all code locks these rows in one
+# order.
 KEEP_BLOBS = """
     WITH owner AS (
         {owner}
@@ -97,7 +98,7 @@ KEEP_FOR_UPLOAD = text(
 class Upload:
     """One upload. It is in the database once it has a key or a blob; as a context manager, it ends with the block.
 
-    An upload that ends without being submitted leaves nothing behind. No connection is held between calls.
+    An upload that ends without being submitted leaves nothing behind. It holds no connection between calls.
     """
 
     def __init__(self, engine: Engine, blobs: Blobs, submitter: str, limits: StorageLimits) -> None:
@@ -116,9 +117,9 @@ class Upload:
         self.end()
 
     def take_key(self, idempotency_key: str) -> Submission | None:
-        """Have this idempotency key to oneself, and return None, or the earlier job that has it.
+        """Reserve this idempotency key and return None, or return the earlier job that has it.
 
-        Raises KeyInUseError where another upload has it.
+        Raises KeyInUseError if another upload has it.
         """
         earlier = find_earlier_job(self._engine, self._submitter, idempotency_key)
         if earlier is not None:
@@ -160,11 +161,11 @@ class Upload:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to `renew`."""
+        """Whether `renew` is due."""
         return self.is_begun and time.monotonic() >= self._renew_at
 
     def renew(self) -> None:
-        """Say that it is still coming in."""
+        """Extend the upload's time, because data still arrives."""
         self._renew_at = time.monotonic() + RENEW_EVERY_S
         with self._engine.begin() as connection:
             connection.execute(RENEW_UPLOAD, {"id": self._job_id, "lease_s": LEASE_S})
@@ -182,11 +183,11 @@ class Upload:
         also: Callable[[Connection, uuid.UUID], object] = lambda connection, job_id: None,
         counts_as_images: bool = True,
     ) -> Submission:
-        """Submit the job that this is for, reading `references` once, before anything is held in the database.
+        """Submit the job, reading `references` once, before any lock or connection is held in the database.
 
-        Unless the idempotency key was taken before, it is now; where it is an earlier job's, nothing is read. Raises
-        what `take_key` and `submit_job` raise, TooManyWaitingError as soon as too many are read, and what reading them
-        does.
+        Reserves the idempotency key unless that was done before; if an earlier job has it, nothing is read. Raises
+        the errors of `take_key` and `submit_job`, TooManyWaitingError as soon as too many are read, and errors of
+        reading them.
         """
         if options.idempotency_key is not None and not self._has_key:
             earlier = self.take_key(options.idempotency_key)
@@ -198,7 +199,7 @@ class Upload:
         ):
             room = None
             for number, reference in enumerate(references, 1):
-                # Fewer are refused by `submit_job` as soon.
+                # For fewer, `submit_job` refuses early enough.
                 if number == CHECK_FROM and limits is not None:
                     room = find_room(self._engine, self._submitter, limits)
                 if room is not None:
@@ -225,7 +226,7 @@ class Upload:
         return submission
 
     def end(self) -> None:
-        """Let go of everything, unless it was submitted."""
+        """Release everything, unless the job was submitted."""
         if self._job_id is not None:
             end_uploads(self._engine, [self._job_id])
             self._job_id = None
@@ -239,7 +240,7 @@ class Upload:
 
 
 def read_spooled(line: str) -> Reference:
-    """Return the reference of a line that was put aside."""
+    """Return the reference on a spooled line."""
     uri, separator, version = line.removesuffix("\n").partition(SEPARATOR)
     return ListedObject(uri, version) if separator else uri
 
@@ -254,8 +255,8 @@ def store_kept(
 ) -> list[str]:
     """Store blobs; return their SHA-256 in hex.
 
-    `keep` notes, by the parameters of `KEEP_BLOBS`, who needs them, and returns how many bytes the submitter keeps
-    then. Raises what it raises, StorageFullError and StoredBytesError; then none of them is stored.
+    `keep` stores, with the parameters of `KEEP_BLOBS`, who keeps them, and returns the bytes that the submitter then
+    stores. Raises its errors, StorageFullError and StoredBytesError; then none of them is stored.
     """
     free = blobs.count_free_bytes()
     if free is not None:
@@ -271,17 +272,17 @@ def store_kept(
 
 
 def check_stored_bytes(submitter: str, stored: int, limits: StorageLimits) -> None:
-    """Raise StoredBytesError where the jobs of a submitter would keep more bytes than they may."""
+    """Raise StoredBytesError if the jobs of a submitter would store more bytes than they may."""
     if limits.max_stored_bytes is not None and stored > limits.max_stored_bytes:
         raise StoredBytesError(
-            f"the jobs of {submitter!r} would keep {stored:,} bytes; they may keep {limits.max_stored_bytes:,}"
+            f"the jobs of {submitter!r} would store {stored:,} bytes; the limit is {limits.max_stored_bytes:,}"
         )
 
 
 def check_free_bytes(free: int, least: int) -> None:
-    """Raise StorageFullError where fewer than `least` bytes are free."""
+    """Raise StorageFullError if fewer than `least` bytes are free."""
     if free < least:
         raise StorageFullError(
-            f"the disk has {free:,} bytes left, and nothing is taken in below {least:,} (STARLIGHT_MIN_FREE_BYTES): "
+            f"the disk has {free:,} bytes left, and nothing is stored below {least:,} (STARLIGHT_MIN_FREE_BYTES): "
             "try again when there is room"
         )

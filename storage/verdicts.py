@@ -1,4 +1,4 @@
-"""Verdicts: the row that each submitted reference ends as, and the queries over them."""
+"""Verdicts: the final row of each submitted reference, and the queries on them."""
 
 import json
 import sys
@@ -23,11 +23,11 @@ from storage.models import IS_MEANT
 from storage.new_verdict import NewVerdict
 
 PAGE = 1000
-# What PostgreSQL counts with.
+# The largest value of PostgreSQL's `integer`.
 MAX_ORDINAL = 2**31 - 1
 
 VERDICT_COLUMNS = tuple(field.name for field in fields(NewVerdict))
-# The columns as parameters that `unnest` takes: one list for each.
+# The columns as parameters for `unnest`: one list each.
 VERDICT_LISTS = ", ".join(
     f"CAST(:{name} AS {schema.verdicts.c[name].type.compile(postgresql.dialect())}[])"  # type: ignore[no-untyped-call]
     for name in VERDICT_COLUMNS
@@ -41,7 +41,7 @@ def list_columns(verdicts: Sequence[NewVerdict]) -> dict[str, list[Any]]:
 
 
 def _write_payload(payload: Payload) -> str:
-    # Its text is the message, which stands in a column of its own.
+    # Its text is the message, which has a column of its own.
     return json.dumps(to_json(replace(payload, text=None if payload.text is None else "")))
 
 
@@ -53,10 +53,10 @@ def read_payload(stored: dict[str, Any] | None, message: str | None) -> Payload 
     return payload if payload.text is None else replace(payload, text=message or "")
 
 
-# The job stays locked from here to the commit, so that its verdicts become visible in the order of `landed`.
+# The job is locked from here to the commit, so that its verdicts become visible in the order of `landed`.
 LOCK_JOB = "SELECT id, clean + stego + error AS landed FROM jobs WHERE id = {job} FOR NO KEY UPDATE"
 
-# Verdicts with what their job and model add to them; `source` is their table, or a part of it.
+# Verdicts joined with job and model; `source` is their table, or a subquery.
 SELECT_VERDICTS_OF = """
     SELECT verdicts.*, models.name AS model_name, models.version AS model_version, models.sha256 AS model_sha256,
         CASE WHEN models.id IS NOT NULL THEN coalesce(jobs.threshold, models.threshold) END AS threshold
@@ -66,7 +66,7 @@ SELECT_VERDICTS = SELECT_VERDICTS_OF.format(source="verdicts")
 
 
 def read_verdict(row: RowMapping) -> Verdict:
-    """Return the verdict of a row of `SELECT_VERDICTS`; without a score, what rests on it is None."""
+    """Return the verdict of a row of `SELECT_VERDICTS`; fields that depend on the score are None without one."""
     outcome, probability = Outcome.read(row["outcome"]), row["stego_probability"]
     scored = probability is not None
     model = None
@@ -99,18 +99,18 @@ def read_verdict(row: RowMapping) -> Verdict:
     )
 
 
-# Looked up once for a search: there are next to no canaries at any time.
+# Evaluated once per search; there are only a few canary jobs at any time.
 NO_CANARY = "verdicts.job_id <> ALL (ARRAY(SELECT id FROM jobs WHERE canary))"
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictFilter:
-    """Which verdicts to find; what is None does not narrow the search.
+    """Filters of a search for verdicts; None means no restriction.
 
-    Those on canaries are found only where their job or submitter is named. `sha256` is in hex; `until` is exclusive,
-    probabilities are not. `model` is NAME-VERSION, VERSION, or the start of its SHA-256. `words` all stand in the
-    extracted message, in any order; `part` stands in it as it is. Neither minds upper and lower case. `inscription` is
-    `TXID:iN`, or `TXID`, all of a transaction.
+    Verdicts on canaries are found only if their job or submitter is given. `sha256` is in hex; `until` is exclusive,
+    probabilities are inclusive. `model` is NAME-VERSION, VERSION, or the start of its SHA-256. All `words` must occur
+    in the extracted message, in any order; `part` is a substring of it. Both ignore case. `inscription` is `TXID:iN`,
+    or `TXID` for a whole transaction.
     """
 
     job_id: uuid.UUID | None = None
@@ -130,12 +130,12 @@ class VerdictFilter:
 
     @property
     def in_messages(self) -> bool:
-        """Whether it looks into messages."""
+        """Whether it searches in messages."""
         return self.words is not None or self.part is not None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """Return the WHERE clause and its parameters."""
-        # What is not stego has no method: said here, the index on both is of use without an outcome, too.
+        # Only stego verdicts have a method: this condition lets the index on both be used without an outcome.
         narrowed: dict[str, dict[str, Any]] = {
             "verdicts.job_id = :job_id": {"job_id": self.job_id},
             "verdicts.job_id IN (SELECT id FROM jobs WHERE submitter = :submitter)": {"submitter": self.submitter},
@@ -160,14 +160,14 @@ class VerdictFilter:
 
     def _narrow_to_codes(self) -> dict[str, dict[str, Any]]:
         codes = list(self.error_codes or ())
-        # Of one code, its index has the newest first.
+        # For a single code, the index is ordered by time.
         if len(codes) == 1:
             return {"error_code = :error_code": {"error_code": codes[0]}}
         return {"error_code = ANY(:error_codes)": {"error_codes": codes}} if codes else {}
 
 
 class Position(NamedTuple):
-    """Where a search goes on: behind the verdict that has these."""
+    """The position from which a search continues: after the verdict with these values."""
 
     scanned_at: datetime
     job_id: uuid.UUID
@@ -182,10 +182,10 @@ class Position(NamedTuple):
 def find_verdicts(
     engine: Engine, wanted: VerdictFilter, limit: int | None = None, after: Position | None = None
 ) -> Iterator[Verdict]:
-    """Yield verdicts, from the one behind `after` on; those of one job in the order of submission, others newest first.
+    """Yield verdicts after the position `after`; those of one job in order of submission, otherwise newest first.
 
-    They are read page by page: memory does not grow with their number, and a slow reader holds no connection. Raises
-    QueryTooLongError where a page of a search in messages takes too long.
+    They are read page by page: memory is constant, and a slow reader holds no connection. Raises
+    QueryTooLongError if a page of a search in messages takes too long.
     """
     left = sys.maxsize if limit is None else limit
     while left > 0:
@@ -197,12 +197,12 @@ def find_verdicts(
         after = Position.of(page[-1])
 
 
-# One page of a search; the rest is put together from these.
+# The parts of the query for one page of a search.
 FIND_VERDICTS = SELECT_VERDICTS_OF + " WHERE {conditions} ORDER BY {order} LIMIT :limit"
 ORDER_IN_JOB = "ordinal"
 ORDER = "scanned_at DESC, verdicts.job_id DESC, ordinal"
 BEHIND_IN_JOB = "ordinal > :after_ordinal"
-# The first condition follows from the second, and is one that the index can use.
+# The first condition follows from the second, and lets the index be used.
 BEHIND = """
     scanned_at <= :after_scanned_at AND (
         scanned_at < :after_scanned_at OR verdicts.job_id < :after_job_id
@@ -211,11 +211,11 @@ BEHIND = """
 """
 
 
-# Of how many verdicts a range of probabilities is rare: these are all read. Of others, those that fit are met soon
-# enough from the newest on. The planner does not know which range nothing has, so it is not left to it: what has a
-# limit is read first.
+# A range of probabilities with at most so many verdicts is rare: all of them are read. Otherwise, scanning from the
+# newest on finds matches soon. The planner does not know which ranges are rare, so the LIMIT in a subquery decides
+# which part is read first.
 RARE = 5000
-# As the index has them.
+# These are the expressions of the index.
 LEAST_INDEXED = 0.1
 PROBABLE = f"""
     FROM verdicts WHERE stego_probability >= {LEAST_INDEXED}
@@ -245,7 +245,7 @@ def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Positio
 
 
 class Place(NamedTuple):
-    """Where a verdict stands in the order in which those of its job were stored; see `storage.schema.verdicts`."""
+    """The position of a verdict in the order of storing within its job; see `storage.schema.verdicts`."""
 
     landed: int
     ordinal: int
@@ -253,7 +253,7 @@ class Place(NamedTuple):
 
 FIRST = Place(0, -1)
 
-# Verdicts of a job behind a place, in the order in which they were stored.
+# Verdicts of a job after a place, in the order of storing.
 LIST_LANDED = text(f"""
     {SELECT_VERDICTS} WHERE verdicts.job_id = :job_id AND (landed, ordinal) > (:landed, :ordinal)
     ORDER BY landed, ordinal LIMIT :limit
@@ -263,9 +263,9 @@ LIST_LANDED = text(f"""
 def list_landed(
     engine: Engine, job_id: uuid.UUID, after: Place = FIRST, limit: int = PAGE
 ) -> list[tuple[Place, Verdict]]:
-    """Return verdicts of a job in the order in which they were stored, from the one behind `after` on.
+    """Return verdicts of a job in the order in which they were stored, after the place `after`.
 
-    What is stored later comes later: who asks again with the last place that he has misses nothing.
+    Verdicts stored later come later: a caller that continues from its last place misses nothing.
     """
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_LANDED, {"job_id": job_id, "limit": limit, **after._asdict()}).mappings()
@@ -277,18 +277,18 @@ LIST_FIRST = text(f"{SELECT_VERDICTS} WHERE job_id = ANY(:job_ids) AND ordinal =
 
 
 def list_first(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Verdict]:
-    """Return the verdict on the first image of each of these jobs; those that have none yet are left out."""
+    """Return the verdict on the first image of each of these jobs; jobs without one are left out."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_FIRST, {"job_ids": list(job_ids)}).mappings()
         return {row["job_id"]: read_verdict(row) for row in rows}
 
 
-# Verdicts of a job by their ordinals.
+# Verdicts of a job by ordinal.
 LIST_BETWEEN = text(f"{SELECT_VERDICTS} WHERE job_id = :job_id AND ordinal BETWEEN :first AND :last ORDER BY ordinal")
 
 
 def list_between(engine: Engine, job_id: uuid.UUID, first: int, last: int) -> list[Verdict]:
-    """Return the verdicts of a job with ordinals from `first` to `last`, in order; gaps are where none is yet."""
+    """Return the verdicts of a job with ordinals from `first` to `last`, in order; missing ones leave gaps."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_BETWEEN, {"job_id": job_id, "first": first, "last": last}).mappings()
         return [read_verdict(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Whether the verdicts of a job are those that its seal was made of, and which are not."""
+"""Verification of a job's verdicts against its seal, and the list of differences."""
 
 import uuid
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ from starlight_vocabulary.answers import Verification
 from storage.database import connect_to_read
 from storage.seals import KEPT_BYTES, LEAVES, PIECE, PIECES, ROOT, VERDICTS_AT_ONCE
 
-# Verdicts of each kind that are named.
+# The maximum number of ordinals listed per kind of difference.
 NAMED = 1000
 
 
 class SealError(ValueError):
-    """A job that cannot be verified; the message says why."""
+    """The job cannot be verified; the message says why."""
 
 
-# What there is of a seal.
+# The state of a seal.
 FIND_SEAL = text("""
     SELECT finished_at IS NOT NULL AS ended, sealed, root, verdicts, sealed_at
     FROM jobs LEFT JOIN seals ON job_id = id WHERE id = :id
 """)
 
-# The root that the stored pieces make up.
+# The root of the stored pieces.
 MAKE_ROOT = text(f"SELECT {ROOT} FROM seal_pieces WHERE job_id = :id")
 
-# Pieces that differ from what was sealed, or that only one side has.
+# Pieces that differ from the sealed ones, or exist on one side only.
 FIND_DIFFERING = text(f"""
     WITH there AS MATERIALIZED ({PIECES})
     SELECT coalesce(sealed.first_ordinal, there.first_ordinal) AS first_ordinal, coalesce(sealed.leaves, '') AS leaves
@@ -37,21 +37,21 @@ FIND_DIFFERING = text(f"""
     WHERE there.digest IS DISTINCT FROM sealed.digest ORDER BY 1
 """)
 
-# Verdicts behind the last piece.
+# Verdicts after the last piece.
 LIST_BEHIND = text("SELECT ordinal FROM verdicts WHERE job_id = :id AND ordinal >= :end ORDER BY ordinal LIMIT :limit")
 COUNT_BEHIND = text("SELECT count(*) FROM verdicts WHERE job_id = :id AND ordinal >= :end")
 
-# The leaves that there are in a piece.
+# The current leaves of a piece.
 LIST_LEAVES = text(f"SELECT ordinal, substr(leaf, 1, {KEPT_BYTES}) AS kept FROM ({LEAVES}) AS leaves ORDER BY ordinal")
 
-# The sealed job behind one.
+# The next sealed job.
 NEXT_SEALED = text("SELECT id FROM jobs WHERE id > :after AND sealed ORDER BY id LIMIT 1")
 FIRST_ID = uuid.UUID(int=0)
 
 
 @dataclass(slots=True)
 class _Differences:
-    """What was found so far."""
+    """The differences found so far."""
 
     count: int = 0
     changed: list[int] = field(default_factory=list)
@@ -65,7 +65,7 @@ class _Differences:
             kind.append(ordinal)
 
     def compare(self, first: int, sealed: bytes, there: dict[int, bytes]) -> None:
-        """Note what differs in a piece: leaves as they were, one behind another, and as they are, by ordinal."""
+        """Add the differences in a piece: `sealed` has the concatenated leaves, `there` the current ones by ordinal."""
         before = self.count
         kept = {first + place: sealed[KEPT_BYTES * place :][:KEPT_BYTES] for place in range(len(sealed) // KEPT_BYTES)}
         for ordinal in sorted(kept.keys() | there.keys()):
@@ -80,22 +80,22 @@ class _Differences:
 
 
 def verify_job(engine: Engine, job_id: uuid.UUID) -> Verification:
-    """Compare the verdicts of a job with its seal, part by part: memory does not grow with the job.
+    """Compare the verdicts of a job with its seal, piece by piece, in constant memory.
 
-    Raises SealError where there is no such job, or it has no seal.
+    Raises SealError if the job does not exist or has no seal.
     """
     with connect_to_read(engine) as connection:
         seal = connection.execute(FIND_SEAL, {"id": job_id}).one_or_none()
         if seal is None:
-            raise SealError(f"there is no job {job_id}: its seal went with it where it was purged")
+            raise SealError(f"there is no job {job_id}; if it was purged, so was its seal")
         if not seal.ended:
-            raise SealError(f"job {job_id} has not ended yet: it is sealed then")
+            raise SealError(f"job {job_id} has not ended yet, and is sealed after that")
         if seal.sealed is None:
-            raise SealError(f"job {job_id} ended before there were seals: nobody knows what its verdicts were")
+            raise SealError(f"job {job_id} ended before seals existed: its original verdicts are unknown")
         if not seal.sealed:
             raise SealError(f"job {job_id} is not sealed yet: a dispatcher does so within seconds of its end")
         if seal.root is None:
-            raise SealError(f"job {job_id} was sealed, and its seal is gone")
+            raise SealError(f"job {job_id} was sealed, and its seal is missing")
         found = _compare(connection, job_id, -(-seal.verdicts // PIECE) * PIECE)
         is_whole = connection.execute(MAKE_ROOT, {"id": job_id}).scalar_one() == seal.root
     return Verification(
@@ -114,7 +114,7 @@ def verify_job(engine: Engine, job_id: uuid.UUID) -> Verification:
 
 
 def _compare(connection: Connection, job_id: uuid.UUID, end: int) -> _Differences:
-    """Return what differs in a job whose pieces end there."""
+    """Return the differences in a job whose pieces end at this ordinal."""
     found = _Differences()
     for first in range(0, end, VERDICTS_AT_ONCE):
         part = {"ids": [job_id], "first": first, "end": min(end, first + VERDICTS_AT_ONCE)}
@@ -129,7 +129,7 @@ def _compare(connection: Connection, job_id: uuid.UUID, end: int) -> _Difference
 
 
 def list_sealed_jobs(engine: Engine) -> Iterator[uuid.UUID]:
-    """Yield the jobs that have a seal, oldest first."""
+    """Yield the sealed jobs, oldest first."""
     after: uuid.UUID | None = FIRST_ID
     while True:
         with connect_to_read(engine) as connection:

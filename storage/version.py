@@ -1,3 +1,3 @@
-"""Which version this is. In the code, as containers hold the code and no installed distribution."""
+"""The version; in the code, because containers have the code without an installed distribution."""
 
 VERSION = "0.2.0"

@@ -1,4 +1,4 @@
-"""How many images wait for a verdict, and how many more may."""
+"""The number of images that wait for a verdict, and its limits."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class TooManyWaitingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WaitingLimits:
-    """Images without a verdict that there may be: of one submitter, and of all."""
+    """The maximum number of images without a verdict: per submitter, and in total."""
 
     own: int
     all: int
@@ -21,14 +21,14 @@ class WaitingLimits:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Images without a verdict that there are, in jobs that have not ended, beside those that there may be."""
+    """The current number of images without a verdict in open jobs, with the limits."""
 
     own: int
     all: int
     limits: WaitingLimits
 
     def check(self, more: int = 1) -> None:
-        """Raise TooManyWaitingError where there is no room for so many more."""
+        """Raise TooManyWaitingError if there is no room for so many more."""
         for count, limit, owner in (
             (self.own, self.limits.own, "of this key"),
             (self.all, self.limits.all, "of all keys together"),
@@ -37,7 +37,7 @@ class Room:
                 raise TooManyWaitingError(f"{count:,} images {owner} wait; with these it would be more than {limit:,}")
 
 
-# Images of open jobs that have no verdict.
+# Images of open jobs without a verdict.
 COUNT_WAITING = text("""
     SELECT coalesce(sum(total - clean - stego - error) FILTER (WHERE submitter = :submitter), 0) AS own,
         coalesce(sum(total - clean - stego - error), 0) AS all_together
@@ -46,7 +46,7 @@ COUNT_WAITING = text("""
 
 
 def find_room(where: Engine | Connection, submitter: str, limits: WaitingLimits) -> Room:
-    """Return how many images wait, in the present transaction or outside of any."""
+    """Return the number of waiting images, as seen by the current transaction, if any."""
     if isinstance(where, Engine):
         with connect_to_read(where) as connection:
             return find_room(connection, submitter, limits)

@@ -1,8 +1,8 @@
-"""Forgetting files of watches that are gone: what is not there any more for long needs not be known.
+"""Forgetting files of a watch that have long been gone.
 
-Once a day, what a look at everything has seen is compared with what is known. A file that is missing is forgotten once
-it was missing for `FORGET_AFTER`, in every look in between: a folder that is not mounted for a while, or not watched,
-costs nothing. Names of the chain, whose blocks are read once, are gone from the start.
+Once a day, a full scan of the source is compared with the known files. A missing file is forgotten after it
+was missing in every scan for `FORGET_AFTER`: a folder that is unmounted for a while, or not watched,
+loses nothing. Names of the chain, whose blocks are read once, count as missing from the start.
 """
 
 import sqlite3
@@ -16,46 +16,46 @@ from storage.database import connect_to_read
 from storage.watches import Watch, shorten
 
 COMPARE_EVERY: Final = timedelta(days=1)
-# Longer than transactions of blocks that were replaced wait to be mined again: nodes drop them after two weeks.
+# Longer than transactions of replaced blocks wait to be mined again: nodes drop them after two weeks.
 FORGET_AFTER: Final = timedelta(days=30)
 NAMES_AT_ONCE: Final = 5000
 
 
 class SeenNames:
-    """Names of files that a look has seen, on disk however many there are."""
+    """Names of files seen in a scan; kept on disk, so their number does not matter."""
 
     def __init__(self) -> None:
-        # Without a name, it is a temporary file that is gone with the connection.
+        # Without a name, SQLite uses a temporary file that it deletes with the connection.
         self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute("CREATE TABLE seen (name BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, uris: Iterable[str]) -> None:
-        """Note that these files are there."""
+        """Add files that exist."""
         self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((shorten(uri),) for uri in uris))
 
     def has(self, name: bytes) -> bool:
-        """Whether the file whose URI has this name is there."""
+        """Whether the file whose URI has this hashed name was seen."""
         return self._database.execute("SELECT 1 FROM seen WHERE name = ?", (name,)).fetchone() is not None
 
 
-# Whether it is time to compare.
+# Whether a comparison is due.
 IS_DUE = text(
     "SELECT compared_at IS NULL OR compared_at < now() - CAST(:every AS interval) FROM watches WHERE id = :id"
 )
 
 
 def is_comparison_due(engine: Engine, watch: Watch) -> bool:
-    """Whether what a look sees is to be compared with what is known."""
+    """Whether the next scan is to be compared with the known files."""
     with connect_to_read(engine) as connection:
         return bool(connection.execute(IS_DUE, {"id": watch.id, "every": COMPARE_EVERY}).scalar())
 
 
-# Files that are known, in the order of their names.
+# Known files, ordered by name.
 LIST_FILES = text("""
     SELECT name, absent_since IS NOT NULL AS is_absent FROM watched_files
     WHERE watch_id = :id AND name > :after ORDER BY name LIMIT :limit
 """)
-# Those that have gone, and those that are back.
+# Marks files as gone, and as back.
 NOTE_ABSENCE = text("""
     UPDATE watched_files SET absent_since = CASE WHEN name = ANY(:gone) THEN now() END
     WHERE watch_id = :id AND name = ANY(:changed)
@@ -67,9 +67,9 @@ NOTE_COMPARISON = text("UPDATE watches SET compared_at = now() WHERE id = :id")
 
 
 def forget_gone_files(engine: Engine, watch: Watch, seen: SeenNames | None) -> int:
-    """Note which of the known files have gone, and forget those that are gone for long; return how many.
+    """Mark known files that are gone, and forget those that have long been gone; return their number.
 
-    `seen` has all files that there are; without it, nothing is noted.
+    `seen` contains all existing files; without it, nothing is marked.
     """
     if seen is not None:
         after = b""
@@ -82,7 +82,7 @@ def forget_gone_files(engine: Engine, watch: Watch, seen: SeenNames | None) -> i
 
 
 def _note_absence(engine: Engine, watch: Watch, seen: SeenNames, after: bytes) -> list[bytes]:
-    """Note which of the next files have gone or are back; return the names of all of them."""
+    """Mark the next files as gone or back; return the names of all of them."""
     with engine.begin() as connection:
         listed = connection.execute(LIST_FILES, {"id": watch.id, "after": after, "limit": NAMES_AT_ONCE})
         known = {bytes(row.name): row.is_absent for row in listed}

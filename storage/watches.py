@@ -1,4 +1,4 @@
-"""Watches: where each source that is watched stands, moved on in the transaction that stores what was found."""
+"""Watches: the position in each watched source, advanced in the transaction that submits its arrivals."""
 
 import uuid
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from sqlalchemy import Connection, Engine, text
 
 from storage.database import connect_to_read
 
-# Enough of a SHA-256 that no two names of a source have the same.
+# Long enough that the names of a source do not collide.
 NAME_BYTES = 16
 
 
 class WatchTakenError(Exception):
-    """Another process watches this source for the same submitter now; the message says so."""
+    """Another process now watches this source for the same submitter; the message says so."""
 
 
 @dataclass(slots=True)
 class Watch:
-    """One source that this process watches for a submitter.
+    """A source that this process watches for a submitter.
 
-    `cursor` is where the source goes on, in its own words; None before its first arrivals have one.
+    `cursor` is the position to continue from, in the source's format; None before the first arrivals.
     """
 
     id: int
@@ -31,7 +31,7 @@ class Watch:
     holder: uuid.UUID = field(repr=False)
 
 
-# The watch of a source, which is new, or taken over from whoever had it.
+# Inserts the watch of a source, or takes it over from another process.
 OPEN_WATCH = text("""
     INSERT INTO watches (source, submitter, holder) VALUES (:source, :submitter, :holder)
     ON CONFLICT (submitter, source) DO UPDATE SET holder = excluded.holder, held_since = now()
@@ -40,19 +40,19 @@ OPEN_WATCH = text("""
 
 
 def open_watch(engine: Engine, source: str, submitter: str) -> Watch:
-    """Return the watch of a source as it stands; a process that watched it until now can submit no more."""
+    """Return the current watch of a source; a process that watched it before can submit no more."""
     holder = uuid.uuid4()
     with engine.begin() as connection:
         row = connection.execute(OPEN_WATCH, {"source": source, "submitter": submitter, "holder": holder}).one()
     return Watch(row.id, source, row.cursor, row.steps, holder)
 
 
-# In which version each of these files was submitted.
+# The submitted versions of these files.
 FIND_VERSIONS = text("SELECT name, version FROM watched_files WHERE watch_id = :id AND name = ANY(:names)")
 
 
 def find_new(engine: Engine, watch: Watch, versions: Mapping[str, str]) -> dict[str, str]:
-    """Return those of the files, by their URIs, that were not submitted in the version that they have here."""
+    """Return those of the files, by URI, whose version here was not submitted yet."""
     names = {shorten(uri): uri for uri in versions}
     with connect_to_read(engine) as connection:
         known = {
@@ -62,7 +62,7 @@ def find_new(engine: Engine, watch: Watch, versions: Mapping[str, str]) -> dict[
     return {uri: version for uri, version in versions.items() if known.get(uri) != version}
 
 
-# What was submitted of a watch, unless somebody else has it now.
+# Stores what was submitted of a watch, unless another process has it now.
 ADVANCE_WATCH = text("""
     UPDATE watches SET cursor = coalesce(:cursor, cursor), steps = :steps + 1
     WHERE id = :id AND holder = :holder AND steps = :steps
@@ -78,9 +78,9 @@ NOTE_FILES = text("""
 def note_arrivals(
     connection: Connection, watch: Watch, cursor: str | None, versions: Mapping[str, str], *, are_gone: bool = False
 ) -> None:
-    """Note, in the transaction that submits it, what was found: the next cursor, and files by their URIs.
+    """Store, in the transaction that submits them, the next cursor and the files found, by URI.
 
-    Those that `are_gone` will not be seen again, and are known for a while only. Raises WatchTakenError where another
+    Files that `are_gone` will not be seen again, and are remembered for a while only. Raises WatchTakenError if another
     process watches the source.
     """
     moved = connection.execute(
@@ -95,14 +95,14 @@ def note_arrivals(
         )
 
 
-# Where a watch stands.
+# The position of a watch.
 GET_WATCH = text("SELECT cursor, steps, holder FROM watches WHERE id = :id")
 
 
 def refresh_watch(engine: Engine, watch: Watch) -> bool:
-    """Read where the watch stands now; return whether anything was noted since, if only its commit was not answered.
+    """Reload the watch; return whether anything was stored since, which means that only the commit's answer was lost.
 
-    Raises WatchTakenError where another process watches the source.
+    Raises WatchTakenError if another process watches the source.
     """
     with connect_to_read(engine) as connection:
         row = connection.execute(GET_WATCH, {"id": watch.id}).one_or_none()
@@ -114,5 +114,5 @@ def refresh_watch(engine: Engine, watch: Watch) -> bool:
 
 
 def shorten(uri: str) -> bytes:
-    """Return the name under which a file of this URI is known."""
+    """Return the hashed name under which a file with this URI is stored."""
     return sha256(uri.encode()).digest()[:NAME_BYTES]

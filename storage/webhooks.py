@@ -1,7 +1,6 @@
-"""The outbox of webhooks: one row for each job that names one, due from the job's end until delivered or given up.
+"""The outbox of webhooks: one row per job with a webhook, due from the job's end until delivered or given up.
 
-The row is stored with the job, so there is no moment at which a job has ended and its webhook is lost. All times are
-PostgreSQL's.
+The row is stored with the job, so a webhook cannot be lost when the job ends. All times are PostgreSQL's.
 """
 
 import uuid
@@ -19,10 +18,10 @@ from storage.totals import Total, WebhookResult, count_one, raise_totals
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt to deliver: whoever holds it has the webhook to himself until it is due again.
+    """One delivery attempt: its holder has the webhook exclusively until it is due again.
 
-    `traceparent` is the trace of the job's submission, None where it was not traced. In Stargate's form, images with
-    ordinals below `sent` were told.
+    `traceparent` is the trace of the job's submission, None if it was not traced. In Stargate's form, images with
+    ordinals below `sent` were delivered.
     """
 
     job_id: uuid.UUID
@@ -35,13 +34,13 @@ class Delivery:
 
     @property
     def receiver(self) -> str:
-        """Host and port of the URL, as they stand there."""
+        """Host and port as in the URL."""
         return self.url.partition("://")[2].partition("/")[0].lower()
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookState:
-    """What became of a job's webhook so far (times in UTC)."""
+    """The state of a job's webhook (times in UTC)."""
 
     url: str
     attempts: int
@@ -60,7 +59,7 @@ class WebhookState:
         return f"{state}, {tries}" + (f": {self.last_error}" if self.last_error else "")
 
 
-# The webhook of an ended job that has been due for longest, for whoever asks first.
+# The webhook of an ended job that has been due longest.
 CLAIM_WEBHOOK = text("""
     UPDATE webhooks SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => :hold_s)
     FROM (
@@ -80,9 +79,9 @@ CLAIM_WEBHOOK = text("""
 def claim_webhook(
     engine: Engine, hold_s: float, busy_submitters: Sequence[str] = (), busy_receivers: Sequence[str] = ()
 ) -> Delivery | None:
-    """Take a webhook that is due, or return None; unless settled within `hold_s` seconds, it is due again then.
+    """Take a due webhook, or return None; unless settled within `hold_s` seconds, it is due again then.
 
-    Those of busy submitters, and for busy receivers, are left out.
+    Skips those of busy submitters, and for busy receivers.
     """
     busy = {"busy_submitters": list(busy_submitters), "busy_receivers": list(busy_receivers)}
     with engine.begin() as connection:
@@ -90,7 +89,7 @@ def claim_webhook(
     return Delivery(*row) if row else None
 
 
-# How many images were told; with more to come, it is due again at once, and what failed before counts no more.
+# Stores the number of delivered images; if more follow, it is due again at once, without earlier failures.
 RECORD_SENT = text("""
     UPDATE webhooks SET sent = :sent, attempts = CASE WHEN :goes_on THEN 0 ELSE attempts END,
         next_attempt_at = CASE WHEN :goes_on THEN now() ELSE next_attempt_at END
@@ -99,25 +98,25 @@ RECORD_SENT = text("""
 
 
 def record_sent(engine: Engine, delivery: Delivery, sent: int, *, goes_on: bool) -> None:
-    """Record that the receiver was told of the images with ordinals below `sent`, unless another attempt was made."""
+    """Record that images with ordinals below `sent` were delivered, unless another attempt was made."""
     with engine.begin() as connection:
         connection.execute(
             RECORD_SENT, {"id": delivery.job_id, "attempt": delivery.attempt, "sent": sent, "goes_on": goes_on}
         )
 
 
-# That the receiver has taken it.
+# Marks it as delivered.
 RECORD_DELIVERED = text("UPDATE webhooks SET delivered_at = now(), last_error = NULL WHERE job_id = :id")
 
 
 def record_delivered(engine: Engine, delivery: Delivery) -> None:
-    """Record that the receiver has taken it."""
+    """Record that the webhook was delivered."""
     with engine.begin() as connection:
         connection.execute(RECORD_DELIVERED, {"id": delivery.job_id})
         raise_totals(connection, count_one(Total.WEBHOOK_ATTEMPTS, WebhookResult.DELIVERED))
 
 
-# Why an attempt failed, unless another one was made meanwhile.
+# Stores why an attempt failed, unless another one was made meanwhile.
 RECORD_FAILED = text("""
     UPDATE webhooks SET last_error = :reason,
         next_attempt_at = now() + make_interval(secs => coalesce(:pause_s, 0)),
@@ -127,7 +126,7 @@ RECORD_FAILED = text("""
 
 
 def record_failed(engine: Engine, delivery: Delivery, reason: str, pause_s: float | None) -> None:
-    """Record why it was not taken; it is due again after the pause, or given up where there is none."""
+    """Record why delivery failed; it is due again after the pause, or given up if there is none."""
     with engine.begin() as connection:
         connection.execute(
             RECORD_FAILED,
@@ -145,7 +144,7 @@ GET_WEBHOOK = text("""
 
 
 def get_webhook(engine: Engine, job_id: uuid.UUID) -> WebhookState | None:
-    """Return the state of the job's webhook, or None where it names none."""
+    """Return the state of the job's webhook, or None if it has none."""
     with connect_to_read(engine) as connection:
         row = connection.execute(
             GET_WEBHOOK,
@@ -163,7 +162,7 @@ class ListedWebhook:
     state: WebhookState
 
 
-# Webhooks of the newest jobs, and those that failed before and are still tried.
+# Webhooks of the newest jobs, and those that failed and are still retried.
 LIST_WEBHOOKS = text("""
     SELECT job_id, submitter, url, attempts, next_attempt_at, delivered_at, given_up_at, last_error
     FROM webhooks JOIN jobs ON jobs.id = job_id
@@ -178,13 +177,13 @@ LIST_WEBHOOKS = text("""
 
 
 def list_webhooks(engine: Engine, limit: int) -> list[ListedWebhook]:
-    """Return the webhooks of the newest jobs, and so many of those that failed and are still tried, newest first."""
+    """Return the webhooks of the newest jobs, and so many that failed and are still retried, newest first."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_WEBHOOKS, {"limit": limit})
         return [ListedWebhook(row.job_id, row.submitter, WebhookState(*row[2:])) for row in rows]
 
 
-# A webhook that is due once more, as if it had never been tried.
+# Makes a webhook due again, as if it had never been tried.
 REDELIVER = text("""
     UPDATE webhooks SET attempts = 0, sent = 0, next_attempt_at = now(), delivered_at = NULL, given_up_at = NULL
     WHERE job_id = :id RETURNING job_id
@@ -192,8 +191,8 @@ REDELIVER = text("""
 
 
 def redeliver(engine: Engine, job_id: uuid.UUID, done_by: str) -> None:
-    """Have a webhook delivered again, also one that was given up; raises OperationError where the job names none."""
+    """Deliver a webhook again, even one that was given up; raises OperationError if the job has none."""
     with engine.begin() as connection:
         if connection.execute(REDELIVER, {"id": job_id}).one_or_none() is None:
-            raise OperationError(f"there is no webhook of a job {job_id}")
+            raise OperationError(f"job {job_id} has no webhook, or does not exist")
         record_operation(connection, done_by, Action.REDELIVER, f"webhook of job {job_id}")

@@ -1,4 +1,4 @@
-"""Worker processes: each reports that it lives; who was silent for too long does not."""
+"""Live workers: each process reports regularly, and counts as gone after a long silence."""
 
 from collections.abc import Sequence
 
@@ -7,38 +7,38 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.answers import LiveWorker
 from storage.database import connect_to_read
 
-# A worker reports several times within its lease; one that was silent for two leases is counted as gone.
+# A worker reports several times per lease; after two leases without a report it counts as gone.
 SILENT_LEASES = 2
 FORGET_AFTER_S = 3600
 
-# That a worker lives now.
+# Stores that a worker is alive.
 REPORT_WORKER = text("""
     INSERT INTO workers (name, device, model_id) VALUES (:name, :device, :model_id)
     ON CONFLICT (name) DO UPDATE SET device = excluded.device, model_id = excluded.model_id, seen_at = now()
 """)
 
-# Workers that ended without a word.
+# Deletes workers that disappeared.
 FORGET_SILENT = text("DELETE FROM workers WHERE seen_at < now() - make_interval(secs => :age)")
 
 
 def report_worker(engine: Engine, name: str, device: str, model_id: int) -> None:
-    """Say that this worker lives, and forget those that have not said so for long."""
+    """Report that this worker is alive, and delete workers that have not reported for long."""
     with engine.begin() as connection:
         connection.execute(REPORT_WORKER, {"name": name, "device": device, "model_id": model_id})
         connection.execute(FORGET_SILENT, {"age": FORGET_AFTER_S})
 
 
-# A worker that has ended.
+# Deletes a worker.
 REMOVE_WORKER = text("DELETE FROM workers WHERE name = :name")
 
 
 def remove_worker(engine: Engine, name: str) -> None:
-    """Say that this worker has ended."""
+    """Report that this worker has ended."""
     with engine.begin() as connection:
         connection.execute(REMOVE_WORKER, {"name": name})
 
 
-# Workers that reported lately, with their models.
+# Live workers, with their models.
 LIST_LIVE_WORKERS = text("""
     SELECT workers.name, device, seen_at, draining, models.name || '-' || models.version AS model,
         models.sha256 AS model_sha256
@@ -48,7 +48,7 @@ LIST_LIVE_WORKERS = text("""
 
 
 def list_live_workers(engine: Engine, lease_s: float) -> Sequence[LiveWorker]:
-    """Return the workers that reported lately, by name."""
+    """Return the live workers, by name."""
     with connect_to_read(engine) as connection:
         rows = connection.execute(LIST_LIVE_WORKERS, {"age": SILENT_LEASES * lease_s})
         return [LiveWorker(**row._mapping) for row in rows]

@@ -1,4 +1,4 @@
-"""The account of a PostgreSQL that root starts: a number of its own for each data folder, without a name."""
+"""The account for a PostgreSQL that root starts: a separate user id per data folder, without a name."""
 
 import grp
 import os
@@ -7,14 +7,14 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-# Left free by convention: between the numbers of home folders and those of services that systemd starts.
+# Unused by convention: between the ids of home folders and of systemd's dynamic users.
 NUMBERS = range(60706, 61184)
 
 
 def claim_number(folder: Path) -> int:
-    """Return the user and group id whose processes alone may enter this folder of root's; it is chosen once.
+    """Return the user and group id that may enter this folder of root's; chosen once.
 
-    The folder's group says which it is.
+    The folder's group stores it.
     """
     number = folder.stat().st_gid
     if number not in NUMBERS:
@@ -35,7 +35,7 @@ def _is_taken(number: int) -> bool:
 
 
 def hand_over(path: Path, user: int, group: int) -> None:
-    """Give a file, or a folder with everything in it, to this user and group; links are not followed."""
+    """Give a file, or a folder with everything in it, to this user and group; does not follow links."""
     os.chown(path, user, group, follow_symlinks=False)
     for _, folders, files, descriptor in os.fwalk(path):
         for name in (*folders, *files):
@@ -43,5 +43,5 @@ def hand_over(path: Path, user: int, group: int) -> None:
 
 
 def find_closed(folder: Path) -> Path | None:
-    """Return the outermost folder on the way to this one that an account without a name may not enter."""
+    """Return the outermost parent folder that an account without a name may not enter."""
     return next((each for each in reversed(folder.resolve().parents) if not each.stat().st_mode & 0o001), None)

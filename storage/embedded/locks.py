@@ -1,4 +1,4 @@
-"""Advisory file locks between processes; the kernel drops them when a process dies, however it dies."""
+"""Advisory file locks between processes; the kernel releases them when a process dies."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self, *, shared: bool = False, wait: bool = True) -> bool:
-        """Take the lock, or change how it is held; False where it is taken and `wait` is off."""
+        """Acquire the lock, or change its mode; returns False if it is taken and `wait` is off."""
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
@@ -27,14 +27,14 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; nothing happens where it is not held."""
+        """Release the lock; does nothing if it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the lock exclusively, waiting for it."""
+        """Hold the lock exclusively for a `with` block, waiting for it."""
         self.acquire()
         try:
             yield
@@ -42,11 +42,11 @@ class FileLock:
             self.release()
 
     def write(self, text: str) -> None:
-        """Replace what the locked file says of its holder."""
+        """Replace the holder's information in the locked file."""
         assert self._descriptor is not None, "only the holder writes"
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
 
     def read(self) -> str:
-        """Return what the last holder wrote."""
+        """Return the last holder's information."""
         return self.path.read_text() if self.path.exists() else ""

@@ -1,4 +1,4 @@
-"""TCP ports on the loopback interface for servers that we start."""
+"""TCP ports on the loopback interface for embedded servers."""
 
 import socket
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def find_free_port() -> int:
-    """Return a port that nothing listens on at the moment; a start that loses the race must be tried again."""
+    """Return a port that is currently free; if another program takes it first, try again."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -16,7 +16,7 @@ def find_free_port() -> int:
 def try_ports(remembered: Path, tries: int) -> Iterator[int]:
     """Yield the port in the file `remembered` first, so that clients find a restarted server again, then free ones.
 
-    The file is written with each port that is handed out: after a successful start it holds the server's.
+    Each yielded port is written to the file, so after a successful start it contains the server's.
     """
     for attempt in range(tries):
         port = int(remembered.read_text()) if attempt == 0 and remembered.exists() else find_free_port()
@@ -25,7 +25,7 @@ def try_ports(remembered: Path, tries: int) -> Iterator[int]:
 
 
 def find_usable_port(preferred: int) -> int:
-    """Return the preferred port, or a free one where something listens on that already."""
+    """Return the preferred port, or a free one if something listens on it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

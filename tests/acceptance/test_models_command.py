@@ -88,7 +88,7 @@ def test_models_that_are_not_what_their_cards_say_are_refused(stack: RunningStac
     assert "SHA-256 is" in expect_refusal(stack, "add", damaged)
 
     assert "card.json: cannot be read" in expect_refusal(stack, "add", tmp_path)
-    assert "no model 'unheard-of' was added" in expect_refusal(stack, "use", "unheard-of")
+    assert "no added model is called 'unheard-of'" in expect_refusal(stack, "use", "unheard-of")
     assert "9.2" not in list_models(stack)
 
 

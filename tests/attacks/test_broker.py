@@ -221,7 +221,7 @@ def test_a_key_of_another_kind_in_place_of_a_queue_is_dropped(worker: AttackedWo
 
     worker.broker.set(name, MARK)
 
-    worker.log.wait_for(f"dropped what was in Redis as {name}, which is not ours: a string in place of a list")
+    worker.log.wait_for(f"deleted the Redis key {name}, which is not ours: it is a string instead of a list")
     scan_one(worker)
     assert_well(worker)
 
@@ -233,7 +233,7 @@ def test_a_key_of_another_kind_in_place_of_what_is_delivered_is_dropped(worker: 
 
     scan_one(worker)
 
-    worker.log.wait_for(f"dropped what was in Redis as {name}, which is not ours: a string in place of a ")
+    worker.log.wait_for(f"deleted the Redis key {name}, which is not ours: it is a string instead of a ")
     assert_well(worker)
 
 
@@ -254,4 +254,4 @@ def test_a_key_of_another_kind_keeps_no_worker_from_starting(
 
         assert broker.type(name) != b"string"
     (line,) = caplog.messages
-    assert line.startswith(f"dropped what was in Redis as {name}, which is not ours: a string in place of a ")
+    assert line.startswith(f"deleted the Redis key {name}, which is not ours: it is a string instead of a ")

@@ -47,7 +47,7 @@ def test_settings_that_others_may_have_written_are_not_believed(
     assert line.startswith("starlight: ")
     assert f"{data_dir / name}" in line
     assert line.endswith(", or set STARLIGHT_DATA_DIR to a folder of your own")
-    assert "is not believed: `ch" in line
+    assert "is not trusted: `ch" in line
 
 
 @pytest.mark.parametrize("change", [pytest.param(give_away, marks=as_root), open_to_all])
@@ -129,7 +129,7 @@ def test_a_folder_that_the_account_cannot_enter_is_one_line_and_nothing_else(dat
     closed = data_dir / "closed"
     closed.mkdir(mode=0o700)
 
-    with pytest.raises(EmbeddedServerError, match=f"{closed} lets no other account in: `chmod o\\+x {closed}`"):
+    with pytest.raises(EmbeddedServerError, match=f"{closed} is closed to other accounts: `chmod o\\+x {closed}`"):
         EmbeddedServers(Settings(data_dir=closed / "inner")).attach()
 
     assert not (closed / "inner" / "postgres" / "data.partial").exists()

@@ -45,7 +45,7 @@ def test_an_archive_that_is_refused_leaves_no_member_behind(served: ServedApi) -
         refused = client.post("/v1/jobs", content=body, headers=ZIP)
 
     assert refused.status_code == 413, refused.text
-    assert f"may keep {MAX_STORED:,}" in refused.json()["detail"]
+    assert f"the limit is {MAX_STORED:,}" in refused.json()["detail"]
     sweep(served.engine, served.data_dir)
     assert list_stored_files(served.data_dir) == []
 

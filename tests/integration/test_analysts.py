@@ -152,7 +152,7 @@ def test_who_may_not_make_roles_is_told_so(analyst_name: str, engine: Engine) ->
     execute(engine, f"CREATE ROLE {analyst_name} LOGIN PASSWORD 'weak'")
     weak = connect(engine.url.set(username=analyst_name, password="weak").render_as_string(hide_password=False))
 
-    with pytest.raises(AnalystError, match=f"{analyst_name} may not make roles"):
+    with pytest.raises(AnalystError, match=f"{analyst_name} may not create roles"):
         create_analyst(weak, f"{analyst_name[:40]}_other")
     weak.dispose()
 

@@ -226,7 +226,7 @@ def test_no_verdict_on_a_canary_is_reused(engine: Engine) -> None:
 
 
 def test_nobody_else_submits_under_the_name_of_canaries(engine: Engine) -> None:
-    with pytest.raises(KeyNameError, match="'canary' submits canaries alone"):
+    with pytest.raises(KeyNameError, match="'canary' is reserved for canaries"):
         create_key(engine, CANARY_SUBMITTER, ["submit"])
-    with pytest.raises(ValueError, match="'canary' submits canaries alone"):
+    with pytest.raises(ValueError, match="'canary' is reserved for canaries"):
         Settings(submitter=CANARY_SUBMITTER)

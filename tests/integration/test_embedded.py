@@ -142,7 +142,7 @@ def test_a_server_that_ends_while_it_is_looked_at_is_an_error(data_dir: Path, mo
     (postgres.data / "PG_VERSION").touch()
     monkeypatch.setattr(postgres, "_runs", lambda: True)
 
-    with pytest.raises(EmbeddedServerError, match="ended as it was found"):
+    with pytest.raises(EmbeddedServerError, match="ended while we connected"):
         postgres.start()
 
 
@@ -159,8 +159,8 @@ def test_a_setting_of_the_server_reaches_it(data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "message"),
     [
-        (None, None, "names .*server, which is no program here"),
-        ("no program", 0o600, "names .*server, which is no program here"),
+        (None, None, "names .*server, which is not a program on this machine"),
+        ("no program", 0o600, "names .*server, which is not a program on this machine"),
         ("no program", 0o700, "cannot run as the embedded Redis: Exec format error; .* STARLIGHT_REDIS_SERVER"),
         ("#!/bin/sh\necho Missing library >&2; exit 3\n", 0o700, "server did not start.*Missing library"),
     ],
@@ -193,7 +193,7 @@ def test_the_file_of_a_newer_server_is_an_error_that_says_what_to_delete(redis_f
     (base,) = (redis_folder / "appendonlydir").glob("*.base.rdb")
     base.write_bytes(b"VALKEY999" + base.read_bytes()[9:])
 
-    with pytest.raises(EmbeddedServerError, match=f"delete {redis_folder}, nothing but time is lost") as raised:
+    with pytest.raises(EmbeddedServerError, match=f"delete {redis_folder}, this costs only time") as raised:
         embedded.start()
 
     assert "Can't handle RDB format version 999" in str(raised.value)

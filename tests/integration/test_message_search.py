@@ -116,7 +116,7 @@ def test_a_search_that_takes_too_long_is_given_up_and_says_so(engine: Engine, mo
     monkeypatch.setattr(message_search, "SEARCH_TIMEOUT_S", 0.05)
     with engine.begin() as holder:
         holder.execute(text("LOCK TABLE verdicts"))
-        with pytest.raises(QueryTooLongError, match="narrow it to a job or to a time"):
+        with pytest.raises(QueryTooLongError, match="narrow it to a job or a time range"):
             find(engine, part="noon")
 
 

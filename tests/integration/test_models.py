@@ -37,7 +37,7 @@ def in_use(engine: Engine) -> str | None:
 
 
 def test_a_rollback_goes_to_what_was_used_before(engine: Engine) -> None:
-    with pytest.raises(ModelChoiceError, match="nothing to go back to"):
+    with pytest.raises(ModelChoiceError, match="there is no previous model"):
         roll_back(engine, "ann")
     for version in ("2", "3"):
         add_model(engine, card(version))
@@ -64,7 +64,7 @@ def test_the_first_use_is_rolled_back_to_the_shipped_model(engine: Engine) -> No
 def test_only_models_that_were_added_can_be_used(engine: Engine) -> None:
     register_model(engine, name="seen", version="1", sha256="0" * 64, threshold=0.5)
 
-    with pytest.raises(ModelChoiceError, match="no model 'seen-1' was added"):
+    with pytest.raises(ModelChoiceError, match="no added model is called 'seen-1'"):
         use_model(engine, "seen-1", "ann")
 
 

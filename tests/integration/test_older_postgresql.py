@@ -153,7 +153,7 @@ def test_a_database_of_another_encoding_is_refused(engine: Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"))
         other = connect(engine.url.set(database=name).render_as_string(hide_password=False))
-        with pytest.raises(SchemaError, match="encoding is LATIN1: make another by `CREATE DATABASE"):
+        with pytest.raises(SchemaError, match="encoding is LATIN1: create another with `CREATE DATABASE"):
             upgrade_schema(other)
         other.dispose()
         connection.execute(text(f"DROP DATABASE {name}"))

@@ -123,7 +123,7 @@ def test_who_waits_for_a_lock_gives_up_soon_and_others_go_on(engine: Engine) -> 
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE jobs IN ROW EXCLUSIVE MODE"))
 
-        with pytest.raises(PartitionError, match="a transaction that lasts holds on"):
+        with pytest.raises(PartitionError, match="a long transaction locks"):
             make_partition_ahead(engine)
         submit_job_of(engine, 1)
 

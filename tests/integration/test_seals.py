@@ -119,7 +119,7 @@ def test_a_seal_that_was_changed_says_so(engine: Engine, job_id: uuid.UUID) -> N
 
     assert (verified.intact, verified.seal_intact, verified.unclear) == (False, False, [0])
     execute(engine, "DELETE FROM seals")
-    with pytest.raises(SealError, match="its seal is gone"):
+    with pytest.raises(SealError, match="its seal is missing"):
         verify_job(engine, job_id)
 
 
@@ -166,7 +166,7 @@ def test_what_has_no_seal_says_why(engine: Engine) -> None:
         verify_job(engine, job_id)
     execute(engine, "UPDATE jobs SET sealed = NULL")
     assert seal_all(engine) == 0
-    with pytest.raises(SealError, match="ended before there were seals"):
+    with pytest.raises(SealError, match="ended before seals existed"):
         verify_job(engine, job_id)
     execute(engine, "UPDATE jobs SET sealed = false")
     assert seal_all(engine) == 1

@@ -272,7 +272,7 @@ def test_more_than_may_be_stored_or_unpacked_is_told(
         told.append(show(ann, report))
 
     assert [(state, total) for state, _, _, total in told] == [("failed", 1)] * 2
-    assert "would keep" in str(told[0][1])
+    assert "would store" in str(told[0][1])
     assert "STARLIGHT_MAX_ARCHIVE_MEMBERS" in str(told[1][1])
 
 
@@ -403,7 +403,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a prefix as manifest": ({"manifests": ["s3://bucket/"]}, "sources.manifests.0: a manifest must be"),
     "no prefix": ({"uris": ["s3://bucket/1.tar"], "since": "0" * 32}, "sources.since: only prefixes"),
     "a password": ({"uris": ["s3://me:secret@bucket/"]}, "must not carry a user name"),
-    "a way up": ({"uris": ["s3://bucket/../other/"]}, "no object can be called"),
+    "a way up": ({"uris": ["s3://bucket/../other/"]}, "is not a valid object name"),
     "NUL": ({"uris": ["s3://bucket/"], "include": ["\0"]}, "NUL"),
     "more": ({"uris": ["s3://bucket/"], "what": 1}, "body.sources.what"),
     "too many": ({"uris": ["s3://bucket/"] * 101}, "body.sources.uris"),

@@ -61,7 +61,7 @@ def test_an_operator_drains_workers(olga: Starlight, engine: Engine) -> None:
     assert olga.undrain("cpu1@here") == ["cpu1@here"]
     assert [each.draining for each in list_live_workers(engine, 60)] == [True, False]
     assert olga.undrain(None) == ["cpu0@here"]
-    with pytest.raises(RefusedError, match=r"404 .*no worker cpu9@here is alive; what is: cpu0@here, cpu1@here"):
+    with pytest.raises(RefusedError, match=r"404 .*no worker cpu9@here is alive; live workers: cpu0@here, cpu1@here"):
         olga.drain("cpu9@here")
 
 

@@ -81,7 +81,7 @@ def test_queues_are_held_back_and_resumed(browser: TestClient, engine: Engine) -
     assert [row[:2] for row in rows] == [
         ["priority bulk", "olga"], ["submitter <b>ann</b>", "olga"], ["everything", "olga"],
     ]  # fmt: skip
-    assert "name one of them" in read_page(send(browser, "pause", priority="bulk", submitter="ann"), 409).shown
+    assert "a pause has one subject" in read_page(send(browser, "pause", priority="bulk", submitter="ann"), 409).shown
     for pause in list_pauses(engine):
         send(browser, "resume", pause_id=pause.id)
     assert list_pauses(engine) == []
@@ -168,4 +168,4 @@ def test_a_webhook_is_delivered_again(browser: TestClient, engine: Engine) -> No
     assert (state.attempts, state.given_up_at, state.delivered_at) == (0, None, None)
     assert read_table(browser, "operations")[0][1:4] == ["olga", "redeliver", f"webhook of job {job_id}"]
     other = submit_job_of(engine, 1)
-    assert "there is no webhook" in read_page(send(browser, "redeliver", job=other), 409).shown
+    assert "has no webhook" in read_page(send(browser, "redeliver", job=other), 409).shown

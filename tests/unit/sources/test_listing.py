@@ -108,9 +108,9 @@ def test_what_is_known_in_its_version_is_left_out(stored: ObjectStore, blobs: Bl
     ("uri", "reason"),
     [
         ("s3://nowhere/p/", "there is no bucket s3://nowhere"),
-        ("s3://B/p/", "no bucket can be called 'B'"),
-        ("az://a--b/p/", "no bucket can be called 'a--b'"),
-        ("s3://bucket/a/../", "no object can be called"),
+        ("s3://B/p/", "'B' is not a valid bucket name"),
+        ("az://a--b/p/", "'a--b' is not a valid bucket name"),
+        ("s3://bucket/a/../", "is not a valid object name"),
     ],
 )
 def test_a_bucket_that_cannot_be_listed_is_an_error_for_the_person(
