@@ -1,12 +1,11 @@
-"""Reads what was found straight from PostgreSQL, for programs that join it with tables of their own.
+"""Reads stego verdicts directly from PostgreSQL, for programs that join them with their own tables.
 
     pip install 'psycopg[binary]'
     export STARLIGHT_DATABASE_URL=postgresql://user:password@host/database
     python examples/read_verdicts.py 2026-06-01
 
-Prints a line for each image in which something is hidden, scanned from that time on (UTC where it has no zone), oldest
-first: when, the job, the reference, the method, the probability, and the hidden message in quotes. storage/schema.py
-describes the tables.
+Prints a line per stego image scanned since that time (UTC unless it has a zone), oldest first: time, job, reference,
+method, probability, and the hidden message in quotes. storage/schema.py describes the tables.
 """
 
 import os
@@ -24,13 +23,13 @@ FOUND = """
 
 
 def main(since: str, database_url: str) -> None:
-    """Print what was found since then."""
+    """Print the stego verdicts since then."""
     with psycopg.connect(database_url, options="-c timezone=UTC") as connection:
         connection.read_only = True
-        # With a name, the cursor stays on the server and sends rows as they are read: they may be millions.
+        # A named cursor stays on the server and sends rows as they are read: there may be millions.
         with connection.cursor("found") as rows:
             for scanned_at, job, uri, method, probability, message in rows.execute(FOUND, [since]):
-                # Quoted, for it is whatever a stranger hid.
+                # Escaped, because a stranger wrote it.
                 print(scanned_at.isoformat(), job, uri, method, f"{probability:.3f}", repr(message), sep="\t")
 
 

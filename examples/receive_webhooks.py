@@ -1,12 +1,12 @@
-"""Receives the webhooks of jobs that have ended, and believes only what the scanner has signed.
+"""Receives webhooks of ended jobs, and accepts only those signed by the scanner.
 
     pip install standardwebhooks
     export STARLIGHT_WEBHOOK_SECRET=whsec_…                  # the same as the scanner's
     python examples/receive_webhooks.py 9000                 # 0: any free port
     starlight submit samples/ --webhook http://127.0.0.1:9000/
 
-Prints where it listens, then a line for each job that has ended: its id, state and counts. A scanner calls an address
-that is not public only where a setting allows it: STARLIGHT_FETCH_ALLOWED_NETWORKS='["127.0.0.0/8"]'.
+Prints its URL, then a line per ended job: id, state and counts. A scanner calls non-public addresses only
+if a setting allows it: STARLIGHT_FETCH_ALLOWED_NETWORKS='["127.0.0.0/8"]'.
 """
 
 import os
@@ -21,15 +21,15 @@ MAX_BYTES = 2**20
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Answers 204 to what is signed, so that it does not come again, and 400 to everything else."""
+    """Answers signed messages with 204, so that they are not sent again, and others with 400."""
 
     webhook: ClassVar[Webhook]
     timeout = 10
-    # Where an answer is lost, the same message comes twice, with the same id.
+    # If an answer is lost, the same message comes twice, with the same id.
     known: ClassVar[set[str]] = set()
 
     def do_POST(self) -> None:
-        """Take one message."""
+        """Receive one message."""
         try:
             body = self.rfile.read(min(int(self.headers["Content-Length"] or 0), MAX_BYTES))
             job = self.webhook.verify(body, dict(self.headers))["data"]

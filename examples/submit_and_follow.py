@@ -4,8 +4,8 @@
     export STARLIGHT_SERVER=http://127.0.0.1:8080 STARLIGHT_KEY=starlight_…
     python examples/submit_and_follow.py samples/ https://forum.example/1.png
 
-Local files and folders are one job, addresses another. Each verdict is a line: outcome, reference, the method or why
-there is no score, and the probability that something is hidden. How far the job is goes to standard error.
+Local files and folders become one job, URLs another. Each verdict is a line: outcome, reference, method or error code,
+and stego probability. Progress goes to standard error.
 """
 
 import os
@@ -17,7 +17,7 @@ from starlight_client import JobOptions, RefusedError, Starlight, UnreadableAnsw
 
 
 def main(arguments: list[str]) -> None:
-    """Submit what the arguments name, and follow it to the end."""
+    """Submit the arguments, and follow the jobs to their end."""
     if not arguments:
         sys.exit("usage: submit_and_follow.py PATH-OR-ADDRESS...")
     addresses = [argument for argument in arguments if "://" in argument]
