@@ -197,5 +197,5 @@ def test_verdicts_of_an_inscription_and_of_a_transaction_are_found_by_their_name
     assert find(first) == sorted([*references[:3], references[4]])
     assert find("ef" * 32) == []
     for wrong in ("", "ab", f"{first}:", f"{first}:1", f"{first}:i", f"{first}:i-1", f"x{first}", f"{first}:i1\n"):
-        with pytest.raises(ValueError, match="is called TXID:iN"):
+        with pytest.raises(ValueError, match="use TXID:iN for"):
             check_inscription(wrong)
