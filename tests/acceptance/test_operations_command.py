@@ -87,9 +87,9 @@ def test_workers_that_drain_leave_a_job_until_they_are_told_otherwise(
     (["drain"], "name one worker, or --all"),
     (["requeue"], "name --job ID, --worker NAME or --all"),
     (["drain", "cpu9@nowhere"], "no worker cpu9@nowhere is alive"),
-    (["pause", "--job", "00000000-0000-7000-8000-000000000000"], "there is no job"),
+    (["pause", "--job", "00000000-0000-7000-8000-000000000000"], "there is no open job"),
     (["resume", "--priority", "bulk"], "priority bulk is not paused"),
-    (["priority", "00000000-0000-7000-8000-000000000000", "bulk"], "there is no job"),
+    (["priority", "00000000-0000-7000-8000-000000000000", "bulk"], "there is no open job"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_told_in_one_line(
     settings: dict[str, object], arguments: list[str], reason: str

@@ -193,7 +193,7 @@ def test_the_file_of_a_newer_server_is_an_error_that_says_what_to_delete(redis_f
     (base,) = (redis_folder / "appendonlydir").glob("*.base.rdb")
     base.write_bytes(b"VALKEY999" + base.read_bytes()[9:])
 
-    with pytest.raises(EmbeddedServerError, match=f"delete {redis_folder}, this costs only time") as raised:
+    with pytest.raises(EmbeddedServerError, match=f"delete {redis_folder}; this costs only time") as raised:
         embedded.start()
 
     assert "Can't handle RDB format version 999" in str(raised.value)

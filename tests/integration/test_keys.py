@@ -32,7 +32,7 @@ def test_no_other_text_passes_for_a_key(engine: Engine, change) -> None:  # type
 
 def test_a_revoked_key_is_refused_and_its_name_is_free_again(engine: Engine) -> None:
     key = create_key(engine, "ann", ["read"])
-    with pytest.raises(KeyNameError, match="already"):
+    with pytest.raises(KeyNameError, match="a key 'ann' exists"):
         create_key(engine, "ann", ["read"])
 
     revoke_key(engine, "ann")

@@ -132,7 +132,7 @@ def test_a_pause_of_a_job_ends_with_it(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("subject", "reason"), [
-    (PauseSubject(job_id=uuid.UUID(int=1)), "there is no job 00000000"),
+    (PauseSubject(job_id=uuid.UUID(int=1)), "there is no open job 00000000"),
     (PauseSubject(submitter="ann", priority=Priority.BULK), "has one subject"),
 ])  # fmt: skip
 def test_a_pause_of_nothing_is_refused(engine: Engine, subject: PauseSubject, reason: str) -> None:
