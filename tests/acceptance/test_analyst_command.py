@@ -28,9 +28,7 @@ def test_the_address_of_an_analyst_is_printed_once(name: str, database_url: str,
         assert connection.execute("SELECT count(*) FROM verdict").fetchall() == [(0,)]
     again = run_starlight("db", "analyst", name, settings=settings)
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == (
-        f"starlight: the analyst {name} exists: choose another name, or use --new-password\n"
-    )
+    assert again.stderr == (f"starlight: the analyst {name} exists: choose another name, or use --new-password\n")
     replaced = run_starlight("db", "analyst", name, "--new-password", settings=settings)
     assert replaced.returncode == 0
     psycopg.connect(replaced.stdout.strip()).close()
