@@ -5,16 +5,18 @@ estimators (sample pairs, RS, weighted stego, chi-square) are additional feature
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from research.alternative_architectures.examples import Examples, Score
 from research.evaluation.steganalysis import chi_square, regular_singular, sample_pairs, weighted_stego
 from worker.v4.planes import PlaneArray
 from worker.v4.streams import compute, stack
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 Features = NDArray[np.float32]
 
@@ -37,8 +39,11 @@ def train(examples: Examples, seed: int, trees: int) -> Score:
     return score
 
 
-def grow(features: Features, is_stego: NDArray[np.bool_], seed: int, trees: int) -> HistGradientBoostingClassifier:
+def grow(features: Features, is_stego: NDArray[np.bool_], seed: int, trees: int) -> "HistGradientBoostingClassifier":
     """Train the trees on (N, F) features."""
+    # Here: it takes longer to load than all else that this is imported with.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     model = HistGradientBoostingClassifier(
         max_iter=trees, learning_rate=0.15, max_leaf_nodes=24, max_features=0.1, l2_regularization=1.0,
         early_stopping=False, random_state=seed,
@@ -46,7 +51,7 @@ def grow(features: Features, is_stego: NDArray[np.bool_], seed: int, trees: int)
     return model.fit(features, is_stego)
 
 
-def find_odds(model: HistGradientBoostingClassifier, features: Features) -> NDArray[np.float64]:
+def find_odds(model: "HistGradientBoostingClassifier", features: Features) -> NDArray[np.float64]:
     """Return the log-odds (N,) of stego."""
     odds: NDArray[np.float64] = model.decision_function(features)
     return odds

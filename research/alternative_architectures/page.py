@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from matplotlib import pyplot
-from matplotlib.figure import Figure
-
-from research.evaluation.figures import Report, draw_figures
+from research.evaluation.figures import Report, draw_figures, open_figure
 from research.evaluation.markdown import make_table, write_rate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _WHAT: Final = {
     "V4": "the shipped network",
@@ -119,7 +119,7 @@ def _share(rate: Mapping[str, Any]) -> str:
     return f"{rate['share']:.1%}"
 
 
-def _draw_found(report: Report) -> Figure:
+def _draw_found(report: Report) -> "Figure":
     by_detector = next(iter(report["found"].values()))
     cells = [
         (method, group)
@@ -127,7 +127,7 @@ def _draw_found(report: Report) -> Figure:
         for group, rate in groups.items()
         if rate["of"]
     ]
-    figure, axes = pyplot.subplots(figsize=(9, 0.5 * len(cells) + 1.5), layout="constrained")
+    figure, axes = open_figure(figsize=(9, 0.5 * len(cells) + 1.5))
     height = 0.8 / len(by_detector)
     for number, (name, found) in enumerate(by_detector.items()):
         shares = [found["found"][method][group]["share"] for method, group in cells]
@@ -138,8 +138,8 @@ def _draw_found(report: Report) -> Figure:
     return figure
 
 
-def _draw_curves(report: Report) -> Figure:
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+def _draw_curves(report: Report) -> "Figure":
+    figure, axes = open_figure(figsize=(7, 4))
     for name, points in report["curves"].items():
         axes.plot([p["false_positives"] for p in points], [p["found"] for p in points], marker=".", label=name)
     axes.set(

@@ -4,12 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib
-
-matplotlib.use("svg")
-
-from matplotlib import pyplot
-
 STYLE: Final[Any] = {"svg.hashsalt": "starlight", "svg.fonttype": "none"}
 WAYS: Final = {
     "decode_only": "reading and decoding alone",
@@ -25,6 +19,12 @@ WAYS: Final = {
 
 def draw_plot(figures: Mapping[str, Any], path: Path) -> None:
     """Draw a bar for each of `WAYS` to an SVG file; the same figures give the same file."""
+    # Here: it takes longer to load than all else that this is imported with.
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
     rates = [figures[f"{way}_images_per_minute"] for way in WAYS]
     with pyplot.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")

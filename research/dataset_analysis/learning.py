@@ -6,17 +6,19 @@ change with the covers matters.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from research.alternative_architectures.boosting import describe_streams, find_odds, grow
 from research.evaluation.rates import find_limit, make_rate
 from research.stego.corpus import Corpus
 from research.stego.samples import SampleSource
 from research.training.shards import CLEAN, make_shard
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 SHARES: Final = (1 / 64, 1 / 16, 1 / 4, 1.0)
 """Shares of the covers to train on."""
@@ -82,7 +84,7 @@ def _describe(corpus: Corpus, seed: int, count: int) -> Described:
     return Described(describe_streams(np.array(shard.planes)), shard.method != CLEAN)
 
 
-def _grow(parts: Sequence[Described], seed: int, trees: int) -> HistGradientBoostingClassifier:
+def _grow(parts: Sequence[Described], seed: int, trees: int) -> "HistGradientBoostingClassifier":
     features = np.concatenate([part.features for part in parts])
     return grow(features, np.concatenate([part.is_stego for part in parts]), seed, trees)
 

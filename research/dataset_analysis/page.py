@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib import pyplot
-from matplotlib.figure import Figure
 
-from research.evaluation.figures import Report, draw_figures
+from research.evaluation.figures import Report, draw_figures, open_figure
 from research.evaluation.intervals import clopper_pearson
 from research.evaluation.markdown import make_table, write_rate
 from research.evaluation.writers import NOISE_NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PICTURES: Final = {
     "noise": "How noisy the carriers of each source's images are.",
@@ -175,9 +176,9 @@ def _write_left_out(report: Report) -> str:
     return make_table(titles, rows)
 
 
-def _draw_noise(report: Report) -> Figure:
+def _draw_noise(report: Report) -> "Figure":
     names = list(report["sources"])[::-1]
-    figure, axes = pyplot.subplots(figsize=(8, 0.22 * len(names) + 1), layout="constrained")
+    figure, axes = open_figure(figsize=(8, 0.22 * len(names) + 1))
     left = np.zeros(len(names))
     for band in NOISE_NAMES:
         totals = [max(1, sum(report["sources"][name]["noise"].values())) for name in names]
@@ -192,8 +193,8 @@ def _draw_noise(report: Report) -> Figure:
     return figure
 
 
-def _draw_claim(report: Report) -> Figure:
-    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+def _draw_claim(report: Report) -> "Figure":
+    figure, axes = open_figure(figsize=(7, 3.5))
     counts = np.geomspace(500, 100_000, 40).astype(int)
     for hits in (0, 1, 3, 5):
         axes.plot(
@@ -208,8 +209,8 @@ def _draw_claim(report: Report) -> Figure:
     return figure
 
 
-def _draw_curve(report: Report) -> Figure:
-    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+def _draw_curve(report: Report) -> "Figure":
+    figure, axes = open_figure(figsize=(7, 3.5))
     covers = [point["covers"] for point in report["curve"]]
     for key, label in (("false_positives", "false positives"), ("found_at_allowed", "missed at 1 % false positives")):
         rates = [point[key] for point in report["curve"]]
@@ -226,9 +227,9 @@ def _draw_curve(report: Report) -> Figure:
     return figure
 
 
-def _draw_left_out(report: Report) -> Figure:
+def _draw_left_out(report: Report) -> "Figure":
     names = list(report["left_out"])[::-1]
-    figure, axes = pyplot.subplots(figsize=(8, 0.4 * len(names) + 1), layout="constrained")
+    figure, axes = open_figure(figsize=(8, 0.4 * len(names) + 1))
     for number, label in enumerate(("learnt from", "left out")):
         shares = [100 * report["left_out"][name][label]["false_positives_at_allowed"]["share"] for name in names]
         axes.barh([place + 0.35 * (0.5 - number) for place in range(len(names))], shares, height=0.35, label=label)

@@ -1,19 +1,15 @@
 """Draws plots of a report as reproducible SVG files, and defines those of a validation report."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import matplotlib
-
-matplotlib.use("svg")
-
-from matplotlib import pyplot
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any, Final
 
 from starlight_vocabulary.words import METHODS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Report = Mapping[str, Any]
 
@@ -23,9 +19,15 @@ _SIZES: Final = {"text": "text_by_size", "short text": "short_by_size", "ciphert
 
 
 def draw_figures(
-    report: Report, folder: Path, figures: Mapping[str, Callable[[Report], Figure]] | None = None
+    report: Report, folder: Path, figures: "Mapping[str, Callable[[Report], Figure]] | None" = None
 ) -> dict[str, Path]:
     """Draw `figures` (default: those of a validation) into `folder`, created if missing; return paths by name."""
+    # Here and below: it takes longer to load than all else that this is imported with.
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     with pyplot.rc_context(_STYLE):
@@ -37,8 +39,25 @@ def draw_figures(
     return drawn
 
 
-def _roc(report: Report) -> Figure:
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+def open_figure(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    figsize: tuple[float, float],
+    sharex: bool = False,
+    sharey: bool = False,
+    height_ratios: Sequence[float] | None = None,
+) -> "tuple[Figure, Any]":
+    """Return a new figure and its axes; the options are those of `pyplot.subplots`."""
+    from matplotlib import pyplot
+
+    return pyplot.subplots(
+        rows, columns, figsize=figsize, sharex=sharex, sharey=sharey, height_ratios=height_ratios, layout="constrained"
+    )
+
+
+def _roc(report: Report) -> "Figure":
+    figure, axes = open_figure(figsize=(7, 4))
     # A logarithmic axis has no zero: points without false positives are drawn at half of the smallest possible rate.
     least = 0.5 / report["false_positives"]["all"]["of"]
     rates = [max(point["false_positives"], least) for point in report["curve"]]
@@ -53,8 +72,8 @@ def _roc(report: Report) -> Figure:
     return figure
 
 
-def _detection(report: Report) -> Figure:
-    figure, panels = pyplot.subplots(1, 3, figsize=(12, 4), sharey=True, layout="constrained")
+def _detection(report: Report) -> "Figure":
+    figure, panels = open_figure(1, 3, figsize=(12, 4), sharey=True)
     for axes, (title, key) in zip(panels, _SIZES.items(), strict=True):
         for number, method in enumerate(METHODS):
             _with_intervals(axes, report["detection"]["by_method"][method][key], method, 0.08 * (number - 2))
@@ -65,7 +84,7 @@ def _detection(report: Report) -> Figure:
     return figure
 
 
-def _with_intervals(axes: Axes, by_size: Mapping[str, Any], label: str, shift: float) -> None:
+def _with_intervals(axes: "Axes", by_size: Mapping[str, Any], label: str, shift: float) -> None:
     rates = {size: rate for size, rate in by_size.items() if rate["of"]}
     positions = [list(by_size).index(size) + shift for size in rates]
     shares = [rate["share"] for rate in rates.values()]
@@ -75,10 +94,8 @@ def _with_intervals(axes: Axes, by_size: Mapping[str, Any], label: str, shift: f
     axes.set_xticks(range(len(by_size)), list(by_size))
 
 
-def _reliability(report: Report) -> Figure:
-    figure, (diagram, counts) = pyplot.subplots(
-        2, 1, figsize=(5, 6), sharex=True, height_ratios=(3, 1), layout="constrained"
-    )
+def _reliability(report: Report) -> "Figure":
+    figure, (diagram, counts) = open_figure(2, 1, figsize=(5, 6), sharex=True, height_ratios=(3, 1))
     bins = report["calibration"]["bins"]
     stated = [each["probability"] for each in bins]
     diagram.plot([0, 1], [0, 1], color="grey", linestyle=":")
@@ -92,8 +109,8 @@ def _reliability(report: Report) -> Figure:
     return figure
 
 
-def _false_positives(report: Report) -> Figure:
-    figure, axes = pyplot.subplots(figsize=(8, 6), layout="constrained")
+def _false_positives(report: Report) -> "Figure":
+    figure, axes = open_figure(figsize=(8, 6))
     measured = report["false_positives"]
     rates = {
         **{f"untouched: {name}": rate for name, rate in measured["untouched_by_source"].items()},
@@ -108,9 +125,9 @@ def _false_positives(report: Report) -> Figure:
     return figure
 
 
-def _hidden(report: Report) -> Figure:
+def _hidden(report: Report) -> "Figure":
     kinds = report["by_size_and_noise"]
-    figure, panels = pyplot.subplots(len(kinds), len(METHODS), figsize=(15, 6), layout="constrained")
+    figure, panels = open_figure(len(kinds), len(METHODS), figsize=(15, 6))
     for row, (kind, of_methods) in zip(panels, kinds.items(), strict=True):
         for axes, method in zip(row, METHODS, strict=True):
             _draw_grid(axes, of_methods[method])
@@ -120,7 +137,7 @@ def _hidden(report: Report) -> Figure:
     return figure
 
 
-def _draw_grid(axes: Axes, grid: Mapping[str, Any]) -> None:
+def _draw_grid(axes: "Axes", grid: Mapping[str, Any]) -> None:
     """Draw detection rates as coloured cells by size (x) and noise (y); cells without a trial stay white."""
     noises = list(grid)
     sizes = list(grid[noises[0]])
@@ -139,7 +156,7 @@ def _draw_grid(axes: Axes, grid: Mapping[str, Any]) -> None:
     axes.grid(visible=False)
 
 
-_FIGURES: Final[dict[str, Callable[[Report], Figure]]] = {
+_FIGURES: "Final[dict[str, Callable[[Report], Figure]]]" = {
     "roc": _roc,
     "detection": _detection,
     "reliability": _reliability,

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from matplotlib import pyplot
-from matplotlib.figure import Figure
-
-from research.evaluation.figures import Report, draw_figures
+from research.evaluation.figures import Report, draw_figures, open_figure
 from research.evaluation.markdown import make_table, write_rate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _PICTURES: Final = {
     "ways": "Share found at V4's own threshold, with 95 % interval; filled: V4 was made for it.",
@@ -79,13 +79,13 @@ def _write_streams(explained: Mapping[str, Any]) -> str:
     return make_table(("", *(f"{name} ({explained[name]['examples']})" for name in names)), rows)
 
 
-def _draw_ways(report: Report) -> Figure:
+def _draw_ways(report: Report) -> "Figure":
     rows = [
         (way, row)
         for group in report["groups"].values()
         for way, row in group["ways"].items()
     ][::-1]  # fmt: skip
-    figure, axes = pyplot.subplots(figsize=(9, 0.22 * len(rows) + 1), layout="constrained")
+    figure, axes = open_figure(figsize=(9, 0.22 * len(rows) + 1))
     for height, (_, row) in enumerate(rows):
         rate = row["found"]
         low, high = rate["interval95"]
@@ -99,8 +99,8 @@ def _draw_ways(report: Report) -> Figure:
     return figure
 
 
-def _draw_windows(report: Report) -> Figure:
-    figure, axes = pyplot.subplots(figsize=(8, 3.5), layout="constrained")
+def _draw_windows(report: Report) -> "Figure":
+    figure, axes = open_figure(figsize=(8, 3.5))
     for name, each in report["explained"].items():
         windows = each["windows"]
         axes.plot([row["byte"] for row in windows], [row["fall"] for row in windows], marker=".", label=name)

@@ -125,7 +125,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>'
         (b'{"p":"brc-20","op":"mint","tick":"ordi","amt":"1000"}', "unknown_format"),
         (b"", "empty"),
         (encode_truncated(), "truncated"),
-        (encode_blank_png(40_000, 40_000), "too_many_pixels"),
+        (encode_blank_png(14_000, 14_000), "too_many_pixels"),
     ],
 )
 def test_what_is_no_image_opens_no_circuit_breaker(

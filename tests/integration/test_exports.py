@@ -9,9 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pandas as pd
-import polars as pl
 import pytest
 from sqlalchemy import Engine, text
 
@@ -73,6 +70,11 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def test_duckdb_pandas_and_polars_read_what_was_exported(filled: Engine, tmp_path: Path) -> None:
+    # Here: every process of tests imports this module, and one needs these.
+    import duckdb
+    import pandas as pd
+    import polars as pl
+
     manifest = Export(filled, tmp_path.as_uri(), BY_DAY).run()
 
     expected = list_oldest(filled)
@@ -104,6 +106,8 @@ def test_duckdb_pandas_and_polars_read_what_was_exported(filled: Engine, tmp_pat
 def test_files_of_text_hold_the_same_and_each_csv_has_its_header(
     filled: Engine, tmp_path: Path, chosen: ExportFormat
 ) -> None:
+    import duckdb
+
     manifest = Export(filled, tmp_path.as_uri(), replace(OPTIONS, format=chosen)).run()
 
     check_files(tmp_path, manifest)

@@ -3,31 +3,27 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import schemathesis
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy, one_of
-from schemathesis import GenerationMode
-from schemathesis.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
-from schemathesis.core.result import Ok
 
 from storage.keys import create_key
 from storage.settings import Settings
 from tests.kit.api import Api
 
+# Loaded by the test alone: every process of tests imports this module, and one needs it.
+if TYPE_CHECKING:
+    import schemathesis
+
+    Case = schemathesis.Case[Any]
+    Operation = schemathesis.APIOperation[Any, Any, Any, Any]
+
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 # Of each operation, as often as the code or the document changes; REQUESTS=1000 draws others, and more of them.
 FEW = 5
 EXAMPLES = int(os.environ.get("REQUESTS", FEW))
-CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
-Case = schemathesis.Case[Any]
-Operation = schemathesis.APIOperation[Any, Any, Any, Any]
 # What Stargate's client is told where no worker lives, of transactions, and who asks whether one does.
 FORESEEN = {501, 503, 504}
 
@@ -39,6 +35,11 @@ def api_settings(api_settings: Settings) -> Settings:
 
 
 def test_every_request_is_answered_as_the_document_says(api: Api, subtests: pytest.Subtests) -> None:
+    import schemathesis
+    from schemathesis.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+    from schemathesis.core.result import Ok
+
+    checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
     key = create_key(api.service.engine, "ann", ["admin"])
     document = schemathesis.openapi.from_asgi("/openapi.json", api.app)
     for found in document.get_all_operations():
@@ -47,10 +48,10 @@ def test_every_request_is_answered_as_the_document_says(api: Api, subtests: pyte
 
         @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == FEW, database=None)
         @given(case=describe_requests(operation))
-        def answered(case: Case) -> None:
+        def answered(case: "Case") -> None:
             response = case.call(headers={"Authorization": f"Bearer {key}"})
             assert response.status_code < 500 or response.status_code in FORESEEN, response.text
-            case.validate_response(response, checks=CHECKS)
+            case.validate_response(response, checks=checks)
 
         with subtests.test(operation.label):
             answered()
@@ -62,7 +63,9 @@ def test_the_page_names_every_request(api: Api) -> None:
     assert {path for path in paths if f"{path}`" not in PAGE.read_text(encoding="utf-8")} == set()
 
 
-def describe_requests(operation: Operation) -> SearchStrategy[Case]:
+def describe_requests(operation: "Operation") -> "SearchStrategy[Case]":
     """Return requests of the operation, as it describes them and otherwise."""
+    from schemathesis import GenerationMode
+
     kinds = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     return one_of(*(operation.as_strategy(generation_mode=kind) for kind in kinds))

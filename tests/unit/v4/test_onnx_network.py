@@ -5,9 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from starlight_vocabulary.words import BIT_ORDERS, METHODS
@@ -16,15 +14,18 @@ from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes
 from worker.v4.streams import describe_inputs
 
-TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
-
 
 def model(contract: dict[str, str]) -> bytes:
     """Return a model whose stego logit is the mean of the pixels, with the third method and the second bit order."""
+    # Here and below: every process of tests imports this module, and one needs ONNX.
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    types = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
     inputs = []
     for name, stated in contract.items():
         kind, _, shape = stated.partition(" ")
-        inputs.append(helper.make_tensor_value_info(name, TYPES[kind], ["batch", *json.loads(shape)]))
+        inputs.append(helper.make_tensor_value_info(name, types[kind], ["batch", *json.loads(shape)]))
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
         for name, width in (("stego", 1), ("method", len(METHODS)), ("order", len(BIT_ORDERS)))
@@ -79,16 +80,20 @@ def test_other_inputs_are_refused_and_named(tmp_path: Path) -> None:
 
 def changed(constant: str, values: np.ndarray) -> bytes:
     """Return the model with other values in one of its constants."""
+    import onnx
+
     made = onnx.load_from_string(model(describe_inputs()))
     for each in made.graph.initializer:
         if each.name == constant:
-            each.CopyFrom(numpy_helper.from_array(values, constant))
+            each.CopyFrom(onnx.numpy_helper.from_array(values, constant))
     for each in made.graph.output:
         each.type.tensor_type.ClearField("shape")
     return bytes(made.SerializeToString())
 
 
 def test_a_batch_of_fixed_size_is_refused(tmp_path: Path) -> None:
+    import onnx
+
     made = onnx.load_from_string(model(describe_inputs()))
     for each in (*made.graph.input, *made.graph.output):
         each.type.tensor_type.shape.dim[0].dim_value = 1

@@ -1,16 +1,12 @@
 """What is measured beside V4: other approaches, ways to hide from it, what a corpus proves. In short forms."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-from tests.kit.pictures import draw_noise, encode
-
-pytest.importorskip("sklearn", reason="an extra of research")
-pytest.importorskip("py7zr", reason="an extra of research")
 
 from research.alternative_architectures import boosting, convolution, likelihood
 from research.alternative_architectures import command as architectures
@@ -29,7 +25,13 @@ from research.evasion.page import write_page as write_evasion
 from research.evasion.placing import busiest_first, by_key, change_adaptively, find_costs, in_order, write_bits
 from research.stego.drawn import draw_picture
 from research.stego.samples import Sample
+from tests.kit.pictures import draw_noise, encode
 from worker.v4.embedding import embed_lsb
+
+# Not loaded before it is used: it takes longer than most files of tests, in each process.
+pytestmark = pytest.mark.skipif(
+    not (find_spec("sklearn") and find_spec("py7zr")), reason="an extra of research is not installed"
+)
 
 RESULTS = Path(__file__).parents[3] / "results"
 PAGES = {
