@@ -34,10 +34,10 @@ MAX_BYTES = 500_000
 FOR_EVER_MS = 3_600_000.0
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(
-        data_dir=tmp_path / "data",
+        data_dir=tmp_path_factory.mktemp("data"),
         max_image_bytes=MAX_BYTES,
         max_image_pixels=10_000,
         decode_budget_bytes=100_000,
@@ -48,17 +48,32 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture
-def scorer() -> Widths:
+@pytest.fixture(scope="module")
+def shared_scorer() -> Widths:
+    """The scorer of the pipelines that run as long as the module: each has a process to start."""
     return Widths()
 
 
 @pytest.fixture
-def pipeline(scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
-    pipeline = Pipeline(scorer, MODEL_ID, settings)
+def scorer(shared_scorer: Widths) -> Widths:
+    """The shared scorer, as new."""
+    vars(shared_scorer).update(vars(Widths()))
+    return shared_scorer
+
+
+@pytest.fixture(scope="module")
+def shared_pipeline(shared_scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
+    pipeline = Pipeline(shared_scorer, MODEL_ID, settings)
     pipeline.start()
     yield pipeline
     pipeline.stop()
+
+
+@pytest.fixture
+def pipeline(shared_pipeline: Pipeline, scorer: Widths) -> Pipeline:
+    """A pipeline whose scorer is as new."""
+    del scorer
+    return shared_pipeline
 
 
 class Folder:
@@ -131,10 +146,10 @@ def test_a_stego_image_without_a_message_is_stego_all_the_same(
     assert (verdict.outcome, verdict.extracted_message) == ("stego", None)
 
 
-@pytest.fixture
-def forgetful(scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
+@pytest.fixture(scope="module")
+def forgetful(shared_scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
     """A pipeline that keeps no bytes until they are judged."""
-    pipeline = Pipeline(scorer, MODEL_ID, settings.model_copy(update={"kept_images_bytes": 1}))
+    pipeline = Pipeline(shared_scorer, MODEL_ID, settings.model_copy(update={"kept_images_bytes": 1}))
     pipeline.start()
     yield pipeline
     pipeline.stop()
