@@ -41,6 +41,7 @@ START_BYTES, START_S = 64 * MIB, 2.0
 UNPACK_S = 2.0
 # What a request may add to the API, whatever is in the archive.
 REQUEST_BYTES = 48 * MIB
+REQUEST_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,6 @@ class Attack:
     refusal: str = ""
     costs_bytes: int = 8 * MIB
     costs_s: float = 0.0
-    costs_api_s: float = 8.0
 
 
 ATTACKS = {
@@ -66,9 +66,7 @@ ATTACKS = {
         TAR, lambda: encode_equal_headers(1500, 60 * 2**10), 1500, "", 8 * MIB, UNPACK_S
     ),
     "tar: 300 links in a circle": Attack(TAR, lambda: encode_circle(300), 300),
-    "tar: 400,000 files": Attack(
-        TAR, lambda: encode_headers(400_000), 0, f"{MEMBERS}|{SECONDS}", 8 * MIB, UNPACK_S, 30.0
-    ),
+    "tar: 400,000 files": Attack(TAR, lambda: encode_headers(400_000), 0, f"{MEMBERS}|{SECONDS}", 8 * MIB, UNPACK_S),
     "tar: 400,000 extended headers": Attack(TAR, lambda: encode_headers(400_000, tarfile.XHDTYPE), 1),
     "tar: 16 sparse files of 64 MiB": Attack(TAR, lambda: encode_sparse(16, 64 * MIB), 16),
     "tar: a sparse map of 1 GiB": Attack(TAR, lambda: encode_sparse_map(2**21), 1),
@@ -94,7 +92,13 @@ THROUGH_THE_API = [
 @pytest.fixture(autouse=True)
 def little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow little processor time, so that tests reach the end of it."""
-    monkeypatch.setenv("STARLIGHT_MAX_UNPACK_SECONDS", str(UNPACK_S))
+    monkeypatch.setenv(SECONDS, str(UNPACK_S))
+
+
+@pytest.fixture(scope="module")
+def limits() -> dict[str, object]:
+    """Settings of the API: as little processor time."""
+    return {"max_unpack_seconds": UNPACK_S}
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
@@ -134,7 +138,7 @@ def test_an_archive_costs_the_api_no_more_than_another_body(served: ServedApi, n
         else:
             assert answer.json()["total"] == attack.images
         assert served.read_peak_bytes() - before <= REQUEST_BYTES
-        assert read_seconds(served.pid) - before_s <= attack.costs_api_s + attack.costs_s
+        assert read_seconds(served.pid) - before_s <= REQUEST_S + attack.costs_s
         assert ann.get("/health").status_code == 200
 
 
