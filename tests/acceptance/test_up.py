@@ -39,7 +39,7 @@ def write_pictures(folder: Path, copies: int) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_path: Path) -> None:
-    submission = submit_job(stack.engine, write_pictures(tmp_path, 1000), submitter="tester", chunk_size=16)
+    submission = submit_job(stack.engine, write_pictures(tmp_path, 500), submitter="tester", chunk_size=16)
     follower = Follower(stack.engine, submission.job_id)
     workers = [child for command, child in list_children(stack.process.pid).items() if "-m worker cpu0" in command]
     found: list[tuple[int, str]] = []
@@ -50,11 +50,11 @@ def test_a_worker_killed_in_the_middle_costs_no_image(stack: RunningStack, tmp_p
             os.kill(workers.pop(), signal.SIGKILL)
             assert update.job.finished < update.job.total, "killed too late to prove anything"
 
-    assert sorted(ordinal for ordinal, _ in found) == list(range(3000))
-    assert Counter(outcome for _, outcome in found) == dict.fromkeys(Outcome, 1000)
+    assert sorted(ordinal for ordinal, _ in found) == list(range(1500))
+    assert Counter(outcome for _, outcome in found) == dict.fromkeys(Outcome, 500)
     audit = run_starlight("audit", str(submission.job_id), settings=stack.settings)
     assert audit.returncode == 0, audit.stdout
-    assert "3000 references, 3000 verdicts, 0 missing, 0 double" in audit.stdout
+    assert "1500 references, 1500 verdicts, 0 missing, 0 double" in audit.stdout
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
@@ -70,13 +70,13 @@ def test_only_workers_load_torch(stack: RunningStack) -> None:
 
 def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: RunningStack, tmp_path: Path) -> None:
     broker = redis.Redis.from_url(stack.addresses["Redis"])
-    submission = submit_job(stack.engine, write_pictures(tmp_path, 300), submitter="tester", chunk_size=16)
+    submission = submit_job(stack.engine, write_pictures(tmp_path, 100), submitter="tester", chunk_size=16)
 
     broker.shutdown(nosave=True)
 
     for update in Follower(stack.engine, submission.job_id).follow():
         last = update.job
-    assert (last.clean, last.stego, last.error) == (300, 300, 300)
+    assert (last.clean, last.stego, last.error) == (100, 100, 100)
     assert broker.ping()
 
 

@@ -37,10 +37,10 @@ def read_texts(found: Inspection) -> dict[str, str]:
 
 @pytest.mark.parametrize(("mode", "name"), [(mode, name) for mode, names in NAMES.items() for name in names])
 def test_a_text_in_any_order_is_read_and_comes_first(mode: str, name: str) -> None:
-    (order,) = [each for each in list_sample_orders(draw_noise(mode, 64, 48)) if each.name == name]
+    (order,) = [each for each in list_sample_orders(draw_noise(mode, 32, 24)) if each.name == name]
     hidden = TEXT.encode() + b"\x00"
     image = hide_in_pixels(
-        draw_noise(mode, 64, 48), order.channels, order.bits, hidden,
+        draw_noise(mode, 32, 24), order.channels, order.bits, hidden,
         msb_first=order.bit_order == "msb-first", in_columns=order.in_columns,
     )  # fmt: skip
 
