@@ -45,7 +45,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndedStack]:
         scanned = run_starlight("submit", images, settings=stack.settings).stdout.strip()
         assert run_starlight("job", scanned, "--watch", settings=stack.settings).returncode == 0
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(stack.addresses["API"].replace("/docs", "/v1/jobs"), timeout=30)
+            urllib.request.urlopen(stack.addresses["API"].replace("/docs", "/v1/jobs"), timeout=TIMEOUT_S)
         left = run_starlight("submit", "-", settings=stack.settings, stdin=references).stdout.strip()
         status = stop_stack(stack)
         yield EndedStack(stack, status, scanned, left, refused.value.headers["x-request-id"])

@@ -18,7 +18,6 @@ from producer.following import Follower
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.canaries import CanaryResult, begin_round
-from storage.embedded.ports import find_free_port
 from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.settings import Settings
@@ -26,6 +25,7 @@ from storage.workers import list_live_workers
 from tests.kit.folders import make_temporary_folder
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode
+from tests.kit.ports import find_free_port
 from tests.kit.programs import Program, run_program
 from tests.kit.prometheus import Prometheus, find_tool, read_rules, run_prometheus
 from tests.kit.samples import Samples, scrape

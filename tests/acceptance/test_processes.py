@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.kit.command import STARLIGHT, make_environment, run_starlight
+from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment, run_starlight
 from tests.kit.pictures import draw_grained, encode
 
 
@@ -21,7 +21,7 @@ def test_dispatcher_and_worker_started_alone_on_embedded_servers_scan_a_job(data
     assert "1 image: 1 clean" in watched.stdout
     for process in processes:
         process.terminate()
-        assert process.wait(60) == 130
+        assert process.wait(TIMEOUT_S) == 130
 
 
 def test_a_worker_without_a_model_ends(tmp_path: Path, database_url: str, redis_url: str) -> None:
@@ -34,7 +34,7 @@ def test_a_worker_without_a_model_ends(tmp_path: Path, database_url: str, redis_
     command = [STARLIGHT[0], "-m", "worker", "cpu0"]
 
     run = subprocess.run(
-        command, env=make_environment(settings), capture_output=True, text=True, timeout=60, check=False
+        command, env=make_environment(settings), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
 
     assert run.returncode == 70

@@ -10,8 +10,8 @@ from research.production.checklist import Check, Checklist
 from research.production.command import main
 from research.production.detection import find_wrong
 from starlight_vocabulary.words import Method, Scope
-from storage.embedded.ports import find_free_port
 from storage.keys import create_key
+from tests.kit.ports import find_free_port
 from tests.kit.stack import RunningStack
 
 HIDDEN = Canary("lsb.png", b"", Method.LSB_RGB, "Meet me")

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import pytest
 
 from starlight_vocabulary.verdict import VERDICT_KEYS
-from tests.kit.command import STARLIGHT, make_environment, read_records, run_starlight
+from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment, read_records, run_starlight
 from tests.kit.inputs import MESSAGE, fill_hostile_folder, make_stego_files
 from tests.kit.pictures import draw_grained, encode
 from tests.kit.stack import RunningStack
@@ -118,7 +118,7 @@ def test_a_reader_that_leaves_ends_the_scan_and_not_with_the_code_for_a_find(
         input=listed * 20_000,
         env=make_environment(stack.settings),
         capture_output=True,
-        timeout=120,
+        timeout=TIMEOUT_S,
         check=False,
     )
 
@@ -134,7 +134,7 @@ def test_messages_are_printed_whatever_the_locale_can_show(stack: RunningStack, 
             [*STARLIGHT, "scan", tmp_path, "--format", format_name],
             env=make_environment(stack.settings) | {"PYTHONIOENCODING": "ascii"},
             capture_output=True,
-            timeout=120,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert run.returncode == STEGO_FOUND, run.stderr
@@ -154,7 +154,7 @@ def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Pa
 
     scan.terminate()
 
-    assert scan.wait(120) == 130
+    assert scan.wait(TIMEOUT_S) == 130
     assert b"cancelled job" in scan.stderr.read()
     (job,) = read_records(run_starlight("jobs", "--json", settings=settings))
     assert (job["state"], job["finished"]) == ("cancelled", 50_000)

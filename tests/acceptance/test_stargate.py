@@ -18,6 +18,7 @@ from tests.kit.chain_node import ChainNode
 from tests.kit.pictures import encode, encode_blank_png, encode_pattern, encode_truncated
 from tests.kit.stack import RunningStack
 from tests.kit.stargate import TIMESTAMP, write_block, write_form
+from tests.kit.threads import PATIENCE_S
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 PREFIXES = ("", "/bitcoin/v1")
@@ -41,7 +42,7 @@ def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
         if kind:
             head.append(f"Content-Type: {kind}")
         head += ["Accept-Encoding: gzip", "Connection: close", "", ""]
-        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE_S) as connection:
             connection.sendall("\r\n".join(head).encode() + body)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         head_of_answer, _, content = answer.partition(b"\r\n\r\n")

@@ -12,7 +12,7 @@ import redis
 from producer.following import Follower
 from starlight_vocabulary.words import Outcome
 from storage.jobs import submit_job
-from tests.kit.command import run_starlight
+from tests.kit.command import TIMEOUT_S, run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode
 from tests.kit.stack import RunningStack
@@ -25,7 +25,7 @@ def list_children(process_id: int) -> dict[str, int]:
 
 
 def fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         return str(answer.read().decode())
 
 

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine
 
 from storage.database import connect
-from storage.embedded.ports import find_free_port
 from storage.keys import create_key
 from storage.schema import METADATA
 from tests.kit.databases import copy_database
 from tests.kit.output import Output
+from tests.kit.ports import find_free_port
 from tests.kit.programs import forget_peak_bytes, read_peak_bytes, read_processor_seconds, run_program
 from tests.kit.rows import execute
 from tests.kit.tardy_server import TardyServer, serve_tardily

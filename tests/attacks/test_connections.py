@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage.embedded.ports import find_free_port
 from storage.keys import create_key
 from tests.attacks.conftest import Record, ServedApi, record_costs
 from tests.kit.pictures import encode_pattern
+from tests.kit.ports import find_free_port
 from tests.kit.programs import run_program
 from tests.kit.rows import execute, submit_job_of
 from tests.kit.threads import PATIENCE_S

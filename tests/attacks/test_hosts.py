@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from storage.embedded.ports import find_free_port
 from storage.hosts import is_asked_by_name, is_loopback, list_names, list_names_if_known
 from storage.settings import Settings
 from tests.attacks.conftest import ServedApi
 from tests.kit.command import run_starlight
+from tests.kit.ports import find_free_port
 from tests.kit.programs import run_program
+from tests.kit.threads import PATIENCE_S
 
 FOREIGN = ("evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", "[", "")
 OURS = ("localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8080")
@@ -27,7 +28,7 @@ def ask(port: int, path: str, host: str | None, **headers: str) -> int:
 
 def request(method: str, port: int, path: str, host: str | None, **headers: str) -> tuple[int, Mapping[str, str]]:
     """Return status and headers of the answer, these with names in lower case."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.putrequest(method, path, skip_host=True)
     for name, value in {**({} if host is None else {"Host": host}), **headers}.items():
         connection.putheader(name, value)

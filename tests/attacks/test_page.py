@@ -188,7 +188,9 @@ def test_a_stored_copy_of_another_is_no_picture_of_ones_own(served: ServedApi, b
 
 def test_a_session_that_was_planted_is_not_taken_over(served: ServedApi) -> None:
     origin = f"http://127.0.0.1:{served.port}"
-    with httpx.Client(base_url=origin, headers={"Origin": origin, "Cookie": "starlight=planted"}) as browser:
+    with httpx.Client(
+        base_url=origin, headers={"Origin": origin, "Cookie": "starlight=planted"}, timeout=PATIENCE_S
+    ) as browser:
         answer = browser.post("/page/sign-in", data={"key": served.key})
         assert "planted" not in answer.headers["set-cookie"]
         assert browser.get("/page/jobs").status_code == 303

@@ -15,10 +15,10 @@ from monitoring.exporter import Source
 from monitoring.families import STATES, gauge
 from starlight_vocabulary.words import METHODS, ErrorCode, Method, Outcome, Priority
 from storage.canaries import CanaryAnswer, CanaryResult, begin_round, end_round
-from storage.embedded.ports import find_free_port
 from storage.jobs import submit_job
 from storage.settings import CANARY_SUBMITTER
 from storage.workers import report_worker
+from tests.kit.ports import find_free_port
 from tests.kit.programs import run_program
 from tests.kit.rows import finish_waiting_chunks, register_v4, submit_job_of
 from tests.kit.samples import Samples, scrape

@@ -19,6 +19,7 @@ from storage.dispatch import DispatchedChunk
 from storage.redis_urls import mask_password, read_sentinels
 from storage.settings import Settings
 from tests.kit.redis_servers import PASSWORD, serve_by_sentinel, serve_by_tls
+from tests.kit.threads import PATIENCE_S
 from worker.app import app, use_broker
 from worker.task_messages import name_transport
 
@@ -53,7 +54,7 @@ def send_and_receive(client: "redis.Redis") -> None:
     assert count_messages(client)["scan.bulk"] == 1
 
     with app.connection_for_read() as connection, connection.SimpleQueue("scan.bulk") as queue:
-        message = queue.get(timeout=10)
+        message = queue.get(timeout=PATIENCE_S)
         message.ack()
     assert message.payload[0] == [str(chunk.chunk_id)]
     assert sum(count_messages(client).values()) == 0

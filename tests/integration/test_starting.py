@@ -8,11 +8,11 @@ from sqlalchemy import Engine
 from producer.cli import starting
 from producer.cli.session import Session
 from producer.cli.starting import Listener, StackStart
-from storage.embedded.ports import find_free_port
 from storage.embedded.servers import Servers
 from storage.models import register_model
 from storage.settings import Settings
 from storage.workers import report_worker
+from tests.kit.ports import find_free_port
 from worker.devices import Device
 
 WORKER = f"cpu0@{socket.gethostname()}"

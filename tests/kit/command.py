@@ -12,7 +12,7 @@ from typing import Any
 from tests.kit.warm_programs import start_program
 
 STARLIGHT = [sys.executable, "-m", "producer.cli"]
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 
 def make_environment(settings: Mapping[str, object]) -> dict[str, str]:

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from storage.embedded.ports import find_free_port
 from tests.kit.folders import make_temporary_folder
+from tests.kit.ports import find_free_port
 
 PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 CONFIGURATION = """\

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from storage.embedded.ports import find_free_port
 from tests.kit.output import Output
+from tests.kit.ports import find_free_port
 from tests.kit.threads import PATIENCE_S
 
 RULES = Path(__file__).parents[2] / "monitoring" / "prometheus"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from storage.embedded.ports import find_free_port
 from storage.embedded.redis import find_program
+from tests.kit.ports import find_free_port
 
 PASSWORD = "told%to:nobody"
 AUTHENTICATED = (f'requirepass "{PASSWORD}"', f'masterauth "{PASSWORD}"', "save ''")

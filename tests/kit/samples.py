@@ -5,6 +5,8 @@ import urllib.request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.kit.threads import PATIENCE_S
+
 Samples = dict[str, dict[tuple[str, ...], float]]
 
 
@@ -24,5 +26,5 @@ def read_registry(registry: CollectorRegistry) -> Samples:
 
 def scrape(port: int) -> Samples:
     """Return every sample served on a local port."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         return parse_samples(answer.read().decode())

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from storage.database import connect
-from storage.embedded.ports import find_free_port
 from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment
 from tests.kit.output import Output
+from tests.kit.ports import find_free_port
 
 PORTS = ("api_port", "exporter_port", "flower_port")
 

@@ -10,8 +10,8 @@ import pytest
 
 Result = TypeVar("Result")
 
-# Many times longer than anything here takes, so only a hang reaches it.
-PATIENCE_S = 60.0
+# Many times longer than anything here takes, also on a slow machine, so only a hang reaches it.
+PATIENCE_S = 240.0
 # How long to check that something does not happen. If this is too short, a fault may be missed, but none is invented.
 GLANCE_S = 0.05
 

@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.kit.threads import PATIENCE_S
+
 SCRIPT = Path(__file__).parents[2] / "docker" / "healthcheck.py"
 
 
@@ -80,7 +82,7 @@ def test_a_program_that_hangs_is_ended_at_the_third_check_gently_and_then_for_go
     assert [healthcheck.main("api") for _ in range(3)] == [1, 1, 1]
     assert program.poll() is None
     assert healthcheck.main("api") == 1
-    assert program.wait(10) == -9
+    assert program.wait(PATIENCE_S) == -9
 
 
 def test_a_check_that_is_well_forgets_earlier_ones(

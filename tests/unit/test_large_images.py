@@ -33,7 +33,7 @@ MODEL_ID = 7
 # A budget that one large image fills.
 FOR_ONE = 1
 # How much less patient with servers than usual.
-HURRY = 20
+HURRY = 8
 
 
 class Images:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.embedded.ports import find_free_port
 from storage.settings import Settings
 from tests.kit.detectors import Widths
 from tests.kit.pictures import encode_pattern
+from tests.kit.ports import find_free_port
 from tests.kit.samples import read_registry, scrape
 from worker.devices import Device
 from worker.metrics_port import serve_worker_metrics

@@ -5,13 +5,14 @@ import threading
 import httpx
 
 from starlight_vocabulary.job import JobOptions
-from storage.embedded.ports import find_free_port
 from storage.jobs import submit_job
 from storage.keys import create_key
 from tests.kit.api import Api
+from tests.kit.ports import find_free_port
 from tests.kit.programs import run_program
 from tests.kit.rows import submit_job_of
 from tests.kit.samples import read_registry, scrape
+from tests.kit.threads import PATIENCE_S
 
 
 def test_requests_are_counted_by_route_method_and_kind_of_answer(api: Api) -> None:
@@ -43,7 +44,7 @@ def test_streams_are_counted_while_they_are_open(api: Api, address: str) -> None
     key = create_key(api.service.engine, "ann", ["read"])
     headers = {"Authorization": f"Bearer {key}"}
 
-    with httpx.stream("GET", f"{address}/v1/jobs/{job_id}/events", headers=headers, timeout=60) as answer:
+    with httpx.stream("GET", f"{address}/v1/jobs/{job_id}/events", headers=headers, timeout=PATIENCE_S) as answer:
         # Kept: a stream whose pieces nobody reads any more is closed.
         pieces = answer.iter_bytes()
         next(pieces)
@@ -69,8 +70,8 @@ def test_the_program_serves_them_on_a_port_of_their_own(database_url: str, redis
         "api_metrics_port": metrics_port,
     }  # fmt: skip
     with run_program("-m", "producer.api", settings=settings, until="the API is running"):
-        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
-        assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 401
+        assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_S).status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S).status_code == 401
         samples = scrape(metrics_port)
 
     assert samples["starlight_api_requests_total"]["GET", "/health", "2xx"] == 1

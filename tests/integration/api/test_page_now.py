@@ -70,6 +70,6 @@ def test_events_bring_what_has_changed(api: Api, engine: Engine, address: str) -
 
 
 def test_events_are_for_who_is_signed_in(address: str) -> None:
-    answer = httpx.get(f"{address}/page/events", follow_redirects=False)
+    answer = httpx.get(f"{address}/page/events", follow_redirects=False, timeout=PATIENCE_S)
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/page/sign-in?next=%2Fpage%2Fevents")

@@ -25,6 +25,7 @@ from storage.settings import Settings
 from tests.kit.pictures import encode_pattern
 from tests.kit.receiver import SECRET
 from tests.kit.rows import execute, finish_waiting_chunks, read_webhook
+from tests.kit.threads import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -128,7 +129,7 @@ def test_a_webhook_is_received_once_and_only_signed(
     execute(engine, "UPDATE webhooks SET delivered_at = NULL, next_attempt_at = now()")
     assert deliverer.deliver_next()
     assert read_webhook(engine, job_id).summary == "delivered after 2 attempts"
-    assert httpx.post(url, json={"data": {"id": "forged"}}).status_code == 400
+    assert httpx.post(url, json={"data": {"id": "forged"}}, timeout=PATIENCE_S).status_code == 400
     receiver.send_signal(signal.SIGINT)
     printed, _ = receiver.communicate(timeout=TIMEOUT_S)
 

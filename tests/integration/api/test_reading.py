@@ -40,6 +40,7 @@ from tests.kit.rows import (
     require_provenance,
     submit_job_of,
 )
+from tests.kit.threads import PATIENCE_S
 
 
 def walked(client: httpx.Client, address: str, **parameters: Any) -> list[list[dict[str, Any]]]:
@@ -243,7 +244,7 @@ def test_events_come_as_verdicts_land_and_go_on_behind_the_last_one_seen(engine:
     key = {"Authorization": f"Bearer {create_key(engine, 'ann', ['read'])}"}
     seen = []
 
-    with httpx.Client(base_url=address, headers=key, timeout=60) as ann:
+    with httpx.Client(base_url=address, headers=key, timeout=PATIENCE_S) as ann:
         with ann.stream("GET", events) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             for data in blocks(stream):

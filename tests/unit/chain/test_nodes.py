@@ -11,10 +11,10 @@ from producer.chain.errors import ChainError, NotOnChainError
 from producer.chain.node_http import MAX_JSON_BYTES
 from producer.chain.nodes import Node, TransactionPlace, open_node
 from producer.chain.wanted import MAX_BLOCK_BYTES
-from storage.embedded.ports import find_free_port
 from storage.settings import Settings
 from tests.kit.chain import TIME, get_id, inscribe, make_script, serialize, spend
 from tests.kit.chain_node import NAME, PASSWORD, ChainNode
+from tests.kit.ports import find_free_port
 from tests.kit.tardy_server import serve_tardily
 
 KINDS = ("rpc", "rest", "esplora")
