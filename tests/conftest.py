@@ -1,5 +1,6 @@
 """Real servers for the tests: one PostgreSQL and one Redis for the run, a database of its own for each test."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -32,6 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--postgresql", type=Path, help="folder of the programs of another PostgreSQL for the tests' databases"
     )
+
+
+def pytest_collection() -> None:
+    """Have no garbage collected while all modules are imported: next to nothing of them is any."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Have collections pass over the modules, which are most of what there is and stay."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
