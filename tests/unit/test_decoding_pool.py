@@ -59,6 +59,14 @@ def open_pool() -> Iterator[OpenPool]:
         pool.stop()
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodingPool]:
+    """A pool for images that do not end its process."""
+    pool = DecodingPool(1, LIMITS, MEMORY, Budget(MEMORY))
+    yield pool
+    pool.stop()
+
+
 def list_codes(pool: DecodingPool, *images: bytes) -> list[ErrorCode | None]:
     return [error.code if error else None for error in pool.decode(images).errors]
 
@@ -68,10 +76,10 @@ def list_children() -> set[int]:
     return {int(pid) for listed in children for pid in listed.read_text().split()}
 
 
-def test_planes_are_those_of_a_decoder_in_this_process(open_pool: OpenPool) -> None:
+def test_planes_are_those_of_a_decoder_in_this_process(pool: DecodingPool) -> None:
     images = [encode_pattern(name, mode) for name, mode in FORMATS_AND_MODES]
 
-    found = open_pool().decode(images)
+    found = pool.decode(images)
 
     decoder = Decoder(LIMITS.max_pixels, Budget(MEMORY))
     for number, data in enumerate(images):
@@ -82,8 +90,8 @@ def test_planes_are_those_of_a_decoder_in_this_process(open_pool: OpenPool) -> N
     assert found.errors == [None] * len(images)
 
 
-def test_what_cannot_be_decoded_has_a_reason_and_no_planes(open_pool: OpenPool) -> None:
-    found = open_pool().decode([b"hello", encode_blank_png(8_000, 8_000), encode_pattern()])
+def test_what_cannot_be_decoded_has_a_reason_and_no_planes(pool: DecodingPool) -> None:
+    found = pool.decode([b"hello", encode_blank_png(8_000, 8_000), encode_pattern()])
 
     assert found.has_planes == [False, False, True]
     assert [error and error.code for error in found.errors] == [
@@ -91,8 +99,8 @@ def test_what_cannot_be_decoded_has_a_reason_and_no_planes(open_pool: OpenPool) 
     ]  # fmt: skip
 
 
-def test_a_damaged_image_has_planes_and_a_reason(open_pool: OpenPool) -> None:
-    found = open_pool().decode([encode_truncated("PNG"), encode_truncated("JPEG"), encode_pattern()])
+def test_a_damaged_image_has_planes_and_a_reason(pool: DecodingPool) -> None:
+    found = pool.decode([encode_truncated("PNG"), encode_truncated("JPEG"), encode_pattern()])
 
     assert found.has_planes == [True, True, True]
     assert [error and error.code for error in found.errors] == [ErrorCode.TRUNCATED, ErrorCode.TRUNCATED, None]
@@ -222,8 +230,7 @@ def test_what_fails_while_answers_are_taken_is_what_is_told(
         open_pool().decode([b"no image"])
 
 
-def test_groups_of_every_size_follow_each_other(open_pool: OpenPool) -> None:
-    pool = open_pool()
+def test_groups_of_every_size_follow_each_other(pool: DecodingPool) -> None:
     rng = np.random.default_rng(0)
 
     for count in (0, 1, 64, 3):
@@ -235,9 +242,7 @@ def test_groups_of_every_size_follow_each_other(open_pool: OpenPool) -> None:
         assert heads == [hashlib.sha256(each[:64].ljust(64, b"\0")).digest() for each in trailing]
 
 
-def test_an_image_is_looked_into_and_its_bit_planes_are_drawn(open_pool: OpenPool) -> None:
-    pool = open_pool()
-
+def test_an_image_is_looked_into_and_its_bit_planes_are_drawn(pool: DecodingPool) -> None:
     found = pool.inspect(make_full_png())
     planes = pool.draw_bit_planes(make_full_png())
 
@@ -250,8 +255,7 @@ def test_an_image_is_looked_into_and_its_bit_planes_are_drawn(open_pool: OpenPoo
     assert pool.inspect(encode_truncated()).damage
 
 
-def test_evidence_is_collected_and_a_bit_plane_drawn(open_pool: OpenPool) -> None:
-    pool = open_pool()
+def test_evidence_is_collected_and_a_bit_plane_drawn(pool: DecodingPool) -> None:
     hidden = HiddenPayload(make_full_png(), Method.RAW, None)
 
     evidence = pool.collect_evidence(hidden)
@@ -264,8 +268,7 @@ def test_evidence_is_collected_and_a_bit_plane_drawn(open_pool: OpenPool) -> Non
     assert pool.draw_bit_plane(HiddenPayload(b"no image", None, None), PlaneChoice("r-bit-0", near=False)) is None
 
 
-def test_what_cannot_be_looked_into_has_a_reason_and_costs_no_process(open_pool: OpenPool) -> None:
-    pool = open_pool()
+def test_what_cannot_be_looked_into_has_a_reason_and_costs_no_process(pool: DecodingPool) -> None:
     pool.decode([encode_pattern()])
     before = list_children()
 
@@ -279,10 +282,10 @@ def hide(pool: DecodingPool, data: bytes) -> bytes:
     return pool.hide(data, Method.RAW, b"a message").data
 
 
-def test_a_message_is_hidden_by_a_decoder(open_pool: OpenPool) -> None:
+def test_a_message_is_hidden_by_a_decoder(pool: DecodingPool) -> None:
     data = encode_pattern()
 
-    assert hide(open_pool(), data) == data + b"a message\x00"
+    assert hide(pool, data) == data + b"a message\x00"
 
 
 @pytest.mark.parametrize(
