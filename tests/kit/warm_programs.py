@@ -25,7 +25,7 @@ def start_program(
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], cwd: Path, streams: tuple[Path, Path, Path]) -> None:
-    # What was imported stays: each collection of garbage would go through all of it, and copy it from the server's.
+    # What was imported stays: collections of garbage need not go through it.
     gc.freeze()
     for number, (path, flags) in enumerate(zip(streams, (os.O_RDONLY, *2 * (os.O_WRONLY | os.O_CREAT,)), strict=True)):
         os.dup2(os.open(path, flags, 0o600), number)
