@@ -212,10 +212,10 @@ def fail_first(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return the call, which takes more memory than there is the first time."""
     first = iter([True])
 
-    def run(*arguments: Any) -> Any:
+    def run(*arguments: Any, **options: Any) -> Any:
         if next(first, False):
             raise MemoryError
-        return call(*arguments)
+        return call(*arguments, **options)
 
     return run
 
