@@ -99,6 +99,7 @@ def read_verdict(row: RowMapping) -> Verdict:
     )
 
 
+MEANT_MODELS = f"SELECT id FROM models WHERE {IS_MEANT}"
 # Evaluated once per search; there are only a few canary jobs at any time.
 NO_CANARY = "verdicts.job_id <> ALL (ARRAY(SELECT id FROM jobs WHERE canary))"
 
@@ -146,7 +147,8 @@ class VerdictFilter:
             **self._narrow_to_codes(),
             "stego_probability >= :min_probability": {"min_probability": self.min_probability},
             "stego_probability <= :max_probability": {"max_probability": self.max_probability},
-            f"model_id IN (SELECT id FROM models WHERE {IS_MEANT})": {"model": self.model},
+            # The second part is asked once, before any verdict is read: of a name that no model has, none is.
+            f"model_id IN ({MEANT_MODELS}) AND EXISTS ({MEANT_MODELS})": {"model": self.model},
             "verdicts.sha256 = :sha256": {"sha256": bytes.fromhex(self.sha256) if self.sha256 else None},
             **narrow_to_inscription(self.inscription),
             HAS_WORDS: {"words": self.words},

@@ -126,7 +126,8 @@ def main() -> None:
         reason = str(error.__cause__ or error).strip()
         fail(f"database error: {reason}")
     except (redis.RedisError, obstore.exceptions.BaseError, OSError) as error:
-        fail(f"{error}")
+        # What follows in an object store's error is for who debugs its client.
+        fail(str(error).partition("\n")[0])
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:

@@ -220,6 +220,13 @@ class Filled:
         with self.engine.connect() as connection:
             return list(connection.execute(text(query), parameters))
 
+    def ask_together(self, query: str, **parameters: object) -> None:
+        """Ask where several processes are to answer."""
+        with self.engine.connect() as connection:
+            for setting in SHARED_OUT:
+                connection.execute(text(f"SET LOCAL {setting} = 0"))
+            connection.execute(text(query), parameters)
+
     def upload(self, image: bytes) -> list[str]:
         """Store an image as that of a job."""
         return Upload(self.engine, self.blobs, SUBMITTER, StorageLimits(None, 0)).put_all([image])
@@ -234,6 +241,18 @@ class Filled:
         verdict = NewVerdict(0, "file:///0", Outcome.CLEAN, self.digest, 0.1, model_id=self.model_id)
         return finish_chunk(self.engine, self.claim, [verdict])
 
+
+COMPARED = """
+    SELECT agrees, count(*) FROM model_comparison
+    WHERE scanned_at >= :time AND scanned_at < :time + interval '1 day' GROUP BY agrees
+"""
+# Settings with which nothing is too small to be shared out among processes.
+SHARED_OUT = (
+    "parallel_setup_cost",
+    "parallel_tuple_cost",
+    "min_parallel_table_scan_size",
+    "min_parallel_index_scan_size",
+)
 
 # Each function that asks, and indexes that its plans must use.
 QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
@@ -487,6 +506,10 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: filled.ask("SELECT * FROM model_comparison WHERE job_id = :id", id=filled.ended_job),
         {"ix_verdicts_bytes"},
     ),
+    "view of models of a day": (
+        lambda filled: filled.ask(COMPARED, time=filled.position.scanned_at),
+        {"ix_verdicts_scanned_at", "ix_verdicts_bytes"},
+    ),
     # Its tables are small: workers that ended are forgotten.
     "live workers": (lambda filled: list_live_workers(filled.engine, LEASE_S), set()),
 }
@@ -545,6 +568,18 @@ def test_a_query_stays_on_its_indexes(filled: Filled, name: str) -> None:
     used = {filled.whole.get(node["Index Name"], node["Index Name"]) for node in nodes if "Index Name" in node}
     reading = [node for node in nodes if {"Relation Name", "Index Name"} & node.keys()]
     assert indexes <= used, f"{name} leaves {indexes - used}: {reading}"
+
+
+def test_of_a_model_that_is_unknown_no_verdict_is_read(filled: Filled) -> None:
+    nodes = explain_queries(filled.engine, lambda: filled.find(model="unknown"))
+
+    assert any("One-Time Filter" in node for node in nodes), nodes
+
+
+def test_models_are_compared_by_several_processes_as_far_as_to_the_counts(filled: Filled) -> None:
+    nodes = explain_queries(filled.engine, lambda: filled.ask_together(COMPARED, time=filled.position.scanned_at))
+
+    assert "Partial" in {node.get("Partial Mode") for node in nodes}, nodes
 
 
 def test_every_index_of_a_large_table_serves_a_query(filled: Filled) -> None:

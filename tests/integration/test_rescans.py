@@ -1,9 +1,11 @@
 """Scanning again what another model judged, and comparing what two models say."""
 
 import hashlib
+import random
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -29,6 +31,13 @@ from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks,
 from worker.process import WorkerProcess
 
 EVERYTHING = VerdictFilter()
+STORE_ROW = text("""
+    INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, sha256, stego_probability, method, error_code,
+        model_id, scanned_at)
+    SELECT :job, :ordinal, 0, 'file:///0', drawn.outcome, :sha256, CASE WHEN drawn.outcome <> 'error' THEN 0.5 END,
+        :method, CASE WHEN drawn.outcome = 'error' THEN 'corrupt' END, :model, :time
+    FROM (SELECT CAST(:outcome AS text) AS outcome) AS drawn
+""")
 STEGO = VerdictFilter(outcome=Outcome.STEGO)
 
 
@@ -219,3 +228,43 @@ def test_a_comparison_that_takes_too_long_is_given_up_and_says_so(engine: Engine
         holder.execute(text("LOCK TABLE verdicts"))
         with pytest.raises(QueryTooLongError, match=r"this comparison takes longer than 0.05 s: narrow it by `since`"):
             compare_models(engine, [older], [newer], within_s=0.05)
+
+
+def test_the_view_has_the_newest_earlier_verdict_of_each_other_model(engine: Engine, older: int, newer: int) -> None:
+    models = [older, newer, register_v4(engine)]
+    says = [
+        {"outcome": "clean", "method": None}, {"outcome": "stego", "method": "raw"},
+        {"outcome": "stego", "method": "exif"}, {"outcome": "error", "method": None},
+    ]  # fmt: skip
+    chance = random.Random(15)
+    now = datetime.now(UTC)
+    jobs = [submit_job(engine, ["file:///0"], submitter="ann").job_id for _ in range(4)]
+    # Few bytes and few times, so that many verdicts are on the same ones at once.
+    rows = [
+        {
+            "job": job_id, "ordinal": ordinal, "sha256": bytes([chance.randrange(20)]) * 32,
+            "model": chance.choice(models), "time": now - timedelta(hours=chance.randrange(6)),
+            **chance.choice(says),
+        }
+        for job_id in jobs for ordinal in range(100)
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(STORE_ROW, rows)
+        columns = "job_id, ordinal, earlier_job_id, earlier_ordinal, agrees"
+        shown = connection.execute(text(f"SELECT {columns} FROM model_comparison")).all()
+
+    def key(row: dict[str, Any]) -> tuple[datetime, uuid.UUID, int]:
+        return row["time"], row["job"], row["ordinal"]
+
+    judged = sorted((row for row in rows if row["outcome"] != "error"), key=key)
+    expected = set()
+    for place, row in enumerate(judged):
+        # Of each model, what comes later takes the place of what comes before.
+        earlier = {each["model"]: each for each in judged[:place] if each["sha256"] == row["sha256"]}
+        expected |= {
+            (row["job"], row["ordinal"], each["job"], each["ordinal"], each["method"] == row["method"])
+            for model, each in earlier.items() if model != row["model"]
+        }  # fmt: skip
+    assert len(expected) > 400
+    assert len(shown) == len(expected)
+    assert {tuple(row) for row in shown} == expected

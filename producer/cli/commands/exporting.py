@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from obstore.exceptions import BaseError as StoreError
 
 from producer.cli.commands.verdicts import ModelOption, parse_time, parse_word
 from producer.cli.downloading import check_folder, download_export
 from producer.cli.output import Format, check_printable, open_writer
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import UsageError, open_session
-from producer.export_manifest import Manifest
+from producer.export_manifest import ExportError, Manifest
 from producer.exporting import DAY, Export, ExportOptions
 from starlight_vocabulary.exports import MANIFEST
 from starlight_vocabulary.formats import ExportFormat
@@ -85,7 +86,12 @@ def export(
     with open_session() as current:
         url = locate(to)
         options = ExportOptions(wanted, chosen, layout)
-        manifest = Export(current.engine, url, options).run(show_progress)
+        try:
+            manifest = Export(current.engine, url, options).run(show_progress)
+        except (StoreError, OSError) as error:
+            # What follows in an object store's error is for who debugs its client.
+            reason = str(error).partition("\n")[0]
+            raise ExportError(f"the export to {to} stopped: {reason}; the same command goes on with it") from error
     print(f"{manifest.rows:,} verdicts in {len(manifest.files):,} files, up to {manifest.until.isoformat()}")
 
 

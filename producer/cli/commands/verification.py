@@ -1,6 +1,7 @@
 """`starlight verify`: checks that the verdicts of a job have not changed since it ended."""
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -46,9 +47,10 @@ def verify(
     else:
         with open_session() as current:
             jobs = list_sealed_jobs(current.engine) if job_id is None else [parse_id(job_id)]
-            for each in jobs:
-                verified = verify_job(current.engine, each)
-                is_intact = show_verification(verified, kept, as_json=as_json) and is_intact
+            intact = [show_verification(verify_job(current.engine, each), kept, as_json=as_json) for each in jobs]
+            is_intact = all(intact)
+        if not intact:
+            print("no job has a seal", file=sys.stderr)
     if not is_intact:
         raise typer.Exit(NOT_INTACT)
 
