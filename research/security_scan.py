@@ -12,7 +12,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ ROOT = Path(__file__).parents[1]
 ACCEPTED = ROOT / "docs" / "accepted-findings.toml"
 CODE = ("client", "storage", "worker", "producer", "monitoring", "docker")
 RECIPES = ("docker", "deploy")
+CHART = ROOT / "deploy" / "helm"
 LOCKS = ("requirements.lock", "docker/app.lock", "docker/worker.lock")
 FRAMEWORKS = ("dockerfile", "kubernetes", "secrets")
 # A release with known vulnerabilities: a scanner that finds none in it has no data.
 KNOWN_VULNERABLE = "jinja2==2.4.1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Finding:
     """What a tool reports for a file by a rule; the path is relative to the repository."""
 
@@ -108,17 +109,36 @@ def scan_dockerfiles(tools: Path) -> list[Finding]:
 
 
 def scan_recipes(tools: Path) -> list[Finding]:
-    """Return Checkov's findings, without network access."""
+    """Return Checkov's findings."""
+    found = [finding for folder in RECIPES for finding, _ in check_folder(tools, ROOT / folder)]
+    return [replace(finding, file=str(Path(finding.file).relative_to(ROOT))) for finding in found]
+
+
+def scan_chart(tools: Path) -> list[Finding]:
+    """Return Checkov's findings in the rendered Helm chart; raises SystemExit if it renders to nothing.
+
+    The same finding for several values counts once.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run(tools, "python", CHART / "render.py", folder)
+        if not any(Path(folder).iterdir()):
+            raise SystemExit("the chart renders to nothing: scripts/chart_check says why")
+        found = list(check_folder(tools, Path(folder)))
+    chart = str((CHART / "starlight").relative_to(ROOT))
+    return sorted({replace(finding, file=chart, text=f"{finding.text}: {resource}") for finding, resource in found})
+
+
+def check_folder(tools: Path, folder: Path) -> Iterator[tuple[Finding, str]]:
+    """Yield Checkov's findings in a folder, without network access, each with the object that it is about."""
     options = [word for framework in FRAMEWORKS for word in ("--framework", framework)]
-    found = []
-    for folder in RECIPES:
-        printed = run(tools, "checkov", "--skip-download", "--quiet", "--output", "json", *options, "-d", folder)
-        for document in read_documents(printed):
-            for report in document if isinstance(document, list) else [document]:
-                for each in report.get("results", {}).get("failed_checks", []):
-                    file = f"{folder}/{each['file_path'].lstrip('/')}"
-                    found.append(Finding("checkov", each["check_id"], file, each["check_name"]))
-    return found
+    printed = run(tools, "checkov", "--skip-download", "--quiet", "--output", "json", *options, "-d", folder)
+    if not printed.strip():
+        raise SystemExit(f"Checkov says nothing of {folder}")
+    for document in read_documents(printed):
+        for report in document if isinstance(document, list) else [document]:
+            for each in report.get("results", {}).get("failed_checks", []):
+                file = str(folder / each["file_path"].lstrip("/"))
+                yield Finding("checkov", each["check_id"], file, each["check_name"]), each["resource"]
 
 
 def audit(tools: Path, requirements: Path) -> Any:  # noqa: ANN401 - a document
@@ -186,6 +206,7 @@ def main() -> None:
     findings: list[Finding] = []
     for name, scan in (
         ("bandit", scan_code), ("shellcheck", scan_scripts), ("hadolint", scan_dockerfiles), ("checkov", scan_recipes),
+        ("checkov on the chart", scan_chart),
     ):  # fmt: skip
         found = scan(options.tools)
         print(f"{name}: {len(found)} found", flush=True)

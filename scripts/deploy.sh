@@ -31,6 +31,8 @@ DRAIN_S=60
 KEY_NAME=deployment
 
 dry=
+# Whether the release in hand is a new one, of which nothing is known.
+forward=
 smoke_result=null
 
 say() { echo "deploy: $*" >&2; }
@@ -78,7 +80,8 @@ await_healthy() {
             read -r name state restarts health < <(docker inspect --format \
                 '{{.Name}} {{.State.Status}} {{.RestartCount}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}' "$id")
             [ "$state $health" != "running healthy" ] || break
-            if [ "$restarts" -gt "$MAX_RESTARTS" ] || [ "$health" = unhealthy ] || [ "$SECONDS" -ge "$deadline" ]; then
+            if [ "$restarts" -gt "$MAX_RESTARTS" ] || [ "$health" = unhealthy ] || [ "$state" = exited ] ||
+                [ "$SECONDS" -ge "$deadline" ]; then
                 say "${name#/} is $state, $health, restarted $restarts times; its last lines:"
                 docker logs --tail 5 "$id" >&2 || true
                 reason="${name#/} did not become healthy"
@@ -125,11 +128,17 @@ roll() {
     n=$(scale_of "$service")
     mapfile -t stale < <(containers stale "$service")
     mapfile -t fresh < <(containers fresh "$service")
+    # On the way back, the workers of the version that failed may still answer.
+    if [ "$service $forward" = "api yes" ] && [ "${#stale[@]}" -gt 0 ] && [ "${#fresh[@]}" -lt "$n" ]; then
+        try_api || return 1
+    fi
     if [ "${#fresh[@]}" -lt "$n" ]; then
         run compose up --detach --no-build --no-recreate --quiet-pull \
             --scale "$service=$((${#stale[@]} + n))" "$service" || return 1
         [ -n "$dry" ] || mapfile -t fresh < <(containers fresh "$service")
     fi
+    # Docker does not restart containers that were stopped or killed by hand.
+    [ -n "$dry" ] || for id in "${fresh[@]}"; do docker start "$id" >/dev/null || return 1; done
     await_healthy "${fresh[@]}" || return 1
     if [ "$service" = api ] && [ "${#stale[@]}" -gt 0 ] && [ -z "$dry" ]; then
         # The proxy finds new containers within two seconds; the old ones are drained only after that.
@@ -194,9 +203,25 @@ check_health() {
     await_healthy "${ids[@]}"
 }
 
-# Scans known images through the published port of the API, like a customer, and stores the result in smoke_result.
+# Has the API of the release scan known images before the proxy knows it, so that a failing one never reaches customers.
+try_api() {
+    local name status=0
+    name=$(project)-api-trial
+    if [ -n "$dry" ]; then
+        say "would scan ten known images with the new API, before customers reach it"
+        return 0
+    fi
+    docker rm --force "$name" >/dev/null 2>&1 || true
+    compose run --detach --no-deps --name "$name" api >/dev/null && await_healthy "$name" &&
+        scan_known "before customers reach it" "$name" "http://127.0.0.1:8080" docker exec --env STARLIGHT_KEY "$name" || status=$?
+    [ "$status" -eq 0 ] || reason=${reason:-the new API does not start}
+    docker rm --force "$name" >/dev/null 2>&1 || true
+    return "$status"
+}
+
+# Scans known images through the published port of the API, like a customer.
 scan_smoke() {
-    local api key address status=0
+    local api
     if [ -n "$dry" ]; then
         say "would scan ten known images through the API"
         return 0
@@ -206,18 +231,28 @@ scan_smoke() {
         reason="the API is not running"
         return 1
     fi
+    scan_known "as a customer" "$api" "http://$(compose port proxy 8080)" docker run --rm --network host --read-only --tmpfs /tmp \
+        --cap-drop ALL --security-opt no-new-privileges --env STARLIGHT_KEY "$(image_of api)"
+}
+
+# scan_known HOW CONTAINER ADDRESS COMMAND...: scans known images at the address with `COMMAND starlight`, using a key that the
+# container creates, and stores the result in smoke_result.
+scan_known() {
+    local how=$1 api=$2 address=$3 key status=0
+    shift 3
     docker exec "$api" starlight keys revoke "$KEY_NAME" >/dev/null 2>&1 || true
     key=$(docker exec "$api" starlight keys create "$KEY_NAME" 2>/dev/null) || { reason="the API key for the smoke scan could not be created"; return 1; }
-    address=$(compose port proxy 8080)
-    smoke_result=$(STARLIGHT_KEY=$key docker run --rm --network host --read-only --tmpfs /tmp --cap-drop ALL \
-        --security-opt no-new-privileges --env STARLIGHT_KEY "$(image_of api)" \
-        starlight canary --once --json --server "http://$address" --patience "$SMOKE_S") || status=$?
+    smoke_result=$(STARLIGHT_KEY=$key "$@" starlight canary --once --json --server "$address" --patience "$SMOKE_S") || status=$?
     docker exec "$api" starlight keys revoke "$KEY_NAME" >/dev/null 2>&1 || true
-    [ -n "$smoke_result" ] || smoke_result=null
-    say "smoke scan: $(grep -o '"result": "[a-z]*"' <<<"$smoke_result" | cut -d'"' -f4 | sort | uniq -c | xargs), the slowest" \
-        "after $(grep -o '"seconds": [0-9.]*' <<<"$smoke_result" | awk '{print $2}' | sort -n | tail -n 1) s"
+    if [ -z "$smoke_result" ]; then
+        smoke_result=null
+        reason="the smoke scan $how was not answered"
+        return 1
+    fi
+    say "smoke scan $how: $(grep -o '"result": "[a-z]*"' <<<"$smoke_result" | cut -d'"' -f4 | sort | uniq -c | xargs), the" \
+        "slowest after $(grep -o '"seconds": [0-9.]*' <<<"$smoke_result" | awk '{print $2}' | sort -n | tail -n 1) s"
     if [ "$status" -ne 0 ]; then
-        reason="the smoke scan had no correct result within $SMOKE_S s"
+        reason="the smoke scan $how had no correct result within $SMOKE_S s"
         return 1
     fi
 }
@@ -288,6 +323,7 @@ go_back() {
     fi
     say "rolling back to $previous"
     release=$(release_of "$previous")
+    forward=
     reason=
     if fits_schema && roll_out "${BACKWARD[@]}" && check_health && scan_smoke; then
         record staging "$version" "$previous" "rolled back" "$failure"
@@ -328,6 +364,7 @@ stage() {
         die "the migrations failed and were rolled back; version ${previous:-none} stays in service"
     fi
     write_state pending "$version"
+    forward=yes
     if roll_out "${FORWARD[@]}" && check_health && scan_smoke; then
         if [ "$previous" != "$version" ]; then
             write_state previous "$previous"
@@ -365,7 +402,7 @@ roll_back() {
 }
 
 show_status() {
-    local current
+    local current states service healthy status=0
     current=$(read_state current)
     [ -n "$current" ] || die "nothing was deployed from here"
     echo "in service: $current; previous: $(read_state previous)"
@@ -373,8 +410,16 @@ show_status() {
         echo "a deployment of $(read_state pending) was interrupted: run staging again, or rollback $current"
     tail -n 5 "$STATE/deployments.jsonl" | sed 's/, "smoke":.*/}/'
     release=$(release_of "$current")
-    compose ps --format '{{.Service}}\t{{.Image}}\t{{.Status}}'
-    ! grep -qv '(healthy)' <<<"$(compose ps --format '{{.Status}}')"
+    compose ps --all --format '{{.Service}}\t{{.Image}}\t{{.Status}}'
+    states=$(compose ps --format '{{.Service}} {{.Status}}')
+    for service in $(services); do
+        healthy=$(grep -c "^$service .*(healthy)" <<<"$states" || true)
+        if [ "$service" != migrate ] && [ "$healthy" -lt "$(scale_of "$service")" ]; then
+            echo "of $service, $healthy of $(scale_of "$service") are healthy"
+            status=1
+        fi
+    done
+    return "$status"
 }
 
 arguments=()

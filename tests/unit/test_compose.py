@@ -1,6 +1,7 @@
 """What must hold for the containers, read from docker-compose.yml without starting anything."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def test_every_setting_reaches_the_containers() -> None:
     missing = {name for name in Settings.model_fields if f"STARLIGHT_{name.upper()}" not in written}
 
     assert missing == NOT_TO_BE_SET
+
+
+def test_credentials_of_buckets_reach_the_containers() -> None:
+    written = (ROOT / "docker-compose.yml").read_text()
+
+    named = set(re.findall(r"`((?:AWS|AZURE|GOOGLE)_\w+)`", (ROOT / "docs" / "sources.md").read_text()))
+
+    assert named
+    assert {name for name in named if f"    {name}:\n" not in written} == set()
 
 
 def test_every_container_is_confined(services: Services) -> None:

@@ -54,7 +54,7 @@ def open_password(folder: Path) -> Finding:
 
 
 def fill_disk(folder: Path) -> Finding:
-    return next(machine.check_disks(Settings(data_dir=folder, min_free_bytes=2**60)))
+    return next(machine.check_disks(Settings(data_dir=folder, min_free_bytes=shutil.disk_usage(folder).total)))
 
 
 FAULTS: dict[str, tuple[Callable[[Path], Finding], Condition, str, str]] = {
@@ -94,6 +94,14 @@ def test_a_fault_is_named_and_so_is_what_mends_it(data_dir: Path, name: str) -> 
     assert found.condition is condition
     assert seen in found.seen
     assert mend in found.mend
+
+
+def test_a_disk_that_is_small_as_a_whole_is_missed_for_blobs_alone(data_dir: Path) -> None:
+    found = list(machine.check_disks(Settings(data_dir=data_dir, min_free_bytes=2**60)))
+
+    assert [("blobs" in each.seen, each.condition) for each in found] == [
+        (False, Condition.WELL), (False, Condition.WELL), (True, Condition.WRONG),
+    ]  # fmt: skip
 
 
 def test_what_is_well_needs_nothing(data_dir: Path) -> None:
