@@ -232,7 +232,7 @@ def test_a_comparison_that_takes_too_long_is_given_up_and_says_so(engine: Engine
 
 def test_the_view_has_the_newest_earlier_verdict_of_each_other_model(engine: Engine, older: int, newer: int) -> None:
     models = [older, newer, register_v4(engine)]
-    says = [
+    says: list[dict[str, str | None]] = [
         {"outcome": "clean", "method": None}, {"outcome": "stego", "method": "raw"},
         {"outcome": "stego", "method": "exif"}, {"outcome": "error", "method": None},
     ]  # fmt: skip
