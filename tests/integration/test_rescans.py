@@ -185,7 +185,7 @@ def test_a_model_is_named_as_people_do(engine: Engine, older: int, newer: int) -
     assert find_models(engine, "v4-2") == [newer]
     with pytest.raises(ModelChoiceError, match="there is no model 'ab'"):
         find_models(engine, "ab")
-    with pytest.raises(ModelChoiceError, match=r"'2' means v4-2 .*, v5-2 "):
+    with pytest.raises(ModelChoiceError, match=r"'2' may be v4-2 .*, v5-2 "):
         find_models(engine, "2")
 
 
