@@ -394,8 +394,8 @@ def test_references_of_the_chain_are_expanded_at_once(engine: Engine, with_node:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing": ({}, "name what is to be listed"),
-    "a column alone": ({"uris": ["s3://bucket/p/"], "column": "x"}, "sources.column: is of a manifest"),
+    "nothing": ({}, "`uris` or `manifests` is required"),
+    "a column alone": ({"uris": ["s3://bucket/p/"], "column": "x"}, "sources.column: applies to manifests only"),
     "another's bucket": ({"uris": ["s3://bucket/p/", "s3://other/"]}, "sources.uris.1: is outside the buckets"),
     "no bucket": ({"uris": ["https://example.com/"]}, "sources.uris.0: must be in a bucket"),
     "a file": ({"uris": ["file:///etc/"]}, "sources.uris.0: must be in a bucket"),
