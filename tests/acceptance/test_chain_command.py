@@ -17,7 +17,7 @@ def test_images_of_a_block_are_submitted_and_found_by_their_names(stack: Running
     missing = run_starlight("submit", f"bitcoin:block/{height + 1}", settings=stack.settings)
 
     assert submitted.returncode == 0, submitted.stderr
-    assert f"block {height}: of 2 inscriptions, images: 1" in submitted.stderr
+    assert f"block {height}: 2 inscriptions: 1 images" in submitted.stderr
     job_id = submitted.stdout.strip()
     run_starlight("job", job_id, "--watch", settings=stack.settings)
     [verdict] = read_records(run_starlight("verdicts", "--job", job_id, "--format", "ndjson", settings=stack.settings))

@@ -81,7 +81,7 @@ def test_keys_that_come_at_once_are_told_apart() -> None:
 
 
 def test_before_the_first_look_it_says_so() -> None:
-    assert "looking" in show(View())
+    assert "loading" in show(View())
 
 
 def test_the_line_reaches_three_quarters_where_the_target_is_reached() -> None:

@@ -110,7 +110,7 @@ class TopSession:
             self.view.message = "choose a worker: Tab"
         else:
             draining = not worker.draining
-            message = f"{'draining' if draining else 'undraining'} {worker.name} …"
+            message = f"asking {worker.name} to {'drain' if draining else 'claim chunks again'} …"
             self._act(message, lambda: self.source.set_draining(worker.name, draining=draining))
 
     def _cancel(self) -> None:
