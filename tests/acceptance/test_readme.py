@@ -91,7 +91,16 @@ def meanings(
     """What the words in capitals stand for: ID is a job that has ended without its image, JOB one that waits."""
     scanned = run_starlight("scan", folders["error"], "--format", "ndjson", settings=stack.settings)
     job_id = read_records(scanned)[0]["job_id"]
-    execute(stack.engine, f"UPDATE verdicts SET error_code = 'unavailable' WHERE job_id = '{job_id}'")
+    # The job may be sealed already: it is sealed again with the changed verdict.
+    execute(
+        stack.engine,
+        f"""
+            UPDATE jobs SET sealed = false WHERE id = '{job_id}';
+            UPDATE verdicts SET error_code = 'unavailable' WHERE job_id = '{job_id}';
+            DELETE FROM seal_pieces WHERE job_id = '{job_id}';
+            DELETE FROM seals WHERE job_id = '{job_id}'
+        """,
+    )
     judged = read_records(run_starlight("scan", folders["stego"], "--format", "ndjson", settings=stack.settings))
     shipped = read_card(DEFAULT_MODEL).label
     # So that there is a model to use, and something to go back to.
@@ -145,6 +154,8 @@ def type_in(line: str, meanings: Mapping[str, str], settings: Mapping[str, objec
         )
     assert "Traceback" not in ran.stderr
     assert ran.stdout, ran.stderr
+    # Shown if the test fails.
+    print(ran.stdout, ran.stderr)
     return ran.returncode
 
 
