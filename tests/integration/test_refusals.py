@@ -70,9 +70,11 @@ def test_a_worker_waits_until_the_database_takes_what_it_has(
 
     with ThreadPoolExecutor() as pool:
         scanned = pool.submit(process.scan_chunk, chunk)
-        assert log.waits.wait(PATIENCE_S)
-        assert read_job(engine, job_id).finished == 0
-        relent(engine)
+        try:
+            assert log.waits.wait(PATIENCE_S)
+            assert read_job(engine, job_id).finished == 0
+        finally:
+            relent(engine)
         assert scanned.result(PATIENCE_S) == "2 images: 2 error"
 
     assert next(audit_jobs(engine, [job_id])).exact
