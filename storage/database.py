@@ -213,7 +213,9 @@ def listen(
                     finally:
                         waiting.unregister(descriptor)
             except psycopg.OperationalError as error:
-                patience.wait_after(error)
+                # Only `wakeup` is registered now.
+                if waiting.select(patience.note_failure(error)):
+                    return
 
 
 def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:

@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from storage.database import connect, listen, wait_out_outages
+from storage.database import Wakeup, connect, listen, wait_out_outages
 from storage.embedded.postgres import EmbeddedPostgres
-from tests.kit.threads import PATIENCE_S
+from tests.kit.outages import record_outages
+from tests.kit.threads import PATIENCE_S, start_thread
 
 
 def test_work_goes_on_when_postgres_is_back(data_dir: Path) -> None:
@@ -51,3 +52,18 @@ def test_a_connection_that_the_server_has_ended_is_not_used_again(engine: Engine
 
     with engine.connect() as connection:
         assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != ended
+
+
+def test_listening_ends_while_postgres_is_away() -> None:
+    engine = connect("postgresql://127.0.0.1:1/none")
+    wakeup = Wakeup()
+
+    def listen_to_the_end() -> list[set[str]]:
+        return list(listen(engine, ("news",), PATIENCE_S, wakeup))
+
+    with record_outages() as log:
+        listening = start_thread(listen_to_the_end)
+        assert log.waits.wait(PATIENCE_S)
+        wakeup.send()
+
+        assert listening.result(PATIENCE_S) == []
