@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from producer.stack import Stack, make_dispatcher, make_workers
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
-from storage.database import FINISHED, connect, listen
+from storage.database import FINISHED, connect, listen, wait_out_outages
 from storage.embedded.servers import Servers, provide_servers
 from storage.jobs import get_job, submit_job
 from storage.schema_version import upgrade_schema
@@ -72,8 +72,13 @@ class Stage:
 
     def forget(self) -> None:
         """Delete all jobs with their chunks and verdicts."""
-        with self.engine.begin() as connection:
-            connection.execute(text("DELETE FROM jobs"))
+
+        def delete() -> None:
+            with self.engine.begin() as connection:
+                connection.execute(text("DELETE FROM jobs"))
+
+        # Workers that still finish chunks may cause a deadlock.
+        wait_out_outages(delete)
 
 
 @contextmanager
