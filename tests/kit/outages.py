@@ -5,8 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from storage.outages import POSTGRESQL, REDIS
-
 
 class OutageLog(logging.Handler):
     """Records the lines of outages; `waits` is set once there is one."""
@@ -25,9 +23,6 @@ class OutageLog(logging.Handler):
 @contextmanager
 def record_outages() -> Iterator[OutageLog]:
     """Yield the log lines of all outages that begin or end within the block."""
-    # A thread left over from an earlier test may still wait for its server: then no further line would be logged.
-    for server in (POSTGRESQL, REDIS):
-        server._waiting = 0
     handler = OutageLog()
     logger = logging.getLogger("storage.outages")
     logger.addHandler(handler)

@@ -2,6 +2,9 @@
 
 import os
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,26 +44,39 @@ def test_every_request_is_answered_as_the_document_says(api: Api, subtests: pyte
 
     checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
     key = create_key(api.service.engine, "ann", ["admin"])
-    document = schemathesis.openapi.from_asgi("/openapi.json", api.app)
-    for found in document.get_all_operations():
-        assert isinstance(found, Ok), found
-        operation = found.ok()
+    with end_applications():
+        document = schemathesis.openapi.from_asgi("/openapi.json", api.app)
+        for found in document.get_all_operations():
+            assert isinstance(found, Ok), found
+            operation = found.ok()
 
-        @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == FEW, database=None)
-        @given(case=describe_requests(operation))
-        def answered(case: "Case") -> None:
-            response = case.call(headers={"Authorization": f"Bearer {key}"})
-            assert response.status_code < 500 or response.status_code in FORESEEN, response.text
-            case.validate_response(response, checks=checks)
+            @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == FEW, database=None)
+            @given(case=describe_requests(operation))
+            def answered(case: "Case") -> None:
+                response = case.call(headers={"Authorization": f"Bearer {key}"})
+                assert response.status_code < 500 or response.status_code in FORESEEN, response.text
+                case.validate_response(response, checks=checks)
 
-        with subtests.test(operation.label):
-            answered()
+            with subtests.test(operation.label):
+                answered()
+    assert "job events" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_the_page_names_every_request(api: Api) -> None:
     paths = {re.sub(r"{\w+_id}", "{id}", path) for path in api.app.openapi()["paths"]}
 
     assert {path for path in paths if f"{path}`" not in PAGE.read_text(encoding="utf-8")} == set()
+
+
+@contextmanager
+def end_applications() -> Iterator[None]:
+    """End the applications that schemathesis starts in the block; otherwise it lets them run until the process ends."""
+    from schemathesis.python.asgi import shutdown_lifespans
+
+    try:
+        yield
+    finally:
+        shutdown_lifespans()
 
 
 def describe_requests(operation: "Operation") -> "SearchStrategy[Case]":
