@@ -50,7 +50,7 @@ class ApiServer(uvicorn.Server):
         """Stop accepting requests, and end those in progress."""
         app = self.config.app
         assert isinstance(app, FastAPI)
-        app.state.feeds.close()
+        app.state.job_events.close()
         await super().shutdown(sockets)
 
 

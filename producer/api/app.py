@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from producer.api import stargate
 from producer.api.documentation import add_documentation
 from producer.api.entrance import Entrance
-from producer.api.feeds import Hub
+from producer.api.job_events import JobEvents
 from producer.api.lone_images import LoneImages
 from producer.api.measures import ApiMeasures, Measuring
 from producer.api.page.board import Board
@@ -35,8 +35,8 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Hub(service.engine, service.known_keys) as app.state.feeds:
-            measures.count_streams(app.state.feeds.count_streams)
+        async with JobEvents(service.engine, service.known_keys) as app.state.job_events:
+            measures.count_streams(app.state.job_events.count_followers)
             with (
                 closing(ImageReader(service.settings, READERS)) as app.state.reading,
                 closing(ImageReader(service.settings, MAKERS)) as app.state.pictures,

@@ -8,10 +8,11 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, visible_submitter
-from producer.api.feeds import Feeds, format_event
+from producer.api.job_events import SharedJobEvents
 from producer.api.page.board import RATES, Board, SharedBoard
 from producer.api.page.rendering import HEADERS, PREFIX, TEMPLATES, render
 from producer.api.reports import report_job
+from producer.api.server_sent_events import format_event
 from producer.api.service import Service, Shared
 from storage.jobs import list_jobs
 from storage.keys import ApiKey
@@ -31,7 +32,7 @@ def show_now(request: Request, key: Reading, service: Shared, board: SharedBoard
 
 
 @router.get(f"{PREFIX}/events")
-async def follow(key: Reading, service: Shared, board: SharedBoard, feeds: Feeds) -> Response:
+async def follow(key: Reading, service: Shared, board: SharedBoard, job_events: SharedJobEvents) -> Response:
     """Send updates of the start page, as events with the HTML that changes."""
     template = TEMPLATES.get_template("now_live.html")
 
@@ -42,7 +43,7 @@ async def follow(key: Reading, service: Shared, board: SharedBoard, feeds: Feeds
     async def stream() -> AsyncIterator[bytes]:
         for _ in range(EVENTS_OF_A_STREAM):
             yield await run_in_threadpool(write)
-            if await feeds.wait_until_closed(INTERVAL_S):
+            if await job_events.wait_until_closed(INTERVAL_S):
                 return
 
     # Turns off buffering in proxies.

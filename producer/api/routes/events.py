@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
 from producer.api.access import VisibleJob
-from producer.api.feeds import DONE, Feeds
+from producer.api.job_events import DONE, SharedJobEvents
 from storage.verdicts import FIRST, Place
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -32,7 +32,7 @@ data: {"id": "019a1b2c-3d4e-7f60-8a9b-0c1d2e3f4a5b", "state": "running", "total"
 )
 async def follow_job(
     job: VisibleJob,
-    feeds: Feeds,
+    job_events: SharedJobEvents,
     last_event_id: Annotated[
         str | None,
         Header(pattern=f"^([0-9]{{1,10}}-[0-9]{{1,10}}|{DONE})?$", description="Continue after this event."),
@@ -47,4 +47,4 @@ async def follow_job(
     after = Place(*map(int, last_event_id.split("-"))) if last_event_id else FIRST
     # Turns off buffering in proxies.
     headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(feeds.stream_events(job.id, after), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(job_events.stream(job.id, after), media_type="text/event-stream", headers=headers)

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import SubmittingImages
 from producer.api.bodies import describe_body, validate
-from producer.api.feeds import Feeds
+from producer.api.job_events import SharedJobEvents
 from producer.api.problems import ProblemError, document_problems, reject_field
 from producer.api.reading import ImageReading
 from producer.api.service import Service, Shared
@@ -62,7 +62,7 @@ BATCH_BODY = {"required": True, "content": {JSON: {"schema": describe_body(BATCH
 
 @router.post("/scan/batch", openapi_extra={"requestBody": BATCH_BODY}, responses=document_problems(413, 504))
 async def scan_batch(
-    request: Request, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
+    request: Request, key: SubmittingImages, service: Shared, job_events: SharedJobEvents, reading: ImageReading
 ) -> Batch:
     """Scan up to 50 images (in Base64) and transactions of the chain while the caller waits."""
     started = perf_counter()
@@ -74,7 +74,7 @@ async def scan_batch(
         stored = await run_in_threadpool(_store_items, service, key.name, upload, wanted.items)
         references = [reference for each in stored for reference in each.references]
         if references:
-            submission, verdicts = await scan_now(service, feeds, upload, references, options.threshold)
+            submission, verdicts = await scan_now(service, job_events, upload, references, options.threshold)
             batch_id = str(submission.job_id)
     results, left = [], iter(verdicts)
     for number, (item, found) in enumerate(zip(wanted.items, stored, strict=True)):

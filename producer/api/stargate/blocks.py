@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import SubmittingImages
-from producer.api.feeds import Feeds
+from producer.api.job_events import SharedJobEvents
 from producer.api.problems import ProblemError, document_problems
 from producer.api.reading import ImageReading
 from producer.api.service import Shared
@@ -40,7 +40,12 @@ class BlockRequest(BaseModel):
 
 @router.post("/scan/block", responses=document_problems(504))
 async def scan_block(
-    request: Request, wanted: BlockRequest, key: SubmittingImages, service: Shared, feeds: Feeds, reading: ImageReading
+    request: Request,
+    wanted: BlockRequest,
+    key: SubmittingImages,
+    service: Shared,
+    job_events: SharedJobEvents,
+    reading: ImageReading,
 ) -> Block:
     """Scan the images of a block while the caller waits."""
     started = perf_counter()
@@ -54,7 +59,7 @@ async def scan_block(
         references = [refer_to_file(os.fsencode(real)) for real in folder.images.values()]
         async with open_upload(service, key) as upload:
             callback = service.settings.stargate_callback_url if service.settings.webhook_secret else None
-            _, verdicts = await scan_now(service, feeds, upload, references, options.threshold, callback)
+            _, verdicts = await scan_now(service, job_events, upload, references, options.threshold, callback)
     messages = {
         path: await read_whole_text(service, reading, verdict, real)
         for (path, real), verdict in zip(folder.images.items(), verdicts, strict=True)

@@ -5,7 +5,7 @@ from time import perf_counter
 from fastapi import APIRouter, Request
 
 from producer.api.access import Submitting
-from producer.api.feeds import Feeds
+from producer.api.job_events import SharedJobEvents
 from producer.api.lone_images import SharedLoneImages
 from producer.api.problems import document_problems
 from producer.api.reading import ImageReading
@@ -28,7 +28,7 @@ async def extract(
     key: Submitting,
     service: Shared,
     lone_images: SharedLoneImages,
-    feeds: Feeds,
+    job_events: SharedJobEvents,
     reading: ImageReading,
 ) -> Extraction:
     """Read what is hidden in an image by `method`, or else by the method that V4 finds."""
@@ -37,7 +37,7 @@ async def extract(
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
         asked = read_method(form.fields.get("method", ""))
         image = LoneImage(key.name, form.name, await form.read(service), None)
-        verdict = await scan_lone_image(service, lone_images, feeds, image)
+        verdict = await scan_lone_image(service, lone_images, job_events, image)
         check_scanned(verdict)
         error = explain_failure(verdict)
         method = asked or (Method(verdict.stego_type) if verdict.stego_type else None)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from producer.api.access import Submitting
-from producer.api.feeds import Feeds
+from producer.api.job_events import SharedJobEvents
 from producer.api.lone_images import SharedLoneImages
 from producer.api.problems import document_problems
 from producer.api.reading import ImageReading
@@ -49,7 +49,7 @@ async def scan_image(
     key: Submitting,
     service: Shared,
     lone_images: SharedLoneImages,
-    feeds: Feeds,
+    job_events: SharedJobEvents,
     reading: ImageReading,
 ) -> ImageScan:
     """Scan one image while the caller waits."""
@@ -59,7 +59,7 @@ async def scan_image(
         read_boolean(form.fields, "include_metadata", default=True)
         threshold = read_threshold(form.fields.get("confidence_threshold"))
         image = LoneImage(key.name, form.name, await form.read(service), threshold)
-        verdict = await scan_lone_image(service, lone_images, feeds, image)
+        verdict = await scan_lone_image(service, lone_images, job_events, image)
         check_scanned(verdict)
         message = await read_whole_text(service, reading, verdict, image.data) if with_message else None
     return ImageScan(

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, SubmittingImages
 from producer.api.chain import use_chain
-from producer.api.feeds import Feeds
+from producer.api.job_events import SharedJobEvents
 from producer.api.problems import ProblemError, document_problems
 from producer.api.reading import ImageReading
 from producer.api.service import Service, Shared
@@ -109,7 +109,7 @@ async def scan_transaction(
     wanted: TransactionRequest,
     key: SubmittingImages,
     service: Shared,
-    feeds: Feeds,
+    job_events: SharedJobEvents,
     reading: ImageReading,
 ) -> TransactionScan:
     """Scan the images inscribed in a transaction while the caller waits."""
@@ -122,7 +122,7 @@ async def scan_transaction(
             store_images, service, key.name, identity, upload, wanted.extract_images
         )
         if references:
-            _, verdicts = await scan_now(service, feeds, upload, references, options.threshold)
+            _, verdicts = await scan_now(service, job_events, upload, references, options.threshold)
     images = [
         ScannedImage(
             index=_read_number(verdict.uri),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
 
-from producer.api.feeds import Hub
+from producer.api.job_events import JobEvents
 from producer.api.lone_images import LoneImages
 from producer.api.problems import ProblemError
 from producer.api.service import Service
@@ -23,7 +23,7 @@ from storage.verdicts import list_between
 
 async def scan_now(
     service: Service,
-    feeds: Hub,
+    job_events: JobEvents,
     upload: Upload,
     references: Sequence[str],
     threshold: float | None,
@@ -41,18 +41,20 @@ async def scan_now(
     )
     submission = await run_in_threadpool(submit_for, service, upload, references, options)
     wait_s = service.settings.interactive_wait_s
-    if not await feeds.wait_for_end(submission.job_id, wait_s):
+    if not await job_events.wait_for_end(submission.job_id, wait_s):
         raise refuse_to_wait(submission.job_id, wait_s)
     return submission, await run_in_threadpool(list_between, service.engine, submission.job_id, 0, submission.total - 1)
 
 
-async def scan_lone_image(service: Service, lone_images: LoneImages, feeds: Hub, image: LoneImage) -> Verdict:
+async def scan_lone_image(
+    service: Service, lone_images: LoneImages, job_events: JobEvents, image: LoneImage
+) -> Verdict:
     """Submit an image as a job and return its verdict; raises what `scan_now` and `LoneImages.submit` raise."""
     with trace("submit"):
         job_id = await lone_images.submit(replace(image, traceparent=read_traceparent()))
         describe_span(job=job_id, images=1)
     wait_s = service.settings.interactive_wait_s
-    verdict = await feeds.first_verdicts.wait_for(job_id, wait_s)
+    verdict = await job_events.first_verdicts.wait_for(job_id, wait_s)
     if verdict is None:
         raise refuse_to_wait(job_id, wait_s)
     return verdict
