@@ -3,15 +3,26 @@
 import re
 from typing import Final
 
+from worker.v4.plain_patterns import is_plain
+
 _WORDS: Final = rb"(?:END|EOF|EOM|EOT|STOP|DONE|FIN)(?:[ _-]?(?:OF[ _-]?)?(?:MESSAGE|MSG|FILE|DATA|TEXT))?"
+_SURE: Final = (
+    rb"<{1,5}/?\s?" + _WORDS + rb"\s?/?>{1,5}|\[{1,5}/?\s?" + _WORDS + rb"\s?\]{1,5}"
+    rb"|\{{1,5}\s?" + _WORDS + rb"\s?\}{1,5}|\({1,5}\s?" + _WORDS + rb"\s?\){1,5}"
+    rb"|([|#_*=/\\~$%@-])\1{0,4}\s?" + _WORDS + rb"\s?\1{1,5}"
+    rb"|#{5,}|\$t3g0|(?:\*\^){2,}\*"
+)
+"""Marks that occur in no text, with the symbols before them mirrored behind them."""
 _MARK: Final = re.compile(
-    rb"[<\[{(|#_*=/\\~$%@-]{1,5}\s?" + _WORDS + rb"\s?[>\]})|#_*=/\\~$%@-]{1,5}"
-    rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
-    rb"|\$t3g0|(?:\*\^){2,}\*|-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
+    _SURE + rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
+    rb"|(?<!-----BEGIN KEY)-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
     # Without symbols around it, where no word of a sentence can be.
-    rb"|(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s))(?-i:END|EOF)",
+    rb"|(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'/-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s)|(?<=\s\s\s))(?-i:END|EOF)"
+    # Directly after another character, where it is not the end of an English word.
+    rb"|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}])(?<!non)(?<!back)(?<!door)(?<!short)(?<!bus)(?-i:stop)(?![a-z])",
     re.IGNORECASE,
 )
+_SURE_MARK: Final = re.compile(_SURE, re.IGNORECASE)
 # How many characters of noise may be between a mark and the end of what looks like text.
 _CHANCE: Final = 12
 _CHANCE_BEFORE_ZERO: Final = 1
@@ -30,7 +41,8 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
     found = None
     for match in _MARK.finditer(tail):
         behind = len(tail) - match.end()
-        if match.start() + len(text) > len(tail) and behind <= (_CHANCE_BEFORE_ZERO if is_closed else _CHANCE):
+        chance = _CHANCE_BEFORE_ZERO if is_closed and not _SURE_MARK.fullmatch(match.group()) else _CHANCE
+        if match.start() + len(text) > len(tail) and behind <= chance:
             found = match
     if found is None:
         return text, None
@@ -40,7 +52,7 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
 def name_end(data: bytes, end: int, total: int, *, is_whole: bool) -> str | None:
     """Describe what closes a text that ends at `end` of `total` bytes; None if nothing does."""
     if end < len(data):
-        if data[end : end + 2] in (b"\xff\xfe", b"\xfe\xff"):
+        if data[end : end + 2] in (b"\xff\xfe", b"\xfe\xff", b"\xff\xff") and not is_plain(data, end):
             return f"end mark {data[end : end + 2].hex()}"
         return _NAMES.get(data[end])
     if end < total:

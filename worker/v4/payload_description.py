@@ -17,6 +17,7 @@ from worker.v4.wide_text import WideText
 
 MAX_LISTED_BYTES: Final = 8 * 2**20
 """How many bytes of an archive in pixels are read to list its members."""
+_MAX_WIDTH: Final = 4
 MIN_UNCLOSED: Final = 6
 """The fewest characters of a text that begins at the first byte and that nothing closes."""
 
@@ -103,7 +104,7 @@ class PayloadDescriber:
 
     def wide_text(self, wide: WideText) -> ReadPayload:
         """Return a text of wide characters."""
-        if wide.end == len(self._data) < self._carrier.total:
+        if wide.end > len(self._data) - _MAX_WIDTH and len(self._data) < self._carrier.total:
             self.wants_more = True
         closing = name_end(self._data, wide.end, self._carrier.total, is_whole=self._carrier.is_whole)
         shown = decode_text(wide.text[: self._limit]) or ""
@@ -139,7 +140,8 @@ class PayloadDescriber:
             elif kind is PayloadKind.SCRIPT and size is None and not self._carrier.is_whole:
                 # A script is text, and ends like text.
                 end = find_likely_end(self._data, start, self.runs.find_end(start))
-                size, closing = end - start, "the end of the readable text"
+                body, mark = cut_end_mark(self._data[start:end], is_closed=False)
+                size, closing = len(body), f"end mark {mark!r}" if mark else "the end of the readable text"
             elif size is not None:
                 closing = "the length"
             elif known is not None:

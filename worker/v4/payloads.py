@@ -3,22 +3,16 @@
 The bytes are untrusted: for any input, time and memory are proportional to the bytes read, and nothing raises.
 """
 
+import re
 from typing import Final
 
 from worker.v4.end_marks import CLOSING
 from worker.v4.file_kinds import find_strong_kind, recognise_kind
-from worker.v4.headers import (
-    DIGESTS,
-    FITS,
-    MAX_WORD,
-    SPELLED,
-    Header,
-    find_header,
-    is_name,
-    may_be_header,
-)
+from worker.v4.file_names import is_name, is_word
+from worker.v4.header_search import find_header
+from worker.v4.headers import DIGESTS, FITS, MAX_WORD, SPELLED, Header, may_be_header
 from worker.v4.payload_description import MIN_UNCLOSED, Carrier, PayloadDescriber, ReadPayload
-from worker.v4.text_runs import TextRuns, decode_text, is_text
+from worker.v4.text_runs import TextRuns, decode_text, has_pattern, is_text
 from worker.v4.wide_text import find_wide_text
 
 HEAD_BYTES: Final = 4096
@@ -32,9 +26,17 @@ _MAX_LEAD: Final = 512
 _SURE_BITS: Final = 18
 _MAX_VERSION: Final = 4
 _MIN_ALPHABET: Final = 6
+_FAR_LONGER: Final = 4
+# Control characters, except those that texts contain.
+_CONTROLS: Final = bytes({*range(1, 32)} - {*b"\t\n\r"})
+_MAX_CONTROLS: Final = 8
+_MIN_CLOSED: Final = 8
 _CHANCE_IN_DIGEST: Final = 5
+_MAX_ZEROS_IN_DIGEST: Final = 1
 _CHANCE_BEFORE_ZERO: Final = 16
 _CHANCE_BEHIND_LENGTH: Final = 3
+# The fewest characters at the start that are no chance.
+_CHANCE_TEXT: Final = 12
 
 
 def read_payload_of(carrier: Carrier, limit: int) -> ReadPayload:
@@ -85,13 +87,15 @@ class _Reading:
             zero, closed = end, closed[:-1]
         # After a text that nothing closes, the noise of a picture may contain a zero within a few bytes.
         is_noise = not self._carrier.is_whole and end - start >= MIN_UNCLOSED and 0 < zero - end <= _CHANCE_BEFORE_ZERO
-        closed_text = decode_text(closed) is not None and not is_noise
-        if header and header.evidence > FITS and self._precedes(header, end, zero if closed_text else None):
+        text_start = start + self._count_controls(closed)
+        text = data[text_start:zero]
+        is_text_closed = not is_noise and not has_pattern(text) and decode_text(text) is not None
+        if header and header.evidence > FITS and self._precedes(header, end, zero if is_text_closed else None):
             return self._behind(header)
-        if lead := self._find_behind_word(end):
-            return self._describe.text(*lead)
-        if closed_text and (header is None or len(closed) >= MIN_UNCLOSED or self._carrier.is_whole):
-            return self._describe.text(start, zero)
+        if behind := self._find_behind_word(end) or self._find_behind_digest(end):
+            return self._describe.text(*behind)
+        if is_text_closed and (header is None or len(closed) >= MIN_UNCLOSED or self._carrier.is_whole):
+            return self._describe.text(text_start, zero)
         if end - start >= MIN_UNCLOSED:
             return self._describe.text(start, end)
         if strong := find_strong_kind(data[:HEAD_BYTES]):
@@ -102,32 +106,51 @@ class _Reading:
             return self._describe.text(first, last)
         if header:
             return self._behind(header)
-        if closed_text:
-            return self._describe.text(start, zero)
+        if is_text_closed:
+            return self._describe.text(text_start, zero)
         return self._describe.unknown(zero)
+
+    def _count_controls(self, closed: bytes) -> int:
+        """Return how many control characters, of a magic or version, precede the text that a zero closes."""
+        text = closed.lstrip(_CONTROLS)
+        lead = len(closed) - len(text)
+        return lead if lead <= _MAX_CONTROLS and len(text) >= _MIN_CLOSED and is_text(text) else 0
 
     def _find_run(self) -> tuple[int, int]:
         """Return the longest run of text; one that starts just before a digest's end is cut to start after it."""
         first, last = self._describe.runs.find_longest(_MAX_LEAD)
+        lead = self._data[self._start : first]
+        if lead.count(0) > _MAX_ZEROS_IN_DIGEST:
+            return first, last
         return next((size for size in DIGESTS if 0 <= size - first <= _CHANCE_IN_DIGEST), first), last
 
     def _find_behind_word(self, end: int) -> tuple[int, int] | None:
         """Return the run of text that follows a short word and a few bytes, such as a magic and a version."""
-        first, last = self._find_run()
+        first, last = self._describe.runs.find_longest(_MAX_LEAD)
         word, between = end - self._start, self._data[end:first]
         is_word = 0 < word <= MAX_WORD and 0 < len(between) <= _MAX_VERSION and between != b"\x00"
         # `_MIN_ALPHABET` excludes the pattern of a plain picture.
         is_long = last - first >= max(_MIN_RUN, 2 * word) and len(set(self._data[first:last])) >= _MIN_ALPHABET
         return (first, last) if is_word and is_long else None
 
+    def _find_behind_digest(self, end: int) -> tuple[int, int] | None:
+        """Return the run of text that follows a digest whose first bytes look like text by chance."""
+        first, last = self._find_run()
+        is_long = last - first >= max(_MIN_RUN, 2 * (end - self._start))
+        return (first, last) if first in DIGESTS and end - self._start < _CHANCE_TEXT and is_long else None
+
     def _precedes(self, header: Header, end: int, zero: int | None) -> bool:
         """Whether a header has more evidence than the text up to `end`; `zero` is the zero that closes it, if any."""
         if header.start >= end:
             # A magic or name may precede a length; but a short text closed by a zero is usually the payload.
-            word = self._data[self._start : end]
-            is_word = len(word) <= MAX_WORD and (zero is None or len(word.split()) < 2)
-            near = header.at <= zero + (_MAX_VERSION if header.has_name else 0) if zero is not None else True
-            return (is_word or is_name(word)) and (near or header.bits >= _SURE_BITS)
+            lines = re.split(rb"[\t\n]", self._data[self._start : min(end, header.at)])
+            words = b" ".join(lines).split()
+            is_short = sum(map(len, lines)) <= MAX_WORD and (zero is None or len(words) < 2)
+            # The first zero may be part of a version, if the word before it is short beside the text after the length.
+            is_part = header.has_name or (header.is_text and header.size >= _FAR_LONGER * (end - self._start))
+            near = header.at <= zero + (_MAX_VERSION if is_part else 1) if zero is not None else True
+            has_name = any(is_name(line) for line in lines)
+            return (is_short or has_name) and (near or header.bits >= _SURE_BITS)
         # The length is part of the text, as digits or by chance.
         chance = _CHANCE_BEHIND_LENGTH if header.unit == SPELLED and not self._carrier.is_whole else 0
         ends = zero is None or 0 <= zero - header.end <= chance or zero < header.start
@@ -142,7 +165,7 @@ class _Reading:
         if kind:
             return self._describe.file(kind, header.start, header.size, words)
         body = data[header.start : header.end]
-        if is_name(body) and (further := self._behind_name(header, words)):
+        if (is_name(body) or is_word(body)) and (further := self._behind_name(header, words)):
             return further
         if decode_text(body) is not None:
             return self._describe.text_in(header.start, body, header.size, "the length", words)

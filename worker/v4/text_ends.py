@@ -8,15 +8,18 @@ import math
 from collections import Counter
 from typing import Final
 
+from worker.v4.plain_patterns import is_plain
+
 # The most characters that chance is assumed to add; one more has a probability of 1 in 100,000.
 _DOUBTED: Final = 12
 # The fewest characters that the model can be built from.
 _LEARNT: Final = 48
 _MOST_LEARNT: Final = 8192
 _BYTE: Final = math.log(256.0)
-# The evidence for chance, in nats, that is needed to cut a text; and how much more likely, in nats, a text ends with a
-# full stop or bracket than with a letter.
+# The evidence for chance, in nats, that is needed to cut a text, and to cut one that a plain area follows, as noise
+# rarely lies between them; and how much more likely, in nats, a text ends with a full stop or bracket than a letter.
 _MARGIN: Final = 0.5
+_MARGIN_BEFORE_PLAIN: Final = 2.5
 _CLOSED: Final = 1.5
 _ALPHABET: Final = 96
 _FULL_STOPS: Final = frozenset(".!?\n\u3002\uff01\uff1f\u2026")
@@ -46,13 +49,14 @@ def cut_pattern(data: bytes, start: int, end: int) -> int:
 def find_likely_end(data: bytes, start: int, end: int) -> int:
     """Return where the text from `start` to `end` of `data`, which nothing closes, most likely ends."""
     end = _cut_repetition(data, start, end)
+    margin = _MARGIN_BEFORE_PLAIN if is_plain(data, end) else _MARGIN
     text = data[max(start, end - 4 * _MOST_LEARNT) : end].decode(errors="ignore")[-_MOST_LEARNT:]
     if len(text) < _LEARNT + _DOUBTED:
         return end
     known, doubted = text[:-_DOUBTED], text[-_DOUBTED:]
     model = _Model(known)
     # From the last character backwards: the gain of cutting the text there.
-    gain, most, cut = -_CLOSED * (doubted[-1] in _CLOSERS), _MARGIN, 0
+    gain, most, cut = -_CLOSED * (doubted[-1] in _CLOSERS), margin, 0
     for place in range(len(doubted) - 1, -1, -1):
         before = doubted[place - 1] if place else known[-1]
         gain -= _BYTE * len(doubted[place].encode()) + model.likelihood(before, doubted[place])

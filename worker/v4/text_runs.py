@@ -1,9 +1,12 @@
-"""Finds runs of text in bytes: UTF-8 without control characters."""
+"""Finds runs of text in bytes: UTF-8 without control characters and without the pattern of a plain area."""
 
 import re
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Final
+
+from worker.v4.plain_patterns import TEXT_LIKE
 
 _CHARACTER: Final = (
     rb"[\t\n\r\x20-\x7e]|\xc2[\xa0-\xbf]|[\xc3-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]"
@@ -21,7 +24,7 @@ class TextRuns:
 
     def __init__(self, data: bytes, *, is_cut: bool = False) -> None:
         self._data = data
-        self._spans = [match.span() for match in _RUN.finditer(data)]
+        self._spans = [span for match in _RUN.finditer(data) for span in _leave_out_patterns(data, *match.span())]
         if is_cut and self._spans and _CUT_CHARACTER.fullmatch(data, self._spans[-1][1]):
             self._spans[-1] = self._spans[-1][0], len(data)
         self._starts = [start for start, _ in self._spans]
@@ -56,9 +59,24 @@ class TextRuns:
         return max(near, key=lambda span: span[1] - span[0], default=(0, 0))
 
 
+def _leave_out_patterns(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a run of text between the patterns of plain areas, which may be in it."""
+    for pattern in TEXT_LIKE.finditer(data, start, end):
+        if pattern.start() > start:
+            yield start, pattern.start()
+        start = pattern.end()
+    if end > start:
+        yield start, end
+
+
 def is_text(data: bytes) -> bool:
     """Whether all bytes are one run of text."""
-    return _RUN.fullmatch(data) is not None
+    return _RUN.fullmatch(data) is not None and not has_pattern(data)
+
+
+def has_pattern(data: bytes) -> bool:
+    """Whether the bytes contain the pattern of a plain area that looks like text."""
+    return TEXT_LIKE.search(data) is not None
 
 
 def decode_text(payload: bytes) -> str | None:

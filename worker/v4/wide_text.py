@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.v4.plain_patterns import is_plain
 from worker.v4.text_runs import decode_text
 
 _CODINGS: Final = (
@@ -19,12 +20,17 @@ _LEADS: Final = (2, 3, 4, 8)
 _MIN_DISTINCT: Final = 4
 # The fewest characters of a text whose length precedes it.
 _FEWEST: Final = 6
+# As many after a byte order mark.
+_FEWEST_MARKED: Final = 4
 _BLOCK: Final = 256
 # Blocks that occur with all scripts: general and Chinese punctuation, and full-width forms, except noncharacters.
 _PUNCTUATION: Final = (0x20, 0x30, 0xFF)
 _NO_CHARACTER: Final = 0xFFF0
 # How many bytes of noise may extend a text beyond its length.
 _CHANCE: Final = 8
+# As many, if the length may be a letter; and the width of a length that is evidence of its own.
+_NEAR: Final = 4
+_SURE_LEAD: Final = 4
 _ORDERS: Final[tuple[Literal["big", "little"], ...]] = ("big", "little")
 _CONTROLS: Final = (9, 10, 13)
 # A reading in another script must be longer by this many bytes to be preferred.
@@ -32,7 +38,8 @@ _LONGER: Final = 16
 _NARROW_BYTES: Final = 32
 _NARROW_SHARE: Final = 0.85
 _NARROW_TEXT: Final = 12
-_KANA: Final = 0x30
+# High bytes that are ASCII text themselves: those of kana (the digit 0), and of Indian scripts (the tab).
+_NARROW_HIGHS: Final = (0x30, 0x09, 0x0A, 0x0D)
 # The most blocks of a text in an alphabet, with punctuation.
 _MOST_BLOCKS: Final = 4
 
@@ -59,6 +66,7 @@ SCRIPTS: Final = (
     Script(_with_punctuation(*range(0x09, 0x20)), 8, is_alphabet=True),  # Indian scripts, Thai, Georgian, …
     Script(_with_punctuation(*range(0xAC, 0xD8)), 12),  # Korean
     Script(_with_punctuation(*range(0x4E, 0xA0)), 16),  # Chinese and Japanese
+    Script(_with_punctuation(0xD8, *range(0xDC, 0xE0)), 12),  # emoji, as pairs of surrogates
 )
 EMOJI: Final = (0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F9)
 ANY: Final = Script(_with_punctuation(*EMOJI, *(block for script in SCRIPTS for block in script.blocks)), 6)
@@ -85,16 +93,9 @@ def find_wide_text(data: bytes, first: int) -> WideText | None:
     if _is_narrow(data[first : first + _NARROW_BYTES]):
         return None
     at_once = [text for coding in _CODINGS for text in _read_all(data, first, *coding)]
-    # If there is a long text at `first`, it is not a length, except perhaps for an even one in the same coding.
     codings = {text.coding for text in at_once if text.is_long}
-    behind = [
-        (lead, text)
-        for lead in _LEADS
-        for coding in _CODINGS
-        if not codings or (coding[0] in codings and lead % 2 == 0)
-        for text in _read_all(data, first + lead, *coding)
-    ]
-    if measured := _find_measured(data, first, behind):
+    behind = [(lead, text) for lead in _LEADS for coding in _CODINGS for text in _read_all(data, first + lead, *coding)]
+    if measured := _find_measured(data, first, behind, is_after_text=bool(codings)):
         return measured
     for texts in (at_once, [text for _, text in behind]):
         if long := [text for text in texts if text.is_long]:
@@ -102,14 +103,21 @@ def find_wide_text(data: bytes, first: int) -> WideText | None:
     return None
 
 
-def _find_measured(data: bytes, first: int, behind: Sequence[tuple[int, WideText]]) -> WideText | None:
-    """Return the text whose length about matches the bytes before it, cut to that length."""
+def _find_measured(
+    data: bytes, first: int, behind: Sequence[tuple[int, WideText]], *, is_after_text: bool
+) -> WideText | None:
+    """Return the text whose length about matches the bytes before it, cut to that length.
+
+    `is_after_text`: these bytes may also be the first letters of a long text; the length must then match better.
+    """
     found: list[tuple[int, int, bool, int, WideText]] = []
     for lead, text in behind:
         size = text.end - first - lead
         for order, unit in product(_ORDERS, (1, 8)):
             value = int.from_bytes(data[first : first + lead], order) // unit
-            is_about = value and 0 <= size - value <= (_CHANCE if text.is_long else 0)
+            is_sure = text.is_long or (lead >= _SURE_LEAD and unit == 1)
+            chance = _CHANCE if is_sure and not is_plain(data, text.end) else 0
+            is_about = value and 0 <= size - value <= (min(chance, _NEAR) if is_after_text else chance)
             cut = _cut(data, text, first + lead + value) if is_about else None
             if cut is not None:
                 found.append((size - value, text.blocks, lead % 2 > 0, len(found), cut))
@@ -117,21 +125,21 @@ def _find_measured(data: bytes, first: int, behind: Sequence[tuple[int, WideText
 
 
 def _choose(texts: Sequence[WideText]) -> WideText:
-    """Return the first text, or one in another script with the same start that is longer than by chance."""
-    best = texts[0]
-    for other in texts[1:]:
-        if other.start == best.start and other.end - best.end >= _LONGER:
-            best = other
-    return best
+    """Return the longest text with the start of the first one; of about equally long ones, that of fewest blocks."""
+    same = [text for text in texts if text.start == texts[0].start]
+    longest = max(text.end for text in same)
+    return min((text for text in same if longest - text.end < _LONGER), key=lambda text: text.blocks)
 
 
 def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> Iterator[WideText]:
     """Yield the text at an offset in this coding, once for each script that it can be in."""
-    start += len(mark) * data.startswith(mark, start)
-    if _is_narrow(data[start : start + _NARROW_BYTES]):
+    is_marked = data.startswith(mark, start)
+    start += len(mark) * is_marked
+    if not is_marked and _is_narrow(data[start : start + _NARROW_BYTES]):
         return
     width = np.dtype(kind).itemsize
-    high = data[start + (width - 1 if coding.endswith("le") else 0) : start + _FEWEST * width : width]
+    fewest = _FEWEST_MARKED if is_marked else _FEWEST
+    high = data[start + (width - 1 if coding.endswith("le") else 0) : start + fewest * width : width]
     for script in SCRIPTS if width == 2 else (ANY,):
         # A cheap check that excludes almost everything.
         if high.translate(None, bytes(script.blocks) if width == 2 else b"\x00"):
@@ -139,22 +147,21 @@ def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> I
         units = np.frombuffer(data[start : start + (len(data) - start) // width * width], kind)
         count = _count(units, script)
         shown = units[:count]
-        if count < _FEWEST or len(np.unique(shown)) < _MIN_DISTINCT:
+        if count < fewest or (not is_marked and len(np.unique(shown)) < _MIN_DISTINCT):
             continue
         end = start + count * width
         text = data[start:end].decode(coding, "ignore").encode()
         blocks = len(np.unique(shown // _BLOCK))
         is_mixed = script.is_alphabet and blocks > _MOST_BLOCKS
         if decode_text(text) is not None and not is_mixed:
-            yield WideText(start, end, coding, text, count >= script.min_characters, blocks)
+            yield WideText(start, end, coding, text, is_marked or count >= script.min_characters, blocks)
 
 
 def _is_narrow(head: bytes) -> bool:
     """Whether these bytes are more likely UTF-8, pairs of whose letters look like Chinese or Korean UTF-16."""
-    # Every second byte of Japanese kana is 0x30, which is the digit 0 in ASCII.
-    if max(half.count(_KANA) for half in (head[::2], head[1::2])) >= _NARROW_BYTES // 4:
+    if any(half.count(high) >= max(4, len(half) // 2) for half in (head[::2], head[1::2]) for high in _NARROW_HIGHS):
         return False
-    if decode_text(head[:_NARROW_TEXT]) is not None:
+    if decode_text(head.lstrip(b"\x00")[:_NARROW_TEXT]) is not None:
         return True
     return sum(ord(" ") <= byte < 127 for byte in head) >= _NARROW_SHARE * _NARROW_BYTES
 
