@@ -15,11 +15,12 @@ _SURE: Final = (
 """Marks that occur in no text, with the symbols before them mirrored behind them."""
 _MARK: Final = re.compile(
     _SURE + rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
-    rb"|(?<!-----BEGIN KEY)-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
+    rb"|(?<!-----BEGIN KEY)(?<!-)-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
     # Without symbols around it, where no word of a sentence can be.
-    rb"|(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'/-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s)|(?<=\s\s\s))(?-i:END|EOF)"
+    rb"|(?-i:(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'/-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s)|(?<=\s\s\s))(?:END|EOF)"
+    rb"|(?<=[A-Z])EOF)"
     # Directly after another character, where it is not the end of an English word.
-    rb"|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}])(?<!non)(?<!back)(?<!door)(?<!short)(?<!bus)(?-i:stop)(?![a-z])",
+    rb"|(?-i:(?<=[A-Za-z0-9\x80-\xbf.,;:!?)\]}])(?<!non)(?<!back)(?<!door)(?<!short)(?<!bus)stop(?![a-z]))",
     re.IGNORECASE,
 )
 _SURE_MARK: Final = re.compile(_SURE, re.IGNORECASE)

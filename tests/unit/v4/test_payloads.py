@@ -8,7 +8,6 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from dataclasses import dataclass
 from io import BytesIO
 
 import pytest
@@ -16,55 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlight_vocabulary.payload import Member, Payload, PayloadKind
+from tests.kit.carriers import LIMIT, REMAINDERS, Samples, fill, read
 from tests.kit.payloads import list_headers, spell
 from tests.kit.pictures import encode_pattern
 from worker.v4.extraction import BytesCarrier
 from worker.v4.member_lists import MAX_MEMBERS, NAME_CHARACTERS
-from worker.v4.payload_description import ReadPayload
 from worker.v4.payloads import read_payload_of
 
-LIMIT = 64 * 2**10
 TEXT = "Meet me at the bridge at noon, bring the papers. Ünïcode 世界 🌍 as well!".encode()
 LONG = b"\n".join(TEXT for _ in range(300))
 HEADERS = [name for name, _ in list_headers(LONG)]
-# What the bits of a picture are behind a payload: noise, or the same again and again.
-REMAINDERS = {"noise": None, "zeros": b"\x00", "ones": b"\xff", "stripes": b"U"}
 FORMS = {
     "as it is": (TEXT, TEXT), "long": (LONG, LONG), "Base64": (spell(TEXT), TEXT), "zlib": (zlib.compress(TEXT), TEXT),
     "gzip": (gzip.compress(TEXT), TEXT), "zlib in Base64": (spell(zlib.compress(TEXT)), TEXT),
 }  # fmt: skip
-
-WIDE_TEXTS = [
-    "Meet me at noon, by the old bridge", "Встретимся на мосту", "Zażółć gęślą jaźń", "gặp nhau ở cây cầu",
-    "明天中午在老桥上见面带上所有的文件不要告诉任何人", "明日の正午に古い橋で会いましょう。書類を忘れないで",
-    "내일 정오에 다리에서 만나요, 서류를 가져오세요", "เจอกันที่สะพานตอนเที่ยง", "कल दोपहर पुल पर मिलना",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """Bytes of a carrier that go on behind a payload."""
-
-    data: bytes
-    is_whole = False
-
-    @property
-    def total(self) -> int:
-        return len(self.data)
-
-    def take(self, count: int) -> bytes:
-        return self.data[:count]
-
-
-def fill(hidden: bytes, remainder: str = "noise", seed: int = 0) -> Samples:
-    """Return a carrier that holds this first, and something else behind it."""
-    pattern = REMAINDERS[remainder]
-    count = 30_000
-    return Samples(hidden + (random.Random(seed).randbytes(count) if pattern is None else pattern * count))
-
-
-def read(hidden: bytes, remainder: str = "noise", seed: int = 0) -> ReadPayload:
-    return read_payload_of(fill(hidden, remainder, seed), LIMIT)
 
 
 def read_whole(data: bytes, limit: int = LIMIT) -> Payload:
@@ -309,18 +273,3 @@ def test_a_bomb_is_unpacked_no_further_than_is_shown() -> None:
     payload = read_whole(zlib.compress(b"a" * 2**28, 9), 1000)
 
     assert (payload.text, payload.truncated) == ("a" * 1000, True)
-
-
-@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize("text", WIDE_TEXTS)
-@pytest.mark.parametrize("width", [0, 2, 4, 8])
-def test_wide_characters_are_read(coding: str, text: str, width: int) -> None:
-    start = len(text.encode(coding)).to_bytes(width, "big") if width else b""
-    # Where nothing says how long it is, noise may go on with it.
-    found = read(start + text.encode(coding), "noise" if width else "zeros").payload
-    assert (found.text, found.encoding, found.offset) == (text, coding, len(start))
-
-
-def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
-    found = read("\ufeffMeet me at noon".encode("utf-16-le") + b"\x00\x00").payload
-    assert (found.text, found.offset, found.closed_by) == ("Meet me at noon", 2, "a zero byte")
