@@ -136,8 +136,9 @@ class _Reading:
     def _find_behind_digest(self, end: int) -> tuple[int, int] | None:
         """Return the run of text that follows a digest whose first bytes look like text by chance."""
         first, last = self._find_run()
-        is_long = last - first >= max(_MIN_RUN, 2 * (end - self._start))
-        return (first, last) if first in DIGESTS and end - self._start < _CHANCE_TEXT and is_long else None
+        chance = end - self._start
+        is_behind = first in DIGESTS and 0 < chance < _CHANCE_TEXT and last - first >= max(_MIN_RUN, 2 * chance)
+        return (first, last) if is_behind and not self._carrier.is_whole else None
 
     def _precedes(self, header: Header, end: int, zero: int | None) -> bool:
         """Whether a header has more evidence than the text up to `end`; `zero` is the zero that closes it, if any."""
