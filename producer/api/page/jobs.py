@@ -15,11 +15,11 @@ from producer.api.access import (
     visible_submitter,
 )
 from producer.api.bodies import validate
+from producer.api.job_bodies import OPTIONS
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, redirect, render
 from producer.api.problems import reject_field
 from producer.api.reports import report_job
-from producer.api.routes.jobs import OPTIONS
 from producer.api.service import Shared
 from producer.api.submission import open_upload, submit_for
 from producer.api.uploads import open_form, store_image
