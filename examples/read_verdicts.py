@@ -5,7 +5,7 @@
     python examples/read_verdicts.py 2026-06-01
 
 Prints a line per stego image scanned since that time (UTC unless it has a zone), oldest first: time, job, reference,
-method, probability, and the hidden message in quotes. storage/schema.py describes the tables.
+method, probability, and the hidden message in quotes. storage/schema/ describes the tables.
 """
 
 import os

@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, text
 
 from storage.blobs import Blobs
-from storage.schema import KeptBlobs
+from storage.schema.work import KeptBlobs
 
 # The maximum number of rows per transaction.
 JOBS_AT_ONCE = 200

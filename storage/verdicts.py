@@ -15,12 +15,12 @@ from starlight_vocabulary.payload import Payload
 from starlight_vocabulary.records import from_json, to_json
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
-from storage import schema
 from storage.database import connect_to_read
 from storage.inscription_search import narrow_to_inscription
 from storage.message_search import HAS_PART, HAS_WORDS, connect_to_search, write_pattern
 from storage.models import IS_MEANT
 from storage.new_verdict import NewVerdict
+from storage.schema import results
 
 PAGE = 1000
 # The largest value of PostgreSQL's `integer`.
@@ -29,7 +29,7 @@ MAX_ORDINAL = 2**31 - 1
 VERDICT_COLUMNS = tuple(field.name for field in fields(NewVerdict))
 # The columns as parameters for `unnest`: one list each.
 VERDICT_LISTS = ", ".join(
-    f"CAST(:{name} AS {schema.verdicts.c[name].type.compile(postgresql.dialect())}[])"  # type: ignore[no-untyped-call]
+    f"CAST(:{name} AS {results.verdicts.c[name].type.compile(postgresql.dialect())}[])"  # type: ignore[no-untyped-call]
     for name in VERDICT_COLUMNS
 )
 
@@ -247,7 +247,7 @@ def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Positio
 
 
 class Place(NamedTuple):
-    """The position of a verdict in the order of storing within its job; see `storage.schema.verdicts`."""
+    """The position of a verdict in the order of storing within its job; see `storage.schema.results`."""
 
     landed: int
     ordinal: int

@@ -10,7 +10,7 @@ from storage.blobs import Blobs
 from storage.canaries import delete_abandoned_canaries
 from storage.database import work_in_rounds
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
-from storage.schema import KeptBlobs
+from storage.schema.work import KeptBlobs
 from storage.settings import Settings
 
 LOOK_EVERY_S = 10.0

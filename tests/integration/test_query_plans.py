@@ -61,7 +61,7 @@ from storage.requeueing import change_priority, requeue_chunks
 from storage.rescans import Rescanning, find_made, list_rescans
 from storage.retention import delete_released_blobs, end_expired_uploads, end_retention
 from storage.reuse import recall_verdicts
-from storage.schema import KeptBlobs
+from storage.schema.work import KeptBlobs
 from storage.seals import seal_ended_jobs
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed

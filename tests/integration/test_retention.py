@@ -18,7 +18,7 @@ from storage.jobs import NO_OPTIONS, UploadExpiredError, cancel_job
 from storage.models import add_model
 from storage.new_verdict import NewVerdict
 from storage.retention import delete_released_blobs, end_retention
-from storage.schema import KeptBlobs
+from storage.schema.work import KeptBlobs
 from storage.settings import Settings
 from storage.uploads import StorageLimits, Upload
 from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks, register_v4
