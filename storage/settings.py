@@ -1,32 +1,32 @@
 """All settings of the project, read from `STARLIGHT_*` environment variables or a file with such lines."""
 
-import base64
 import getpass
 import os
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.data_folder import check_ownership
-from storage.hosts import is_loopback
-from storage.redis_urls import SENTINEL_SCHEME, read_sentinels
+from storage.setting_types import (
+    BlobUrl,
+    DatabaseUrl,
+    DirectDatabaseUrl,
+    Duration,
+    FlowerCredentials,
+    HttpUrl,
+    NodeUrl,
+    OptionalDuration,
+    OptionalPort,
+    Port,
+    RedisUrl,
+    SigningSecret,
+)
 
 
 def default_data_dir() -> Path:
@@ -49,83 +49,15 @@ def default_submitter() -> str:
         return f"uid-{os.geteuid()}"
 
 
-def _read_port(url: str) -> int | None:
-    return urlsplit(url).port
-
-
-def _read_behind_password(url: str) -> int | None:
-    # SQLAlchemy accepts unescaped slashes in passwords.
-    return urlsplit(f"//{url.rpartition('@')[2]}").port
-
-
-def _read_redis_url(url: str) -> object:
-    return read_sentinels(url) or _read_port(url)
-
-
-def _url_of(*schemes: str, read: Callable[[str], object] = _read_port) -> AfterValidator:
-    def check(url: str | None) -> str | None:
-        if not url:
-            return None
-        if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        try:
-            read(url)
-        except ValueError:
-            # The original message might quote the password.
-            raise ValueError("is not a valid URL: write special characters in names and passwords as %XX") from None
-        return url
-
-    return AfterValidator(check)
-
-
-def _past_pooler(url: str | None, info: ValidationInfo) -> str | None:
-    if url and not info.data.get("database_url"):
-        raise ValueError("bypasses the pooler of STARLIGHT_DATABASE_URL: set both")
-    return url
-
-
-def _signing_secret(secret: SecretStr | None) -> SecretStr | None:
-    if secret is None or not secret.get_secret_value():
-        return None
-    try:
-        size = len(base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True))
-    except ValueError:
-        size = 0
-    if not 24 <= size <= 64:
-        raise ValueError("must be whsec_ and 24 to 64 bytes in Base64")
-    return secret
-
-
-def _flower_basic_auth(credentials: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-    given = credentials.get_secret_value() if credentials else ""
-    if given:
-        name, _, password = given.partition(":")
-        if not name or len(password) < MIN_PASSWORD:
-            raise ValueError(f"must be name:password, with at least {MIN_PASSWORD} characters of password")
-        return credentials
-    if "flower_host" in info.data and not is_loopback(info.data["flower_host"]):
-        raise ValueError(
-            f"must be name:password, because Flower, which can stop workers, listens on {info.data['flower_host']}"
-        )
-    return None
-
-
 def _check_submitter(name: str) -> str:
     if name == CANARY_SUBMITTER:
         raise ValueError(f"{name!r} is reserved for canaries: choose another name")
     return name
 
 
-def _read_seconds(value: object) -> object:
-    return float(value) if isinstance(value, str) and value.strip().isdecimal() else value
-
-
 CHUNK_SIZE = 256
-MIN_PASSWORD = 8
 # The submitter reserved for canaries.
 CANARY_SUBMITTER = "canary"
-Retention = Annotated[timedelta, BeforeValidator(_read_seconds), Field(ge=timedelta(0))]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -133,18 +65,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STARLIGHT_", frozen=True, hide_input_in_errors=True)
 
-    database_url: Annotated[str | None, _url_of("postgresql", read=_read_behind_password)] = Field(
+    database_url: DatabaseUrl = Field(
         None, repr=False, description="postgresql://… of PostgreSQL 14 or newer; unset: an embedded server"
     )
-    database_direct_url: Annotated[
-        str | None, _url_of("postgresql", read=_read_behind_password), AfterValidator(_past_pooler)
-    ] = Field(
+    database_direct_url: DirectDatabaseUrl = Field(
         None,
         repr=False,
         description="postgresql://… that bypasses the pooler (PgBouncer in transaction mode) of the URL above, "
         "for notifications, leases of devices and migrations; unset: there is no pooler",
     )
-    redis_url: Annotated[str | None, _url_of("redis", "rediss", SENTINEL_SCHEME, read=_read_redis_url)] = Field(
+    redis_url: RedisUrl = Field(
         None,
         repr=False,
         description="redis://…, rediss://… (TLS) or redis+sentinel://:password@host:port,host:port/service of the "
@@ -157,22 +87,22 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Field(
         default_factory=default_data_dir, description="folder of embedded servers, local blobs, logs and settings.env"
     )
-    blob_url: Annotated[str | None, _url_of("file", "s3", "gs", "az")] = Field(
+    blob_url: BlobUrl = Field(
         None, description="where blobs are stored: file:///…, s3://…, gs://… or az://…; unset: in the data folder"
     )
-    blob_retention: Retention = Field(
+    blob_retention: OptionalDuration = Field(
         timedelta(days=7),
         description="how long the images of a job are stored after it ended: 7d, 12:00:00, or seconds",
     )
-    evidence_retention: Retention = Field(
+    evidence_retention: OptionalDuration = Field(
         timedelta(days=90), description="the same for images in which something was found, if longer"
     )
-    verdict_retention: Annotated[timedelta, BeforeValidator(_read_seconds), Field(gt=timedelta(0))] | None = Field(
+    verdict_retention: Duration | None = Field(
         None,
         description="how long jobs and verdicts are kept after the jobs ended, and up to a month more, because a "
         "whole month is deleted at once; unset: for ever",
     )
-    export_retention: Retention = Field(
+    export_retention: OptionalDuration = Field(
         timedelta(days=1), description="how long the files of an export by the API are kept"
     )
     max_exports_per_key: PositiveInt = Field(
@@ -181,7 +111,7 @@ class Settings(BaseSettings):
     min_free_bytes: NonNegativeInt = Field(
         2 * 2**30, description="free bytes of a disk below which no images or request bodies are stored on it"
     )
-    canary_interval: Retention = Field(
+    canary_interval: OptionalDuration = Field(
         timedelta(minutes=5),
         description="time between the starts of two rounds of canaries: 00:05:00, or seconds; 0: no canaries",
     )
@@ -267,12 +197,10 @@ class Settings(BaseSettings):
         False, description="also reuse verdicts of other submitters, which reveals what they had scanned"
     )
     reuse: bool = Field(True, description="reuse the same model's earlier verdict on the same bytes")
-    reuse_within: Annotated[timedelta, BeforeValidator(_read_seconds), Field(gt=timedelta(0))] = Field(
-        timedelta(days=60), description="maximum age of the job of a reused verdict"
-    )
+    reuse_within: Duration = Field(timedelta(days=60), description="maximum age of the job of a reused verdict")
     batch_size: PositiveInt = Field(128, description="images per pass through V4")
     batch_wait_ms: PositiveFloat = Field(4.0, description="how long an image waits for others to fill its batch")
-    webhook_secret: Annotated[SecretStr | None, AfterValidator(_signing_secret)] = Field(
+    webhook_secret: SigningSecret = Field(
         None, description="whsec_… and 24 to 64 bytes in Base64: signs webhooks; unset: webhooks are refused"
     )
     webhook_attempts: PositiveInt = Field(
@@ -290,21 +218,18 @@ class Settings(BaseSettings):
     blocks_write_results: bool = Field(
         False, description="/scan/block also writes its answer into the block's folder, as starlight.json"
     )
-    stargate_callback_url: Annotated[str | None, _url_of("http", "https")] = Field(
+    stargate_callback_url: HttpUrl = Field(
         None,
         description="Stargate's …/api/stego/callback, notified of each image of /scan/block; needs the webhook secret",
     )
-    stargate_ingest_url: Annotated[str | None, _url_of("http", "https")] = Field(
+    stargate_ingest_url: HttpUrl = Field(
         None,
         description="Stargate's …/api/ingest-inscription, which gets the results of /inscribe; unset: nothing is sent",
     )
     stargate_ingest_token: SecretStr | None = Field(
         None, description="Stargate's STARGATE_INGEST_TOKEN, sent with them"
     )
-    bitcoin_url: Annotated[
-        str | None,
-        _url_of(*(f"{kind}+{scheme}" for kind in ("rpc", "rest", "esplora") for scheme in ("http", "https"))),
-    ] = Field(
+    bitcoin_url: NodeUrl = Field(
         None,
         repr=False,
         description="node to read inscriptions from, also at a private address: rpc+http://name:password@host:8332 or "
@@ -343,15 +268,15 @@ class Settings(BaseSettings):
     )
     max_waiting_images_per_key: PositiveInt = Field(10_000_000, description="the same, for the jobs of one API key")
     rate_limit_per_minute: PositiveInt = Field(12_000, description="requests per minute of one API key")
-    session_lifetime: Retention = Field(
+    session_lifetime: OptionalDuration = Field(
         timedelta(hours=12), description="maximum duration of a session of the page: 12:00:00, 7d, or seconds"
     )
-    session_idle: Retention = Field(timedelta(hours=1), description="the same, without a request")
+    session_idle: OptionalDuration = Field(timedelta(hours=1), description="the same, without a request")
     interactive_wait_s: PositiveFloat = Field(25.0, description="how long the API waits for the verdict on one image")
 
     flower_port: Port = Field(5555, description="port of Flower")
     flower_host: str = Field("127.0.0.1", description="address that Flower listens on")
-    flower_basic_auth: Annotated[SecretStr | None, AfterValidator(_flower_basic_auth)] = Field(
+    flower_basic_auth: FlowerCredentials = Field(
         None,
         description="name:password of Flower, the password with at least 8 characters; unset, on loopback: starlight "
         "and a password generated in the data folder",
@@ -363,10 +288,10 @@ class Settings(BaseSettings):
     exporter_host: str = Field(
         "127.0.0.1", description="address that the metrics exporter, and metrics of workers and API, listen on"
     )
-    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+    worker_metrics_port: OptionalPort = Field(
         0, description="port of a worker's metrics, or the next free one if it is taken; 0: none"
     )
-    api_metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="port of the API's metrics; 0: none")
+    api_metrics_port: OptionalPort = Field(0, description="port of the API's metrics; 0: none")
     target_images_per_minute: PositiveInt = Field(
         1000, description="throughput target that metrics and figures are compared with"
     )
