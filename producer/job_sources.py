@@ -12,8 +12,8 @@ from producer.sources.selection import Selection
 from producer.watching.source import handle_large_archive
 from starlight_vocabulary.job import JobSources
 from storage.buckets import is_in_bucket, is_prefix
-from storage.jobs import ListedObject, Reference
 from storage.listings import ListingProgress
+from storage.submission import ListedObject, Reference
 
 
 @dataclass(frozen=True, slots=True)

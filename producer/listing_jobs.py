@@ -24,7 +24,6 @@ from producer.sources.permitted import ForbiddenError, Permitted
 from storage.blobs import Blobs
 from storage.bucket_stores import explain_refusal
 from storage.buckets import Location
-from storage.jobs import Reference
 from storage.listed_blobs import ListedBlobs
 from storage.listed_versions import list_versions
 from storage.listings import (
@@ -38,6 +37,7 @@ from storage.listings import (
     release_listing,
 )
 from storage.settings import Settings
+from storage.submission import Reference
 from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
 from storage.waiting import TooManyWaitingError, WaitingLimits
 

@@ -32,10 +32,10 @@ from storage.chunks import claim_chunk, finish_chunk
 from storage.database import connect
 from storage.dispatch import pick_chunks
 from storage.embedded.postgres import EmbeddedPostgres, find_binaries
-from storage.jobs import submit_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.schema_version import check_schema, upgrade_schema
+from storage.submission import submit_job
 
 LEASE_S = 60.0
 # Added to the configuration of an embedded server.

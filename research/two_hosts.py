@@ -32,8 +32,9 @@ from storage.audits import audit_jobs
 from storage.database import connect
 from storage.embedded.postgres import EmbeddedPostgres
 from storage.embedded.redis import find_program
-from storage.jobs import get_job, submit_job
+from storage.jobs import get_job
 from storage.schema_version import upgrade_schema
+from storage.submission import submit_job
 from storage.workers import list_live_workers
 
 BRIDGE = "bridge"

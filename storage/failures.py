@@ -8,9 +8,9 @@ from sqlalchemy import Engine, text
 
 from starlight_vocabulary.words import FAILURES, ErrorCode
 from storage.database import connect_to_read
-from storage.jobs import Submission
 from storage.resubmission import resubmit_images
 from storage.settings import CHUNK_SIZE
+from storage.submission import Submission
 from storage.traces import describe_span, trace
 from storage.verdicts import VerdictFilter
 

@@ -18,8 +18,8 @@ from storage.dispatch import (
     NOTIFY_WORKERS,
     DispatchedChunk,
 )
-from storage.jobs import UploadExpiredError
 from storage.retention import end_uploads
+from storage.submission import UploadExpiredError
 from storage.totals import Total, count_one, raise_totals
 from storage.uploads import LEASE_S, StorageLimits, check_free_bytes, check_stored_bytes
 from storage.waiting import WaitingLimits, find_room

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from storage.database import SUBMITTED
-from storage.jobs import COMPLETE_JOB
+from storage.submission import COMPLETE_JOB
 from storage.totals import Total, count_one, raise_totals
 from storage.traces import read_traceparent
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 
 from starlight_vocabulary.job import JobOptions
 from storage.blobs import Blobs
-from storage.jobs import ListedObject, Reference, Submission, UploadExpiredError, find_earlier_job, submit_job
 from storage.retention import end_uploads
+from storage.submission import ListedObject, Reference, Submission, UploadExpiredError, find_earlier_job, submit_job
 from storage.traces import describe_span, trace
 from storage.waiting import WaitingLimits, find_room
 

@@ -32,8 +32,8 @@ from producer.sources.permitted import Permitted
 from starlight_vocabulary.formats import JSON, ExportFormat
 from starlight_vocabulary.job import JobOptions, JobSources
 from storage.buckets import Location
-from storage.jobs import ListedObject, Reference
 from storage.keys import ApiKey
+from storage.submission import ListedObject, Reference
 from storage.uploads import Upload
 
 NDJSON = ExportFormat.NDJSON.media_type

@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.service import Service
 from producer.dispatching.lone_messages import LonePublisher
-from storage.jobs import UploadExpiredError
 from storage.lone_uploads import NONE_AT_ONCE, LoneImage, submit_lone_images
+from storage.submission import UploadExpiredError
 from storage.uploads import StorageFullError, StoredBytesError
 from storage.waiting import TooManyWaitingError
 

@@ -9,7 +9,7 @@ from producer.chain.sources import is_chain_source
 from producer.sources.errors import SourceAwayError, SourceError
 from producer.sources.permitted import Permitted
 from storage.buckets import Location, is_in_bucket, is_prefix
-from storage.jobs import ListedObject, Reference
+from storage.submission import ListedObject, Reference
 
 
 def check_references(

@@ -11,9 +11,9 @@ from producer.api.service import Service
 from producer.sources.archives import ArchiveTooLargeError
 from starlight_vocabulary.job import JobOptions, JobSources
 from starlight_vocabulary.words import Scope
-from storage.jobs import EmptyJobError, Reference, Submission, UploadExpiredError
 from storage.keys import ApiKey
 from storage.listings import TooManyListingsError, insert_listing
+from storage.submission import EmptyJobError, Reference, Submission, UploadExpiredError
 from storage.uploads import KeyInUseError, StorageFullError, StoredBytesError, Upload
 from storage.waiting import TooManyWaitingError
 

@@ -50,12 +50,12 @@ from storage.analysts import AnalystError
 from storage.data_folder import DataFolderError
 from storage.embedded.postgres import EmbeddedServerError
 from storage.failures import RetryError
-from storage.jobs import EmptyJobError
 from storage.keys import KeyNameError
 from storage.logs import set_up_logging
 from storage.models import ModelChoiceError
 from storage.operations import OperationError
 from storage.schema_version import SchemaError
+from storage.submission import EmptyJobError
 from storage.time_limits import QueryTooLongError
 from storage.uploads import StorageFullError
 from storage.verification import SealError

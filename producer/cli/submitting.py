@@ -16,8 +16,8 @@ from producer.sources.selection import Selection
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority, WebhookKind
 from storage.blobs import Blobs
-from storage.jobs import EmptyJobError, Submission, UploadExpiredError
 from storage.listed_versions import list_versions
+from storage.submission import EmptyJobError, Submission, UploadExpiredError
 from storage.traces import set_up_traces
 from storage.uploads import KeyInUseError, StorageLimits, Upload
 

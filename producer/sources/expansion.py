@@ -25,9 +25,9 @@ from producer.sources.selection import EVERYTHING, Selection, is_selected
 from producer.sources.storing import BlobWriter, store_members
 from producer.sources.unpacking import read_limits, unpack, unpack_remote
 from storage.buckets import is_in_bucket, is_prefix
-from storage.jobs import ListedObject, Reference
 from storage.settings import Settings
 from storage.spans import Span, describe_version, read_span, refer_to_span
+from storage.submission import ListedObject, Reference
 
 # Reserved characters of URIs, which are not percent-encoded.
 URI_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"

@@ -12,7 +12,7 @@ from producer.sources.known_versions import KnownVersions
 from producer.sources.selection import EVERYTHING, Selection, is_selected
 from storage.bucket_stores import explain_refusal, list_objects
 from storage.buckets import Location, read_location
-from storage.jobs import ListedObject
+from storage.submission import ListedObject
 
 
 def read_prefix(uri: str) -> Location:

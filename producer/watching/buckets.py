@@ -10,7 +10,7 @@ from producer.sources.listing import list_prefix, read_prefix
 from producer.sources.selection import Selection
 from producer.sources.storing import BlobWriter
 from producer.watching.source import Arrivals, Progress, handle_large_archive
-from storage.jobs import ListedObject, Reference
+from storage.submission import ListedObject, Reference
 
 # Returns the references of an object: itself, or the members of an archive.
 Refer = Callable[[BlobWriter, ListedObject], Iterable[Reference]]

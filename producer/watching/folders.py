@@ -20,8 +20,8 @@ from producer.sources.folders import walk_files
 from producer.sources.selection import Selection, is_selected
 from producer.sources.storing import BlobWriter
 from producer.watching.source import Arrivals, Progress, handle_large_archive
-from storage.jobs import Reference
 from storage.spans import describe_version
+from storage.submission import Reference
 
 # Largest number of files in one job.
 FILES_AT_ONCE: Final = 1000

@@ -14,8 +14,8 @@ from producer.watching.buckets import BucketSource
 from producer.watching.folders import FolderSource
 from producer.watching.source import Source
 from storage.buckets import is_in_bucket
-from storage.jobs import ListedObject, Reference
 from storage.settings import Settings
+from storage.submission import ListedObject, Reference
 
 
 @dataclass(frozen=True, slots=True)

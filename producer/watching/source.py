@@ -7,7 +7,7 @@ from typing import Protocol
 
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.storing import BlobWriter
-from storage.jobs import Reference
+from storage.submission import Reference
 
 log = logging.getLogger(__name__)
 

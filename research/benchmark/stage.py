@@ -15,9 +15,10 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.database import FINISHED, connect, listen, wait_out_outages
 from storage.embedded.servers import Servers, provide_servers
-from storage.jobs import get_job, submit_job
+from storage.jobs import get_job
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings
+from storage.submission import submit_job
 from storage.workers import list_live_workers
 from worker.devices import Device
 

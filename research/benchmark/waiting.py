@@ -17,7 +17,7 @@ from starlight_vocabulary.words import Priority
 SUBMIT = """
 import json, resource, sys, time
 from storage.database import connect
-from storage.jobs import submit_job
+from storage.submission import submit_job
 url, count, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 engine = connect(url)
 started = time.perf_counter()

@@ -14,7 +14,7 @@ from research.stego.drawn import draw_picture
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import ErrorCode, Priority
 from storage.database import wait_out_outages
-from storage.jobs import submit_job
+from storage.submission import submit_job
 
 Rng = np.random.Generator
 

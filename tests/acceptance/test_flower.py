@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from producer.following import Follower
-from storage.jobs import submit_job
+from storage.submission import submit_job
 from tests.kit.command import TIMEOUT_S
 from tests.kit.pictures import draw_grained, encode
 from tests.kit.stack import RunningStack

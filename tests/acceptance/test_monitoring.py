@@ -18,9 +18,9 @@ from producer.following import Follower
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.canaries import CanaryResult, begin_round
-from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.settings import Settings
+from storage.submission import submit_job
 from storage.workers import list_live_workers
 from tests.kit.folders import make_temporary_folder
 from tests.kit.inputs import make_stego_files

@@ -14,9 +14,9 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine
 
-from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.schema_version import build_alembic_config
+from storage.submission import submit_job
 from storage.workers import list_live_workers
 from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment, read_records, run_starlight
 from tests.kit.inputs import make_stego_files

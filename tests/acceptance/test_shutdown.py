@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from producer.dispatching.dispatcher import Dispatcher
 from storage.blobs import Blobs
 from storage.dispatch import recover_lost_chunk
-from storage.jobs import submit_job
 from storage.settings import Settings
+from storage.submission import submit_job
 from tests.kit.command import TIMEOUT_S, make_environment
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern

@@ -11,7 +11,7 @@ import redis
 
 from producer.following import Follower
 from starlight_vocabulary.words import Outcome
-from storage.jobs import submit_job
+from storage.submission import submit_job
 from tests.kit.command import TIMEOUT_S, run_starlight
 from tests.kit.inputs import make_stego_files
 from tests.kit.pictures import draw_grained, encode

@@ -19,7 +19,7 @@ from storage.audits import audit_jobs
 from storage.broker import DELIVERED_AT, QUEUES, UNACKNOWLEDGED, count_messages
 from storage.database import connect
 from storage.dispatch import pick_chunks
-from storage.jobs import submit_job
+from storage.submission import submit_job
 from tests.kit.changes import wait_for_change
 from tests.kit.databases import copy_database
 from tests.kit.output import Output

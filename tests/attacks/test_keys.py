@@ -13,8 +13,9 @@ from producer.api.references import check_references
 from producer.sources.permitted import Permitted
 from starlight_vocabulary.words import Scope
 from storage.buckets import read_location
-from storage.jobs import Reference, list_jobs
+from storage.jobs import list_jobs
 from storage.keys import ApiKey, KeyNameError, create_key, find_key, list_keys
+from storage.submission import Reference
 from tests.attacks.conftest import ServedApi
 from tests.kit.rows import execute
 

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, text
 from producer.sources.permitted import Permitted
 from starlight_vocabulary.words import ErrorCode, Priority
 from storage.failures import retry_job
-from storage.jobs import submit_job
 from storage.settings import Settings
+from storage.submission import submit_job
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.attacks.conftest import ServedApi
 from tests.kit.detectors import HeldDetector

@@ -11,12 +11,12 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import BitOrder, ErrorCode, Judgement, Method, Outcome
 from storage.chunks import finish_chunk
-from storage.jobs import submit_job
 from storage.judgements import judge
 from storage.keys import create_key
 from storage.models import add_model, use_model
 from storage.new_verdict import NewVerdict
 from storage.pauses import pause_chunks
+from storage.submission import submit_job
 from storage.workers import report_worker
 from tests.attacks.conftest import ServedApi
 from tests.kit.page import Element, read_html, read_page, scan

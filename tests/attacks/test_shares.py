@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 
 from starlight_vocabulary.words import JobState
 from storage.blobs import Blobs
-from storage.jobs import cancel_job, submit_job
+from storage.jobs import cancel_job
 from storage.settings import Settings
+from storage.submission import submit_job
 from tests.kit.changes import wait_for_change
 from tests.kit.image_server import ImageServer, serve_images
 from tests.kit.pictures import encode_pattern

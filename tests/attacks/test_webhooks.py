@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 from producer.dispatching import deliverer as deliverer_module
 from producer.dispatching.deliverer import AT_ONCE, Deliverer
 from starlight_vocabulary.job import JobOptions
-from storage.jobs import cancel_job, submit_job
+from storage.jobs import cancel_job
 from storage.settings import Settings
+from storage.submission import submit_job
 from tests.kit.changes import wait_for_change
 from tests.kit.image_server import ImageServer, serve_images
 from tests.kit.receiver import SECRET

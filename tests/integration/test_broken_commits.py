@@ -10,8 +10,9 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.database import connect
-from storage.jobs import list_jobs, submit_job
+from storage.jobs import list_jobs
 from storage.settings import Settings
+from storage.submission import submit_job
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.rows import pick_ids, read_job
 from tests.kit.wire import Wire, open_wire_to

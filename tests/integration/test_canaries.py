@@ -23,11 +23,12 @@ from storage.chunks import finish_chunk
 from storage.dispatch import recover_lost_chunk
 from storage.failures import count_failures
 from storage.figures import take_figures
-from storage.jobs import cancel_job, get_job, list_jobs, submit_job
+from storage.jobs import cancel_job, get_job, list_jobs
 from storage.keys import KeyNameError, create_key
 from storage.processes import measure_ages
 from storage.reuse import recall_verdicts
 from storage.settings import CANARY_SUBMITTER, Settings
+from storage.submission import submit_job
 from storage.totals import Total
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import VerdictFilter, find_verdicts

@@ -15,8 +15,8 @@ from monitoring.exporter import Source
 from monitoring.families import STATES, gauge
 from starlight_vocabulary.words import METHODS, ErrorCode, Method, Outcome, Priority
 from storage.canaries import CanaryAnswer, CanaryResult, begin_round, end_round
-from storage.jobs import submit_job
 from storage.settings import CANARY_SUBMITTER
+from storage.submission import submit_job
 from storage.workers import report_worker
 from tests.kit.ports import find_free_port
 from tests.kit.programs import run_program

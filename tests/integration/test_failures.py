@@ -10,8 +10,9 @@ from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.chunks import finish_chunk
 from storage.failures import RetryError, count_failures, list_retries, retry_job
-from storage.jobs import cancel_job, list_jobs, submit_job
+from storage.jobs import cancel_job, list_jobs
 from storage.new_verdict import NewVerdict
+from storage.submission import submit_job
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, read_job, submit_job_of
 

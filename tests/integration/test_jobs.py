@@ -11,7 +11,8 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome
 from storage.audits import Audit, audit_jobs
 from storage.chunks import finish_chunk
-from storage.jobs import EmptyJobError, cancel_job, list_jobs, submit_job
+from storage.jobs import cancel_job, list_jobs
+from storage.submission import EmptyJobError, submit_job
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, read_job, submit_job_of
 
 

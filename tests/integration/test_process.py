@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.dispatch import recover_lost_chunk
-from storage.jobs import submit_job
 from storage.settings import Settings
+from storage.submission import submit_job
 from storage.workers import list_live_workers
 from tests.kit.changes import wait_for_change
 from tests.kit.detectors import CARD, HeldDetector

@@ -13,9 +13,10 @@ from storage.audits import audit_jobs
 from storage.blobs import Blobs
 from storage.chunks import claim_chunk, finish_chunk, release_chunks
 from storage.dispatch import recover_lost_chunk
-from storage.jobs import cancel_job, submit_job
+from storage.jobs import cancel_job
 from storage.lone_uploads import LoneImage, submit_lone_images
 from storage.settings import Settings
+from storage.submission import submit_job
 from storage.uploads import StorageLimits
 from storage.verdicts import VerdictFilter, find_verdicts
 from storage.waiting import WaitingLimits

@@ -49,7 +49,7 @@ from storage.drift import sample_probabilities
 from storage.exports import list_oldest_first
 from storage.failures import count_failures, list_recent_failures, list_retries, retry_job
 from storage.figures import take_figures
-from storage.jobs import cancel_job, count_finished, get_job, list_jobs, submit_job
+from storage.jobs import cancel_job, count_finished, get_job, list_jobs
 from storage.keys import find_key, revoke_key
 from storage.lone_chunks import take_lone_chunks
 from storage.message_search import HAS_WORDS
@@ -63,6 +63,7 @@ from storage.retention import delete_released_blobs, end_expired_uploads, end_re
 from storage.reuse import recall_verdicts
 from storage.schema.work import KeptBlobs
 from storage.seals import seal_ended_jobs
+from storage.submission import submit_job
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed
 from storage.verification import list_sealed_jobs, verify_job

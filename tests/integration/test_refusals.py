@@ -13,8 +13,9 @@ from producer.dispatching.dispatcher import Dispatcher, publish
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.dispatch import DispatchedChunk
-from storage.jobs import list_jobs, submit_job
+from storage.jobs import list_jobs
 from storage.settings import Settings
+from storage.submission import submit_job
 from tests.kit.command import STARLIGHT, make_environment
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.outages import OutageLog, record_outages

@@ -17,11 +17,11 @@ from storage.blobs import Blobs
 from storage.chunks import finish_chunk
 from storage.comparisons import compare_models
 from storage.dispatch import pick_chunks
-from storage.jobs import NO_OPTIONS, submit_job
 from storage.models import ModelChoiceError, find_models, register_model
 from storage.new_verdict import NewVerdict
 from storage.rescans import Rescanning, list_rescans
 from storage.settings import Settings
+from storage.submission import NO_OPTIONS, submit_job
 from storage.time_limits import QueryTooLongError
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import VerdictFilter, find_verdicts

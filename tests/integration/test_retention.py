@@ -14,12 +14,13 @@ from starlight_vocabulary.words import Method, Outcome
 from storage.blobs import Blobs
 from storage.chunks import finish_chunk
 from storage.failures import retry_job
-from storage.jobs import NO_OPTIONS, UploadExpiredError, cancel_job
+from storage.jobs import cancel_job
 from storage.models import add_model
 from storage.new_verdict import NewVerdict
 from storage.retention import delete_released_blobs, end_retention
 from storage.schema.work import KeptBlobs
 from storage.settings import Settings
+from storage.submission import NO_OPTIONS, UploadExpiredError
 from storage.uploads import StorageLimits, Upload
 from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks, register_v4
 from tests.kit.threads import GLANCE_S, start_thread

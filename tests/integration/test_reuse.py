@@ -11,11 +11,11 @@ from starlight_vocabulary.payload import Payload, PayloadKind
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.chunks import finish_chunk
-from storage.jobs import submit_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
 from storage.settings import CANARY_SUBMITTER, Settings
+from storage.submission import submit_job
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
 from tests.kit.payloads import READ_TEXT, make_payload

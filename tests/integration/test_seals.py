@@ -14,10 +14,11 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage import seals, verification
 from storage.chunks import finish_chunk
-from storage.jobs import cancel_job, submit_job
+from storage.jobs import cancel_job
 from storage.new_verdict import NewVerdict
 from storage.purging import EndedJobs, purge_jobs
 from storage.seals import CANONICAL, PIECE, seal_ended_jobs
+from storage.submission import submit_job
 from storage.verdicts import VerdictFilter, find_verdicts
 from storage.verification import SealError, list_sealed_jobs, verify_job
 from storage.version import VERSION

@@ -9,9 +9,9 @@ from producer.sources.known_versions import KnownVersions
 from producer.sources.listing import list_prefix, read_prefix
 from starlight_vocabulary.words import Priority
 from storage.dispatch import recover_lost_chunk
-from storage.jobs import EmptyJobError, submit_job
 from storage.listed_versions import list_versions
 from storage.purging import EndedJobs, purge_jobs
+from storage.submission import EmptyJobError, submit_job
 from tests.kit.object_store import ObjectStore
 from tests.kit.rows import execute, pick_ids
 

@@ -13,9 +13,10 @@ from starlight_vocabulary.words import ChunkState, ErrorCode, Method, Outcome, P
 from storage.chunks import finish_chunk, release_chunks
 from storage.dispatch import recover_lost_chunk, redate_unclaimed
 from storage.figures import take_figures
-from storage.jobs import cancel_job, submit_job
+from storage.jobs import cancel_job
 from storage.new_verdict import NewVerdict
 from storage.purging import EndedJobs, purge_jobs
+from storage.submission import submit_job
 from storage.totals import (
     IMAGE_SECONDS,
     PERIOD_S,

@@ -16,9 +16,10 @@ from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage.chunks import finish_chunk
 from storage.figures import take_figures
 from storage.inscription_search import check_inscription
-from storage.jobs import cancel_job, submit_job
+from storage.jobs import cancel_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
+from storage.submission import submit_job
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_landed
 from tests.kit.payloads import make_payload
 from tests.kit.rows import (

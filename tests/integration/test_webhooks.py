@@ -14,8 +14,9 @@ from standardwebhooks import Webhook
 from producer.dispatching.deliverer import Deliverer
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import WebhookKind
-from storage.jobs import cancel_job, submit_job
+from storage.jobs import cancel_job
 from storage.settings import Settings
+from storage.submission import submit_job
 from storage.webhooks import claim_webhook
 from tests.kit.receiver import SECRET, Receiver, receive_webhooks
 from tests.kit.rows import execute, finish_waiting_chunks, read_webhook

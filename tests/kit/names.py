@@ -10,7 +10,7 @@ import pytest
 
 from producer.sources.expansion import Sources
 from starlight_vocabulary.words import ErrorCode
-from storage.jobs import Reference
+from storage.submission import Reference
 from tests.kit.archives import write_zip
 from tests.kit.loading import BytesLoader
 from tests.kit.threads import PATIENCE_S, start_thread

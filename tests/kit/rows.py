@@ -10,10 +10,11 @@ from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.chunks import Claim, claim_chunk, finish_chunk
 from storage.dispatch import pick_chunks
-from storage.jobs import get_job, submit_job
+from storage.jobs import get_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.provenance import find_provenance
+from storage.submission import submit_job
 from storage.webhooks import WebhookState, get_webhook
 
 LEASE_S = 60.0

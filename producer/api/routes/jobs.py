@@ -24,8 +24,9 @@ from producer.api.sources import check_sources
 from producer.api.submission import open_upload, submit_for, submit_sources_for
 from starlight_vocabulary.answers import Cancellation, JobPage, JobReport, Verification
 from starlight_vocabulary.job import SHORT_TEXT, JobOptions
-from storage.jobs import Submission, cancel_job, list_jobs
+from storage.jobs import cancel_job, list_jobs
 from storage.keys import ApiKey
+from storage.submission import Submission
 from storage.uploads import Upload
 from storage.verification import SealError, verify_job
 

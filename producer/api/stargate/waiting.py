@@ -14,8 +14,8 @@ from producer.api.submission import submit_for
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Priority, WebhookKind
-from storage.jobs import Submission
 from storage.lone_uploads import LoneImage
+from storage.submission import Submission
 from storage.traces import describe_span, read_traceparent, trace
 from storage.uploads import Upload
 from storage.verdicts import list_between

@@ -32,7 +32,8 @@ from producer.stack import make_dispatcher, make_workers
 from producer.verdict_writers import VerdictWriter
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.words import Priority
-from storage.jobs import Submission, cancel_job, get_job
+from storage.jobs import cancel_job, get_job
+from storage.submission import Submission
 from worker.devices import find_devices
 
 ALL_CLEAN, STEGO_FOUND, SOME_ERRORS = 0, 1, 2

@@ -20,7 +20,7 @@ from producer.cli.submitting import (
     choose_names,
 )
 from starlight_vocabulary.words import Priority
-from storage.jobs import Submission
+from storage.submission import Submission
 from storage.traces import set_up_traces
 
 # Longest name of a job, in characters.

@@ -5,8 +5,8 @@ import threading
 import httpx
 
 from starlight_vocabulary.job import JobOptions
-from storage.jobs import submit_job
 from storage.keys import create_key
+from storage.submission import submit_job
 from tests.kit.api import Api
 from tests.kit.ports import find_free_port
 from tests.kit.programs import run_program

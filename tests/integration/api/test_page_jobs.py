@@ -12,9 +12,9 @@ from producer.api.page import jobs as jobs_of_the_page
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome
 from storage.failures import list_retries
-from storage.jobs import submit_job
 from storage.operations import list_operations
 from storage.pauses import list_pauses
+from storage.submission import submit_job
 from tests.kit.api import Api
 from tests.kit.page import read_page, sign_in_as
 from tests.kit.pictures import encode_pattern

@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 
 from starlight_vocabulary.words import Method, Outcome
 from storage.canaries import CanaryAnswer, CanaryResult, begin_round, end_round
-from storage.jobs import submit_job
 from storage.settings import CANARY_SUBMITTER
+from storage.submission import submit_job
 from storage.workers import report_worker
 from tests.kit.api import Api
 from tests.kit.page import read_html, read_page, sign_in_as

@@ -7,10 +7,10 @@ from starlette.testclient import TestClient
 
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome, Scope
-from storage.jobs import submit_job
 from storage.keys import create_key, find_key
 from storage.operations import list_operations
 from storage.pauses import list_pauses
+from storage.submission import submit_job
 from storage.workers import list_live_workers, report_worker
 from tests.kit.api import Api
 from tests.kit.page import open_browser, read_page, sign_in_as

@@ -19,9 +19,9 @@ from producer.dispatching.deliverer import Deliverer
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome
 from storage.database import SUBMITTED, listen
-from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.settings import Settings
+from storage.submission import submit_job
 from tests.kit.pictures import encode_pattern
 from tests.kit.receiver import SECRET
 from tests.kit.rows import execute, finish_waiting_chunks, read_webhook

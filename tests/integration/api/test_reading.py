@@ -22,9 +22,9 @@ from starlight_vocabulary.records import from_json, to_json
 from starlight_vocabulary.verdict import EXAMPLE, VERDICT_KEYS, Verdict
 from starlight_vocabulary.words import Outcome
 from storage.chunks import finish_chunk
-from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.seals import seal_ended_jobs
+from storage.submission import submit_job
 from storage.verdicts import PAGE, VerdictFilter, find_verdicts
 from storage.verification import verify_job
 from storage.workers import report_worker

@@ -13,11 +13,11 @@ from producer.cli.commands import rescanning
 from starlight_vocabulary.words import Method, Outcome
 from storage import rescans
 from storage.chunks import finish_chunk
-from storage.jobs import submit_job
 from storage.keys import create_key
 from storage.models import ModelChoiceError, register_model
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings, read_settings
+from storage.submission import submit_job
 from tests.kit.api import Api, read_problem
 from tests.kit.rows import claim_waiting_chunks, read_job, submit_job_of
 

@@ -9,8 +9,8 @@ from producer.sources.expansion import Sources
 from producer.sources.known_versions import KnownVersions
 from producer.sources.selection import Selection
 from storage.blobs import Blobs
-from storage.jobs import ListedObject
 from storage.settings import Settings
+from storage.submission import ListedObject
 from tests.kit.loading import BytesLoader
 from tests.kit.names import expand
 from tests.kit.object_store import ObjectStore

@@ -17,9 +17,9 @@ from producer.sources.known_versions import KnownVersions
 from producer.sources.selection import Selection
 from starlight_vocabulary.words import ErrorCode
 from storage.blobs import Blobs
-from storage.jobs import ListedObject
 from storage.settings import Settings
 from storage.spans import Span, read_span, refer_to_span
+from storage.submission import ListedObject
 from tests.kit.loading import BytesLoader
 from tests.kit.names import expand, expect_refusal
 from tests.kit.object_store import ObjectStore, make_etag
