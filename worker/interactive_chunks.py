@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from starlight_vocabulary.words import Priority
 from storage.background import BackgroundThread
-from storage.chunks import Dispatched, list_dispatched_chunks
+from storage.unclaimed_chunks import Dispatched, list_dispatched_chunks
 
 # How long a chunk waits if its notification is lost.
 LOOK_EVERY_S = 0.5

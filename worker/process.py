@@ -15,24 +15,14 @@ from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
 from starlight_vocabulary.words import Outcome, Priority
-from storage.chunks import (
-    Claim,
-    claim_chunk,
-    find_waiting_chunk,
-    finish_chunk,
-    is_ahead,
-    leave_held_chunk,
-    lose_chunk,
-    make_claimant,
-    postpone_chunk,
-    release_chunks,
-)
+from storage.chunks import Claim, claim_chunk, finish_chunk, lose_chunk, make_claimant, release_chunks
 from storage.database import wait_out_outages
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
 from storage.settings import CANARY_SUBMITTER, Settings
 from storage.traces import describe_span, trace
+from storage.unclaimed_chunks import find_waiting_chunk, is_ahead, leave_held_chunk, postpone_chunk
 from storage.workers import remove_worker, report_worker
 from worker.gate import Gate
 from worker.interactive_chunks import BusyThreads, InteractiveThread

@@ -11,9 +11,10 @@ from sqlalchemy.exc import DBAPIError
 
 from starlight_vocabulary.words import Outcome, Priority
 from storage.audits import audit_jobs
-from storage.chunks import claim_chunk, finish_chunk, is_ahead, lose_chunk, postpone_chunk, renew_leases
+from storage.chunks import claim_chunk, finish_chunk, lose_chunk, renew_leases
 from storage.dispatch import recover_lost_chunk, redate_unclaimed
 from storage.jobs import cancel_job
+from storage.unclaimed_chunks import is_ahead, postpone_chunk
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.rows import (
     LEASE_S,

@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import JobState, Priority
 from storage.audits import audit_jobs
-from storage.chunks import list_dispatched_chunks
 from storage.settings import Settings
 from storage.submission import submit_job
+from storage.unclaimed_chunks import list_dispatched_chunks
 from tests.kit.changes import wait_for_change
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern

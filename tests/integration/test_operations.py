@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from starlight_vocabulary.operations import Action, PauseSubject, RequeueRequest
 from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
-from storage.chunks import claim_chunk, find_waiting_chunk, finish_chunk, renew_leases
+from storage.chunks import claim_chunk, finish_chunk, renew_leases
 from storage.draining import is_draining, set_draining
 from storage.jobs import cancel_job
 from storage.operations import OperationError, list_operations
@@ -19,6 +19,7 @@ from storage.pauses import list_pauses, pause_chunks, resume_chunks
 from storage.requeueing import change_priority, requeue_chunks
 from storage.settings import Settings
 from storage.submission import submit_job
+from storage.unclaimed_chunks import find_waiting_chunk
 from storage.workers import list_live_workers, remove_worker, report_worker
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern

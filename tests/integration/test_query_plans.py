@@ -22,19 +22,7 @@ from starlight_vocabulary.words import ErrorCode, Method, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.blobs import Blobs
 from storage.canaries import begin_round, count_answers, delete_abandoned_canaries, end_round, read_canaries
-from storage.chunks import (
-    Claim,
-    claim_chunk,
-    find_waiting_chunk,
-    finish_chunk,
-    is_ahead,
-    leave_held_chunk,
-    list_dispatched_chunks,
-    lose_chunk,
-    postpone_chunk,
-    release_chunks,
-    renew_leases,
-)
+from storage.chunks import Claim, claim_chunk, finish_chunk, lose_chunk, release_chunks, renew_leases
 from storage.comparisons import compare_models
 from storage.database import connect
 from storage.dispatch import (
@@ -64,6 +52,13 @@ from storage.reuse import recall_verdicts
 from storage.schema.work import KeptBlobs
 from storage.seals import seal_ended_jobs
 from storage.submission import submit_job
+from storage.unclaimed_chunks import (
+    find_waiting_chunk,
+    is_ahead,
+    leave_held_chunk,
+    list_dispatched_chunks,
+    postpone_chunk,
+)
 from storage.uploads import StorageLimits, Upload
 from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed
 from storage.verification import list_sealed_jobs, verify_job
