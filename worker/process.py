@@ -2,28 +2,24 @@
 
 import logging
 import os
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
-from starlight_vocabulary.words import Outcome, Priority
-from storage.chunks import Claim, claim_chunk, finish_chunk, lose_chunk, make_claimant, release_chunks
+from starlight_vocabulary.words import Outcome
+from storage.chunks import Claim, release_chunks
 from storage.database import wait_out_outages
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
 from storage.settings import CANARY_SUBMITTER, Settings
-from storage.traces import describe_span, trace
-from storage.unclaimed_chunks import find_waiting_chunk, is_ahead, leave_held_chunk, postpone_chunk
 from storage.workers import remove_worker, report_worker
+from worker.chunks import Chunks, summarise
 from worker.gate import Gate
 from worker.interactive_chunks import BusyThreads, InteractiveThread
 from worker.leases import Leases
@@ -31,19 +27,10 @@ from worker.lone_chunks import LoneChunks, LoneScan
 from worker.orders import Orders
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
-from worker.scanning.chunk_scan import GivenUpError
-from worker.scanning.measures import Measures, Stage
+from worker.scanning.measures import Measures
 from worker.scanning.pipeline import Pipeline
-from worker.slots import SPARE_THREADS, Slots
-from worker.time_limit import limit_time
+from worker.slots import SPARE_THREADS
 from worker.v4.detector import Detector
-
-NOTHING_TO_DO = "nothing to do: the chunk was claimed elsewhere, has ended or was replaced"
-HELD_BACK = "left for later: the chunk is paused, or this worker drains"
-LEFT_TO_OTHERS = "left for later: another submitter's chunk goes first"
-NOTHING_STORED = "nothing stored: already stored, claimed by another worker meanwhile, or the job was cancelled"
-# How long a chunk is postponed to let other submitters' chunks go first.
-POSTPONED_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -79,15 +66,18 @@ class WorkerProcess:
         self._end = end
         self._model_id = self._register(detector)
         self._pipelines = PipelineSwitch(self._build_pipeline(detector, self._model_id))
-        self._retries = Retries(settings)
         self._gate = Gate()
-        self._slots = Slots(settings.chunks_in_flight)
         self._leases = Leases(engine, settings.lease_s, self.report)
         self._busy = BusyThreads(settings.chunks_in_flight + SPARE_THREADS)
         self._interactive = InteractiveThread(engine, self._busy, self._scan_lone_chunks)
         self._orders = Orders(engine, name, self._leases, consume, self._interactive.wake)
-        self._lone = LoneChunks(
-            engine, settings, name, leases=self._leases, pipelines=self._pipelines, retries=self._retries,
+        retries = Retries(settings)
+        self._chunks = Chunks(
+            engine, settings, name, device, gate=self._gate, leases=self._leases, pipelines=self._pipelines,
+            retries=retries, measures=self._measures, end_overdue=self._end_overdue,
+        )  # fmt: skip
+        self._lone_chunks = LoneChunks(
+            engine, settings, name, leases=self._leases, pipelines=self._pipelines, retries=retries,
             measures=self._measures, end_overdue=self._end_overdue,
         )  # fmt: skip
 
@@ -159,7 +149,7 @@ class WorkerProcess:
 
     def _scan_chunk(self, chunk_id: uuid.UUID) -> str:
         with bound_contextvars(chunk=str(chunk_id)):
-            return self._do_or_leave(lambda: self._claim_and_scan(chunk_id))
+            return self._do_or_leave(lambda: self._chunks.scan(chunk_id))
 
     def _scan_lone_chunks(self, chunk_ids: Sequence[uuid.UUID], message_id: uuid.UUID) -> str:
         scanned = self._do_or_leave(lambda: self._scan_together(chunk_ids))
@@ -173,11 +163,11 @@ class WorkerProcess:
 
     def _scan_together(self, chunk_ids: Sequence[uuid.UUID]) -> LoneScan:
         with self._gate.enter(alone=False):
-            return self._lone.scan(chunk_ids)
+            return self._lone_chunks.scan(chunk_ids)
 
     def _scan_waiting(self, message_id: uuid.UUID) -> Counter[Outcome]:
         with self._gate.enter(alone=False):
-            return self._lone.scan_waiting(message_id)
+            return self._lone_chunks.scan_waiting(message_id)
 
     def _do_or_leave(self, work: Callable[[], Result]) -> Result:
         try:
@@ -203,98 +193,6 @@ class WorkerProcess:
         finally:
             self._end()
 
-    def _claim_and_scan(self, chunk_id: uuid.UUID) -> str:
-        waiting = wait_out_outages(lambda: find_waiting_chunk(self._engine, chunk_id, self._name))
-        if waiting is None:
-            log.info(NOTHING_TO_DO)
-            return NOTHING_TO_DO
-        if waiting.is_held:
-            return self._leave_held(chunk_id)
-        submitter, priority = waiting.submitter, waiting.priority
-
-        def must_give_way() -> bool:
-            return wait_out_outages(lambda: is_ahead(self._engine, submitter, priority))
-
-        with self._slots.take(submitter, must_give_way) as taken:
-            if not taken:
-                wait_out_outages(lambda: postpone_chunk(self._engine, chunk_id, POSTPONED_S))
-                return LEFT_TO_OTHERS
-            # A chunk that was lost before may be the one that kills workers, so it runs alone. It is claimed only after
-            # it has passed the gate: a suspect that waits has no lease, and is not lost if the running one ends the
-            # process.
-            with self._gate.enter(alone=waiting.losses > 0):
-                return self._claim_and_scan_now(chunk_id, waiting.losses)
-
-    def _leave_held(self, chunk_id: uuid.UUID) -> str:
-        wait_out_outages(lambda: leave_held_chunk(self._engine, chunk_id, self._name))
-        return HELD_BACK
-
-    def _claim_and_scan_now(self, chunk_id: uuid.UUID, losses: int) -> str:
-        claimant = make_claimant(self._name)
-        lease_s = self._settings.lease_s
-        begun_ns = time.time_ns()
-        claim = wait_out_outages(lambda: claim_chunk(self._engine, chunk_id, claimant, lease_s, losses=losses))
-        if claim is None:
-            log.info(NOTHING_TO_DO)
-            # If it was held back while it waited for its turn, its message is already consumed.
-            self._leave_held(chunk_id)
-            return NOTHING_TO_DO
-        with (
-            bound_contextvars(job=str(claim.job_id)),
-            trace(
-                "scan",
-                parent=claim.traceparent,
-                kind="consumer",
-                begun_ns=begun_ns,
-                job=claim.job_id,
-                chunk=claim.chunk_id,
-                attempt=claim.attempt,
-                device=self._device,
-            ),
-            self._leases.keep(claim) as lost,
-        ):
-            return self._scan(claim, lost)
-
-    def _scan(self, claim: Claim, lost: "Future[None]") -> str:
-        begun_at = time.monotonic()
-        try:
-            with (
-                limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
-                self._pipelines.use_newest() as pipeline,
-            ):
-                scanned = pipeline.scan(
-                    claim.images,
-                    claim.threshold,
-                    claim.submitter,
-                    follow_links=claim.follow_links,
-                    anew=claim.anew,
-                    at_once=claim.priority is Priority.INTERACTIVE,
-                    given_up=lost,
-                )
-            verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
-            with self._measures.time_stage(Stage.WRITE), trace(Stage.WRITE.value):
-                stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
-        except GivenUpError:
-            log.info(NOTHING_STORED)
-            return NOTHING_STORED
-        except MemoryError:
-            lose_chunk(self._engine, claim)
-            raise
-        except Exception:
-            release_chunks(self._engine, [claim])
-            raise
-        if not stored:
-            log.info(NOTHING_STORED)
-            return NOTHING_STORED
-        self._measures.count_judged(len(verdicts))
-        outcomes = Counter(verdict.outcome for verdict in verdicts)
-        left = len(scanned) - len(verdicts)
-        counts = {"images": len(verdicts), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "put_off": left}
-        log.info("a chunk is scanned", extra={**counts, "seconds": round(time.monotonic() - begun_at, 3)})
-        describe_span(**counts)
-        result = summarise(outcomes)
-        return f"{result}; {left} put off for {put_off_s:.0f} s" if left else result
-
     def _end_overdue(self, claim: Claim) -> None:
         # A thread that hangs in a read or a decoder cannot be ended alone. The process ends, the leases of its chunks
         # run out, and the culprit is found in the same way as a chunk that kills its worker.
@@ -306,10 +204,3 @@ class WorkerProcess:
     def give_back(self) -> None:
         """Give back the running chunks; what their threads still produce is not stored."""
         release_chunks(self._engine, self._leases.list_held())
-
-
-def summarise(outcomes: Counter[Outcome]) -> str:
-    """Return readable counts: `64 images: 3 stego, 1 error`."""
-    images = outcomes.total()
-    counted = [f"{outcomes[each]} {each}" for each in (Outcome.STEGO, Outcome.ERROR) if outcomes[each]]
-    return f"{images} image{'' if images == 1 else 's'}: {', '.join(counted) or 'all clean'}"

@@ -27,7 +27,7 @@ from tests.kit.programs import run_program
 from tests.kit.rows import read_job
 from tests.kit.threads import PATIENCE_S
 from worker.app import app
-from worker.process import NOTHING_TO_DO
+from worker.chunks import NOTHING_TO_DO
 from worker.task_messages import name_transport
 from worker.task_shape import SCAN_CHUNK
 

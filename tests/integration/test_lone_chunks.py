@@ -53,7 +53,8 @@ from tests.kit.rows import (
     submit_job_of,
 )
 from tests.kit.threads import PATIENCE_S
-from worker.process import NOTHING_TO_DO, WorkerProcess
+from worker.chunks import NOTHING_TO_DO
+from worker.process import WorkerProcess
 from worker.task_messages import keep_task
 from worker.task_shape import Task
 

@@ -35,7 +35,8 @@ from tests.kit.rows import (
     submit_job_of,
 )
 from tests.kit.threads import PATIENCE_S, start_thread
-from worker.process import HELD_BACK, NOTHING_STORED, WorkerProcess
+from worker.chunks import HELD_BACK, NOTHING_STORED
+from worker.process import WorkerProcess
 
 WINDOW = 100
 Subject = Callable[[uuid.UUID], PauseSubject]

@@ -25,7 +25,8 @@ from tests.kit.pictures import encode_pattern
 from tests.kit.rows import execute, pick_ids, read_chunk_states, read_job
 from tests.kit.threads import PATIENCE_S, Waits
 from worker import gate
-from worker.process import NOTHING_TO_DO, WorkerProcess
+from worker.chunks import NOTHING_TO_DO
+from worker.process import WorkerProcess
 from worker.v4.detector import Score
 from worker.v4.planes import PlaneArray
 
