@@ -12,6 +12,8 @@ BUCKET_NAMES: Final = {
     "gs": re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"),
     "az": re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*"),
 }
+# What is wrong with a URI that has a query or a fragment; the URI is the subject of the sentence.
+HAS_MARKS: Final = "contains ? or #: as part of a name, write %3F or %23"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def read_location(uri: str) -> Location:
     if parts.scheme not in BUCKET_NAMES:
         raise ValueError(f"must start with {', '.join(f'{scheme}://' for scheme in BUCKET_NAMES)}")
     if parts.query or parts.fragment:
-        raise ValueError("there is a ? or # in it: as part of a name, write %3F or %23")
+        raise ValueError(HAS_MARKS)
     if not BUCKET_NAMES[parts.scheme].fullmatch(parts.netloc):
         raise ValueError(f"{parts.netloc!r} is not a valid bucket name")
     path = unquote(parts.path).strip("/")

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from producer.sources.errors import SourceError
 from producer.sources.expansion import refer_to_file
 from starlight_vocabulary.job import MAX_REFERENCE
-from storage.buckets import BUCKET_NAMES, Location, read_location
+from storage.buckets import BUCKET_NAMES, HAS_MARKS, Location, read_location
 
 REMOTE = ("https", *BUCKET_NAMES)
 
@@ -37,7 +37,7 @@ class Permitted:
         except ValueError as error:
             raise ForbiddenError(f"is not a URI: {error}") from error
         if parts.scheme == "file" and (parts.query or parts.fragment):
-            raise ForbiddenError("contains ? or #: as part of a name, write %3F and %23")
+            raise ForbiddenError(HAS_MARKS)
         if parts.scheme == "file":
             return self._resolve_file(unquote_to_bytes(parts.path), parts.netloc)
         if parts.scheme not in REMOTE or not hostname:

@@ -67,7 +67,7 @@ def test_without_a_place_it_goes_to_standard_output(settings: dict[str, Any]) ->
     ("arguments", "complaint"),
     [
         (["--partition-by", "day"], "--partition-by needs --to"),
-        (["--to", "s3://a?b"], "--to s3://a?b: there is a ? or #"),
+        (["--to", "s3://a?b"], "--to s3://a?b: contains ? or #"),
         (["--to", "https://example.org/"], "--to https://example.org/: must start with s3://"),
         (["--to", "/proc/nowhere"], "the export to /proc/nowhere stopped: No such file"),
         (["--to", "tests"], "/tests contains other files"),

@@ -108,7 +108,7 @@ class Decoder:
             return Image.open(BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError as error:
             if find_format(data[:HEAD_BYTES]):
-                raise explain_refusal(data, "the decoder does not recognise what follows the signature") from error
+                raise classify_damage(data, "the decoder does not recognise what follows the signature") from error
             # The bytes are not described: the submitter may not be allowed to read what the reference leads to.
             raise ImageError(ErrorCode.UNKNOWN_FORMAT, "not an image of a supported format") from error
         except MemoryError:
@@ -127,7 +127,7 @@ class Decoder:
     def _explain(self, error: Exception, data: bytes) -> ImageError:
         if isinstance(error, Image.DecompressionBombError):
             return self._too_many_pixels(str(error).partition(" exceeds")[0])
-        return explain_refusal(data, str(error) or type(error).__name__)
+        return classify_damage(data, str(error) or type(error).__name__)
 
     def _too_many_pixels(self, what: str) -> ImageError:
         return ImageError(ErrorCode.TOO_MANY_PIXELS, f"{what}; the limit is {self._max_pixels:,} pixels")
@@ -141,7 +141,7 @@ def check_scans(data: bytes) -> None:
         raise ImageError(ErrorCode.TOO_SLOW, f"a JPEG of {scans:,} scans; the limit is {MAX_SCANS}")
 
 
-def explain_refusal(data: bytes, reason: str) -> ImageError:
+def classify_damage(data: bytes, reason: str) -> ImageError:
     """Return the error of an image that a decoder refused: truncated if it ends early, otherwise corrupt."""
     truncated = "truncated" in reason.lower() or ends_early(data)
     return ImageError(ErrorCode.TRUNCATED if truncated else ErrorCode.CORRUPT, reason)
