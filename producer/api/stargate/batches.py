@@ -13,15 +13,13 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import SubmittingImages
 from producer.api.bodies import describe_body, validate
-from producer.api.job_events import SharedJobEvents
 from producer.api.problems import ProblemError, document_problems, reject_field
-from producer.api.reading import ImageReading
 from producer.api.service import Service, Shared
 from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
 from producer.api.stargate.shapes import Batch, BatchResult
 from producer.api.stargate.transactions import IS_ID, MAX_IMAGES, read_stored_message, store_images
-from producer.api.stargate.waiting import scan_now
+from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
 from producer.stargate_results import ScanResult, explain_failure
 from starlight_vocabulary.formats import JSON
@@ -61,9 +59,7 @@ BATCH_BODY = {"required": True, "content": {JSON: {"schema": describe_body(BATCH
 
 
 @router.post("/scan/batch", openapi_extra={"requestBody": BATCH_BODY}, responses=document_problems(413, 504))
-async def scan_batch(
-    request: Request, key: SubmittingImages, service: Shared, job_events: SharedJobEvents, reading: ImageReading
-) -> Batch:
+async def scan_batch(request: Request, key: SubmittingImages, service: Shared, scanner: SharedScanner) -> Batch:
     """Scan up to 50 images (in Base64) and transactions of the chain while the caller waits."""
     started = perf_counter()
     wanted = await run_in_threadpool(validate, BATCH, await request.body(), "body")
@@ -74,14 +70,14 @@ async def scan_batch(
         stored = await run_in_threadpool(_store_items, service, key.name, upload, wanted.items)
         references = [reference for each in stored for reference in each.references]
         if references:
-            submission, verdicts = await scan_now(service, job_events, upload, references, options.threshold)
+            submission, verdicts = await scanner.scan(upload, references, options.threshold)
             batch_id = str(submission.job_id)
     results, left = [], iter(verdicts)
     for number, (item, found) in enumerate(zip(wanted.items, stored, strict=True)):
         its = [next(left) for _ in found.references]
         message = None
         if item.type == "image" and its:
-            message = await read_stored_message(service, reading, its[0])
+            message = await read_stored_message(service, scanner.reading, its[0])
         results.append(_report_item(number, item, found.error, its, options, message))
     answer = finish_answer(request, started)
     return Batch(

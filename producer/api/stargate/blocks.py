@@ -11,15 +11,13 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import SubmittingImages
-from producer.api.job_events import SharedJobEvents
 from producer.api.problems import ProblemError, document_problems
-from producer.api.reading import ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.messages import is_cut, read_whole_text
 from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
 from producer.api.stargate.shapes import Block, Inscription
-from producer.api.stargate.waiting import scan_now
+from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
 from producer.blocks import BlockFolder, NoBlockError, open_block, read_integer
 from producer.sources.expansion import refer_to_file
@@ -40,12 +38,7 @@ class BlockRequest(BaseModel):
 
 @router.post("/scan/block", responses=document_problems(504))
 async def scan_block(
-    request: Request,
-    wanted: BlockRequest,
-    key: SubmittingImages,
-    service: Shared,
-    job_events: SharedJobEvents,
-    reading: ImageReading,
+    request: Request, wanted: BlockRequest, key: SubmittingImages, service: Shared, scanner: SharedScanner
 ) -> Block:
     """Scan the images of a block while the caller waits."""
     started = perf_counter()
@@ -59,9 +52,9 @@ async def scan_block(
         references = [refer_to_file(os.fsencode(real)) for real in folder.images.values()]
         async with open_upload(service, key) as upload:
             callback = service.settings.stargate_callback_url if service.settings.webhook_secret else None
-            _, verdicts = await scan_now(service, job_events, upload, references, options.threshold, callback)
+            _, verdicts = await scanner.scan(upload, references, options.threshold, callback)
     messages = {
-        path: await read_whole_text(service, reading, verdict, real)
+        path: await read_whole_text(service, scanner.reading, verdict, real)
         for (path, real), verdict in zip(folder.images.items(), verdicts, strict=True)
         if is_cut(verdict)
     }

@@ -5,15 +5,12 @@ from time import perf_counter
 from fastapi import APIRouter, Request
 
 from producer.api.access import Submitting
-from producer.api.job_events import SharedJobEvents
-from producer.api.lone_images import SharedLoneImages
 from producer.api.problems import document_problems
-from producer.api.reading import ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.messages import NO_MESSAGE, read_message
 from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_answer, open_image_form, read_method
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
-from producer.api.stargate.waiting import scan_lone_image
+from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
 from producer.stargate_results import explain_failure
 from starlight_vocabulary.words import Method
@@ -23,26 +20,19 @@ router = APIRouter()
 
 
 @router.post("/extract", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
-async def extract(
-    request: Request,
-    key: Submitting,
-    service: Shared,
-    lone_images: SharedLoneImages,
-    job_events: SharedJobEvents,
-    reading: ImageReading,
-) -> Extraction:
+async def extract(request: Request, key: Submitting, service: Shared, scanner: SharedScanner) -> Extraction:
     """Read what is hidden in an image by `method`, or else by the method that V4 finds."""
     started = perf_counter()
     found = NO_MESSAGE
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
         asked = read_method(form.fields.get("method", ""))
         image = LoneImage(key.name, form.name, await form.read(service), None)
-        verdict = await scan_lone_image(service, lone_images, job_events, image)
+        verdict = await scanner.scan_lone_image(image)
         check_scanned(verdict)
         error = explain_failure(verdict)
         method = asked or (Method(verdict.stego_type) if verdict.stego_type else None)
         if method and not error:
-            found = await read_message(service, reading, image.data, method, verdict)
+            found = await read_message(service, scanner.reading, image.data, method, verdict)
     result = ExtractionResult(
         message_found=bool(found.text),
         message=found.text,

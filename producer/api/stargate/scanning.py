@@ -6,10 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from producer.api.access import Submitting
-from producer.api.job_events import SharedJobEvents
-from producer.api.lone_images import SharedLoneImages
 from producer.api.problems import document_problems
-from producer.api.reading import ImageReading
 from producer.api.service import Shared
 from producer.api.stargate.messages import read_whole_text
 from producer.api.stargate.requests import (
@@ -22,7 +19,7 @@ from producer.api.stargate.requests import (
     take_threshold,
 )
 from producer.api.stargate.shapes import ImageInfo, ImageScan
-from producer.api.stargate.waiting import scan_lone_image
+from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
 from producer.stargate_results import ScanResult
 from storage.lone_uploads import LoneImage
@@ -44,14 +41,7 @@ class ScanOptions(BaseModel):
 
 
 @router.post("/scan/image", openapi_extra={"requestBody": IMAGE_FORM}, responses=document_problems(504))
-async def scan_image(
-    request: Request,
-    key: Submitting,
-    service: Shared,
-    lone_images: SharedLoneImages,
-    job_events: SharedJobEvents,
-    reading: ImageReading,
-) -> ImageScan:
+async def scan_image(request: Request, key: Submitting, service: Shared, scanner: SharedScanner) -> ImageScan:
     """Scan one image while the caller waits."""
     started = perf_counter()
     async with open_upload(service, key) as upload, open_image_form(request, upload) as form:
@@ -59,9 +49,9 @@ async def scan_image(
         read_boolean(form.fields, "include_metadata", default=True)
         threshold = read_threshold(form.fields.get("confidence_threshold"))
         image = LoneImage(key.name, form.name, await form.read(service), threshold)
-        verdict = await scan_lone_image(service, lone_images, job_events, image)
+        verdict = await scanner.scan_lone_image(image)
         check_scanned(verdict)
-        message = await read_whole_text(service, reading, verdict, image.data) if with_message else None
+        message = await read_whole_text(service, scanner.reading, verdict, image.data) if with_message else None
     return ImageScan(
         scan_result=ScanResult.of(verdict, with_message=with_message, message=message),
         image_info=ImageInfo.of(verdict, form.name),

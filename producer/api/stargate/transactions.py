@@ -15,14 +15,13 @@ from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import Reading, SubmittingImages
 from producer.api.chain import use_chain
-from producer.api.job_events import SharedJobEvents
 from producer.api.problems import ProblemError, document_problems
 from producer.api.reading import ImageReading
 from producer.api.service import Service, Shared
 from producer.api.stargate.messages import is_cut, read_whole_text
 from producer.api.stargate.requests import finish_answer
 from producer.api.stargate.scanning import ScanOptions
-from producer.api.stargate.waiting import scan_now
+from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
 from producer.chain.errors import NotOnChainError
 from producer.chain.inscriptions import Inscribed
@@ -105,12 +104,7 @@ class TransactionReport(BaseModel):
 
 @router.post("/scan/transaction", responses=document_problems(404, 413, 501, 503, 504))
 async def scan_transaction(
-    request: Request,
-    wanted: TransactionRequest,
-    key: SubmittingImages,
-    service: Shared,
-    job_events: SharedJobEvents,
-    reading: ImageReading,
+    request: Request, wanted: TransactionRequest, key: SubmittingImages, service: Shared, scanner: SharedScanner
 ) -> TransactionScan:
     """Scan the images inscribed in a transaction while the caller waits."""
     started = perf_counter()
@@ -122,7 +116,7 @@ async def scan_transaction(
             store_images, service, key.name, identity, upload, wanted.extract_images
         )
         if references:
-            _, verdicts = await scan_now(service, job_events, upload, references, options.threshold)
+            _, verdicts = await scanner.scan(upload, references, options.threshold)
     images = [
         ScannedImage(
             index=_read_number(verdict.uri),
@@ -131,7 +125,9 @@ async def scan_transaction(
             scan_result=ScanResult.of(
                 verdict,
                 with_message=options.extract_message,
-                message=await read_stored_message(service, reading, verdict) if options.extract_message else None,
+                message=await read_stored_message(service, scanner.reading, verdict)
+                if options.extract_message
+                else None,
             ),
         )
         for verdict in verdicts
