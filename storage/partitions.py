@@ -95,7 +95,9 @@ COPY_OPTIONS = text("""
     FROM pg_class WHERE oid = CAST(:like AS regclass) AND reloptions IS NOT NULL
     UNION ALL
     SELECT format('ALTER TABLE %I ALTER %I SET STATISTICS %s', CAST(:name AS text), attname, attstattarget)
-    FROM pg_attribute WHERE attrelid = 'verdicts'::regclass AND attnum > 0 AND attstattarget >= 0
+    FROM pg_attribute
+    -- Before PostgreSQL 17, dropped columns have the target 0.
+    WHERE attrelid = 'verdicts'::regclass AND attnum > 0 AND attstattarget >= 0 AND NOT attisdropped
 """)
 
 

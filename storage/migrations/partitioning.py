@@ -50,7 +50,8 @@ STATISTICS = """
 """
 TARGETS = """
     SELECT format('ALTER TABLE verdicts ALTER %I SET STATISTICS %s', attname, attstattarget) FROM pg_attribute
-    WHERE attrelid = 'verdicts'::regclass AND attnum > 0 AND attstattarget >= 0
+    -- Before PostgreSQL 17, dropped columns have the target 0.
+    WHERE attrelid = 'verdicts'::regclass AND attnum > 0 AND attstattarget >= 0 AND NOT attisdropped
 """
 GRANTEE = "CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END"
 GRANTS = f"""
@@ -60,7 +61,8 @@ GRANTS = f"""
     UNION ALL
     SELECT format('GRANT %s (%I) ON verdicts TO %s %s', privilege_type, attname, {GRANTEE},
         CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END)
-    FROM pg_attribute, aclexplode(attacl) WHERE attrelid = 'verdicts'::regclass AND attnum > 0
+    FROM pg_attribute, aclexplode(attacl)
+    WHERE attrelid = 'verdicts'::regclass AND attnum > 0 AND NOT attisdropped
 """
 # Other objects that refer to the table.
 REFERENCES = "FROM pg_constraint WHERE confrelid = 'verdicts'::regclass AND contype = 'f' AND conparentid = 0"

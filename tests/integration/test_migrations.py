@@ -12,6 +12,7 @@ from storage.chunks import finish_chunk
 from storage.database import connect
 from storage.judgements import judge, list_judgements
 from storage.schema_version import build_alembic_config, upgrade_schema
+from tests.kit.databases import compare_with_code
 from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks, make_verdicts, submit_job_of
 
 # A verdict of a job of weeks to come.
@@ -26,7 +27,7 @@ INSERT_LATER = """
 
 
 def test_the_newest_migration_is_the_schema_in_the_code(engine: Engine) -> None:
-    command.check(build_alembic_config(engine))
+    compare_with_code(engine)
 
 
 def test_upgrading_from_several_processes_at_once_is_safe(database_url: str) -> None:
@@ -36,7 +37,7 @@ def test_upgrading_from_several_processes_at_once_is_safe(database_url: str) -> 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: upgrade_schema(connect(database_url)), range(4)))
 
-    command.check(build_alembic_config(engine))
+    compare_with_code(engine)
     engine.dispose()
 
 
