@@ -1,9 +1,10 @@
 """Loses a database and restores it to a point in time before the loss: `scripts/backup_drill`.
 
-An embedded PostgreSQL archives its WAL and is backed up while jobs are scanned. Then all jobs are deleted, the server
-is killed, and a second server is restored from the base backup and the WAL to the moment before the deletion. The
-drill counts what was restored and finishes the job that was running. It prints the results as one JSON object, and
-exits with 1 if anything is missing.
+A PostgreSQL archives its WAL and is backed up while jobs are scanned. Its verdicts are in several partitions, of which
+one is created, and two are dropped by retention, after the backup. Then all jobs are deleted, the server is killed, and
+a second server is restored from the backup and the WAL to the moment before the deletion. The drill compares
+partitions and audits of all jobs with those before, and finishes the job that was running. It prints the results as one
+JSON object, and exits with 1 if anything is missing.
 """
 
 import argparse
@@ -12,19 +13,20 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, text
 
+from research.backup_methods import BackupError, BackupMethod, BaseBackup, PgBackRest, write_settings
+from research.filling import cut_partitions
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome, Priority
 from storage.audits import Audit, audit_jobs
@@ -34,88 +36,152 @@ from storage.dispatch import pick_chunks
 from storage.embedded.postgres import EmbeddedPostgres, find_binaries
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
+from storage.partitions import Partition, list_partitions, make_partition_ahead, read_time
+from storage.purging import purge_partitions
 from storage.schema_version import check_schema, upgrade_schema
 from storage.submission import submit_job
 
 LEASE_S = 60.0
-# Added to the configuration of an embedded server.
-ARCHIVING = "archive_mode = on\narchive_command = 'test ! -f {archive}/%f && install -m 644 %p {archive}/%f'\n"
-RECOVERY = (
-    "restore_command = 'cp {archive}/%f %p'\nrecovery_target_time = '{moment}'\nrecovery_target_action = promote\n"
-)
+# Partitions of old jobs, of thirty days each; each has one job in its middle.
+OLD_PARTITIONS = 6
+DAYS = 30
+OLD_IMAGES = 256
+# Drops the oldest two of them.
+RETENTION = timedelta(days=(OLD_PARTITIONS - 2) * DAYS - 5)
+# A job that ended so many days ago without finding its images.
+INSERT_OLD_JOB = text("""
+    WITH stored AS (
+        INSERT INTO jobs (id, submitter, priority, state, total, error, created_at, finished_at)
+        SELECT uuidv7(-age), 'drill', 'bulk', 'done', :images, :images, now() - age, now() - age
+        FROM make_interval(days => :days) AS age RETURNING id
+    ), cut AS (
+        INSERT INTO chunks (job_id, submitter, priority, first_ordinal, refs, images, state)
+        SELECT id, 'drill', 'bulk', 0, (
+            SELECT array_agg(format('file:///old/%s.png', ordinal) ORDER BY ordinal)
+            FROM generate_series(0, :images - 1) AS ordinal
+        ), :images, 'done' FROM stored
+    )
+    INSERT INTO verdicts (job_id, ordinal, landed, uri, outcome, error_code)
+    SELECT id, ordinal, 0, format('file:///old/%s.png', ordinal), 'error', 'not_found'
+    FROM stored, generate_series(0, :images - 1) AS ordinal
+""")
 
 
 def main() -> None:
     """Run the drill; exit with 0 if nothing was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000, help="images of each of the two jobs (%(default)s)")
-    images: int = parser.parse_args().images
+    parser.add_argument("--postgresql", type=Path, help="folder of another PostgreSQL's programs")
+    parser.add_argument("--pgbackrest", action="store_true", help="by pgBackRest, which must know the server's version")
+    arguments = parser.parse_args()
+    if arguments.pgbackrest and shutil.which("pgbackrest") is None:
+        parser.error("there is no pgBackRest here: `apt install pgbackrest`")
     with tempfile.TemporaryDirectory(prefix="starlight-drill-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        seen = drill(folder, images)
+        programs = arguments.postgresql or find_binaries()
+        try:
+            seen = drill(
+                folder, programs, PgBackRest(folder) if arguments.pgbackrest else BaseBackup(folder, programs),
+                arguments.images,
+            )  # fmt: skip
+        except BackupError as error:
+            sys.exit(str(error))
     print(json.dumps(seen, indent=1))
     sys.exit(0 if seen["exact"] else 1)
 
 
-def drill(folder: Path, images: int) -> dict[str, Any]:
+def drill(folder: Path, programs: Path, method: BackupMethod, images: int) -> dict[str, Any]:
     """Return the results: sizes in bytes, times in seconds, and whether everything was restored."""
-    archive = folder / "archive"
-    archive.mkdir()
-    # Both servers write to it, possibly under other accounts.
-    archive.chmod(0o777)
-    server = EmbeddedPostgres(folder / "first", secrets.token_urlsafe(24))
-    restored = EmbeddedPostgres(folder / "second", server.password)
+    server = EmbeddedPostgres(folder / "first", secrets.token_urlsafe(24), programs)
+    restored = EmbeddedPostgres(folder / "second", server.password, programs)
     try:
-        return lose_and_restore(server, restored, folder, images)
+        return lose_and_restore(server, restored, method, images)
     finally:
         server.stop()
         restored.stop()
 
 
-def lose_and_restore(server: EmbeddedPostgres, restored: EmbeddedPostgres, folder: Path, images: int) -> dict[str, Any]:
+def lose_and_restore(
+    server: EmbeddedPostgres, restored: EmbeddedPostgres, method: BackupMethod, images: int
+) -> dict[str, Any]:
     """Lose the first server and restore the second; return the results."""
-    archive = folder / "archive"
-    url = start_archiving(server, archive)
+    url = start_archiving(server, method)
     engine = connect(url)
     upgrade_schema(engine)
-    ended = submit(engine, images)
+    make_old_jobs(engine)
+    submit(engine, images)
     finish(engine, 10 * images)
+    at_backup = read_partitions(engine)
     started = time.perf_counter()
-    backup = back_up(url, folder / "backup")
-    seen: dict[str, Any] = {"backup_s": round(time.perf_counter() - started, 2), "backup_bytes": measure(backup)}
-    running = submit(engine, images)
+    method.back_up(server, url)
+    seen: dict[str, Any] = {"server": read_version(engine), "backup_s": round(time.perf_counter() - started, 2)}
+    submit(engine, images)
     finish(engine, images // 2)
-    before = list(audit_jobs(engine, [ended, running]))
+    assert make_partition_ahead(engine) is not None, "the newest was dropped"
+    purged = sum(purge_partitions(engine, read_time(engine) - RETENTION))
+    before, partitions = list(audit_jobs(engine)), read_partitions(engine)
     moment = lose_everything(url)
     engine.dispose()
     kill(server)
-    seen["archive_bytes"] = measure(archive)
+    seen["backup_bytes"], seen["archive_bytes"] = method.measure()
 
     started = time.perf_counter()
-    engine = connect(restore(restored, backup, archive, moment))
+    engine = connect(restore(restored, server, method, moment))
     seen["restore_s"] = round(time.perf_counter() - started, 2)
     check_schema(engine)
-    after = list(audit_jobs(engine, [ended, running]))
+    after, partitions_after = list(audit_jobs(engine)), read_partitions(engine)
     finish(engine, 10 * images)
+    while make_partition_ahead(engine):
+        pass
     at_last = list(audit_jobs(engine))
+    partitions_at_last = read_partitions(engine)
     engine.dispose()
     seen |= {
         "restored_to": moment.isoformat(),
+        "jobs_purged": purged,
+        "partitions_at_backup": len(at_backup),
+        "partitions_dropped_since": len(set(at_backup) - set(partitions)),
+        "partitions_created_since": len(set(partitions) - set(at_backup)),
+        "partitions_restored": len(partitions_after),
+        "partitions_at_last": len(partitions_at_last),
         "verdicts_before": count(before),
         "verdicts_restored": count(after),
         "verdicts_at_last": count(at_last),
     }
-    return seen | {"exact": before == after and len(at_last) == 2 and all(audit.exact for audit in at_last)}
+    exact = before == after and len(at_last) == len(before) and all(audit.exact for audit in at_last)
+    return seen | {"exact": exact and partitions == partitions_after}
 
 
-def start_archiving(server: EmbeddedPostgres, archive: Path) -> str:
+def start_archiving(server: EmbeddedPostgres, method: BackupMethod) -> str:
     """Start a server that archives its WAL; return its URL."""
     server.start()
     server.stop()
-    with (server.data / "postgresql.auto.conf").open("a") as settings:
-        settings.write(ARCHIVING.format(archive=archive))
+    write_settings(server, method.write_archiving(server))
     return server.start()
+
+
+def make_old_jobs(engine: Engine) -> None:
+    """Cut an empty database's first partition into several, with a job in each, and drop the newest one."""
+    cut_partitions(engine, OLD_PARTITIONS, OLD_PARTITIONS * DAYS)
+    with engine.begin() as connection:
+        newest = list_partitions(connection)[-1].name
+        connection.execute(text(f"ALTER TABLE verdicts DETACH PARTITION {newest}"))
+        connection.execute(text(f"DROP TABLE {newest}"))
+        for number in range(OLD_PARTITIONS):
+            connection.execute(INSERT_OLD_JOB, {"days": number * DAYS + DAYS // 2, "images": OLD_IMAGES})
+
+
+def read_partitions(engine: Engine) -> list[Partition]:
+    """Return the partitions of the verdicts."""
+    with engine.connect() as connection:
+        return list_partitions(connection)
+
+
+def read_version(engine: Engine) -> str:
+    """Return the server's version."""
+    with engine.connect() as connection:
+        return str(connection.execute(text("SHOW server_version")).scalar_one())
 
 
 def submit(engine: Engine, images: int) -> uuid.UUID:
@@ -144,14 +210,6 @@ def finish(engine: Engine, images: int) -> None:
             others.execute("UPDATE chunks SET state = 'pending' WHERE state = 'dispatched'")
 
 
-def back_up(url: str, folder: Path) -> Path:
-    """Make a base backup of the running server."""
-    address = make_url(url).set(database="postgres").render_as_string(hide_password=False)
-    command = [str(find_binaries() / "pg_basebackup"), "-d", address, "-D", str(folder), "-X", "none", "-c", "fast"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
-
-
 def lose_everything(url: str) -> datetime:
     """Delete all jobs; return the time before the deletion, once the WAL up to the deletion is archived."""
     with psycopg.connect(url, autocommit=True) as connection:
@@ -168,16 +226,14 @@ def lose_everything(url: str) -> datetime:
     return moment
 
 
-def restore(server: EmbeddedPostgres, backup: Path, archive: Path, moment: datetime) -> str:
+def restore(restored: EmbeddedPostgres, lost: EmbeddedPostgres, method: BackupMethod, moment: datetime) -> str:
     """Start a server from the backup and the WAL up to this time; return its URL once it accepts writes."""
-    server.folder.mkdir(mode=0o711, exist_ok=True)
-    shutil.copytree(backup, server.data)
-    server.data.chmod(0o700)
-    with (server.data / "postgresql.auto.conf").open("a") as settings:
-        # The first still archives under these names.
-        settings.write("archive_mode = off\n" + RECOVERY.format(archive=archive, moment=moment.isoformat()))
-    (server.data / "recovery.signal").touch()
-    url = server.start()
+    restored.folder.mkdir(mode=0o711, exist_ok=True)
+    if os.geteuid() == 0:
+        # The account under which the first one ran, which may read the backup.
+        os.chown(restored.folder, 0, lost.folder.stat().st_gid)
+    method.restore_files(restored, moment)
+    url = restored.start()
     with psycopg.connect(url, autocommit=True) as connection:
         while connection.execute("SELECT 1 WHERE pg_is_in_recovery()").fetchone():
             time.sleep(0.05)
@@ -190,11 +246,6 @@ def kill(server: EmbeddedPostgres) -> None:
     os.kill(pid, signal.SIGQUIT)
     while Path(f"/proc/{pid}").exists():
         time.sleep(0.05)
-
-
-def measure(folder: Path) -> int:
-    """Return the size of all files in a folder, in bytes."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def count(audits: Sequence[Audit]) -> list[int]:
