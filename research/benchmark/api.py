@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 
 from producer.stack import Stack, make_api
-from research.benchmark.stage import POLL_S, Stage
+from research.benchmark.stack import POLL_S, MeasuredStack
 from starlight_vocabulary.words import Outcome
 from storage.database import FINISHED, listen
 from storage.embedded.ports import find_free_port
@@ -32,37 +32,37 @@ STREAMED_JOBS = 50
 TIMEOUT_S = 60
 
 
-def measure_api(stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int) -> dict[str, Any]:
+def measure_api(stack: MeasuredStack, devices: Sequence[Device], uris: Sequence[str], posts: int) -> dict[str, Any]:
     """Return the figures of the API with workers on these devices."""
-    with serving(stage, find_file(uris[0]).parent) as (url, key):
+    with serving(stack, find_file(uris[0]).parent) as (url, key):
 
         async def measured() -> dict[str, Any]:
             async with httpx.AsyncClient(
                 base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S, limits=httpx.Limits()
             ) as client:
-                figures = await _streams(client, stage, uris)
-                stage.forget()
-                with stage.workers(devices):
-                    figures |= await _posts(client, stage, uris, posts)
-                    stage.forget()
+                figures = await _streams(client, stack, uris)
+                stack.forget()
+                with stack.workers(devices):
+                    figures |= await _posts(client, stack, uris, posts)
+                    stack.forget()
                     return figures | await _references(client, uris)
 
         return asyncio.run(measured())
 
 
 @contextmanager
-def serving(stage: Stage, root: Path) -> Iterator[tuple[str, str]]:
+def serving(stack: MeasuredStack, root: Path) -> Iterator[tuple[str, str]]:
     """Run the API during the block; yield its URL and a key."""
-    key = create_key(stage.engine, "bench", ["submit", "read"])
+    key = create_key(stack.engine, "bench", ["submit", "read"])
     port = find_free_port()
     environment = {
-        **stage.environment,
+        **stack.environment,
         "STARLIGHT_API_PORT": str(port),
         "STARLIGHT_API_ROOTS": json.dumps([str(root)]),
         "STARLIGHT_RATE_LIMIT_PER_MINUTE": str(10**6),
     }
     url = f"http://127.0.0.1:{port}"
-    with Stack([make_api()], environment, stage.settings.data_dir / "logs"):
+    with Stack([make_api()], environment, stack.settings.data_dir / "logs"):
         wait_until_answered(f"{url}/openapi.json")
         yield url, key
 
@@ -86,9 +86,9 @@ def find_file(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path))
 
 
-async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str]) -> dict[str, Any]:
+async def _streams(client: httpx.AsyncClient, stack: MeasuredStack, uris: Sequence[str]) -> dict[str, Any]:
     """Return how many of the concurrent streams got events of their job's start and end."""
-    jobs = [stage.submit([uris[number]]) for number in range(STREAMED_JOBS)]
+    jobs = [stack.submit([uris[number]]) for number in range(STREAMED_JOBS)]
     opened = asyncio.Barrier(STREAMS + 1)
 
     async def follow(number: int) -> bool:
@@ -104,11 +104,11 @@ async def _streams(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str])
     streams = [asyncio.create_task(follow(number)) for number in range(STREAMS)]
     await asyncio.wait_for(opened.wait(), TIMEOUT_S)
     for job_id in jobs:
-        cancel_job(stage.engine, job_id)
+        cancel_job(stack.engine, job_id)
     return {"api_streams": sum(await asyncio.gather(*streams))}
 
 
-async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], count: int) -> dict[str, Any]:
+async def _posts(client: httpx.AsyncClient, stack: MeasuredStack, uris: Sequence[str], count: int) -> dict[str, Any]:
     """Return images per minute and latencies (ms) of uploading each image in its own request at a constant rate."""
     images = [find_file(uri).read_bytes() for uri in uris]
     authorization = client.headers["Authorization"]
@@ -135,8 +135,8 @@ async def _posts(client: httpx.AsyncClient, stage: Stage, uris: Sequence[str], c
         writer.close()
 
     await asyncio.gather(*(send() for _ in range(SENDERS)))
-    for _ in listen(stage.engine, (FINISHED,), POLL_S):
-        finished = take_figures(stage.engine).outcomes
+    for _ in listen(stack.engine, (FINISHED,), POLL_S):
+        finished = take_figures(stack.engine).outcomes
         assert not finished[Outcome.ERROR]
         if sum(finished.values()) == count:
             break

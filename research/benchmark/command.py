@@ -18,13 +18,13 @@ from research.benchmark.analysts import measure_analysts
 from research.benchmark.api import measure_api
 from research.benchmark.beside import list_images, measure_beside
 from research.benchmark.costs import measure_costs
+from research.benchmark.footprint import measure_memory, measure_starts
 from research.benchmark.pictures import draw_images, draw_large_images, repeated
 from research.benchmark.plot import draw_plot
-from research.benchmark.processes import measure_memory, measure_starts
 from research.benchmark.scale import measure_scale
 from research.benchmark.serving import measure_serving
 from research.benchmark.sources import measure_sources
-from research.benchmark.stage import Stage, stage
+from research.benchmark.stack import MeasuredStack, run_servers
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
 from research.filling import DAYS
@@ -100,7 +100,7 @@ def main() -> None:
     if options.what == "scale":
         figures = measure_scale(options.chunks, FINISHED_CHUNKS, CHUNK_SIZE)
     elif options.what == "sources":
-        with run_stage(0) as (running, _, _):
+        with run_stack(0) as (running, _, _):
             figures = measure_sources(running, resolve_devices(options.device), options.objects)
     elif options.what == "beside":
         figures = measure_beside(options.revision, amounts.images, POSTS, amounts.rounds, options.images)
@@ -161,8 +161,8 @@ def resolve_devices(name: str) -> list[Device]:
 
 
 @contextmanager
-def run_stage(images: int, given: Path | None = None) -> Iterator[tuple[Stage, list[str], Path]]:
-    """Run servers in a temporary folder; yield the stage, references to images, and the folder.
+def run_stack(images: int, given: Path | None = None) -> Iterator[tuple[MeasuredStack, list[str], Path]]:
+    """Run servers in a temporary folder; yield the stack, references to images, and the folder.
 
     It draws `images` images, or uses those below the `given` folder.
     """
@@ -170,14 +170,14 @@ def run_stage(images: int, given: Path | None = None) -> Iterator[tuple[Stage, l
         folder = Path(name)
         folder.chmod(0o711)
         uris = list_images(given) if given else draw_images(folder, images)
-        with stage(folder) as running:
+        with run_servers(folder) as running:
             yield running, uris, folder
 
 
 def measure(amounts: Amounts, devices: Sequence[Device], given: Path | None) -> dict[str, Any]:
     """Return all figures of the default measurement, of drawn images or of those below the `given` folder."""
     few = max(1, amounts.rounds // 2)
-    with run_stage(amounts.images, given) as (running, uris, folder):
+    with run_stack(amounts.images, given) as (running, uris, folder):
         figures = measure_throughput(running, devices, uris, amounts.rounds)
         figures |= measure_submission(running, amounts.references, few)
         running.forget()
@@ -202,17 +202,17 @@ def measure(amounts: Amounts, devices: Sequence[Device], given: Path | None) -> 
 
 def measure_load(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
     """Return the figures of the API under load, with workers on these devices."""
-    with run_stage(QUICK.images) as (running, uris, _):
+    with run_stack(QUICK.images) as (running, uris, _):
         return measure_api(running, devices, uris, amounts.images)
 
 
 def measure_requests(amounts: Amounts, devices: Sequence[Device]) -> dict[str, Any]:
     """Return the figures of `POST /scan/image` while nothing else is scanned."""
-    with run_stage(QUICK.images) as (running, uris, _):
+    with run_stack(QUICK.images) as (running, uris, _):
         return measure_serving(running, devices, uris, QUICK.images, amounts.rounds)
 
 
-def measure_repeats(running: Stage, devices: Sequence[Device], uris: list[str], rounds: int) -> dict[str, Any]:
+def measure_repeats(running: MeasuredStack, devices: Sequence[Device], uris: list[str], rounds: int) -> dict[str, Any]:
     """Return images per minute with reuse, for jobs in which `REPEATS` percent of the images are repetitions."""
     rates: dict[int, list[float]] = {share: [] for share in REPEATS}
     with running.workers(devices, reuse=True):

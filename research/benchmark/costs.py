@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from research.benchmark.processes import Process, processes
-from research.benchmark.stage import Stage
+from research.benchmark.stack import MeasuredStack
+from research.processes import Process, list_processes
 from storage.blobs import Blobs
 from worker.devices import Device
 from worker.scanning.budget import Budget
@@ -20,34 +20,35 @@ from worker.scanning.loading import Loader
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 from worker.v4.planes import extract_planes
-from worker.v4.streams import compute, stack
+from worker.v4.streams import compute
+from worker.v4.streams import stack as stack_planes
 
 BATCH = 64
 
 
-def measure_costs(stage: Stage, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
+def measure_costs(stack: MeasuredStack, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
     """Return the microseconds of processor time per image in each stage and in each kind of process.
 
     The stages run alone in one thread of this process. What workers need beyond them is spent on Python, its lock,
     handing over between threads, and communication with the servers. Workers must be running.
     """
-    stages = {name: min(times) for name, times in _stages(stage, devices[0], uris, rounds).items()}
-    stage.finish(stage.submit(uris))
-    before = _processes(stage)
+    stages = {name: min(times) for name, times in _stages(stack, devices[0], uris, rounds).items()}
+    stack.finish(stack.submit(uris))
+    before = _processes(stack)
     for _ in range(rounds):
-        stage.finish(stage.submit(uris))
+        stack.finish(stack.submit(uris))
     images = rounds * len(uris)
-    around = {name: (spent - before.get(name, 0.0)) / images for name, spent in _processes(stage).items()}
-    stage.forget()
+    around = {name: (spent - before.get(name, 0.0)) / images for name, spent in _processes(stack).items()}
+    stack.forget()
     around["worker_python_and_handing_over"] = around.pop("worker") - sum(stages.values())
     return {f"cost_{name}_us": round(1e6 * seconds, 1) for name, seconds in (stages | around).items()}
 
 
-def _stages(stage: Stage, device: Device, uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
+def _stages(stack: MeasuredStack, device: Device, uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
     torch.set_num_threads(1)
-    loader = Loader(Blobs(stage.settings.blobs()))
-    reader = ContentReader(stage.settings.max_image_bytes, Budget(stage.settings.large_images_bytes))
-    decoder = Decoder(stage.settings.max_image_pixels, Budget(stage.settings.decode_budget_bytes))
+    loader = Loader(Blobs(stack.settings.blobs()))
+    reader = ContentReader(stack.settings.max_image_bytes, Budget(stack.settings.large_images_bytes))
+    decoder = Decoder(stack.settings.max_image_pixels, Budget(stack.settings.decode_budget_bytes))
     detector = Detector.load(DEFAULT_MODEL, device.torch_name)
     spent: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -67,7 +68,7 @@ def _stages(stage: Stage, device: Device, uris: Sequence[str], rounds: int) -> d
         with torch.inference_mode():
             for start in range(0, len(planes), BATCH):
                 with clock.counting("streams"):
-                    streams = compute(stack(planes[start : start + BATCH], detector.device))
+                    streams = compute(stack_planes(planes[start : start + BATCH], detector.device))
                 with clock.counting("network"):
                     detector.network(streams).stego.tolist()
         for name, seconds in clock.spent.items():
@@ -89,21 +90,21 @@ class Clock:
         self.spent[name] = self.spent.get(name, 0.0) + time.thread_time() - started
 
 
-def _processes(stage: Stage) -> dict[str, float]:
+def _processes(stack: MeasuredStack) -> dict[str, float]:
     """Return the processor seconds so far of each kind of process of the stack."""
     spent: dict[str, float] = {}
-    for process in processes():
-        if name := _kind(process, stage):
+    for process in list_processes():
+        if name := _kind(process, stack):
             spent[name] = spent.get(name, 0.0) + process.processor_s
     return spent
 
 
-def _kind(process: Process, stage: Stage) -> str | None:
-    arguments = process.arguments
+def _kind(process: Process, stack: MeasuredStack) -> str | None:
+    arguments = process.command
     if process.is_worker:
         return "worker"
     if process.is_ours and " dispatcher" in arguments:
         return "dispatcher"
-    if arguments.startswith("postgres:") or ("postgres" in arguments and str(stage.settings.data_dir) in arguments):
+    if arguments.startswith("postgres:") or ("postgres" in arguments and str(stack.settings.data_dir) in arguments):
         return "postgresql"
     return "redis" if "redis-server" in arguments or "valkey-server" in arguments else None

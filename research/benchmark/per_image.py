@@ -13,7 +13,7 @@ from celery import Celery
 from sqlalchemy import Engine, text
 
 from research.benchmark.file_by_file import FileByFile
-from research.benchmark.stage import POLL_S, WORKER_START_S, Stage
+from research.benchmark.stack import POLL_S, WORKER_START_S, MeasuredStack
 from storage.database import connect
 from storage.settings import count_usable_cores, read_settings
 from worker.devices import Device
@@ -49,38 +49,38 @@ def scan_image(uri: str) -> None:
 
 
 @contextmanager
-def celery_per_image(stage: Stage, device: Device) -> Iterator[Callable[[Sequence[str]], None]]:
-    """Run this design on the stage's servers during the block; yield a function that scans images.
+def celery_per_image(stack: MeasuredStack, device: Device) -> Iterator[Callable[[Sequence[str]], None]]:
+    """Run this design on the stack's servers during the block; yield a function that scans images.
 
     It has one process per core and stores verdicts one by one.
     """
-    with stage.engine.begin() as connection:
+    with stack.engine.begin() as connection:
         connection.execute(text("CREATE TABLE per_image (uri text, probability real)"))
-    app.conf.update(broker_url=stage.addresses.redis_url)
+    app.conf.update(broker_url=stack.addresses.redis_url)
     command = [sys.executable, "-m", "celery", "--app", "research.benchmark.per_image", "worker", "--pool=prefork"]
     options = [f"--concurrency={count_usable_cores()}", f"--queues={QUEUE}", "--without-gossip", "--without-mingle"]
-    environment = {**os.environ, **stage.environment, "STARLIGHT_DEVICE": str(device)}
-    with (stage.settings.data_dir / "logs" / "per-image.log").open("wb") as log:
+    environment = {**os.environ, **stack.environment, "STARLIGHT_DEVICE": str(device)}
+    with (stack.settings.data_dir / "logs" / "per-image.log").open("wb") as log:
         process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
     try:
-        yield lambda uris: _scan(stage, uris)
+        yield lambda uris: _scan(stack, uris)
     finally:
         process.terminate()
         process.wait()
-        redis.Redis.from_url(stage.addresses.redis_url).delete(QUEUE)
+        redis.Redis.from_url(stack.addresses.redis_url).delete(QUEUE)
 
 
-def _scan(stage: Stage, uris: Sequence[str]) -> None:
-    before = _count(stage)
+def _scan(stack: MeasuredStack, uris: Sequence[str]) -> None:
+    before = _count(stack)
     for uri in uris:
         scan_image.delay(uri)
     deadline = time.monotonic() + WORKER_START_S
-    while _count(stage) < before + len(uris):
+    while _count(stack) < before + len(uris):
         if time.monotonic() > deadline:
-            sys.exit(f"bench: one task for each image does not finish; see {stage.settings.data_dir / 'logs'}")
+            sys.exit(f"bench: one task for each image does not finish; see {stack.settings.data_dir / 'logs'}")
         time.sleep(POLL_S)
 
 
-def _count(stage: Stage) -> int:
-    with stage.engine.connect() as connection:
+def _count(stack: MeasuredStack) -> int:
+    with stack.engine.connect() as connection:
         return int(connection.execute(text("SELECT count(*) FROM per_image")).scalar_one())

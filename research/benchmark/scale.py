@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from research.benchmark.stage import Stage, stage
+from research.benchmark.stack import MeasuredStack, run_servers
 from starlight_vocabulary.words import Outcome, Priority
 from storage.chunks import claim_chunk, finish_chunk
 from storage.database import connect
@@ -69,7 +69,7 @@ def measure_scale(chunks: int, finished: int, chunk_size: int) -> dict[str, Any]
 
     with tempfile.TemporaryDirectory(prefix="starlight-bench-") as name:
         Path(name).chmod(0o711)
-        with stage(Path(name)) as running:
+        with run_servers(Path(name)) as running:
             for workers in WORKERS:
                 note(_measure_workers(running, workers, finished, chunk_size, jobs=workers))
             note(_measure_workers(running, WORKERS[-1], finished, chunk_size, jobs=1))
@@ -114,7 +114,7 @@ def _time(name: str, work: Callable[[], object], after: Callable[[], None], roun
 
 
 def _measure_workers(
-    running: Stage, workers: int, finished: int, chunk_size: int, *, jobs: int, backlog: bool = False
+    running: MeasuredStack, workers: int, finished: int, chunk_size: int, *, jobs: int, backlog: bool = False
 ) -> dict[str, Any]:
     """Return verdicts per second and costs per verdict of `workers` workers that share `jobs` jobs."""
     engine = running.engine
@@ -148,7 +148,7 @@ def _measure_workers(
     }
 
 
-def _measure_server(running: Stage) -> float:
+def _measure_server(running: MeasuredStack) -> float:
     """Return PostgreSQL's processor time so far in seconds, including that of its ended processes."""
     postmaster = (running.settings.data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0]
     ticks = 0

@@ -15,8 +15,8 @@ import redis
 from sqlalchemy import text
 
 from research.benchmark.api import find_file, serving, wait_until_answered, write_form
-from research.benchmark.processes import Process, list_family, processes
-from research.benchmark.stage import Stage
+from research.benchmark.stack import MeasuredStack
+from research.processes import Process, list_family, list_processes
 from storage.broker import open_redis
 from storage.embedded.ports import find_free_port
 from worker.devices import Device
@@ -28,20 +28,20 @@ COUNT_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datnam
 
 
 def measure_serving(
-    stage: Stage, devices: Sequence[Device], uris: Sequence[str], posts: int, rounds: int
+    stack: MeasuredStack, devices: Sequence[Device], uris: Sequence[str], posts: int, rounds: int
 ) -> dict[str, Any]:
     """Return requests per second of both with 1, 16 and 64 clients, in alternation, and the API's costs per request."""
     images = [find_file(uri).read_bytes() for uri in uris]
     measured: dict[str, list[dict[str, float]]] = {}
     with (
-        serving(stage, find_file(uris[0]).parent) as (url, key),
-        stage.workers(devices),
+        serving(stack, find_file(uris[0]).parent) as (url, key),
+        stack.workers(devices),
         run_bare_api(len(devices)) as bare_url,
     ):
         for number in range(rounds + 1):
             for clients in CLIENTS:
                 count = posts if clients > 1 else posts // 4
-                with watch_costs(stage, count) as costs:
+                with watch_costs(stack, count) as costs:
                     ours = asyncio.run(post_images(url, key, images, clients, count))
                 bare = asyncio.run(post_images(bare_url, key, images, clients, count))
                 # The first round does not count.
@@ -91,33 +91,33 @@ async def post_images(url: str, key: str, images: Sequence[bytes], clients: int,
 
 
 @contextmanager
-def watch_costs(stage: Stage, count: int) -> Iterator[dict[str, float]]:
+def watch_costs(stack: MeasuredStack, count: int) -> Iterator[dict[str, float]]:
     """Yield a dictionary that has the block's costs per request after it, for `count` requests.
 
-    Costs are processor time (ms) of all processes of the stage, PostgreSQL transactions and Redis commands.
+    Costs are processor time (ms) of all processes of the stack, PostgreSQL transactions and Redis commands.
     """
     costs: dict[str, float] = {}
-    with open_redis(stage.addresses.redis_url) as broker:
-        before = _take_costs(stage, broker)
+    with open_redis(stack.addresses.redis_url) as broker:
+        before = _take_costs(stack, broker)
         yield costs
-        after = _take_costs(stage, broker)
+        after = _take_costs(stack, broker)
     costs.update({name: (after[name] - before[name]) / count for name in after})
 
 
-def _take_costs(stage: Stage, broker: "redis.Redis") -> dict[str, float]:
-    with stage.engine.connect() as connection:
+def _take_costs(stack: MeasuredStack, broker: "redis.Redis") -> dict[str, float]:
+    with stack.engine.connect() as connection:
         transactions = float(connection.execute(COUNT_TRANSACTIONS).scalar_one())
     commands = float(broker.info("stats")["total_commands_processed"])
-    folder = str(stage.settings.data_dir.parent)
-    family = list_family(list(processes()), lambda each: _is_head_of(each, folder))
+    folder = str(stack.settings.data_dir.parent)
+    family = list_family(list(list_processes()), lambda each: _is_head_of(each, folder))
     taken = sum(each.processor_s for each in family)
     return {"processor_ms": 1000 * taken, "transactions": transactions, "redis_commands": commands}
 
 
 def _is_head_of(process: Process, folder: str) -> bool:
-    """Return whether a process is a root process of the stage; other stages may run on the machine."""
-    is_program = process.is_ours and any(word in process.arguments for word in ("-m worker", "-m producer"))
-    return is_program or folder in process.arguments
+    """Return whether a process is a root process of the stack; other stacks may run on the machine."""
+    is_program = process.is_ours and any(word in process.command for word in ("-m worker", "-m producer"))
+    return is_program or folder in process.command
 
 
 @contextmanager

@@ -10,31 +10,31 @@ from contextlib import contextmanager
 from typing import Any
 
 from research.benchmark.bucket import BUCKET, PREFIX
-from research.benchmark.stage import Stage
+from research.benchmark.stack import MeasuredStack
 from worker.devices import Device
 
 # Objects that are listed and submitted, but not scanned.
 LISTED = 1_000_000
 
 
-def measure_sources(stage: Stage, devices: Sequence[Device], objects: int) -> dict[str, Any]:
+def measure_sources(stack: MeasuredStack, devices: Sequence[Device], objects: int) -> dict[str, Any]:
     """Return time and memory of submitting `LISTED` and `objects` objects, and the rate of scanning the latter."""
     figures: dict[str, Any] = {"objects": objects}
     with serve_bucket(LISTED) as environment:
-        _, seconds, peak = submit_prefix(stage, environment)
+        _, seconds, peak = submit_prefix(stack, environment)
         figures |= {"list_million_s": seconds, "list_million_peak_mib": peak}
-    stage.forget()
+    stack.forget()
     with serve_bucket(objects) as environment:
         # Workers also read from the bucket.
         os.environ.update(environment)
-        with stage.workers(devices):
+        with stack.workers(devices):
             started = time.monotonic()
-            job_id, seconds, peak = submit_prefix(stage, environment)
+            job_id, seconds, peak = submit_prefix(stack, environment)
             figures |= {"submit_s": seconds, "submit_peak_mib": peak}
-            stage.finish(job_id)
+            stack.finish(job_id)
             took = time.monotonic() - started
         figures |= {"scanned_s": round(took, 1), "objects_per_minute": round(objects / took * 60)}
-        job_id, seconds, peak = submit_prefix(stage, environment, "--since", str(job_id))
+        job_id, seconds, peak = submit_prefix(stack, environment, "--since", str(job_id))
         assert job_id == NOTHING, "nothing has changed"
         figures |= {"since_s": seconds, "since_peak_mib": peak}
     return figures
@@ -53,13 +53,13 @@ sys.exit(status)
 """
 
 
-def submit_prefix(stage: Stage, environment: Mapping[str, str], *options: str) -> tuple[uuid.UUID, float, int]:
+def submit_prefix(stack: MeasuredStack, environment: Mapping[str, str], *options: str) -> tuple[uuid.UUID, float, int]:
     """Submit the prefix by the command; return the job, the seconds and the peak memory (MiB)."""
     started = time.monotonic()
     command = [sys.executable, "-m", "producer.cli", "submit", f"s3://{BUCKET}/{PREFIX}", *options]
     ran = subprocess.run(
         [sys.executable, "-S", "-c", LAUNCHER, *command],
-        env={**os.environ, **stage.environment, **environment},
+        env={**os.environ, **stack.environment, **environment},
         stdout=subprocess.PIPE,
         text=True,
         check=False,

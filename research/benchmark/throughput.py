@@ -19,7 +19,7 @@ import torch
 
 from research.benchmark.file_by_file import FileByFile
 from research.benchmark.per_image import celery_per_image
-from research.benchmark.stage import Stage
+from research.benchmark.stack import MeasuredStack
 from storage.settings import Settings, count_usable_cores
 from worker.devices import Device
 from worker.scanning.pipeline import Pipeline
@@ -35,17 +35,19 @@ SPAWN = multiprocessing.get_context("spawn")
 GROUP = 64
 
 
-def measure_throughput(stage: Stage, devices: Sequence[Device], uris: Sequence[str], rounds: int) -> dict[str, Any]:
+def measure_throughput(
+    stack: MeasuredStack, devices: Sequence[Device], uris: Sequence[str], rounds: int
+) -> dict[str, Any]:
     """Return the rates of all ways, their spread, and the ratio of the first one to each other."""
     with ExitStack() as running:
-        running.enter_context(stage.workers(devices))
+        running.enter_context(stack.workers(devices))
         ways: dict[str, Way] = {
-            "end_to_end": lambda images: stage.finish(stage.submit(images)),
-            "in_process": running.enter_context(in_process(stage.settings, devices[0])),
-            "decode_only": running.enter_context(decode_only(stage.settings)),
-            "bare_loop": running.enter_context(bare_loop(stage.settings, devices[0])),
-            "process_pool": running.enter_context(process_pool(stage.settings, devices[0])),
-            "celery_per_image": running.enter_context(celery_per_image(stage, devices[0])),
+            "end_to_end": lambda images: stack.finish(stack.submit(images)),
+            "in_process": running.enter_context(in_process(stack.settings, devices[0])),
+            "decode_only": running.enter_context(decode_only(stack.settings)),
+            "bare_loop": running.enter_context(bare_loop(stack.settings, devices[0])),
+            "process_pool": running.enter_context(process_pool(stack.settings, devices[0])),
+            "celery_per_image": running.enter_context(celery_per_image(stack, devices[0])),
         }
         rates = alternate(ways, uris, rounds)
     figures: dict[str, Any] = {"images_per_minute": round(statistics.median(rates["end_to_end"]))}

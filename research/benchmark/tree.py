@@ -16,8 +16,13 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from research.benchmark.api import serving
-from research.benchmark.stage import stage
 from worker.devices import list_cpu_devices
+
+try:
+    from research.benchmark.stack import run_servers
+except ModuleNotFoundError:
+    # Its name in an older tree.
+    from research.benchmark.stage import stage as run_servers  # type: ignore[import-not-found, no-redef]
 
 # Numbers of concurrent clients; each sends its next image when it has the previous answer.
 CLIENTS = {"posts": 16, "lone": 1, "in_bulk": 1}
@@ -56,7 +61,7 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o711)
         with (
-            stage(folder) as running,
+            run_servers(folder) as running,
             running.workers(list_cpu_devices()),
             serving(running, paths[0].parent) as (url, key),
         ):

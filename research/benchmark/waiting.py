@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from research.benchmark.stage import Stage
+from research.benchmark.stack import MeasuredStack
 from starlight_vocabulary.words import Priority
 
 # Submits in a separate process, to measure its memory alone.
@@ -27,16 +27,16 @@ print(json.dumps([count / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_m
 """
 
 
-def measure_submission(stage: Stage, references: int, rounds: int) -> dict[str, Any]:
+def measure_submission(stack: MeasuredStack, references: int, rounds: int) -> dict[str, Any]:
     """Return references per second, and the additional memory (MiB) compared with a hundredth of the references."""
     few: list[tuple[float, float]] = []
     many: list[tuple[float, float]] = []
     for _ in range(rounds):
         for count, into in ((references // 100, few), (references, many)):
-            arguments = [stage.addresses.database_url, str(count), str(stage.settings.chunk_size)]
+            arguments = [stack.addresses.database_url, str(count), str(stack.settings.chunk_size)]
             ran = subprocess.run([sys.executable, "-c", SUBMIT, *arguments], stdout=subprocess.PIPE, check=True)
             into.append(tuple(json.loads(ran.stdout)))
-            stage.forget()
+            stack.forget()
     return {
         "submitted_references": references,
         "submitted_references_per_second": round(statistics.median(rate for rate, _ in many)),
@@ -46,31 +46,31 @@ def measure_submission(stage: Stage, references: int, rounds: int) -> dict[str, 
     }
 
 
-def measure_backlog(stage: Stage, uris: Sequence[str], waiting: int, rounds: int) -> dict[str, Any]:
+def measure_backlog(stack: MeasuredStack, uris: Sequence[str], waiting: int, rounds: int) -> dict[str, Any]:
     """Return the throughput with `waiting` images in the queue relative to a hundredth; workers must be running."""
     rates: dict[int, list[float]] = {waiting // 100: [], waiting: []}
     scanned = min(waiting // 100, 10_000)
     for _ in range(rounds):
         for count, measured in rates.items():
             # The images to scan are added, so that `count` still wait at the end.
-            job_id = stage.submit([uris[number % len(uris)] for number in range(count + scanned)])
-            stage.finish(job_id, scanned // 5)
+            job_id = stack.submit([uris[number % len(uris)] for number in range(count + scanned)])
+            stack.finish(job_id, scanned // 5)
             started = time.perf_counter()
-            stage.finish(job_id, scanned)
+            stack.finish(job_id, scanned)
             measured.append(60 * (scanned - scanned // 5) / (time.perf_counter() - started))
             print(f"{count:,} waiting: {measured[-1]:,.0f} images/min", file=sys.stderr)
-            stage.forget()
+            stack.forget()
     ratio = statistics.median(a / b for a, b in zip(rates[waiting], rates[waiting // 100], strict=True))
     return {"waiting_images": waiting, "ratio_waiting": round(ratio, 3)}
 
 
-def measure_lone_images(stage: Stage, uris: Sequence[str], count: int, bulk: int) -> dict[str, Any]:
+def measure_lone_images(stack: MeasuredStack, uris: Sequence[str], count: int, bulk: int) -> dict[str, Any]:
     """Return the time (ms) from submission to verdict of a lone image, when idle and during a bulk job."""
-    idle = _lone_images(stage, uris, count)
-    bulk_id = stage.submit([uris[number % len(uris)] for number in range(bulk)], submitter="somebody else")
-    stage.finish(bulk_id, bulk // 20)
-    busy = _lone_images(stage, uris, count)
-    stage.forget()
+    idle = _lone_images(stack, uris, count)
+    bulk_id = stack.submit([uris[number % len(uris)] for number in range(bulk)], submitter="somebody else")
+    stack.finish(bulk_id, bulk // 20)
+    busy = _lone_images(stack, uris, count)
+    stack.forget()
     return {
         "bulk_images": bulk,
         **{f"lone_image_idle_p{p}_ms": round(float(np.percentile(idle, p)), 1) for p in (50, 99)},
@@ -78,10 +78,10 @@ def measure_lone_images(stage: Stage, uris: Sequence[str], count: int, bulk: int
     }
 
 
-def _lone_images(stage: Stage, uris: Sequence[str], count: int) -> list[float]:
+def _lone_images(stack: MeasuredStack, uris: Sequence[str], count: int) -> list[float]:
     took = []
     for number in range(count):
         started = time.perf_counter()
-        stage.finish(stage.submit([uris[number % len(uris)]], priority=Priority.INTERACTIVE, submitter="one person"))
+        stack.finish(stack.submit([uris[number % len(uris)]], priority=Priority.INTERACTIVE, submitter="one person"))
         took.append(1000 * (time.perf_counter() - started))
     return took

@@ -21,7 +21,7 @@ from research.chaos.faults import FAULTS, PAUSE_S, schedule
 from research.chaos.hostile import HOSTILE
 from research.chaos.jobs import PlannedJob, draw_pictures, plan_jobs
 from research.chaos.posts import SUBMITTER, count_unfinished, post_images
-from research.chaos.stage import ChaosStage, Member, run_stage
+from research.chaos.stack import ChaosStack, Member, run_stack
 from research.chaos.watching import Recoveries, count_finished
 from starlight_vocabulary.words import ErrorCode
 from storage.audits import audit_jobs
@@ -59,12 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
         count = max(len(HOSTILE), options.images // 1000) if options.hostile is None else options.hostile
         harmless, hostile = draw_pictures(Path(folder) / "pictures", rng, count)
         jobs = list(plan_jobs(harmless, hostile, options.images, rng))
-        with run_stage(Path(folder)) as stage:
-            run = Run(stage, jobs, names, 60 * options.minutes, rng)
-            with post_images(stage.api, stage.key, options.seed) as posts:
+        with run_stack(Path(folder)) as stack:
+            run = Run(stack, jobs, names, 60 * options.minutes, rng)
+            with post_images(stack.api, stack.key, options.seed) as posts:
                 run.play()
             run.settle()
-            result = run.result(hostile) | {"posts": posts.account(stage.engine)}
+            result = run.result(hostile) | {"posts": posts.account(stack.engine)}
     print(json.dumps(result))
     return 0 if is_sound(result) else 1
 
@@ -84,9 +84,9 @@ class Run:
     """One run: submits all jobs, injects the scheduled faults, and waits until every image has its verdict."""
 
     def __init__(
-        self, stage: ChaosStage, jobs: list[PlannedJob], names: list[str], duration_s: float, rng: np.random.Generator
+        self, stack: ChaosStack, jobs: list[PlannedJob], names: list[str], duration_s: float, rng: np.random.Generator
     ) -> None:
-        self._stage = stage
+        self._stack = stack
         self._jobs = jobs
         self._images = sum(len(job.references) for job in jobs)
         self._left = names[::-1]
@@ -105,7 +105,7 @@ class Run:
         finished, last_progress = 0, time.monotonic()
         while finished < self._images or self._left:
             now = time.monotonic()
-            counted = count_finished(self._stage.engine)
+            counted = count_finished(self._stack.engine)
             if counted is not None and counted > finished:
                 finished, last_progress = counted, now
                 self._recoveries.progress(finished)
@@ -125,7 +125,7 @@ class Run:
         Raises TimeoutError after `SETTLE_S`.
         """
         deadline = time.monotonic() + SETTLE_S
-        while count_finished(self._stage.engine) is None or count_unfinished(self._stage.engine):
+        while count_finished(self._stack.engine) is None or count_unfinished(self._stack.engine):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"some images sent one by one have no verdict after {SETTLE_S:.0f} s")
             self._maintain_stage(time.monotonic())
@@ -133,14 +133,14 @@ class Run:
 
     def result(self, hostile: Mapping[str, ErrorCode]) -> dict[str, Any]:
         """Return the results of the audit."""
-        with self._stage.engine.connect() as connection:
+        with self._stack.engine.connect() as connection:
             of_jobs = connection.execute(LIST_JOBS, {"submitter": SUBMITTER}).scalars().all()
             of_posts = connection.execute(LIST_POSTS, {"submitter": SUBMITTER}).scalars().all()
             rows = connection.execute(
                 text("SELECT uri, error_code, error_detail FROM verdicts WHERE outcome = 'error'")
             ).all()
-        audits = list(audit_jobs(self._stage.engine, of_jobs))
-        inexact_posts = sum(not audit.exact for audit in audit_jobs(self._stage.engine, of_posts))
+        audits = list(audit_jobs(self._stack.engine, of_jobs))
+        inexact_posts = sum(not audit.exact for audit in audit_jobs(self._stack.engine, of_posts))
         errors = {row.uri: (row.error_code, row.error_detail) for row in rows}
         unexpected = [
             f"{uri}: {found[0]} ({found[1]}), not {code}"
@@ -164,19 +164,19 @@ class Run:
                 "errors_of_others": {uri: code for uri, (code, _) in errors.items() if uri not in hostile},
             },
             "jobs": len(audits),
-            "starts": {member.name: member.starts for member in self._stage.members},
+            "starts": {member.name: member.starts for member in self._stack.members},
             "seconds": round(time.monotonic() - self._started, 1),
         }
 
     def _submit(self) -> None:
         for job in self._jobs:
-            job.submit(self._stage.engine)
+            job.submit(self._stack.engine)
 
     def _inject_fault(self, finished: int) -> None:
         name = self._left[-1]
-        paused = {member.name for member in self._stage.members if member.paused}
+        paused = {member.name for member in self._stack.members if member.paused}
         try:
-            if not FAULTS[name](self._stage, self._rng):
+            if not FAULTS[name](self._stack, self._rng):
                 if finished == self._images:
                     # Nothing is left to scan, so its target, such as a decoder, may never run again.
                     self._left.pop()
@@ -188,7 +188,7 @@ class Run:
         self._done[name] += 1
         self._recoveries.fault(name, finished)
         log.info("%s (%d of %d images finished)", name, finished, self._images)
-        for member in self._stage.members:
+        for member in self._stack.members:
             if member.paused and member.name not in paused:
                 self._wake.append((time.monotonic() + PAUSE_S, member))
 
@@ -199,7 +199,7 @@ class Run:
                 member.send(signal.SIGCONT)
             member.paused = False
         try:
-            self._stage.keep_running()
+            self._stack.keep_running()
         except EmbeddedServerError as error:
             # Processes of a killed server hold its shared memory for a moment.
             log.info("retrying: %s", str(error).splitlines()[0])

@@ -14,8 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from research.production.load import Answered, summarise
-from research.soak.load import Progress, keep_killing, keep_sending, keep_submitting, receive_webhooks, wait_for_ends
-from research.soak.sampling import Usage, measure_disk, measure_growth, sample_processes
+from research.soak.load import (
+    Progress,
+    keep_killing,
+    keep_sending,
+    keep_submitting,
+    receive_webhooks,
+    start_load,
+    wait_for_ends,
+    watch_loads,
+)
+from research.soak.sampling import Sample, measure_disk, measure_growth, sample_processes
 from research.soak.stack import UpStack, run_up
 from storage.audits import audit_jobs
 from storage.logs import set_up_logging
@@ -76,33 +85,39 @@ def is_sound(report: dict[str, Any]) -> bool:
 
 
 def soak(stack: UpStack, options: argparse.Namespace) -> dict[str, Any]:
-    """Load the stack for `options.hours`, sample its processes meanwhile, and return the report."""
+    """Load the stack for `options.hours`, sample its processes meanwhile, and return the report.
+
+    Raises what a load raises, as soon as it fails.
+    """
     progress, over = Progress(), threading.Event()
-    samples: list[Usage] = []
+    samples: list[Sample] = []
     disk: list[dict[str, Any]] = []
     started = time.monotonic()
     with receive_webhooks(progress) as hook:
-        threads = [
-            threading.Thread(
-                target=keep_sending, args=(stack, progress, options.seed, options.rate, 60 * options.hours)
-            ),
-            threading.Thread(
-                target=keep_submitting,
-                args=(stack, progress, over, options.seed + 2**29, options.job, 60 * options.job_minutes, hook),
+        loads = [
+            start_load(keep_sending, stack, progress, options.seed, options.rate, 60 * options.hours),
+            start_load(
+                keep_submitting,
+                stack,
+                progress,
+                over,
+                options.seed + 2**29,
+                options.job,
+                60 * options.job_minutes,
+                hook,
             ),
         ]
         if options.fault_minutes:
-            arguments = (stack, progress, over, options.seed, 60 * options.fault_minutes)
-            threads.append(threading.Thread(target=keep_killing, args=arguments))
-        for thread in threads:
-            thread.start()
-        while (elapsed := time.monotonic() - started) < 3600 * options.hours:
-            samples += sample_processes(stack.list_roots(), elapsed)
-            disk.append({"hours": round(elapsed / 3600, 3), **measure_disk(stack.folder)})
-            time.sleep(min(options.sample_seconds, max(0.0, 3600 * options.hours - elapsed)))
-        over.set()
-        for thread in threads:
-            thread.join()
+            loads.append(start_load(keep_killing, stack, progress, over, options.seed, 60 * options.fault_minutes))
+        try:
+            while (elapsed := time.monotonic() - started) < 3600 * options.hours:
+                samples += sample_processes(stack.list_roots(), elapsed)
+                disk.append({"hours": round(elapsed / 3600, 3), **measure_disk(stack.folder)})
+                watch_loads(loads, min(options.sample_seconds, max(0.0, 3600 * options.hours - elapsed)))
+        finally:
+            over.set()
+        for load in loads:
+            load.result()
         unfinished = wait_for_ends(stack.engine, PATIENCE_S)
         waited = time.monotonic()
         while progress.webhooks < len(progress.jobs) and time.monotonic() - waited < PATIENCE_S:

@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,7 @@ from producer.canaries.drawing import Canary, draw_canaries
 from research.production.accounts import pack_archive
 from research.production.deployment import Deployment
 from research.production.load import Answered, send_images
-from research.soak.sampling import sample_processes
+from research.soak.sampling import list_stack, name_program
 from research.soak.stack import UpStack
 from starlight_client import JobOptions, RefusedError, Starlight, UnreadableAnswerError
 
@@ -86,14 +87,37 @@ def keep_killing(stack: UpStack, progress: Progress, over: threading.Event, seed
     while not over.wait(every_s):
         kind = KILLED[number % len(KILLED)]
         number += 1
-        found = [each for each in sample_processes(stack.list_roots(), 0.0) if each.program.startswith(kind)]
+        found = [each for each in list_stack(stack.list_roots()) if name_program(each.command).startswith(kind)]
         if not found:
             log.info("no %s to kill", kind)
             continue
         with suppress(ProcessLookupError):
-            os.kill(found[rng.integers(len(found))].process_id, signal.SIGKILL)
+            os.kill(found[rng.integers(len(found))].pid, signal.SIGKILL)
             progress.killed[kind] += 1
             log.info("killed %s", kind)
+
+
+def start_load(work: Callable[..., object], *arguments: object) -> "Future[None]":
+    """Run `work` in a thread that does not keep the process alive; the future has the exception if it fails."""
+    load: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work(*arguments)
+        except BaseException as error:
+            load.set_exception(error)
+        else:
+            load.set_result(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    return load
+
+
+def watch_loads(loads: Sequence["Future[None]"], seconds: float) -> None:
+    """Wait for `seconds`, or until all loads have ended; raises at once what one of them raises."""
+    ended, _ = wait(loads, seconds, FIRST_EXCEPTION)
+    for load in ended:
+        load.result()
 
 
 @contextmanager

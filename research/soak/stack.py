@@ -59,10 +59,12 @@ def run_up(folder: Path, devices: list[str], settings: Mapping[str, str]) -> Ite
             password = (data / "password").read_text()
             urls = {name: addresses[name].replace("***", password) for name in ("PostgreSQL", "Redis")}
             engine = connect(urls["PostgreSQL"], application="soak")
-            key = create_key(engine, "soak", [Scope.SUBMIT, Scope.READ])
-            api = f"http://127.0.0.1:{ports['STARLIGHT_API_PORT']}"
-            yield UpStack(process.pid, data, engine, urls["Redis"], api, key)
-            engine.dispose()
+            try:
+                key = create_key(engine, "soak", [Scope.SUBMIT, Scope.READ])
+                api = f"http://127.0.0.1:{ports['STARLIGHT_API_PORT']}"
+                yield UpStack(process.pid, data, engine, urls["Redis"], api, key)
+            finally:
+                engine.dispose()
         finally:
             process.send_signal(signal.SIGINT)
             try:

@@ -1,11 +1,15 @@
 """What a soak measures: growth from the process that was seen longest, once it has settled."""
 
 import os
+import threading
 
 import pytest
 
+from research.processes import Usage
 from research.soak.command import is_sound
-from research.soak.sampling import MIB, Usage, measure_growth, sample_processes
+from research.soak.load import start_load, watch_loads
+from research.soak.sampling import MIB, Sample, measure_growth, sample_processes
+from tests.kit.threads import PATIENCE_S
 
 ACCOUNTS = {
     "unfinished": 0, "missing": 0, "double": 0, "wrong_counters": 0, "jobs_with_webhook": 3, "webhooks": 3,
@@ -13,8 +17,11 @@ ACCOUNTS = {
 WHOLE = {"right": 1.0, "answered": 0.995}
 
 
-def hold(program: str, process_id: int, *megabytes: float) -> list[Usage]:
-    return [Usage(360.0 * number, process_id, program, int(each * MIB), 10, 3) for number, each in enumerate(megabytes)]
+def hold(program: str, process_id: int, *megabytes: float) -> list[Sample]:
+    return [
+        Sample(360.0 * number, process_id, program, Usage(int(each * MIB), 10, 3))
+        for number, each in enumerate(megabytes)
+    ]
 
 
 def test_growth_is_that_of_the_longest_life_without_its_beginning() -> None:
@@ -36,9 +43,22 @@ def test_this_process_is_sampled() -> None:
     (held,) = [each for each in sample_processes([os.getpid()], 7.0) if each.process_id == os.getpid()]
 
     assert held.at == 7.0
-    assert held.memory > MIB
-    assert held.descriptors > 2
-    assert held.threads >= 1
+    assert held.usage.memory > MIB
+    assert held.usage.descriptors > 2
+    assert held.usage.threads >= 1
+
+
+def test_a_load_that_fails_ends_the_soak() -> None:
+    def fail() -> None:
+        raise ConnectionError("nobody listens")
+
+    goes_on = threading.Event()
+    loads = [start_load(goes_on.wait), start_load(fail)]
+
+    with pytest.raises(ConnectionError, match="nobody listens"):
+        watch_loads(loads, PATIENCE_S)
+
+    goes_on.set()
 
 
 @pytest.mark.parametrize(

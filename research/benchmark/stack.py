@@ -27,7 +27,7 @@ WORKER_START_S = 180
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class MeasuredStack:
     """Running servers; `workers` adds a dispatcher and workers."""
 
     engine: Engine
@@ -83,13 +83,13 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
+def run_servers(folder: Path) -> Iterator[MeasuredStack]:
     """Run embedded servers with their data in `folder` during the block."""
     settings = Settings(data_dir=folder / "data", database_url=None, redis_url=None)
     with provide_servers(settings) as addresses:
         engine = connect(addresses.database_url)
         upgrade_schema(engine)
         try:
-            yield Stage(engine, settings, addresses)
+            yield MeasuredStack(engine, settings, addresses)
         finally:
             engine.dispose()

@@ -65,7 +65,7 @@ class Member:
 
 
 @dataclass
-class ChaosStage:
+class ChaosStack:
     """Servers and processes, the API's address and a key; `keep_running` acts as the service manager."""
 
     folder: Path
@@ -90,7 +90,7 @@ class ChaosStage:
 
 
 @contextmanager
-def run_stage(folder: Path) -> Iterator[ChaosStage]:
+def run_stack(folder: Path) -> Iterator[ChaosStack]:
     """Run a stack in `folder` with two workers, two dispatchers and an API during the block."""
     embedded = EmbeddedServers(Settings(data_dir=folder / "data", database_url=None, redis_url=None))
     database_url, redis_url = embedded.attach()
@@ -99,7 +99,7 @@ def run_stage(folder: Path) -> Iterator[ChaosStage]:
     upgrade_schema(engine)
     port = find_free_port()
     key = create_key(engine, SUBMITTER, [Scope.SUBMIT])
-    stage = ChaosStage(folder, servers, engine, f"http://127.0.0.1:{port}", key)
+    stack = ChaosStack(folder, servers, engine, f"http://127.0.0.1:{port}", key)
     environment = {
         **os.environ,
         **servers.environment(),
@@ -112,7 +112,7 @@ def run_stage(folder: Path) -> Iterator[ChaosStage]:
         **LIMITS,
     }
     for device in WORKERS:
-        stage.members.append(
+        stack.members.append(
             Member(
                 f"worker {device}",
                 ("-m", "worker", device),
@@ -123,14 +123,14 @@ def run_stage(folder: Path) -> Iterator[ChaosStage]:
     for number in range(DISPATCHERS):
         name = f"dispatcher {number}"
         arguments = ("-m", "producer.cli", "dispatcher")
-        stage.members.append(Member(name, arguments, environment, folder / f"dispatcher-{number}.log"))
-    stage.members.append(Member("api", ("-m", "producer.api"), environment, folder / "api.log"))
+        stack.members.append(Member(name, arguments, environment, folder / f"dispatcher-{number}.log"))
+    stack.members.append(Member("api", ("-m", "producer.api"), environment, folder / "api.log"))
     try:
-        for member in stage.members:
+        for member in stack.members:
             member.start()
-        yield stage
+        yield stack
     finally:
-        for member in stage.members:
+        for member in stack.members:
             end(member)
         engine.dispose()
         embedded.detach()

@@ -1,0 +1,73 @@
+"""Measures the memory of workers and the start times of the processes without torch."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from research.benchmark.stack import MeasuredStack
+from research.processes import list_processes
+
+PATIENCE_S = 30.0
+LOOK_EVERY_S = 0.005
+LISTENERS = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'starlight listener'")
+
+
+def measure_memory(stack: MeasuredStack, large: Sequence[str]) -> dict[str, Any]:
+    """Scan large images; return the highest peak memory (MiB) of a worker since its start."""
+    stack.finish(stack.submit(large))
+    return {"worker_peak_mib": round(max((each.peak_mib for each in list_processes() if each.is_worker), default=0.0))}
+
+
+def measure_starts(stack: MeasuredStack, rounds: int) -> dict[str, Any]:
+    """Return the seconds from start to first response of each process that runs without torch."""
+    port = "9818"
+    settings = {"STARLIGHT_EXPORTER_PORT": port, "STARLIGHT_API_PORT": port}
+    before = _listeners(stack)
+    starts: dict[str, Callable[[], bool]] = {
+        "dispatcher": lambda: _listeners(stack) > before,
+        "exporter": lambda: _answers(f"http://127.0.0.1:{port}/metrics"),
+        "api": lambda: _answers(f"http://127.0.0.1:{port}/health"),
+    }
+    return {
+        f"{name}_start_s": round(statistics.median(_start(stack, name, settings, ready) for _ in range(rounds)), 2)
+        for name, ready in starts.items()
+    }
+
+
+def _start(stack: MeasuredStack, command: str, settings: dict[str, str], ready: Callable[[], bool]) -> float:
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer.cli", command],
+        env={**os.environ, **stack.environment, **settings},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not ready():
+            if time.perf_counter() - started > PATIENCE_S or process.poll() is not None:
+                sys.exit(f"bench: `starlight {command}` does not start")
+            time.sleep(LOOK_EVERY_S)
+        return time.perf_counter() - started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _listeners(stack: MeasuredStack) -> int:
+    with stack.engine.connect() as connection:
+        return int(connection.execute(LISTENERS).scalar_one())
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310 - our own
+            return bool(answer.status == 200)
+    except OSError:
+        return False
