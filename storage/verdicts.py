@@ -104,6 +104,14 @@ MEANT_MODELS = f"SELECT id FROM models WHERE {IS_MEANT}"
 NO_CANARY = "verdicts.job_id <> ALL (ARRAY(SELECT id FROM jobs WHERE canary))"
 
 
+def check_period(since: datetime | None, until: datetime | None) -> None:
+    """Raise ValueError if `since` is later than `until`: no verdict lies between them."""
+    if since and until and since > until:
+        raise ValueError(
+            f"since {since.isoformat()} is later than until {until.isoformat()}, so nothing lies between: exchange them"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class VerdictFilter:
     """Filters of a search for verdicts; None means no restriction.

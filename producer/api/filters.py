@@ -4,18 +4,24 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
 from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
-from storage.verdicts import VerdictFilter
+from storage.verdicts import VerdictFilter, check_period
 
 
 def add_zone(time: datetime) -> datetime:
     """Return the time with its zone, by default UTC."""
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def check_until(until: datetime, info: ValidationInfo) -> datetime:
+    """Return the end of a period; raises ValueError if it is earlier than `since`, which must be declared before."""
+    check_period(info.data.get("since"), until)
+    return until
 
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="SHA-256 of the file, in hex.")]
@@ -29,6 +35,7 @@ Inscription = Annotated[
     Field(description="Inscription in the chain: `TXID:iN`, or `TXID` for all of a transaction."),
 ]
 Time = Annotated[datetime, AfterValidator(add_zone)]
+Until = Annotated[Time, AfterValidator(check_until)]
 Model = Annotated[
     str,
     Field(
@@ -50,7 +57,7 @@ class Filters(BaseModel):
     outcome: Outcome | None = None
     method: Method | None = None
     since: Time | None = Field(None, description="From this time on; UTC if it has no time zone.")
-    until: Time | None = Field(None, description="Before this time.")
+    until: Until | None = Field(None, description="Before this time.")
     sha256: Sha256 | None = None
     words: Words | None = None
     part: Part | None = None

@@ -72,6 +72,7 @@ def test_without_a_place_it_goes_to_standard_output(settings: dict[str, Any]) ->
         (["--to", "/proc/nowhere"], "the export to /proc/nowhere stopped: No such file"),
         (["--to", "tests"], "/tests contains other files"),
         (["--since", "yesterday"], "'yesterday' is not a time"),
+        (["--since", "2026-01-02", "--until", "2026-01-01"], "so nothing lies between: exchange them"),
     ],
 )
 def test_wrong_usage_is_one_line(settings: dict[str, Any], arguments: list[str], complaint: str) -> None:

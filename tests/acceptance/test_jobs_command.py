@@ -116,6 +116,7 @@ def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -
         (["audit"], "name one job id, or --all"),
         (["verdicts", "--outcome", "odd"], "'odd' is not a valid outcome"),
         (["verdicts", "--since", "yesterday"], "'yesterday' is not a time"),
+        (["verdicts", "--since", "2026-01-02", "--until", "2026-01-01"], "since 2026-01-02T00:00:00"),
         (["verdicts", "--sha256", "abc"], "'abc' is not a SHA-256"),
         (["submit", ".", "--webhook-kind", "stargate"], "--webhook-kind needs --webhook"),
         (["worker", "--device", "tpu0"], "unknown device 'tpu0'"),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
-from producer.api.filters import Model, Part, Sha256, Submitter, Time, Words
+from producer.api.filters import Model, Part, Sha256, Submitter, Time, Until, Words
 from producer.api.negotiation import stream_verdicts
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, render
@@ -48,7 +48,7 @@ class PageFilters(BaseModel):
     job: uuid.UUID | None = None
     submitter: Submitter | None = None
     since: Time | None = None
-    until: Time | None = None
+    until: Until | None = None
     sha256: Sha256 | None = None
     words: Words | None = None
     part: Part | None = None

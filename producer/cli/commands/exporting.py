@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from obstore.exceptions import BaseError as StoreError
 
-from producer.cli.commands.verdicts import ModelOption, parse_time, parse_word
+from producer.cli.commands.verdicts import ModelOption, parse_period, parse_word
 from producer.cli.downloading import check_folder, download_export
 from producer.cli.output import Format, check_printable, open_writer
 from producer.cli.remote import Key, Server, open_remote
@@ -65,11 +65,12 @@ def export(
 
     _manifest.json lists the files with their rows, bytes and SHA-256. Times without a time zone are local.
     """
+    begin, end = parse_period(since, until)
     wanted = VerdictFilter(
         outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
         method=parse_word(Method, "method", method) if method else None,
-        since=parse_time(since),
-        until=parse_time(until),
+        since=begin,
+        until=end,
         submitter=submitter,
         model=model,
     )

@@ -15,7 +15,7 @@ from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Word
 from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
-from storage.verdicts import PAGE, VerdictFilter, find_verdicts
+from storage.verdicts import PAGE, VerdictFilter, check_period, find_verdicts
 
 AnyWord = TypeVar("AnyWord", bound=Word)
 
@@ -89,13 +89,14 @@ def build_filter(
     model: str | None = None,
 ) -> VerdictFilter:
     """Return the filter for these options; raises UsageError."""
+    begin, end = parse_period(since, until)
     return VerdictFilter(
         job_id=parse_id(job) if job else None,
         submitter=submitter,
         outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
         method=parse_word(Method, "method", method) if method else None,
-        since=parse_time(since),
-        until=parse_time(until),
+        since=begin,
+        until=end,
         sha256=parse_digest(sha256),
         words=parse_sought(check_words, words),
         part=parse_sought(check_part, part),
@@ -134,6 +135,16 @@ def parse_time(text: str | None) -> datetime | None:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
         raise UsageError(f"{text!r} is not a time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00") from None
+
+
+def parse_period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return both times as `parse_time` does; raises UsageError, also if the first is later than the second."""
+    begin, end = parse_time(since), parse_time(until)
+    try:
+        check_period(begin, end)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return begin, end
 
 
 def parse_digest(text: str | None) -> str | None:

@@ -164,7 +164,15 @@ def test_a_key_has_so_many_exports_and_no_more(ann: TestClient, api: Api) -> Non
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"format": "xlsx"}, {"partition_by": "hour"}, {"words": "!"}, {"submitter": "bob"}, {"since": "then"}]
+    "wanted",
+    [
+        {"format": "xlsx"},
+        {"partition_by": "hour"},
+        {"words": "!"},
+        {"submitter": "bob"},
+        {"since": "then"},
+        {"until": "2026-01-01", "since": "2026-01-02"},
+    ],
 )
 def test_what_cannot_be_exported_is_refused(ann: TestClient, wanted: dict[str, str]) -> None:
     problem = read_problem(ann.post("/v1/exports", json=wanted), 422)

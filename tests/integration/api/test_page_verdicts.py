@@ -109,6 +109,7 @@ def test_filters_stand_in_the_address(browser: TestClient, engine: Engine, job_i
         "sha256=ab",
         "cursor=x",
         "since=then",
+        "until=2026-01-01&since=2026-01-02",
         "words=%2C",
         "part=%00",
         "other=1",

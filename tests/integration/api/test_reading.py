@@ -189,6 +189,7 @@ WRONG = {
     "verdicts?outcome=odd": "outcome",
     "verdicts?method=f5": "method",
     "verdicts?since=yesterday": "since",
+    "verdicts?until=2026-01-01&since=2026-01-02": "query.until",
     "verdicts?error_code=none": "error_code",
     "verdicts?job_id=7": "job_id",
     "verdicts?outcom=stego": "outcom",
