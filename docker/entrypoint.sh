@@ -1,8 +1,8 @@
 #!/bin/sh
-# Puts the passwords in /run/secrets into the servers' URLs, then becomes the program that the arguments name.
+# Builds the servers' URLs from the passwords in /run/secrets, then executes its arguments.
 set -eu
 
-# Prints a secret as it may stand in a URL.
+# Prints a secret, encoded for a URL.
 secret() {
     python -ISc 'import sys, urllib.parse; print(urllib.parse.quote(sys.stdin.read().rstrip("\r\n"), safe=""))' \
         <"/run/secrets/$1"

@@ -7,7 +7,7 @@ app.kubernetes.io/name: starlight
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* What every pod of ours has. */}}
+{{/* Common to all our pods. */}}
 {{- define "starlight.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
