@@ -100,7 +100,8 @@ def retry_job(
             priority=None, idempotency_key=None, chunk_size=chunk_size,
         )  # fmt: skip
         if made is None or not made.images:
-            raise RetryError(f"no image of job {job_id} failed with any of the codes {', '.join(codes)}")
+            wanted = "" if set(codes) == set(FAILURES) else f" with {' or '.join(codes)}"
+            raise RetryError(f"no image of job {job_id} failed{wanted}")
         describe_span(job=made.job_id, images=made.images)
     return Submission(made.job_id, made.images, created=True)
 

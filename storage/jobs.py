@@ -54,7 +54,7 @@ def count_finished(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UU
 # The condition of the index on open jobs.
 IS_OPEN = "state IN ('pending', 'running')"
 # The newest jobs: ids increase with time.
-LIST_JOBS = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {{conditions}} ORDER BY id DESC LIMIT :limit"
+LIST_JOBS = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {{conditions}} ORDER BY id {{order}} LIMIT :limit"
 
 
 def list_jobs(
@@ -63,27 +63,33 @@ def list_jobs(
     limit: int = 20,
     submitter: str | None = None,
     before: uuid.UUID | None = None,
+    after: uuid.UUID | None = None,
     only_open: bool = False,
     state: JobState | None = None,
     sought: str | None = None,
 ) -> list[Job]:
     """Return the newest jobs, newest first; canaries only if their submitter is given.
 
-    Optional filters: one submitter, older than a job, not ended, one state, `sought` as part of the name or as the id.
+    Optional filters: one submitter, older than a job (`before`), the next newer ones than a job (`after`), not ended,
+    one state, `sought` as part of the name or as the id.
     """
     narrowed = {
         "submitter = :submitter": submitter,
         "NOT canary": submitter is None or None,
         "id < :before": before,
+        "id > :after": after,
         IS_OPEN: only_open or None,
         "state = :state": state,
         "(strpos(lower(name), lower(:sought)) > 0 OR id::text = lower(:sought))": sought,
     }
     conditions = " AND ".join(condition for condition, value in narrowed.items() if value is not None) or "true"
-    parameters = {"limit": limit, "submitter": submitter, "before": before, "state": state, "sought": sought}
+    parameters = {
+        "limit": limit, "submitter": submitter, "before": before, "after": after, "state": state, "sought": sought,
+    }  # fmt: skip
+    query = LIST_JOBS.format(conditions=conditions, order="DESC" if after is None else "ASC")
     with connect_to_read(engine) as connection:
-        rows = connection.execute(text(LIST_JOBS.format(conditions=conditions)), parameters).mappings()
-        return [read_job(row) for row in rows]
+        found = [read_job(row) for row in connection.execute(text(query), parameters).mappings()]
+    return found if after is None else found[::-1]
 
 
 # Whether a job has open chunks.

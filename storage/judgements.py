@@ -7,8 +7,10 @@ from datetime import datetime
 
 from sqlalchemy import Engine, RowMapping, text
 
-from starlight_vocabulary.words import Judgement, Method, Outcome
+from starlight_vocabulary.payload import Payload
+from starlight_vocabulary.words import BitOrder, Judgement, Method, Outcome
 from storage.database import connect_to_read
+from storage.verdicts import read_payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,10 @@ class JudgedVerdict:
     outcome: Outcome
     stego_probability: float | None
     stego_type: Method | None
+    bit_order: BitOrder | None
+    extracted_message: str | None
+    payload: Payload | None
+    model: str | None
     judgement: Judgement
     note: str
     judged_by: str
@@ -52,8 +58,9 @@ def judge(engine: Engine, job_id: uuid.UUID, ordinal: int, judgement: Judgement,
 
 
 SELECT_JUDGED = """
-    SELECT judgements.*, uri, encode(verdicts.sha256, 'hex') AS sha256, outcome, stego_probability, method
-    FROM judgements JOIN verdicts USING (job_id, ordinal)
+    SELECT judgements.*, uri, encode(verdicts.sha256, 'hex') AS sha256, outcome, stego_probability, method, bit_order,
+        extracted_message, payload, models.name || '-' || models.version || '@sha256:' || models.sha256 AS model
+    FROM judgements JOIN verdicts USING (job_id, ordinal) LEFT JOIN models ON models.id = verdicts.model_id
 """
 
 # Judgements of one verdict, newest first.
@@ -157,6 +164,10 @@ def _read_judged(row: RowMapping) -> JudgedVerdict:
         outcome=Outcome.read(row["outcome"]),
         stego_probability=row["stego_probability"],
         stego_type=Method.read(row["method"]) if row["method"] else None,
+        bit_order=BitOrder.read(row["bit_order"]) if row["bit_order"] else None,
+        extracted_message=row["extracted_message"],
+        payload=read_payload(row["payload"], row["extracted_message"]),
+        model=row["model"],
         judgement=Judgement.read(row["judgement"]),
         note=row["note"],
         judged_by=row["judged_by"],

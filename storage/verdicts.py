@@ -207,18 +207,35 @@ def find_verdicts(
         after = Position.of(page[-1])
 
 
-# The parts of the query for one page of a search.
+def find_previous(engine: Engine, wanted: VerdictFilter, limit: int, before: Position) -> list[Verdict]:
+    """Return the verdicts directly before the position `before`, at most `limit`, in the order of `find_verdicts`.
+
+    Raises QueryTooLongError if a search in messages takes too long.
+    """
+    return _read_page(engine, wanted, limit, before, backwards=True)[::-1]
+
+
 FIND_VERDICTS = SELECT_VERDICTS_OF + " WHERE {conditions} ORDER BY {order} LIMIT :limit"
-ORDER_IN_JOB = "ordinal"
-ORDER = "scanned_at DESC, verdicts.job_id DESC, ordinal"
-BEHIND_IN_JOB = "ordinal > :after_ordinal"
+
+
+class Walk(NamedTuple):
+    """The parts of the query for one page of a search: its order, and the condition to be beyond a position."""
+
+    order: str
+    beyond: str
+
+
+IN_JOB = Walk("ordinal", "ordinal > :at_ordinal")
+BACK_IN_JOB = Walk("ordinal DESC", "ordinal < :at_ordinal")
 # The first condition follows from the second, and lets the index be used.
-BEHIND = """
-    scanned_at <= :after_scanned_at AND (
-        scanned_at < :after_scanned_at OR verdicts.job_id < :after_job_id
-        OR verdicts.job_id = :after_job_id AND ordinal > :after_ordinal
+BEYOND = """
+    scanned_at {next}= :at_scanned_at AND (
+        scanned_at {next} :at_scanned_at OR verdicts.job_id {next} :at_job_id
+        OR verdicts.job_id = :at_job_id AND ordinal {next_ordinal} :at_ordinal
     )
 """
+OF_ALL = Walk("scanned_at DESC, verdicts.job_id DESC, ordinal", BEYOND.format(next="<", next_ordinal=">"))
+BACK_OF_ALL = Walk("scanned_at, verdicts.job_id, ordinal DESC", BEYOND.format(next=">", next_ordinal="<"))
 
 
 # A range of probabilities with at most so many verdicts is rare: all of them are read. Otherwise, scanning from the
@@ -236,11 +253,15 @@ COUNT_PROBABLE = text(f"SELECT count(*) FROM (SELECT {PROBABLE}) AS probable")
 RARE_VERDICTS = f"(SELECT * {PROBABLE})"
 
 
-def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Position | None) -> list[Verdict]:
+def _read_page(
+    engine: Engine, wanted: VerdictFilter, limit: int, at: Position | None, *, backwards: bool = False
+) -> list[Verdict]:
     conditions, parameters = wanted.conditions()
-    if after is not None:
-        conditions += f" AND {BEHIND_IN_JOB if wanted.job_id else BEHIND}"
-        parameters |= {f"after_{name}": value for name, value in after._asdict().items()}
+    forwards, back = (IN_JOB, BACK_IN_JOB) if wanted.job_id else (OF_ALL, BACK_OF_ALL)
+    walk = back if backwards else forwards
+    if at is not None:
+        conditions += f" AND {walk.beyond}"
+        parameters |= {f"at_{name}": value for name, value in at._asdict().items()}
     by_index = wanted.job_id is None and (wanted.min_probability or 0.0) >= LEAST_INDEXED
     with connect_to_search(engine, in_messages=wanted.in_messages) as connection:
         source = "verdicts"
@@ -249,8 +270,7 @@ def _read_page(engine: Engine, wanted: VerdictFilter, limit: int, after: Positio
             parameters |= {"min_probability": wanted.min_probability, "most_probable": most}
             if connection.execute(COUNT_PROBABLE, parameters).scalar_one() < RARE:
                 source = RARE_VERDICTS
-        order = ORDER_IN_JOB if wanted.job_id else ORDER
-        query = text(FIND_VERDICTS.format(source=source, conditions=conditions, order=order))
+        query = text(FIND_VERDICTS.format(source=source, conditions=conditions, order=walk.order))
         return [read_verdict(row) for row in connection.execute(query, {**parameters, "limit": limit}).mappings()]
 
 

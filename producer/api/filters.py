@@ -1,10 +1,11 @@
 """Filters of verdicts, used by searches, exports and rescans."""
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
@@ -24,7 +25,29 @@ def check_until(until: datetime, info: ValidationInfo) -> datetime:
     return until
 
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="SHA-256 of the file, in hex.")]
+def parse_time(value: object) -> object:
+    """Return the time of a text in ISO 8601; numbers, such as a year, are refused instead of read as seconds."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("not a time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00") from None
+
+
+def check_sha256(digest: str) -> str:
+    """Return a SHA-256 in hex; raises ValueError if it is none."""
+    if not re.fullmatch(SHA256, digest):
+        raise ValueError("not a SHA-256: it must have 64 hexadecimal digits")
+    return digest
+
+
+SHA256 = "[0-9a-fA-F]{64}"
+Sha256 = Annotated[
+    str,
+    AfterValidator(check_sha256),
+    Field(description="SHA-256 of the file, in hex.", json_schema_extra={"pattern": f"^{SHA256}$"}),
+]
 Words = Annotated[
     str, AfterValidator(check_words), Field(description="The hidden message contains all these words, in any order.")
 ]
@@ -34,7 +57,7 @@ Inscription = Annotated[
     AfterValidator(check_inscription),
     Field(description="Inscription in the chain: `TXID:iN`, or `TXID` for all of a transaction."),
 ]
-Time = Annotated[datetime, AfterValidator(add_zone)]
+Time = Annotated[datetime, BeforeValidator(parse_time), AfterValidator(add_zone)]
 Until = Annotated[Time, AfterValidator(check_until)]
 Model = Annotated[
     str,

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from producer.api.page.rendering import is_page, render_problem
+from starlight_vocabulary.job import NO_NUL
 from storage.database import may_succeed_later
 from storage.time_limits import QueryTooLongError
 
@@ -99,6 +100,16 @@ def answer_outage(request: Request, error: DBAPIError) -> Response:
     return answer_problem(request, 503, "the database does not answer; try again later", headers)
 
 
+def explain(error: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field as a sentence for people."""
+    match error:
+        case {"type": "value_error", "ctx": {"error": reason}}:
+            return str(reason)
+        case {"type": "string_pattern_mismatch", "ctx": {"pattern": pattern}} if pattern == NO_NUL:
+            return "must not contain the character NUL"
+    return str(error["msg"])
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error of this application with a problem document, and describe these in the OpenAPI document."""
     describe = app.openapi
@@ -127,8 +138,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def answer_invalid(request: Request, error: RequestValidationError) -> Response:
         wrong = [
-            {"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
-            for each in error.errors()
+            {"field": ".".join(str(part) for part in each["loc"]), "message": explain(each)} for each in error.errors()
         ]
         detail = "; ".join(f"{each['field']}: {each['message']}" for each in wrong)
         return answer_problem(request, 422, detail, errors=wrong)

@@ -60,7 +60,7 @@ from storage.unclaimed_chunks import (
     postpone_chunk,
 )
 from storage.uploads import StorageLimits, Upload
-from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_between, list_landed
+from storage.verdicts import PAGE, Position, VerdictFilter, find_previous, find_verdicts, list_between, list_landed
 from storage.verification import list_sealed_jobs, verify_job
 from storage.waiting import WaitingLimits, find_room
 from storage.webhooks import claim_webhook, get_webhook, list_webhooks, redeliver
@@ -207,6 +207,10 @@ class Filled:
         """Return a page of verdicts."""
         return list(find_verdicts(self.engine, VerdictFilter(**wanted), PAGE, after))
 
+    def look_back(self, **wanted: Any) -> list[Verdict]:
+        """Return the page before a position."""
+        return find_previous(self.engine, VerdictFilter(**wanted), PAGE, self.position)
+
     def show(self, **wanted: Any) -> list[Verdict]:
         """Return as many verdicts as people see at once."""
         return list(find_verdicts(self.engine, VerdictFilter(**wanted), SHOWN))
@@ -291,6 +295,9 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "newest verdicts": (lambda filled: filled.find(), {"ix_verdicts_scanned_at", "pk_jobs"}),
     "second page": (lambda filled: filled.find(filled.position), {"ix_verdicts_scanned_at", "pk_jobs"}),
+    "previous page": (lambda filled: filled.look_back(), {"ix_verdicts_scanned_at", "pk_jobs"}),
+    "previous page of a job": (lambda filled: filled.look_back(job_id=filled.ended_job), {"pk_verdicts"}),
+    "newer jobs": (lambda filled: list_jobs(filled.engine, after=filled.ended_job), {"pk_jobs"}),
     "verdicts since": (
         lambda filled: filled.find(since=filled.position.scanned_at),
         {"ix_verdicts_scanned_at", "pk_jobs"},

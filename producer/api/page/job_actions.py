@@ -98,30 +98,39 @@ def download_jobs(
 def require_chosen(service: Service, key: ApiKey, job_ids: Sequence[uuid.UUID]) -> list[Job]:
     """Return the chosen jobs; raises a problem if there are none, or the key may not see one of them."""
     if not job_ids:
-        raise reject_field("body.job", "mark the jobs first")
+        raise reject_field("body.job", "select at least one job")
     return [require_visible_job(service, key, job_id) for job_id in dict.fromkeys(job_ids)]
 
 
 def act(service: Service, key: ApiKey, action: JobAction, job: Job) -> Outcome:
     """Apply an action to a job; failures are part of the outcome."""
     engine = service.engine
+    if job.finished_at and action in (JobAction.CANCEL, JobAction.PAUSE):
+        return Outcome(job, f"job {job.id} has already ended", was_done=False)
     try:
         match action:
             case JobAction.CANCEL:
                 cancelled = cancel_job(engine, job.id) or 0
-                return Outcome(job, f"cancelled, {cancelled:,} images without a verdict", was_done=True)
+                return Outcome(job, f"cancelled; not scanned: {count_images(cancelled)}", was_done=True)
             case JobAction.RETRY:
                 check_quota(service, key)
                 made = retry_job(engine, job.id, chunk_size=service.settings.chunk_size)
-                return Outcome(job, f"{made.total:,} images are scanned again", was_done=True, made=made.job_id)
+                return Outcome(job, f"retrying {count_images(made.total)}", was_done=True, made=made.job_id)
             case JobAction.PAUSE:
                 pause_chunks(engine, PauseSubject(job_id=job.id), key.name)
+                return Outcome(job, "paused", was_done=True)
             case JobAction.RESUME:
                 resume_chunks(engine, PauseSubject(job_id=job.id), key.name)
+                return Outcome(job, "resumed", was_done=True)
             case JobAction.INTERACTIVE | JobAction.BULK:
                 change_priority(engine, job.id, Priority(action.value), key.name)
+                return Outcome(job, f"priority {action.value}", was_done=True)
     except (RetryError, OperationError) as error:
         return Outcome(job, str(error), was_done=False)
     except ProblemError as error:
         return Outcome(job, error.detail, was_done=False)
-    return Outcome(job, "done", was_done=True)
+
+
+def count_images(count: int) -> str:
+    """Return a number of images as text."""
+    return f"{count:,} image{'' if count == 1 else 's'}"

@@ -1,11 +1,13 @@
 """Jobs on the page: searching, showing, and submitting dropped images."""
 
 import uuid
+from functools import partial
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from producer.api.access import (
@@ -24,11 +26,12 @@ from producer.api.service import Shared
 from producer.api.submission import open_upload, submit_for
 from producer.api.uploads import open_form, store_image
 from starlight_vocabulary.formats import ExportFormat
-from starlight_vocabulary.job import NO_NUL
+from starlight_vocabulary.job import NO_NUL, Job
 from starlight_vocabulary.words import JobState
 from storage.failures import count_failures, list_retries
 from storage.jobs import list_jobs
 from storage.pauses import list_paused_jobs
+from storage.rescans import list_rescans
 from storage.verdicts import VerdictFilter
 from storage.webhooks import get_webhook
 
@@ -46,6 +49,12 @@ class JobSearch(BaseModel):
     state: JobState | None = None
     submitter: str | None = Field(None, max_length=200, pattern=NO_NUL)
     before: uuid.UUID | None = None
+    after: uuid.UUID | None = None
+
+    def write_query(self, **more: str) -> str:
+        """Return the filters without the page as a query string."""
+        chosen = self.model_dump(mode="json", exclude={"before", "after"})
+        return urlencode(drop_empty({**chosen, **more}))
 
 
 Searched = Annotated[JobSearch, Depends(read_query(JobSearch))]
@@ -53,24 +62,42 @@ Searched = Annotated[JobSearch, Depends(read_query(JobSearch))]
 
 @router.get("/jobs")
 def show_jobs(request: Request, key: Reading, service: Shared, search: Searched) -> Response:
-    """Show the newest matching jobs."""
-    found = list_jobs(
-        service.engine,
+    """Show the newest matching jobs, or the page before or after a job."""
+    page, has_newer, has_older = find_page(service.engine, search, visible_submitter(key))
+    return render(
+        request,
+        "jobs.html",
+        jobs=[report_job(job) for job in page],
+        search=search,
+        first=search.write_query(),
+        newer=search.write_query(after=str(page[0].id)) if has_newer and page else None,
+        older=search.write_query(before=str(page[-1].id)) if has_older else None,
+        is_first=not has_newer,
+        states=list(JobState),
+        paused=list_paused_jobs(service.engine, [job.id for job in page]),
+        formats=list(ExportFormat),
+    )
+
+
+def find_page(engine: Engine, search: JobSearch, visible: str | None) -> tuple[list[Job], bool, bool]:
+    """Return the jobs of the page that is searched for, and whether there are newer and older ones.
+
+    After the last full page of newer jobs, that is the first page.
+    """
+    find = partial(
+        list_jobs,
+        engine,
         limit=PAGE + 1,
-        submitter=visible_submitter(key) or search.submitter or None,
-        before=search.before,
+        submitter=visible or search.submitter or None,
         state=search.state,
         sought=search.text or None,
     )
-    page, following = found[:PAGE], None
-    if len(found) > PAGE:
-        kept = drop_empty(search.model_dump(mode="json"))
-        following = "?" + urlencode({**kept, "before": str(page[-1].id)})
-    return render(
-        request, "jobs.html", jobs=[report_job(job) for job in page], search=search, following=following,
-        states=list(JobState), paused=list_paused_jobs(service.engine, [job.id for job in page]),
-        formats=list(ExportFormat),
-    )  # fmt: skip
+    if search.after:
+        found = find(after=search.after)
+        if len(found) > PAGE:
+            return found[1:], True, True
+    found = find(before=search.before)
+    return found[:PAGE], search.before is not None, len(found) > PAGE
 
 
 @router.post("/jobs")
@@ -100,5 +127,6 @@ def show_job(request: Request, job: VisibleJob, service: Shared) -> Response:
         formats=list(ExportFormat),
         failures=failures,
         retries=list_retries(service.engine, job.id),
+        rescans=list_rescans(service.engine, job.id),
         webhook=get_webhook(service.engine, job.id),
     )

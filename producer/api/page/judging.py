@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Response
@@ -14,6 +13,7 @@ from producer.api.routes.verdicts import VisibleVerdict
 from producer.api.service import Shared
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import NO_NUL
+from starlight_vocabulary.records import to_json
 from starlight_vocabulary.words import Judgement
 from storage.judgements import JudgedVerdict, find_labels, judge
 
@@ -50,5 +50,5 @@ def iter_lines(lines: Iterator[str]) -> Iterator[str]:
 
 
 def write_label(judged: JudgedVerdict) -> str:
-    """Return a judgement as JSON in ASCII; `is_stego` is the truth according to the person, null if unsure."""
-    return json.dumps({**asdict(judged), "is_stego": judged.is_stego}, default=str)
+    """Return a judgement as JSON in ASCII; `is_stego` is what it says about the image, null if it says nothing."""
+    return json.dumps({**to_json(judged), "is_stego": judged.is_stego})

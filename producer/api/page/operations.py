@@ -9,13 +9,13 @@ from producer.api.access import Operating, authenticate_key
 from producer.api.page.board import SharedBoard
 from producer.api.page.rendering import PREFIX, redirect, render
 from producer.api.problems import ProblemError
-from producer.api.service import Shared
+from producer.api.service import Service, Shared
 from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import ErrorCode, Priority, Scope
 from storage.draining import set_draining
 from storage.failures import RetryError, list_recent_failures, retry_job
-from storage.keys import KeyNameError, create_key, list_keys, revoke_key
+from storage.keys import ApiKey, KeyNameError, create_key, list_keys, revoke_key
 from storage.operations import OperationError, list_operations
 from storage.pauses import end_pause, list_pauses, pause_chunks
 from storage.webhooks import list_webhooks, redeliver
@@ -118,13 +118,24 @@ def make_key(
     buckets: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
     """Create a key and show it once; the admin must enter the own key again."""
-    if authenticate_key(service, own).prefix != key.prefix:
-        raise ProblemError(403, "this is not the key that is signed in")
+    if not is_own(service, own, key):
+        raise ProblemError(403, "this is not the key that is signed in: enter your own key again to create another")
     try:
         made = create_key(service.engine, name, scope, buckets.split(), done_by=key.name)
     except KeyNameError as error:
         raise ProblemError(409, str(error)) from error
     return _render(request, service, board, made)
+
+
+def is_own(service: Service, own: str, key: ApiKey) -> bool:
+    """Whether this text is the key that is signed in."""
+    try:
+        return authenticate_key(service, own).prefix == key.prefix
+    except ProblemError as error:
+        # Too many wrong keys are another refusal.
+        if error.status != 401:
+            raise
+        return False
 
 
 @router.post(f"{PATH}/keys/revoke")

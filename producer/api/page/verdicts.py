@@ -1,11 +1,14 @@
 """Verdicts on the page: searching, downloading, and showing one with its details."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.filters import Model, Part, Sha256, Submitter, Time, Until, Words
@@ -27,13 +30,14 @@ from storage.judgements import list_judgements
 from storage.keys import ApiKey
 from storage.models import list_labels
 from storage.stored_images import list_stored
-from storage.verdicts import Position, VerdictFilter, find_verdicts
+from storage.verdicts import Position, VerdictFilter, find_previous, find_verdicts
 
 # Verdicts per page, and verdicts on the same bytes that are shown with one.
 PAGE: Final = 50
 SAME_BYTES: Final = 50
 
 router = APIRouter(prefix=PREFIX, include_in_schema=False)
+Cursor = Annotated[str, AfterValidator(check_cursor)]
 
 
 class PageFilters(BaseModel):
@@ -80,9 +84,20 @@ class PageFilters(BaseModel):
 
 
 class Listing(PageFilters):
-    """Filters, and the cursor of the page to show."""
+    """Filters, and the page to show: the one after the position `cursor`, or before the position `before`."""
 
-    cursor: Annotated[str, AfterValidator(check_cursor)] | None = None
+    cursor: Cursor | None = None
+    before: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictPage:
+    """A page of verdicts, and the queries of the first, the previous and the following page, None if there is none."""
+
+    verdicts: Sequence[Verdict]
+    first: str | None
+    previous: str | None
+    following: str | None
 
 
 class Download(PageFilters):
@@ -96,19 +111,14 @@ def list_verdicts(
     request: Request, key: Reading, service: Shared, listing: Annotated[Listing, Depends(read_query(Listing))]
 ) -> Response:
     """Show matching verdicts, newest first, or those of one job in the order of submission."""
-    after = decode_cursor(listing.cursor) if listing.cursor else None
-    found = list(find_verdicts(service.engine, listing.build_filter(key), PAGE + 1, after))
-    page, following = found[:PAGE], None
-    if len(found) > PAGE:
-        following = listing.write_query(cursor=encode_cursor(Position.of(page[-1])))
+    shown = read_page(service.engine, listing, listing.build_filter(key))
     return render(
         request,
         "verdicts.html",
-        verdicts=page,
-        stored=list_stored(service.engine, page),
+        verdicts=shown.verdicts,
+        stored=list_stored(service.engine, shown.verdicts),
         search=listing,
-        first=listing.write_query(),
-        following=following,
+        shown=shown,
         downloads={each: listing.write_query(format=each) for each in ExportFormat},
         words={
             "outcome": list(Outcome),
@@ -117,6 +127,27 @@ def list_verdicts(
             "model": list_labels(service.engine),
         },
     )
+
+
+def read_page(engine: Engine, listing: Listing, wanted: VerdictFilter) -> VerdictPage:
+    """Return the page that a listing asks for; before the first full page, that is the first page."""
+    if listing.before:
+        found = find_previous(engine, wanted, PAGE + 1, decode_cursor(listing.before))
+        if len(found) > PAGE:
+            return link_page(listing, found[1:], has_previous=True, has_following=True)
+    after = decode_cursor(listing.cursor) if listing.cursor else None
+    found = list(find_verdicts(engine, wanted, PAGE + 1, after))
+    return link_page(listing, found[:PAGE], has_previous=after is not None, has_following=len(found) > PAGE)
+
+
+def link_page(listing: Listing, verdicts: Sequence[Verdict], *, has_previous: bool, has_following: bool) -> VerdictPage:
+    """Return a page of verdicts with the queries of its neighbours."""
+    first = listing.write_query() if has_previous else None
+    if not verdicts:
+        return VerdictPage(verdicts, first, first, None)
+    start, end = (encode_cursor(Position.of(each)) for each in (verdicts[0], verdicts[-1]))
+    previous = listing.write_query(before=start) if has_previous else None
+    return VerdictPage(verdicts, first, previous, listing.write_query(cursor=end) if has_following else None)
 
 
 @router.get("/verdicts/download")

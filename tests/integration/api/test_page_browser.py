@@ -127,13 +127,13 @@ def test_images_are_dropped_and_what_they_hide_is_read_and_judged(page: Any, eng
     page.keyboard.press("1")
     assert page.get_by_label("true").is_checked()
     page.get_by_label("Note").fill("seen before")
-    page.get_by_role("button", name="Store").click()
+    page.get_by_role("button", name="Save").click()
     page.get_by_role("cell", name="seen before").wait_for()
     with page.expect_download() as download:
         page.goto("/page/verdicts")
-        page.get_by_role("link", name="people's judgements").click()
+        page.get_by_role("link", name="Download judgements").click()
     assert "seen before" in download.value.path().read_text()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     page.wait_for_url("**/page/sign-in")
 
 
@@ -189,8 +189,8 @@ def test_lists_are_walked_through_by_keys(page: Any, engine: Engine) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("/")
     page.keyboard.type("j?x")
-    assert page.get_by_label("Name or id").input_value() == "j?x"
-    page.get_by_label("Mark all").check()
+    assert page.get_by_label("Name or ID").input_value() == "j?x"
+    page.get_by_label("Select all").check()
     page.get_by_role("button", name="Pause").click()
     page.wait_for_url("**/page/jobs/actions")
-    assert page.get_by_role("cell", name="done").count() == 2
+    assert page.get_by_role("cell", name="paused").count() == 2

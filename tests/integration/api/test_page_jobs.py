@@ -14,11 +14,13 @@ from starlight_vocabulary.words import Outcome
 from storage.failures import list_retries
 from storage.operations import list_operations
 from storage.pauses import list_pauses
+from storage.rescans import Rescanning
 from storage.submission import submit_job
+from storage.verdicts import VerdictFilter
 from tests.kit.api import Api
-from tests.kit.page import read_page, sign_in_as
+from tests.kit.page import Element, read_page, sign_in_as
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import finish_waiting_chunks, read_job, submit_job_of
+from tests.kit.rows import finish_waiting_chunks, read_job, register_v4, submit_job_of
 
 PNG = encode_pattern("PNG")
 
@@ -79,7 +81,7 @@ def test_jobs_are_found_by_name_id_state_and_submitter(api: Api, engine: Engine)
     assert read_page(browser.get("/page/jobs?text=june")).find("input", name="text").attributes["value"] == "june"
 
 
-@pytest.mark.parametrize("query", ["?state=no", "?before=1", "?text=%00", f"?text={'a' * 201}"])
+@pytest.mark.parametrize("query", ["?state=no", "?before=1", "?after=x", "?text=%00", f"?text={'a' * 201}"])
 def test_a_search_that_cannot_be_used_says_what_is_wrong(browser: TestClient, query: str) -> None:
     page = read_page(browser.get(f"/page/jobs{query}"), 422)
 
@@ -100,6 +102,41 @@ def test_pages_follow_each_other_and_keep_the_search(
     assert [row[1] for row in page.read_rows()] == ["three job", "two job"]
     assert [row[1] for row in last.read_rows()] == ["one job"]
     assert last.find_all("a", rel="next") == []
+    assert page.find_all("a", rel="prev") == []
+    back = last.find("a", rel="prev").attributes["href"]
+    assert read_page(browser.get(f"/page/jobs{back}")).read_rows() == page.read_rows()
+
+
+def test_a_page_of_newer_jobs_is_between_others(
+    browser: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_of_the_page, "PAGE", 2)
+    for number in range(6):
+        submit_named(engine, str(number))
+
+    def follow(page: Element, direction: str) -> Element:
+        return read_page(browser.get(f"/page/jobs{page.find('a', rel=direction).attributes['href']}"))
+
+    first = read_page(browser.get("/page/jobs"))
+    last = follow(follow(first, "next"), "next")
+    middle = follow(last, "prev")
+
+    assert [[row[1] for row in page.read_rows()] for page in (first, middle, last)] == [
+        ["5", "4"], ["3", "2"], ["1", "0"],
+    ]  # fmt: skip
+    assert follow(middle, "next").read_rows() == last.read_rows()
+    assert follow(middle, "prev").find_all("a", rel="prev") == []
+
+
+def test_a_job_and_its_rescan_name_each_other(browser: TestClient, engine: Engine) -> None:
+    job_id = submit_job_of(engine, 2)
+    finish_waiting_chunks(engine)
+    (made,) = Rescanning(engine, [register_v4(engine)], VerdictFilter(job_id=job_id)).submit_all()
+
+    old, new = (read_page(browser.get(f"/page/jobs/{each}")).read_facts() for each in (job_id, made.job_id))
+
+    assert old["Rescanned by"] == str(made.job_id)
+    assert new["Rescan of"] == str(job_id)
 
 
 def test_others_jobs_are_not_there(browser: TestClient, engine: Engine, api: Api) -> None:
@@ -165,8 +202,8 @@ def test_failed_images_are_scanned_again(browser: TestClient, engine: Engine) ->
     (retry,) = list_retries(engine, job_id)
     assert "has not ended yet" in read_page(early, 409).shown
     assert answer.headers["location"] == f"/page/jobs/{retry}"
-    assert read_page(browser.get(answer.headers["location"])).read_facts()["Scans again"] == str(job_id)
-    assert read_page(browser.get(f"/page/jobs/{job_id}")).read_facts()["Scanned again by"] == str(retry)
+    assert read_page(browser.get(answer.headers["location"])).read_facts()["Retry of"] == str(job_id)
+    assert read_page(browser.get(f"/page/jobs/{job_id}")).read_facts()["Retried by"] == str(retry)
 
 
 def test_an_admin_pauses_resumes_and_moves_a_job(api: Api, engine: Engine) -> None:
@@ -202,7 +239,7 @@ def test_several_jobs_are_cancelled_at_once(browser: TestClient, engine: Engine)
     page = read_page(act(browser, "cancel", *jobs[:2]))
 
     assert boxes == set(map(str, jobs))
-    assert [row[1] for row in page.read_rows()] == ["cancelled, 2 images without a verdict"] * 2
+    assert [row[1] for row in page.read_rows()] == ["cancelled; not scanned: 2 images"] * 2
     assert [read_job(engine, each).state for each in jobs] == ["cancelled", "cancelled", "pending"]
 
 
@@ -216,9 +253,25 @@ def test_what_cannot_be_done_with_one_of_several_jobs_is_told(browser: TestClien
 
     (retry,) = list_retries(engine, failed)
     first, second = page.read_rows()
-    assert first[1] == f"2 images are scanned again, as {retry}"
-    assert "no image of job" in second[1]
+    assert first[1] == f"retrying 2 images, as {retry}"
+    assert second[1] == f"no image of job {clean} failed"
     assert len(page.find_all("td", class_="wrong")) == 1
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause"])
+def test_jobs_that_have_ended_are_left_as_they_are(api: Api, engine: Engine, action: str) -> None:
+    root = sign_in_as(api, "root", "admin")
+    ended = submit_job_of(engine, 1)
+    finish_waiting_chunks(engine)
+    waiting = submit_job_of(engine, 1)
+
+    first, second = read_page(act(root, action, ended, waiting)).read_rows()
+
+    assert first[1] == f"job {ended} has already ended"
+    assert second[1] in ("cancelled; not scanned: 1 image", "paused")
+    assert "has already ended" in read_page(act(root, action, ended), 409).shown
+    assert read_job(engine, ended).state == "done"
+    assert [pause.job_id for pause in list_pauses(engine)] == ([waiting] if action == "pause" else [])
 
 
 def test_verdicts_of_several_jobs_are_downloaded_together(browser: TestClient, engine: Engine) -> None:

@@ -172,6 +172,6 @@ def test_canaries_are_counted_by_model_and_method(browser: TestClient, engine: E
     page = read_page(browser.get("/page/model"))
 
     assert page.find("table", class_="canaries").read_rows() == [
-        ["nothing", "4", "2", "50.00 %", ""], ["alpha", "6", "4", "66.67 %", "2"],
+        ["none", "4", "2", "50.00 %", ""], ["alpha", "6", "4", "66.67 %", "2"],
     ]  # fmt: skip
     assert "4 ended as errors or were too late" in page.shown

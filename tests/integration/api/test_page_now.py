@@ -25,9 +25,9 @@ def test_the_start_shows_figures_open_jobs_and_workers(api: Api, engine: Engine)
 
     figures = page.find("div", class_="figures")
     shown = {span.shown: strong.shown for span, strong in zip(*map(figures.find_all, ("span", "strong")), strict=True)}
-    assert shown["images in the last minute, of 1 000"] == "3"
+    assert shown["images in the last minute; target 1 000"] == "3"
     assert shown["images waiting or being scanned"] == "42"
-    assert (shown["clean, in all"], shown["workers"]) == ("3", "1")
+    assert (shown["clean, total"], shown["workers"]) == ("3", "1")
     assert [row[0] for row in page.find("table", class_="jobs").read_rows()] == [str(own)]
     assert page.find("table", class_="workers").read_rows()[0][:2] == ["<cpu0>@here", "cpu0"]
     admins = read_page(sign_in_as(api, "root", "admin").get("/"))

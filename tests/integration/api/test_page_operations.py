@@ -106,7 +106,7 @@ def test_errors_are_shown_by_code_with_an_example_and_a_retry(browser: TestClien
         ["empty", "1", "1", "file:///image-0", ""], ["too_slow", "1", "1", "file:///image-1", "<i>"],
     ]  # fmt: skip
     assert link.text == "file:///image-0"
-    assert read_page(browser.get(answer.headers["location"])).read_facts()["Scans again"] == str(job_ids[1])
+    assert read_page(browser.get(answer.headers["location"])).read_facts()["Retry of"] == str(job_ids[1])
     assert "no image of job" in read_page(send(browser, "retry", job=job_ids[1], code="corrupt"), 409).shown
 
 
@@ -140,7 +140,7 @@ def test_a_key_is_made_shown_once_and_revoked(browser: TestClient, engine: Engin
 def test_who_does_not_have_his_own_key_makes_none(browser: TestClient, engine: Engine, own_key: str) -> None:
     other = create_key(engine, "root", ["admin"])
 
-    for own, status in (("", 422), ("wrong", 401), (other, 403)):
+    for own, status in (("", 422), ("wrong", 403), (other, 403)):
         read_page(send(browser, "keys", name="bob", scope="admin", own=own), status)
     for fields in ({"name": "olga", "scope": "read"}, {"name": " ", "scope": "read"}):
         read_page(send(browser, "keys", **fields, own=own_key), 409)

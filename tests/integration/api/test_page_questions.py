@@ -26,7 +26,7 @@ def test_each_is_answered_by_the_page_and_by_sql(api: Api, engine: Engine, datab
     with run_page_as(api, "ann", "admin") as browser, psycopg.connect(database_url) as connection:
         job_id = scan(browser, engine, ("a", PNG, {}), ("b", PNG + b"2", STEGO), ("c", b"", failed))
         sha256 = read_page(browser.get(f"/page/jobs/{job_id}/verdicts/1")).read_facts()["SHA-256"]
-        known = {"job": job_id, "sha256": sha256, "since": "2026-01-01"}
+        known = {"job": job_id, "sha256": sha256, "since": "2026-01-01", "model": "v4-0", "submitter": "ann"}
         for address, query in questions:
             asked = VARIABLE.sub(r"%(\1)s", query.replace("%", "%%"))
             answered = connection.execute(asked.encode(), known).fetchall()

@@ -108,6 +108,7 @@ def test_filters_stand_in_the_address(browser: TestClient, engine: Engine, job_i
         "max_probability=nan",
         "sha256=ab",
         "cursor=x",
+        "before=x",
         "since=then",
         "until=2026-01-01&since=2026-01-02",
         "words=%2C",
@@ -119,6 +120,22 @@ def test_a_filter_that_cannot_be_used_says_which(browser: TestClient, query: str
     page = read_page(browser.get(f"/page/verdicts?{query}"), 422)
 
     assert page.find("li").find("code").text == f"query.{query.partition('=')[0]}"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("since=2026", "not a time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00"),
+        ("until=2026-13-01", "not a time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00"),
+        ("sha256=ab", "not a SHA-256: it must have 64 hexadecimal digits"),
+        ("words=%2C", "it contains no word: search for a part instead"),
+        ("submitter=%00", "must not contain the character NUL"),
+    ],
+)
+def test_what_is_wrong_with_a_filter_is_told_in_plain_words(browser: TestClient, query: str, message: str) -> None:
+    page = read_page(browser.get(f"/page/verdicts?{query}"), 422)
+
+    assert page.find("li").shown == f"query.{query.partition('=')[0]}: {message}"
 
 
 def test_pages_follow_each_other_and_keep_the_filters(
@@ -134,6 +151,39 @@ def test_pages_follow_each_other_and_keep_the_filters(
     assert [row[1] for row in last.read_rows()] == ["x.png"]
     assert last.find("input", name="job").attributes["value"] == job_id
     assert last.find_all("a", rel="next") == []
+    assert page.find_all("a", rel="prev") == []
+    back = last.find("a", rel="prev").attributes["href"]
+    assert read_page(browser.get(f"/page/verdicts{back}")).read_rows() == page.read_rows()
+
+
+def test_pages_are_walked_through_back_and_forth(
+    browser: TestClient, engine: Engine, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts_of_the_page, "PAGE", 1)
+    again = scan(browser, engine, ("later.png", PNG + b"3", {}), ("last.png", PNG + b"4", {}))
+
+    for query, names in (
+        ("", ["later.png", "last.png", "clean.png", "s ä.png", "x.png"]),
+        (f"job={job_id}", ["clean.png", "s ä.png", "x.png"]),
+        ("outcome=clean", ["later.png", "last.png", "clean.png"]),
+        (f"job={again}", ["later.png", "last.png"]),
+    ):
+        forth, forth_links = walk(browser, query, "next")
+        back, back_links = walk(browser, forth_links[-1], "prev")
+        assert forth == back[::-1] == names, query
+        assert walk(browser, back_links[-2], "next")[0] == names[1:], query
+
+
+def walk(browser: TestClient, query: str, direction: str) -> tuple[list[str], list[str]]:
+    """Follow the links of this direction; return the images of all pages, of which each has one, and their queries."""
+    names, queries = [], [query]
+    while True:
+        page = read_page(browser.get(f"/page/verdicts?{queries[-1]}"))
+        names += [row[1] for row in page.read_rows()]
+        links = page.find_all("a", rel=direction)
+        if not links:
+            return names, queries
+        queries.append(links[0].attributes["href"].removeprefix("?"))
 
 
 def test_what_fits_is_downloaded(browser: TestClient, job_id: str) -> None:
@@ -157,8 +207,8 @@ def test_one_verdict_is_shown_with_its_provenance(browser: TestClient, job_id: s
     assert facts["Probability"] == "0.750000, threshold 0.5"
     assert facts["Method"] == "alpha, lsb-first"
     assert (facts["Model"], facts["Weights"]) == ("v4-0", f"sha256:{'0' * 64}")
-    assert (facts["By worker"], facts["Attempt"]) == (f"cpu0@here, version {VERSION}", "1")
-    assert "Losses" not in facts
+    assert (facts["Worker"], facts["Attempt"]) == (f"cpu0@here, version {VERSION}", "1")
+    assert "Chunk lost" not in facts
     assert facts["Image"] == "PNG, 8 × 8, 1 234 bytes"  # noqa: RUF001 - the sign of a multiplication
     assert facts["Job"] == f"{job_id}, image 2 of 3"
     assert facts["Submitter"].startswith("ann, ")
@@ -183,9 +233,9 @@ def test_a_verdict_names_the_worker_that_stored_it_and_not_who_claimed_its_chunk
 
     first, second = (read_page(browser.get(f"/page/jobs/{job_id}/verdicts/{ordinal}")) for ordinal in (0, 1))
 
-    assert first.read_facts()["By worker"].startswith("cpu0@first, ")
-    assert second.read_facts()["By worker"].startswith("gpu1@second, ")
-    assert first.read_facts()["Losses"] == "2, of its chunk"
+    assert first.read_facts()["Worker"].startswith("cpu0@first, ")
+    assert second.read_facts()["Worker"].startswith("gpu1@second, ")
+    assert first.read_facts()["Chunk lost"] == "2 times"
 
 
 def test_an_error_is_explained(browser: TestClient, job_id: str) -> None:
@@ -259,6 +309,10 @@ def test_what_people_say_of_a_verdict_stands_beside_it(browser: TestClient, engi
         (1, "false", False), (0, "true", False),
     ]  # fmt: skip
     assert {each["judged_by"] for each in labels} == {"ann"}
+    assert [each["extracted_message"] for each in labels] == [MESSAGE, None]
+    assert (
+        labels[0] | {"stego_type": "alpha", "bit_order": "lsb-first", "model": f"v4-0@sha256:{'0' * 64}"} == labels[0]
+    )
 
 
 @pytest.mark.parametrize(
