@@ -60,6 +60,8 @@ def create_analyst(engine: Engine, name: str = USUAL_NAME, *, new_password: bool
         raise AnalystError(f"the role {name} exists and is not an analyst: choose another name")
     if found and not new_password:
         raise AnalystError(f"the analyst {name} exists: choose another name, or use --new-password")
+    if new_password and not found:
+        raise AnalystError(f"there is no analyst {name}: without --new-password, the command creates it")
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     try:
         with engine.begin() as connection:

@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 EXPORT_ID = ".export"
 
 
+def check_is_folder(folder: Path) -> None:
+    """Raise UsageError if there is something else at this path."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: name a folder for the files")
+
+
 def check_folder(folder: Path) -> None:
     """Raise UsageError if a folder has any files, except those of an interrupted download."""
+    check_is_folder(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / EXPORT_ID).exists():
         what = "a complete export" if (folder / MANIFEST).exists() else "other files"
         raise UsageError(f"{folder} contains {what}: name an empty folder, or one with an interrupted export")

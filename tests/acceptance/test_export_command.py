@@ -71,6 +71,8 @@ def test_without_a_place_it_goes_to_standard_output(settings: dict[str, Any]) ->
         (["--to", "https://example.org/"], "--to https://example.org/: must start with s3://"),
         (["--to", "/proc/nowhere"], "the export to /proc/nowhere stopped: No such file"),
         (["--to", "tests"], "/tests contains other files"),
+        (["--to", "README.md"], "/README.md is not a folder"),
+        (["--to", "README.md", "--server", "http://127.0.0.1:1", "--key", "k"], "/README.md is not a folder"),
         (["--since", "yesterday"], "'yesterday' is not a time"),
         (["--since", "2026-01-02", "--until", "2026-01-01"], "so nothing lies between: exchange them"),
     ],

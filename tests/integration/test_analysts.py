@@ -148,6 +148,7 @@ def test_a_password_is_replaced_only_where_it_is_asked_for_and_only_that_of_an_a
         ('a"b', "valid name"),
         ("", "valid name"),
         ("Ann", "valid name"),
+        (f"{analyst_name}_2", "there is no analyst"),
     ):
         with pytest.raises(AnalystError, match=complaint):
             create_analyst(engine, name, new_password=True)

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import Engine, text
 
+from producer.cli.commands.keys import split_scopes
 from starlight_vocabulary.words import Scope
 from storage.keys import KeyNameError, create_key, find_key, import_key, list_keys, revoke_key
 
@@ -75,3 +76,7 @@ def test_a_key_that_was_made_elsewhere_works_as_it_is(engine: Engine) -> None:
 def test_a_key_that_may_be_guessed_or_not_sent_is_not_imported(engine: Engine, key: str) -> None:
     with pytest.raises(KeyNameError, match="openssl rand"):
         import_key(engine, key, "stargate", ["submit"], done_by="ann")
+
+
+def test_scopes_are_given_in_one_option_or_in_several() -> None:
+    assert split_scopes(["submit,read"]) == split_scopes(["submit", " read "]) == ["submit", "read"]

@@ -9,8 +9,8 @@ import typer
 from obstore.exceptions import BaseError as StoreError
 
 from producer.cli.commands.verdicts import ModelOption, parse_period, parse_word
-from producer.cli.downloading import check_folder, download_export
-from producer.cli.output import Format, check_printable, open_writer
+from producer.cli.downloading import check_folder, check_is_folder, download_export
+from producer.cli.output import Format, check_printable, format_count, open_writer
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.session import UsageError, open_session
 from producer.export_manifest import ExportError, Manifest
@@ -92,8 +92,8 @@ def export(
         except (StoreError, OSError) as error:
             # What follows in an object store's error is for who debugs its client.
             reason = str(error).partition("\n")[0]
-            raise ExportError(f"the export to {to} stopped: {reason}; the same command goes on with it") from error
-    print(f"{manifest.rows:,} verdicts in {len(manifest.files):,} files, up to {manifest.until.isoformat()}")
+            raise ExportError(f"the export to {to} stopped: {reason}; to continue, run this again") from error
+    print(f"{describe(manifest.rows, len(manifest.files))}, up to {manifest.until.isoformat()}")
 
 
 def fetch_export(
@@ -108,7 +108,12 @@ def fetch_export(
     check_folder(folder)
     with open_remote(server, key) as api:
         done = download_export(api, folder, wanted, chosen, layout)
-    print(f"{done.rows:,} verdicts in {len(done.files or []):,} files")
+    print(describe(done.rows, len(done.files or [])))
+
+
+def describe(rows: int, files: int) -> str:
+    """Return the size of an export as text."""
+    return f"{format_count(rows, 'verdict')} in {format_count(files, 'file')}"
 
 
 def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
@@ -128,6 +133,7 @@ def locate(to: str) -> str:
         except ValueError as error:
             raise UsageError(f"--to {to}: {error}") from None
     folder = Path(to).absolute()
+    check_is_folder(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise UsageError(f"{folder} contains other files: name an empty folder, or one with an interrupted export")
     return folder.as_uri()
@@ -141,4 +147,4 @@ def show_progress(manifest: Manifest) -> None:
             file=sys.stderr,
         )
     elif manifest.files:
-        print(f"{manifest.rows:,} verdicts in {manifest.files[-1].path}", file=sys.stderr)
+        print(f"{format_count(manifest.rows, 'verdict')} in {manifest.files[-1].path}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """`starlight keys`: creating, importing, listing and revoking API keys."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,9 +11,11 @@ from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import Scope
 from storage.keys import ApiKey, create_key, import_key, list_keys, revoke_key
 
+DEFAULT = "submit,read"
+
 keys = typer.Typer(help="Create, import, list and revoke API keys.", no_args_is_help=True)
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the key; the submitter of its jobs.")]
-ScopeOption = Annotated[str, typer.Option(help="Scopes: submit, read, admin; separated by commas.")]
+ScopeOption = Annotated[list[str], typer.Option(help="Scopes: submit, read, admin; separated by commas, or repeated.")]
 BucketOption = Annotated[
     list[str] | None,
     typer.Option(help="s3://BUCKET or s3://BUCKET/PREFIX (gs, az) that it may use; may be repeated."),
@@ -27,7 +30,7 @@ def register(app: typer.Typer) -> None:
 @keys.command("create")
 def create(
     name: KeyName,
-    scope: ScopeOption = "submit,read",
+    scope: ScopeOption = [DEFAULT],  # noqa: B006 - Typer copies it
     bucket: BucketOption = None,
 ) -> None:
     """Create a key and print it; it cannot be shown again."""
@@ -40,7 +43,7 @@ def create(
 @keys.command("import")
 def import_existing(
     name: KeyName,
-    scope: ScopeOption = "submit,read",
+    scope: ScopeOption = [DEFAULT],  # noqa: B006 - Typer copies it
     bucket: BucketOption = None,
 ) -> None:
     """Import an existing key from standard input, so that its clients need not change."""
@@ -66,9 +69,9 @@ def show_keys() -> None:
         )
 
 
-def split_scopes(scopes: str) -> list[str]:
-    """Split scopes separated by commas."""
-    return [each.strip() for each in scopes.split(",") if each.strip()]
+def split_scopes(scopes: Sequence[str]) -> list[str]:
+    """Return the scopes of all options, each of which may have several, separated by commas."""
+    return [each.strip() for option in scopes for each in option.split(",") if each.strip()]
 
 
 def describe_buckets(key: ApiKey) -> str:
