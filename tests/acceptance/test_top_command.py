@@ -77,7 +77,7 @@ def open_terminal(settings: dict[str, object], *arguments: str) -> "Iterator[tup
 
 def test_keys_drain_a_worker_and_end_it(stack: RunningStack, settings: dict[str, object]) -> None:
     with open_terminal(settings, "top", "--interval", "0.2") as (terminal, process):
-        terminal.wait_for("of 1,000 images/min")
+        terminal.wait_for("images/min, target 1,000")
         names = [f"cpu{number}@{os.uname().nodename}" for number in (0, 1)]
         terminal.type(b"\t\x1b[Bd")
         wait_for_change(stack.engine, "workers", lambda: is_draining(stack.engine, names[1]))
@@ -94,7 +94,7 @@ def test_it_is_printed_once_without_a_terminal(settings: dict[str, object]) -> N
     ended = run_starlight("top", settings=settings)
 
     assert ended.returncode == 0, ended.stderr
-    assert "of 1,000 images/min" in ended.stdout
+    assert "images/min, target 1,000" in ended.stdout
     assert f"cpu0@{os.uname().nodename}" in ended.stdout
     assert "\x1b" not in ended.stdout
 

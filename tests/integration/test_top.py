@@ -59,7 +59,7 @@ def press(session: TopSession, *keys: str) -> None:
 def test_the_picture_has_all_of_it(session: TopSession) -> None:
     picture = show(session.view)
 
-    for text in ("4 of 1,000 images/min", "400 pending", "4 running", "2 open jobs, by newest", "ann", "50 %",
+    for text in ("4 images/min, target 1,000", "400 pending", "4 running", "2 open jobs, by newest", "ann", "50 %",
                  "cpu0@here", "claiming", "v4-0 000000000000", "last errors", "empty"):  # fmt: skip
         assert text in picture
     # What submitters name is data.

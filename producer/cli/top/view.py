@@ -125,16 +125,15 @@ def _render_throughput(view: View, snapshot: Snapshot, width: int) -> Renderable
     waits = sum(figures.waiting.values()) > 0
     reached = rate >= target
     style = "bold green" if reached else "bold red" if waits else "bold"
-    head = Text.assemble(
-        (f"{rate:,}", style), f" of {target:,} images/min  ", draw_line(list(view.rates), target, max(10, width - 40))
-    )
+    head = Text.assemble((f"{rate:,}", style), f" images/min, target {target:,}  ")
+    paused = ", ".join(str(pause.subject) for pause in snapshot.pauses or ())
+    # Before the graph, which may be cut off.
+    if paused:
+        head.append(escape(f"paused: {paused}  "), "bold yellow")
+    head.append_text(draw_line(list(view.rates), target, max(10, width - 8 - head.cell_len)))
     waiting = "  ".join(f"{count:,} {state}" for state, count in figures.waiting.items())
     outcomes = "  ".join(f"{count:,} {outcome}" for outcome, count in figures.outcomes.items())
     second = Text(f"{waiting}  oldest {format_age(figures.oldest_waiting_s)}    {outcomes}")
-    if snapshot.pauses:
-        second.append(
-            escape("    paused: " + ", ".join(str(pause.subject) for pause in snapshot.pauses)), "bold yellow"
-        )
     return Panel(Group(_cut(head), _cut(second)), title="throughput", title_align="left", padding=(0, 1))
 
 
