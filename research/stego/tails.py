@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from research.stego.archives import FILE_KINDS, make_file
-from research.stego.payloads import TEXT_NAMES, draw_text
+from research.stego.payloads import draw_text
 from research.stego.programs import draw_code
 from research.stego.trailers import append_kind
 
@@ -21,8 +21,6 @@ _OTHER_SIGNATURES: Final = (
     "213c617263683e0a", "894844460d0a1a0a", "d4c3b2a1", "a1b2c3d4", "0a0d0d0a", "03d9a29a", "4f676753", "494433",
     "4c525a49", "4c5a4950", "feedface", "cefaedfe",
 )  # fmt: skip
-_EVEN_SHARE: Final = 0.5
-"""Share of the texts without a zero whose kind is drawn evenly."""
 _BINARY: Final = frozenset(FILE_KINDS) - {"script"}
 
 
@@ -50,9 +48,7 @@ def draw_tail(rng: Rng, writer: str, size: int) -> Tail:
     Raises `RuntimeError` if a library that the kind needs is not installed.
     """
     if writer == "text without a zero":
-        # Numbers, keys and encodings resemble the records of cameras, so they are drawn as often as prose.
-        kind = TEXT_NAMES[rng.integers(len(TEXT_NAMES))] if rng.random() < _EVEN_SHARE else None
-        text = draw_text(rng, size, kind)
+        text = draw_text(rng, size)
         return Tail(text, text, False, writer)
     if writer == "text with newlines":
         text = _lines(rng, size)
