@@ -24,6 +24,11 @@ def keep_handlers_out(**_: object) -> None:
     """Prevent Celery from installing its own log handlers: it installs none if this signal has a receiver."""
 
 
+# A thread that scans a bulk chunk gives up the interpreter's lock after this time: an interactive chunk needs the lock
+# some fifty times, and CPython's usual 5 ms would add up.
+SWITCH_INTERVAL_S = 0.001
+
+
 def discard_message(_message: str, _stream: object = None) -> None:
     """Discard what Celery prints directly to stderr at shutdown; `worker.tasks` logs it in more detail."""
 
@@ -36,6 +41,7 @@ def main(device_name: str) -> None:
     celery.apps.worker.safe_say = discard_message  # type: ignore[attr-defined]
     device.pin(os.environ)
     raise_descriptor_limit()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     os.environ["STARLIGHT_DEVICE"] = str(device)
     # Set here, not in `worker.app`: the dispatcher and Flower use that too, and must not import torch.
     app.conf.imports = ("worker.tasks",)

@@ -95,17 +95,30 @@ def test_a_full_batch_does_not_wait(widths: Widths) -> None:
     assert widths.batches == [[1, 2, 3, 4]]
 
 
-def test_what_is_wanted_at_once_takes_others_along_and_later_ones_wait_again(widths: Widths) -> None:
-    batcher = Batcher(widths, batch_size=4, wait_s=FOR_EVER_S)
-    waiting = submit(batcher, 1)
-    urgent = batcher.submit(draw(2), at_once=True)
+def test_what_is_wanted_at_once_does_not_wait_for_the_batch_that_is_being_scored(widths: Widths) -> None:
+    in_batcher = threading.Event()
+    go_on = threading.Event()
+
+    class HeldInBatcher:
+        def score(self, batch: PlaneArray, thresholds: Sequence[float | None] | None = None) -> list[Score]:
+            if threading.current_thread().name == "batcher":
+                in_batcher.set()
+                assert go_on.wait(PATIENCE_S)
+            return widths.score(batch)
+
+    batcher = Batcher(HeldInBatcher(), batch_size=2, wait_s=FOR_EVER_S)
     batcher.start()
+    bulk = submit(batcher, 1, 2, 3)
+    assert in_batcher.wait(PATIENCE_S)
 
-    assert scored([*waiting, urgent]) == [1, 2]
+    urgent = batcher.submit(draw(4, 5, 6), at_once=True)
 
-    later = submit(batcher, 3, 4, 5, 6)
-    assert scored(later) == [3, 4, 5, 6]
-    assert widths.batches == [[2, 1], [3, 4, 5, 6]]
+    assert urgent.done()
+    assert scored([urgent]) == [4, 5, 6]
+    assert widths.batches == [[4, 5], [6]]
+    go_on.set()
+    bulk += submit(batcher, 7)
+    assert scored(bulk) == [1, 2, 3, 7]
 
 
 def test_a_lone_image_waits_for_others_no_longer_than_it_should(widths: Widths) -> None:
@@ -193,7 +206,7 @@ def test_batches_after_a_poisoned_one_are_scored(widths: Widths) -> None:
     assert scored(submit(batcher, 1, 2)) == [1, 2]
 
 
-def test_two_batches_may_wait_and_no_more_but_what_is_wanted_at_once(widths: Widths, held: Held) -> None:
+def test_two_batches_may_wait_and_no_more(widths: Widths, held: Held) -> None:
     batcher = Batcher(held, batch_size=2, wait_s=0.001)
     batcher.start()
     scoring = submit(batcher, 1)
@@ -204,10 +217,9 @@ def test_two_batches_may_wait_and_no_more_but_what_is_wanted_at_once(widths: Wid
 
     with pytest.raises(TimeoutError):
         blocked.result(GLANCE_S)
-    urgent = batcher.submit(draw(7), at_once=True)
     held.go_on.set()
-    assert scored([*scoring, *waiting, *blocked.result(PATIENCE_S), urgent]) == [1, 2, 3, 4, 5, 6, 7]
-    assert widths.batches[1] == [7, 2]
+    assert scored([*scoring, *waiting, *blocked.result(PATIENCE_S)]) == [1, 2, 3, 4, 5, 6]
+    assert widths.batches[1:] == [[2, 3], [4, 5], [6]]
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 3, 4, 7])

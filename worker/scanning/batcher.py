@@ -62,7 +62,6 @@ class Batcher(BackgroundThread):
         # The groups that wait, each with its planes that are not scored yet.
         self._waiting: deque[tuple[Group, PlaneArray]] = deque()
         self._images = 0
-        self._is_urgent = False
         self._changed = Condition()
 
     def submit(
@@ -70,20 +69,21 @@ class Batcher(BackgroundThread):
     ) -> Future[list[Score | Exception]]:
         """Return a future of the images' scores, in order; an image on which V4 fails has the exception instead.
 
-        With `at_once`, the images are scored next, and do not wait for others to fill the batch.
+        With `at_once`, the calling thread scores the images itself: they wait neither for others nor for the batch that
+        is being scored.
         """
         group = Group(planes, threshold)
         if len(planes) == 0:
             group.add([])
             return group.scored
+        if at_once:
+            for start in range(0, len(planes), self._batch_size):
+                group.add(self._score([planes[start : start + self._batch_size]], [threshold]))
+            return group.scored
         with self._changed:
-            if at_once:
-                self._waiting.appendleft((group, planes))
-            else:
-                self._changed.wait_for(lambda: self._images < 2 * self._batch_size)
-                self._waiting.append((group, planes))
+            self._changed.wait_for(lambda: self._images < 2 * self._batch_size)
+            self._waiting.append((group, planes))
             self._images += len(planes)
-            self._is_urgent |= at_once
             self._changed.notify_all()
         return group.scored
 
@@ -95,10 +95,7 @@ class Batcher(BackgroundThread):
     def run(self) -> None:
         """Score until the batcher is stopped and nothing waits."""
         while batch := self._next_batch():
-            parts, thresholds = [part for _, part in batch], [group.threshold for group, _ in batch]
-            self._measures.count_batch(sum(map(len, parts)), self._batch_size)
-            with self._measures.time_stage(Stage.SCORE):
-                scores = iter(self._score(parts, thresholds))
+            scores = iter(self._score([part for _, part in batch], [group.threshold for group, _ in batch]))
             for group, part in batch:
                 group.add(islice(scores, len(part)))
 
@@ -106,9 +103,7 @@ class Batcher(BackgroundThread):
         """Return the next batch as parts of groups; an empty list once the batcher is stopped and nothing waits."""
         with self._changed:
             self._changed.wait_for(lambda: self._images or self.stopping.is_set())
-            self._changed.wait_for(
-                lambda: self._images >= self._batch_size or self._is_urgent or self.stopping.is_set(), self._wait_s
-            )
+            self._changed.wait_for(lambda: self._images >= self._batch_size or self.stopping.is_set(), self._wait_s)
             batch = []
             free = self._batch_size
             while self._waiting and free:
@@ -118,14 +113,15 @@ class Batcher(BackgroundThread):
                     self._waiting.appendleft((group, planes[free:]))
                 free -= len(batch[-1][1])
             self._images -= self._batch_size - free
-            self._is_urgent &= self._images > 0
             self._changed.notify_all()
         return batch
 
     def _score(self, parts: Sequence[PlaneArray], thresholds: Sequence[float | None]) -> list[Score | Exception]:
         planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
         limits = [threshold for part, threshold in zip(parts, thresholds, strict=True) for _ in part]
-        return self._score_or_split(planes, limits)
+        self._measures.count_batch(len(planes), self._batch_size)
+        with self._measures.time_stage(Stage.SCORE):
+            return self._score_or_split(planes, limits)
 
     def _score_or_split(self, planes: PlaneArray, thresholds: Sequence[float | None]) -> list[Score | Exception]:
         try:

@@ -45,6 +45,8 @@ HIDE: Final = b"h"
 NEEDS_MEMORY: Final = b"?"
 DONE: Final = b"."
 
+# Decoding takes most of the processor time of a bulk job, so everything that an interactive image needs goes first.
+NICENESS: Final = 5
 # Smaller pictures are decoded without a request for memory.
 ALWAYS_FREE_BYTES: Final = 16 * 2**20
 
@@ -192,6 +194,7 @@ def main(descriptor: str, size: str, limits: str, style: str) -> None:
     configured = Limits(**json.loads(limits))
     memory = SharedMemory(int(descriptor), int(size), configured.max_message_bytes)
     silence_libraries("text" if style == "text" else "json")
+    os.nice(NICENESS)
     limit_resources(configured.max_bytes)
     # The worker may have been killed; then no one waits for the answer.
     with suppress(ConnectionError):
