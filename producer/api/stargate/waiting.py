@@ -25,7 +25,7 @@ from storage.verdicts import list_between
 
 
 @dataclass(frozen=True, slots=True)
-class Scanner:
+class InteractiveScanner:
     """What routes need that scan while the caller waits."""
 
     service: Shared
@@ -65,7 +65,7 @@ class Scanner:
         return verdict
 
 
-SharedScanner = Annotated[Scanner, Depends()]
+SharedScanner = Annotated[InteractiveScanner, Depends()]
 
 
 def refuse_to_wait(job_id: uuid.UUID, wait_s: float) -> ProblemError:
