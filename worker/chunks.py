@@ -22,7 +22,7 @@ from worker.leases import Leases
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
 from worker.scanning.chunk_scan import GivenUpError
-from worker.scanning.measures import Measures, Stage
+from worker.scanning.metrics import Stage, WorkerMetrics
 from worker.slots import Slots
 from worker.time_limit import limit_time
 
@@ -50,7 +50,7 @@ class Chunks:
         leases: Leases,
         pipelines: PipelineSwitch,
         retries: Retries,
-        measures: Measures,
+        metrics: WorkerMetrics,
         end_overdue: Callable[[Claim], None],
     ) -> None:
         """Use these parts of the worker process; `end_overdue` is called if a scan takes too long."""
@@ -63,7 +63,7 @@ class Chunks:
         self._leases = leases
         self._pipelines = pipelines
         self._retries = retries
-        self._measures = measures
+        self._metrics = metrics
         self._end_overdue = end_overdue
 
     def scan(self, chunk_id: uuid.UUID) -> str:
@@ -139,7 +139,7 @@ class Chunks:
                     given_up=lost,
                 )
             verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
-            with self._measures.time_stage(Stage.WRITE), trace(Stage.WRITE.value):
+            with self._metrics.time_stage(Stage.WRITE), trace(Stage.WRITE.value):
                 stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except GivenUpError:
             log.info(NOTHING_STORED)
@@ -153,7 +153,7 @@ class Chunks:
         if not stored:
             log.info(NOTHING_STORED)
             return NOTHING_STORED
-        self._measures.count_judged(len(verdicts))
+        self._metrics.count_judged(len(verdicts))
         outcomes = Counter(verdict.outcome for verdict in verdicts)
         left = len(scanned) - len(verdicts)
         counts = {"images": len(verdicts), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "put_off": left}

@@ -20,7 +20,7 @@ from storage.settings import Settings
 from worker.leases import Leases
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
-from worker.scanning.measures import Measures, Stage
+from worker.scanning.metrics import Stage, WorkerMetrics
 from worker.time_limit import limit_time
 
 # How often one task scans waiting chunks after those of its message; then other messages get their turn.
@@ -50,7 +50,7 @@ class LoneChunks:
         leases: Leases,
         pipelines: PipelineSwitch,
         retries: Retries,
-        measures: Measures,
+        metrics: WorkerMetrics,
         end_overdue: Callable[[Claim], None],
     ) -> None:
         """Use these parts of the worker process; `end_overdue` is called if a scan takes too long."""
@@ -60,7 +60,7 @@ class LoneChunks:
         self._leases = leases
         self._pipelines = pipelines
         self._retries = retries
-        self._measures = measures
+        self._metrics = metrics
         self._end_overdue = end_overdue
 
     def scan(self, chunk_ids: Sequence[uuid.UUID]) -> LoneScan:
@@ -122,14 +122,14 @@ class LoneChunks:
                 anew=first.anew,
                 at_once=True,
             )
-        with self._measures.time_stage(Stage.WRITE):
+        with self._metrics.time_stage(Stage.WRITE):
             verdicts, put_off_s = self._retries.decide(scanned, tries=0)
             settled = {verdict.ordinal for verdict in verdicts}
             self._put_off([claim for number, claim in enumerate(claims) if number not in settled], put_off_s)
             finished = wait_out_outages(
                 lambda: finish_lone_chunks(self._engine, [claims[each.ordinal] for each in verdicts], verdicts)
             )
-        self._measures.count_judged(finished.stored)
+        self._metrics.count_judged(finished.stored)
         outcomes = Counter(verdict.outcome for verdict in verdicts)
         counts = {"images": len(claims), **{outcome.value: outcomes[outcome] for outcome in Outcome}}
         counts["stored"] = finished.stored

@@ -27,7 +27,7 @@ from worker.lone_chunks import LoneChunks, LoneScan
 from worker.orders import Orders
 from worker.pipeline_switch import PipelineSwitch
 from worker.retries import Retries
-from worker.scanning.measures import Measures
+from worker.scanning.metrics import WorkerMetrics
 from worker.scanning.pipeline import Pipeline
 from worker.slots import SPARE_THREADS
 from worker.v4.detector import Detector
@@ -54,11 +54,11 @@ class WorkerProcess:
         device: str,
         detector: Detector,
         end: Callable[[], None] = end_now,
-        measures: Measures | None = None,
+        metrics: WorkerMetrics | None = None,
         consume: Callable[[bool], None] = lambda wanted: None,
     ) -> None:
         """Use these connections; `end` ends the process, `consume` turns its consumption of messages on and off."""
-        self._measures = measures or Measures(device)
+        self._metrics = metrics or WorkerMetrics(device)
         self._engine = engine
         self._settings = settings
         self._name = name
@@ -74,11 +74,11 @@ class WorkerProcess:
         retries = Retries(settings)
         self._chunks = Chunks(
             engine, settings, name, device, gate=self._gate, leases=self._leases, pipelines=self._pipelines,
-            retries=retries, measures=self._measures, end_overdue=self._end_overdue,
+            retries=retries, metrics=self._metrics, end_overdue=self._end_overdue,
         )  # fmt: skip
         self._lone_chunks = LoneChunks(
             engine, settings, name, leases=self._leases, pipelines=self._pipelines, retries=retries,
-            measures=self._measures, end_overdue=self._end_overdue,
+            metrics=self._metrics, end_overdue=self._end_overdue,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class WorkerProcess:
                 )
             )  # fmt: skip
 
-        return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None, self._measures)
+        return Pipeline(detector, model_id, self._settings, recall if self._settings.reuse else None, self._metrics)
 
     def _register(self, detector: Detector) -> int:
         model = detector.model

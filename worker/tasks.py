@@ -20,7 +20,7 @@ from worker.devices import Device
 from worker.metrics_port import serve_worker_metrics
 from worker.model_watch import ModelLoader, ModelWatch
 from worker.process import WorkerProcess, end_now
-from worker.scanning.measures import Measures
+from worker.scanning.metrics import WorkerMetrics
 from worker.slots import SPARE_THREADS
 from worker.task_shape import SCAN_CHUNK, SCAN_LONE_CHUNKS
 
@@ -82,17 +82,17 @@ def build_process(name: str) -> tuple[WorkerProcess, ModelWatch, DeviceLease]:
     lease.take()
     loader = ModelLoader(engine, configured, device.torch_name)
     use = wait_out_outages(loader.find_newest_use)
-    measures = Measures(str(device))
+    metrics = WorkerMetrics(str(device))
     process = WorkerProcess(
         engine,
         configured,
         name=name,
         device=str(device),
         detector=loader.load(use),
-        measures=measures,
+        metrics=metrics,
         consume=_consumption.set,
     )
-    serve_worker_metrics(measures.registry, configured, device)
+    serve_worker_metrics(metrics.registry, configured, device)
     return process, ModelWatch(loader, use, process.replace_model), lease
 
 

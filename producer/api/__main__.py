@@ -15,7 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from producer.api.app import create_app
 from producer.api.connections import BoundedProtocol, Connections
 from producer.api.counters import open_counters
-from producer.api.measures import ApiMeasures
+from producer.api.metrics import ApiMetrics
 from producer.api.service import Service
 from storage.blobs import Blobs
 from storage.database import connect, wait_out_outages
@@ -86,11 +86,11 @@ def main() -> None:
     limiter = SlidingWindowCounterRateLimiter(open_counters(configured.redis_url))
     service = Service(engine, Blobs(configured.blobs()), configured, limiter)
     descriptors = raise_descriptor_limit()
-    measures = ApiMeasures()
-    serve_own_metrics(measures.registry, configured)
+    metrics = ApiMetrics()
+    serve_own_metrics(metrics.registry, configured)
     connections = Connections(min(configured.max_connections, descriptors // 2), configured.max_connections_per_address)
     config = uvicorn.Config(
-        create_app(service, measures),
+        create_app(service, metrics),
         host=configured.api_host,
         port=configured.api_port,
         log_config=None,

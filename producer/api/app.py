@@ -10,7 +10,7 @@ from producer.api.documentation import add_documentation
 from producer.api.entrance import Entrance
 from producer.api.job_events import JobEvents
 from producer.api.lone_images import LoneImages
-from producer.api.measures import ApiMeasures, Measuring
+from producer.api.metrics import ApiMetrics, MetricsMiddleware
 from producer.api.page.board import Board
 from producer.api.page.model import Samples
 from producer.api.page.router import add_page
@@ -29,14 +29,14 @@ are problem documents (RFC 9457); their `request_id` is in the log."""
 STATUSES = (400, 401, 403, 404, 406, 408, 409, 413, 415, 421, 422, 429, 500, 503)
 
 
-def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI:
+def create_app(service: Service, metrics: ApiMetrics | None = None) -> FastAPI:
     """Return the application for this service, with metrics."""
-    measures = measures or ApiMeasures()
+    metrics = metrics or ApiMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with JobEvents(service.engine, service.known_keys) as app.state.job_events:
-            measures.count_streams(app.state.job_events.count_followers)
+            metrics.count_streams(app.state.job_events.count_followers)
             with (
                 closing(ImageReader(service.settings, READERS)) as app.state.reading,
                 closing(ImageReader(service.settings, MAKERS)) as app.state.pictures,
@@ -56,7 +56,7 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     )
     app.state.service = service
     app.state.lone_images = LoneImages(service)
-    app.state.measures = measures
+    app.state.metrics = metrics
     app.state.board = Board(service)
     app.state.samples = Samples(service)
     for routes in (jobs, verdicts, exports, rescans, inspections, events, statistics, operations, stargate):
@@ -67,5 +67,5 @@ def create_app(service: Service, measures: ApiMeasures | None = None) -> FastAPI
     app.add_middleware(Tracing)
     app.add_middleware(Entrance, service=service)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Measuring, measures=measures)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app

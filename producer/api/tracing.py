@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer.api.measures import NO_ROUTE, name_method
+from producer.api.metrics import NO_ROUTE, name_method
 from storage.traces import trace
 
 

@@ -6,7 +6,7 @@ import httpx
 from starlette.testclient import TestClient
 
 from producer.api.app import create_app
-from producer.api.measures import ApiMeasures
+from producer.api.metrics import ApiMetrics
 from producer.api.service import Service
 from storage.keys import create_key
 
@@ -16,8 +16,8 @@ class Api:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.measures = ApiMeasures()
-        self.app = create_app(service, self.measures)
+        self.metrics = ApiMetrics()
+        self.app = create_app(service, self.metrics)
 
     def connect(self, key: str | None = None) -> TestClient:
         """Return a client that sends this key; unhandled errors become responses, as for real clients."""

@@ -103,7 +103,7 @@ def test_packages_that_are_missing_are_named_in_a_line(
 def test_nothing_is_imported_where_they_are_off() -> None:
     program = (
         # What else there is imports libraries that import it themselves where they find it.
-        "import sys, storage.jobs, storage.log_lines, storage.traces, worker.scanning.measures;"
+        "import sys, storage.jobs, storage.log_lines, storage.traces, worker.scanning.metrics;"
         "storage.traces.set_up_traces('worker');"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from storage.background import BackgroundThread
-from worker.scanning.measures import Measures, Stage
+from worker.scanning.metrics import Stage, WorkerMetrics
 from worker.v4.detector import Score
 from worker.v4.planes import PlaneArray
 
@@ -53,12 +53,12 @@ class Batcher(BackgroundThread):
     `submit` blocks while two batches or more wait, which slows decoding down.
     """
 
-    def __init__(self, scorer: Scorer, batch_size: int, wait_s: float, measures: Measures | None = None) -> None:
+    def __init__(self, scorer: Scorer, batch_size: int, wait_s: float, metrics: WorkerMetrics | None = None) -> None:
         super().__init__("batcher")
         self._scorer = scorer
         self._batch_size = batch_size
         self._wait_s = wait_s
-        self._measures = measures or Measures()
+        self._metrics = metrics or WorkerMetrics()
         # The groups that wait, each with its planes that are not scored yet.
         self._waiting: deque[tuple[Group, PlaneArray]] = deque()
         self._images = 0
@@ -119,8 +119,8 @@ class Batcher(BackgroundThread):
     def _score(self, parts: Sequence[PlaneArray], thresholds: Sequence[float | None]) -> list[Score | Exception]:
         planes = parts[0] if len(parts) == 1 else np.concatenate(parts)
         limits = [threshold for part, threshold in zip(parts, thresholds, strict=True) for _ in part]
-        self._measures.count_batch(len(planes), self._batch_size)
-        with self._measures.time_stage(Stage.SCORE):
+        self._metrics.count_batch(len(planes), self._batch_size)
+        with self._metrics.time_stage(Stage.SCORE):
             return self._score_or_split(planes, limits)
 
     def _score_or_split(self, planes: PlaneArray, thresholds: Sequence[float | None]) -> list[Score | Exception]:

@@ -21,8 +21,8 @@ from worker.scanning.content import SMALL_BYTES, Content
 from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import open_decoding_pool
 from worker.scanning.image_error import ImageError
-from worker.scanning.measures import ChunkMeasures, Measures, Stage
 from worker.scanning.messages import Found, MessageReader
+from worker.scanning.metrics import ChunkMetrics, Stage, WorkerMetrics
 from worker.v4.detector import Score
 from worker.v4.planes import NUMBERS, PlaneArray
 
@@ -82,9 +82,9 @@ class Pipeline:
         model_id: int,
         settings: Settings,
         recall: Recall | None = None,
-        measures: Measures | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
-        self._measures = measures or Measures()
+        self._metrics = metrics or WorkerMetrics()
         self._model_id = model_id
         self._recall = recall
         self._loading = ChunkLoader(settings)
@@ -93,7 +93,7 @@ class Pipeline:
         group_bytes = max(GROUP * SMALL_BYTES, settings.max_image_bytes)
         self._decoding = open_decoding_pool(settings, settings.decode_processes, group_bytes)
         self._messages = MessageReader(self._decoding, self._loading, group_bytes)
-        self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000, self._measures)
+        self._batcher = Batcher(scorer, settings.batch_size, settings.batch_wait_ms / 1000, self._metrics)
 
     def start(self) -> None:
         """Start the thread that scores."""
@@ -127,34 +127,34 @@ class Pipeline:
             images, threshold, submitter, follow_links=follow_links, anew=anew, loading_s=self._loading_s,
             given_up=given_up, at_once=at_once,
         )  # fmt: skip
-        with self._measures.watch_chunk() as measures:
-            self._scan(chunk, measures)
+        with self._metrics.watch_chunk() as metrics:
+            self._scan(chunk, metrics)
         return chunk.list_verdicts()
 
-    def _scan(self, chunk: ChunkScan, measures: ChunkMeasures) -> None:
+    def _scan(self, chunk: ChunkScan, metrics: ChunkMetrics) -> None:
         scoring: list[ScoringGroup] = []
         held = 0
         try:
             with closing(self._loading.load(chunk)) as groups:
                 while True:
-                    with measures.time_stage(Stage.LOAD):
+                    with metrics.time_stage(Stage.LOAD):
                         loaded = next(groups, None)
                     if loaded is None:
                         break
-                    self._measures.hold(len(loaded))
+                    self._metrics.hold(len(loaded))
                     held += len(loaded)
                     unknown = self._recall_known(loaded, chunk)
-                    with measures.time_stage(Stage.DECODE):
+                    with metrics.time_stage(Stage.DECODE):
                         decoded, planes = self._decode(unknown, chunk)
-                    with measures.time_stage(Stage.WAIT):
+                    with metrics.time_stage(Stage.WAIT):
                         scoring.append(self._submit(decoded, planes, chunk))
                     trace_until(scoring[-1].scores, Stage.SCORE.value, images=len(decoded))
             for group in scoring:
-                with measures.time_stage(Stage.WAIT):
+                with metrics.time_stage(Stage.WAIT):
                     group.wait()
                 self._judge(group, chunk)
         finally:
-            self._measures.hold(-held)
+            self._metrics.hold(-held)
             for group in scoring:
                 group.release()
 

@@ -18,4 +18,4 @@ def report_metrics(request: Request) -> Response:
     # Without a key, `Entrance` has checked that the settings allow it.
     if key is not None and not key.allows(Scope.ADMIN):
         raise ProblemError(403, f"the key {key.prefix} lacks the scope {Scope.ADMIN.value!r}")
-    return Response(generate_latest(request.app.state.measures.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

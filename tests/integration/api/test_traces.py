@@ -27,7 +27,7 @@ from tests.kit.receiver import SECRET, Receiver, receive_webhooks
 from tests.kit.rows import claim_waiting_chunks, expire_leases, finish_waiting_chunks, submit_job_of
 from tests.kit.traces import Spans, record_spans
 from worker.process import WorkerProcess
-from worker.scanning.measures import Stage
+from worker.scanning.metrics import Stage
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{CALLER}-01"
@@ -201,6 +201,6 @@ def ask_for_metrics(api: Api, accepted: str) -> str:
         heads.append(dict(headers))
 
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", "QUERY_STRING": "", "HTTP_ACCEPT": accepted}
-    page = b"".join(make_wsgi_app(api.measures.registry)(environ, start)).decode()
+    page = b"".join(make_wsgi_app(api.metrics.registry)(environ, start)).decode()
     assert heads[0]["Content-Type"].startswith(accepted.partition(";")[0])
     return page

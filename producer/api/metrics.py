@@ -24,7 +24,7 @@ def name_method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in METHODS else "other"
 
 
-class ApiMeasures:
+class ApiMetrics:
     """The metrics of one API process, in their own registry."""
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ class ApiMeasures:
             self.refusals.labels(REASONS[status]).inc()
 
 
-class Measuring:
+class MetricsMiddleware:
     """ASGI middleware: measures every request, including those that are refused before they reach a route."""
 
-    def __init__(self, app: ASGIApp, measures: ApiMeasures) -> None:
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
         self._app = app
-        self._measures = measures
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and measure its response."""
@@ -74,8 +74,8 @@ class Measuring:
 
         async def send_measured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._measures.count_answer(scope, message["status"], time.perf_counter() - begun_at)
+                self._metrics.count_answer(scope, message["status"], time.perf_counter() - begun_at)
             await send(message)
 
-        with self._measures.in_flight.track_inprogress():
+        with self._metrics.in_flight.track_inprogress():
             await self._app(scope, receive, send_measured)

@@ -23,7 +23,7 @@ class Stage(StrEnum):
     WRITE = "write"
 
 
-class Measures:
+class WorkerMetrics:
     """The metrics of one worker, in a registry of their own."""
 
     def __init__(self, device: str = "") -> None:
@@ -55,9 +55,9 @@ class Measures:
             yield
 
     @contextmanager
-    def watch_chunk(self) -> Iterator["ChunkMeasures"]:
+    def watch_chunk(self) -> Iterator["ChunkMetrics"]:
         """Measure a chunk until the block ends, also by an exception."""
-        chunk = ChunkMeasures()
+        chunk = ChunkMetrics()
         self._chunks.inc()
         try:
             yield chunk
@@ -79,7 +79,7 @@ class Measures:
         self._batch_fill.observe(images / most)
 
 
-class ChunkMeasures:
+class ChunkMetrics:
     """Seconds that one chunk has spent in each stage so far."""
 
     def __init__(self) -> None:

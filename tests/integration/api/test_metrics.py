@@ -25,7 +25,7 @@ def test_requests_are_counted_by_route_method_and_kind_of_answer(api: Api) -> No
     api.connect().get("/v1/jobs")
     ann.request("BREW", "/v1/jobs")
 
-    samples = read_registry(api.measures.registry)
+    samples = read_registry(api.metrics.registry)
 
     requests = samples["starlight_api_requests_total"]
     # Labels in the order of their names: method, route, status.
@@ -48,7 +48,7 @@ def test_streams_are_counted_while_they_are_open(api: Api, address: str) -> None
         # Kept: a stream whose pieces nobody reads any more is closed.
         pieces = answer.iter_bytes()
         next(pieces)
-        samples = read_registry(api.measures.registry)
+        samples = read_registry(api.metrics.registry)
         assert samples["starlight_api_streams_open"] == samples["starlight_api_requests_in_flight"] == {(): 1}
 
 
@@ -60,7 +60,7 @@ def test_every_answer_is_counted_once_however_many_come_at_once(api: Api) -> Non
     for thread in threads:
         thread.join()
 
-    assert read_registry(api.measures.registry)["starlight_api_requests_total"]["GET", "/v1/jobs", "2xx"] == 8
+    assert read_registry(api.metrics.registry)["starlight_api_requests_total"]["GET", "/v1/jobs", "2xx"] == 8
 
 
 def test_the_program_serves_them_on_a_port_of_their_own(database_url: str, redis_url: str, tmp_path: object) -> None:
