@@ -13,7 +13,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 
-from storage.outages import POSTGRESQL, Patience
+from storage.outages import POSTGRESQL, Backoff
 from storage.version import VERSION
 
 # Channels. SUBMITTED: chunks are waiting, no payload. FINISHED: verdicts were stored, the payload is the job's id.
@@ -139,14 +139,14 @@ def wait_out_outages(operation: Callable[[], T]) -> T:
 
     If the connection broke during a commit, the operation may run again after it took effect: it must be idempotent.
     """
-    with Patience(POSTGRESQL) as patience:
+    with Backoff(POSTGRESQL) as backoff:
         while True:
             try:
                 return operation()
             except DBAPIError as error:
                 if not may_succeed_later(error):
                     raise
-                patience.wait_after(error.orig or error)
+                backoff.wait_after(error.orig or error)
 
 
 def work_in_rounds(work: Callable[[], float], stopping: threading.Event) -> None:
@@ -154,16 +154,16 @@ def work_in_rounds(work: Callable[[], float], stopping: threading.Event) -> None
 
     `work` returns the number of seconds to wait before the next call.
     """
-    with Patience(POSTGRESQL) as patience:
+    with Backoff(POSTGRESQL) as backoff:
         while not stopping.is_set():
             try:
                 pause_s = work()
             except DBAPIError as error:
                 if not may_succeed_later(error):
                     raise
-                pause_s = patience.note_failure(error.orig or error)
+                pause_s = backoff.note_failure(error.orig or error)
             else:
-                patience.note_success()
+                backoff.note_success()
             stopping.wait(pause_s)
 
 
@@ -190,13 +190,13 @@ def listen(
     The first set is empty: from then on nothing is missed, so earlier events can be looked up. A lost connection is
     reopened with growing delays and reported by another empty set. Ends once `wakeup` is sent.
     """
-    with Patience(POSTGRESQL) as patience, DefaultSelector() as waiting:
+    with Backoff(POSTGRESQL) as backoff, DefaultSelector() as waiting:
         if wakeup is not None:
             waiting.register(wakeup, EVENT_READ)
         while True:
             try:
                 with _open_listener(engine, channels) as connection:
-                    patience.note_success()
+                    backoff.note_success()
                     yield set()
                     # Kept as a number, because a closed connection raises for `fileno`.
                     descriptor = connection.fileno()
@@ -214,7 +214,7 @@ def listen(
                         waiting.unregister(descriptor)
             except psycopg.OperationalError as error:
                 # Only `wakeup` is registered now.
-                if waiting.select(patience.note_failure(error)):
+                if waiting.select(backoff.note_failure(error)):
                     return
 
 

@@ -45,14 +45,14 @@ class Server:
                 log.warning("%s works again after %.1f s", self._name, time.monotonic() - self._since)
 
 
-class Patience:
+class Backoff:
     """One thread's wait for a server, from its first failure until the block ends or `note_success` is called."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._pauses: Iterator[float] | None = None
 
-    def __enter__(self) -> "Patience":
+    def __enter__(self) -> "Backoff":
         return self
 
     def __exit__(

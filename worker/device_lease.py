@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from storage.background import BackgroundThread
 from storage.database import name_application, open_own_connection
-from storage.outages import POSTGRESQL, Patience
+from storage.outages import POSTGRESQL, Backoff
 
 LOOK_EVERY_S = 2.0
 # How soon the server notices that a host is gone, regardless of the system's defaults.
@@ -32,14 +32,14 @@ class DeviceLease(BackgroundThread):
 
     def take(self) -> None:
         """Take the device; wait while PostgreSQL is unreachable. Raises DeviceTakenError."""
-        with Patience(POSTGRESQL) as patience:
+        with Backoff(POSTGRESQL) as backoff:
             while not self.stopping.is_set():
                 try:
                     self._connection = self._open()
                 except psycopg.OperationalError as error:
-                    self.stopping.wait(patience.note_failure(error))
+                    self.stopping.wait(backoff.note_failure(error))
                 else:
-                    patience.note_success()
+                    backoff.note_success()
                     return
 
     def run(self) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from storage.background import BackgroundThread
 from storage.chunks import Claim, renew_leases
-from storage.outages import POSTGRESQL, Patience
+from storage.outages import POSTGRESQL, Backoff
 
 RENEWALS_PER_LEASE = 4
 
@@ -55,16 +55,16 @@ class Leases(BackgroundThread):
     def run(self) -> None:
         """Report and renew until the leases are stopped."""
         pause = self._lease_s / RENEWALS_PER_LEASE
-        with Patience(POSTGRESQL) as patience:
+        with Backoff(POSTGRESQL) as backoff:
             while not self._await_turn(pause):
                 pause = self._lease_s / RENEWALS_PER_LEASE
                 try:
                     self._report()
                     self._let_go(renew_leases(self._engine, self.list_held(), self._lease_s))
                 except SQLAlchemyError as error:
-                    pause = min(pause, patience.note_failure(error.__cause__ or error))
+                    pause = min(pause, backoff.note_failure(error.__cause__ or error))
                 else:
-                    patience.note_success()
+                    backoff.note_success()
 
     def _await_turn(self, pause: float) -> bool:
         """Wait for `pause` seconds, or until `hurry` is called; return whether to stop."""

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.database import may_succeed_later
-from storage.outages import POSTGRESQL, Patience
+from storage.outages import POSTGRESQL, Backoff
 
 # Threads, each with its own connection.
 READERS = 2
@@ -30,11 +30,11 @@ class Reader:
 
     async def read(self, query: Callable[[Engine], T]) -> T:
         """Run a query and return its result."""
-        with Patience(POSTGRESQL) as patience:
+        with Backoff(POSTGRESQL) as backoff:
             while True:
                 try:
                     return await to_thread.run_sync(query, self._engine, limiter=self._threads)
                 except DBAPIError as error:
                     if not may_succeed_later(error):
                         raise
-                    await asyncio.sleep(patience.note_failure(error.orig or error))
+                    await asyncio.sleep(backoff.note_failure(error.orig or error))

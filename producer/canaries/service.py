@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from producer.canaries.rounds import PATIENCE_S, run_round
 from storage.canaries import CanaryAnswer, CanaryResult, begin_round, count_results, find_slowest, find_worst
 from storage.database import may_succeed_later
-from storage.outages import POSTGRESQL, Patience
+from storage.outages import POSTGRESQL, Backoff
 from storage.settings import Settings
 from storage.uploads import StorageFullError
 from storage.workers import list_live_workers
@@ -41,7 +41,7 @@ class CanaryService:
         """Run rounds for ever; wait while the database or the blob store is not available."""
         if not self._interval_s:
             log.warning("STARLIGHT_CANARY_INTERVAL is 0: no canaries are sent")
-        with Patience(POSTGRESQL) as database:
+        with Backoff(POSTGRESQL) as database:
             while True:
                 try:
                     self.run_if_due()

@@ -32,7 +32,7 @@ from starlight_vocabulary.words import WebhookKind
 from storage.background import BackgroundThread
 from storage.database import may_succeed_later
 from storage.jobs import get_job
-from storage.outages import POSTGRESQL, Patience
+from storage.outages import POSTGRESQL, Backoff
 from storage.posting import UnansweredError, post
 from storage.public_network import open_public_pool
 from storage.settings import Settings
@@ -71,7 +71,7 @@ class Deliverer(BackgroundThread):
 
     def run(self) -> None:
         """Deliver until stopped; wait while the database is not available."""
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as threads, Patience(POSTGRESQL) as database:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as threads, Backoff(POSTGRESQL) as database:
             while not self.stopping.is_set():
                 try:
                     self._forget_ended()

@@ -26,7 +26,7 @@ from storage.dispatch import (
     recover_lost_chunk,
     redate_unclaimed,
 )
-from storage.outages import POSTGRESQL, REDIS, Patience
+from storage.outages import POSTGRESQL, REDIS, Backoff
 from storage.settings import Settings
 from storage.traces import trace
 from storage.workers import list_live_workers
@@ -76,7 +76,7 @@ class Dispatcher:
         A full round is done at every interval. Waits while a server is not available.
         """
         looked_at = -math.inf
-        with Patience(POSTGRESQL) as database, Patience(REDIS) as broker:
+        with Backoff(POSTGRESQL) as database, Backoff(REDIS) as broker:
             for heard in listen(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
                 try:
                     has_work = self._is_behind or not heard or SUBMISSION in heard

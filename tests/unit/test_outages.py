@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from storage.outages import LONGEST_PAUSE_S, Patience, Server, grow_pauses
+from storage.outages import LONGEST_PAUSE_S, Backoff, Server, grow_pauses
 
 
 def test_pauses_grow_up_to_a_limit() -> None:
@@ -21,13 +21,13 @@ def test_an_outage_is_two_lines_in_the_log_however_many_wait_and_however_often(
 ) -> None:
     caplog.set_level(logging.WARNING)
     server = Server("the oven")
-    waiting = [Patience(server) for _ in range(8)]
+    waiting = [Backoff(server) for _ in range(8)]
 
     for _ in range(3):
-        for patience in waiting:
-            patience.note_failure(OSError("cold\nand dark"))
-    for patience in waiting[:-1]:
-        patience.note_success()
+        for backoff in waiting:
+            backoff.note_failure(OSError("cold\nand dark"))
+    for backoff in waiting[:-1]:
+        backoff.note_success()
     assert caplog.messages == ["the oven does not do its work; waiting until it does: cold"]
     waiting[-1].note_success()
 
@@ -39,8 +39,8 @@ def test_each_outage_starts_with_a_short_pause_and_a_line_of_its_own(caplog: pyt
     server = Server("the oven")
 
     for _ in range(2):
-        with Patience(server) as patience:
-            first = patience.note_failure(OSError("cold"))
-            assert patience.note_failure(OSError("cold")) > first
+        with Backoff(server) as backoff:
+            first = backoff.note_failure(OSError("cold"))
+            assert backoff.note_failure(OSError("cold")) > first
 
     assert len(caplog.messages) == 4

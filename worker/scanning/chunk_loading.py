@@ -14,10 +14,10 @@ from worker.scanning.budget import Budget
 from worker.scanning.chunk_scan import ChunkScan, GivenUpError, ImageFacts
 from worker.scanning.content import Content, ContentReader, LargeImageError
 from worker.scanning.decoding_memory import GROUP
+from worker.scanning.fair_semaphore import FairSemaphore
 from worker.scanning.fair_threads import FairThreads
 from worker.scanning.fetching import Fetcher
 from worker.scanning.loading import Loader
-from worker.scanning.turns import Turns
 
 # References to our own storage, as opposed to those that are fetched from servers of others, which may be slow.
 LOCAL = ("file:", "blob:")
@@ -41,7 +41,7 @@ class ChunkLoader:
         half = max(1, settings.large_images_bytes // 2)
         self._memory, self._memory_to_fetch = Budget(half), Budget(half)
         self._small_reader = ContentReader(settings.max_image_bytes, None)
-        self._reading = Turns(settings.decode_processes)
+        self._reading = FairSemaphore(settings.decode_processes)
         self._opening = ThreadPoolExecutor(max(1, settings.fetch_threads // 2), thread_name_prefix="blob")
         self._fetching = FairThreads(settings.fetch_threads, "fetch")
 

@@ -31,10 +31,10 @@ from worker.scanning.decoding_process import (
     READ_PAYLOADS,
     Limits,
 )
+from worker.scanning.fair_semaphore import FairSemaphore
 from worker.scanning.hiding import StegoImage, read_answer, write_question
 from worker.scanning.image_error import ImageError
 from worker.scanning.looks import read_evidence, read_inspection, read_planes
-from worker.scanning.turns import Turns
 from worker.v4.containers import PNG_SIGNATURE
 from worker.v4.evidence import Evidence
 from worker.v4.planes import PLANES, PlaneArray
@@ -73,7 +73,7 @@ class DecodingPool:
         self._limits = limits
         self._max_bytes = max_bytes
         self._budget = budget
-        self._turns = Turns(size)
+        self._free_processes = FairSemaphore(size)
         self._idle: deque[DecodingClient] = deque()
 
     def stop(self) -> None:
@@ -236,7 +236,7 @@ class DecodingPool:
 
     @contextmanager
     def _lend(self, *, at_once: bool) -> Iterator[DecodingClient]:
-        with self._turns.take(at_once=at_once):
+        with self._free_processes.take(at_once=at_once):
             process = self._idle.pop() if self._idle else DecodingClient(self._module, self._limits, self._max_bytes)
             try:
                 yield process

@@ -5,24 +5,24 @@ import threading
 import pytest
 
 from tests.kit.threads import PATIENCE_S, Waits, start_thread
-from worker.scanning import turns as turns_module
-from worker.scanning.turns import Turns
+from worker.scanning import fair_semaphore as fair_semaphore_module
+from worker.scanning.fair_semaphore import FairSemaphore
 
 
 def test_who_comes_back_at_once_waits_behind_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = Waits(monkeypatch, turns_module)
-    turns, order = Turns(1), []
+    waits = Waits(monkeypatch, fair_semaphore_module)
+    semaphore, order = FairSemaphore(1), []
 
     def come(name: str) -> None:
-        with turns.take():
+        with semaphore.take():
             order.append(name)
 
-    with turns.take():
+    with semaphore.take():
         others = []
         for name in "abc":
             others.append(start_thread(come, name))
             waits.await_next()
-    with turns.take():
+    with semaphore.take():
         order.append("back")
     for other in others:
         other.result(PATIENCE_S)
@@ -31,14 +31,14 @@ def test_who_comes_back_at_once_waits_behind_those_that_wait(monkeypatch: pytest
 
 
 def test_who_wants_a_turn_at_once_goes_before_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = Waits(monkeypatch, turns_module)
-    turns, order = Turns(1), []
+    waits = Waits(monkeypatch, fair_semaphore_module)
+    semaphore, order = FairSemaphore(1), []
 
     def come(name: str) -> None:
-        with turns.take(at_once=name.isupper()):
+        with semaphore.take(at_once=name.isupper()):
             order.append(name)
 
-    with turns.take():
+    with semaphore.take():
         others = []
         for name in "abCD":
             others.append(start_thread(come, name))
@@ -50,12 +50,12 @@ def test_who_wants_a_turn_at_once_goes_before_those_that_wait(monkeypatch: pytes
 
 
 def test_no_more_threads_than_the_limit_are_inside_and_all_get_in() -> None:
-    turns, inside, most, lock = Turns(2), 0, 0, threading.Lock()
+    semaphore, inside, most, lock = FairSemaphore(2), 0, 0, threading.Lock()
 
     def come() -> None:
         nonlocal inside, most
         for _ in range(200):
-            with turns.take():
+            with semaphore.take():
                 with lock:
                     inside += 1
                     most = max(most, inside)
@@ -63,7 +63,7 @@ def test_no_more_threads_than_the_limit_are_inside_and_all_get_in() -> None:
                     inside -= 1
 
     def come_twice() -> None:
-        with turns.take(), turns.take():
+        with semaphore.take(), semaphore.take():
             pass
 
     for thread in [start_thread(come) for _ in range(8)]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class FairSemaphore:
     """Lets `limit` threads into the block at a time. A thread that leaves lets in the one that has waited longest.
 
     With `threading.Semaphore`, a thread that leaves and returns at once overtakes the waiting ones: a lone image would
@@ -21,7 +21,7 @@ class Turns:
 
     @contextmanager
     def take(self, *, at_once: bool = False) -> Iterator[None]:
-        """Wait for a turn and hold it within the block; with `at_once`, before all waiting threads without it."""
+        """Wait for a place and hold it within the block; with `at_once`, before all waiting threads without it."""
         self._enter(self._urgent if at_once else self._waiting)
         try:
             yield
