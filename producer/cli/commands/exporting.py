@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 from obstore.exceptions import BaseError as StoreError
 
-from producer.cli.commands.verdicts import ModelOption, parse_period, parse_word
+from producer.cli.commands.verdicts import (
+    MethodOption,
+    ModelOption,
+    OutcomeOption,
+    SinceOption,
+    parse_period,
+    parse_word,
+)
 from producer.cli.downloading import check_folder, check_is_folder, download_export
 from producer.cli.output import Format, check_printable, format_count, open_writer
 from producer.cli.remote import Key, Server, open_remote
@@ -46,10 +53,10 @@ def export(
     to: Annotated[
         str | None, typer.Option(metavar="DIR|s3://…", help="Target folder or bucket; without it, standard output.")
     ] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
+    since: SinceOption = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time; by default, now.")] = None,
-    outcome: Annotated[str | None, typer.Option(help=f"One of {', '.join(Outcome)}.")] = None,
-    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(Method)}.")] = None,
+    outcome: OutcomeOption = None,
+    method: MethodOption = None,
     submitter: Annotated[str | None, typer.Option(help="Only of this submitter's jobs.")] = None,
     model: ModelOption = None,
     format: Annotated[  # noqa: A002 - the name of the option

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.jobs import JobId
-from producer.cli.commands.verdicts import parse_time, parse_word, print_verdicts
+from producer.cli.commands.verdicts import JobOption, SinceOption, parse_time, parse_word, print_verdicts
 from producer.cli.output import Format, FormatOption, format_count
 from producer.cli.session import open_session, parse_id, require_job
 from producer.cli.submitting import Name
@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def failed(
     code: Codes = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, in ISO 8601.")] = None,
-    job: Annotated[str | None, typer.Option(metavar="ID", help="Only of this job, in the order of submission.")] = None,
+    since: SinceOption = None,
+    job: JobOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number listed; all are counted.")] = None,
     format: FormatOption = Format.TABLE,  # noqa: A002
 ) -> None:
