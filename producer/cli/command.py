@@ -41,7 +41,7 @@ from producer.cli.commands import (
     verification,
     watching,
 )
-from producer.cli.session import OutputClosedError, UsageError
+from producer.cli.errors import OutputClosedError, UsageError
 from producer.export_manifest import ExportError
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.errors import SourceError

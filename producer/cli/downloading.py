@@ -6,8 +6,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from producer.cli.errors import UsageError
 from producer.cli.remote import Remote, describe_search
-from producer.cli.session import UsageError
 from starlight_vocabulary.exports import MANIFEST, ExportReport, ExportState
 from starlight_vocabulary.formats import ExportFormat
 from storage.verdicts import VerdictFilter

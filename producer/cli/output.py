@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from producer.cli.session import UsageError
+from producer.cli.errors import UsageError
 from producer.sources.expansion import format_reference
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from starlight_vocabulary.escaping import disarm, escape

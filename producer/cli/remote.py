@@ -15,7 +15,8 @@ from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes, urlsplit
 import typer
 
 from producer.chain.sources import SCHEME
-from producer.cli.session import OutputClosedError, UsageError, parse_id
+from producer.cli.errors import OutputClosedError, UsageError
+from producer.cli.installation import parse_id
 from producer.sources.archives import is_archive
 from producer.sources.expansion import URI_CHARACTERS, Sources
 from starlight_vocabulary.answers import VerdictReport, Verification

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from producer.cli.session import Session
+from producer.cli.installation import Installation
 from producer.stack import Program, Stack
 from storage.data_folder import make_data_folder
 from storage.embedded.locks import FileLock
@@ -28,7 +28,7 @@ def open_stack_lock(data_dir: Path) -> FileLock:
 class StackRunner:
     """Runs the stack if no other process does, and takes over when the other one stops."""
 
-    def __init__(self, current: Session, programs: Sequence[Program], log_to: Path | None) -> None:
+    def __init__(self, current: Installation, programs: Sequence[Program], log_to: Path | None) -> None:
         self._lock = open_stack_lock(current.settings.data_dir)
         self._stack = Stack(programs, {**current.servers.environment(), **choose_style(current, log_to)}, log_to)
         self._servers = current.servers
@@ -60,13 +60,13 @@ class StackRunner:
         self._lock.release()
 
 
-def choose_style(current: Session, log_to: Path | None) -> dict[str, str]:
+def choose_style(current: Installation, log_to: Path | None) -> dict[str, str]:
     """Return the variable that makes programs log text to files, unless a format is set."""
     return {"STARLIGHT_LOG": "text"} if log_to is not None and current.settings.log == "auto" else {}
 
 
 @contextmanager
-def run_stack(current: Session, programs: Sequence[Program], log_to: Path | None) -> Iterator[StackRunner]:
+def run_stack(current: Installation, programs: Sequence[Program], log_to: Path | None) -> Iterator[StackRunner]:
     """Yield a runner, which has started the stack unless another process already runs it for this data folder."""
     runner = StackRunner(current, programs, log_to)
     try:

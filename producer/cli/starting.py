@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from producer.cli.session import Session
+from producer.cli.installation import Installation
 from storage.hosts import EVERYWHERE
 from storage.redis_urls import mask_password
 from storage.workers import list_live_workers
@@ -48,7 +48,7 @@ class StackStart:
     """The start of a stack: workers are ready when they have reported to the database, listeners when they accept."""
 
     def __init__(
-        self, current: Session, devices: Sequence[Device], listeners: Sequence[Listener], programs: Sequence[str]
+        self, current: Installation, devices: Sequence[Device], listeners: Sequence[Listener], programs: Sequence[str]
     ) -> None:
         self._current = current
         self._devices = devices

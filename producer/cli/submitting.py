@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from producer.cli.session import Session, UsageError, require_job
+from producer.cli.errors import UsageError
+from producer.cli.installation import Installation, require_job
 from producer.sources.expansion import Sources
 from producer.sources.known_versions import KnownVersions
 from producer.sources.selection import Selection
@@ -110,7 +111,7 @@ def choose(
     return Chosen(names, since, null, in_place, tuple(manifest or ()), column)
 
 
-def submit_paths(current: Session, paths: list[str] | None, options: JobOptions, chosen: Chosen) -> Submission:
+def submit_paths(current: Installation, paths: list[str] | None, options: JobOptions, chosen: Chosen) -> Submission:
     """Submit one job with everything that `paths` and manifests name; ends the command if nothing has changed.
 
     Raises SourceError, ArchiveTooLargeError, EmptyJobError, StorageFullError and UsageError.

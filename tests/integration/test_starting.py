@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from producer.cli import starting
-from producer.cli.session import Session
+from producer.cli.installation import Installation
 from producer.cli.starting import Listener, StackStart
 from storage.embedded.servers import Servers
 from storage.models import register_model
@@ -19,10 +19,10 @@ WORKER = f"cpu0@{socket.gethostname()}"
 
 
 @pytest.fixture
-def current(engine: Engine, configured: Settings) -> Session:
+def current(engine: Engine, configured: Settings) -> Installation:
     assert configured.database_url is not None
     assert configured.redis_url is not None
-    return Session(configured, Servers(configured.database_url, configured.redis_url), engine)
+    return Installation(configured, Servers(configured.database_url, configured.redis_url), engine)
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def model_id(engine: Engine) -> int:
     return register_model(engine, name="V4", version="1", sha256="0" * 64, threshold=0.5)
 
 
-def start(current: Session, *listeners: Listener) -> StackStart:
+def start(current: Installation, *listeners: Listener) -> StackStart:
     return StackStart(current, [Device.parse("cpu0")], listeners, ["worker cpu0", "api"])
 
 
 def test_nothing_is_said_until_all_is_ready(
-    current: Session, engine: Engine, model_id: int, capsys: pytest.CaptureFixture[str]
+    current: Installation, engine: Engine, model_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Of an earlier stack, whose worker was killed a moment ago.
     report_worker(engine, WORKER, "cpu0", model_id)
@@ -58,7 +58,11 @@ def test_nothing_is_said_until_all_is_ready(
 
 
 def test_what_is_not_ready_for_long_is_named_beside_the_addresses(
-    current: Session, engine: Engine, model_id: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    current: Installation,
+    engine: Engine,
+    model_id: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(starting, "PATIENCE_S", 0.0)
     port = find_free_port()

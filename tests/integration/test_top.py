@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Engine
 
-from producer.cli.session import Session
+from producer.cli.installation import Installation
 from producer.cli.top.keys import split_keys
 from producer.cli.top.session import TopSession
 from producer.cli.top.sources import Servers
@@ -34,7 +34,7 @@ def session(engine: Engine, configured: Settings) -> Iterator[TopSession]:
     (first, _) = claim_waiting_chunks(engine)
     assert finish_chunk(engine, first, make_verdicts(engine, first, Outcome.ERROR))
     submit_job_of(engine, 400, submitter="bob\x1b[2J")
-    session = TopSession(Servers(Session(configured, addresses, engine)))
+    session = TopSession(Servers(Installation(configured, addresses, engine)))
     session.look_and_wait()
     yield session
     session.close()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
+from producer.cli.errors import UsageError
 from producer.cli.output import (
     Format,
     TableWriter,
@@ -22,7 +23,6 @@ from producer.cli.output import (
     shorten,
     summarise_job,
 )
-from producer.cli.session import UsageError
 from producer.verdict_writers import (
     ROW_GROUP,
     ROW_GROUP_CHARACTERS,

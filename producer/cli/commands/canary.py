@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from producer.cli.errors import UsageError
+from producer.cli.installation import Installation, open_installation, warn_without_workers
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import Session, UsageError, open_session, warn_without_workers
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
@@ -64,7 +65,7 @@ def canary(
         seed = draw_seed() if seed is None else seed
         answers = run_through_api(server, key, seed, patience)
     else:
-        with open_session(program="canary") as current:
+        with open_installation(program="canary") as current:
             if not once:
                 CanaryService(current.engine, current.settings).run()
             warn_without_workers(current)
@@ -88,7 +89,7 @@ def draw_into(folder: Path, seed: int) -> None:
         print(f"{folder / each.name}: {'nothing hidden' if each.message is None else repr(each.message)}")
 
 
-def run_once(current: Session, seed: int, patience_s: float) -> Sequence[CanaryAnswer]:
+def run_once(current: Installation, seed: int, patience_s: float) -> Sequence[CanaryAnswer]:
     """Run a round as soon as no other one runs; raises UsageError if that takes too long."""
     from producer.canaries.rounds import PATIENCE_S, run_round
 

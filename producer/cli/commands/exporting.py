@@ -17,9 +17,10 @@ from producer.cli.commands.verdicts import (
     parse_word,
 )
 from producer.cli.downloading import check_folder, check_is_folder, download_export
+from producer.cli.errors import UsageError
+from producer.cli.installation import open_installation
 from producer.cli.output import Format, check_printable, format_count, open_writer
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import UsageError, open_session
 from producer.export_manifest import ExportError, Manifest
 from producer.exporting import DAY, Export, ExportOptions
 from starlight_vocabulary.exports import MANIFEST
@@ -91,7 +92,7 @@ def export(
             raise UsageError("--partition-by needs --to")
         print_export(wanted, chosen)
         return
-    with open_session() as current:
+    with open_installation() as current:
         url = locate(to)
         options = ExportOptions(wanted, chosen, layout)
         try:
@@ -126,7 +127,7 @@ def describe(rows: int, files: int) -> str:
 def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
     """Write all verdicts to standard output."""
     writer = open_writer(check_printable(Format(chosen.value)))
-    with open_session() as current:
+    with open_installation() as current:
         for page in list_oldest_first(current.engine, settle(current.engine, wanted)):
             writer.write(page)
     writer.close()

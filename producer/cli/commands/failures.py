@@ -7,8 +7,8 @@ import typer
 
 from producer.cli.commands.jobs import JobId
 from producer.cli.commands.verdicts import JobOption, SinceOption, parse_time, parse_word, print_verdicts
+from producer.cli.installation import open_installation, parse_id, require_job
 from producer.cli.output import Format, FormatOption, format_count
-from producer.cli.session import open_session, parse_id, require_job
 from producer.cli.submitting import Name
 from starlight_vocabulary.words import FAILURES, ErrorCode, Outcome
 from storage.failures import count_failures, retry_job
@@ -41,7 +41,7 @@ def failed(
         since=parse_time(since),
         error_codes=parse_codes(code),
     )
-    with open_session() as current:
+    with open_installation() as current:
         print_verdicts(find_verdicts(current.engine, wanted, limit), format)
         counts = count_failures(current.engine, wanted)
     counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -58,7 +58,7 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
     """
     codes = parse_codes(code)
     set_up_traces("starlight")
-    with open_session() as current:
+    with open_installation() as current:
         submission = retry_job(
             current.engine,
             require_job(current, job_id).id,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.inspection import read_image
-from producer.cli.session import UsageError
+from producer.cli.errors import UsageError
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import METHODS, Method
 from storage.settings import read_settings

@@ -12,8 +12,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from producer.cli.errors import OutputClosedError, UsageError
 from producer.cli.output import JsonOption, OpenEndedConsole, format_count
-from producer.cli.session import OutputClosedError, UsageError
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.inspection import Finding, Inspection
 from starlight_vocabulary.records import from_json

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from producer.cli.errors import UsageError
+from producer.cli.installation import Installation, open_installation, parse_id, require_job, warn_without_workers
 from producer.cli.output import JsonLinesOption, format_count, summarise_job
 from producer.cli.progress import show_progress
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import Session, UsageError, open_session, parse_id, require_job, warn_without_workers
 from producer.cli.submitting import (
     Column,
     Exclude,
@@ -96,7 +97,7 @@ def submit(
         is_listed = f"the server lists its sources: `starlight job {taken.id} --server …` shows the progress"
         print(is_listed if taken.listing else format_count(taken.total, "image"), file=sys.stderr)
         return
-    with open_session() as current:
+    with open_installation() as current:
         check_signing(current, options)
         submission = submit_paths(current, paths, options, chosen)
     print(submission.job_id)
@@ -104,7 +105,7 @@ def submit(
     print(f"{format_count(submission.total, 'image')}{known}", file=sys.stderr)
 
 
-def check_signing(current: Session, options: JobOptions) -> None:
+def check_signing(current: Installation, options: JobOptions) -> None:
     """Raise UsageError if there is a webhook but no secret to sign it."""
     if options.webhook is not None and current.settings.webhook_secret is None:
         raise UsageError("webhooks must be signed: set STARLIGHT_WEBHOOK_SECRET here and for the dispatcher (whsec_…)")
@@ -126,7 +127,7 @@ def job(
                     status = api.wait(job_id, progress.show)
         show_job(status, as_json, [], [], None)
         return
-    with open_session() as current:
+    with open_installation() as current:
         status = require_job(current, job_id)
         if watch and not status.ended:
             warn_without_workers(current)
@@ -177,7 +178,7 @@ def jobs(
         with open_remote(server, key) as api:
             listed = api.jobs(limit)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             listed = list_jobs(current.engine, limit=limit)
     if as_json:
         for status in listed:
@@ -196,7 +197,7 @@ def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:
         with open_remote(server, key) as api:
             left: int | None = api.cancel(str(parse_id(job_id)))
     else:
-        with open_session() as current:
+        with open_installation() as current:
             left = cancel_job(current.engine, require_job(current, job_id).id)
     print(f"{format_count(left or 0, 'image')} will not be scanned")
 
@@ -210,7 +211,7 @@ def audit(
     if (job_id is None) != every:
         raise UsageError("name one job id, or --all")
     exact = True
-    with open_session() as current:
+    with open_installation() as current:
         wanted = None if job_id is None else [require_job(current, job_id).id]
         for audited in audit_jobs(current.engine, wanted):
             exact = exact and audited.exact

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.session import open_session
+from producer.cli.installation import open_installation
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.words import Scope
 from storage.keys import ApiKey, create_key, import_key, list_keys, revoke_key
@@ -34,7 +34,7 @@ def create(
     bucket: BucketOption = None,
 ) -> None:
     """Create a key and print it; it cannot be shown again."""
-    with open_session() as current:
+    with open_installation() as current:
         key = create_key(current.engine, name, split_scopes(scope), bucket or (), done_by=current.settings.submitter)
     print(key)
     print("store it now: it cannot be shown again", file=sys.stderr)
@@ -47,7 +47,7 @@ def import_existing(
     bucket: BucketOption = None,
 ) -> None:
     """Import an existing key from standard input, so that its clients need not change."""
-    with open_session() as current:
+    with open_installation() as current:
         key = sys.stdin.readline().strip()
         import_key(current.engine, key, name, split_scopes(scope), bucket or (), done_by=current.settings.submitter)
     print(f"imported the key {escape(name)}")
@@ -56,7 +56,7 @@ def import_existing(
 @keys.command("list")
 def show_keys() -> None:
     """List all keys by their prefixes."""
-    with open_session() as current:
+    with open_installation() as current:
         listed = list_keys(current.engine)
     print(f"{'PREFIX':<12}  {'SCOPES':<17}  {'CREATED':<16}  {'REVOKED':<16}  NAME, BUCKETS")
     for key in listed:
@@ -84,6 +84,6 @@ def describe_buckets(key: ApiKey) -> str:
 @keys.command("revoke")
 def revoke(name: KeyName) -> None:
     """Revoke a key, from its next request on; its jobs are kept."""
-    with open_session() as current:
+    with open_installation() as current:
         revoke_key(current.engine, name, done_by=current.settings.submitter)
     print(f"revoked the key {escape(name)}")

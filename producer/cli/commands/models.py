@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from producer.cli.errors import UsageError
+from producer.cli.installation import Installation, open_installation
 from producer.cli.output import JsonLinesOption
-from producer.cli.session import Session, UsageError, open_session
 from starlight_vocabulary.escaping import escape
 from storage.blobs import Blobs
 from storage.models import add_model, get_model_in_use, list_models, roll_back, use_model
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def show_models(as_json: JsonLinesOption = False) -> None:
     """List the models that were added or used by workers, and which one is in use."""
-    with open_session() as current:
+    with open_installation() as current:
         used = get_model_in_use(current.engine)
         # If none was chosen, workers use the model in the folder.
         default = None if used and used.model_id else read_card(current.settings.model_dir or DEFAULT_MODEL).sha256
@@ -61,7 +62,7 @@ def add(
     )
     if checked.returncode != 0:
         raise UsageError(checked.stderr.strip() or f"{folder}: the model crashed the process that checked it")
-    with open_session() as current:
+    with open_installation() as current:
         weights = (folder / card.weights).read_bytes()
         blobs = Blobs(current.settings.blobs())
         if blobs.put(weights) != card.sha256:
@@ -77,19 +78,19 @@ def use(
     model: Annotated[str, typer.Argument(help="NAME-VERSION, NAME, a prefix of its SHA-256, or `shipped`.")],
 ) -> None:
     """Choose the model for all workers; running workers change to it within seconds, between two chunks."""
-    with open_session() as current:
+    with open_installation() as current:
         chosen = use_model(current.engine, model, current.settings.submitter)
         _explain(current, chosen)
 
 
 def rollback() -> None:
     """Choose the previous model for all workers again."""
-    with open_session() as current:
+    with open_installation() as current:
         chosen = roll_back(current.engine, current.settings.submitter)
         _explain(current, chosen)
 
 
-def _explain(current: Session, chosen: str) -> None:
+def _explain(current: Installation, chosen: str) -> None:
     print(f"{chosen} is in use from now on")
     if current.settings.model_dir is not None:
         print("STARLIGHT_MODEL_DIR is set: workers with this setting use the model in that folder", file=sys.stderr)

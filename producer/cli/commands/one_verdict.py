@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.jobs import JobId
+from producer.cli.errors import UsageError
+from producer.cli.installation import Installation, open_installation, parse_id, require_job
 from producer.cli.output import JsonOption
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import Session, UsageError, open_session, parse_id, require_job
 from starlight_vocabulary.answers import VerdictReport
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.records import to_json
@@ -35,7 +36,7 @@ def verdict(
         with open_remote(server, key) as api:
             report = api.verdict(str(parse_id(job_id)), ordinal)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             report = require_verdict(current, job_id, ordinal)
     if as_json:
         print(json.dumps(to_json(report)))
@@ -49,7 +50,7 @@ def verdict(
             print(f"{name.replace('_', ' '):<18} {escape(str(value))}")
 
 
-def require_verdict(current: Session, job_id: str, ordinal: int) -> VerdictReport:
+def require_verdict(current: Installation, job_id: str, ordinal: int) -> VerdictReport:
     """Return the verdict; raises UsageError if there is none."""
     status = require_job(current, job_id)
     found = list_between(current.engine, status.id, ordinal, ordinal)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from producer.cli.errors import UsageError
+from producer.cli.installation import Installation, open_installation, parse_id
 from producer.cli.output import JsonOption, format_count
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import Session, UsageError, open_session, parse_id
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.records import to_json
@@ -42,7 +43,7 @@ def pause(
         with open_remote(server, key) as api:
             made = api.client.pause(subject)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             made = pause_chunks(current.engine, subject, current.settings.submitter)
     print(f"paused: {escape(str(made.subject))}; running chunks are finished; `starlight resume` ends the pause")
 
@@ -64,7 +65,7 @@ def resume(
             for each in ids:
                 api.client.resume(each)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             resume_chunks(current.engine, subject, current.settings.submitter)
     print(f"resumed: {escape(str(subject))}")
 
@@ -87,7 +88,7 @@ def drain(
         with open_remote(server, key) as api:
             changed = api.client.undrain(worker) if undo else api.client.drain(worker)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             settings = current.settings
             changed = set_draining(current.engine, worker, settings.lease_s, settings.submitter, draining=not undo)
     print(f"{'claiming again' if undo else 'draining'}: {escape(', '.join(changed)) or 'no change'}")
@@ -110,7 +111,7 @@ def requeue(
         with open_remote(server, key) as api:
             chunks = api.client.requeue(wanted)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             chunks = requeue_chunks(current.engine, wanted, current.settings.submitter)
     print(f"requeued: {format_count(chunks, 'chunk')}")
 
@@ -127,7 +128,7 @@ def priority(
         with open_remote(server, key) as api:
             api.client.change_priority(wanted_id, wanted)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             change_priority(current.engine, wanted_id, wanted, current.settings.submitter)
     print(f"job {wanted_id} is {wanted} from now on")
 
@@ -144,7 +145,7 @@ def operations(
             done, paused = api.client.operations(limit), api.client.pauses()
             workers = {each.name: each.draining for each in api.client.statistics().workers}
     else:
-        with open_session() as current:
+        with open_installation() as current:
             done, paused, workers = _look(current, limit)
     if as_json:
         print(
@@ -165,7 +166,7 @@ def operations(
         print(escape(f"{when}  {each.done_by:<16}  {each.action:<8}  {each.chunks:>7,}  {each.subject}"))
 
 
-def _look(current: Session, limit: int) -> tuple[list[Operation], list[PauseReport], dict[str, bool]]:
+def _look(current: Installation, limit: int) -> tuple[list[Operation], list[PauseReport], dict[str, bool]]:
     live = list_live_workers(current.engine, current.settings.lease_s)
     return (
         list_operations(current.engine, limit),

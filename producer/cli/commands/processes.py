@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from producer import stack
-from producer.cli.session import open_session
+from producer.cli.installation import open_installation
 from storage.blobs import Blobs
 from storage.broker import open_redis
 from storage.settings import find_settings_file, read_settings
@@ -65,7 +65,7 @@ def dispatcher() -> None:
     from worker.app import use_broker
 
     set_up_traces("dispatcher")
-    with open_session(program="dispatcher") as current:
+    with open_installation(program="dispatcher") as current:
         use_broker(current.servers.redis_url)
         broker = open_redis(current.servers.redis_url)
         Deliverer(current.engine, current.settings).start()
@@ -83,8 +83,8 @@ def run(program: stack.Program) -> None:
     On configured servers it replaces this process. Embedded servers need this process, so there it is a child.
     """
     if read_settings().database_url and read_settings().redis_url:
-        with open_session():
+        with open_installation():
             pass
         os.execv(sys.executable, [sys.executable, *program.arguments])  # noqa: S606 - no shell is needed
-    with open_session() as current, stack.Stack([program], current.servers.environment()) as running:
+    with open_installation() as current, stack.Stack([program], current.servers.environment()) as running:
         running.watch_until_interrupted()

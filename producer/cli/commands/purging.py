@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.verdicts import parse_time
+from producer.cli.errors import UsageError
+from producer.cli.installation import open_installation, require_job
 from producer.cli.output import format_count
-from producer.cli.session import UsageError, open_session, require_job
 from storage.blobs import Blobs
 from storage.partitions import PartitionError
 from storage.purging import EndedJobs, measure_jobs, purge_jobs, purge_partitions
@@ -34,7 +35,7 @@ def purge(
     """Delete ended jobs with their verdicts and stored images. This cannot be undone."""
     if not job_ids and before is None and submitter is None:
         raise UsageError("say which jobs: their ids, --before TIME, or --submitter NAME")
-    with open_session() as current:
+    with open_installation() as current:
         named = [require_job(current, job_id) for job_id in job_ids or ()]
         for status in named:
             if not status.ended:

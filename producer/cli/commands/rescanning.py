@@ -22,9 +22,9 @@ from producer.cli.commands.verdicts import (
     build_filter,
     parse_time,
 )
+from producer.cli.installation import open_installation
 from producer.cli.output import JsonOption, format_count
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import open_session
 from producer.cli.submitting import Name
 from starlight_vocabulary.comparison import Comparison
 from starlight_vocabulary.escaping import escape
@@ -73,7 +73,7 @@ def rescan(
         with open_remote(server, key) as api:
             show_rescans(api.rescan(model, wanted, again=again, name=name))
         return
-    with open_session() as current:
+    with open_installation() as current:
         rescanning = Rescanning(
             current.engine,
             find_models(current.engine, model),
@@ -117,7 +117,7 @@ def compare(
         with open_remote(server, key) as api:
             compared = api.client.compare(first, second, since=time, submitter=submitter, sample=sample)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             models = [find_models(current.engine, each) for each in (first, second)]
             compared = compare_models(current.engine, *models, submitter=submitter, since=time, sample=sample)
     if as_json:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from producer.cli.installation import Installation, open_installation, warn_without_workers
 from producer.cli.output import Format, FormatOption, format_count, open_writer, summarise_job
 from producer.cli.progress import JobProgress, show_progress
 from producer.cli.running import StackRunner, run_stack
-from producer.cli.session import Session, open_session, warn_without_workers
 from producer.cli.submitting import (
     Column,
     Exclude,
@@ -73,7 +73,7 @@ def scan(
         manifest=manifest,
         column=column,
     )
-    with open_session() as current:
+    with open_installation() as current:
 
         def submit() -> Submission:
             return submit_paths(current, paths, options, chosen)
@@ -92,7 +92,7 @@ def scan(
 
 
 def scan_and_print(
-    current: Session,
+    current: Installation,
     runner: StackRunner | None,
     submit: Callable[[], Submission],
     format: Format,  # noqa: A002 - the name of the option
@@ -122,7 +122,7 @@ def follow(follower: Follower, output: VerdictWriter, progress: JobProgress, run
     output.close()
 
 
-def cancel(current: Session, submission: Submission) -> None:
+def cancel(current: Installation, submission: Submission) -> None:
     """Cancel the job, since the command is ending."""
     left = cancel_job(current.engine, submission.job_id) or 0
     print(f"cancelled job {submission.job_id}; {format_count(left, 'image')} not scanned", file=sys.stderr)

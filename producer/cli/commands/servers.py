@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+from producer.cli.errors import UsageError
+from producer.cli.installation import open_installation
 from producer.cli.running import open_stack_lock, run_stack
-from producer.cli.session import UsageError, open_session
 from producer.cli.starting import Listener, StackStart
 from producer.stack import (
     STOP_GRACE_S,
@@ -72,7 +73,7 @@ def up(
     programs = [make_dispatcher(), *make_workers(devices), make_api(), make_exporter(), make_flower()]
     if configured.canary_interval:
         programs.append(make_canary())
-    with open_session() as current, run_stack(current, programs, log_to=None) as runner:
+    with open_installation() as current, run_stack(current, programs, log_to=None) as runner:
         if not runner.running:
             holder = open_stack_lock(configured.data_dir).read()
             raise UsageError(
@@ -138,7 +139,7 @@ def is_running(process_id: int) -> bool:
 @database.command("upgrade")
 def upgrade_database() -> None:
     """Upgrade the schema to the newest migration. On configured servers only this command does so."""
-    with open_session(upgrade=True):
+    with open_installation(upgrade=True):
         print("the schema is up to date")
 
 
@@ -150,7 +151,7 @@ def make_analyst(
     ] = False,
 ) -> None:
     """Create a database role that may only read the analysts' views, and print its connection URL."""
-    with open_session() as current:
+    with open_installation() as current:
         address = create_analyst(current.engine, name, new_password=new_password)
     print(address)
     print("store it now: the password in it cannot be shown again", file=sys.stderr)

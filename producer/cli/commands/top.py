@@ -11,8 +11,9 @@ import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from producer.cli.errors import UsageError
+from producer.cli.installation import open_installation
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import UsageError, open_session
 from producer.cli.top.session import TopSession
 from producer.cli.top.sources import Api, Servers, Source
 from producer.cli.top.view import render
@@ -59,7 +60,7 @@ def open_source(server: str | None, key: str | None) -> Iterator[Source]:
         with open_remote(server, key) as api:
             yield Api(api.client)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             yield Servers(current)
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from producer.cli.errors import UsageError
+from producer.cli.installation import open_installation, parse_id
 from producer.cli.output import Format, FormatOption, open_writer
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import UsageError, open_session, parse_id
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Word
 from storage.inscription_search import check_inscription
@@ -70,7 +71,7 @@ def verdicts(
         with open_remote(server, key) as api:
             print_verdicts(api.verdicts(wanted, limit), format)
         return
-    with open_session() as current:
+    with open_installation() as current:
         print_verdicts(find_verdicts(current.engine, wanted, limit), format)
 
 

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.verdicts import parse_digest
+from producer.cli.errors import UsageError
+from producer.cli.installation import open_installation, parse_id
 from producer.cli.output import JsonLinesOption, format_count
 from producer.cli.remote import Key, Server, open_remote
-from producer.cli.session import UsageError, open_session, parse_id
 from starlight_vocabulary.answers import Verification
 from starlight_vocabulary.records import to_json
 from storage.seals import PIECE
@@ -45,7 +46,7 @@ def verify(
         with open_remote(server, key) as api:
             is_intact = show_verification(api.verify(str(parse_id(job_id or ""))), kept, as_json=as_json)
     else:
-        with open_session() as current:
+        with open_installation() as current:
             jobs = list_sealed_jobs(current.engine) if job_id is None else [parse_id(job_id)]
             intact = [show_verification(verify_job(current.engine, each), kept, as_json=as_json) for each in jobs]
             is_intact = all(intact)

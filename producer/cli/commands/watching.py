@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.jobs import check_signing
+from producer.cli.installation import open_installation, warn_without_workers
 from producer.cli.output import format_count
-from producer.cli.session import open_session, warn_without_workers
 from producer.cli.submitting import (
     Exclude,
     Include,
@@ -65,7 +65,7 @@ def watch(
         name=name or f"watch {source}"[:MAX_NAME], priority=priority, threshold=threshold, webhook=webhook
     )
     set_up_traces("starlight")
-    with open_session(program="watch") as current:
+    with open_installation(program="watch") as current:
         check_signing(current, options)
         opened = open_source(
             source, current.settings, WatchOptions(every, settle, choose_names(include, exclude), in_place)

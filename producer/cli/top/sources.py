@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from producer.cli.session import Session
+from producer.cli.installation import Installation
 from producer.statistics import take_statistics
 from starlight_vocabulary.answers import Statistics
 from starlight_vocabulary.job import Job
@@ -62,7 +62,7 @@ class Source(Protocol):
 class Servers:
     """The servers of this machine's commands, accessed directly."""
 
-    def __init__(self, current: Session) -> None:
+    def __init__(self, current: Installation) -> None:
         self._engine = current.engine
         self._settings = current.settings
 

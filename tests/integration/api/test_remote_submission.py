@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from producer.cli.errors import UsageError
 from producer.cli.remote import Remote, open_remote
-from producer.cli.session import UsageError
 from producer.cli.submitting import Chosen, choose, choose_names
 from starlight_vocabulary.job import JobOptions, JobSources
 from storage.keys import create_key

@@ -1,4 +1,4 @@
-"""Basics of every subcommand: servers, a database with a compatible schema, and parsing of job ids."""
+"""The installation that a command works on: its servers, a database with a compatible schema, and its jobs."""
 
 import sys
 import uuid
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from producer.cli.errors import OutputClosedError, UsageError
 from starlight_vocabulary.job import Job
 from storage.database import connect
 from storage.embedded.servers import Servers, provide_servers
@@ -17,17 +18,9 @@ from storage.settings import Settings, read_settings
 from storage.workers import list_live_workers
 
 
-class UsageError(Exception):
-    """The command cannot do what was requested; the message says why."""
-
-
-class OutputClosedError(Exception):
-    """The reader of the output is gone. Typer itself would exit with 1, which means "something was found"."""
-
-
 @dataclass(frozen=True, slots=True)
-class Session:
-    """The connections of one run of the command."""
+class Installation:
+    """An installation as a command reaches it: its settings, its servers, and connections to its database."""
 
     settings: Settings
     servers: Servers
@@ -35,8 +28,8 @@ class Session:
 
 
 @contextmanager
-def open_session(*, upgrade: bool = False, program: str = "command") -> Iterator[Session]:
-    """Yield a session on the configured servers, or on embedded ones, which stop with their last user.
+def open_installation(*, upgrade: bool = False, program: str = "command") -> Iterator[Installation]:
+    """Yield the installation on the configured servers, or on embedded ones, which stop with their last user.
 
     The schema of embedded servers is upgraded; that of configured servers only with `upgrade`. Raises SchemaError if
     the schema is not compatible with this code.
@@ -53,14 +46,14 @@ def open_session(*, upgrade: bool = False, program: str = "command") -> Iterator
                 upgrade_schema(engine)
             else:
                 check_schema(engine)
-            yield Session(configured, addresses, engine)
+            yield Installation(configured, addresses, engine)
         except BrokenPipeError as error:
             raise OutputClosedError from error
         finally:
             engine.dispose()
 
 
-def warn_without_workers(current: Session) -> None:
+def warn_without_workers(current: Installation) -> None:
     """Print a warning if there is no live worker, before a person waits for a job."""
     if not list_live_workers(current.engine, current.settings.lease_s):
         print("there is no live worker: the job waits until one is started (`starlight up`)", file=sys.stderr)
@@ -74,7 +67,7 @@ def parse_id(text: str) -> uuid.UUID:
         raise UsageError(f"{text!r} is not a job id; `starlight jobs` lists them") from None
 
 
-def require_job(current: Session, job_id: str) -> Job:
+def require_job(current: Installation, job_id: str) -> Job:
     """Return the job; raises UsageError if it does not exist."""
     status = get_job(current.engine, parse_id(job_id))
     if status is None:
