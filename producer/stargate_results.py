@@ -32,7 +32,7 @@ class ScanResult(BaseModel):
     @classmethod
     def of(cls, verdict: Verdict, *, with_message: bool = True, message: str | None = None) -> Self:
         """Convert a verdict; `message` replaces its own. An error becomes a clean result with the reason."""
-        if reason := explain_failure(verdict):
+        if reason := describe_error(verdict):
             return cls(
                 is_stego=False, stego_probability=0.0, confidence=0.0, prediction="clean", stego_type="",
                 method_id=None, extracted_message="", extraction_error=reason,
@@ -52,7 +52,7 @@ class ScanResult(BaseModel):
         )
 
 
-def explain_failure(verdict: Verdict) -> str:
+def describe_error(verdict: Verdict) -> str:
     """Return why an image could not be scanned, or "" if it was."""
     return f"{verdict.error_code}: {verdict.error_detail}" if verdict.outcome is Outcome.ERROR else ""
 

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from producer.api.first_verdicts import FirstVerdicts
 from producer.api.job_snapshots import JobSnapshot
 from producer.api.known_keys import KnownKeys
-from producer.api.notifications import Listener
+from producer.api.notifications import NotificationListener
 from producer.api.reader import Reader
 from producer.api.reports import report_job
 from producer.api.server_sent_events import format_event
@@ -59,7 +59,9 @@ class JobEvents:
         self._closed = asyncio.Event()
 
     async def __aenter__(self) -> "JobEvents":
-        self._listener = Listener(self._engine, self._keys, asyncio.get_running_loop(), self._take_notifications)
+        self._listener = NotificationListener(
+            self._engine, self._keys, asyncio.get_running_loop(), self._take_notifications
+        )
         self._listener.start()
         return self
 

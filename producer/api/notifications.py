@@ -13,7 +13,7 @@ from storage.database import FINISHED, KEYS, REVOKED, Wakeup, listen
 POLL_S = 1.0
 
 
-class Listener(BackgroundThread):
+class NotificationListener(BackgroundThread):
     """Passes the ids of jobs with new verdicts to the event loop, and an empty set after a while without any.
 
     After a while without notifications, or when a key was revoked, it also clears the known keys.

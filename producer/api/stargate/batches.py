@@ -21,7 +21,7 @@ from producer.api.stargate.shapes import Batch, BatchResult
 from producer.api.stargate.transactions import IS_ID, MAX_IMAGES, read_stored_message, store_images
 from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
-from producer.stargate_results import ScanResult, explain_failure
+from producer.stargate_results import ScanResult, describe_error
 from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.verdict import Verdict
 from storage.uploads import Upload
@@ -128,7 +128,7 @@ def _report_item(
     number: int, item: BatchItem, error: str, verdicts: Sequence[Verdict], options: ScanOptions, message: str | None
 ) -> BatchResult:
     if item.type == "image":
-        error = explain_failure(verdicts[0])
+        error = describe_error(verdicts[0])
     scanned = verdicts[0] if item.type == "image" and not error else None
     stego = 0 if error else sum(verdict.is_stego is True for verdict in verdicts)
     return BatchResult(

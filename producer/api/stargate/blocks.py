@@ -21,7 +21,7 @@ from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
 from producer.blocks import BlockFolder, NoBlockError, open_block, read_integer
 from producer.sources.expansion import refer_to_file
-from producer.stargate_results import ScanResult, explain_failure
+from producer.stargate_results import ScanResult, describe_error
 from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.verdict import Verdict
 
@@ -89,7 +89,7 @@ def _write_results(folder: BlockFolder, block: Block) -> None:
 def _report_image(
     known: dict[str, Any], path: Path, verdict: Verdict, options: ScanOptions, message: str | None
 ) -> Inscription:
-    error = explain_failure(verdict)
+    error = describe_error(verdict)
     image_format = ImageFormat.of_suffix(path.suffix)
     assert image_format is not None, "`BlockFolder.images` has only image files"
     result = ScanResult.of(verdict, with_message=options.extract_message, message=message)

@@ -12,7 +12,7 @@ from producer.api.stargate.requests import IMAGE_FORM, check_scanned, finish_ans
 from producer.api.stargate.shapes import Extraction, ExtractionDetails, ExtractionResult, ImageInfo
 from producer.api.stargate.waiting import SharedScanner
 from producer.api.submission import open_upload
-from producer.stargate_results import explain_failure
+from producer.stargate_results import describe_error
 from starlight_vocabulary.words import Method
 from storage.lone_uploads import LoneImage
 
@@ -29,7 +29,7 @@ async def extract(request: Request, key: Submitting, service: Shared, scanner: S
         image = LoneImage(key.name, form.name, await form.read(service), None)
         verdict = await scanner.scan_lone_image(image)
         check_scanned(verdict)
-        error = explain_failure(verdict)
+        error = describe_error(verdict)
         method = asked or (Method(verdict.stego_type) if verdict.stego_type else None)
         if method and not error:
             found = await read_message(service, scanner.reading, image.data, method, verdict)

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from producer.api.problems import RETRY_AFTER_S, ProblemError, reject_field
 from producer.api.service import Service
 from producer.api.uploads import MAX_FIELD_BYTES, open_form
-from producer.stargate_results import explain_failure
+from producer.stargate_results import describe_error
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import METHODS, ErrorCode, Method
 from storage.uploads import Upload
@@ -111,7 +111,7 @@ def check_scanned(verdict: Verdict) -> None:
     statuses.
     """
     if verdict.error_code in OURS:
-        detail = f"the image could not be scanned: {explain_failure(verdict)}"
+        detail = f"the image could not be scanned: {describe_error(verdict)}"
         raise ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}, error_code=verdict.error_code)
 
 

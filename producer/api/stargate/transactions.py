@@ -28,7 +28,7 @@ from producer.chain.inscriptions import Inscribed
 from producer.chain.nodes import Node, TransactionPlace, open_node
 from producer.chain.reader import ChainReader
 from producer.chain.sources import store_inscribed
-from producer.stargate_results import ScanResult, explain_failure
+from producer.stargate_results import ScanResult, describe_error
 from starlight_vocabulary.verdict import Verdict
 from storage.image_signatures import HEAD_BYTES, find_format
 from storage.uploads import Upload
@@ -139,7 +139,7 @@ async def scan_transaction(
         timestamp=_format_time(place),
         scan_results=ScanSummary(
             images_found=len(references),
-            images_scanned=sum(not explain_failure(verdict) for verdict in verdicts),
+            images_scanned=sum(not describe_error(verdict) for verdict in verdicts),
             stego_detected=sum(verdict.is_stego is True for verdict in verdicts),
             processing_time_ms=answer["processing_time_ms"],
         ),
