@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.verdict import Verdict
-from storage.database import FINISHED, listen
 from storage.jobs import get_job
+from storage.notifications import FINISHED, listen
 from storage.verdicts import FIRST, PAGE, list_between, list_landed
 
 POLL_S = 1.0

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping, text
 
 from starlight_vocabulary.words import Priority
-from storage.database import FINISHED, SUBMITTED
 from storage.draining import IS_DRAINING
 from storage.new_verdict import NewVerdict
+from storage.notifications import FINISHED, SUBMITTED
 from storage.pauses import IS_PAUSED
 from storage.provenance import RECORD_PROVENANCE
 from storage.totals import Total, count_one, count_verdicts, raise_totals

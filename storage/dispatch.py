@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Engine, Row, text
 
 from starlight_vocabulary.words import ErrorCode, Priority
-from storage.database import DISPATCH_LOCK, DISPATCHED, FINISHED, SUBMITTED, connect_to_read
+from storage.database import DISPATCH_LOCK, connect_to_read
+from storage.notifications import DISPATCHED, FINISHED, SUBMITTED
 from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
 

@@ -3,7 +3,8 @@
 from sqlalchemy import Engine, text
 
 from starlight_vocabulary.operations import Action
-from storage.database import DRAINING, connect_to_read
+from storage.database import connect_to_read
+from storage.notifications import DRAINING
 from storage.operations import OperationError, record_operation
 from storage.workers import SILENT_LEASES
 

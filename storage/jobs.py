@@ -9,7 +9,8 @@ from sqlalchemy import Engine, RowMapping, text
 
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.words import ErrorCode, JobState, ListingState, Priority
-from storage.database import CANCELLED, FINISHED, connect_to_read
+from storage.database import connect_to_read
+from storage.notifications import CANCELLED, FINISHED
 from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB
 

@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from starlight_vocabulary.operations import Action
 from starlight_vocabulary.words import Scope
 from storage.buckets import Location, read_location
-from storage.database import KEYS, REVOKED, connect_to_read
+from storage.database import connect_to_read
+from storage.notifications import KEYS, REVOKED
 from storage.operations import record_operation
 from storage.settings import CANARY_SUBMITTER
 

@@ -18,7 +18,8 @@ from starlight_vocabulary.job import JobSources
 from starlight_vocabulary.records import from_json, to_json
 from starlight_vocabulary.words import ErrorCode, Priority
 from storage.buckets import Location, read_location
-from storage.database import FINISHED, SUBMITTED, connect_to_read
+from storage.database import connect_to_read
+from storage.notifications import FINISHED, SUBMITTED
 from storage.submission import Reference, copy_chunks
 from storage.totals import Total, count_errors, count_one, raise_totals
 from storage.verdicts import LOCK_JOB

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from sqlalchemy import Engine, text
 
 from storage.chunks import Claim, read_claim
-from storage.database import FINISHED
 from storage.dispatch import LONE_AT_ONCE, LONE_PRIORITY, MAY_BE_LONE
 from storage.draining import IS_DRAINING
 from storage.new_verdict import NewVerdict
+from storage.notifications import FINISHED
 from storage.pauses import IS_PAUSED
 from storage.totals import Counts, Total, count_one, count_verdicts, raise_totals
 from storage.verdicts import VERDICT_COLUMNS, VERDICT_LISTS, list_columns

@@ -9,7 +9,6 @@ from hashlib import sha256
 from sqlalchemy import Engine, text
 
 from storage.blobs import Blobs, refer_to_blob
-from storage.database import SUBMITTED
 from storage.dispatch import (
     LONE_AT_ONCE,
     LONE_MESSAGES,
@@ -18,6 +17,7 @@ from storage.dispatch import (
     NOTIFY_WORKERS,
     DispatchedChunk,
 )
+from storage.notifications import SUBMITTED
 from storage.retention import end_uploads
 from storage.submission import UploadExpiredError
 from storage.totals import Total, count_one, raise_totals

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, RowMapping, text
 
 from starlight_vocabulary.operations import Action, PauseReport, PauseSubject
 from starlight_vocabulary.words import Priority
-from storage.database import DISPATCH_LOCK, SUBMITTED, connect_to_read
+from storage.database import DISPATCH_LOCK, connect_to_read
+from storage.notifications import SUBMITTED
 from storage.operations import OperationError, record_operation
 
 # Whether a pause holds back the row of `chunks`.

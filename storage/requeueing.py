@@ -6,7 +6,7 @@ from sqlalchemy import Engine, text
 
 from starlight_vocabulary.operations import Action, RequeueRequest
 from starlight_vocabulary.words import Priority
-from storage.database import CANCELLED, SUBMITTED
+from storage.notifications import CANCELLED, SUBMITTED
 from storage.operations import OperationError, record_operation
 
 # A running chunk gets a new attempt, so that its claim stores nothing; the message of a dispatched one finds nothing to

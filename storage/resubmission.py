@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from storage.database import SUBMITTED
+from storage.notifications import SUBMITTED
 from storage.submission import COMPLETE_JOB
 from storage.totals import Total, count_one, raise_totals
 from storage.traces import read_traceparent

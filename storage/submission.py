@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, text
 
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority, WebhookKind
-from storage.database import SUBMITTED, connect_to_read
+from storage.database import connect_to_read
+from storage.notifications import SUBMITTED
 from storage.settings import CHUNK_SIZE
 from storage.totals import Total, count_one, raise_totals
 from storage.traces import read_traceparent

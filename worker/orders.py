@@ -7,8 +7,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from starlight_vocabulary.words import Priority
 from storage.background import BackgroundThread
-from storage.database import CANCELLED, DISPATCHED, DRAINING, Wakeup, listen
 from storage.draining import is_draining
+from storage.notifications import CANCELLED, DISPATCHED, DRAINING, Wakeup, listen
 from worker.leases import Leases
 
 # Orders that are given while the connection is lost are noticed after this long.

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from producer.api.known_keys import KnownKeys
 from storage.background import BackgroundThread
-from storage.database import FINISHED, KEYS, REVOKED, Wakeup, listen
+from storage.notifications import FINISHED, KEYS, REVOKED, Wakeup, listen
 
 # The listener polls after this time without a notification.
 POLL_S = 1.0

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from storage.broker import count_messages, name_queue
-from storage.database import FINISHED, SUBMITTED, listen, may_succeed_later
+from storage.database import may_succeed_later
 from storage.dispatch import (
     DispatchedChunk,
     count_expected_messages,
@@ -26,6 +26,7 @@ from storage.dispatch import (
     recover_lost_chunk,
     redate_unclaimed,
 )
+from storage.notifications import FINISHED, SUBMITTED, listen
 from storage.outages import POSTGRESQL, REDIS, Backoff
 from storage.settings import Settings
 from storage.traces import trace

@@ -16,11 +16,11 @@ import numpy as np
 from producer.stack import Stack, make_api
 from research.benchmark.stack import POLL_S, MeasuredStack
 from starlight_vocabulary.words import Outcome
-from storage.database import FINISHED, listen
 from storage.embedded.ports import find_free_port
 from storage.figures import take_figures
 from storage.jobs import cancel_job
 from storage.keys import create_key
+from storage.notifications import FINISHED, listen
 from worker.devices import Device
 
 # Above the aim of 6,000 a minute, so that a delay can be made up for.

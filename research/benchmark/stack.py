@@ -13,9 +13,10 @@ from sqlalchemy import Engine, text
 from producer.stack import Stack, make_dispatcher, make_workers
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority
-from storage.database import FINISHED, connect, listen, wait_out_outages
+from storage.database import connect, wait_out_outages
 from storage.embedded.servers import Servers, provide_servers
 from storage.jobs import get_job
+from storage.notifications import FINISHED, listen
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings
 from storage.submission import submit_job

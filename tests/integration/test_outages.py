@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from storage.database import Wakeup, connect, listen, wait_out_outages
+from storage.database import connect, wait_out_outages
 from storage.embedded.postgres import EmbeddedPostgres
+from storage.notifications import Wakeup, listen
 from tests.kit.outages import record_outages
 from tests.kit.threads import PATIENCE_S, start_thread
 

@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from starlight_vocabulary.words import JobState
 from storage.audits import audit_jobs
-from storage.database import FINISHED, connect, listen
+from storage.database import connect
 from storage.figures import take_figures
+from storage.notifications import FINISHED, listen
 from storage.processes import list_programs
 from storage.schema_version import check_schema, upgrade_schema
 from storage.verdicts import VerdictFilter, find_verdicts

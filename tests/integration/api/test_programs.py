@@ -18,8 +18,8 @@ from sqlalchemy import Engine
 from producer.dispatching.deliverer import Deliverer
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome
-from storage.database import SUBMITTED, listen
 from storage.keys import create_key
+from storage.notifications import SUBMITTED, listen
 from storage.settings import Settings
 from storage.submission import submit_job
 from tests.kit.pictures import encode_pattern
