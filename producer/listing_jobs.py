@@ -37,8 +37,8 @@ from storage.listings import (
     release_listing,
 )
 from storage.settings import Settings
+from storage.storage_limits import StorageFullError, StorageLimits, StoredBytesError
 from storage.submission import Reference
-from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
 from storage.waiting import TooManyWaitingError, WaitingLimits
 
 # Chunks stored per transaction; fewer after this many seconds, so that the job visibly grows.

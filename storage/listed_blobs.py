@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, Engine, text
 
 from storage.blobs import Blobs
+from storage.kept_blobs import KEEP_BLOBS, store_kept
 from storage.listings import Listing, ListingLostError
-from storage.uploads import KEEP_BLOBS, StorageLimits, store_kept
+from storage.storage_limits import StorageLimits
 
 # The job, unless it has ended, because its blobs may then be deleted already.
 KEEP_FOR_JOB = text(

@@ -19,9 +19,10 @@ from storage.dispatch import (
 )
 from storage.notifications import SUBMITTED
 from storage.retention import end_uploads
+from storage.storage_limits import StorageLimits, check_free_bytes, check_stored_bytes
 from storage.submission import UploadExpiredError
 from storage.totals import Total, count_one, raise_totals
-from storage.uploads import LEASE_S, StorageLimits, check_free_bytes, check_stored_bytes
+from storage.uploads import LEASE_S
 from storage.waiting import WaitingLimits, find_room
 from storage.workers import SILENT_LEASES
 

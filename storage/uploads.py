@@ -1,14 +1,8 @@
-"""Uploads: incoming data of a job before it is submitted, whose blobs and idempotency key are protected meanwhile.
-
-A blob is in `blobs` and `job_blobs`, both committed, before its object is stored, and its row is locked while the
-object is deleted (`storage.retention`): storing and deleting the same bytes exclude each other.
-"""
+"""Uploads: incoming data of a job before it is submitted, whose blobs and idempotency key are protected meanwhile."""
 
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 
@@ -17,7 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from starlight_vocabulary.job import JobOptions
 from storage.blobs import Blobs
+from storage.kept_blobs import KEEP_BLOBS, store_kept
 from storage.retention import end_uploads
+from storage.storage_limits import StorageLimits
 from storage.submission import ListedObject, Reference, Submission, UploadExpiredError, find_earlier_job, submit_job
 from storage.traces import describe_span, trace
 from storage.waiting import WaitingLimits, find_room
@@ -37,22 +33,6 @@ class KeyInUseError(Exception):
     """An unfinished upload of this submitter has the idempotency key."""
 
 
-class StorageFullError(Exception):
-    """There is no room for more bytes; the message says why and what to do."""
-
-
-class StoredBytesError(Exception):
-    """The submitter's jobs store as many bytes as they may; the message says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class StorageLimits:
-    """Bytes that the jobs of one submitter may store (None: any number), and bytes of the disk to keep free."""
-
-    max_stored_bytes: int | None
-    min_free_bytes: int
-
-
 # Inserts an upload, unless another one has its idempotency key.
 BEGIN_UPLOAD = text("""
     INSERT INTO uploads (submitter, idempotency_key, expires_at)
@@ -66,25 +46,6 @@ NAME_UPLOAD = text("UPDATE uploads SET idempotency_key = :key WHERE job_id = :id
 # Renews an upload.
 RENEW_UPLOAD = text("UPDATE uploads SET expires_at = now() + make_interval(secs => :lease_s) WHERE job_id = :id")
 
-# Stores that `owner`, an upload or a job, keeps these blobs. To avoid deadlocks, all code locks these rows in one
-# order.
-KEEP_BLOBS = """
-    WITH owner AS (
-        {owner}
-    ), stored AS (
-        INSERT INTO blobs (sha256, size_bytes)
-        SELECT sha256, size_bytes
-        FROM unnest(CAST(:digests AS bytea[]), CAST(:sizes AS int8[])) AS listed (sha256, size_bytes) ORDER BY sha256
-        ON CONFLICT (sha256) DO UPDATE SET released_at = NULL RETURNING sha256, size_bytes
-    ), kept AS (
-        INSERT INTO job_blobs (job_id, sha256) SELECT job_id, sha256 FROM owner, stored
-        ON CONFLICT DO NOTHING RETURNING sha256
-    )
-    INSERT INTO submitters (name, stored_bytes)
-    SELECT submitter, (SELECT coalesce(sum(size_bytes), 0) FROM stored JOIN kept USING (sha256)) FROM owner
-    ON CONFLICT (name) DO UPDATE SET stored_bytes = submitters.stored_bytes + excluded.stored_bytes
-    RETURNING stored_bytes
-"""
 KEEP_FOR_UPLOAD = text(
     KEEP_BLOBS.format(
         owner="""
@@ -243,46 +204,3 @@ def read_spooled(line: str) -> Reference:
     """Return the reference on a spooled line."""
     uri, separator, version = line.removesuffix("\n").partition(SEPARATOR)
     return ListedObject(uri, version) if separator else uri
-
-
-def store_kept(
-    engine: Engine,
-    blobs: Blobs,
-    images: Sequence[bytes],
-    submitter: str,
-    limits: StorageLimits,
-    keep: Callable[[Connection, Mapping[str, object]], int],
-) -> list[str]:
-    """Store blobs; return their SHA-256 in hex.
-
-    `keep` stores, with the parameters of `KEEP_BLOBS`, who keeps them, and returns the bytes that the submitter then
-    stores. Raises its errors, StorageFullError and StoredBytesError; then none of them is stored.
-    """
-    free = blobs.count_free_bytes()
-    if free is not None:
-        check_free_bytes(free, limits.min_free_bytes)
-    digests = [sha256(data).digest() for data in images]
-    distinct = dict(zip(digests, images, strict=True))
-    described = {"digests": list(distinct), "sizes": [len(data) for data in distinct.values()]}
-    with engine.begin() as connection:
-        check_stored_bytes(submitter, keep(connection, described), limits)
-    for digest, data in distinct.items():
-        blobs.put_as(digest.hex(), data)
-    return [digest.hex() for digest in digests]
-
-
-def check_stored_bytes(submitter: str, stored: int, limits: StorageLimits) -> None:
-    """Raise StoredBytesError if the jobs of a submitter would store more bytes than they may."""
-    if limits.max_stored_bytes is not None and stored > limits.max_stored_bytes:
-        raise StoredBytesError(
-            f"the jobs of {submitter!r} would store {stored:,} bytes; the limit is {limits.max_stored_bytes:,}"
-        )
-
-
-def check_free_bytes(free: int, least: int) -> None:
-    """Raise StorageFullError if fewer than `least` bytes are free."""
-    if free < least:
-        raise StorageFullError(
-            f"the disk has {free:,} bytes left, and nothing is stored below {least:,} (STARLIGHT_MIN_FREE_BYTES): "
-            "try again when there is room"
-        )

@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from producer.api.service import Service
 from producer.dispatching.lone_messages import LonePublisher
 from storage.lone_uploads import NONE_AT_ONCE, LoneImage, submit_lone_images
+from storage.storage_limits import StorageFullError, StoredBytesError
 from storage.submission import UploadExpiredError
-from storage.uploads import StorageFullError, StoredBytesError
 from storage.waiting import TooManyWaitingError
 
 # Images that are submitted together, at most. If a lot takes longer than `PATIENCE_S`, another one is started beside

@@ -13,7 +13,7 @@ from producer.api.permits import KeyPermits, LonePermit
 from storage.blobs import Blobs
 from storage.lone_uploads import DispatchLimits
 from storage.settings import Settings
-from storage.uploads import StorageLimits
+from storage.storage_limits import StorageLimits
 from storage.waiting import WaitingLimits
 
 # Images that are read concurrently, and pictures that are rendered concurrently.

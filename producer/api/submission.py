@@ -13,8 +13,9 @@ from starlight_vocabulary.job import JobOptions, JobSources
 from starlight_vocabulary.words import Scope
 from storage.keys import ApiKey
 from storage.listings import TooManyListingsError, insert_listing
+from storage.storage_limits import StorageFullError, StoredBytesError
 from storage.submission import EmptyJobError, Reference, Submission, UploadExpiredError
-from storage.uploads import KeyInUseError, StorageFullError, StoredBytesError, Upload
+from storage.uploads import KeyInUseError, Upload
 from storage.waiting import TooManyWaitingError
 
 # Retry-After for an idempotency key in use, and for a full disk or too many listings.

@@ -18,7 +18,8 @@ from producer.sources.expansion import Sources
 from starlight_vocabulary.formats import ArchiveFormat
 from storage.blobs import refer_to_blob
 from storage.settings import Settings
-from storage.uploads import Upload, check_free_bytes
+from storage.storage_limits import check_free_bytes
+from storage.uploads import Upload
 
 # File suffixes of archives, by media type.
 ARCHIVE_SUFFIXES = {

@@ -18,7 +18,8 @@ from storage.blobs import Blobs
 from storage.canaries import CanaryAnswer, CanaryResult, end_round, give_up_round
 from storage.jobs import cancel_job, get_job
 from storage.settings import CANARY_SUBMITTER, Settings
-from storage.uploads import StorageLimits, Upload
+from storage.storage_limits import StorageLimits
+from storage.uploads import Upload
 from storage.verdicts import list_between
 
 PATIENCE_S = 60.0

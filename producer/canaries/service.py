@@ -14,7 +14,7 @@ from storage.canaries import CanaryAnswer, CanaryResult, begin_round, count_resu
 from storage.database import may_succeed_later
 from storage.outages import POSTGRESQL, Backoff
 from storage.settings import Settings
-from storage.uploads import StorageFullError
+from storage.storage_limits import StorageFullError
 from storage.workers import list_live_workers
 
 LOOK_EVERY_S = 5.0

@@ -55,9 +55,9 @@ from storage.logs import set_up_logging
 from storage.models import ModelChoiceError
 from storage.operations import OperationError
 from storage.schema_version import SchemaError
+from storage.storage_limits import StorageFullError
 from storage.submission import EmptyJobError
 from storage.time_limits import QueryTooLongError
-from storage.uploads import StorageFullError
 from storage.verification import SealError
 from storage.watches import WatchTakenError
 from worker.devices import DeviceError

@@ -18,9 +18,10 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Priority, WebhookKind
 from storage.blobs import Blobs
 from storage.listed_versions import list_versions
+from storage.storage_limits import StorageLimits
 from storage.submission import EmptyJobError, Submission, UploadExpiredError
 from storage.traces import set_up_traces
-from storage.uploads import KeyInUseError, StorageLimits, Upload
+from storage.uploads import KeyInUseError, Upload
 
 Paths = Annotated[
     list[str] | None,

@@ -16,8 +16,9 @@ from starlight_vocabulary.job import JobOptions
 from storage.blobs import Blobs
 from storage.database import wait_out_outages
 from storage.settings import Settings
+from storage.storage_limits import StorageLimits
 from storage.submission import EmptyJobError, Submission
-from storage.uploads import StorageLimits, Upload
+from storage.uploads import Upload
 from storage.watched_files import SeenNames, forget_gone_files, is_comparison_due
 from storage.watches import find_new, note_arrivals, open_watch, refresh_watch
 

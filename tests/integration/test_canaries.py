@@ -28,9 +28,10 @@ from storage.keys import KeyNameError, create_key
 from storage.processes import measure_ages
 from storage.reuse import recall_verdicts
 from storage.settings import CANARY_SUBMITTER, Settings
+from storage.storage_limits import StorageLimits
 from storage.submission import submit_job
 from storage.totals import Total
-from storage.uploads import StorageLimits, Upload
+from storage.uploads import Upload
 from storage.verdicts import VerdictFilter, find_verdicts
 from storage.waiting import WaitingLimits, find_room
 from tests.kit.rows import (

@@ -36,8 +36,8 @@ from storage.lone_chunks import claim_lone_chunks, finish_lone_chunks, take_lone
 from storage.lone_uploads import DispatchLimits, LoneImage, submit_lone_images
 from storage.pauses import pause_chunks
 from storage.settings import Settings
+from storage.storage_limits import StorageFullError, StorageLimits, StoredBytesError
 from storage.totals import Total, read_totals
-from storage.uploads import StorageFullError, StorageLimits, StoredBytesError
 from storage.waiting import TooManyWaitingError, WaitingLimits
 from storage.workers import report_worker
 from tests.kit.detectors import HeldDetector

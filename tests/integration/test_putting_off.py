@@ -16,8 +16,8 @@ from storage.dispatch import recover_lost_chunk
 from storage.jobs import cancel_job
 from storage.lone_uploads import LoneImage, submit_lone_images
 from storage.settings import Settings
+from storage.storage_limits import StorageLimits
 from storage.submission import submit_job
-from storage.uploads import StorageLimits
 from storage.verdicts import VerdictFilter, find_verdicts
 from storage.waiting import WaitingLimits
 from tests.kit.detectors import CARD, HeldDetector

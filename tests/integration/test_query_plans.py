@@ -51,6 +51,7 @@ from storage.retention import delete_released_blobs, end_expired_uploads, end_re
 from storage.reuse import recall_verdicts
 from storage.schema.work import KeptBlobs
 from storage.seals import seal_ended_jobs
+from storage.storage_limits import StorageLimits
 from storage.submission import submit_job
 from storage.unclaimed_chunks import (
     find_waiting_chunk,
@@ -59,7 +60,7 @@ from storage.unclaimed_chunks import (
     list_dispatched_chunks,
     postpone_chunk,
 )
-from storage.uploads import StorageLimits, Upload
+from storage.uploads import Upload
 from storage.verdicts import PAGE, Position, VerdictFilter, find_previous, find_verdicts, list_between, list_landed
 from storage.verification import list_sealed_jobs, verify_job
 from storage.waiting import WaitingLimits, find_room

@@ -21,9 +21,10 @@ from storage.models import ModelChoiceError, find_models, register_model
 from storage.new_verdict import NewVerdict
 from storage.rescans import Rescanning, list_rescans
 from storage.settings import Settings
+from storage.storage_limits import StorageLimits
 from storage.submission import NO_OPTIONS, submit_job
 from storage.time_limits import QueryTooLongError
-from storage.uploads import StorageLimits, Upload
+from storage.uploads import Upload
 from storage.verdicts import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern

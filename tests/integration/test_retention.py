@@ -20,8 +20,9 @@ from storage.new_verdict import NewVerdict
 from storage.retention import delete_released_blobs, end_retention
 from storage.schema.work import KeptBlobs
 from storage.settings import Settings
+from storage.storage_limits import StorageLimits
 from storage.submission import NO_OPTIONS, UploadExpiredError
-from storage.uploads import StorageLimits, Upload
+from storage.uploads import Upload
 from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks, register_v4
 from tests.kit.threads import GLANCE_S, start_thread
 

@@ -21,7 +21,7 @@ from storage.embedded.postgres import EmbeddedServerError
 from storage.embedded.servers import Servers, provide_servers
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings, read_settings
-from storage.uploads import StorageFullError
+from storage.storage_limits import StorageFullError
 
 STYLES = {Condition.WELL: "green", Condition.WARNING: "yellow", Condition.WRONG: "bold red", Condition.UNKNOWN: "dim"}
 SOMETHING_WRONG = 1

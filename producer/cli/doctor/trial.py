@@ -13,7 +13,8 @@ from starlight_vocabulary.words import Outcome, Priority
 from storage.blobs import Blobs
 from storage.jobs import cancel_job
 from storage.settings import Settings
-from storage.uploads import StorageLimits, Upload
+from storage.storage_limits import StorageLimits
+from storage.uploads import Upload
 from storage.verdicts import VerdictFilter, find_verdicts
 
 SUBJECT = "way of an image"
