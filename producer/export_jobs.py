@@ -18,7 +18,7 @@ from starlight_vocabulary.records import from_json
 from storage.blobs import CLIENT, RETRIES, Blobs, find_folder
 from storage.export_jobs import ExportJob, find_running_export, note_progress
 from storage.settings import Settings
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 
 # A file is written to the temporary folder first, which in containers is a small one in memory.
 BYTES_OF_A_FILE = 32 * 2**20

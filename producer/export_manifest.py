@@ -8,7 +8,7 @@ from typing import Any
 
 from starlight_vocabulary.exports import MANIFEST, ExportedPart
 from starlight_vocabulary.verdict import VERDICT_KEYS
-from storage.verdicts import Position, VerdictFilter
+from storage.verdict_search import Position, VerdictFilter
 
 
 class ExportError(ValueError):

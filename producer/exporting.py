@@ -20,7 +20,7 @@ from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.verdict import Verdict
 from storage.blobs import CLIENT, RETRIES
 from storage.exports import list_oldest_first, settle
-from storage.verdicts import Position, VerdictFilter
+from storage.verdict_search import Position, VerdictFilter
 
 # Limits of one file. It is written to a temporary file before it is stored, and written again after an interruption.
 ROWS_OF_A_FILE = 250_000

@@ -29,7 +29,7 @@ from storage.jobs import get_job
 from storage.judgements import judge
 from storage.keys import create_key
 from storage.settings import read_settings
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from worker.v4.embedding import embed_alpha
 
 # Of Playwright, which only the extra `browser` installs.

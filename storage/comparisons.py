@@ -10,7 +10,7 @@ from starlight_vocabulary.comparison import Comparison, DifferingFile, PairCount
 from starlight_vocabulary.records import from_json
 from storage.database import connect_to_read
 from storage.time_limits import connect_within
-from storage.verdicts import NO_CANARY
+from storage.verdict_search import NO_CANARY
 
 # Files in a sample.
 MOST_SAMPLED = 1000

@@ -8,7 +8,8 @@ from sqlalchemy import Engine, text
 
 from starlight_vocabulary.verdict import Verdict
 from storage.database import connect_to_read
-from storage.verdicts import PAGE, SELECT_VERDICTS, Position, VerdictFilter, read_verdict
+from storage.verdict_search import Position, VerdictFilter
+from storage.verdicts import PAGE, SELECT_VERDICTS, read_verdict
 
 # A verdict's time is the start of its transaction, so verdicts from before now may still be committed.
 READ_SETTLED = text("""

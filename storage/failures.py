@@ -12,7 +12,7 @@ from storage.resubmission import resubmit_images
 from storage.settings import CHUNK_SIZE
 from storage.submission import Submission
 from storage.traces import describe_span, trace
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 
 
 class RetryError(ValueError):

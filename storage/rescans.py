@@ -15,7 +15,7 @@ from storage.database import connect_to_read
 from storage.resubmission import resubmit_images
 from storage.settings import CHUNK_SIZE
 from storage.traces import describe_span, trace
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 
 # The maximum number of images considered at once, except for the last job.
 JOBS_AT_ONCE = 100

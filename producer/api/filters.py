@@ -11,7 +11,7 @@ from starlight_vocabulary.job import NO_NUL
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
 from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
-from storage.verdicts import VerdictFilter, check_period
+from storage.verdict_search import VerdictFilter, check_period
 
 
 def add_zone(time: datetime) -> datetime:

@@ -10,7 +10,7 @@ from producer.cli.errors import UsageError
 from producer.cli.remote import Remote, describe_search
 from starlight_vocabulary.exports import MANIFEST, ExportReport, ExportState
 from starlight_vocabulary.formats import ExportFormat
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 
 if TYPE_CHECKING:
     from starlight_client import ExportSearch

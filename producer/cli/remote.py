@@ -26,7 +26,7 @@ from starlight_vocabulary.verdict import Verdict
 from storage.blobs import Blobs
 from storage.buckets import is_in_bucket, is_prefix
 from storage.settings import Settings, read_settings
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 
 if TYPE_CHECKING:
     from producer.cli.submitting import Chosen

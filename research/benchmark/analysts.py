@@ -27,7 +27,7 @@ from storage.schema_version import upgrade_schema
 from storage.seals import seal_ended_jobs
 from storage.settings import Settings
 from storage.time_limits import QueryTooLongError
-from storage.verdicts import Position, VerdictFilter, find_verdicts
+from storage.verdict_search import Position, VerdictFilter, find_verdicts
 from storage.verification import verify_job
 
 # The rows of a page, and one more that shows whether there is a next page.

@@ -12,7 +12,7 @@ from starlight_vocabulary.words import ErrorCode, Priority
 from storage.failures import retry_job
 from storage.settings import Settings
 from storage.submission import submit_job
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.attacks.conftest import ServedApi
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern

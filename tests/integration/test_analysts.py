@@ -20,7 +20,7 @@ from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
 from storage.analysts import VIEWS, AnalystError, create_analyst
 from storage.database import connect
 from storage.jobs import list_jobs
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.analyst_questions import read_columns, read_questions
 from tests.kit.databases import copy_database
 from tests.kit.rows import execute

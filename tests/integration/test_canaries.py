@@ -32,7 +32,7 @@ from storage.storage_limits import StorageLimits
 from storage.submission import submit_job
 from storage.totals import Total
 from storage.uploads import Upload
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from storage.waiting import WaitingLimits, find_room
 from tests.kit.rows import (
     claim_waiting_chunks,

@@ -15,7 +15,7 @@ from storage.chunks import claim_chunk, finish_chunk, lose_chunk, renew_leases
 from storage.dispatch import recover_lost_chunk, redate_unclaimed
 from storage.jobs import cancel_job
 from storage.unclaimed_chunks import is_ahead, postpone_chunk
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.rows import (
     LEASE_S,
     claim_waiting_chunks,

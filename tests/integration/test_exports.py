@@ -22,7 +22,7 @@ from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
 from starlight_vocabulary.words import Outcome
 from storage.database import connect
 from storage.exports import read_settled_time
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.databases import copy_database
 from tests.kit.object_store import ObjectStore
 from tests.kit.rows import execute

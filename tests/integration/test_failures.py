@@ -13,7 +13,7 @@ from storage.failures import RetryError, count_failures, list_retries, retry_job
 from storage.jobs import cancel_job, list_jobs
 from storage.new_verdict import NewVerdict
 from storage.submission import submit_job
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, read_job, submit_job_of
 
 # Ordinals of the job below by how they failed; the others are clean.

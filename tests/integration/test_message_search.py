@@ -11,7 +11,7 @@ from storage.chunks import finish_chunk
 from storage.message_search import check_part, check_words
 from storage.new_verdict import NewVerdict
 from storage.time_limits import QueryTooLongError
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.rows import claim_waiting_chunks, register_v4, submit_job_of
 
 MESSAGES = (

@@ -24,7 +24,7 @@ from storage.pauses import pause_chunks
 from storage.requeueing import change_priority
 from storage.schema_version import SchemaError, build_alembic_config, check_schema, upgrade_schema
 from storage.seals import seal_ended_jobs
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.databases import compare_with_code, copy_database, start_postgres
 from tests.kit.rows import claim_waiting_chunks, pick_ids, read_job, register_v4, submit_job_of
 

@@ -29,7 +29,7 @@ from storage.partitions import (
     read_partition_figures,
 )
 from storage.purging import purge_partitions
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.rows import execute, finish_waiting_chunks, submit_job_of
 from tests.kit.threads import PATIENCE_S
 

@@ -15,7 +15,7 @@ from storage.figures import take_figures
 from storage.notifications import FINISHED, listen
 from storage.processes import list_programs
 from storage.schema_version import check_schema, upgrade_schema
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.databases import copy_database
 from tests.kit.pooler import pool_transactions
 from tests.kit.rows import execute, finish_waiting_chunks, read_job, submit_job_of

@@ -18,7 +18,7 @@ from storage.lone_uploads import LoneImage, submit_lone_images
 from storage.settings import Settings
 from storage.storage_limits import StorageLimits
 from storage.submission import submit_job
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from storage.waiting import WaitingLimits
 from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.object_store import ObjectStore

@@ -61,7 +61,8 @@ from storage.unclaimed_chunks import (
     postpone_chunk,
 )
 from storage.uploads import Upload
-from storage.verdicts import PAGE, Position, VerdictFilter, find_previous, find_verdicts, list_between, list_landed
+from storage.verdict_search import Position, VerdictFilter, find_previous, find_verdicts
+from storage.verdicts import PAGE, list_between, list_landed
 from storage.verification import list_sealed_jobs, verify_job
 from storage.waiting import WaitingLimits, find_room
 from storage.webhooks import claim_webhook, get_webhook, list_webhooks, redeliver

@@ -25,7 +25,7 @@ from storage.storage_limits import StorageLimits
 from storage.submission import NO_OPTIONS, submit_job
 from storage.time_limits import QueryTooLongError
 from storage.uploads import Upload
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks, read_job, register_v4

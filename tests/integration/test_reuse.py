@@ -16,7 +16,7 @@ from storage.new_verdict import NewVerdict
 from storage.reuse import recall_verdicts
 from storage.settings import CANARY_SUBMITTER, Settings
 from storage.submission import submit_job
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.detectors import HeldDetector
 from tests.kit.payloads import READ_TEXT, make_payload
 from tests.kit.pictures import encode_pattern

@@ -19,7 +19,7 @@ from storage.new_verdict import NewVerdict
 from storage.purging import EndedJobs, purge_jobs
 from storage.seals import CANONICAL, PIECE, seal_ended_jobs
 from storage.submission import submit_job
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from storage.verification import SealError, list_sealed_jobs, verify_job
 from storage.version import VERSION
 from tests.kit.payloads import make_payload

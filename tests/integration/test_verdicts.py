@@ -20,7 +20,8 @@ from storage.jobs import cancel_job
 from storage.models import register_model
 from storage.new_verdict import NewVerdict
 from storage.submission import submit_job
-from storage.verdicts import PAGE, Position, VerdictFilter, find_verdicts, list_landed
+from storage.verdict_search import Position, VerdictFilter, find_verdicts
+from storage.verdicts import PAGE, list_landed
 from tests.kit.payloads import make_payload
 from tests.kit.rows import (
     claim_waiting_chunks,

@@ -24,7 +24,7 @@ from storage.keys import ApiKey
 from storage.operations import OperationError
 from storage.pauses import pause_chunks, resume_chunks
 from storage.requeueing import change_priority
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 
 # Jobs per action, at most: as many as a page lists.
 MOST: Final = 50

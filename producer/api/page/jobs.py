@@ -32,7 +32,7 @@ from storage.failures import count_failures, list_retries
 from storage.jobs import list_jobs
 from storage.pauses import list_paused_jobs
 from storage.rescans import list_rescans
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 from storage.webhooks import get_webhook
 
 # Jobs per page.

@@ -30,7 +30,7 @@ from storage.judgements import list_judgements
 from storage.keys import ApiKey
 from storage.models import list_labels
 from storage.stored_images import list_stored
-from storage.verdicts import Position, VerdictFilter, find_previous, find_verdicts
+from storage.verdict_search import Position, VerdictFilter, find_previous, find_verdicts
 
 # Verdicts per page, and verdicts on the same bytes that are shown with one.
 PAGE: Final = 50

@@ -16,7 +16,7 @@ from starlight_vocabulary.inspection import ImageInspection
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import Verdict
 from storage.stored_images import keeps_blob
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from worker.image_reading import ImageReader, UnseenImageError
 
 router = APIRouter(prefix="/v1", tags=["verdicts"])

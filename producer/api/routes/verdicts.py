@@ -20,7 +20,8 @@ from starlight_vocabulary.formats import JSON
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.verdict import Verdict
 from storage.provenance import find_provenance, report_verdict
-from storage.verdicts import MAX_ORDINAL, Position, VerdictFilter, find_verdicts, list_between
+from storage.verdict_search import Position, VerdictFilter, find_verdicts
+from storage.verdicts import MAX_ORDINAL, list_between
 
 # Verdicts in a page of JSON, by default and at most.
 USUAL, MOST = 100, 1000

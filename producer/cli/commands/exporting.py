@@ -28,7 +28,7 @@ from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.words import Method, Outcome
 from storage.buckets import read_location
 from storage.exports import list_oldest_first, settle
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 
 
 class Layout(StrEnum):

@@ -13,7 +13,7 @@ from producer.cli.submitting import Name
 from starlight_vocabulary.words import FAILURES, ErrorCode, Outcome
 from storage.failures import count_failures, retry_job
 from storage.traces import set_up_traces
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 
 Codes = Annotated[
     list[str] | None,

@@ -16,7 +16,8 @@ from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Word
 from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
-from storage.verdicts import PAGE, VerdictFilter, check_period, find_verdicts
+from storage.verdict_search import VerdictFilter, check_period, find_verdicts
+from storage.verdicts import PAGE
 
 AnyWord = TypeVar("AnyWord", bound=Word)
 

@@ -15,7 +15,7 @@ from storage.jobs import cancel_job
 from storage.settings import Settings
 from storage.storage_limits import StorageLimits
 from storage.uploads import Upload
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 
 SUBJECT = "way of an image"
 SUBMITTER = "doctor"

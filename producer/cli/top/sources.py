@@ -16,7 +16,7 @@ from starlight_vocabulary.words import Outcome
 from storage.draining import set_draining
 from storage.jobs import cancel_job, list_jobs
 from storage.pauses import end_pause, list_pauses, pause_chunks
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 
 if TYPE_CHECKING:
     from starlight_client import Starlight

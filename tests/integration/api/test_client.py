@@ -34,7 +34,7 @@ from storage import rescans
 from storage.keys import create_key
 from storage.listings import claim_listing
 from storage.settings import Settings
-from storage.verdicts import VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
 from storage.workers import list_live_workers, report_worker
 from tests.kit.exports import make_here
 from tests.kit.pictures import encode_pattern

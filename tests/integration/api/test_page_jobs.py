@@ -16,7 +16,7 @@ from storage.operations import list_operations
 from storage.pauses import list_pauses
 from storage.rescans import Rescanning
 from storage.submission import submit_job
-from storage.verdicts import VerdictFilter
+from storage.verdict_search import VerdictFilter
 from tests.kit.api import Api
 from tests.kit.page import Element, read_page, sign_in_as
 from tests.kit.pictures import encode_pattern

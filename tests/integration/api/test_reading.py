@@ -25,7 +25,8 @@ from storage.chunks import finish_chunk
 from storage.keys import create_key
 from storage.seals import seal_ended_jobs
 from storage.submission import submit_job
-from storage.verdicts import PAGE, VerdictFilter, find_verdicts
+from storage.verdict_search import VerdictFilter, find_verdicts
+from storage.verdicts import PAGE
 from storage.verification import verify_job
 from storage.workers import report_worker
 from tests.kit.api import Api, read_problem
