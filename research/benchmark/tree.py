@@ -9,20 +9,17 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from research.benchmark.api import serving
 from worker.devices import list_cpu_devices
-
-try:
-    from research.benchmark.stack import run_servers
-except ModuleNotFoundError:
-    # Its name in an older tree.
-    from research.benchmark.stage import stage as run_servers  # type: ignore[import-not-found, no-redef]
 
 # Numbers of concurrent clients; each sends its next image when it has the previous answer.
 CLIENTS = {"posts": 16, "lone": 1, "in_bulk": 1}
@@ -52,6 +49,16 @@ async def post_images(url: str, key: str, images: Sequence[bytes], count: int, c
     return {"per_second": count / wall, "p50_ms": took[count // 2], "p99_ms": took[int(count * 0.99)]}
 
 
+def find_servers() -> Callable[[Path], AbstractContextManager[Any]]:
+    """Return the function of the tree that runs the servers of a stack in a folder."""
+    try:
+        found: Callable[[Path], AbstractContextManager[Any]] = import_module("research.benchmark.stack").run_servers
+    except ModuleNotFoundError:
+        # Its name in older trees.
+        found = import_module("research.benchmark.stage").stage
+    return found
+
+
 def main() -> None:
     """Answer requests for measurements until standard input ends."""
     uris: list[str] = json.loads(Path(sys.argv[1]).read_text())
@@ -61,7 +68,7 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o711)
         with (
-            run_servers(folder) as running,
+            find_servers()(folder) as running,
             running.workers(list_cpu_devices()),
             serving(running, paths[0].parent) as (url, key),
         ):
