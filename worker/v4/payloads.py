@@ -87,8 +87,8 @@ class _Reading:
             zero, closed = end, closed[:-1]
         # After a text that nothing closes, the noise of a picture may contain a zero within a few bytes.
         is_noise = not self._carrier.is_whole and end - start >= MIN_UNCLOSED and 0 < zero - end <= _CHANCE_BEFORE_ZERO
-        text_start = start + self._count_controls(closed)
-        text = data[text_start:zero]
+        controls = self._count_controls(closed)
+        text_start, text = start + controls, closed[controls:]
         is_text_closed = not is_noise and not has_pattern(text) and decode_text(text) is not None
         if header and header.evidence > FITS and self._precedes(header, end, zero if is_text_closed else None):
             return self._behind(header)

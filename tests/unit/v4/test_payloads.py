@@ -143,6 +143,15 @@ def test_a_long_text_is_cut_at_the_limit_and_marked() -> None:
         assert (found.payload.text, found.payload.truncated, found.payload.limit) == ("ä" * 500, True, 1001)
 
 
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 9000])
+def test_text_that_ends_a_file_is_read_beyond_the_first_bytes(size: int) -> None:
+    text = (TEXT.decode() * 200).encode()[:size].decode(errors="ignore")
+
+    payload = read_whole(text.encode())
+
+    assert (payload.text, payload.closed_by) == (text, "the end of the file")
+
+
 def test_a_text_of_just_the_limit_is_not_cut() -> None:
     for hidden in (TEXT + b"\x00", struct.pack(">I", len(TEXT)) + TEXT, zlib.compress(TEXT), spell(TEXT) + b"\x00"):
         payload = read_payload_of(fill(hidden), len(TEXT)).payload
