@@ -192,11 +192,10 @@ class _HeaderSearch:
         if start in self._kinds:
             exact = text_end == end or self._fills(start, size) or self._find_own_end(start) == size
             return Header(start, size, at, width, order, unit, exact, SURE) if size >= _MIN_OPAQUE else None
-        is_exact = self._ends_at(text_end, end)
-        if is_exact or (text_end >= end and self._is_chance(end, text_end)):
+        if self._ends_at(text_end, end) or (text_end >= end and self._is_chance(end, text_end)):
             names = unit != SPELLED and is_name(self._data[start:end])
             evidence = NAMES if names else SURE
-            return Header(start, size, at, width, order, unit, is_exact, evidence, is_text=True)
+            return Header(start, size, at, width, order, unit, text_end == end, evidence, is_text=True)
         if text_end == len(self._data) < end and text_end - start >= _SEEN_TEXT:
             return Header(start, size, at, width, order, unit, exact=False, evidence=SURE, is_text=True)
         return None

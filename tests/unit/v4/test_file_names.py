@@ -54,6 +54,16 @@ def test_a_length_may_follow_a_version_in_digits() -> None:
     assert read(b"1qVExb1.0" + len(text[:375]).to_bytes(3, "little") + text[:375], "ones").body == text[:375]
 
 
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("remainder", ["zeros", "ones"])
+def test_of_a_length_that_is_written_twice_neither_is_text(order: Literal["big", "little"], remainder: str) -> None:
+    length = len(TEXT).to_bytes(4, order)
+
+    found = read(length + length + TEXT, remainder)
+
+    assert (found.body, found.payload.offset) == (TEXT, 8)
+
+
 def test_a_text_that_begins_with_a_line_of_one_word_is_read_from_its_start() -> None:
     text = b"hello\nWe meet at the bridge, as always."
 
