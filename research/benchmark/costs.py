@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from research.benchmark.stack import MeasuredStack
-from research.processes import Process, list_processes
+from research.processes import Process, list_family, list_processes
 from storage.blobs import Blobs
 from worker.devices import Device
 from worker.scanning.budget import Budget
@@ -91,9 +91,10 @@ class Clock:
 
 
 def _processes(stack: MeasuredStack) -> dict[str, float]:
-    """Return the processor seconds so far of each kind of process of the stack."""
-    spent: dict[str, float] = {}
-    for process in list_processes():
+    """Return the processor seconds so far of each kind of process of the stack; decoding processes are workers'."""
+    found = list(list_processes())
+    spent = {"worker": sum(each.processor_s for each in list_family(found, lambda each: each.is_worker))}
+    for process in found:
         if name := _kind(process, stack):
             spent[name] = spent.get(name, 0.0) + process.processor_s
     return spent
@@ -101,8 +102,6 @@ def _processes(stack: MeasuredStack) -> dict[str, float]:
 
 def _kind(process: Process, stack: MeasuredStack) -> str | None:
     arguments = process.command
-    if process.is_worker:
-        return "worker"
     if process.is_ours and " dispatcher" in arguments:
         return "dispatcher"
     if arguments.startswith("postgres:") or ("postgres" in arguments and str(stack.settings.data_dir) in arguments):
