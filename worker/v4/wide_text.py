@@ -145,6 +145,8 @@ def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> I
             continue
         units = np.frombuffer(data[start : start + (len(data) - start) // width * width], kind)
         count = _count(units, script)
+        while count > fewest and is_plain(data, start + (count - 1) * width):
+            count -= 1
         shown = units[:count]
         if count < fewest or (not is_marked and len(np.unique(shown)) < _MIN_DISTINCT):
             continue

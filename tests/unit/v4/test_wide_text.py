@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.kit.carriers import read
+from tests.kit.carriers import LIMIT, Samples, read
+from worker.v4.payloads import read_payload_of
 
 WIDE_TEXTS = [
     "Meet me at noon, by the old bridge", "Встретимся на мосту", "Zażółć gęślą jaźń", "gặp nhau ở cây cầu",
@@ -36,6 +37,19 @@ def test_few_characters_are_enough_after_a_byte_order_mark(coding: str, text: st
     found = read(mark + text.encode(coding) + end, remainder).payload
 
     assert (found.text, found.encoding) == (text, coding)
+
+
+@pytest.mark.parametrize(
+    "pattern", [b"m\xdb\xb6", b"\xdb\xb6m", b"\xb6m\xdb", b"m\xb6\xdb", b"$I\x92", b"I\x92$", b"\x92I$"]
+)
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ["明天中午在老桥上见面带上所有的文件不要告诉任何人", "내일 정오에 다리에서 만나요, 서류를 가져오세요"]
+)
+def test_a_plain_area_is_no_part_of_wide_characters(text: str, coding: str, pattern: bytes) -> None:
+    found = read_payload_of(Samples(text.encode(coding) + pattern * 400), LIMIT)
+
+    assert found.payload.text == text
 
 
 def test_emoji_are_read_as_pairs_of_surrogates() -> None:
