@@ -6,15 +6,14 @@ from typing import Final
 from worker.v4.plain_patterns import is_plain
 
 _WORDS: Final = rb"(?:END|EOF|EOM|EOT|STOP|DONE|FIN)(?:[ _-]?(?:OF[ _-]?)?(?:MESSAGE|MSG|FILE|DATA|TEXT))?"
-_SURE: Final = (
-    rb"<{1,5}/?\s?" + _WORDS + rb"\s?/?>{1,5}|\[{1,5}/?\s?" + _WORDS + rb"\s?\]{1,5}"
-    rb"|\{{1,5}\s?" + _WORDS + rb"\s?\}{1,5}|\({1,5}\s?" + _WORDS + rb"\s?\){1,5}"
-    rb"|([|#_*=/\\~$%@-])\1{0,4}\s?" + _WORDS + rb"\s?\1{1,5}"
-    rb"|#{5,}|\$t3g0|(?:\*\^){2,}\*"
-)
-"""Marks that occur in no text, with the symbols before them mirrored behind them."""
+_SURE: Final = "sure"
+"""The group of marks that occur in no text: symbols before a word are mirrored behind it."""
 _MARK: Final = re.compile(
-    _SURE + rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
+    rb"(?P<sure><{1,5}/?\s?" + _WORDS + rb"\s?/?>{1,5}|\[{1,5}/?\s?" + _WORDS + rb"\s?\]{1,5}"
+    rb"|\{{1,5}\s?" + _WORDS + rb"\s?\}{1,5}|\({1,5}\s?" + _WORDS + rb"\s?\){1,5}"
+    rb"|(?P<symbol>[|#_*=/\\~$%@-])(?P=symbol){0,4}\s?" + _WORDS + rb"\s?(?P=symbol){1,5}"
+    rb"|#{5,}|\$t3g0|(?:\*\^){2,}\*)"
+    rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
     rb"|(?<!-----BEGIN KEY)(?<!-)-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
     # Without symbols around it, where no word of a sentence can be.
     rb"|(?-i:(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'/-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s)|(?<=\s\s\s))(?:END|EOF)"
@@ -23,7 +22,6 @@ _MARK: Final = re.compile(
     rb"|(?-i:(?<=[A-Za-z0-9\x80-\xbf.,;:!?)\]}])(?<!non)(?<!back)(?<!door)(?<!short)(?<!bus)stop(?![a-z]))",
     re.IGNORECASE,
 )
-_SURE_MARK: Final = re.compile(_SURE, re.IGNORECASE)
 # How many characters of noise may be between a mark and the end of what looks like text.
 _CHANCE: Final = 12
 _CHANCE_BEFORE_ZERO: Final = 1
@@ -42,7 +40,7 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
     found = None
     for match in _MARK.finditer(tail):
         behind = len(tail) - match.end()
-        chance = _CHANCE_BEFORE_ZERO if is_closed and not _SURE_MARK.fullmatch(match.group()) else _CHANCE
+        chance = _CHANCE_BEFORE_ZERO if is_closed and match[_SURE] is None else _CHANCE
         if match.start() + len(text) > len(tail) and behind <= chance:
             found = match
     if found is None:

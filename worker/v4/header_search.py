@@ -185,8 +185,8 @@ class _HeaderSearch:
     def _judge(self, start: int, size: int, at: int, width: int, order: Order, unit: str) -> Header | None:
         """Return the header if everything that its length covers is text, or a file of a known kind."""
         end = start + size
-        is_plain = at == self._first and start == at + width
-        if size < (_MIN_TEXT if is_plain else _MIN_FAR_TEXT) or end > self._total or start >= len(self._data):
+        is_direct = at == self._first and start == at + width
+        if size < (_MIN_TEXT if is_direct else _MIN_FAR_TEXT) or end > self._total or start >= len(self._data):
             return None
         text_end = self._runs.find_end(start)
         if start in self._kinds:

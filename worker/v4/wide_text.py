@@ -92,9 +92,8 @@ def find_wide_text(data: bytes, first: int) -> WideText | None:
     if _is_narrow(data[first : first + _NARROW_BYTES]):
         return None
     at_once = [text for coding in _CODINGS for text in _read_all(data, first, *coding)]
-    codings = {text.coding for text in at_once if text.is_long}
     behind = [(lead, text) for lead in _LEADS for coding in _CODINGS for text in _read_all(data, first + lead, *coding)]
-    if measured := _find_measured(data, first, behind, is_after_text=bool(codings)):
+    if measured := _find_measured(data, first, behind, is_after_text=any(text.is_long for text in at_once)):
         return measured
     for texts in (at_once, [text for _, text in behind]):
         if long := [text for text in texts if text.is_long]:
