@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.words import ExplainedWord
 
 # An example for the API's documentation.
@@ -106,8 +107,3 @@ class Payload:
         more = len(members) > NAMED_MEMBERS or self.truncated
         named = ", ".join([*members[:NAMED_MEMBERS], *(["…"] if more else [])])
         return ", ".join(filter(None, (name, size, wrapped, named)))
-
-
-def format_count(number: int, noun: str) -> str:
-    """Return the number with its noun: `1 byte`, `1,000 bytes`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from rich.text import Text
 from producer.cli.errors import UsageError
 from producer.sources.expansion import format_reference
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import disarm, escape
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
@@ -122,8 +123,3 @@ def summarise_job(job: Job) -> str:
         return counts
     seconds = (job.finished_at - job.started_at).total_seconds()
     return f"{counts}; {seconds:.1f} s, {60 * job.finished / seconds:,.0f} images/min"
-
-
-def format_count(count: int, noun: str) -> str:
-    """Return the count with its noun: `1 image`, `1,000 images`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

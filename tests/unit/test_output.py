@@ -18,7 +18,6 @@ from producer.cli.output import (
     Format,
     TableWriter,
     check_printable,
-    format_count,
     open_writer,
     shorten,
     summarise_job,
@@ -31,6 +30,7 @@ from producer.verdict_writers import (
     ParquetWriter,
     VerdictWriter,
 )
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import FORMULA_STARTS
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job

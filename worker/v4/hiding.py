@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from starlight_vocabulary.payload import format_count
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.words import BitOrder, Method
 from worker.v4 import exif_writing, picture_writing
 from worker.v4.containers import Layout, survey

@@ -14,6 +14,7 @@ from producer.api.negotiation import stream_verdicts
 from producer.api.page.rendering import PREFIX, redirect, render
 from producer.api.problems import ProblemError, reject_field
 from producer.api.service import Service, Shared
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.operations import PauseSubject
@@ -111,11 +112,11 @@ def act(service: Service, key: ApiKey, action: JobAction, job: Job) -> Outcome:
         match action:
             case JobAction.CANCEL:
                 cancelled = cancel_job(engine, job.id) or 0
-                return Outcome(job, f"cancelled; not scanned: {count_images(cancelled)}", was_done=True)
+                return Outcome(job, f"cancelled; not scanned: {format_count(cancelled, 'image')}", was_done=True)
             case JobAction.RETRY:
                 check_quota(service, key)
                 made = retry_job(engine, job.id, chunk_size=service.settings.chunk_size)
-                return Outcome(job, f"retrying {count_images(made.total)}", was_done=True, made=made.job_id)
+                return Outcome(job, f"retrying {format_count(made.total, 'image')}", was_done=True, made=made.job_id)
             case JobAction.PAUSE:
                 pause_chunks(engine, PauseSubject(job_id=job.id), key.name)
                 return Outcome(job, "paused", was_done=True)
@@ -129,8 +130,3 @@ def act(service: Service, key: ApiKey, action: JobAction, job: Job) -> Outcome:
         return Outcome(job, str(error), was_done=False)
     except ProblemError as error:
         return Outcome(job, error.detail, was_done=False)
-
-
-def count_images(count: int) -> str:
-    """Return a number of images as text."""
-    return f"{count:,} image{'' if count == 1 else 's'}"

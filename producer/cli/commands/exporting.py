@@ -19,10 +19,11 @@ from producer.cli.commands.verdicts import (
 from producer.cli.downloading import check_folder, check_is_folder, download_export
 from producer.cli.errors import UsageError
 from producer.cli.installation import open_installation
-from producer.cli.output import Format, check_printable, format_count, open_writer
+from producer.cli.output import Format, check_printable, open_writer
 from producer.cli.remote import Key, Server, open_remote
 from producer.export_manifest import ExportError, Manifest
 from producer.exporting import DAY, Export, ExportOptions
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.exports import MANIFEST
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.words import Method, Outcome

@@ -8,8 +8,9 @@ import typer
 from producer.cli.commands.jobs import JobId
 from producer.cli.commands.verdicts import JobOption, SinceOption, parse_time, parse_word, print_verdicts
 from producer.cli.installation import open_installation, parse_id, require_job
-from producer.cli.output import Format, FormatOption, format_count
+from producer.cli.output import Format, FormatOption
 from producer.cli.submitting import Name
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.words import FAILURES, ErrorCode, Outcome
 from storage.failures import count_failures, retry_job
 from storage.traces import set_up_traces

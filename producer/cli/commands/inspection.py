@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.cli.errors import OutputClosedError, UsageError
-from producer.cli.output import JsonOption, OpenEndedConsole, format_count
+from producer.cli.output import JsonOption, OpenEndedConsole
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.inspection import Finding, Inspection
 from starlight_vocabulary.records import from_json

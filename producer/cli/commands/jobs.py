@@ -11,7 +11,7 @@ import typer
 
 from producer.cli.errors import UsageError
 from producer.cli.installation import Installation, open_installation, parse_id, require_job, warn_without_workers
-from producer.cli.output import JsonLinesOption, format_count, summarise_job
+from producer.cli.output import JsonLinesOption, summarise_job
 from producer.cli.progress import show_progress
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.submitting import (
@@ -34,6 +34,7 @@ from producer.cli.submitting import (
     submit_paths,
 )
 from producer.following import Follower
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.job import Job, JobOptions
 from starlight_vocabulary.records import to_json

@@ -7,8 +7,9 @@ import typer
 
 from producer.cli.errors import UsageError
 from producer.cli.installation import Installation, open_installation, parse_id
-from producer.cli.output import JsonOption, format_count
+from producer.cli.output import JsonOption
 from producer.cli.remote import Key, Server, open_remote
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.records import to_json

@@ -9,7 +9,7 @@ import typer
 from producer.cli.commands.verdicts import parse_time
 from producer.cli.errors import UsageError
 from producer.cli.installation import open_installation, require_job
-from producer.cli.output import format_count
+from starlight_vocabulary.counts import format_count
 from storage.blobs import Blobs
 from storage.partitions import PartitionError
 from storage.purging import EndedJobs, measure_jobs, purge_jobs, purge_partitions

@@ -23,10 +23,11 @@ from producer.cli.commands.verdicts import (
     parse_time,
 )
 from producer.cli.installation import open_installation
-from producer.cli.output import JsonOption, format_count
+from producer.cli.output import JsonOption
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.submitting import Name
 from starlight_vocabulary.comparison import Comparison
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.rescan import Rescan

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from producer.cli.installation import Installation, open_installation, warn_without_workers
-from producer.cli.output import Format, FormatOption, format_count, open_writer, summarise_job
+from producer.cli.output import Format, FormatOption, open_writer, summarise_job
 from producer.cli.progress import JobProgress, show_progress
 from producer.cli.running import StackRunner, run_stack
 from producer.cli.submitting import (
@@ -30,6 +30,7 @@ from producer.cli.submitting import (
 from producer.following import Follower
 from producer.stack import make_dispatcher, make_workers
 from producer.verdict_writers import VerdictWriter
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.words import Priority
 from storage.jobs import cancel_job, get_job

@@ -9,9 +9,10 @@ import typer
 from producer.cli.commands.verdicts import parse_digest
 from producer.cli.errors import UsageError
 from producer.cli.installation import open_installation, parse_id
-from producer.cli.output import JsonLinesOption, format_count
+from producer.cli.output import JsonLinesOption
 from producer.cli.remote import Key, Server, open_remote
 from starlight_vocabulary.answers import Verification
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.records import to_json
 from storage.seals import PIECE
 from storage.verification import list_sealed_jobs, verify_job

@@ -7,7 +7,6 @@ import typer
 
 from producer.cli.commands.jobs import check_signing
 from producer.cli.installation import open_installation, warn_without_workers
-from producer.cli.output import format_count
 from producer.cli.submitting import (
     Exclude,
     Include,
@@ -19,6 +18,7 @@ from producer.cli.submitting import (
     check_options,
     choose_names,
 )
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.words import Priority
 from storage.submission import Submission
 from storage.traces import set_up_traces

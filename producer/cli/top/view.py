@@ -10,10 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from producer.cli.output import format_count, shorten
+from producer.cli.output import shorten
 from producer.cli.top.sources import Snapshot
 from producer.sources.expansion import format_reference
 from starlight_vocabulary.answers import LiveWorker
+from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.operations import PauseReport, PauseSubject
