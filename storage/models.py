@@ -1,10 +1,11 @@
 """Models: those that workers scored with, those that were added, and the one in use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, Engine, Row, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.database import connect_to_read
@@ -145,14 +146,18 @@ def list_models(engine: Engine, lease_s: float) -> list[ListedModel]:
         ]
 
 
-# The name and version of every model with verdicts.
+# The name and version of every model.
 LIST_LABELS = text("SELECT DISTINCT name || '-' || version AS label FROM models ORDER BY label")
 
 
 def list_labels(engine: Engine) -> list[str]:
     """Return names and versions of all models."""
     with connect_to_read(engine) as connection:
-        return list(connection.execute(LIST_LABELS).scalars())
+        return _read_labels(connection)
+
+
+def _read_labels(connection: Connection) -> list[str]:
+    return list(connection.execute(LIST_LABELS).scalars())
 
 
 # Added models that match a name, a version or the start of a digest, newest first.
@@ -200,14 +205,27 @@ def find_models(engine: Engine, wanted: str) -> list[int]:
 
     Raises ModelChoiceError if there is none, or more than one model.
     """
-    with connect_to_read(engine) as connection:
-        rows = connection.execute(FIND_MODELS, {"model": wanted}).all()
+    rows = _find_meant(engine, wanted)
     labels = sorted({row.label for row in rows})
-    if not labels:
-        raise ModelChoiceError(f"there is no model {wanted!r}; `starlight model list` shows them")
     if len(labels) > 1:
         raise ModelChoiceError(f"{wanted!r} may be {', '.join(labels)}: use the start of its SHA-256")
     return [row.id for row in rows]
+
+
+def check_model(engine: Engine, wanted: str) -> None:
+    """Raise ModelChoiceError if no model is called NAME-VERSION, VERSION, or by the start of a digest, `wanted`."""
+    _find_meant(engine, wanted)
+
+
+def _find_meant(engine: Engine, wanted: str) -> Sequence[Row[Any]]:
+    """Return the matching models, at least one; raises ModelChoiceError."""
+    with connect_to_read(engine) as connection:
+        rows = connection.execute(FIND_MODELS, {"model": wanted}).all()
+        if not rows:
+            labels = _read_labels(connection)
+            what_to_do = f"use one of {', '.join(labels)}" if labels else "no worker has scored an image yet"
+            raise ModelChoiceError(f"there is no model {wanted!r}: {what_to_do}")
+    return rows
 
 
 # The current and the previous choice.

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+import shlex
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from producer.cli.commands.exporting import repeat_command
 from research.filling import fill_verdicts
 from storage.database import connect
-from tests.kit.command import STARLIGHT, make_environment, run_starlight
+from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment, run_starlight
 from tests.kit.databases import copy_database
 
 VERDICTS = 6000
@@ -53,6 +57,30 @@ def test_an_export_that_is_killed_goes_on_and_has_each_verdict_once(settings: di
     assert again.stderr.startswith("this export is complete")
 
 
+def test_an_export_that_is_interrupted_tells_how_to_go_on(settings: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "june's verdicts"
+    command = [*STARLIGHT, "export", "--to", str(folder), "--format", "ndjson"]
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'verdicts'::regclass"
+    with psycopg.connect(settings["database_url"]) as holder:
+        holder.execute("LOCK TABLE verdicts")
+        interrupted = subprocess.Popen(command, env=make_environment(settings), stderr=subprocess.PIPE, text=True)
+        while holder.execute(waiting).fetchone() == (0,):
+            pass
+        interrupted.send_signal(signal.SIGINT)
+        _, told = interrupted.communicate(timeout=TIMEOUT_S)
+
+    hint, typed = told.split("type: starlight ")
+    assert (interrupted.returncode, hint) == (130, "interrupted; to continue, ")
+    done = run_starlight(*shlex.split(typed), settings=settings)
+    assert done.stdout.startswith("6,000 verdicts in 1 file, up to ")
+
+
+def test_a_key_is_not_repeated() -> None:
+    for arguments in (["export", "--key", "starlight_secret", "--to", "a b"], ["export", "--key=starlight_secret"]):
+        assert "starlight export --key …" in repeat_command(arguments)
+        assert "secret" not in repeat_command(arguments)
+
+
 def test_without_a_place_it_goes_to_standard_output(settings: dict[str, Any]) -> None:
     printed = run_starlight("export", "--format", "ndjson", "--outcome", "stego", settings=settings)
 
@@ -73,6 +101,8 @@ def test_without_a_place_it_goes_to_standard_output(settings: dict[str, Any]) ->
         (["--to", "tests"], "/tests contains other files"),
         (["--to", "README.md"], "/README.md is not a folder"),
         (["--to", "README.md", "--server", "http://127.0.0.1:1", "--key", "k"], "/README.md is not a folder"),
+        (["--model", "v9"], "there is no model 'v9': use one of "),
+        (["--to", "/proc/nowhere", "--model", "v9"], "there is no model 'v9': use one of "),
         (["--since", "yesterday"], "'yesterday' is not a time"),
         (["--since", "2026-01-02", "--until", "2026-01-01"], "so nothing lies between: exchange them"),
     ],

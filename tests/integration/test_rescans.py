@@ -184,7 +184,7 @@ def test_a_model_is_named_as_people_do(engine: Engine, older: int, newer: int) -
     for wanted in ("v4-1", "1", "AbAbAb"):
         assert find_models(engine, wanted) == [older, other_threshold]
     assert find_models(engine, "v4-2") == [newer]
-    with pytest.raises(ModelChoiceError, match="there is no model 'ab'"):
+    with pytest.raises(ModelChoiceError, match="there is no model 'ab': use one of v4-1, v4-2, v5-2"):
         find_models(engine, "ab")
     with pytest.raises(ModelChoiceError, match=r"'2' may be v4-2 .*, v5-2 "):
         find_models(engine, "2")

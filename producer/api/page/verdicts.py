@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.filters import Model, Part, Sha256, Submitter, Time, Until, Words
+from producer.api.named_models import require_known
 from producer.api.negotiation import stream_verdicts
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, render
@@ -111,6 +112,7 @@ def list_verdicts(
     request: Request, key: Reading, service: Shared, listing: Annotated[Listing, Depends(read_query(Listing))]
 ) -> Response:
     """Show matching verdicts, newest first, or those of one job in the order of submission."""
+    require_known(service.engine, "query.model", listing.model)
     shown = read_page(service.engine, listing, listing.build_filter(key))
     return render(
         request,
@@ -155,6 +157,7 @@ def download_verdicts(
     key: Reading, service: Shared, download: Annotated[Download, Depends(read_query(Download))]
 ) -> Response:
     """Return all matching verdicts; CSV is safe for spreadsheets."""
+    require_known(service.engine, "query.model", download.model)
     found = find_verdicts(service.engine, download.build_filter(key))
     return stream_verdicts(found, download.format.media_type, spreadsheet=True)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from producer.api.access import Reading, SubmittingImages, visible_submitter
 from producer.api.filters import Filters, Model, Submitter, Time
-from producer.api.problems import reject_field
+from producer.api.named_models import require_models
 from producer.api.routes.jobs import IdempotencyKey
 from producer.api.service import Service, Shared
 from starlight_vocabulary.comparison import Comparison
@@ -16,7 +16,6 @@ from starlight_vocabulary.job import SHORT_TEXT
 from starlight_vocabulary.rescan import Rescan, RescanPage
 from storage.comparisons import MOST_SAMPLED, compare_models
 from storage.keys import ApiKey
-from storage.models import ModelChoiceError, find_models
 from storage.rescans import FIRST_ID, Rescanning
 from storage.waiting import TooManyWaitingError, find_room
 
@@ -65,7 +64,7 @@ def rescan(
     chosen = wanted.build_filter(job_id=wanted.job_id, submitter=visible_submitter(key) or wanted.submitter)
     rescanning = Rescanning(
         service.engine,
-        require_models(service, "body.model", wanted.model),
+        require_models(service.engine, "body.model", wanted.model),
         chosen,
         idempotency_key=idempotency_key,
         name=wanted.name,
@@ -83,7 +82,10 @@ def rescan(
 @router.get("/comparison")
 def compare(query: Annotated[ComparisonQuery, Query()], key: Reading, service: Shared) -> Comparison:
     """Compare the newest verdicts of two models on the same files: the key's own, or all for an admin."""
-    models = [require_models(service, f"query.{name}", getattr(query, name)) for name in ("model", "other_model")]
+    models = [
+        require_models(service.engine, "query.model", query.model),
+        require_models(service.engine, "query.other_model", query.other_model),
+    ]
     with service.comparing.hold():
         return compare_models(
             service.engine,
@@ -93,14 +95,6 @@ def compare(query: Annotated[ComparisonQuery, Query()], key: Reading, service: S
             sample=query.sample,
             within_s=COMPARISON_S,
         )
-
-
-def require_models(service: Service, field: str, wanted: str) -> list[int]:
-    """Return the ids of the named model; raises a problem (422) if there is none, or more than one."""
-    try:
-        return find_models(service.engine, wanted)
-    except ModelChoiceError as error:
-        raise reject_field(field, str(error)) from error
 
 
 def has_room(service: Service, key: ApiKey) -> bool:

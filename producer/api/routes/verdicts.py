@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.filters import Filters, Model, Sha256
+from producer.api.named_models import require_known
 from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
@@ -158,6 +159,7 @@ def list_image_verdicts(
 def answer_verdicts(engine: Engine, request: Request, wanted: VerdictFilter, paging: Paging, accept: str) -> Response:
     """Return a page as JSON, or everything in another media type."""
     kind = negotiate(accept)
+    require_known(engine, "query.model", wanted.model)
     if kind != JSON:
         every = find_verdicts(engine, wanted, paging.limit, paging.after)
         return stream_verdicts(every, kind, spreadsheet=paging.spreadsheet)

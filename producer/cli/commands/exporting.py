@@ -1,6 +1,10 @@
 """`starlight export`: writes any number of verdicts to files or standard output."""
 
+import re
+import shlex
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +19,7 @@ from producer.cli.commands.verdicts import (
     SinceOption,
     parse_period,
     parse_word,
+    require_filtered,
 )
 from producer.cli.downloading import check_folder, check_is_folder, download_export
 from producer.cli.errors import UsageError
@@ -24,6 +29,7 @@ from producer.cli.remote import Key, Server, open_remote
 from producer.export_manifest import ExportError, Manifest
 from producer.exporting import DAY, Export, ExportOptions
 from starlight_vocabulary.counts import format_count
+from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.exports import MANIFEST
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.words import Method, Outcome
@@ -93,7 +99,8 @@ def export(
             raise UsageError("--partition-by needs --to")
         print_export(wanted, chosen)
         return
-    with open_installation() as current:
+    with open_installation() as current, explain_interruption():
+        require_filtered(current, wanted)
         url = locate(to)
         options = ExportOptions(wanted, chosen, layout)
         try:
@@ -115,9 +122,25 @@ def fetch_export(
         raise UsageError("--submitter cannot be used with --server, which exports everything that the key may see")
     folder = Path(to).absolute()
     check_folder(folder)
-    with open_remote(server, key) as api:
+    with open_remote(server, key) as api, explain_interruption():
         done = download_export(api, folder, wanted, chosen, layout)
     print(describe(done.rows, len(done.files or [])))
+
+
+@contextmanager
+def explain_interruption() -> Iterator[None]:
+    """Print on standard error how to continue, if Ctrl-C or a signal ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted; to continue, type: {repeat_command(sys.argv[1:])}", file=sys.stderr)
+        raise
+
+
+def repeat_command(arguments: Sequence[str]) -> str:
+    """Return the command with these arguments as typed in a shell, except for the key, which is secret."""
+    typed = shlex.join(["starlight", *arguments])
+    return escape(re.sub(r"--key[ =]\S+", "--key …", typed))
 
 
 def describe(rows: int, files: int) -> str:
@@ -129,6 +152,7 @@ def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
     """Write all verdicts to standard output."""
     writer = open_writer(check_printable(Format(chosen.value)))
     with open_installation() as current:
+        require_filtered(current, wanted)
         for page in list_oldest_first(current.engine, settle(current.engine, wanted)):
             writer.write(page)
     writer.close()

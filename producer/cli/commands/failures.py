@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from producer.cli.commands.jobs import JobId
-from producer.cli.commands.verdicts import JobOption, SinceOption, parse_time, parse_word, print_verdicts
+from producer.cli.commands.verdicts import (
+    JobOption,
+    SinceOption,
+    parse_time,
+    parse_word,
+    print_verdicts,
+    require_filtered,
+)
 from producer.cli.installation import open_installation, parse_id, require_job
 from producer.cli.output import Format, FormatOption
 from producer.cli.submitting import Name
@@ -43,6 +50,7 @@ def failed(
         error_codes=parse_codes(code),
     )
     with open_installation() as current:
+        require_filtered(current, wanted)
         print_verdicts(find_verdicts(current.engine, wanted, limit), format)
         counts = count_failures(current.engine, wanted)
     counted = ", ".join(f"{name} {count:,}" for name, count in counts.items())

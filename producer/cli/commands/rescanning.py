@@ -21,6 +21,7 @@ from producer.cli.commands.verdicts import (
     WordsOption,
     build_filter,
     parse_time,
+    require_filtered,
 )
 from producer.cli.installation import open_installation
 from producer.cli.output import JsonOption
@@ -75,6 +76,7 @@ def rescan(
             show_rescans(api.rescan(model, wanted, again=again, name=name))
         return
     with open_installation() as current:
+        require_filtered(current, wanted)
         rescanning = Rescanning(
             current.engine,
             find_models(current.engine, model),

@@ -9,13 +9,14 @@ from typing import Annotated, TypeVar
 import typer
 
 from producer.cli.errors import UsageError
-from producer.cli.installation import open_installation, parse_id
+from producer.cli.installation import Installation, open_installation, parse_id, require_job
 from producer.cli.output import Format, FormatOption, open_writer
 from producer.cli.remote import Key, Server, open_remote
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import Method, Outcome, Word
 from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
+from storage.models import check_model
 from storage.verdict_search import VerdictFilter, check_period, find_verdicts
 from storage.verdicts import PAGE
 
@@ -73,6 +74,7 @@ def verdicts(
             print_verdicts(api.verdicts(wanted, limit), format)
         return
     with open_installation() as current:
+        require_filtered(current, wanted)
         print_verdicts(find_verdicts(current.engine, wanted, limit), format)
 
 
@@ -105,6 +107,14 @@ def build_filter(
         inscription=parse_sought(check_inscription, inscription),
         model=model,
     )
+
+
+def require_filtered(current: Installation, wanted: VerdictFilter) -> None:
+    """Raise UsageError or ModelChoiceError if the filter names a job or a model that does not exist."""
+    if wanted.job_id is not None:
+        require_job(current, str(wanted.job_id))
+    if wanted.model is not None:
+        check_model(current.engine, wanted.model)
 
 
 def print_verdicts(found: Iterator[Verdict], format: Format) -> None:  # noqa: A002

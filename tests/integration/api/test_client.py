@@ -210,10 +210,13 @@ def test_verdicts_of_a_model_are_found(starlight: Any, engine: Engine) -> None:
     job = starlight.submit(REFERENCES)
     finish_waiting_chunks(engine)
 
-    found = [list(starlight.verdicts(job.id, model=model)) for model in ("v4-0", "0", "0" * 12, "v4-1", "00")]
+    found = [list(starlight.verdicts(job.id, model=model)) for model in ("v4-0", "0", "0" * 12)]
 
-    assert [len(each) for each in found] == [5, 5, 5, 0, 0]
+    assert [len(each) for each in found] == [5, 5, 5]
     assert len(list(starlight.find(model="v4-0"))) == 5
+    for unknown in ("v4-1", "00"):
+        with pytest.raises(RefusedError, match=f"query.model: there is no model '{unknown}': use one of v4-0"):
+            list(starlight.verdicts(job.id, model=unknown))
 
 
 def test_images_are_scanned_again_and_models_compared(

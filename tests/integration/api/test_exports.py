@@ -171,6 +171,7 @@ def test_a_key_has_so_many_exports_and_no_more(ann: TestClient, api: Api) -> Non
         {"words": "!"},
         {"submitter": "bob"},
         {"since": "then"},
+        {"model": "v9"},
         {"until": "2026-01-01", "since": "2026-01-02"},
     ],
 )

@@ -91,7 +91,10 @@ def test_filters_stand_in_the_address(browser: TestClient, engine: Engine, job_i
             assert list_images(browser, **query, since="") == [name], query
     assert len(list_images(browser, job=job_id)) == 3
     assert list_images(browser, model="v4-0") == ["clean.png", "s ä.png"]
-    assert list_images(browser, model="v4-1") == []
+    for address in ("/page/verdicts?model=v4-1", "/page/verdicts/download?model=v4-1&format=csv"):
+        refused = browser.get(address)
+        assert refused.status_code == 422
+        assert "there is no model &#39;v4-1&#39;: use one of v4-0" in refused.text
     assert len(list_images(browser, since=(now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M"))) == 3
     assert list_images(browser, until=(now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M")) == []
     form = read_page(browser.get("/page/verdicts?outcome=stego&min_probability=0.5")).find("form", class_="filters")

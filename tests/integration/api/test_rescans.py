@@ -129,9 +129,7 @@ def test_a_model_that_is_not_there_is_named(ann: TestClient, models: list[int]) 
         (ann.get("/v1/comparison?model=v4-2&other_model=v9"), "query.other_model"),
     ):
         problem = read_problem(answer, 422)
-        assert problem["errors"] == [
-            {"field": field, "message": "there is no model 'v9'; `starlight model list` shows them"}
-        ]
+        assert problem["errors"] == [{"field": field, "message": "there is no model 'v9': use one of v4-1, v4-2"}]
 
 
 def test_models_are_compared_on_what_the_key_may_see(engine: Engine, api: Api, models: list[int]) -> None:
