@@ -2,8 +2,9 @@
 
 `docs/quoted-figures.toml` lists pieces of text for each page, in which each figure is a field in Python's format
 syntax: `{bench[images_per_minute]:,}` is `images_per_minute` of `results/bench.json` with commas; `{…:.3%}` is a
-percentage without its sign, which the page's text has. A piece must occur in its page exactly once; line breaks in it
-do not matter.
+percentage without its sign, which the page's text has. `{chaos[faults].total}` is the sum of an object's numbers,
+`.size` the number of its keys, and `{soak[disk].megabytes[first]}` one of its numbers of bytes in MB. A piece must
+occur in its page exactly once; line breaks in it do not matter.
 """
 
 import json
@@ -38,6 +39,32 @@ class Figure:
     expected: str
 
 
+class Table(dict[str, Any]):
+    """An object of a result, with figures that are derived from its values."""
+
+    def __missing__(self, key: object) -> Any:  # noqa: ANN401 - whatever JSON holds
+        # Fields in format syntax cannot tell the key "0" from the index 0.
+        if isinstance(key, int) and str(key) in self:
+            return self[str(key)]
+        raise KeyError(key)
+
+    @property
+    def total(self) -> float:
+        """The sum of the values."""
+        total: float = sum(self.values())
+        return total
+
+    @property
+    def size(self) -> int:
+        """The number of keys."""
+        return len(self)
+
+    @property
+    def megabytes(self) -> dict[str, int]:
+        """The values, which are in bytes, in whole megabytes."""
+        return {key: round(value / 1e6) for key, value in self.items()}
+
+
 class Results(dict[str, Any]):
     """The results below `root` by the names of their files; each file is read on first access."""
 
@@ -48,7 +75,7 @@ class Results(dict[str, Any]):
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
         path = self._root / _ELSEWHERE.get(name, f"results/{name}.json")
         try:
-            self[name] = json.loads(path.read_bytes())
+            self[name] = json.loads(path.read_bytes(), object_hook=Table)
         except FileNotFoundError:
             raise QuoteError(f"there is no {path.relative_to(self._root)}") from None
         return self[name]

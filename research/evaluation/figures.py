@@ -121,7 +121,7 @@ def _false_positives(report: Report) -> "Figure":
     worst = sorted(taken.items(), key=lambda item: item[1]["share"])[-24:]
     names = [f"{name} ({rate['count']} of {rate['of']})" for name, rate in worst]
     axes.barh(names, [100 * rate["share"] for _, rate in worst])
-    axes.set(xlabel="taken for stego, %", title="Worst false positives by kind")
+    axes.set(xlabel="false positives, %", title="Highest false-positive rates by kind")
     return figure
 
 

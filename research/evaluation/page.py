@@ -10,10 +10,10 @@ from research.evaluation.writer_tables import write_beside, write_misses, write_
 
 _PICTURES: Final = {
     "roc": "Share of text payloads found against false positives, by method; the dotted line is the threshold.",
-    "detection": "Share of payloads found by their size.",
-    "reliability": "How often images of a stego probability are stego.",
-    "false_positives": "The kinds of clean images that are taken for stego most often.",
-    "hidden": "Share found in %, by payload bytes and cover noise; below it, of how many images.",
+    "detection": "Share of payloads found, by size.",
+    "reliability": "Share of stego images, by stated probability.",
+    "false_positives": "Kinds of clean images with the highest false-positive rates.",
+    "hidden": "Share found in %, by bytes of payload and noise of the cover; below it, the number of images.",
 }
 
 
@@ -93,10 +93,10 @@ def _baselines(report: Report) -> Iterable[str]:
     if "baselines" not in report:
         return
     measured = report["baselines"]
-    yield "## Beside the published baselines"
+    yield "## Compared with published estimators"
     yield (
-        f"Ciphertext in {measured['covers']:,} covers, found at {measured['false_positives']:.2%} false positives of "
-        "each detector on the twins."
+        f"Ciphertext in {measured['covers']:,} covers, found by each detector at its threshold for "
+        f"{measured['false_positives']:.2%} false positives on the twins."
     )
     detectors = list(next(iter(measured["found"].values())))
     rows = [(name, *(f"{found[detector]:.1%}" for detector in detectors)) for name, found in measured["found"].items()]
@@ -108,11 +108,11 @@ def _ablation(report: Report) -> Iterable[str]:
         return
     measured = report["ablation"]
     methods = list(measured["without"]["none"]["detection"])
-    yield "## What each stream is worth"
+    yield "## Ablation"
     yield (
-        f"The same network without one of its streams, on {measured['images']} images. `pixel`, `palette`, `format` "
-        "and `content` were left out now and then in training, so that it can do without; a carrier's own stream "
-        "cannot be replaced."
+        f"Text found by the same network without one of its streams, on {measured['images']} images. In training, "
+        "`pixel`, `palette`, `format` and `content` were sometimes left out, so that the network does not depend on "
+        "them; a carrier's own stream cannot be replaced."
     )
     rows = [
         (
@@ -130,8 +130,10 @@ def _carriers(report: Report) -> Iterable[str]:
         return
     yield "## Carriers outside the five methods"
     yield (
-        "One more look of the same network at the same samples, arranged so that the carrier's bits lie where those of "
-        "`lsb.rgb` do, or texts where a UserComment does: text of 32 to 400 bytes without an end or behind a length."
+        "The same network scores the image once more, with the carrier's bits in the place of those of `lsb.rgb`, or "
+        "other texts of the file in the place of the UserComment. The payloads are texts of 32 to 400 bytes, without "
+        "an "
+        "end or after a length."
     )
     rows = [
         (
@@ -142,19 +144,19 @@ def _carriers(report: Report) -> Iterable[str]:
         )
         for name, row in report["carriers"].items()
     ]
-    yield make_table(("carrier", "found", "clean images taken for stego", "one look"), rows)
+    yield make_table(("carrier", "found", "false positives", "time for one pass"), rows)
 
 
 def _cost(report: Report) -> str:
     rows = [
         (mode, f"{cost['v4']} ms", f"{cost['ratio_to_decode']}") for mode, cost in report["cost"]["by_mode"].items()
     ]
-    return make_table(("256x256 image", "V4 on one core", "times decoding it"), rows)
+    return make_table(("256x256 image", "V4 on one core", "relative to decoding it"), rows)
 
 
 def _rates(title: str, rates: Mapping[str, Any]) -> str:
     rows = ((name, f"{rate['count']} of {rate['of']:,}", write_rate(rate)) for name, rate in rates.items())
-    return make_table((title, "taken for stego", "share"), rows)
+    return make_table((title, "false positives", "share"), rows)
 
 
 def _share(rates: Sequence[Mapping[str, Any]]) -> str:

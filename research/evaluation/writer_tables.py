@@ -20,28 +20,28 @@ def write_writers(report: Mapping[str, Any]) -> Iterable[str]:
     writers, beside = report["writers"], report.get("beside")
     name = f"{beside['model']['version']} found" if beside else None
     before = beside["writers"] if beside else None
-    yield "## What programs write otherwise"
+    yield "## Formats of other programs"
     yield (
-        "Text of 16 bytes and more, from the first sample on, written as programs do that know nothing of the "
-        "specification. `shown whole` is how often the message shown is the text, all of it and nothing else."
+        "Text of at least 16 bytes, from the first sample on, in formats of programs that do not follow the "
+        "specification. `shown whole` is how often the message shown is exactly the text."
     )
     for method, rows in writers["pixels"].items():
         yield _writers(f"`{method}`: writer", rows, name, before and before["pixels"][method])
-    yield "Lengths of 2, 4 and 8 bytes before text in `lsb.rgb`, by what they are:"
+    yield "Lengths of 2, 4 and 8 bytes before text in `lsb.rgb`, by kind:"
     yield _writers("length", writers["lengths"], name, before and before["lengths"])
-    yield "## What is appended"
+    yield "## Appended data"
     yield _writers("after the end", writers["tails"], name, before and before["tails"])
-    yield "## Writers that no training knows"
+    yield "## Formats that were not in training"
     yield _writers("writer", writers["unseen"], name, before and before["unseen"])
-    yield "## What only looks appended"
+    yield "## Harmless bytes after the end"
     rows = []
     for kind, rate in writers["harmless"].items():
         row = [kind, f"{rate['count']} of {rate['of']:,}", write_rate(rate)]
         if before:
             row.append(f"{before['harmless'][kind]['count']}")
         rows.append(row)
-    titles = ["harmless bytes after the end", "taken for stego", "share"]
-    yield make_table([*titles, f"by {beside['model']['version']}"] if beside else titles, rows)
+    titles = ["bytes after the end", "false positives", "share"]
+    yield make_table([*titles, f"of {beside['model']['version']}"] if beside else titles, rows)
 
 
 def write_misses(report: Mapping[str, Any]) -> str:
@@ -56,9 +56,9 @@ def write_beside(report: Mapping[str, Any]) -> Iterable[str]:
         return
     both = (report, report["beside"])
     versions = [each["model"]["version"] for each in both]
-    yield f"## Beside {versions[1]}"
+    yield f"## Compared with {versions[1]}"
     yield (
-        f"Both models were shown the same images in the same run, each at its own threshold: {versions[0]} at "
+        f"Both models scored the same images in the same run, each at its own threshold: {versions[0]} at "
         f"{both[0]['model']['threshold']}, {versions[1]} at {both[1]['model']['threshold']}."
     )
     rows = [

@@ -10,6 +10,9 @@ import pytest
 from research.quoted_figures import QUOTES, Results, correct_page, correct_pages, find_figures, read_quotes
 
 ROOT = Path(__file__).parents[2]
+READINESS = "docs/V4_PRODUCTION_READINESS.md"
+NUMBER = r"(?<![\w.,])\d+(?:[.,]\d+)*"
+LIMITS = {"1,000", "0.07", "2", "99", "99.9"}
 
 
 @pytest.fixture
@@ -40,10 +43,34 @@ def test_each_number_of_the_first_screen_is_quoted() -> None:
     quoted = {each.start for piece in pieces for each in find_figures(whole, piece, results)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pythons = {each.rpartition(" ")[2] for each in project["classifiers"] if each.startswith("Programming Language")}
-    numbers = list(re.finditer(r"(?<![\w.,])\d+(?:[.,]\d+)*", first))
+    numbers = list(re.finditer(NUMBER, first))
 
     assert quoted & {each.start() for each in numbers}
     assert [each[0] for each in numbers if each.start() not in quoted and each[0] not in pythons] == []
+
+
+def test_each_figure_of_the_readiness_page_is_quoted() -> None:
+    """But for the limits of the criteria, and the requests, which docs/deploy.md has."""
+    page = (ROOT / READINESS).read_text(encoding="utf-8")
+    start, end = page.index("| criterion |"), page.index("## Go, or not")
+    results = Results(ROOT)
+    quoted = {each.start for piece in read_quotes(ROOT)[READINESS] for each in find_figures(page, piece, results)}
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)", lambda code: " " * len(code[0]), page)
+    numbers = [each for each in re.finditer(NUMBER, text) if start <= each.start() < end and each.start() not in quoted]
+
+    told = re.search(r"None of ([\d,]+) requests failed", (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8"))
+    assert told is not None
+    assert f"none of {told[1]} requests failed meanwhile" in page
+    assert sorted({each[0] for each in numbers} - LIMITS - {told[1]}) == []
+
+
+def test_figures_are_derived_from_a_table(root: Path) -> None:
+    (root / "results" / "bench.json").write_text(
+        json.dumps({"faults": {"api": 2, "redis": 3}, "disk": {"a": 1_600_000}})
+    )
+    pieces = ["{bench[faults].total} faults of {bench[faults].size} kinds, {bench[disk].megabytes[a]} MB"]
+
+    assert correct_page("1 faults of 1 kinds, 1 MB", pieces, Results(root))[0] == "5 faults of 2 kinds, 2 MB"
 
 
 def test_a_wrong_figure_is_named_and_mended(root: Path) -> None:
