@@ -3,6 +3,7 @@
 import io
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,9 +13,9 @@ from producer.cli.installation import Installation
 from producer.cli.top.keys import split_keys
 from producer.cli.top.session import TopSession
 from producer.cli.top.sources import Servers
-from producer.cli.top.view import BARS, View, draw_line, format_age, render
+from producer.cli.top.view import BARS, KEYS, View, draw_line, format_age, render
 from starlight_vocabulary.operations import PauseSubject
-from starlight_vocabulary.words import Outcome
+from starlight_vocabulary.words import Outcome, Priority
 from storage.chunks import finish_chunk
 from storage.draining import is_draining
 from storage.embedded import servers
@@ -74,6 +75,30 @@ def test_it_fits_the_terminal(session: TopSession, width: int, height: int) -> N
     assert all(len(line) <= width for line in lines)
     if height >= 24:
         assert len(lines) <= height
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_figure_is_cut(session: TopSession, width: int) -> None:
+    seen = session.view.snapshot
+    assert seen is not None
+    waiting = dict.fromkeys(seen.statistics.waiting, 9_999_999)
+    outcomes = dict.fromkeys(seen.statistics.outcomes, 888_888_888)
+    job = replace(
+        seen.jobs[0], submitter="s" * 200, name="n" * 200, priority=Priority.INTERACTIVE, total=9_999_999,
+        finished=9_999_999, stego=777_777, error=66_666,
+    )  # fmt: skip
+    statistics = replace(seen.statistics, waiting=waiting, outcomes=outcomes, oldest_waiting_s=119)
+    session.view.see(replace(seen, statistics=statistics, jobs=[job]))
+
+    picture = show(session.view, width, 24)
+
+    for state in waiting:
+        assert f"9,999,999 {state}" in picture
+    for outcome in outcomes:
+        assert f"888,888,888 {outcome}" in picture
+    for text in (str(job.id)[-12:], "interactive", "100 %", " 9,999,999 ", " 777,777 ", " 66,666 ", "ss…", "nn…",
+                 "oldest 119 s", "cpu0@here", "v4-0 000000000000", KEYS):  # fmt: skip
+        assert text in picture
 
 
 def test_keys_that_come_at_once_are_told_apart() -> None:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -23,8 +24,10 @@ BARS = "▁▂▃▄▅▆▇█"
 # Throughput samples that are kept: more than the width of a terminal.
 KEPT = 400
 PROGRESS_WIDTH = 20
+# Columns from which there is room for the progress as a bar; narrower terminals show only its percentage.
+WIDE = 100
 ERRORS = 5
-KEYS = "↑↓ choose  Tab jobs/workers  s sort  p pause  P pause all  d drain  c cancel  q quit"
+KEYS = "↑↓ choose  Tab panel  s sort  p pause  P pause all  d drain  c cancel  q quit"
 
 
 class Order(StrEnum):
@@ -110,10 +113,10 @@ def render(view: View, width: int, height: int) -> RenderableType:
     errors = min(len(snapshot.errors), ERRORS)
     workers = max(1, len(snapshot.statistics.workers))
     # Minus the borders and headers of four panels, and the line of keys.
-    room = max(1, height - 4 - workers - 3 - errors - 2 - 3 - 2)
+    room = max(1, height - 5 - workers - 3 - errors - 2 - 3 - 2)
     return Group(
         _render_throughput(view, snapshot, width),
-        _render_jobs(view, snapshot, room, width),
+        _render_jobs(view, snapshot, room, wide=width >= WIDE),
         _render_workers(view),
         _render_errors(snapshot, width),
         Text(escape(view.message), style="bold yellow") if view.message else Text(KEYS, style="dim"),
@@ -134,8 +137,8 @@ def _render_throughput(view: View, snapshot: Snapshot, width: int) -> Renderable
     head.append_text(draw_line(list(view.rates), target, max(10, width - 8 - head.cell_len)))
     waiting = "  ".join(f"{count:,} {state}" for state, count in figures.waiting.items())
     outcomes = "  ".join(f"{count:,} {outcome}" for outcome, count in figures.outcomes.items())
-    second = Text(f"{waiting}  oldest {format_age(figures.oldest_waiting_s)}    {outcomes}")
-    return Panel(Group(_cut(head), _cut(second)), title="throughput", title_align="left", padding=(0, 1))
+    lines = (head, Text(f"{waiting}  oldest {format_age(figures.oldest_waiting_s)}"), Text(outcomes))
+    return Panel(Group(*map(_cut, lines)), title="throughput", title_align="left", padding=(0, 1))
 
 
 def draw_line(rates: Sequence[int], target: int, width: int) -> Text:
@@ -157,20 +160,22 @@ def format_age(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _render_jobs(view: View, snapshot: Snapshot, room: int, width: int) -> RenderableType:
+def _render_jobs(view: View, snapshot: Snapshot, room: int, *, wide: bool) -> RenderableType:
     jobs = view.jobs
-    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading, right in (("JOB", False), ("SUBMITTER", False), ("PRIORITY", False), ("", False), ("DONE", True),
-                           ("IMAGES", True), ("STEGO", True), ("ERRORS", True), ("NAME", False)):  # fmt: skip
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    table = _make_table()
+    _add_columns(table, "JOB")
+    _add_cut_column(table, "SUBMITTER", 2)
+    _add_columns(table, "PRIORITY", *([""] if wide else []))
+    _add_columns(table, "DONE", "IMAGES", "STEGO", "ERRORS", justify="right")
+    _add_cut_column(table, "NAME", 3)
     first = max(0, min(view.place - room // 2, len(jobs) - room)) if not view.in_workers else 0
     for place, job in list(enumerate(jobs))[first : first + room]:
         paused = _is_paused(snapshot, job)
         table.add_row(
             # The end of an id, since jobs of the same second share the start.
-            str(job.id)[-12:], Text(escape(shorten(job.submitter, 16))), "paused" if paused else job.priority,
-            _draw_progress(job), f"{100 * job.finished / job.total:.0f} %", f"{job.total:,}", f"{job.stego:,}",
-            f"{job.error:,}", Text(escape(shorten(job.name or "", max(8, width // 5)))),
+            str(job.id)[-12:], Text(escape(job.submitter)), "paused" if paused else job.priority,
+            *([_draw_progress(job)] if wide else []), f"{100 * job.finished / job.total:.0f} %", f"{job.total:,}",
+            f"{job.stego:,}", f"{job.error:,}", Text(escape(job.name or "")),
             style=_style(view, chosen=place == view.place and not view.in_workers, dimmed=paused),
         )  # fmt: skip
     title = f"{format_count(len(jobs), 'open job')}, by {view.order}"
@@ -192,9 +197,9 @@ def _draw_progress(job: Job) -> Text:
 
 
 def _render_workers(view: View) -> RenderableType:
-    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("WORKER", "DEVICE", "STATE", "MODEL"):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    table = _make_table()
+    _add_columns(table, "WORKER", "DEVICE", "STATE")
+    _add_cut_column(table, "MODEL", 1)
     for place, worker in enumerate(view.workers):
         table.add_row(
             Text(escape(worker.name)), worker.device, "draining" if worker.draining else "claiming",
@@ -220,6 +225,20 @@ def _render_errors(snapshot: Snapshot, width: int) -> RenderableType:
     return Panel(
         Group(*(lines or [Text("none", style="dim")])), title="last errors", title_align="left", padding=(0, 1)
     )
+
+
+def _make_table() -> Table:
+    return Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _add_columns(table: Table, *headings: str, justify: Literal["left", "right"] = "left") -> None:
+    for heading in headings:
+        table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis")
+
+
+def _add_cut_column(table: Table, heading: str, share: int) -> None:
+    """Add a column that is as wide as its share of what the other columns leave; longer text is cut."""
+    table.add_column(heading, ratio=share, no_wrap=True, overflow="ellipsis")
 
 
 def _style(view: View, *, chosen: bool, dimmed: bool) -> str:
