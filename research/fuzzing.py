@@ -53,7 +53,7 @@ EDGES: Final = (b"\0", b"\xff", b"\x7f", b"\x80", b"\0\0\0\0", b"\xff\xff\xff\xf
 
 
 @dataclass
-class Findings:
+class Tally:
     """Counts of how the cases ended, and the unexpected ones: number, ending and bytes."""
 
     cases: int = 0
@@ -124,7 +124,7 @@ def make_cases(seed: int) -> Iterator[bytes]:
         number += 1
 
 
-def try_cases(pool: DecodingPool, cases: Sequence[bytes], findings: Findings) -> None:
+def try_cases(pool: DecodingPool, cases: Sequence[bytes], tally: Tally) -> None:
     """Decode up to `GROUP` cases, read their messages, and inspect each."""
     found = pool.decode(cases)
     hidden = [
@@ -133,12 +133,12 @@ def try_cases(pool: DecodingPool, cases: Sequence[bytes], findings: Findings) ->
     pool.read_payloads(hidden)
     for number, (data, error, has_planes) in enumerate(zip(cases, found.errors, found.has_planes, strict=True)):
         code = error.code if error else None
-        findings.endings[f"{code or 'sound'}{', seen' if code and has_planes else ''}"] += 1
+        tally.endings[f"{code or 'sound'}{', seen' if code and has_planes else ''}"] += 1
         if code not in EXPECTED or not (code or has_planes):
-            findings.unexpected.append((findings.cases + number, f"{code}: {error.detail if error else ''}", data))
+            tally.unexpected.append((tally.cases + number, f"{code}: {error.detail if error else ''}", data))
         if wrong := inspect(pool, data, is_seen=has_planes):
-            findings.unexpected.append((findings.cases + number, f"inspection: {wrong}", data))
-    findings.cases += len(cases)
+            tally.unexpected.append((tally.cases + number, f"inspection: {wrong}", data))
+    tally.cases += len(cases)
 
 
 def inspect(pool: DecodingPool, data: bytes, *, is_seen: bool) -> str | None:
@@ -158,21 +158,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, help="number of cases, instead of --minutes")
     parser.add_argument("--keep", type=Path, default=Path(), help="folder for unexpected cases (default .)")
     options = parser.parse_args(arguments)
-    findings = Findings()
+    tally = Tally()
     pool = DecodingPool(1, LIMITS, 64 * 2**20, Budget(2**30))
     cases = make_cases(options.seed)
     end = time.monotonic() + 60 * options.minutes
-    while findings.cases < options.cases if options.cases else time.monotonic() < end:
-        try_cases(pool, [next(cases) for _ in range(GROUP)], findings)
+    while tally.cases < options.cases if options.cases else time.monotonic() < end:
+        try_cases(pool, [next(cases) for _ in range(GROUP)], tally)
     pool.stop()
-    print(f"{findings.cases:,} cases of seed {options.seed}")
-    for ending, count in sorted(findings.endings.items()):
+    print(f"{tally.cases:,} cases of seed {options.seed}")
+    for ending, count in sorted(tally.endings.items()):
         print(f"{count:>10,}  {ending}")
-    for number, what, data in findings.unexpected:
+    for number, what, data in tally.unexpected:
         path = options.keep / f"fuzz-{options.seed}-{number}"
         path.write_bytes(data)
         print(f"case {number} ended as {what}: see {path}")
-    return 1 if findings.unexpected else 0
+    return 1 if tally.unexpected else 0
 
 
 if __name__ == "__main__":

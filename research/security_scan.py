@@ -1,7 +1,7 @@
 """`scripts/security_scan`: runs scanners on code, scripts, Dockerfiles and dependencies.
 
-It fails for findings that `docs/accepted-findings.toml` does not accept, and for acceptances that no longer match a
-finding. Bandit's findings of low severity are left to Ruff, which has the same rules and needs a reason in the line.
+It fails for their findings that `docs/accepted-findings.toml` does not accept, and for acceptances that no longer match
+one. Bandit's findings of low severity are left to Ruff, which has the same rules and needs a reason in the line.
 """
 
 import argparse
@@ -28,7 +28,7 @@ KNOWN_VULNERABLE = "jinja2==2.4.1"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class ScannerFinding:
     """What a tool reports for a file by a rule; the path is relative to the repository."""
 
     tool: str
@@ -46,7 +46,7 @@ class Acceptance:
     file: str
     reason: str
 
-    def covers(self, finding: Finding) -> bool:
+    def covers(self, finding: ScannerFinding) -> bool:
         """Return whether it accepts this finding."""
         return (self.tool, self.rule) == (finding.tool, finding.rule) and Path(finding.file).is_relative_to(self.file)
 
@@ -57,8 +57,8 @@ def read_acceptances() -> list[Acceptance]:
 
 
 def compare(
-    findings: Sequence[Finding], acceptances: Sequence[Acceptance]
-) -> tuple[Sequence[Finding], Sequence[Acceptance]]:
+    findings: Sequence[ScannerFinding], acceptances: Sequence[Acceptance]
+) -> tuple[Sequence[ScannerFinding], Sequence[Acceptance]]:
     """Return the findings that are not accepted, and the acceptances that match no finding."""
     unaccepted = [finding for finding in findings if not any(each.covers(finding) for each in acceptances)]
     outdated = [each for each in acceptances if not any(each.covers(finding) for finding in findings)]
@@ -81,19 +81,21 @@ def read_documents(text: str) -> Iterator[Any]:
         text = text[end:].lstrip()
 
 
-def scan_code(tools: Path) -> list[Finding]:
+def scan_code(tools: Path) -> list[ScannerFinding]:
     """Return Bandit's findings of medium or higher severity."""
     report = json.loads(run(tools, "bandit", "--quiet", "-ll", "--format", "json", "--recursive", *CODE))
-    return [Finding("bandit", each["test_id"], each["filename"], each["issue_text"]) for each in report["results"]]
+    return [
+        ScannerFinding("bandit", each["test_id"], each["filename"], each["issue_text"]) for each in report["results"]
+    ]
 
 
-def scan_scripts(tools: Path) -> list[Finding]:
+def scan_scripts(tools: Path) -> list[ScannerFinding]:
     """Return ShellCheck's findings in all shell scripts."""
     command = ["git", "ls-files"]
     tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     scripts = [name for name in tracked.splitlines() if is_shell(ROOT / name)]
     report = json.loads(run(tools, "shellcheck", "--format", "json", *scripts))
-    return [Finding("shellcheck", f"SC{each['code']}", each["file"], each["message"]) for each in report]
+    return [ScannerFinding("shellcheck", f"SC{each['code']}", each["file"], each["message"]) for each in report]
 
 
 def is_shell(path: Path) -> bool:
@@ -102,19 +104,19 @@ def is_shell(path: Path) -> bool:
         return file.readline().startswith((b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash"))
 
 
-def scan_dockerfiles(tools: Path) -> list[Finding]:
+def scan_dockerfiles(tools: Path) -> list[ScannerFinding]:
     """Return hadolint's findings."""
     report = json.loads(run(tools, "hadolint", "--format", "json", "docker/Dockerfile"))
-    return [Finding("hadolint", each["code"], each["file"], each["message"]) for each in report]
+    return [ScannerFinding("hadolint", each["code"], each["file"], each["message"]) for each in report]
 
 
-def scan_recipes(tools: Path) -> list[Finding]:
+def scan_recipes(tools: Path) -> list[ScannerFinding]:
     """Return Checkov's findings."""
     found = [finding for folder in RECIPES for finding, _ in check_folder(tools, ROOT / folder)]
     return [replace(finding, file=str(Path(finding.file).relative_to(ROOT))) for finding in found]
 
 
-def scan_chart(tools: Path) -> list[Finding]:
+def scan_chart(tools: Path) -> list[ScannerFinding]:
     """Return Checkov's findings in the rendered Helm chart; raises SystemExit if it renders to nothing.
 
     The same finding for several values counts once.
@@ -128,7 +130,7 @@ def scan_chart(tools: Path) -> list[Finding]:
     return sorted({replace(finding, file=chart, text=f"{finding.text}: {resource}") for finding, resource in found})
 
 
-def check_folder(tools: Path, folder: Path) -> Iterator[tuple[Finding, str]]:
+def check_folder(tools: Path, folder: Path) -> Iterator[tuple[ScannerFinding, str]]:
     """Yield Checkov's findings in a folder, without network access, each with the object that it is about."""
     options = [word for framework in FRAMEWORKS for word in ("--framework", framework)]
     printed = run(tools, "checkov", "--skip-download", "--quiet", "--output", "json", *options, "-d", folder)
@@ -138,7 +140,7 @@ def check_folder(tools: Path, folder: Path) -> Iterator[tuple[Finding, str]]:
         for report in document if isinstance(document, list) else [document]:
             for each in report.get("results", {}).get("failed_checks", []):
                 file = str(folder / each["file_path"].lstrip("/"))
-                yield Finding("checkov", each["check_id"], file, each["check_name"]), each["resource"]
+                yield ScannerFinding("checkov", each["check_id"], file, each["check_name"]), each["resource"]
 
 
 def audit(tools: Path, requirements: Path) -> Any:  # noqa: ANN401 - a document
@@ -158,7 +160,7 @@ def list_vulnerable(report: Any) -> list[tuple[str, str, list[str]]]:  # noqa: A
     ]
 
 
-def scan_dependencies(tools: Path) -> list[Finding] | None:
+def scan_dependencies(tools: Path) -> list[ScannerFinding] | None:
     """Return known vulnerabilities of the locked packages; None if pip-audit has no data."""
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder) / "requirements.txt"
@@ -166,7 +168,7 @@ def scan_dependencies(tools: Path) -> list[Finding] | None:
         if not list_vulnerable(audit(tools, probe)):
             return None
     return [
-        Finding("pip-audit", vulnerability, lock, f"{name} {version}")
+        ScannerFinding("pip-audit", vulnerability, lock, f"{name} {version}")
         for lock in LOCKS
         for name, version, vulnerabilities in list_vulnerable(audit(tools, ROOT / lock))
         for vulnerability in vulnerabilities
@@ -203,7 +205,7 @@ def main() -> None:
     parser.add_argument("--inventories", type=Path, default=ROOT / "build" / "sbom", help="where to write inventories")
     parser.add_argument("--image", action="append", default=[], help="container image to inventory too; repeatable")
     options = parser.parse_args()
-    findings: list[Finding] = []
+    findings: list[ScannerFinding] = []
     for name, scan in (
         ("bandit", scan_code), ("shellcheck", scan_scripts), ("hadolint", scan_dockerfiles), ("checkov", scan_recipes),
         ("checkov on the chart", scan_chart),

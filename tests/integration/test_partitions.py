@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from producer.cli.doctor.findings import Condition
+from producer.cli.doctor.check_results import Condition
 from producer.cli.doctor.installation import check_partitions
 from producer.dispatching.partition_keeper import PartitionKeeper
 from research.filling import cut_partitions

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from producer.cli.doctor import machine
-from producer.cli.doctor.findings import Condition, Finding
+from producer.cli.doctor.check_results import CheckResult, Condition
 from producer.cli.doctor.installation import check_programs, check_workers
 from starlight_vocabulary.answers import LiveWorker
 from storage.processes import LiveProgram
@@ -34,7 +34,7 @@ def write_nvidia_smi(folder: Path, script: str) -> str:
     return str(path)
 
 
-def spoil_model(folder: Path) -> Finding:
+def spoil_model(folder: Path) -> CheckResult:
     shutil.copytree(DEFAULT_MODEL, folder / "model")
     with (folder / "model" / read_card(DEFAULT_MODEL).weights).open("r+b") as file:
         file.seek(-1, 2)
@@ -42,24 +42,24 @@ def spoil_model(folder: Path) -> Finding:
     return machine.check_model(folder / "model")
 
 
-def open_folder(folder: Path) -> Finding:
+def open_folder(folder: Path) -> CheckResult:
     folder.chmod(0o777)
     return machine.check_folder(Settings(data_dir=folder))
 
 
-def open_password(folder: Path) -> Finding:
+def open_password(folder: Path) -> CheckResult:
     (folder / "password").write_text("secret")
     (folder / "password").chmod(0o644)
     return machine.check_folder(Settings(data_dir=folder))
 
 
-def fill_disk(folder: Path) -> Finding:
+def fill_disk(folder: Path) -> CheckResult:
     # A file system in memory may be empty otherwise, and then has as much as it must keep free.
     (folder / "blob").write_bytes(bytes(4096))
     return next(machine.check_disks(Settings(data_dir=folder, min_free_bytes=shutil.disk_usage(folder).total)))
 
 
-FAULTS: dict[str, tuple[Callable[[Path], Finding], Condition, str, str]] = {
+FAULTS: dict[str, tuple[Callable[[Path], CheckResult], Condition, str, str]] = {
     "open folder": (open_folder, Condition.WRONG, "other accounts may write", "chmod go-w"),
     "open password": (open_password, Condition.WRONG, "other accounts may read", "chmod 600"),
     "full disk": (fill_disk, Condition.WRONG, "GiB free", "starlight purge"),

@@ -3,14 +3,14 @@
 from research.security_scan import (
     ROOT,
     Acceptance,
-    Finding,
+    ScannerFinding,
     compare,
     list_vulnerable,
     read_acceptances,
     read_documents,
 )
 
-SQL = Finding("bandit", "B608", "storage/jobs.py")
+SQL = ScannerFinding("bandit", "B608", "storage/jobs.py")
 ACCEPTED = Acceptance("bandit", "B608", "storage", "constants")
 
 
@@ -21,7 +21,10 @@ def test_what_is_accepted_is_about_files_that_there_are_and_has_a_reason() -> No
 
 
 def test_a_finding_that_nothing_explains_is_told_and_so_is_an_explanation_of_nothing() -> None:
-    elsewhere, other_rule = Finding("bandit", "B608", "storage2/jobs.py"), Finding("bandit", "B104", "storage/jobs.py")
+    elsewhere, other_rule = (
+        ScannerFinding("bandit", "B608", "storage2/jobs.py"),
+        ScannerFinding("bandit", "B104", "storage/jobs.py"),
+    )
 
     assert compare([SQL], [ACCEPTED]) == ([], [])
     assert compare([SQL, elsewhere, other_rule], [ACCEPTED]) == ([elsewhere, other_rule], [])

@@ -50,7 +50,7 @@ class JobAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionResult:
     """The result of an action on one job: a text, and the new job if one was made."""
 
     job: Job
@@ -74,13 +74,13 @@ def act_on_jobs(
     if not key.allows(action.scope):
         raise ProblemError(403, f"the key {key.prefix} lacks the scope {action.scope.value!r}")
     jobs = require_chosen(service, key, job)
-    outcomes = [act(service, key, action, each) for each in jobs]
+    results = [act(service, key, action, each) for each in jobs]
     if len(jobs) == 1:
-        (only,) = outcomes
+        (only,) = results
         if not only.was_done:
             raise ProblemError(409, only.done)
         return redirect(f"{PREFIX}/jobs/{only.made or only.job.id}")
-    return render(request, "job_outcomes.html", outcomes=outcomes, action=action)
+    return render(request, "job_action_results.html", results=results, action=action)
 
 
 @router.post("/jobs/download")
@@ -103,30 +103,32 @@ def require_chosen(service: Service, key: ApiKey, job_ids: Sequence[uuid.UUID]) 
     return [require_visible_job(service, key, job_id) for job_id in dict.fromkeys(job_ids)]
 
 
-def act(service: Service, key: ApiKey, action: JobAction, job: Job) -> Outcome:
-    """Apply an action to a job; failures are part of the outcome."""
+def act(service: Service, key: ApiKey, action: JobAction, job: Job) -> ActionResult:
+    """Apply an action to a job; a failure is a result, too."""
     engine = service.engine
     if job.finished_at and action in (JobAction.CANCEL, JobAction.PAUSE):
-        return Outcome(job, f"job {job.id} has already ended", was_done=False)
+        return ActionResult(job, f"job {job.id} has already ended", was_done=False)
     try:
         match action:
             case JobAction.CANCEL:
                 cancelled = cancel_job(engine, job.id) or 0
-                return Outcome(job, f"cancelled; not scanned: {format_count(cancelled, 'image')}", was_done=True)
+                return ActionResult(job, f"cancelled; not scanned: {format_count(cancelled, 'image')}", was_done=True)
             case JobAction.RETRY:
                 check_quota(service, key)
                 made = retry_job(engine, job.id, chunk_size=service.settings.chunk_size)
-                return Outcome(job, f"retrying {format_count(made.total, 'image')}", was_done=True, made=made.job_id)
+                return ActionResult(
+                    job, f"retrying {format_count(made.total, 'image')}", was_done=True, made=made.job_id
+                )
             case JobAction.PAUSE:
                 pause_chunks(engine, PauseSubject(job_id=job.id), key.name)
-                return Outcome(job, "paused", was_done=True)
+                return ActionResult(job, "paused", was_done=True)
             case JobAction.RESUME:
                 resume_chunks(engine, PauseSubject(job_id=job.id), key.name)
-                return Outcome(job, "resumed", was_done=True)
+                return ActionResult(job, "resumed", was_done=True)
             case JobAction.INTERACTIVE | JobAction.BULK:
                 change_priority(engine, job.id, Priority(action.value), key.name)
-                return Outcome(job, f"priority {action.value}", was_done=True)
+                return ActionResult(job, f"priority {action.value}", was_done=True)
     except (RetryError, OperationError) as error:
-        return Outcome(job, str(error), was_done=False)
+        return ActionResult(job, str(error), was_done=False)
     except ProblemError as error:
-        return Outcome(job, error.detail, was_done=False)
+        return ActionResult(job, error.detail, was_done=False)

@@ -84,7 +84,7 @@ class PageFilters(BaseModel):
         return urlencode(drop_empty({**chosen, **more}))
 
 
-class Listing(PageFilters):
+class PageSearch(PageFilters):
     """Filters, and the page to show: the one after the position `cursor`, or before the position `before`."""
 
     cursor: Cursor | None = None
@@ -92,7 +92,7 @@ class Listing(PageFilters):
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictPage:
+class ShownVerdicts:
     """A page of verdicts, and the queries of the first, the previous and the following page, None if there is none."""
 
     verdicts: Sequence[Verdict]
@@ -109,19 +109,19 @@ class Download(PageFilters):
 
 @router.get("/verdicts")
 def list_verdicts(
-    request: Request, key: Reading, service: Shared, listing: Annotated[Listing, Depends(read_query(Listing))]
+    request: Request, key: Reading, service: Shared, search: Annotated[PageSearch, Depends(read_query(PageSearch))]
 ) -> Response:
     """Show matching verdicts, newest first, or those of one job in the order of submission."""
-    require_known(service.engine, "query.model", listing.model)
-    shown = read_page(service.engine, listing, listing.build_filter(key))
+    require_known(service.engine, "query.model", search.model)
+    shown = read_page(service.engine, search, search.build_filter(key))
     return render(
         request,
         "verdicts.html",
         verdicts=shown.verdicts,
         stored=list_stored(service.engine, shown.verdicts),
-        search=listing,
+        search=search,
         shown=shown,
-        downloads={each: listing.write_query(format=each) for each in ExportFormat},
+        downloads={each: search.write_query(format=each) for each in ExportFormat},
         words={
             "outcome": list(Outcome),
             "method": list(Method),
@@ -131,25 +131,27 @@ def list_verdicts(
     )
 
 
-def read_page(engine: Engine, listing: Listing, wanted: VerdictFilter) -> VerdictPage:
-    """Return the page that a listing asks for; before the first full page, that is the first page."""
-    if listing.before:
-        found = find_previous(engine, wanted, PAGE + 1, decode_cursor(listing.before))
+def read_page(engine: Engine, search: PageSearch, wanted: VerdictFilter) -> ShownVerdicts:
+    """Return the page that a search asks for; before the first full page, that is the first page."""
+    if search.before:
+        found = find_previous(engine, wanted, PAGE + 1, decode_cursor(search.before))
         if len(found) > PAGE:
-            return link_page(listing, found[1:], has_previous=True, has_following=True)
-    after = decode_cursor(listing.cursor) if listing.cursor else None
+            return link_page(search, found[1:], has_previous=True, has_following=True)
+    after = decode_cursor(search.cursor) if search.cursor else None
     found = list(find_verdicts(engine, wanted, PAGE + 1, after))
-    return link_page(listing, found[:PAGE], has_previous=after is not None, has_following=len(found) > PAGE)
+    return link_page(search, found[:PAGE], has_previous=after is not None, has_following=len(found) > PAGE)
 
 
-def link_page(listing: Listing, verdicts: Sequence[Verdict], *, has_previous: bool, has_following: bool) -> VerdictPage:
+def link_page(
+    search: PageSearch, verdicts: Sequence[Verdict], *, has_previous: bool, has_following: bool
+) -> ShownVerdicts:
     """Return a page of verdicts with the queries of its neighbours."""
-    first = listing.write_query() if has_previous else None
+    first = search.write_query() if has_previous else None
     if not verdicts:
-        return VerdictPage(verdicts, first, first, None)
+        return ShownVerdicts(verdicts, first, first, None)
     start, end = (encode_cursor(Position.of(each)) for each in (verdicts[0], verdicts[-1]))
-    previous = listing.write_query(before=start) if has_previous else None
-    return VerdictPage(verdicts, first, previous, listing.write_query(cursor=end) if has_following else None)
+    previous = search.write_query(before=start) if has_previous else None
+    return ShownVerdicts(verdicts, first, previous, search.write_query(cursor=end) if has_following else None)
 
 
 @router.get("/verdicts/download")

@@ -11,7 +11,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.cli.doctor import installation, machine, trial
-from producer.cli.doctor.findings import Condition, Finding, unknown, wrong
+from producer.cli.doctor.check_results import CheckResult, Condition, unknown, wrong
 from producer.cli.output import JsonOption
 from starlight_vocabulary.escaping import escape
 from storage.broker import open_redis
@@ -43,10 +43,10 @@ def doctor(
     """
     found = []
     console = Console(highlight=False, soft_wrap=True)
-    for finding in check_everything(read_settings(), patience if scan else None):
-        found.append(finding)
+    for result in check_everything(read_settings(), patience if scan else None):
+        found.append(result)
         if not as_json:
-            console.print(describe(finding))
+            console.print(describe(result))
     is_well = all(each.condition is not Condition.WRONG for each in found)
     if as_json:
         print(json.dumps({"well": is_well, "findings": [dataclasses.asdict(each) for each in found]}))
@@ -54,17 +54,17 @@ def doctor(
         raise typer.Exit(SOMETHING_WRONG)
 
 
-def describe(finding: Finding) -> Text:
-    """Return a finding for people: one line, and a second one with the fix."""
-    line = Text(f"{finding.condition:<8}", style=STYLES[finding.condition])
-    line.append(escape(f" {finding.subject:<16} {finding.seen}"), style="default")
-    if finding.mend:
-        line.append("\n" + escape(f"{'':<26}{finding.mend}"), style="bold")
+def describe(result: CheckResult) -> Text:
+    """Return a result for people: one line, and a second one with the fix."""
+    line = Text(f"{result.condition:<8}", style=STYLES[result.condition])
+    line.append(escape(f" {result.subject:<16} {result.seen}"), style="default")
+    if result.mend:
+        line.append("\n" + escape(f"{'':<26}{result.mend}"), style="bold")
     return line
 
 
-def check_everything(settings: Settings, patience_s: float | None) -> Iterator[Finding]:
-    """Yield all findings; a picture is scanned unless `patience_s` is None."""
+def check_everything(settings: Settings, patience_s: float | None) -> Iterator[CheckResult]:
+    """Yield the results of all checks; a picture is scanned unless `patience_s` is None."""
     yield from machine.check_machine(settings)
     try:
         with provide_servers(settings) as servers:
@@ -74,8 +74,8 @@ def check_everything(settings: Settings, patience_s: float | None) -> Iterator[F
         yield from machine.skip_servers("the embedded servers do not start")
 
 
-def check_servers(settings: Settings, servers: Servers, patience_s: float | None) -> Iterator[Finding]:
-    """Yield the findings about these servers."""
+def check_servers(settings: Settings, servers: Servers, patience_s: float | None) -> Iterator[CheckResult]:
+    """Yield the results of the checks of these servers."""
     with open_redis(servers.redis_url, timeout_s=10) as broker:
         redis_found = installation.check_redis(broker)
         yield redis_found

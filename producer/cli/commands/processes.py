@@ -58,7 +58,7 @@ def dispatcher() -> None:
     from producer.dispatching.deliverer import Deliverer
     from producer.dispatching.dispatcher import Dispatcher
     from producer.dispatching.exports import Exporting
-    from producer.dispatching.listings import Listings
+    from producer.dispatching.listing_runner import ListingRunner
     from producer.dispatching.partition_keeper import PartitionKeeper
     from producer.dispatching.sealer import Sealer
     from producer.dispatching.sweeper import Sweeper
@@ -73,7 +73,7 @@ def dispatcher() -> None:
         Sealer(current.engine).start()
         PartitionKeeper(current.engine, current.settings.verdict_retention).start()
         environment = current.servers.environment()
-        with Exporting(current.engine, current.settings, environment), Listings(current.engine, environment):
+        with Exporting(current.engine, current.settings, environment), ListingRunner(current.engine, environment):
             Dispatcher(current.engine, broker, current.settings).run()
 
 

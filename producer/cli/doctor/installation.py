@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import redis
 from sqlalchemy import Engine
 
-from producer.cli.doctor.findings import Finding, warn, well, wrong
+from producer.cli.doctor.check_results import CheckResult, warn, well, wrong
 from starlight_vocabulary.answers import LiveWorker
 from storage.broker import UNACKNOWLEDGED, count_messages
 from storage.canaries import Canaries, CanaryResult, read_canaries
@@ -25,7 +25,7 @@ OLD_S = {"interactive": 10.0, "bulk": 600.0}
 FULL = 0.9
 
 
-def check_postgresql(engine: Engine) -> Finding:
+def check_postgresql(engine: Engine) -> CheckResult:
     """Check PostgreSQL's version and response time; raises what SQLAlchemy raises if it does not answer."""
     read_server(engine)
     begun = time.perf_counter()
@@ -36,7 +36,7 @@ def check_postgresql(engine: Engine) -> Finding:
     return well("PostgreSQL", seen)
 
 
-def check_redis(broker: "redis.Redis") -> Finding:
+def check_redis(broker: "redis.Redis") -> CheckResult:
     """Check that Redis answers and has memory left."""
     try:
         memory: dict[str, object] = broker.info("memory")
@@ -56,7 +56,7 @@ def check_redis(broker: "redis.Redis") -> Finding:
     return well("Redis", seen)
 
 
-def check_schema_fits(engine: Engine) -> Finding:
+def check_schema_fits(engine: Engine) -> CheckResult:
     """Check that the schema is compatible with this code."""
     try:
         check_schema(engine)
@@ -66,7 +66,7 @@ def check_schema_fits(engine: Engine) -> Finding:
     return well("schema", f"the schema is compatible with this code, {find_newest_revision()}")
 
 
-def check_clocks(engine: Engine) -> Finding:
+def check_clocks(engine: Engine) -> CheckResult:
     """Check the difference between the clocks of this machine and PostgreSQL's."""
     before = time.time()
     _, _, there = read_server(engine)
@@ -82,8 +82,8 @@ def check_clocks(engine: Engine) -> Finding:
     return well("clocks", seen)
 
 
-def check_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
-    """Yield the findings about programs, workers and queues; the schema must be compatible."""
+def check_installation(engine: Engine, lease_s: float) -> Iterator[CheckResult]:
+    """Yield the results of the checks of programs, workers and queues; the schema must be compatible."""
     workers = list(list_live_workers(engine, lease_s))
     yield from check_programs(list_programs(engine), workers)
     yield from check_workers(workers)
@@ -94,7 +94,7 @@ def check_installation(engine: Engine, lease_s: float) -> Iterator[Finding]:
     yield check_partitions(read_partition_figures(engine))
 
 
-def check_programs(programs: list[LiveProgram], workers: list[LiveWorker]) -> Iterator[Finding]:
+def check_programs(programs: list[LiveProgram], workers: list[LiveWorker]) -> Iterator[CheckResult]:
     """Check that a dispatcher runs, and that all programs have the same version."""
     listed = ", ".join(f"{each.program} {each.version or 'of an older release'}" for each in programs) or "none"
     if not any(each.program == "dispatcher" for each in programs):
@@ -111,7 +111,7 @@ def check_programs(programs: list[LiveProgram], workers: list[LiveWorker]) -> It
         yield well("programs", f"all of version {VERSION}: {listed}")
 
 
-def check_workers(workers: list[LiveWorker]) -> Iterator[Finding]:
+def check_workers(workers: list[LiveWorker]) -> Iterator[CheckResult]:
     """Check that a live worker claims chunks."""
     names = ", ".join(each.name for each in workers)
     if not workers:
@@ -128,7 +128,7 @@ def check_workers(workers: list[LiveWorker]) -> Iterator[Finding]:
         yield well("workers", f"{len(workers)} claim chunks: {names}")
 
 
-def check_models(engine: Engine, workers: list[LiveWorker]) -> Finding:
+def check_models(engine: Engine, workers: list[LiveWorker]) -> CheckResult:
     """Check that all workers score with the model in use."""
     used = get_model_in_use(engine)
     wanted = used.card["sha256"] if used is not None and used.card is not None else None
@@ -143,7 +143,7 @@ def check_models(engine: Engine, workers: list[LiveWorker]) -> Finding:
     return well("model in use", seen)
 
 
-def check_pauses(engine: Engine) -> Finding:
+def check_pauses(engine: Engine) -> CheckResult:
     """Check that nothing is paused."""
     paused = [f"{each.subject} (by {each.paused_by})" for each in list_pauses(engine)]
     if paused:
@@ -151,7 +151,7 @@ def check_pauses(engine: Engine) -> Finding:
     return well("pauses", "nothing is paused")
 
 
-def check_canaries(canaries: Canaries) -> Finding:
+def check_canaries(canaries: Canaries) -> CheckResult:
     """Check the results of the newest round of canaries."""
     newest = canaries.newest
     if newest is None:
@@ -163,7 +163,7 @@ def check_canaries(canaries: Canaries) -> Finding:
     return well("canaries", seen)
 
 
-def check_queues(engine: Engine) -> Iterator[Finding]:
+def check_queues(engine: Engine) -> Iterator[CheckResult]:
     """Check the age of waiting jobs, and that each image is accounted for."""
     ages = measure_ages(engine)
     for priority, age_s in ages.items():
@@ -183,7 +183,7 @@ def check_queues(engine: Engine) -> Iterator[Finding]:
         yield well("accounting", f"each of {figures.submitted:,} images has a verdict or is waiting")
 
 
-def check_partitions(figures: PartitionFigures) -> Finding:
+def check_partitions(figures: PartitionFigures) -> CheckResult:
     """Check that verdicts have partitions, now and for the next weeks."""
     seen = (
         f"{figures.partitions} partitions of verdicts, up to {figures.ahead_s / 86400:.0f} days from now, "

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from producer.cli.doctor.findings import Finding, unknown, warn, well, wrong
+from producer.cli.doctor.check_results import CheckResult, unknown, warn, well, wrong
 from storage.data_folder import DataFolderError, check_ownership
 from storage.settings import Settings, find_settings_file
 from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
@@ -21,8 +21,8 @@ PATIENCE_S = 20
 SECRET_MODE = 0o077
 
 
-def check_machine(settings: Settings) -> Iterator[Finding]:
-    """Yield the findings of all checks that need no server."""
+def check_machine(settings: Settings) -> Iterator[CheckResult]:
+    """Yield the results of all checks that need no server."""
     yield check_folder(settings)
     yield from check_disks(settings)
     yield check_descriptors(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
@@ -30,7 +30,7 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     yield check_model(settings.model_dir or DEFAULT_MODEL)
 
 
-def check_folder(settings: Settings) -> Finding:
+def check_folder(settings: Settings) -> CheckResult:
     """Check the permissions of the data folder and the secrets in it."""
     folder = settings.data_dir
     if not folder.exists():
@@ -52,7 +52,7 @@ def check_folder(settings: Settings) -> Finding:
     return well("data folder", f"only this account can write to {folder}")
 
 
-def check_disks(settings: Settings) -> Iterator[Finding]:
+def check_disks(settings: Settings) -> Iterator[CheckResult]:
     """Check the free space of the disks with the data folder, blobs and temporary files."""
     folders = {"data folder": settings.data_dir, "temporary files": Path(tempfile.gettempdir())}
     if settings.blobs().startswith("file://"):
@@ -73,7 +73,7 @@ def check_disks(settings: Settings) -> Iterator[Finding]:
             yield well("disk", seen)
 
 
-def check_descriptors(most: int) -> Finding:
+def check_descriptors(most: int) -> CheckResult:
     """Check how many files a process may have open."""
     seen = f"a process may have {'any number of' if most == resource.RLIM_INFINITY else most} files open"
     if most != resource.RLIM_INFINITY and most < DESCRIPTORS:
@@ -83,7 +83,7 @@ def check_descriptors(most: int) -> Finding:
     return well("ulimits", seen)
 
 
-def check_gpu(program: str | None, torch_version: str) -> Finding:
+def check_gpu(program: str | None, torch_version: str) -> CheckResult:
     """Check the GPUs, their driver, and whether the installed torch can use them."""
     if program is None:
         return well("GPU", "no NVIDIA driver is installed: workers use the processor")
@@ -106,7 +106,7 @@ def check_gpu(program: str | None, torch_version: str) -> Finding:
     return well("GPU", f"{gpus}; torch {torch_version}")
 
 
-def check_model(folder: Path) -> Finding:
+def check_model(folder: Path) -> CheckResult:
     """Check that the weights are those that the model card names."""
     try:
         card = read_card(folder)
@@ -120,7 +120,7 @@ def check_model(folder: Path) -> Finding:
     return well("model", f"{card.label} in {folder} has the SHA-256 of its card")
 
 
-def skip_servers(reason: str) -> Iterator[Finding]:
-    """Yield findings for everything that cannot be checked without PostgreSQL."""
+def skip_servers(reason: str) -> Iterator[CheckResult]:
+    """Yield a result for everything that cannot be checked without PostgreSQL."""
     for subject in ("schema", "clocks", "programs", "workers", "queues", "way of an image"):
         yield unknown(subject, f"not checked: {reason}")

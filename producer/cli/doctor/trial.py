@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import Engine
 
-from producer.cli.doctor.findings import Finding, well, wrong
+from producer.cli.doctor.check_results import CheckResult, well, wrong
 from producer.following import Follower
 from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import Outcome, Priority
@@ -22,7 +22,7 @@ SUBMITTER = "doctor"
 SIDE = 64
 
 
-def scan_sample(engine: Engine, settings: Settings, patience_s: float) -> Finding:
+def scan_sample(engine: Engine, settings: Settings, patience_s: float) -> CheckResult:
     """Submit a generated picture as an interactive job, and check its verdict; wait up to `patience_s`."""
     begun = time.monotonic()
     with Upload(engine, Blobs(settings.blobs()), SUBMITTER, StorageLimits(None, 0)) as upload:

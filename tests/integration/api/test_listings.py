@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 from starlette.testclient import TestClient
 
-from producer.dispatching.listings import Listings
+from producer.dispatching.listing_runner import ListingRunner
 from producer.listing_jobs import ATTEMPTS, Lister
 from storage import listings
 from storage.audits import audit_jobs
@@ -95,7 +95,7 @@ def test_a_prefix_is_listed_and_the_job_ends_with_its_images(
 
     list_here(engine, api_settings)
 
-    assert not Listings(engine, environment).list_next()
+    assert not ListingRunner(engine, environment).list_next()
     assert show(ann, report) == ("done", None, "pending", 11)
     assert list_names(engine) == ALL[:-1]
     finish_waiting_chunks(engine)
@@ -141,7 +141,7 @@ def test_after_a_death_it_goes_on_where_it_was(
     stored.may_answer.set()
     assert show(ann, report) == ("running", None, "pending", 9)
     execute(engine, EXPIRE)
-    assert Listings(engine, environment).list_next()
+    assert ListingRunner(engine, environment).list_next()
 
     assert show(ann, report) == ("done", None, "pending", 12)
     assert list_names(engine) == [*(f"{number}.png" for number in range(9)), "a.png", "b.png", "9.png"]
@@ -319,7 +319,7 @@ def test_a_listing_that_ends_its_process_again_and_again_is_given_up(
         assert claim_listing(engine) is not None
         execute(engine, EXPIRE)
 
-    assert Listings(engine, environment).list_next()
+    assert ListingRunner(engine, environment).list_next()
 
     assert show(ann, report)[:3] == ("failed", "its process crashed 5 times: see the log", "done")
 

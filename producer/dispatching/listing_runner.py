@@ -27,7 +27,7 @@ LOOK_EVERY_S = 1.0
 log = logging.getLogger(__name__)
 
 
-class Listings(BackgroundThread):
+class ListingRunner(BackgroundThread):
     """Runs listings in turns. Several dispatchers may do so concurrently."""
 
     def __init__(self, engine: Engine, environment: Mapping[str, str]) -> None:
