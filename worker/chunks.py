@@ -4,9 +4,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 
 from sqlalchemy import Engine
 from structlog.contextvars import bound_contextvars
@@ -17,14 +15,12 @@ from storage.database import wait_out_outages
 from storage.settings import Settings
 from storage.traces import describe_span, trace
 from storage.unclaimed_chunks import find_waiting_chunk, is_ahead, leave_held_chunk, postpone_chunk
+from worker.claim_scanner import ClaimScanner
 from worker.gate import Gate
 from worker.leases import Leases
-from worker.pipeline_switch import PipelineSwitch
-from worker.retries import Retries
 from worker.scanning.chunk_scan import GivenUpError
 from worker.scanning.metrics import Stage, WorkerMetrics
 from worker.slots import Slots
-from worker.time_limit import limit_time
 
 NOTHING_TO_DO = "nothing to do: the chunk was claimed elsewhere, has ended or was replaced"
 HELD_BACK = "left for later: the chunk is paused, or this worker drains"
@@ -48,12 +44,10 @@ class Chunks:
         *,
         gate: Gate,
         leases: Leases,
-        pipelines: PipelineSwitch,
-        retries: Retries,
+        scanner: ClaimScanner,
         metrics: WorkerMetrics,
-        end_overdue: Callable[[Claim], None],
     ) -> None:
-        """Use these parts of the worker process; `end_overdue` is called if a scan takes too long."""
+        """Use these parts of the worker process."""
         self._engine = engine
         self._settings = settings
         self._name = name
@@ -61,10 +55,8 @@ class Chunks:
         self._gate = gate
         self._slots = Slots(settings.chunks_in_flight)
         self._leases = leases
-        self._pipelines = pipelines
-        self._retries = retries
+        self._scanner = scanner
         self._metrics = metrics
-        self._end_overdue = end_overdue
 
     def scan(self, chunk_id: uuid.UUID) -> str:
         """Scan the chunk if it can be claimed; return a summary of the result.
@@ -125,20 +117,9 @@ class Chunks:
     def _scan_claimed(self, claim: Claim, lost: "Future[None]") -> str:
         begun_at = time.monotonic()
         try:
-            with (
-                limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, claim)),
-                self._pipelines.use_newest() as pipeline,
-            ):
-                scanned = pipeline.scan(
-                    claim.images,
-                    claim.threshold,
-                    claim.submitter,
-                    follow_links=claim.follow_links,
-                    anew=claim.anew,
-                    at_once=claim.priority is Priority.INTERACTIVE,
-                    given_up=lost,
-                )
-            verdicts, put_off_s = self._retries.decide(scanned, claim.tries)
+            at_once = claim.priority is Priority.INTERACTIVE
+            scanned = self._scanner.scan(claim, claim.images, at_once=at_once, given_up=lost)
+            verdicts, put_off_s = scanned.verdicts, scanned.put_off_s
             with self._metrics.time_stage(Stage.WRITE), trace(Stage.WRITE.value):
                 stored = wait_out_outages(lambda: finish_chunk(self._engine, claim, verdicts, put_off_s))
         except GivenUpError:
@@ -155,7 +136,7 @@ class Chunks:
             return NOTHING_STORED
         self._metrics.count_judged(len(verdicts))
         outcomes = Counter(verdict.outcome for verdict in verdicts)
-        left = len(scanned) - len(verdicts)
+        left = len(claim.images) - len(verdicts)
         counts = {"images": len(verdicts), **{outcome.value: outcomes[outcome] for outcome in Outcome}, "put_off": left}
         log.info("a chunk is scanned", extra={**counts, "seconds": round(time.monotonic() - begun_at, 3)})
         describe_span(**counts)

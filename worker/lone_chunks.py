@@ -4,7 +4,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +17,9 @@ from storage.chunks import Claim, finish_chunk, lose_chunk, make_claimant, relea
 from storage.database import wait_out_outages
 from storage.lone_chunks import Finished, claim_lone_chunks, finish_lone_chunks, take_lone_chunks
 from storage.settings import Settings
+from worker.claim_scanner import ClaimScanner
 from worker.leases import Leases
-from worker.pipeline_switch import PipelineSwitch
-from worker.retries import Retries
 from worker.scanning.metrics import Stage, WorkerMetrics
-from worker.time_limit import limit_time
 
 # How often one task scans waiting chunks after those of its message; then other messages get their turn.
 MORE_SCANS = 16
@@ -48,20 +46,16 @@ class LoneChunks:
         name: str,
         *,
         leases: Leases,
-        pipelines: PipelineSwitch,
-        retries: Retries,
+        scanner: ClaimScanner,
         metrics: WorkerMetrics,
-        end_overdue: Callable[[Claim], None],
     ) -> None:
-        """Use these parts of the worker process; `end_overdue` is called if a scan takes too long."""
+        """Use these parts of the worker process."""
         self._engine = engine
         self._settings = settings
         self._name = name
         self._leases = leases
-        self._pipelines = pipelines
-        self._retries = retries
+        self._scanner = scanner
         self._metrics = metrics
-        self._end_overdue = end_overdue
 
     def scan(self, chunk_ids: Sequence[uuid.UUID]) -> LoneScan:
         """Scan together those of the chunks that can be claimed.
@@ -109,23 +103,12 @@ class LoneChunks:
 
     def _scan_alike(self, claims: Sequence[Claim]) -> tuple[Counter[Outcome], Finished]:
         begun_at = time.monotonic()
-        first = claims[0]
-        with (
-            limit_time(self._settings.chunk_timeout_s, partial(self._end_overdue, first)),
-            self._pipelines.use_newest() as pipeline,
-        ):
-            scanned = pipeline.scan(
-                [(number, claim.refs[0]) for number, claim in enumerate(claims)],
-                first.threshold,
-                first.submitter,
-                follow_links=first.follow_links,
-                anew=first.anew,
-                at_once=True,
-            )
+        images = [(number, claim.refs[0]) for number, claim in enumerate(claims)]
+        scanned = self._scanner.scan(claims[0], images, at_once=True)
+        verdicts = scanned.verdicts
+        settled = {verdict.ordinal for verdict in verdicts}
         with self._metrics.time_stage(Stage.WRITE):
-            verdicts, put_off_s = self._retries.decide(scanned, tries=0)
-            settled = {verdict.ordinal for verdict in verdicts}
-            self._put_off([claim for number, claim in enumerate(claims) if number not in settled], put_off_s)
+            self._put_off([claim for number, claim in enumerate(claims) if number not in settled], scanned.put_off_s)
             finished = wait_out_outages(
                 lambda: finish_lone_chunks(self._engine, [claims[each.ordinal] for each in verdicts], verdicts)
             )

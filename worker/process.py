@@ -20,13 +20,13 @@ from storage.reuse import recall_verdicts
 from storage.settings import CANARY_SUBMITTER, Settings
 from storage.workers import remove_worker, report_worker
 from worker.chunks import Chunks, summarise
+from worker.claim_scanner import ClaimScanner
 from worker.gate import Gate
 from worker.interactive_chunks import BusyThreads, InteractiveThread
 from worker.leases import Leases
 from worker.lone_chunks import LoneChunks, LoneScan
 from worker.orders import Orders
 from worker.pipeline_switch import PipelineSwitch
-from worker.retries import Retries
 from worker.scanning.metrics import WorkerMetrics
 from worker.scanning.pipeline import Pipeline
 from worker.slots import SPARE_THREADS
@@ -71,15 +71,14 @@ class WorkerProcess:
         self._busy = BusyThreads(settings.chunks_in_flight + SPARE_THREADS)
         self._interactive = InteractiveThread(engine, self._busy, self._scan_lone_chunks)
         self._orders = Orders(engine, name, self._leases, consume, self._interactive.wake)
-        retries = Retries(settings)
+        scanner = ClaimScanner(settings, self._pipelines, self._end_overdue)
         self._chunks = Chunks(
-            engine, settings, name, device, gate=self._gate, leases=self._leases, pipelines=self._pipelines,
-            retries=retries, metrics=self._metrics, end_overdue=self._end_overdue,
+            engine, settings, name, device, gate=self._gate, leases=self._leases, scanner=scanner,
+            metrics=self._metrics,
         )  # fmt: skip
         self._lone_chunks = LoneChunks(
-            engine, settings, name, leases=self._leases, pipelines=self._pipelines, retries=retries,
-            metrics=self._metrics, end_overdue=self._end_overdue,
-        )  # fmt: skip
+            engine, settings, name, leases=self._leases, scanner=scanner, metrics=self._metrics
+        )
 
     def start(self) -> None:
         """Register among the live workers, and start the threads."""
