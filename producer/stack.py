@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from storage.settings import count_usable_cores
+from storage.setting_defaults import count_usable_cores
 from worker.devices import Device
 
 STOP_GRACE_S = 30.0

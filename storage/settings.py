@@ -1,8 +1,6 @@
 """All settings of the project, read from `STARLIGHT_*` environment variables or a file with such lines."""
 
-import getpass
 import os
-import sys
 from datetime import timedelta
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
@@ -13,6 +11,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.data_folder import check_ownership
+from storage.setting_defaults import count_usable_cores, default_data_dir, default_submitter
 from storage.setting_types import (
     BlobUrl,
     DatabaseUrl,
@@ -27,26 +26,6 @@ from storage.setting_types import (
     RedisUrl,
     SigningSecret,
 )
-
-
-def default_data_dir() -> Path:
-    """Return the folder for servers' data and blobs: the system's for root, else the user's own."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/starlight")
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "starlight"
-
-
-def count_usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def default_submitter() -> str:
-    """Return the login name, or the numeric user id if the account has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.geteuid()}"
 
 
 def _check_submitter(name: str) -> str:

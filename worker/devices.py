@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from itertools import takewhile
 
-from storage.settings import count_usable_cores
+from storage.setting_defaults import count_usable_cores
 
 # Because of the GIL, one process per core scans about 1.4 times as fast as threads in one process. Each process takes
 # about 400 MB, so machines with many cores get fewer processes.

@@ -28,7 +28,8 @@ from research.benchmark.stack import MeasuredStack, run_servers
 from research.benchmark.throughput import measure_throughput
 from research.benchmark.waiting import measure_backlog, measure_lone_images, measure_submission
 from research.filling import DAYS
-from storage.settings import CHUNK_SIZE, count_usable_cores
+from storage.setting_defaults import count_usable_cores
+from storage.settings import CHUNK_SIZE
 from worker.devices import Device, find_devices, list_cpu_devices
 
 REPEATS = (0, 30, 90)

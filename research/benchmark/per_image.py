@@ -15,7 +15,8 @@ from sqlalchemy import Engine, text
 from research.benchmark.file_by_file import FileByFile
 from research.benchmark.stack import POLL_S, WORKER_START_S, MeasuredStack
 from storage.database import connect
-from storage.settings import count_usable_cores, read_settings
+from storage.setting_defaults import count_usable_cores
+from storage.settings import read_settings
 from worker.devices import Device
 
 QUEUE = "per-image"

@@ -20,7 +20,8 @@ import torch
 from research.benchmark.file_by_file import FileByFile
 from research.benchmark.per_image import celery_per_image
 from research.benchmark.stack import MeasuredStack
-from storage.settings import Settings, count_usable_cores
+from storage.setting_defaults import count_usable_cores
+from storage.settings import Settings
 from worker.devices import Device
 from worker.scanning.pipeline import Pipeline
 from worker.tuning import scan_in_chunks

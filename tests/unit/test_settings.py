@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from storage.blobs import Blobs
-from storage.settings import Settings, default_data_dir, default_submitter, read_settings
+from storage.setting_defaults import default_data_dir, default_submitter
+from storage.settings import Settings, read_settings
 
 
 def test_without_an_environment_everything_has_a_value() -> None:
