@@ -1,10 +1,14 @@
-"""A stack that runs while the acceptance tests do."""
+"""A stack that runs while the acceptance tests do, and settings of commands that use it."""
 
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.kit.chain_node import ChainNode, serve_chain
+from tests.kit.command import run_starlight
 from tests.kit.folders import make_temporary_folder
 from tests.kit.stack import RunningStack, start_stack, stop_stack
 
@@ -30,3 +34,13 @@ def stack(chain_node: ChainNode) -> Iterator[RunningStack]:
         running = start_stack(settings, "cpu0", "cpu1")
         yield running
         assert stop_stack(running) == 0
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def settings(request: pytest.FixtureRequest, stack: RunningStack, tmp_path: Path) -> dict[str, object]:
+    """Settings of commands: on the machine of the stack, and on another one, which asks the API of the stack."""
+    if request.param == "here":
+        return dict(stack.settings)
+    parts = urlsplit(stack.addresses["API"])
+    key = run_starlight("keys", "create", f"olga-{uuid.uuid4().hex}", "--scope", "admin", settings=stack.settings)
+    return {"data_dir": tmp_path / "none", "server": f"{parts.scheme}://{parts.netloc}", "key": key.stdout.strip()}

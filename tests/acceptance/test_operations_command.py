@@ -4,7 +4,6 @@ import json
 import socket
 import uuid
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,16 +16,6 @@ from tests.kit.rows import read_job
 from tests.kit.stack import RunningStack
 
 HERE = socket.gethostname()
-
-
-@pytest.fixture(params=["here", "elsewhere"])
-def settings(request: pytest.FixtureRequest, stack: RunningStack, tmp_path: Path) -> dict[str, object]:
-    """Of a command on the stack's machine, and of one that asks its API."""
-    if request.param == "here":
-        return dict(stack.settings)
-    parts = urlsplit(stack.addresses["API"])
-    key = run_starlight("keys", "create", f"olga-{uuid.uuid4().hex}", "--scope", "admin", settings=stack.settings)
-    return {"data_dir": tmp_path / "none", "server": f"{parts.scheme}://{parts.netloc}", "key": key.stdout.strip()}
 
 
 def run(settings: dict[str, object], *arguments: str) -> str:

@@ -15,8 +15,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-import pytest
-
 from storage.draining import is_draining
 from tests.kit.changes import wait_for_change
 from tests.kit.command import STARLIGHT, make_environment, run_starlight
@@ -24,16 +22,6 @@ from tests.kit.stack import RunningStack
 from tests.kit.threads import PATIENCE_S
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]")
-
-
-@pytest.fixture(params=["here", "elsewhere"])
-def settings(request: pytest.FixtureRequest, stack: RunningStack, tmp_path: Path) -> dict[str, object]:
-    """Of a command on the stack's machine, and of one that asks its API."""
-    if request.param == "here":
-        return dict(stack.settings)
-    parts = urlsplit(stack.addresses["API"])
-    key = run_starlight("keys", "create", f"olga-{uuid.uuid4().hex}", "--scope", "admin", settings=stack.settings)
-    return {"data_dir": tmp_path / "none", "server": f"{parts.scheme}://{parts.netloc}", "key": key.stdout.strip()}
 
 
 class Terminal:

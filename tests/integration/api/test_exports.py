@@ -3,7 +3,6 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 from operator import itemgetter
 from typing import Any
@@ -23,8 +22,6 @@ from storage.settings import Settings
 from tests.kit.api import Api, read_problem
 from tests.kit.exports import make_here
 from tests.kit.rows import execute, finish_waiting_chunks, submit_job_of
-
-Finish = Callable[[], None]
 
 
 @pytest.fixture
