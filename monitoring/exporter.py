@@ -29,7 +29,7 @@ PATIENCE_S = 5.0
 log = logging.getLogger(__name__)
 
 
-class Source:
+class ScrapedServer:
     """A server that metrics are read from, with one query at a time; concurrent scrapes share its result.
 
     A server that does not answer in time counts as down. While a query hangs, no other is started.
@@ -79,7 +79,7 @@ class StarlightCollector(Collector):
         self._engine = engine
         self._broker = broker
         self._settings = settings
-        self._sources = (Source("postgres", self._from_postgres), Source("redis", self._from_redis))
+        self._servers = (ScrapedServer("postgres", self._from_postgres), ScrapedServer("redis", self._from_redis))
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing, since registration must not require the servers."""
@@ -89,8 +89,8 @@ class StarlightCollector(Collector):
         """Yield every metric."""
         yield gauge("target_images_per_minute", "Target throughput.", self._settings.target_images_per_minute)
         yield from self._measure_disk()
-        for source in self._sources:
-            yield from source.ask()
+        for server in self._servers:
+            yield from server.ask()
 
     def _measure_disk(self) -> Iterator[Metric]:
         folder = find_folder(self._settings.blobs())

@@ -17,7 +17,7 @@ from storage.submission import ListedObject, Reference
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SourcePart:
     """An object below a prefix, an archive, a manifest, or a chain source.
 
     `name` is the source it belongs to; `start` and `end` are the progress of the listing before and after it.
@@ -31,20 +31,20 @@ class Part:
 
 def list_parts(
     wanted: JobSources, sources: Sources, known: KnownVersions | None, start: ListingProgress
-) -> Iterator[Part]:
+) -> Iterator[SourcePart]:
     """Yield the parts of all sources from `start` on; this and their references raise what `Sources` raises."""
     for number, name in list(enumerate([*wanted.uris, *wanted.manifests]))[start.source :]:
         place = ListingProgress(number, start.after if number == start.source else None)
         if number >= len(wanted.uris):
             references: Iterator[Reference] = sources.from_manifest(name, wanted.column, io.BytesIO())
-            yield Part(name, place, ListingProgress(number + 1), references)
+            yield SourcePart(name, place, ListingProgress(number + 1), references)
         elif is_in_bucket(name) and is_prefix(name):
             for found in list_prefix(read_prefix(name), select(wanted), known, place.after):
                 end = replace(place, after=read_path(found))
-                yield Part(name, place, end, handle_large_archive(found.uri, sources.from_object(found)))
+                yield SourcePart(name, place, end, handle_large_archive(found.uri, sources.from_object(found)))
                 place = end
         else:
-            yield Part(name, place, ListingProgress(number + 1), sources.from_arguments([name], io.BytesIO()))
+            yield SourcePart(name, place, ListingProgress(number + 1), sources.from_arguments([name], io.BytesIO()))
 
 
 def select(wanted: JobSources) -> Selection:

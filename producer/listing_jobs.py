@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError as StoreError
 from sqlalchemy import Engine
 
 from producer.chain.errors import ChainError, NotOnChainError, UnreadableBlockError
-from producer.job_sources import Part, list_parts, select
+from producer.job_sources import SourcePart, list_parts, select
 from producer.leased_work import UNWANTED, end_with_code, start_work
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.errors import SourceAwayError, SourceError
@@ -118,7 +118,7 @@ class Lister:
             raise SourceError("no image was found: check the names and the patterns")
         finish_listing(self._engine, self._listing)
 
-    def _list_part(self, part: Part, before: ListingProgress) -> None:
+    def _list_part(self, part: SourcePart, before: ListingProgress) -> None:
         """List a part, skipping what `before` says is stored; raises SourceError if the part has changed since."""
         digest = hashlib.sha256()
         done = 0

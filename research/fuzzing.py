@@ -25,13 +25,13 @@ from worker.scanning.budget import Budget
 from worker.scanning.decoding_client import HiddenPayload
 from worker.scanning.decoding_memory import GROUP
 from worker.scanning.decoding_pool import DecodingPool
-from worker.scanning.decoding_process import Limits
+from worker.scanning.decoding_process import DecodingLimits
 from worker.scanning.image_error import ImageError
 from worker.v4.embedding import embed_written
 
 Rng = np.random.Generator
 
-LIMITS: Final = Limits(max_pixels=4_000_000, max_seconds=5.0, max_bytes=512 * 2**20, max_message_bytes=256)
+LIMITS: Final = DecodingLimits(max_pixels=4_000_000, max_seconds=5.0, max_bytes=512 * 2**20, max_message_bytes=256)
 EXPECTED: Final = frozenset(
     (ErrorCode.UNKNOWN_FORMAT, ErrorCode.TOO_MANY_PIXELS, ErrorCode.TRUNCATED, ErrorCode.CORRUPT, None)
 )

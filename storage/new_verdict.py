@@ -1,4 +1,4 @@
-"""The verdict that a worker stores: its findings on one image."""
+"""The verdict that a worker stores: what it found out about one image."""
 
 from dataclasses import dataclass
 

@@ -51,7 +51,7 @@ LIST_RESCANS = text("SELECT id FROM jobs WHERE rescan_of = :id ORDER BY id")
 
 
 @dataclass(frozen=True, slots=True)
-class JobPage:
+class AffectedJobs:
     """Jobs with images to scan again, and the last job considered, None at the end."""
 
     job_ids: list[uuid.UUID]
@@ -87,7 +87,7 @@ class Rescanning:
         asked = json.dumps([use, self._conditions, self._parameters, idempotency_key], default=_write)
         self._digest = hashlib.sha256(asked.encode()).hexdigest()[:32]
 
-    def list_jobs(self, after: uuid.UUID = FIRST_ID) -> JobPage:
+    def list_jobs(self, after: uuid.UUID = FIRST_ID) -> AffectedJobs:
         """Return the jobs with matching images among the next hundred after this one, or fewer if they are large."""
         narrowed = {
             "AND id = :job_id": self._wanted.job_id,
@@ -101,7 +101,7 @@ class Rescanning:
             bounds = {"after": after, "jobs": JOBS_AT_ONCE, "images": IMAGES_AT_ONCE}
             rows = connection.execute(query, {**self._parameters, **bounds}).all()
         within = [row.id for row in rows if row.is_within]
-        return JobPage([row.id for row in rows if row.has_some], within[-1] if len(within) < len(rows) else None)
+        return AffectedJobs([row.id for row in rows if row.has_some], within[-1] if len(within) < len(rows) else None)
 
     def submit(self, job_id: uuid.UUID) -> Rescan:
         """Submit the rescan of one job, in one transaction inside the database."""

@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from storage.broker import KINDS, drop_foreign_keys
 from storage.redis_urls import read_sentinels
 from worker.task_description import check_description
-from worker.task_shape import MAX_BYTES, Message, Part, Properties, Task
+from worker.task_shape import MAX_BYTES, Message, MessagePart, Properties, Task
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class _Broadcast(Message):
     properties: Properties
 
 
-class _Unacknowledged(Part):
+class _Unacknowledged(MessagePart):
     headers: dict[str, Any]
     properties: dict[str, Any]
 

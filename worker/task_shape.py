@@ -27,11 +27,11 @@ def _encode_call(call: Call) -> str:
     return base64.b64encode(json.dumps([list(map(str, chunk_ids)), by_name, afterwards]).encode()).decode()
 
 
-class Part(BaseModel, strict=True, extra="ignore"):
+class MessagePart(BaseModel, strict=True, extra="ignore"):
     """A model that leaves out unknown fields, such as those of other releases, since they are not checked."""
 
 
-class _Headers(Part):
+class _Headers(MessagePart):
     task: Literal["worker.scan_chunk", "worker.scan_lone_chunks"]
     id: UUID
     lang: Literal["py"]
@@ -39,13 +39,13 @@ class _Headers(Part):
     argsrepr: str = ""
 
 
-class _DeliveryInfo(Part):
+class _DeliveryInfo(MessagePart):
     exchange: Literal[""]
     routing_key: Literal["scan.interactive", "scan.bulk"]
     redelivered: bool = False
 
 
-class Properties(Part):
+class Properties(MessagePart):
     """The properties of every message."""
 
     delivery_tag: UUID
@@ -57,7 +57,7 @@ class _TaskProperties(Properties):
     priority: Annotated[int, Field(ge=0, le=9)]
 
 
-class Message(Part):
+class Message(MessagePart):
     """The fields that tasks and broadcasts share."""
 
     content_encoding: Annotated[Literal["utf-8"], Field(alias="content-encoding")]

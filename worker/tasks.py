@@ -31,7 +31,7 @@ DEVICE_VARIABLE = "STARLIGHT_DEVICE"
 SPARE_CONNECTIONS = 3
 
 
-class Node(Protocol):
+class SignalSender(Protocol):
     """The sender of Celery's worker signals."""
 
     hostname: str
@@ -44,7 +44,7 @@ _consumption = Consumption()
 
 
 @worker_init.connect
-def start_process(sender: Node, **_: object) -> None:
+def start_process(sender: SignalSender, **_: object) -> None:
     """Load the model onto this process's device, before any task can arrive."""
     global _process, _watch, _lease
     try:

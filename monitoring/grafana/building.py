@@ -9,9 +9,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
-from monitoring.grafana.pages import Page, Panel, Source
+from monitoring.grafana.pages import DataSource, Page, Panel
 
-KINDS = {Source.PROMETHEUS: "prometheus", Source.POSTGRESQL: "grafana-postgresql-datasource"}
+KINDS = {DataSource.PROMETHEUS: "prometheus", DataSource.POSTGRESQL: "grafana-postgresql-datasource"}
 # The width of a dashboard is 24: panels take a third, tables all of it.
 SPAN, TABLE_SPAN, HEIGHT = 8, 24, 8
 
@@ -59,9 +59,9 @@ def build_dashboard(page: Page) -> str:
     return JSONEncoder(sort_keys=True, indent=2).encode(built.build()) + "\n"
 
 
-def build_panel(panel: Panel, source: Source) -> Any:  # noqa: ANN401 - builders of the SDK share no type
+def build_panel(panel: Panel, source: DataSource) -> Any:  # noqa: ANN401 - builders of the SDK share no type
     """Return the builder of a panel."""
-    if source is Source.POSTGRESQL:
+    if source is DataSource.POSTGRESQL:
         built: Any = table.Panel().span(TABLE_SPAN)
         for number, query in enumerate(panel.queries):
             sql = textwrap.dedent(query.expression).strip()
@@ -79,6 +79,6 @@ def name_query(number: int) -> str:
     return chr(ord("A") + number)
 
 
-def refer_to(source: Source) -> DataSourceRef:
+def refer_to(source: DataSource) -> DataSourceRef:
     """Return the reference to a data source."""
     return DataSourceRef(type_val=KINDS[source], uid=source.value)

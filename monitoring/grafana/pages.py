@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Source(StrEnum):
+class DataSource(StrEnum):
     """The data source of a page, by its uid in Grafana."""
 
     PROMETHEUS = "starlight-prometheus"
@@ -47,7 +47,7 @@ class Page:
     uid: str
     title: str
     panels: tuple[Panel, ...]
-    source: Source = Source.PROMETHEUS
+    source: DataSource = DataSource.PROMETHEUS
     variables: dict[str, str] = field(default_factory=dict)
 
 

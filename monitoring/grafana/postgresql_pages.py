@@ -1,6 +1,6 @@
 """The dashboard for analysts, on PostgreSQL."""
 
-from monitoring.grafana.pages import Page, Panel, Query, Source, Unit
+from monitoring.grafana.pages import DataSource, Page, Panel, Query, Unit
 
 NO_CANARY = "job_id <> ALL (ARRAY(SELECT id FROM jobs WHERE canary))"
 
@@ -66,5 +66,5 @@ ANALYSTS = Page(
             ),
         ),
     ),
-    source=Source.POSTGRESQL,
+    source=DataSource.POSTGRESQL,
 )

@@ -18,7 +18,7 @@ DAMAGE_BYTES: Final = 16
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 
 
-class Budget:
+class DecompressionBudget:
     """What the compressed images of one block may still use: decompressed bytes, and seconds of processor time."""
 
     def __init__(self, max_bytes: int, max_seconds: float) -> None:
@@ -49,7 +49,7 @@ class Budget:
             yield piece
 
 
-def open_content(body: bytes, encoding: bytes, budget: Budget) -> Iterator[bytes] | None:
+def open_content(body: bytes, encoding: bytes, budget: DecompressionBudget) -> Iterator[bytes] | None:
     """Return the bytes of an image piece by piece, or None if the content is not an image.
 
     If the compressed data is damaged, the bytes before the damage are returned. This call and the iterator raise

@@ -10,10 +10,10 @@ from btclib.block.block import Block
 from btclib.exceptions import BTClibException
 from btclib.tx.tx import Tx
 
-from producer.chain.content import Budget, open_content
+from producer.chain.content import DecompressionBudget, open_content
 from producer.chain.envelopes import Inscription, read_inscriptions
 from producer.chain.wanted import MAX_BLOCK_BYTES, Fault, Wanted
-from producer.sources.archive_reading import DamagedError, Entry, Limits
+from producer.sources.archive_reading import ArchiveLimits, DamagedError, Entry
 
 # Blocks of this version and later have their height in the first transaction (BIP34).
 _FIRST_WITH_HEIGHT: Final = 2
@@ -26,13 +26,13 @@ class FaultError(DamagedError):
         super().__init__(fault)
 
 
-def read_images(data: bytes, wanted: Wanted, limits: Limits) -> Iterator[Entry]:
+def read_images(data: bytes, wanted: Wanted, limits: ArchiveLimits) -> Iterator[Entry]:
     """Yield an entry `TXID:iN KIND` for each inscription; only images have bytes.
 
     KIND is `image`, `delegate` or `other`. Raises FaultError.
     """
     # The other half of the time is for parsing the block.
-    budget = Budget(limits.max_bytes - MAX_BLOCK_BYTES, limits.max_seconds / 2)
+    budget = DecompressionBudget(limits.max_bytes - MAX_BLOCK_BYTES, limits.max_seconds / 2)
     for transaction in read_transactions(data, wanted):
         inscriptions = list(read_inscriptions(transaction))
         name = transaction.id.hex() if inscriptions else ""
@@ -40,7 +40,7 @@ def read_images(data: bytes, wanted: Wanted, limits: Limits) -> Iterator[Entry]:
             yield _describe(f"{name}:i{each.number}", each, budget, limits.max_member_bytes)
 
 
-def _describe(name: str, inscription: Inscription, budget: Budget, most: int) -> Entry:
+def _describe(name: str, inscription: Inscription, budget: DecompressionBudget, most: int) -> Entry:
     try:
         pieces = open_content(inscription.body, inscription.encoding, budget)
     except ValueError:

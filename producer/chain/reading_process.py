@@ -12,13 +12,13 @@ from typing import IO
 
 from producer.chain.reading import read_images
 from producer.chain.wanted import MAX_BLOCK_BYTES, Kind, Wanted
-from producer.sources.archive_reading import Entry, Limits
+from producer.sources.archive_reading import ArchiveLimits, Entry
 from producer.sources.unpacking_process import serve
 
 KINDS: dict[str, Kind] = {"block": "block", "transaction": "transaction"}
 
 
-def read(wanted: Wanted, sent: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+def read(wanted: Wanted, sent: IO[bytes], limits: ArchiveLimits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
     """Yield the inscriptions of a block or transaction."""
     for entry in read_images(sent.read(MAX_BLOCK_BYTES), wanted, limits):
         yield entry

@@ -17,7 +17,7 @@ READ_ERRORS: Final = (
 )  # fmt: skip
 
 
-class Limits(NamedTuple):
+class ArchiveLimits(NamedTuple):
     """Limits of one archive: entries, unpacked bytes in total and per member, processor time and memory to unpack."""
 
     max_members: int
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 class Bounds:
     """Counts the entries and unpacked bytes of one archive; raises TooMuchError beyond the limits."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ArchiveLimits) -> None:
         self.max_members = limits.max_members
         self.max_member_bytes = limits.max_member_bytes
         self._members = limits.max_members

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import orc
 
-from producer.sources.archive_reading import PIECE_BYTES, DamagedError, Entry, Limits
+from producer.sources.archive_reading import PIECE_BYTES, ArchiveLimits, DamagedError, Entry
 from producer.sources.parquet_process import URI
 from producer.sources.unpacking_process import serve
 
@@ -27,7 +27,7 @@ FLAGS: Final = ("is_latest", "is_delete_marker")
 ROWS_AT_ONCE: Final = 1024
 
 
-def read(kind: str, file: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+def read(kind: str, file: IO[bytes], limits: ArchiveLimits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
     """Yield the listed objects that exist; raises DamagedError if the columns are not those of an inventory."""
     pa.set_memory_pool(pa.system_memory_pool())
     for batch in read_orc(file) if kind == ORC else read_parquet(file):

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from producer.sources.archive_reading import PIECE_BYTES, DamagedError, Entry, Limits
+from producer.sources.archive_reading import PIECE_BYTES, ArchiveLimits, DamagedError, Entry
 from producer.sources.unpacking_frames import MAX_NAME_BYTES
 from producer.sources.unpacking_process import serve
 
@@ -24,7 +24,7 @@ IMAGE: Final = "b"
 URI: Final = "u"
 
 
-def read(column: str, file: IO[bytes], limits: Limits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
+def read(column: str, file: IO[bytes], limits: ArchiveLimits, tell_progress: Callable[[], None]) -> Iterator[Entry]:
     """Yield the values of a column; raises DamagedError if it does not exist, or has neither URIs nor images."""
     pa.set_memory_pool(pa.system_memory_pool())
     table = pq.ParquetFile(file, pre_buffer=False, buffer_size=PIECE_BYTES)

@@ -15,7 +15,7 @@ class BlobWriter(Protocol):
         """Store each of these and return their SHA-256 in hex."""
 
 
-class Member(Protocol):
+class Storable(Protocol):
     """Something with bytes to store."""
 
     @property
@@ -23,7 +23,7 @@ class Member(Protocol):
         """The bytes, or None if there are none to store."""
 
 
-M = TypeVar("M", bound=Member)
+M = TypeVar("M", bound=Storable)
 
 
 def store_members(blobs: BlobWriter, members: Iterator[M]) -> Iterator[tuple[M, str | None]]:

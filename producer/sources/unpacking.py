@@ -18,7 +18,7 @@ from typing import IO, Final
 
 from producer.sources import unpacking_process
 from producer.sources.archive_process import RemoteArchive, RunningProcess, make_environment, start_process
-from producer.sources.archive_reading import Bounds, Limits, TooMuchError
+from producer.sources.archive_reading import ArchiveLimits, Bounds, TooMuchError
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError, is_zip
 from producer.sources.unpacking_frames import (
     DAMAGED,
@@ -63,10 +63,10 @@ class UnpackingLimits:
     max_memory_bytes: int
     stall_s: float
 
-    def allow(self, archive_bytes: int) -> Limits:
+    def allow(self, archive_bytes: int) -> ArchiveLimits:
         """Return the limits for an archive of this size."""
         seconds = math.ceil(self.max_seconds * (1 + archive_bytes // TIMED_BYTES))
-        return Limits(self.max_members, self.max_bytes, self.max_member_bytes, seconds, self.max_memory_bytes)
+        return ArchiveLimits(self.max_members, self.max_bytes, self.max_member_bytes, seconds, self.max_memory_bytes)
 
 
 def read_limits(settings: Settings) -> UnpackingLimits:
@@ -158,7 +158,12 @@ class Unpacking:
     """Reads the frames that a process sends about one archive, and enforces the limits again."""
 
     def __init__(
-        self, label: str, readable_in_place: int, running: RunningProcess, allowed: Limits, limits: UnpackingLimits
+        self,
+        label: str,
+        readable_in_place: int,
+        running: RunningProcess,
+        allowed: ArchiveLimits,
+        limits: UnpackingLimits,
     ) -> None:
         self._label = label
         self._readable_in_place = readable_in_place

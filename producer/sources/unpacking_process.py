@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, Final, NoReturn, TypeAlias
 
-from producer.sources.archive_reading import READ_ERRORS, Bounds, DamagedError, Entry, Limits, TooMuchError
+from producer.sources.archive_reading import READ_ERRORS, ArchiveLimits, Bounds, DamagedError, Entry, TooMuchError
 from producer.sources.remote_file import open_remote_file
 from producer.sources.tar_reading import read_tar
 from producer.sources.unpacking_frames import (
@@ -45,14 +45,14 @@ BUFFER_BYTES: Final = 256 * 2**10
 CALLS_FOR_PROGRESS: Final = 64
 
 
-Read: TypeAlias = Callable[[IO[bytes], Limits, Callable[[], None]], Iterator[Entry]]
+Read: TypeAlias = Callable[[IO[bytes], ArchiveLimits, Callable[[], None]], Iterator[Entry]]
 """Yields the entries of an open file within the limits, and regularly calls the last argument."""
 
 
 class UnpackingProcess:
     """Sends the members of an archive."""
 
-    def __init__(self, read: Read, archive: IO[bytes], frames: IO[bytes], limits: Limits) -> None:
+    def __init__(self, read: Read, archive: IO[bytes], frames: IO[bytes], limits: ArchiveLimits) -> None:
         self._read = read
         self._archive = archive
         self._frames = frames
@@ -104,7 +104,7 @@ class UnpackingProcess:
 
 
 def read_archive(
-    kind: str, in_place: bool, archive: IO[bytes], limits: Limits, tell_progress: Callable[[], None]
+    kind: str, in_place: bool, archive: IO[bytes], limits: ArchiveLimits, tell_progress: Callable[[], None]
 ) -> Iterator[Entry]:
     """Yield the files of an archive of this kind."""
     if kind == ZIP:
@@ -121,7 +121,7 @@ def serve(read: Read, limits: str, remote_size: int | None = None) -> NoReturn:
 
 
 def _send_all(read: Read, limits: str, remote_size: int | None) -> None:
-    configured = Limits(*json.loads(limits))
+    configured = ArchiveLimits(*json.loads(limits))
     frames = open(sys.stdout.fileno(), "wb", BUFFER_BYTES, closefd=False)  # noqa: SIM115 - open until the end
     archive: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     if remote_size is not None:

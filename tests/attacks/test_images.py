@@ -13,11 +13,11 @@ from tests.kit.pictures import encode_blank_png, encode_pattern, encode_png_chun
 from tests.kit.programs import read_peak_bytes
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_pool import DecodingPool
-from worker.scanning.decoding_process import Limits
+from worker.scanning.decoding_process import DecodingLimits
 
 SECONDS = 1.0
 MIB = 2**20
-LIMITS = Limits(max_pixels=50_000_000, max_seconds=SECONDS, max_bytes=512 * MIB, max_message_bytes=64)
+LIMITS = DecodingLimits(max_pixels=50_000_000, max_seconds=SECONDS, max_bytes=512 * MIB, max_message_bytes=64)
 # What a process takes before it has looked at anything, and to start.
 START_BYTES, START_S = 48 * MIB, 1.0
 
@@ -111,7 +111,7 @@ def test_an_image_takes_what_it_may_and_no_more(
 
 
 def test_memory_for_one_image_ends_at_its_limit(record_property: Record) -> None:
-    pool = MeasuredPool(1, Limits(50_000_000, 60.0, 256 * MIB, 64), 64 * MIB, Budget(2**30))
+    pool = MeasuredPool(1, DecodingLimits(50_000_000, 60.0, 256 * MIB, 64), 64 * MIB, Budget(2**30))
     hostile = encode_tiff(*((700 + tag, 5, 7_000_000, 8) for tag in range(30)), filler=bytes(56 * MIB))
 
     found = pool.decode([encode_pattern(), hostile, encode_pattern()])

@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import OperationalError
 
-from monitoring.exporter import Source
+from monitoring.exporter import ScrapedServer
 from monitoring.families import STATES, gauge
 from starlight_vocabulary.words import METHODS, ErrorCode, Method, Outcome, Priority
 from storage.canaries import CanaryAnswer, CanaryResult, begin_round, end_round
@@ -142,13 +142,13 @@ def test_a_server_that_hangs_is_down_and_is_asked_once() -> None:
         go_on.wait(60)
         return [gauge("answer", "Of a server.", 1)]
 
-    source = Source("redis", hang, patience_s=0.05)
+    source = ScrapedServer("redis", hang, patience_s=0.05)
 
     for _ in range(3):
         assert [metric.name for metric in source.ask()] == ["starlight_redis_up", "starlight_redis_scrape_seconds"]
     assert len(asked) == 1
     go_on.set()
-    patient = Source("redis", hang, patience_s=60)
+    patient = ScrapedServer("redis", hang, patience_s=60)
     assert [sample.value for metric in patient.ask() for sample in metric.samples][:2] == [1, 1]
 
 
@@ -157,7 +157,7 @@ def test_what_is_no_outage_is_not_hidden() -> None:
         raise AssertionError
 
     with pytest.raises(AssertionError):
-        list(Source("redis", fail).ask())
+        list(ScrapedServer("redis", fail).ask())
 
 
 @pytest.mark.parametrize("error", [redis.ConnectionError("gone"), OperationalError("q", {}, Exception("gone\nq"))])
@@ -165,7 +165,7 @@ def test_an_outage_is_one_line_in_the_log(error: Exception, caplog: pytest.LogCa
     def fail() -> list[Metric]:
         raise error
 
-    assert len(list(Source("postgres", fail).ask())) == 2
+    assert len(list(ScrapedServer("postgres", fail).ask())) == 2
     (record,) = caplog.records
     assert "\n" not in record.getMessage()
 

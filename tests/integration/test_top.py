@@ -10,9 +10,9 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from producer.cli.installation import Installation
+from producer.cli.top.access import DirectAccess
 from producer.cli.top.keys import split_keys
 from producer.cli.top.session import TopSession
-from producer.cli.top.sources import Servers
 from producer.cli.top.view import BARS, KEYS, View, draw_line, format_age, render
 from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import Outcome, Priority
@@ -35,7 +35,7 @@ def session(engine: Engine, configured: Settings) -> Iterator[TopSession]:
     (first, _) = claim_waiting_chunks(engine)
     assert finish_chunk(engine, first, make_verdicts(engine, first, Outcome.ERROR))
     submit_job_of(engine, 400, submitter="bob\x1b[2J")
-    session = TopSession(Servers(Installation(configured, addresses, engine)))
+    session = TopSession(DirectAccess(Installation(configured, addresses, engine)))
     session.look_and_wait()
     yield session
     session.close()

@@ -34,12 +34,12 @@ from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.decoding_client import HiddenPayload, PlaneChoice
 from worker.scanning.decoding_pool import DecodingPool
-from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, READ_PAYLOADS, Limits
+from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, READ_PAYLOADS, DecodingLimits
 from worker.scanning.hiding import read_answer
 from worker.scanning.image_error import ImageError
 from worker.v4.planes import extract_planes
 
-LIMITS = Limits(max_pixels=50_000_000, max_seconds=30.0, max_bytes=2**30, max_message_bytes=64)
+LIMITS = DecodingLimits(max_pixels=50_000_000, max_seconds=30.0, max_bytes=2**30, max_message_bytes=64)
 MEMORY = 64 * 2**20
 CRASHING = crashing_decoder.__name__
 OpenPool = Callable[..., DecodingPool]
@@ -50,7 +50,7 @@ def open_pool() -> Iterator[OpenPool]:
     """What opens pools, which are closed after the test."""
     pools = []
 
-    def open_one(limits: Limits = LIMITS, budget: Budget | None = None, **more: str) -> DecodingPool:
+    def open_one(limits: DecodingLimits = LIMITS, budget: Budget | None = None, **more: str) -> DecodingPool:
         pools.append(DecodingPool(1, limits, MEMORY, budget or Budget(MEMORY), **more))
         return pools[-1]
 

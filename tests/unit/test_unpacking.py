@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.sources.archive_reading import Limits
+from producer.sources.archive_reading import ArchiveLimits
 from producer.sources.archives import ArchiveMember, ArchiveTooLargeError
 from producer.sources.unpacking import TIMED_BYTES, UnpackingLimits, read_limits, unpack
 from storage.settings import Settings
@@ -171,7 +171,7 @@ def test_no_span_leads_out_of_the_archive(tmp_path: Path) -> None:
 def test_seconds_grow_with_the_bytes_of_the_archive() -> None:
     limits = read_limits(Settings(max_unpack_seconds=1.5))
 
-    assert limits.allow(0) == Limits(200_000, 16 * 2**30, 64 * 2**20 + 1, 2, limits.max_memory_bytes)
+    assert limits.allow(0) == ArchiveLimits(200_000, 16 * 2**30, 64 * 2**20 + 1, 2, limits.max_memory_bytes)
     assert [limits.allow(size).max_seconds for size in (TIMED_BYTES - 1, TIMED_BYTES, 5 * TIMED_BYTES)] == [2, 3, 9]
 
 

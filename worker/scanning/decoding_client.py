@@ -14,7 +14,7 @@ from starlight_vocabulary.words import BIT_ORDERS, METHODS, BitOrder, Method
 from storage.logs import find_style
 from worker.scanning.budget import Budget
 from worker.scanning.decoding_memory import SharedMemory
-from worker.scanning.decoding_process import DONE, NEEDS_MEMORY, Limits
+from worker.scanning.decoding_process import DONE, NEEDS_MEMORY, DecodingLimits
 
 # Prefixes of environment variables that a decoding process does not get: it handles untrusted bytes, and does not need
 # the secrets in them.
@@ -62,7 +62,7 @@ class PlaneChoice:
 class DecodingClient:
     """The worker's side of a decoding process. Not thread-safe."""
 
-    def __init__(self, module: str, limits: Limits, max_bytes: int) -> None:
+    def __init__(self, module: str, limits: DecodingLimits, max_bytes: int) -> None:
         size = SharedMemory.count_bytes(max_bytes, limits.max_message_bytes)
         descriptor = os.memfd_create("starlight-decoding")
         self._control, theirs = socket.socketpair()

@@ -29,7 +29,7 @@ from worker.scanning.decoding_process import (
     MAKE_PICTURE,
     MAKE_THUMBNAIL,
     READ_PAYLOADS,
-    Limits,
+    DecodingLimits,
 )
 from worker.scanning.fair_semaphore import FairSemaphore
 from worker.scanning.hiding import StegoImage, read_answer, write_question
@@ -67,7 +67,7 @@ class DecodingPool:
     """
 
     def __init__(
-        self, size: int, limits: Limits, max_bytes: int, budget: Budget, module: str = decoding_process.__name__
+        self, size: int, limits: DecodingLimits, max_bytes: int, budget: Budget, module: str = decoding_process.__name__
     ) -> None:
         self._module = module
         self._limits = limits
@@ -256,7 +256,7 @@ def open_decoding_pool(
 
     `max_message_bytes` overrides the setting of that name.
     """
-    limits = Limits(
+    limits = DecodingLimits(
         max_pixels=settings.max_image_pixels,
         max_seconds=settings.max_decode_seconds,
         max_bytes=settings.max_decode_bytes,

@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DecodingLimits:
     """The limits of one image: pixels, seconds of processor time, bytes of memory, bytes of message."""
 
     max_pixels: int
@@ -66,7 +66,7 @@ class Limits:
 class DecodingProcess:
     """Serves the requests of a worker."""
 
-    def __init__(self, control: socket.socket, memory: SharedMemory, limits: Limits) -> None:
+    def __init__(self, control: socket.socket, memory: SharedMemory, limits: DecodingLimits) -> None:
         self._control = control
         self._memory = memory
         self._limits = limits
@@ -191,7 +191,7 @@ def silence_libraries(style: Style) -> None:
 
 def main(descriptor: str, size: str, limits: str, style: str) -> None:
     """Serve a worker; takes descriptor and size in bytes of the shared memory, limits as JSON, and log style."""
-    configured = Limits(**json.loads(limits))
+    configured = DecodingLimits(**json.loads(limits))
     memory = SharedMemory(int(descriptor), int(size), configured.max_message_bytes)
     silence_libraries("text" if style == "text" else "json")
     os.nice(NICENESS)

@@ -25,21 +25,21 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ShareTable:
     """A table of shares with a title."""
 
     title: str
     shares: Sequence[Share]
 
 
-def list_figures(figures: Mapping[str, Any]) -> list[Figures]:
+def list_figures(figures: Mapping[str, Any]) -> list[ShareTable]:
     """Return the tables of a card's figures; values without `count` and `of` are left out."""
     tables: dict[str, list[Share]] = {}
     for at, (names, share) in enumerate(_walk(figures, ())):
         if at == MOST_ROWS:
             break
         tables.setdefault(", ".join(names[:-1]), []).append(share)
-    return [Figures(title, shares) for title, shares in tables.items()]
+    return [ShareTable(title, shares) for title, shares in tables.items()]
 
 
 def _walk(value: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Share]]:

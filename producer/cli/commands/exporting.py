@@ -38,13 +38,13 @@ from storage.exports import list_oldest_first, settle
 from storage.verdict_search import VerdictFilter
 
 
-class Layout(StrEnum):
+class Partitioning(StrEnum):
     """How files are partitioned into folders."""
 
     DAY = DAY
 
 
-class FileFormat(StrEnum):
+class ExportedFormat(StrEnum):
     """Formats of exported files."""
 
     PARQUET = ExportFormat.PARQUET.value
@@ -68,10 +68,10 @@ def export(
     submitter: Annotated[str | None, typer.Option(help="Only of this submitter's jobs.")] = None,
     model: ModelOption = None,
     format: Annotated[  # noqa: A002 - the name of the option
-        FileFormat, typer.Option(help="Format of the files.")
-    ] = FileFormat.PARQUET,
+        ExportedFormat, typer.Option(help="Format of the files.")
+    ] = ExportedFormat.PARQUET,
     partition_by: Annotated[
-        Layout | None, typer.Option("--partition-by", help="One folder per day, day=2026-06-01.")
+        Partitioning | None, typer.Option("--partition-by", help="One folder per day, day=2026-06-01.")
     ] = None,
     server: Server = None,
     key: Key = None,

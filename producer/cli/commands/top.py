@@ -14,8 +14,8 @@ from rich.live import Live
 from producer.cli.errors import UsageError
 from producer.cli.installation import open_installation
 from producer.cli.remote import Key, Server, open_remote
+from producer.cli.top.access import Access, ApiAccess, DirectAccess
 from producer.cli.top.session import TopSession
-from producer.cli.top.sources import Api, Servers, Source
 from producer.cli.top.view import render
 
 TICK_S = 0.1
@@ -40,8 +40,8 @@ def top(
     """
     if svg is not None and not once:
         raise UsageError("--svg needs --once")
-    with open_source(server, key) as source:
-        session = TopSession(source)
+    with open_access(server, key) as access:
+        session = TopSession(access)
         try:
             # The first update is not in the background, so that errors end the command.
             session.look_and_wait()
@@ -54,14 +54,14 @@ def top(
 
 
 @contextmanager
-def open_source(server: str | None, key: str | None) -> Iterator[Source]:
+def open_access(server: str | None, key: str | None) -> Iterator[Access]:
     """Yield the API at this address, or the servers of this machine."""
     if server:
         with open_remote(server, key) as api:
-            yield Api(api.client)
+            yield ApiAccess(api.client)
     else:
         with open_installation() as current:
-            yield Servers(current)
+            yield DirectAccess(current)
 
 
 def print_once(session: TopSession, looks: int, interval: float, svg: Path | None) -> None:

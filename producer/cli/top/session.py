@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from producer.cli.top.sources import Snapshot, Source
+from producer.cli.top.access import Access, Snapshot
 from producer.cli.top.view import View
 from starlight_vocabulary.operations import PauseSubject
 
@@ -23,7 +23,7 @@ class Question:
 class TopSession:
     """The state of the view, of a question, and of running requests, which a background thread makes."""
 
-    source: Source
+    access: Access
     view: View = field(default_factory=View)
     _question: Question | None = None
     _looking: "Future[Snapshot] | None" = None
@@ -37,11 +37,11 @@ class TopSession:
     def look(self) -> None:
         """Request the next snapshot, unless a request is running."""
         if self._looking is None:
-            self._looking = self._thread.submit(self.source.look)
+            self._looking = self._thread.submit(self.access.look)
 
     def look_and_wait(self) -> None:
-        """Update the view now; raises what the source raises."""
-        self.view.see(self._thread.submit(self.source.look).result())
+        """Update the view now; raises what `Access.look` raises."""
+        self.view.see(self._thread.submit(self.access.look).result())
 
     def collect(self) -> bool:
         """Take the results of requests, and return whether there were any; errors are shown."""
@@ -100,9 +100,9 @@ class TopSession:
     def _pause(self, subject: PauseSubject) -> None:
         pause = self.view.find_pause(subject)
         if pause is None:
-            self._act(f"pausing {subject} …", lambda: self.source.pause(subject))
+            self._act(f"pausing {subject} …", lambda: self.access.pause(subject))
         else:
-            self._act(f"resuming {subject} …", lambda: self.source.resume(pause))
+            self._act(f"resuming {subject} …", lambda: self.access.resume(pause))
 
     def _drain(self) -> None:
         worker = self.view.chosen_worker
@@ -111,7 +111,7 @@ class TopSession:
         else:
             draining = not worker.draining
             message = f"asking {worker.name} to {'drain' if draining else 'claim chunks again'} …"
-            self._act(message, lambda: self.source.set_draining(worker.name, draining=draining))
+            self._act(message, lambda: self.access.set_draining(worker.name, draining=draining))
 
     def _cancel(self) -> None:
         job = self.view.chosen_job
@@ -119,7 +119,7 @@ class TopSession:
             self.view.message = "choose a job: Tab"
         else:
             self.view.message = f"cancel job {job.id} of {job.submitter}, {job.total - job.finished:,} images left? y/n"
-            self._question = Question(self.view.message, lambda: self.source.cancel(job.id))
+            self._question = Question(self.view.message, lambda: self.access.cancel(job.id))
 
     def _act(self, message: str, act: Callable[[], object]) -> None:
         if self._acting is None:

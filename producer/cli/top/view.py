@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.cli.output import shorten
-from producer.cli.top.sources import Snapshot
+from producer.cli.top.access import Snapshot
 from producer.sources.expansion import format_reference
 from starlight_vocabulary.answers import LiveWorker
 from starlight_vocabulary.counts import format_count

@@ -7,7 +7,7 @@ import zlib
 import brotli
 import pytest
 
-from producer.chain.content import PIECE_BYTES, Budget, open_content
+from producer.chain.content import PIECE_BYTES, DecompressionBudget, open_content
 from storage.image_signatures import find_format
 from tests.kit.pictures import MODES, encode_pattern
 
@@ -17,7 +17,7 @@ LARGE = PICTURE + bytes(10 * PIECE_BYTES)
 
 def open_all(body: bytes, encoding: bytes, max_bytes: int = 2**30) -> bytes | None:
     """Return what is inscribed, if it is an image."""
-    pieces = open_content(body, encoding, Budget(max_bytes, 60.0))
+    pieces = open_content(body, encoding, DecompressionBudget(max_bytes, 60.0))
     return None if pieces is None else b"".join(pieces)
 
 
@@ -26,7 +26,7 @@ def test_images_are_unpacked_in_pieces(encoding: bytes) -> None:
     packers = {b"br": brotli.compress, b"gzip": gzip.compress, b"deflate": zlib.compress}
     for image in (PICTURE, LARGE, PICTURE + bytes(PIECE_BYTES)):
         body = packers.get(encoding, bytes)(image)
-        pieces = open_content(body, encoding, Budget(2**30, 60.0))
+        pieces = open_content(body, encoding, DecompressionBudget(2**30, 60.0))
 
         assert pieces is not None
         found = list(pieces)
@@ -70,7 +70,7 @@ def test_packing_that_is_damaged_or_claimed_hides_no_image() -> None:
 
 
 def test_what_unpacks_to_more_than_all_may_is_refused_and_what_is_not_packed_is_not() -> None:
-    budget = Budget(len(LARGE) + PIECE_BYTES, 60.0)
+    budget = DecompressionBudget(len(LARGE) + PIECE_BYTES, 60.0)
     first, second, plain = (
         open_content(body, encoding, budget)
         for body, encoding in ((brotli.compress(LARGE), b"br"), (brotli.compress(LARGE), b"br"), (LARGE, b""))
@@ -85,4 +85,4 @@ def test_what_unpacks_to_more_than_all_may_is_refused_and_what_is_not_packed_is_
     assert b"".join(plain) == LARGE
     # What is thrown away is not counted; time is.
     with pytest.raises(ValueError, match="the processor time"):
-        open_content(brotli.compress(b"text"), b"br", Budget(2**30, 0.0))
+        open_content(brotli.compress(b"text"), b"br", DecompressionBudget(2**30, 0.0))

@@ -8,12 +8,12 @@ from btclib.script.witness import Witness
 
 from producer.chain.reading import FaultError, read_images
 from producer.chain.wanted import Wanted
-from producer.sources.archive_reading import Limits
+from producer.sources.archive_reading import ArchiveLimits
 from tests.kit.chain import GENESIS, get_id, inscribe, make_block, make_script, serialize, spend
 from tests.kit.pictures import decode, encode_pattern
 from tests.kit.real_transactions import REAL
 
-LIMITS = Limits(1000, 10_000_000, 1000, 60, 0)
+LIMITS = ArchiveLimits(1000, 10_000_000, 1000, 60, 0)
 PICTURE = encode_pattern()
 REVEAL = spend(make_script(inscribe(PICTURE), inscribe(b"text", "text/plain"), inscribe(b"", "", (11, b"id"))))
 OTHER = spend(make_script(inscribe(PICTURE + bytes(2000))))

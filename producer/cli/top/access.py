@@ -1,4 +1,4 @@
-"""Data sources of `starlight top`: the servers themselves, or the API of another machine."""
+"""What `starlight top` looks at and acts on: the servers themselves, or the API of another machine."""
 
 import uuid
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Snapshot:
     pauses: Sequence[PauseReport] | None
 
 
-class Source(Protocol):
+class Access(Protocol):
     """Reads the state and acts. Methods block until the servers answer, and raise their errors."""
 
     def look(self) -> Snapshot:
@@ -59,7 +59,7 @@ class Source(Protocol):
         """Cancel a job."""
 
 
-class Servers:
+class DirectAccess:
     """The servers of this machine's commands, accessed directly."""
 
     def __init__(self, current: Installation) -> None:
@@ -92,7 +92,7 @@ class Servers:
         cancel_job(self._engine, job_id)
 
 
-class Api:
+class ApiAccess:
     """The API of another machine."""
 
     def __init__(self, client: "Starlight") -> None:
