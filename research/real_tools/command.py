@@ -1,0 +1,114 @@
+"""The command line of `scripts/real_tools`."""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from research.evaluation.output import add_report_options, write_report
+from research.evaluation.report import describe_model
+from research.real_tools.catalogue import CATALOGUE, Way, read_catalogue
+from research.real_tools.covers import COVER_KINDS, draw_pictures
+from research.real_tools.installing import Installer, NotInstalledError, describe_packages
+from research.real_tools.measuring import add_up, measure_covers, measure_tool
+from research.real_tools.page import write_page
+from research.real_tools.running import run_way
+from research.stego.corpus import find_images
+from worker.v4.detector import Detector
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Install programs that hide messages in images, run them on covers, and measure what V4 finds and shows."""
+    options = read_options(arguments)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    started = time.monotonic()
+    report = measure(options)
+    if options.json:
+        write_report(report, options.json, write_page)
+    for name, group in report["totals"].items():
+        print(f"{name}: {group['configurations']} configurations, found {group['found']['share']:.1%}, ", end="")
+        print(f"shown {group['shown']['share']:.1%}")
+    print(f"{time.monotonic() - started:.0f} s")
+    return 0
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="real_tools", description=main.__doc__)
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where tools are installed, and kept for the next run"
+    )
+    parser.add_argument(
+        "--corpus", type=Path, help="folder of clean images for every other cover; without it all are drawn"
+    )
+    parser.add_argument("--covers", type=int, default=12, help="covers for each configuration (%(default)s)")
+    parser.add_argument("--tools", nargs="+", metavar="NAME", help="only these tools")
+    parser.add_argument("--catalogue", type=Path, default=CATALOGUE, help="another list of tools (TOML)")
+    parser.add_argument("--images", type=Path, help="folder for the images that tools wrote, to look at them")
+    add_report_options(parser)
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the whole report: model, covers, tools with their configurations, totals."""
+    catalogue = read_catalogue(options.catalogue)
+    detector = Detector.load(options.model)
+    corpus = find_images(options.corpus) if options.corpus else None
+    pictures = draw_pictures(np.random.default_rng([options.seed, 0]), corpus, options.covers)
+    installer = Installer(options.folder, catalogue)
+    tools = []
+    for number, tool in enumerate(catalogue.tools):
+        if options.tools and tool.name not in options.tools:
+            continue
+        entry: dict[str, Any] = {"name": tool.name, "registry": tool.registry, "packages": list(tool.packages)}
+        entry |= {"missing": "", "ways": []}
+        tools.append(entry)
+        try:
+            environment = installer.install(tool)
+        except NotInstalledError as error:
+            entry["missing"] = str(error)
+            print(f"{tool.name}: not installed: {error}", flush=True)
+            continue
+        entry["packages"] = describe_packages(tool, options.folder)
+        rng = np.random.default_rng([options.seed, 1, number])
+        entry["ways"] = measure_tool(detector, tool, pictures, _Hider(environment, tool.name, options.images), rng)
+        for row in entry["ways"]:
+            print(_summarise(tool.name, row), flush=True)
+    return {
+        "model": describe_model(detector.model),
+        "corpus": {"covers": len(pictures), "from_corpus": len(pictures) // 2 if corpus else 0, "seed": options.seed},
+        "clean": measure_covers(detector, pictures),
+        "totals": add_up(row for entry in tools for row in entry["ways"]),
+        "tools": tools,
+    }
+
+
+class _Hider:
+    """Runs the ways of a tool, and keeps what it wrote in a folder, if there is one."""
+
+    def __init__(self, environment: dict[str, str], tool: str, folder: Path | None) -> None:
+        self._environment = environment
+        self._tool = tool
+        self._folder = folder
+        self._count = 0
+
+    def __call__(self, way: Way, cover_kind: str, cover: bytes, message: str) -> bytes:
+        written = run_way(way, cover_kind, cover, message, self._environment)
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            name = self._folder / f"{self._tool}, {way.name}, {cover_kind}, {self._count}"
+            name.with_name(name.name + COVER_KINDS[cover_kind].suffix).write_bytes(written)
+            name.with_name(name.name + ".txt").write_text(message, encoding="utf-8")
+        self._count += 1
+        return written
+
+
+def _summarise(tool: str, row: dict[str, Any]) -> str:
+    counts = "/".join(str(row[key]) for key in ("made", "found", "right", "shown", "inspected"))
+    where = row["method"] or f"outside: {row['outside']}"
+    return f"{tool}, {row['way']}, {row['cover']} ({where}): {counts} {row['failed'] or ''}".rstrip()
