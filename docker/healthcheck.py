@@ -1,10 +1,10 @@
-"""`healthcheck.py dispatcher|canary|worker|api|exporter|flower`: exit 0 while this container's program does its work.
+"""`healthcheck.py dispatcher|canary|worker|api|exporter|flower`: exit 0 if this container's program does its work.
 
-Where it does not, three checks in a row, the check ends the program, and what supervises the container starts it
-again: by SIGTERM, and from the next check on by SIGKILL. A database that is away is no fault of the program, which
-waits for it: then the container is unhealthy and goes on.
+The third failed check in a row ends the program by SIGTERM, each further one by SIGKILL; the container's supervisor
+then starts it again. While the database is not available, the program waits for it: the check fails, but ends nothing.
 
-It runs every few seconds in every container, so it does without SQLAlchemy, which costs a second of processor time.
+The check runs every few seconds in every container, so it must not import SQLAlchemy, which takes a second of processor
+time.
 """
 
 import os
@@ -17,39 +17,40 @@ import urllib.request
 from pathlib import Path
 
 TIMEOUT_S = 10
-# Past a pooler, where there is one.
+# The URL that bypasses a pooler, if there is one.
 DIRECT_URL = "STARLIGHT_DATABASE_DIRECT_URL"
-# How many checks in a row have to fail before the program is ended.
+# After so many failed checks in a row the program is ended.
 PATIENCE = 3
-# A program that has not started well by then never does.
+# In a younger container the program is never ended, because it may still be starting.
 START_S = 120
-# How many checks failed in a row. In memory, and gone with the container's processes; who runs here owns its folder.
+# The number of failed checks in a row. The folder belongs to the container's user, and is lost with the container.
 FAILURES = Path("/tmp/starlight-health")  # noqa: S108
 
 
 class AwayError(Exception):
-    """Whether the program does its work cannot be told: something else that it needs is away."""
+    """It is unknown whether the program does its work, because something that it needs is not available."""
 
 
-def dispatcher() -> bool:
-    """Whether the dispatcher asked PostgreSQL for something within the last minute, as each of its rounds does."""
-    return asks("dispatcher")
+def check_dispatcher() -> bool:
+    """Whether the dispatcher has sent a query in the last minute; each of its rounds sends some."""
+    return has_sent_query("dispatcher")
 
 
-def canary() -> bool:
-    """Whether the service of canaries did, as it does every few seconds.
+def check_canary() -> bool:
+    """Whether the service of canaries has sent a query in the last minute; it sends some every few seconds.
 
-    Behind a pooler nothing tells: it has no connection of its own. That rounds stop is told by an alert.
+    Behind a pooler this is unknown, because the service has no direct connection; an alert tells if rounds stop.
     """
-    return bool(os.environ.get(DIRECT_URL)) or asks("canary")
+    return bool(os.environ.get(DIRECT_URL)) or has_sent_query("canary")
 
 
-def asks(program: str) -> bool:
-    """Whether this container's program asked PostgreSQL for something within the last minute.
+def has_sent_query(program: str) -> bool:
+    """Whether this container's program has sent a query to PostgreSQL in the last minute.
 
-    Behind a pooler, where only the connection that it listens on tells its name: whether it is connected.
+    Behind a pooler, only the connection that listens for notifications shows the program's name, and it sends no
+    queries: then, whether the program is connected.
     """
-    return holds(
+    return query_truth(
         """
         SELECT EXISTS (
             SELECT FROM pg_stat_activity
@@ -62,13 +63,13 @@ def asks(program: str) -> bool:
     )
 
 
-def worker() -> bool:
-    """Whether this container's worker reported lately, and since the container's last (re)start."""
+def check_worker() -> bool:
+    """Whether this container's worker has reported within two leases, and since the container was started."""
     from storage.settings import read_settings
 
-    # Two leases of silence, as in `storage.workers`.
-    age_s = min(2 * read_settings().lease_s, container_age_s())
-    return holds(
+    # As in `storage.workers`, which this process does not import.
+    age_s = min(2 * read_settings().lease_s, read_container_age_s())
+    return query_truth(
         """
         SELECT EXISTS (
             SELECT FROM workers
@@ -80,24 +81,24 @@ def worker() -> bool:
     )
 
 
-def api() -> bool:
-    """Whether the API answers; what it answers while PostgreSQL is away, or no worker lives, tells of that."""
+def check_api() -> bool:
+    """Whether the API answers; raises AwayError if it says that PostgreSQL or all workers are missing."""
     return b'"status"' in fetch("http://127.0.0.1:8080/health?ready=1")
 
 
-def exporter() -> bool:
+def check_exporter() -> bool:
     """Whether the exporter answers a scrape."""
     return b"starlight_postgres_up" in fetch("http://127.0.0.1:9808/metrics")
 
 
-def flower() -> bool:
+def check_flower() -> bool:
     """Whether Flower answers."""
     prefix = f"/{os.environ.get('STARLIGHT_FLOWER_URL_PREFIX', '')}".rstrip("/")
     return fetch(f"http://127.0.0.1:5555{prefix}/healthcheck") == b"OK"
 
 
-def holds(query: str, *parameters: object) -> bool:
-    """Return the one value that the query asks PostgreSQL for; raises AwayError where it does not answer."""
+def query_truth(query: str, *parameters: object) -> bool:
+    """Return the truth value that the query selects; raises AwayError if PostgreSQL does not answer."""
     import psycopg
 
     url = os.environ.get(DIRECT_URL) or os.environ["STARLIGHT_DATABASE_URL"]
@@ -109,15 +110,16 @@ def holds(query: str, *parameters: object) -> bool:
     return row is not None and bool(row[0])
 
 
-def container_age_s() -> float:
-    """Return how long the container's first process has run."""
-    # The fields after the program's name in parentheses; the 22nd of proc(5) is the start in ticks since boot.
+def read_container_age_s() -> float:
+    """Return how many seconds the container's first process has run."""
+    # In proc(5), field 22 is the start in clock ticks since boot. The fields after the program's name in parentheses
+    # begin with the third.
     started = int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def fetch(url: str) -> bytes:
-    """Return the body of a page of this container; raises AwayError where it answers that it cannot do its work."""
+    """Return the body of a page of this container; raises AwayError for an error status."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - our own http URLs
             return bytes(answer.read())
@@ -125,18 +127,25 @@ def fetch(url: str) -> bytes:
         raise AwayError(f"{url} answers {error.code}") from error
 
 
-CHECKS = {check.__name__: check for check in (dispatcher, canary, worker, api, exporter, flower)}
+CHECKS = {
+    "dispatcher": check_dispatcher,
+    "canary": check_canary,
+    "worker": check_worker,
+    "api": check_api,
+    "exporter": check_exporter,
+    "flower": check_flower,
+}
 
 
 def count_failure() -> int:
-    """Count one more failed check and return how many there are in a row."""
+    """Count a failed check, and return the number of failed checks in a row."""
     failures = read_failures() + 1
     FAILURES.write_text(str(failures))
     return failures
 
 
 def read_failures() -> int:
-    """Return how many checks failed in a row."""
+    """Return the number of failed checks in a row."""
     try:
         return int(FAILURES.read_text())
     except (FileNotFoundError, ValueError):
@@ -144,25 +153,25 @@ def read_failures() -> int:
 
 
 def find_program() -> int | None:
-    """Return the process id of this container's program, None where nothing started it here."""
-    # The container's first process is the init, which has one child.
+    """Return the process id of this container's program, None if this process is its only program."""
+    # The first process of the container is an init, whose only child is the program.
     children = Path("/proc/1/task/1/children").read_text().split()
     return int(children[0]) if os.getpid() != 1 and children else None
 
 
 def end_program(failures: int) -> None:
-    """End the program that has failed so many checks in a row: gently at first."""
+    """End the program after so many failed checks in a row; the first signal lets it clean up."""
     program = find_program()
     if program is not None:
         os.kill(program, signal.SIGTERM if failures == PATIENCE else signal.SIGKILL)
 
 
 def main(name: str) -> int:
-    """Check the program of this name; return the exit code that says whether it does its work."""
+    """Check the program of this name; return the exit code: 0 if it does its work, else 1."""
     try:
         works = CHECKS[name]()
     except AwayError as error:
-        # Unhealthy, and nothing that a new start would mend.
+        # A restart of the program would not help.
         print(error)
         FAILURES.unlink(missing_ok=True)
         return 1
@@ -173,7 +182,7 @@ def main(name: str) -> int:
         FAILURES.unlink(missing_ok=True)
         return 0
     failures = count_failure()
-    if failures >= PATIENCE and container_age_s() > START_S:
+    if failures >= PATIENCE and read_container_age_s() > START_S:
         end_program(failures)
     return 1
 

@@ -1,4 +1,4 @@
-"""Real servers for the tests: one PostgreSQL and one Redis for the run, a database of its own for each test."""
+"""Real servers for the tests: one PostgreSQL and one Redis for all, and a separate database for each test."""
 
 import gc
 import os
@@ -23,38 +23,38 @@ from tests.kit.folders import make_temporary_folder
 from tests.kit.object_store import ObjectStore, serve_objects
 from tests.kit.scheduling import StackScheduling
 
-# What is drawn follows from the tests and the code: whoever changes these sees what fails, and nobody later.
+# Examples depend only on the tests and the code: a failure appears with the change that causes it, not some time later.
 hypothesis.settings.register_profile("suite", derandomize=True, database=None)
 hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say which PostgreSQL the tests run against."""
+    """Add the option for the PostgreSQL that the tests use."""
     parser.addoption(
         "--postgresql", type=Path, help="folder of the programs of another PostgreSQL for the tests' databases"
     )
 
 
 def pytest_collection() -> None:
-    """Have no garbage collected while all modules are imported: next to nothing of them is any."""
+    """Pause garbage collection while all modules are imported, which creates almost no garbage."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Have collections pass over the modules, which are most of what there is and stay."""
+    """Exclude the modules, most of all objects, from later collections, since they stay."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    """Have one of several processes run all tests of the running stack."""
+    """With several processes, run all tests that use the running stack in the same one."""
     return StackScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_settings_from_outside() -> None:
-    """The tests mean the same on every machine."""
+    """Remove the machine's own settings, so that tests behave the same everywhere."""
     for name in [name for name in os.environ if name.startswith(("STARLIGHT_", "OTEL_"))]:
         del os.environ[name]
     read_settings.cache_clear()
@@ -62,7 +62,7 @@ def no_settings_from_outside() -> None:
 
 @pytest.fixture(scope="session")
 def session_servers(pytestconfig: pytest.Config) -> Iterator[tuple[str, str]]:
-    """URLs of PostgreSQL, with an upgraded database to copy, and Redis."""
+    """The URLs of PostgreSQL and Redis; the database has the newest schema, and is to be copied."""
     programs: Path | None = pytestconfig.getoption("postgresql")
     with ExitStack() as running:
         folder = running.enter_context(make_temporary_folder())
@@ -89,14 +89,14 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def database_url(session_servers: tuple[str, str]) -> Iterator[str]:
-    """A database of its own, at the newest schema."""
+    """The URL of a separate database with the newest schema."""
     with copy_database(session_servers[0]) as url:
         yield url
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """An engine on a database of its own."""
+    """An engine on a separate database."""
     engine = connect(database_url, pool_size=10)
     yield engine
     engine.dispose()
@@ -112,13 +112,13 @@ def redis_url(session_servers: tuple[str, str]) -> str:
 
 @pytest.fixture
 def configured(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
-    """Settings on the test's own servers and folders."""
+    """Settings with the test's own servers and folders."""
     return Settings(database_url=database_url, redis_url=redis_url, data_dir=tmp_path / "data", submitter="tester")
 
 
 @pytest.fixture
 def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """An empty object store that speaks as much of S3 as we need."""
+    """An empty object store, which the environment names."""
     with serve_objects() as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)

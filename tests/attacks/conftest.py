@@ -1,4 +1,4 @@
-"""The API as a process of its own, on the real database and Redis."""
+"""The API in a separate process, on a real database and Redis."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from tests.kit.rows import execute
 from tests.kit.tardy_server import TardyServer, serve_tardily
 from tests.kit.threads import PATIENCE_S
 
-# Writes a measured figure beside a test's result, for `scripts/attacks`.
+# Adds a measured figure to a test's result, for `scripts/attacks`.
 Record = Callable[[str, object], None]
 
 
@@ -50,28 +50,28 @@ class ServedApi:
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=PATIENCE_S)
 
     def read_peak_bytes(self) -> int:
-        """Return the most memory that the process has had."""
+        """Return the peak memory of the process, in bytes."""
         return read_peak_bytes(self.pid)
 
 
 @pytest.fixture
 def tardy() -> Iterator[TardyServer]:
-    """A server that keeps whoever asks it waiting."""
+    """A server that makes its clients wait."""
     with serve_tardily() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def limits() -> dict[str, object]:
-    """Settings of the API that a module sets itself."""
+    """Settings of the API; a module may override them."""
     return {}
 
 
 @contextmanager
 def serve_api(servers: tuple[str, str], data_dir: Path, limits: Mapping[str, object]) -> Iterator[ServedApi]:
-    """Serve the API on a database of its own while the block lasts, with a key."""
+    """Serve the API on a separate database within the block; yield it with a key."""
     if not Path("/proc/self/status").exists():
-        pytest.skip("memory is measured in /proc, which is not here")
+        pytest.skip("memory is measured by /proc, which this system lacks")
     port = find_free_port()
     until = f"running on http://127.0.0.1:{port}"
     with copy_database(servers[0]) as database_url:
@@ -88,14 +88,14 @@ def serve_api(servers: tuple[str, str], data_dir: Path, limits: Mapping[str, obj
 def serving(
     session_servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory, limits: dict[str, object]
 ) -> Iterator[ServedApi]:
-    """Serve the API while the module lasts."""
+    """The API, shared by the tests of a module."""
     with serve_api(session_servers, tmp_path_factory.mktemp("data"), limits) as api:
         yield api
 
 
 @pytest.fixture
 def served(serving: ServedApi, record_property: Record) -> Iterator[ServedApi]:
-    """Serve the API, with nothing in its database but a key."""
+    """The API, with a database that is empty except for a key."""
     emptied = ", ".join(METADATA.tables.keys() - {"schema_support"})
     execute(serving.engine, f"TRUNCATE {emptied}")
     forget_peak_bytes(serving.pid)

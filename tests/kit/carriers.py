@@ -1,4 +1,4 @@
-"""Carriers that hold hidden bytes, and what a picture has after them."""
+"""Carriers with hidden bytes, followed by the bits of the picture."""
 
 import random
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from worker.v4.payload_description import ReadPayload
 from worker.v4.payloads import read_payload_of
 
 LIMIT: Final = 64 * 2**10
-# What the bits of a picture are after a payload: noise, or the same again and again.
+# The bits of a picture after a payload: noise, or a repeated byte.
 REMAINDERS: Final = {"noise": None, "zeros": b"\x00", "ones": b"\xff", "stripes": b"U"}
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Bytes of a carrier that go on after a payload."""
+    """The bytes of a carrier, with more after the payload."""
 
     data: bytes
     is_whole = False
@@ -30,12 +30,12 @@ class Samples:
 
 
 def fill(hidden: bytes, remainder: str = "noise", seed: int = 0) -> Samples:
-    """Return a carrier that holds this first, and then one of `REMAINDERS`."""
+    """Return a carrier that starts with these bytes, followed by one of `REMAINDERS`."""
     pattern = REMAINDERS[remainder]
     count = 30_000
     return Samples(hidden + (random.Random(seed).randbytes(count) if pattern is None else pattern * count))
 
 
 def read(hidden: bytes, remainder: str = "noise", seed: int = 0) -> ReadPayload:
-    """Return the payload that is read from a carrier that holds this first."""
+    """Return the payload that is read from the carrier that `fill` makes."""
     return read_payload_of(fill(hidden, remainder, seed), LIMIT)

@@ -1,4 +1,4 @@
-"""A database filled as that of a busy installation is, nearly all of it with what has ended, and analysed."""
+"""A database like that of a busy installation: nearly all of its jobs have ended, and it is analysed."""
 
 from typing import Any
 
@@ -107,27 +107,26 @@ FILL = f"""
     ANALYZE
 """
 FROM_JOBS = "SELECT id FROM jobs WHERE state = '{state}' ORDER BY id OFFSET 10 LIMIT 1"
-# Settings with which nothing is too small to be shared out among processes.
+# Settings whose value 0 makes the planner use several processes for small tables too.
 SHARED_OUT = (
     "parallel_setup_cost",
     "parallel_tuple_cost",
     "min_parallel_table_scan_size",
     "min_parallel_index_scan_size",
 )
-# The indexes of partitions with those that they are parts of, and the partitions that nothing is in yet: of such a one,
-# all is read soonest.
+# Indexes of partitions with the indexes that they are parts of, and empty partitions, which are fastest to read whole.
 LIST_INHERITED = "SELECT inhrelid::regclass::text AS part, inhparent::regclass::text AS whole FROM pg_inherits"
 LIST_EMPTY = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE pg_relation_size(inhrelid) = 0"
 
 
 class Filled:
-    """The filled database, and some of what is in it."""
+    """The filled database, and some of its rows."""
 
     def __init__(self, engine: Engine, blobs: Blobs) -> None:
         self.engine = engine
         self.blobs = blobs
         self.model_id = register_v4(engine)
-        # The jobs are of seven days.
+        # The jobs were submitted in seven days.
         cut_partitions(engine, 2, 7.0)
         execute(engine, FILL)
         with engine.connect() as connection:
@@ -152,31 +151,31 @@ class Filled:
         return list(find_verdicts(self.engine, VerdictFilter(**wanted), PAGE, after))
 
     def look_back(self, **wanted: Any) -> list[Verdict]:
-        """Return the page before a position."""
+        """Return the page of verdicts before the position."""
         return find_previous(self.engine, VerdictFilter(**wanted), PAGE, self.position)
 
     def show(self, **wanted: Any) -> list[Verdict]:
-        """Return as many verdicts as people see at once."""
+        """Return the first `SHOWN` verdicts, as the page shows them."""
         return list(find_verdicts(self.engine, VerdictFilter(**wanted), SHOWN))
 
     def ask(self, query: str, **parameters: object) -> list[Any]:
-        """Return what an analyst's query answers."""
+        """Return the rows of an analyst's query."""
         with self.engine.connect() as connection:
             return list(connection.execute(text(query), parameters))
 
     def ask_together(self, query: str, **parameters: object) -> None:
-        """Ask where several processes are to answer."""
+        """Run a query that several processes may answer."""
         with self.engine.connect() as connection:
             for setting in SHARED_OUT:
                 connection.execute(text(f"SET LOCAL {setting} = 0"))
             connection.execute(text(query), parameters)
 
     def upload(self, image: bytes) -> list[str]:
-        """Store an image as that of a job."""
+        """Store an image of an upload; return its SHA-256."""
         return Upload(self.engine, self.blobs, SUBMITTER, StorageLimits(None, 0)).put_all([image])
 
     def find_made(self) -> Rescan:
-        """Ask for a rescan that is not there."""
+        """Look up a rescan that does not exist."""
         with self.engine.connect() as connection:
             return find_made(connection, self.ended_job, "key 20")
 

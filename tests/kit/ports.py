@@ -4,16 +4,16 @@ import secrets
 import socket
 from itertools import count
 
-# Below what systems give to connections and to who asks for any port: until a server has started, nobody else takes it.
+# Below the range from which systems assign ports, so that no other program gets the port before the server starts.
 FIRST = 15_000
 COUNT = 17_000
 
-# From another port on in each process of tests.
+# Test processes start at different ports.
 _ports = count(secrets.randbelow(COUNT))
 
 
 def find_free_port() -> int:
-    """Return a port on the loopback interface that nothing listens on, another one each time."""
+    """Return a port on the loopback interface that nothing listens on; each call returns another one."""
     while True:
         port = FIRST + next(_ports) % COUNT
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""docker/healthcheck.py ends a program that does not do its work, and none that waits for others."""
+"""docker/healthcheck.py ends a program that does not do its work, but not one that waits for something else."""
 
 import importlib.util
 import subprocess
@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "docker" / "healthcheck.py"
 
 @pytest.fixture
 def program() -> "Iterator[subprocess.Popen[bytes]]":
-    """A program that takes no notice of SIGTERM, as one that hangs does."""
+    """A program that ignores SIGTERM, as a hanging one does."""
     command = ["sh", "-c", "trap '' TERM; echo ready; exec sleep 600"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
@@ -28,7 +28,7 @@ def program() -> "Iterator[subprocess.Popen[bytes]]":
 
 @pytest.fixture
 def healthcheck(program: "subprocess.Popen[bytes]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as in a container that has run for long, whose program is this one."""
+    """The script, as in a container with this program that was started long ago."""
     spec = importlib.util.spec_from_file_location("healthcheck", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -36,13 +36,13 @@ def healthcheck(program: "subprocess.Popen[bytes]", tmp_path: Path, monkeypatch:
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "FAILURES", tmp_path / "failures")
     monkeypatch.setattr(module, "find_program", lambda: program.pid)
-    monkeypatch.setattr(module, "container_age_s", lambda: 1000.0)
+    monkeypatch.setattr(module, "read_container_age_s", lambda: 1000.0)
     return module
 
 
 @pytest.fixture
 def answer(healthcheck: ModuleType) -> Iterator[Callable[[int], None]]:
-    """Set what the program answers from now on; until then, nobody does."""
+    """Return a function that sets the status of the program's answers."""
     status = 200
 
     class Page(BaseHTTPRequestHandler):
@@ -111,7 +111,7 @@ def test_what_others_are_to_blame_for_ends_nobody(
 def test_a_program_has_time_to_start(
     healthcheck: ModuleType, program: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(healthcheck, "container_age_s", lambda: 60.0)
+    monkeypatch.setattr(healthcheck, "read_container_age_s", lambda: 60.0)
     healthcheck.CHECKS["api"] = refuse
 
     assert [healthcheck.main("api") for _ in range(6)] == [1] * 6

@@ -1,4 +1,4 @@
-"""The API's application on the real database and Redis, called in this process."""
+"""The API's application in this process, on a real database and Redis."""
 
 import threading
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def api_settings(configured: Settings, root: Path) -> Settings:
             "max_archive_members": 50,
             "max_image_bytes": 50_000,
             "rate_limit_per_minute": 1000,
-            # What clients within this process call it.
+            # The host name that Starlette's test client sends.
             "allowed_hosts": ("testserver",),
         }
     )
@@ -60,7 +60,7 @@ def ann(api: Api) -> TestClient:
 
 @pytest.fixture
 def address(api: Api) -> Iterator[str]:
-    """Where the application is served as in production, for what is streamed."""
+    """The URL of the application, served as in production: the test client does not stream responses."""
     server = uvicorn.Server(uvicorn.Config(api.app, port=0, log_config=None, timeout_graceful_shutdown=1))
     listening = server.config.bind_socket()
     thread = threading.Thread(target=server.run, args=([listening],))
