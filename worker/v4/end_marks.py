@@ -26,9 +26,15 @@ _MARK: Final = re.compile(
 _CHANCE: Final = 12
 _CHANCE_BEFORE_ZERO: Final = 1
 _TAIL: Final = 64
-CLOSING: Final = b"\x03\x04\x1a"
+CLOSING: Final = b"\x03\x04\x1a\x1f"
 """Control characters that end a text, with or without a zero after them."""
-_NAMES: Final = {0x00: "a zero byte", 0x03: "end of text (03)", 0x04: "end of transmission (04)", 0x1A: "Ctrl-Z (1a)"}
+_NAMES: Final = {
+    0x00: "a zero byte",
+    0x03: "end of text (03)",
+    0x04: "end of transmission (04)",
+    0x1A: "Ctrl-Z (1a)",
+    0x1F: "unit separator (1f)",
+}
 
 
 def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:

@@ -1,6 +1,6 @@
 """Finds the length of a payload, and so its header, among the first bytes of a carrier.
 
-Except for OpenStego's, no tool's format is known here. A number counts as a length if text, or a file, ends where it
+A number counts as a length if text, or a file, ends where it
 says. That rarely happens by chance, so a length may be anywhere among the first bytes, have any width and byte order,
 and count bytes or bits.
 """
@@ -17,6 +17,7 @@ from worker.v4.headers import (
     BITS,
     BYTES,
     DIGESTS,
+    FIELDS,
     FITS,
     MAX_WORD,
     NAMES,
@@ -26,17 +27,12 @@ from worker.v4.headers import (
     WIDE,
     Header,
     Order,
-    read_open_stego,
 )
 from worker.v4.plain_patterns import is_plain
 from worker.v4.text_runs import TextRuns
 
 # How many bytes are searched for a length.
 _MAX_HEADER: Final = 160
-# Widths and byte orders of lengths. Wide ones come first, since a narrow one may be the end of a wide one.
-_FIELDS: Final[tuple[tuple[int, Order], ...]] = (
-    (8, "big"), (8, "little"), (4, "big"), (4, "little"), (3, "big"), (3, "little"), (2, "big"), (2, "little"),
-)  # fmt: skip
 # Bytes between length and payload: none, version or flags, an empty word, or a digest (MD5, SHA-1, SHA-256, SHA-512).
 _GAPS: Final = (0, 1, 2, 4, 8, 16, 20, 32, 64)
 _TIME: Final = re.compile(rb"[0-2]?[0-9]:[0-5][0-9]\b")
@@ -60,9 +56,6 @@ def find_header(data: bytes, runs: TextRuns, total: int, *, is_whole: bool) -> H
     `data` is the first of `total` bytes in the carrier. `is_whole` says that the carrier ends where the payload does,
     as trailing bytes do, and not where the picture does.
     """
-    own = read_open_stego(data)
-    if own and own.end <= total:
-        return own
     found = list(_HeaderSearch(data, runs, total, is_whole=is_whole).list_headers())
     most = max((header.evidence for header in found), default=FITS)
     confirmed = [header for header in found if header.evidence == most]
@@ -103,7 +96,7 @@ class _HeaderSearch:
         for at in range(self._first, self._last):
             if at > self._first and (self._names.contain(at) or self._is_inside_text(at)):
                 continue
-            found = [header for width, order in _FIELDS for header in self._measure(at, width, order)]
+            found = [header for width, order in FIELDS for header in self._measure(at, width, order)]
             yield from found
             if any(header.exact and header.start == at + header.width > at + 2 for header in found):
                 # No later header could have more evidence.

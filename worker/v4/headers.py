@@ -21,11 +21,12 @@ BYTES, BITS, SPELLED = "bytes", "bits", "spelled"
 Order: TypeAlias = Literal["big", "little"]
 
 DIGESTS: Final = {16: "MD5", 20: "SHA-1", 32: "SHA-256", 64: "SHA-512"}
+FIELDS: Final[tuple[tuple[int, Order], ...]] = (
+    (8, "big"), (8, "little"), (4, "big"), (4, "little"), (3, "big"), (3, "little"), (2, "big"), (2, "little"),
+)  # fmt: skip
+"""Widths and byte orders of lengths. Wide ones come first, since a narrow one may be the end of a wide one."""
 SPELLED_LENGTH: Final = re.compile(rb"(?:(?:len|length|size)=)?([0-9]{1,10}|[0-9a-f]{2,8})(?:::|[:;|#\n,$ ])")
 """Matches a length that is written as text, in decimal or hexadecimal digits, which are the group."""
-_OPEN_STEGO: Final = re.compile(rb"OPENSTEGO([\x01\x02])(.{4})[\x01-\x08](.)[NY]{2}", re.DOTALL)
-# Size of the cipher's name, which is present from version 2 on.
-_OPEN_STEGO_CIPHER: Final = 8
 _MAGIC: Final = re.compile(rb"[A-Za-z][\x21-\x7e]{1,15}")
 # Bits of evidence that are deducted because a length was tried in many places, with gaps, in bits, and near an end.
 _BITS_OF_PLACE, _BITS_OF_GAP, _BITS_OF_UNIT, _BITS_OF_END = 6, 4, 3, 4
@@ -106,19 +107,6 @@ def may_be_header(data: bytes, start: int, end: int) -> bool:
         return True
     field, size = data[start : start + 2], end - start - 2
     return any(int.from_bytes(field, order) in (size, 8 * size) for order in ("big", "little"))
-
-
-def read_open_stego(data: bytes) -> Header | None:
-    """Read OpenStego's header, the only tool's format that is known here; None if there is none.
-
-    It is stamp, version, length, bits per sample, flags, cipher and file name.
-    """
-    fields = _OPEN_STEGO.match(data)
-    if fields is None:
-        return None
-    version, size, name = (int.from_bytes(field, "little") for field in fields.groups())
-    start = fields.end() + (_OPEN_STEGO_CIPHER if version > 1 else 0) + name
-    return Header(start, size, fields.start(2), 4, "little", BYTES, exact=True, evidence=SURE, has_name=True)
 
 
 def _describe_name(name: bytes) -> str:

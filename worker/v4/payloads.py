@@ -11,6 +11,7 @@ from worker.v4.file_kinds import find_strong_kind, recognise_kind
 from worker.v4.file_names import is_name, is_word
 from worker.v4.header_search import find_header
 from worker.v4.headers import DIGESTS, FITS, MAX_WORD, SPELLED, Header, may_be_header
+from worker.v4.known_headers import find_digest_header, find_digested_text, find_known_header
 from worker.v4.payload_description import MIN_UNCLOSED, Carrier, PayloadDescriber, ReadPayload
 from worker.v4.text_runs import TextRuns, decode_text, has_pattern, is_text
 from worker.v4.wide_text import find_wide_text
@@ -75,12 +76,16 @@ class _Reading:
         kind = recognise_kind(data, start)
         if kind:
             return self._describe.file(kind, start)
+        if known := find_known_header(data, start, self._carrier.total):
+            return self._behind(known)
         wide = find_wide_text(data, start)
         if wide:
             return self._describe.wide_text(wide)
         if len(closed) > MAX_WORD and is_text(closed) and not may_be_header(data, start, zero):
             # The form that the specification defines; nothing has more evidence.
             return self._describe.text(start, zero)
+        if digested := self._read_digested():
+            return digested
         header = find_header(data, self._describe.runs, self._carrier.total, is_whole=self._carrier.is_whole)
         end = self._describe.runs.find_end(start)
         if closed and closed[-1] in CLOSING and end == zero - 1:
@@ -109,6 +114,17 @@ class _Reading:
         if is_text_closed:
             return self._describe.text(text_start, zero)
         return self._describe.unknown(zero)
+
+    def _read_digested(self) -> ReadPayload | None:
+        """Return the payload whose digest precedes it, if it is in the data that was read."""
+        data, start = self._data, self._start
+        if header := find_digest_header(data, start):
+            return self._behind(header)
+        if found := find_digested_text(data, start, self._describe.runs):
+            body = data[found[0] : found[1]]
+            words = f"{found[0] - start} bytes, {DIGESTS[found[0] - start]} of the text"
+            return self._describe.text_in(found[0], body, len(body), "the digest", words)
+        return None
 
     def _count_controls(self, closed: bytes) -> int:
         """Return how many control characters, of a magic or version, precede the text that a zero closes."""

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.v4.headers import SPELLED_LENGTH
 from worker.v4.plain_patterns import is_plain
 from worker.v4.text_runs import decode_text
 
@@ -89,6 +90,8 @@ class WideText:
 
 def find_wide_text(data: bytes, first: int) -> WideText | None:
     """Return the text of wide characters at offset `first` of `data`, or after a length there; None without one."""
+    if spelled := _find_spelled(data, first):
+        return spelled
     if _is_narrow(data[first : first + _NARROW_BYTES]):
         return None
     at_once = [text for coding in _CODINGS for text in _read_all(data, first, *coding)]
@@ -99,6 +102,17 @@ def find_wide_text(data: bytes, first: int) -> WideText | None:
         if long := [text for text in texts if text.is_long]:
             return _choose(long)
     return None
+
+
+def _find_spelled(data: bytes, first: int) -> WideText | None:
+    """Return the text after a length in digits that counts its bytes."""
+    length = SPELLED_LENGTH.match(data, first)
+    if length is None or not length[1].isdigit():
+        return None
+    start, size = length.end(), int(length[1])
+    texts = [text for coding in _CODINGS for text in _read_all(data, start, *coding)]
+    measured = [text for text in texts if 0 <= text.end - (start + size) <= _CHANCE]
+    return _cut(data, min(measured, key=lambda text: text.end), start + size) if measured else None
 
 
 def _find_measured(
