@@ -1,4 +1,4 @@
-"""`starlight db analyst` on servers of one's own."""
+"""`starlight db analyst` on configured servers."""
 
 import uuid
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.kit.command import run_starlight
 
 @pytest.fixture
 def name(session_servers: tuple[str, str]) -> Iterator[str]:
-    """A name of a role of its own. Asked for before the database, whose grants go first."""
+    """The name of a separate role. Requested before the database, which holds its grants and must be dropped first."""
     name = f"analyst_{uuid.uuid4().hex}"
     yield name
     with psycopg.connect(session_servers[0], autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""The short form of `scripts/chaos`: every fault once, and no image lost or doubled."""
+"""The short form of `scripts/chaos`: each fault once, and no image is lost or gets two verdicts."""
 
 import json
 import subprocess

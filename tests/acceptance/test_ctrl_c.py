@@ -1,4 +1,4 @@
-"""A stack that is ended while work waits: what it logged, that nothing runs on, and that a second one goes on."""
+"""A stack that is ended while work waits: its log, that no process is left, and that a second stack continues."""
 
 import json
 import os
@@ -23,7 +23,7 @@ COPIES = 300
 
 @dataclass(frozen=True)
 class EndedStack:
-    """A stack after Ctrl-C, its exit code, a job that it scanned, one that it left, and the id of a request."""
+    """A stack after Ctrl-C, its exit code, a finished job, one that it left unfinished, and the id of a request."""
 
     stack: RunningStack
     status: int
@@ -34,7 +34,7 @@ class EndedStack:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndedStack]:
-    """A stack that logs for machines and was ended in the middle of a job; its data folder is there."""
+    """A stack that logs JSON and was ended in the middle of a job; its data folder still exists."""
     images = tmp_path_factory.mktemp("images")
     (images / "clean.png").write_bytes(encode(draw_grained()))
     (images / "stego.jpg").write_bytes(make_stego_files()["raw.jpg"])
@@ -60,7 +60,7 @@ def test_one_ctrl_c_ends_everything(ended: EndedStack) -> None:
 
 
 def test_every_line_of_a_stack_is_json_and_a_chunk_has_one(ended: EndedStack) -> None:
-    # Nothing but the addresses is written there, whatever libraries would show.
+    # Libraries must not print anything else there.
     assert set(ended.stack.addresses) == {"PostgreSQL", "Redis", "API", "Flower", "Metrics", "Running", "ready"}
 
     ended.stack.log.wait_for_end()

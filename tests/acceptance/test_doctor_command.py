@@ -1,4 +1,4 @@
-"""`starlight doctor` on a stack that is well, on one that is held back, and where nothing answers."""
+"""`starlight doctor` on a stack that works, on one that is paused, and without servers."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.kit.stack import RunningStack
 
 
 def look(settings: dict[str, object], *options: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
-    """Return the exit code, and what was found by subject."""
+    """Return the exit code, and the results by subject."""
     ended = run_starlight("doctor", "--json", *options, settings=settings)
     assert "Traceback" not in ended.stderr
     document = json.loads(ended.stdout)

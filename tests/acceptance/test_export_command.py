@@ -1,4 +1,4 @@
-"""`starlight export`, killed in the middle too."""
+"""`starlight export`, also killed and interrupted in the middle."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ DAYS = 30
 
 @pytest.fixture(scope="module")
 def settings(session_servers: tuple[str, str]) -> Iterator[dict[str, Any]]:
-    """Settings on a filled database: a job on each of some days."""
+    """Settings with a filled database: a job on each of `DAYS` days."""
     with copy_database(session_servers[0]) as url:
         engine = connect(url)
         fill_verdicts(engine, VERDICTS, DAYS)

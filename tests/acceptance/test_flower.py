@@ -1,4 +1,4 @@
-"""Flower behind a prefix, asked by its HTTP API and in a real Chromium: whose chunk, what became of it, and where."""
+"""Flower under a path, by its HTTP API and in a real Chromium: it shows job, worker and result of each chunk."""
 
 import shutil
 import time
@@ -21,7 +21,7 @@ WORKERS = {"cpu0", "cpu1"}
 
 @pytest.fixture(scope="module")
 def job(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A job that has ended: one chunk of three clean images and eight that are none."""
+    """A job that has ended: one chunk with three clean images and eight files that are not images."""
     folder = tmp_path_factory.mktemp("images")
     for number in range(3):
         (folder / f"clean{number}.png").write_bytes(encode(draw_grained()))
@@ -36,14 +36,14 @@ def job(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def flower(stack: RunningStack) -> Iterator[httpx.Client]:
-    """A client that gives the password."""
+    """A client that sends the password."""
     address, name, password = stack.find_flower()
     with httpx.Client(base_url=address, auth=(name, password), timeout=TIMEOUT_S) as client:
         yield client
 
 
 def list_tasks(flower: httpx.Client) -> list[dict[str, Any]]:
-    """Return the newest tasks as the page asks for them."""
+    """Return the newest tasks, requested like the page does."""
     parameters: dict[str, str | int] = {
         "draw": 1, "start": 0, "length": 1000, "search[value]": "", "order[0][column]": 4, "order[0][dir]": "desc",
         **{f"columns[{place}][data]": name for place, name in enumerate(COLUMNS)},
@@ -53,11 +53,11 @@ def list_tasks(flower: httpx.Client) -> list[dict[str, Any]]:
 
 
 def wait_for_task(flower: httpx.Client, said: str) -> dict[str, Any]:
-    """Return the task whose arguments say this, once Flower has heard of its success: events come after verdicts."""
+    """Return the task whose arguments contain this, as soon as Flower shows its success: events come after verdicts."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         for task in list_tasks(flower):
-            # Null where Flower heard of the task's start before it heard of the task.
+            # Null if the event of the task's start came before that of the task itself.
             if said in (task["args"] or "") and task["state"] == "SUCCESS":
                 return task
     raise AssertionError(f"Flower does not show: {said}")
@@ -92,7 +92,7 @@ def test_a_person_signs_in_and_sees_the_chunk_and_the_workers(stack: RunningStac
     address, name, password = stack.find_flower()
     faults: list[str] = []
     with sync_api.sync_playwright() as playwright:
-        # Root has no sandbox of Chromium's.
+        # Chromium's sandbox does not work for root.
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         context = browser.new_context(
             http_credentials={"username": name, "password": password}, viewport={"width": 1600, "height": 900}

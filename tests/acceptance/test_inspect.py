@@ -57,7 +57,7 @@ def test_programs_get_one_object_and_pictures_are_written(data_dir: Path, tmp_pa
 
 
 def print_what_is_in(data: bytes) -> None:
-    """Print what the command does of an image, without the process that asks V4: it takes longer than all else."""
+    """Print an image's inspection like the command, but without the process that runs V4, which starts slowly."""
     pool = open_decoding_pool(Settings(), 1, len(data))
     try:
         print_inspection(Path("image"), data, V4_SAYS, pool.inspect(data))

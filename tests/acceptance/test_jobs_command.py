@@ -17,7 +17,7 @@ from tests.kit.stack import RunningStack
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A clean picture, one for each of four methods, and one that is no picture."""
+    """A clean picture, a stego picture for each of four methods, and a file that is not a picture."""
     for name, data in make_stego_files().items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "clean.png").write_bytes(encode(draw_grained()))

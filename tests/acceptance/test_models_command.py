@@ -19,7 +19,7 @@ WORKERS = 2
 
 
 def copy_model(folder: Path, **changes: object) -> Path:
-    """Copy the shipped model, with some of its card changed."""
+    """Copy the shipped model with these changes of its card; return the folder."""
     shutil.copytree(DEFAULT_MODEL, folder)
     card = json.loads((folder / CARD_FILE).read_text())
     (folder / CARD_FILE).write_text(json.dumps({**card, **changes}))
@@ -27,7 +27,7 @@ def copy_model(folder: Path, **changes: object) -> Path:
 
 
 def list_models(stack: RunningStack) -> dict[str, dict[str, Any]]:
-    """Return what `model list` says of each version."""
+    """Return the output of `model list` by version."""
     run = run_starlight("model", "list", "--json", settings=stack.settings)
     return {each["version"]: each for each in read_records(run)}
 
@@ -39,7 +39,7 @@ def wait_for_workers(stack: RunningStack, version: str) -> None:
 
 @pytest.fixture
 def shipped_again(stack: RunningStack) -> Iterator[str]:
-    """Leave the stack with the model that it started with, whose version this is."""
+    """The version of the shipped model, which the stack uses again after the test."""
     version = read_card(DEFAULT_MODEL).version
     wait_for_workers(stack, version)
     yield version

@@ -1,4 +1,4 @@
-"""A real Prometheus watches the programs of the stack while they scan, and sees its only worker die."""
+"""A real Prometheus scrapes the programs of the stack while they scan, and while the only worker dies."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,14 +34,14 @@ from tests.kit.threads import PATIENCE_S
 LEASE_S = 2
 TARGET = 10
 IMAGES = 600
-# What Grafana puts in place of its variables.
+# The values that Grafana inserts for its variables.
 VARIABLES = {"$__rate_interval": "20s", "$instance": ".+"}
 WATCHED_S = 600
 
 
 @dataclass(frozen=True)
 class Watched:
-    """The programs, and who watches them."""
+    """The programs, and the Prometheus that scrapes them."""
 
     engine: Engine
     settings: Settings
@@ -53,7 +53,7 @@ class Watched:
     api_metrics_port: int
 
     def work(self, folder: Path) -> None:
-        """Have images of each outcome judged, in bulk and while somebody waits, and ask the API for some of it."""
+        """Have images of each outcome judged with both priorities, and send some requests to the API."""
         (folder / "clean.png").write_bytes(encode(draw_grained()))
         (folder / "stego.jpg").write_bytes(make_stego_files()["raw.jpg"])
         (folder / "none.txt").write_text("none")
@@ -69,7 +69,7 @@ class Watched:
                 self.check_accounts()
 
     def run_canaries(self) -> None:
-        """Have a round of canaries judged, which is counted by itself."""
+        """Have a round of canaries judged, which has counters of its own."""
         round_id = begin_round(self.engine, 1, 0.0)
         assert round_id is not None
         answers = run_round(self.engine, self.settings, round_id, 1, PATIENCE_S)
@@ -77,7 +77,7 @@ class Watched:
         self.check_accounts()
 
     def check_accounts(self) -> None:
-        """See that every image is somewhere, at any moment of a job."""
+        """Check that every image is accounted for at each moment of a job."""
         samples = scrape(self.exporter_port)
         finished = sum(samples["starlight_images_finished_total"].values())
         waiting = sum(samples["starlight_queue_images"].values())
@@ -93,7 +93,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def watched(engine: Engine, database_url: str, redis_url: str, folder: Path) -> Iterator[Watched]:
-    """The programs of a stack, each started by itself, so that nobody starts again what dies."""
+    """The programs of a stack, each started separately, so that none is restarted when it dies."""
     find_tool("prometheus")
     ports = [find_free_port() for _ in range(4)]
     settings = {
@@ -129,7 +129,7 @@ def test_a_night_in_short(watched: Watched, tmp_path: Path) -> None:
     see_what_the_worker_did(worker)
     watched.run_canaries()
 
-    # Rules are evaluated, and rates need two scrapes after the last change.
+    # Rules are evaluated periodically, and rates need two scrapes after the last change.
     watched.prometheus.wait_for(f"max(starlight_images_submitted_total) == {IMAGES + 3}")
     watched.prometheus.wait_for("starlight:images_per_minute:rate1m > 0")
     watched.prometheus.wait_for('sum(starlight_canary_images_total{result="right"}) == 10')
@@ -148,7 +148,7 @@ def test_a_night_in_short(watched: Watched, tmp_path: Path) -> None:
     pending = watched.prometheus.wait_for('ALERTS{alertname="StarlightNoWorker"}')
     assert {dict(labels)["alertstate"] for labels in pending} <= {"pending", "firing"}
     assert list_live_workers(watched.engine, LEASE_S) == []
-    # What the dead worker counted in PostgreSQL is there.
+    # The counts of the dead worker are kept in PostgreSQL.
     after = scrape(watched.exporter_port)
     assert after["starlight_images_finished_total"] == samples["starlight_images_finished_total"]
 

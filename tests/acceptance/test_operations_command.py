@@ -1,4 +1,4 @@
-"""`starlight pause`, `resume`, `drain`, `requeue`, `priority` and `operations`, here and by another machine's API."""
+"""`starlight pause`, `resume`, `drain`, `requeue`, `priority` and `operations`, directly and through the API."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""`starlight dispatcher` and `starlight worker` as processes of their own."""
+"""`starlight dispatcher` and `starlight worker` as separate processes."""
 
 import subprocess
 from pathlib import Path

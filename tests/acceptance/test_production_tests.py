@@ -1,4 +1,4 @@
-"""The checklist of production, in its short form, against `starlight up`; and against what is no such thing."""
+"""The short form of `tests/production_tests.py` against `starlight up`, and against a server that is something else."""
 
 import json
 from pathlib import Path

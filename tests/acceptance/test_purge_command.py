@@ -12,7 +12,7 @@ from tests.kit.stack import RunningStack
 
 
 def scan_archive(stack: RunningStack, folder: Path) -> str:
-    """Scan a picture of its own in an archive; return the job's id."""
+    """Scan an archive with a new picture; return the job's id."""
     archive = write_zip(folder / "images.zip", {"picture.png": encode(draw_grained()) + uuid.uuid4().bytes})
     scanned = run_starlight("scan", archive, "--format", "ndjson", settings=stack.settings)
     return str(read_records(scanned)[0]["job_id"])

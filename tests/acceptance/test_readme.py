@@ -1,4 +1,4 @@
-"""Every command that the README shows does what it is shown for, typed into a shell beside a running stack."""
+"""Every command in the README works when it is typed into a shell beside a running stack."""
 
 import os
 import re
@@ -28,7 +28,7 @@ from worker.v4.card import DEFAULT_MODEL, read_card
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# What is not run here, because it starts or stops what this needs, and the test that runs it.
+# Commands that are not run here, because they start or stop what this test needs, with the tests that run them.
 ELSEWHERE = {
     "scripts/build_docs": "tests/unit/test_site.py::test_pages_load_nothing_from_elsewhere",
     "starlight up": "tests/acceptance/test_ctrl_c.py::test_a_second_stack_goes_on_with_the_work_and_down_ends_it",
@@ -41,9 +41,9 @@ ELSEWHERE = {
     ),
 }
 PAUSED = "who waits"
-# A line without any needs no shell.
+# A line without any of these needs no shell.
 SHELL_SYNTAX = re.compile(r"[|<>$;&*?]")
-# What installs this checkout and runs its checks, these among them, or measures it.
+# These install this checkout, run its checks (including this test), or measure it.
 SCRIPTS = {"scripts/quickstart", "scripts/test", "scripts/check", "scripts/bench.py"}
 
 
@@ -55,7 +55,7 @@ def list_blocks() -> list[list[str]]:
 
 
 def list_commands() -> list[str]:
-    """Return each command once: those of the blocks, and those within sentences that say more than a name."""
+    """Return each command once: those of the blocks, and those in sentences that have arguments."""
     shown = [line for block in list_blocks() if block != SERVERS for line in block]
     told = re.findall(r"`((?:starlight |scripts/)[^`\n]+)`", README)
     return list(dict.fromkeys(shown + [each for each in told if not any(line.startswith(each) for line in shown)]))
@@ -67,7 +67,7 @@ COMMANDS = [each for each in list_commands() if each not in ELSEWHERE and each n
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables of a shell that knows the command by its name."""
+    """The environment of a shell in which the command is on the PATH."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "starlight").write_text(f'#!/bin/sh\nexec {shlex.join(STARLIGHT)} "$@"\n')
     (folder / "starlight").chmod(0o755)
@@ -88,10 +88,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def meanings(
     stack: RunningStack, folders: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """What the words in capitals stand for: ID is a job that has ended without its image, JOB one that waits."""
+    """The values of the words in capitals: ID is an ended job whose image is missing, JOB a waiting one."""
     scanned = run_starlight("scan", folders["error"], "--format", "ndjson", settings=stack.settings)
     job_id = read_records(scanned)[0]["job_id"]
-    # The job may be sealed already: it is sealed again with the changed verdict.
+    # If the job is sealed already, it is sealed again with the changed verdict.
     execute(
         stack.engine,
         f"""
@@ -103,7 +103,7 @@ def meanings(
     )
     judged = read_records(run_starlight("scan", folders["stego"], "--format", "ndjson", settings=stack.settings))
     shipped = read_card(DEFAULT_MODEL).label
-    # So that there is a model to use, and something to go back to.
+    # A model for `model use`, and an earlier choice for `model rollback`.
     for words in (["add", DEFAULT_MODEL], ["use", "shipped"]):
         assert run_starlight("model", *words, settings=stack.settings).returncode == 0
     assert run_starlight("pause", "--submitter", PAUSED, settings=stack.settings).returncode == 0
@@ -137,7 +137,7 @@ def meanings(
 
 
 def type_in(line: str, meanings: Mapping[str, str], settings: Mapping[str, object], shell: Mapping[str, str]) -> int:
-    """Run a command of the README and return its exit code."""
+    """Type a line of the README into a shell and return its exit code."""
     for word, meaning in meanings.items():
         line = re.sub(rf"(?<!\S){word}(?!\S)", meaning, line)
     settings = {**settings, "webhook_secret": f"whsec_{'A' * 32}"}
@@ -165,7 +165,7 @@ def test_a_command_does_what_it_is_shown_for(
 ) -> None:
     assert type_in(line, meanings, stack.settings, shell) == 0
 
-    # The other commands need all workers, and the other tests nothing held back.
+    # Other commands need all workers, and other tests need a stack without pauses.
     undone = {"starlight drain": f"{line} --undo", "starlight pause": line.replace("pause", "resume")}
     for words, undoing in undone.items():
         if line.startswith(words):
@@ -194,7 +194,7 @@ def test_servers_of_ones_own_are_used_as_shown(
         script = script.replace(shown, shlex.quote(real))
     settings = {"database_url": database_url, "redis_url": redis_url, "data_dir": data_dir}
 
-    # The shell outlives the signal, and waits for all that it has started.
+    # The shell survives the signal, and waits for everything that it has started.
     running = subprocess.Popen(
         ["bash", "-c", f"{script}\ntrap : TERM\nwait\nwait"],
         env={**make_environment({"data_dir": data_dir}), **shell},

@@ -1,4 +1,4 @@
-"""`starlight … --server URL --key KEY` from a machine that has no servers of its own."""
+"""`starlight … --server URL --key KEY` on a machine without servers."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ def key(stack: RunningStack) -> str:
 
 @pytest.fixture
 def elsewhere(stack: RunningStack, key: str, tmp_path: Path) -> Command:
-    """The command with the address of the stack's API and nothing else."""
+    """Runs the command with no setting but the address of the stack's API."""
     parts = urlsplit(stack.addresses["API"])
 
     def run(*arguments: str | Path, key: str = key) -> "CompletedProcess[str]":
@@ -39,7 +39,7 @@ def elsewhere(stack: RunningStack, key: str, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a clean picture and an archive of one for each of four methods."""
+    """A folder with a clean picture, and an archive with a stego picture for each of four methods."""
     inside = tmp_path / "pictures"
     inside.mkdir()
     (inside / "clean ü.png").write_bytes(encode(draw_grained()))

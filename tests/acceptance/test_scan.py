@@ -1,4 +1,4 @@
-"""`starlight scan` as a new user meets it: first without any server, then beside a running stack."""
+"""`starlight scan` for a new user: without servers, and beside a running stack."""
 
 import csv
 import os
@@ -40,7 +40,7 @@ def test_a_folder_goes_in_and_every_image_comes_out_as_one_verdict(data_dir: Pat
     assert (audit.returncode, audit.stdout) == (
         0, f"{job_id}: {len(expected)} references, {len(expected)} verdicts, 0 missing, 0 double\n"
     )  # fmt: skip
-    # What the scan started logs into files, which people read.
+    # The programs that the scan starts log to files, as text.
     logged = "".join(each.read_text() for each in (data_dir / "logs").glob("worker-*.log"))
     assert f" INFO worker: a chunk is scanned  job={job_id}" in logged
     errors = sum(code is not None for code in expected.values())

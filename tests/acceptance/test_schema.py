@@ -1,4 +1,4 @@
-"""Commands and programs on servers that somebody else keeps, whose schema does not fit."""
+"""Commands and programs on configured servers whose schema is not compatible."""
 
 import pytest
 from alembic import command

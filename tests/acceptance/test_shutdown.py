@@ -1,4 +1,4 @@
-"""A worker that is told to end in the middle of a chunk."""
+"""A worker that gets a signal to end in the middle of a chunk."""
 
 import signal
 import subprocess
@@ -27,7 +27,7 @@ LONG_S = 3600
 def waiting_chunk(
     engine: Engine, configured: Settings, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """A published chunk whose one image is in an object store that takes its time."""
+    """A published chunk whose only image is in a slow object store."""
     digest = Blobs(object_store.url).put(encode_pattern("PNG"))
     submit_job(engine, [f"blob://{digest}/image.png"], submitter="ann")
     monkeypatch.setitem(app.conf, "broker_url", configured.redis_url)
@@ -61,7 +61,7 @@ def test_a_chunk_that_is_being_scanned_goes_back_and_nothing_is_lost(
         assert worker.stderr is not None
         for each in signals:
             worker.send_signal(each)
-            # The next one means more only once this one was heard.
+            # The next signal has its own effect only after this one was handled.
             assert any("running chunks" in line for line in worker.stderr)
         worker.wait(TIMEOUT_S)
     finally:

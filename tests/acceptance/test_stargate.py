@@ -1,4 +1,4 @@
-"""Stargate's Go client against `starlight up`: its requests byte for byte, its answers parsed as strictly."""
+"""Stargate's Go client against `starlight up`: the same bytes in requests, and responses parsed as strictly."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ def key(stack: RunningStack) -> str:
 
 @pytest.fixture(scope="session")
 def call(stack: RunningStack, key: str) -> Callable[..., tuple[int, Any]]:
-    """Send a request as Go's client writes it; return the status and the JSON of the answer."""
+    """Sends a request like the Go client; returns the status and the JSON of the response."""
     address = urlsplit(stack.addresses["API"])
 
     def send(method: str, path: str, body: bytes = b"", kind: str = "", *, key: str = key) -> tuple[int, Any]:
@@ -61,7 +61,7 @@ EXTRACTION_RESULT = {"message_found": bool, "message": str, "method_used": str, 
 
 
 def check_shape(value: dict[str, Any], shape: dict[str, type]) -> dict[str, Any]:
-    """Return the object, whose members must have these types."""
+    """Return the object; fails unless its members have these types."""
     for name, kind in shape.items():
         assert isinstance(value[name], (int, float) if kind is float else kind), (name, value[name])
         assert kind is bool or not isinstance(value[name], bool), name
@@ -295,7 +295,7 @@ def test_a_manifest_comes_whole_however_long_it_is(call: Callable[..., tuple[int
     manifest = json.dumps({"schema_version": 2, "proposal": {"id": "p-1"}, "tasks": tasks})
     assert 100_000 < len(manifest) < 2**20
     cover = encode_pattern("JPEG", size=(64, 64))
-    # As its predecessor wrote what follows the end of an image.
+    # Stargate's earlier scanner wrote payloads after the end of an image like this.
     stego = cover + b"AI42" + manifest.encode() + b"\x00"
 
     _, scanned = call("POST", "/scan/image", *write_form(stego, extract_message="true"))

@@ -25,14 +25,14 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]")
 
 
 class Terminal:
-    """What stands on a terminal, and whoever types there."""
+    """A terminal: its contents, and its keyboard."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._seen = ""
 
     def wait_for(self, text: str) -> None:
-        """Return once this text is drawn, after what was waited for before."""
+        """Return once this text is drawn, after the text of the previous call."""
         while text not in ESCAPES.sub("", self._seen):
             assert select.select([self._descriptor], [], [], PATIENCE_S)[0], (
                 f"{text} is not drawn: {self._seen[-3000:]}"

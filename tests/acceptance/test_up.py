@@ -1,4 +1,4 @@
-"""`starlight up` as an operator meets it."""
+"""`starlight up`, as an operator uses it."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.kit.stack import RunningStack
 
 
 def list_children(process_id: int) -> dict[str, int]:
-    """Return the process ids of a process's children by their command lines."""
+    """Return the ids of a process's children by command line."""
     listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
     return {Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").strip(): int(child) for child in listed}
 
@@ -30,7 +30,7 @@ def fetch(url: str) -> str:
 
 
 def write_pictures(folder: Path, copies: int) -> list[str]:
-    """Return references to a clean and a stego picture and one that is none, many times over."""
+    """Return many references to the same three files: a clean picture, a stego picture, and no picture."""
     (folder / "clean.png").write_bytes(encode(draw_grained()))
     (folder / "stego.jpg").write_bytes(make_stego_files()["raw.jpg"])
     (folder / "none.txt").write_text("none")

@@ -1,1 +1,1 @@
-"""What strangers and customers have tried: each attack a row, with what it may cost, measured from outside."""
+"""Attacks by strangers and customers: each has limits of its costs, which are measured from outside the process."""

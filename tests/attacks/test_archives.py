@@ -1,4 +1,4 @@
-"""Archives that are small and made to cost much: what each takes of the API, and of the process that unpacks it."""
+"""Small archives that are made to cost much: what each costs the API, and the process that unpacks it."""
 
 import bz2
 import gzip
@@ -35,18 +35,18 @@ ZIP, TAR = "application/zip", "application/x-tar"
 MEMBERS = "STARLIGHT_MAX_ARCHIVE_MEMBERS"
 SECONDS = "STARLIGHT_MAX_UNPACK_SECONDS"
 MEMORY = "STARLIGHT_MAX_UNPACK_BYTES"
-# What a process takes that has looked at nothing yet, the program that starts it included.
+# Costs of a process, and of the program that starts it, before anything is read.
 START_BYTES, START_S = 64 * MIB, 2.0
-# What is set for one archive of less than 32 MiB.
+# The limit for an archive of less than 32 MiB.
 UNPACK_S = 2.0
-# What a request may add to the API, whatever is in the archive.
+# The costs that a request may add to the API, whatever the archive contains.
 REQUEST_BYTES = 48 * MIB
 REQUEST_S = 8.0
 
 
 @dataclass(frozen=True)
 class Attack:
-    """An archive; how many images come of it or what it is refused with, and what it may take of whom."""
+    """An archive, the number of its images or the reason of its refusal, and the limits of its costs."""
 
     media_type: str
     make: Callable[[], bytes]
@@ -91,13 +91,13 @@ THROUGH_THE_API = [
 
 @pytest.fixture(autouse=True)
 def little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow little processor time, so that tests reach the end of it."""
+    """Allow little processor time, so that tests reach the limit."""
     monkeypatch.setenv(SECONDS, str(UNPACK_S))
 
 
 @pytest.fixture(scope="module")
 def limits() -> dict[str, object]:
-    """Settings of the API: as little processor time."""
+    """Settings of the API, with the same processor time."""
     return {"max_unpack_seconds": UNPACK_S}
 
 
@@ -116,7 +116,7 @@ def test_an_archive_takes_what_it_may_of_the_process_that_unpacks_it(tmp_path: P
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Return what a program of its own says of unpacking."""
+    """Return the measurements that a separate program makes while it unpacks."""
     program = [sys.executable, "-m", "tests.kit.unpack_and_measure", str(path)]
     measured: dict[str, Any] = json.loads(subprocess.run(program, capture_output=True, check=True).stdout)
     return measured
@@ -143,6 +143,6 @@ def test_an_archive_costs_the_api_no_more_than_another_body(served: ServedApi, n
 
 
 def read_seconds(process_id: int) -> float:
-    """Return the processor time that a process and those that it has waited for have taken."""
+    """Return the processor time of a process and of its ended children, in seconds."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

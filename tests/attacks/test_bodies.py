@@ -1,4 +1,4 @@
-"""Bodies that are large, or expensive to parse: refused before they cost anything, and never without a key."""
+"""Bodies that are large, or expensive to parse: refused before they cost anything, and not read without a key."""
 
 import socket
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ PIECE = 256 * 2**10
 
 @dataclass(frozen=True)
 class Attack:
-    """A body that goes on and on; how many bytes of it are sent at most, and what may come of it."""
+    """An endless body, how many bytes of it are sent at most, the expected status, and the permitted costs."""
 
     route: str
     media_type: str
@@ -24,7 +24,7 @@ class Attack:
     bytes_sent: int
     with_key: bool
     status: int
-    # What the process may take on top of what it has when it is idle.
+    # Bytes that the process may need beyond those of an idle one.
     costs_bytes: int
 
     def write_body(self) -> Iterator[bytes]:
@@ -77,7 +77,7 @@ def ask(served: ServedApi, method: str, path: str) -> int:
 
 
 def send(served: ServedApi, attack: Attack) -> int:
-    """Return the status of the answer, which may come before all is sent."""
+    """Return the status of the response, which may come before everything is sent."""
     authorization = f"Authorization: Bearer {served.key}\r\n" if attack.with_key else ""
     head = f"POST {attack.route} HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Type: {attack.media_type}\r\n"
     with socket.create_connection(("127.0.0.1", served.port), PATIENCE_S) as connection:
@@ -87,12 +87,12 @@ def send(served: ServedApi, attack: Attack) -> int:
                 connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
             connection.sendall(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
-            # It was answered before.
+            # The server has answered and closed the connection already.
             pass
         return read_status(connection)
 
 
 def read_status(connection: socket.socket) -> int:
-    """Return the status of the answer on this connection."""
+    """Return the status of the response on this connection."""
     line = connection.recv(64)
     return int(line.split(b" ")[1])

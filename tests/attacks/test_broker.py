@@ -1,4 +1,4 @@
-"""Messages in Redis that are no tasks: logged once, dropped, and nothing else is lost or stopped by them."""
+"""Messages in Redis that are not tasks: they are logged once and dropped, and nothing else is lost or stopped."""
 
 import base64
 import json
@@ -32,13 +32,13 @@ from worker.task_messages import name_transport
 from worker.task_shape import SCAN_CHUNK
 
 CHUNK = "0bf0c0d4-5c3c-4b61-9d5e-6f0f8f3f1a55"
-# What is in every one of them, and may be in no log as it is.
+# Part of each message; no log may contain it unescaped.
 MARK = "\x1b[2Jevil"
 
 
 @dataclass(frozen=True)
 class AttackedWorker:
-    """A worker's process, what it logs, and the servers that it works on."""
+    """A worker's process, its log, and its servers."""
 
     process: BaseProcess
     log: Output
@@ -48,7 +48,7 @@ class AttackedWorker:
 
 @pytest.fixture(scope="module")
 def worker(session_servers: tuple[str, str]) -> Iterator[AttackedWorker]:
-    """One worker for all attacks: it must outlive them."""
+    """One worker for all attacks, since it must survive them."""
     database, redis_url = session_servers
     with copy_database(database) as database_url, redis.Redis.from_url(redis_url) as broker:
         broker.flushall()
@@ -63,7 +63,7 @@ def worker(session_servers: tuple[str, str]) -> Iterator[AttackedWorker]:
 def write_message(
     body: Any = ((CHUNK,), {}, {}), *, headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return what Celery writes, with these changes; a body that is no bytes becomes JSON."""
+    """Return a message as Celery writes it, with these changes; a body that is not bytes is converted to JSON."""
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
     return {
         "body": base64.b64encode(encoded).decode(),
@@ -78,13 +78,13 @@ def write_message(
 
 
 class Bomb:
-    """Unpickled, it would end the process."""
+    """An object that would end the process when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return exec, ("import os; os._exit(66)",)
 
 
-# What Celery itself writes is here no more than any other field: it is left out.
+# Fields that Celery itself may write: they are ignored like any other field.
 LEFT_OUT: dict[str, Any] = {
     "a time": write_message(headers={"eta": MARK}),
     "an end": write_message(headers={"expires": MARK}),
@@ -131,21 +131,21 @@ MESSAGES: dict[str, Any] = {
 
 
 def write(message: Any) -> bytes:
-    """Return what is in Redis."""
+    """Return the message in the form in which it is stored in Redis."""
     if isinstance(message, bytes):
         return message
     return (message if isinstance(message, str) else json.dumps(message)).encode()
 
 
 def assert_well(worker: AttackedWorker) -> None:
-    """Nothing ended, nothing waits in Redis, and nothing foreign is in the log."""
+    """Check that the worker runs, that Redis is empty, and that the log contains nothing of the messages."""
     assert worker.process.is_alive()
     assert [worker.broker.llen(queue) for queue in QUEUES] == [0, 0]
     assert [worker.log.count(each) for each in ("\x1b", "evil", "Traceback")] == [0, 0, 0]
 
 
 def scan_one(worker: AttackedWorker) -> None:
-    """Have the worker scan a chunk; return once its verdict is there."""
+    """Have the worker scan a chunk; return when its verdict is stored."""
     job_id = submit_job(worker.engine, ["file:///nothing"], submitter="ann").job_id
     (chunk,) = pick_chunks(worker.engine, Priority.BULK, 10)
     publish([chunk])

@@ -1,4 +1,4 @@
-"""Endpoints of buckets that send whoever reads an object elsewhere: nobody goes there."""
+"""Endpoints of buckets that redirect readers to another server: nobody follows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ SECRET = b"nobody's business"
 
 @dataclass
 class Redirecting:
-    """An endpoint, how it answers, and how often it was asked."""
+    """An endpoint, its response, and the number of its requests."""
 
     port: int = 0
     status: int = 307
@@ -30,7 +30,7 @@ class Redirecting:
 
 @pytest.fixture
 def inside() -> Iterator[ObjectStore]:
-    """A server that only this machine should reach."""
+    """A server that only this machine should be able to reach."""
     with serve_objects() as store:
         store.objects["/secret"] = SECRET
         yield store

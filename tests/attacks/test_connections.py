@@ -1,4 +1,4 @@
-"""Very many connections, and requests that never end: others get in all the same, and the log stays short."""
+"""Very many connections, and requests that never end: others are still served, and the log stays short."""
 
 import resource
 import socket
@@ -22,9 +22,9 @@ Serve = Callable[..., AbstractContextManager[ServedApi]]
 
 DESCRIPTORS = 1024
 SLOW_HEADS = 1200
-# Of a log, in which each of these would have had one or more.
+# Lines of a log that would be longer if each of these connections were logged.
 FEW_LINES = 50
-# With this few descriptors, which nothing raises.
+# A program with so few descriptors, which it cannot raise.
 CONFINED = f"""
 import resource, runpy
 resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
@@ -36,7 +36,7 @@ END = b"Connection: close\r\n\r\n"
 
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
-    """Let the tests' own process have more connections than the one that is attacked."""
+    """Allow this process more connections than the attacked one."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4 * DESCRIPTORS
     if before[1] < wanted:
@@ -48,7 +48,7 @@ def many_descriptors() -> Iterator[None]:
 
 @pytest.fixture
 def serve_api(engine: Engine, database_url: str, redis_url: str, tmp_path: Path, record_property: Record) -> Serve:
-    """Serves the API with few descriptors, and with further settings, while a block lasts."""
+    """Serves the API with few descriptors and further settings within a block."""
 
     @contextmanager
     def serve(**settings: object) -> Iterator[ServedApi]:
@@ -69,7 +69,7 @@ def connect(served: ServedApi) -> socket.socket:
 
 
 def ask(served: ServedApi) -> bytes:
-    """Return the status line of an answer to who comes by a connection of its own."""
+    """Return the status line of the response on a new connection."""
     with connect(served) as connection:
         connection.sendall(HEAD + END)
         return connection.recv(65536).partition(b"\r\n")[0]
@@ -89,7 +89,7 @@ def test_a_thousand_slow_heads_keep_nobody_out(serve_api: Serve) -> None:
 
 
 def trickle(connection: socket.socket, piece: bytes) -> bytes:
-    """Send a piece again and again until the other side closes; return what came meanwhile."""
+    """Send a piece repeatedly until the other side closes the connection; return what was received meanwhile."""
     received = b""
     connection.settimeout(0.02)
     deadline = time.monotonic() + PATIENCE_S
@@ -113,7 +113,7 @@ def trickle(connection: socket.socket, piece: bytes) -> bytes:
         (b"", b"G", b""),
         (b"GET /health HTTP/1.1\r\n", b"X: y\r\n", b""),
         (HEAD + b"\r\n", b"X", b"HTTP/1.1 200 OK"),
-        # Of a body that nobody wants: it was answered before, for want of a key.
+        # The body is not read: the request was already refused, because it has no key.
         (
             b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n",
             b"x",
@@ -191,7 +191,7 @@ def test_a_body_that_is_sent_byte_by_byte_is_refused(serve_api: Serve) -> None:
 
 @pytest.fixture
 def large_answer(engine: Engine) -> bytes:
-    """The head of a request, without a key, whose answer fills every buffer on the way."""
+    """The head of a request, without a key, whose response is larger than all buffers on the way."""
     job = submit_job_of(engine, 1)
     execute(
         engine,
@@ -205,7 +205,7 @@ def large_answer(engine: Engine) -> bytes:
 
 
 def begin_reading(served: ServedApi, request: bytes, accept: str) -> socket.socket:
-    """Ask, and read the first bytes of the answer."""
+    """Send the request and read the first bytes of the response."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(PATIENCE_S)
@@ -227,7 +227,7 @@ def test_an_answer_that_is_read_slowly_is_not_cut_off_as_a_slow_head(serve_api: 
         begin_reading(served, large_answer, "application/json") as connection,
     ):
         for _ in range(2):
-            # As long as a head may take.
+            # This waits for as long as a head may take.
             with connect(served) as idle:
                 assert idle.recv(1) == b""
 

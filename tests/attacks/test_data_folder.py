@@ -1,4 +1,4 @@
-"""Other accounts of the machine: what they wrote is not believed, and what is ours they neither read nor change."""
+"""Other accounts of the machine: their files are not trusted, and they can neither read nor change ours."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from tests.kit.command import run_starlight
 from tests.kit.users import NOBODY
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files to others, and starts servers for them")
-# Whoever believed it would say that nothing answers there.
+# With these settings, a command would fail because no server answers.
 BAIT = "STARLIGHT_DATABASE_URL=postgresql://evil@127.0.0.1:1/evil\nSTARLIGHT_REDIS_URL=redis://127.0.0.1:1\n"
 
 
@@ -65,7 +65,7 @@ def test_a_password_that_others_may_have_chosen_is_not_used(data_dir: Path, chan
 
 @pytest.fixture
 def postgres(data_dir: Path) -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL of root's that runs."""
+    """A running PostgreSQL that root has started."""
     postgres = EmbeddedPostgres(data_dir / "postgres", "secret")
     postgres.start()
     yield postgres
@@ -77,7 +77,7 @@ def read_process_id(postgres: EmbeddedPostgres) -> int:
 
 
 def run_as_nobody(script: str, argument: object) -> int:
-    """Return the exit status of a line of shell that another process of `nobody` runs."""
+    """Return the exit status of a line of shell that a process of `nobody` runs."""
     return subprocess.run(
         ["/bin/sh", "-c", script, str(argument)], user=NOBODY, group=NOBODY, extra_groups=[], check=False,
         stderr=subprocess.DEVNULL,
@@ -92,7 +92,7 @@ def test_no_process_of_nobody_reaches_postgresql(postgres: EmbeddedPostgres) -> 
     assert run_as_nobody('ls "$0"', postgres.folder) != 0
     assert run_as_nobody('kill -0 "$0"', process_id) != 0
     assert run_as_nobody('ls -l "/proc/$0/cwd/"', process_id) != 0
-    # What the same lines do where they may.
+    # The same commands succeed where they are permitted.
     assert run_as_nobody('ls "$0"', postgres.folder.parent.parent) == 0
     assert run_as_nobody("kill -0 $$", "") == 0
 
@@ -112,7 +112,7 @@ def test_a_cluster_that_nobody_had_goes_to_an_account_of_its_own(data_dir: Path,
     with psycopg.connect(postgres.start()) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     postgres.stop()
-    # As it was left by 0.2.0, to whose server all of this belongs.
+    # As release 0.2.0 left it, whose server ran as `nobody`.
     hand_over(postgres.data, NOBODY, NOBODY)
     os.chown(postgres.folder, 0, 0)
     postgres.folder.chmod(0o711)

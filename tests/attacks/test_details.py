@@ -1,4 +1,4 @@
-"""What errors tell: never a password, a path of this machine, an address behind the bucket, or what a server sent."""
+"""Errors never contain a password, a path of this machine, the address of a bucket, or what a server sent."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,7 +57,7 @@ def test_settings_that_are_printed_show_no_password() -> None:
 
 @pytest.fixture
 def indiscreet(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    """An endpoint of buckets that refuses everything with the status in its path, and says more than it should."""
+    """An endpoint of buckets that refuses requests with the status in their path, and whose errors contain secrets."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Bytes that would fill the disk: of refused requests, of one key, and of all."""
+"""Bytes that would fill the disk: those of refused requests, of one key, and of all keys."""
 
 import base64
 from pathlib import Path
@@ -31,13 +31,13 @@ def limits(request: pytest.FixtureRequest) -> dict[str, object]:
 
 
 def sweep(engine: Engine, data_dir: Path) -> int:
-    """Do what a dispatcher does with what nobody needs; return how many blobs it deletes."""
+    """Delete the blobs that nobody needs, as a dispatcher does; return their number."""
     settings = Settings(data_dir=data_dir)
     return Sweeper(engine, Blobs(settings.blobs()), settings).sweep()
 
 
 def test_an_archive_that_is_refused_leaves_no_member_behind(served: ServedApi) -> None:
-    # Its directory is small enough, and its last member is one too many bytes for the key.
+    # Only the last member exceeds the stored bytes of the key.
     members = {f"{number}": bytes([number % 256, number // 256]) for number in range(300)}
     body = pack_zip({**members, "last": b"x" * MAX_STORED})
 

@@ -1,4 +1,4 @@
-"""Servers that keep whoever fetches waiting: each costs its own reference, and its submitter, and nobody else."""
+"""Servers that make fetches wait: each delays its own reference and submitter, and nobody else."""
 
 import threading
 import tracemalloc
@@ -31,7 +31,7 @@ from worker.scanning.image_error import ImageError
 from worker.scanning.pipeline import Pipeline
 
 READER = ContentReader(10_000_000, None)
-# Longer than any test: who is served before that was not kept waiting.
+# Longer than any test: whatever succeeds has not waited for it.
 FOR_EVER_S = 3600.0
 THREADS = 8
 MODEL_ID = 7
@@ -57,7 +57,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def open_pipeline(settings: Settings) -> Iterator[Callable[..., Pipeline]]:
-    """Return running pipelines with these settings."""
+    """Returns running pipelines with these settings."""
     with ExitStack() as opened:
 
         def open_with(**limits: float) -> Pipeline:
@@ -70,7 +70,7 @@ def open_pipeline(settings: Settings) -> Iterator[Callable[..., Pipeline]]:
 
 
 def fetch(settings: Settings, url: str, resolve: Resolve = resolve) -> ImageError:
-    """Return why nothing came; a fetch that never ends fails the test."""
+    """Return the error of a fetch; one that does not end fails the test."""
     fetcher = Fetcher(settings, resolve)
     error = start_thread(fetcher.fetch, url, READER).exception(PATIENCE_S)
     fetcher.close()

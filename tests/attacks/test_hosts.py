@@ -1,4 +1,4 @@
-"""Pages of strangers that lead a browser here by a name of theirs (DNS rebinding), and Flower without a password."""
+"""Strangers' pages that reach this machine by a DNS name of their own (rebinding), and Flower without a password."""
 
 import base64
 import http.client
@@ -22,12 +22,12 @@ CREDENTIALS = "ann:12345678"
 
 
 def ask(port: int, path: str, host: str | None, **headers: str) -> int:
-    """Return the status of the answer to who asks by this name, or by none."""
+    """Return the status of the response to a request with this host name, or without one."""
     return request("GET", port, path, host, **headers)[0]
 
 
 def request(method: str, port: int, path: str, host: str | None, **headers: str) -> tuple[int, Mapping[str, str]]:
-    """Return status and headers of the answer, these with names in lower case."""
+    """Return the status and the headers of the response, by names in lower case."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.putrequest(method, path, skip_host=True)
     for name, value in {**({} if host is None else {"Host": host}), **headers}.items():
@@ -40,7 +40,7 @@ def request(method: str, port: int, path: str, host: str | None, **headers: str)
 
 @pytest.fixture
 def servers(database_url: str, redis_url: str, tmp_path: Any) -> Mapping[str, object]:
-    """Settings of programs on the test's own servers."""
+    """Settings of programs that use the test's own servers."""
     return {"database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path}
 
 
@@ -54,7 +54,7 @@ def exporter(servers: Mapping[str, object]) -> Iterator[int]:
 
 @pytest.fixture
 def flower(servers: Mapping[str, object]) -> Iterator[int]:
-    """The port of a running Flower, which is reached from everywhere and has a name of its own."""
+    """The port of a running Flower that listens on every interface and accepts one more host name."""
     port = find_free_port()
     settings = {
         **servers, "flower_port": port, "flower_host": "0.0.0.0", "flower_basic_auth": CREDENTIALS,

@@ -1,4 +1,4 @@
-"""What browsers and proxies could be made to misread: every answer says what it is, and nobody is sent elsewhere."""
+"""Responses that browsers and proxies might misread: each declares its type, and none redirects elsewhere."""
 
 import http.client
 import socket
@@ -27,7 +27,7 @@ ASKED = [
 
 
 def ask(served: ServedApi, method: str, path: str, **headers: str) -> http.client.HTTPResponse:
-    """Return an answer whose body was read."""
+    """Return the response, with its body read."""
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
@@ -37,7 +37,7 @@ def ask(served: ServedApi, method: str, path: str, **headers: str) -> http.clien
 
 
 def send(served: ServedApi, request: bytes) -> bytes:
-    """Return all that is answered to these bytes until the connection is closed."""
+    """Return everything that is received in response to these bytes until the connection is closed."""
     with socket.create_connection(("127.0.0.1", served.port), PATIENCE_S) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
@@ -106,7 +106,7 @@ def test_a_body_with_two_lengths_hides_no_request(served: ServedApi, lengths: st
 
     statuses = [line for line in send(served, request.encode()).split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
 
-    # The chunked one ends, as every server behind or before must see it, before what follows; all others are refused.
+    # With chunks and a valid length, every server must see the end of the body here; all other requests are refused.
     if "Content-Length: 6\r\nTransfer" in lengths:
         assert statuses[0] == b"HTTP/1.1 405 Method Not Allowed"
     else:

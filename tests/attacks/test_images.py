@@ -1,4 +1,4 @@
-"""Images that are made to cost much: what each takes of the process that decodes it."""
+"""Images that are made to cost much: what each costs the process that decodes it."""
 
 import struct
 import zlib
@@ -18,15 +18,15 @@ from worker.scanning.decoding_process import DecodingLimits
 SECONDS = 1.0
 MIB = 2**20
 LIMITS = DecodingLimits(max_pixels=50_000_000, max_seconds=SECONDS, max_bytes=512 * MIB, max_message_bytes=64)
-# What a process takes before it has looked at anything, and to start.
+# Costs of a process before it reads anything, and of its start.
 START_BYTES, START_S = 48 * MIB, 1.0
 
 
 class MeasuredPool(DecodingPool):
-    """A pool of one process, whose costs can be read."""
+    """A pool of one process whose costs can be measured."""
 
     def read_peak_bytes(self) -> int:
-        """Return the most memory that the process has had, nothing where it has ended."""
+        """Return the peak memory of the process, 0 if it has ended."""
         return max((read_peak_bytes(process.pid) for process in self._idle), default=0)
 
 
@@ -38,7 +38,7 @@ def pool() -> Iterator[MeasuredPool]:
 
 
 def encode_tiff(*entries: tuple[int, int, int, int], filler: bytes) -> bytes:
-    """Return a TIFF of 8 by 8 pixels with these entries of its directory besides: tag, type, count and value."""
+    """Return a TIFF of 8 by 8 pixels with these additional entries of its directory: tag, type, count and value."""
     usual = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
     usual += [(277, 3, 1, 1), (278, 4, 1, 8), (279, 4, 1, 64)]
     listed = [*usual, *entries]
@@ -47,7 +47,7 @@ def encode_tiff(*entries: tuple[int, int, int, int], filler: bytes) -> bytes:
 
 
 def encode_strips(count: int) -> bytes:
-    """Return a TIFF of one row of pixels in each strip."""
+    """Return a TIFF whose strips have one row of pixels each."""
     tags = [(256, 3, 1, 8), (257, 4, 1, count), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
     tags += [(273, 4, count, 200), (277, 3, 1, 1), (278, 4, 1, 1), (279, 4, count, 200)]
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
@@ -59,7 +59,7 @@ def encode_packed(kind: bytes, size: int) -> bytes:
     return encode_png_chunk(kind, b"name\0\0" + zlib.compress(bytes(size), 1))
 
 
-# What an image is, how to make it, what it is answered with, and the most memory that it may take, in MiB.
+# Name of an image, function that makes it, expected error, and maximum of additional memory in MiB.
 ROWS: list[tuple[str, Callable[[], bytes], ErrorCode | None, int]] = [
     ("JPEG of 10,000 scans", lambda: encode_scans(7000, 10_000), ErrorCode.TOO_SLOW, 8),
     ("JPEG of 200 scans of 49 megapixels", lambda: encode_scans(7000, 200), ErrorCode.TOO_SLOW, 0),
@@ -102,11 +102,11 @@ def test_an_image_takes_what_it_may_and_no_more(
     pool.stop()
     after = getrusage(RUSAGE_CHILDREN)
     spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    # Nothing of a process that has ended.
+    # The peak of an ended process is unknown.
     if peak:
         record_property("peak_bytes", peak)
     record_property("processor_s", spent_s)
-    # Two processes may have been started, and the limit is asked for the hostile image and the other one.
+    # Two processes may have been started, and the time limit applies to each of the two images.
     assert spent_s <= 2 * (SECONDS + START_S)
 
 

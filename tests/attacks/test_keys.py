@@ -1,4 +1,4 @@
-"""Objects that a key may not name: each spelling a row, none of which is taken."""
+"""Objects that a key may not name: no spelling of their names is accepted."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

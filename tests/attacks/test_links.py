@@ -1,4 +1,4 @@
-"""Files that become links after a key has named them: what they lead to is not read, wherever the link stands."""
+"""Files that are replaced by links after a key has named them: links anywhere in the path are not followed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ REFUSED = (ErrorCode.NOT_FOUND, ErrorCode.NOT_READABLE)
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder with an image a few folders deep."""
+    """Make a folder that contains an image some folders deeper."""
     deep = folder / "outer" / "inner"
     deep.mkdir(parents=True)
     (deep / "image.png").write_bytes(encode_pattern("PNG"))
@@ -32,13 +32,13 @@ def make_folder(folder: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder of the API."""
+    """A folder that references of the API may lie in."""
     return make_folder(tmp_path / "root")
 
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A folder beside it that looks the same from within."""
+    """A folder beside it with the same contents."""
     return make_folder(tmp_path / "secret")
 
 
@@ -51,14 +51,14 @@ def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
 
 
 def scan_all(engine: Engine, process: WorkerProcess) -> list[str]:
-    """Scan what waits; return how all jobs' images ended, newest first."""
+    """Scan the waiting chunks; return the outcomes of the images of all jobs, newest first."""
     for chunk in pick_ids(engine, Priority.BULK, 16):
         process.scan_chunk(chunk)
     return [verdict.error_code or verdict.outcome for verdict in find_verdicts(engine, VerdictFilter(), 16)]
 
 
 def swap(path: Path, target: Path) -> None:
-    """Put a link in the place of a file or folder."""
+    """Replace a file or folder by a link."""
     path.rename(path.with_name("before"))
     path.symlink_to(target)
 
@@ -157,12 +157,12 @@ def test_folders_on_the_way_do_not_stay_open(engine: Engine, process: WorkerProc
 
 
 def list_open_paths() -> list[str]:
-    """Return where the descriptors of this process lead."""
+    """Return the paths of this process's open descriptors."""
     found = []
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
             found.append(str(descriptor.readlink()))
         except FileNotFoundError:
-            # Closed meanwhile.
+            # It was closed meanwhile.
             continue
     return found

@@ -1,4 +1,4 @@
-"""The page, before strangers who choose names, messages, images and addresses, and before other sites."""
+"""The page against strangers who choose names, messages, images and URLs, and against other sites."""
 
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
@@ -24,7 +24,7 @@ from tests.kit.pictures import draw_pattern, encode, encode_pattern
 from tests.kit.rows import claim_waiting_chunks, register_v4
 from tests.kit.threads import PATIENCE_S
 
-# Ends whatever it stands in and begins a script; turns text, rings, and clears a terminal.
+# Ends any HTML element around it and starts a script; reverses text, rings, and clears a terminal.
 HOSTILE = (
     "\"'></title></textarea></pre><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}\u202e\x07\x1b[2J\u2066"
 )
@@ -35,7 +35,7 @@ HTML = b"<!doctype html><script>alert(1)</script>"
 
 @pytest.fixture
 def browser(served: ServedApi) -> Iterator[httpx.Client]:
-    """A browser that is signed in with a key of a hostile name."""
+    """A browser that is signed in with a key that has a hostile name."""
     origin = f"http://127.0.0.1:{served.port}"
     key = create_key(served.engine, HOSTILE, ["submit", "read"])
     with httpx.Client(base_url=origin, headers={"Origin": origin}, timeout=PATIENCE_S) as client:
@@ -51,7 +51,7 @@ def list_elements(element: Element) -> Iterator[Element]:
 
 
 def assert_harmless(page: Element) -> None:
-    """No script but ours, nothing that runs, no address but of here, and no character that steers or turns."""
+    """Check that only our scripts run, that all URLs lead here, and that no control characters are shown."""
     for element in list_elements(page):
         assert not [name for name in element.attributes if name.startswith("on") or name in ("style", "srcdoc")]
         if element.name in ("script", "link"):
@@ -61,7 +61,7 @@ def assert_harmless(page: Element) -> None:
         assert element.name not in ("style", "iframe", "object", "embed", "base")
         assert element.name != "script" or not element.children
         assert element.name != "img" or element.attributes["src"].startswith("/page/jobs/")
-    # What stands between thousands is ours.
+    # The page itself separates thousands with this space.
     shown = page.text.replace("\N{NARROW NO-BREAK SPACE}", "")
     assert all(character.isprintable() or character == "\n" for character in shown)
 
@@ -167,7 +167,7 @@ def test_a_stored_copy_of_another_is_no_picture_of_ones_own(served: ServedApi, b
     secret_job = scan(browser, served.engine, ("secret.png", image, {}))
     key = create_key(served.engine, "eve", ["submit", "read"])
     origin = str(browser.base_url).rstrip("/")
-    # Eve knows the digest, and names it as her own image.
+    # Eve knows the digest, and submits it as the reference of an image.
     uri = f"blob://{'0' * 64}/eve.png"
     submission = submit_job(served.engine, [uri], submitter="eve")
     (claim,) = claim_waiting_chunks(served.engine)

@@ -1,4 +1,4 @@
-"""What is refused stands in the log: once, with who asked, and with nothing that is secret or steers."""
+"""Refused requests are logged once, with the client, and without secrets or control characters."""
 
 import http.client
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ FEW_LINES = 20
 
 
 def ask(served: ServedApi, method: str, path: str, **headers: str) -> str:
-    """Return the request's id of an answer."""
+    """Return the request id in a response."""
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
@@ -26,7 +26,7 @@ def ask(served: ServedApi, method: str, path: str, **headers: str) -> str:
 
 @pytest.fixture
 def served(session_servers: tuple[str, str], tmp_path: Path) -> Iterator[ServedApi]:
-    """A process of its own for each test: lines of a kind come once a minute."""
+    """The API in a separate process for each test, because lines of one kind are logged once a minute."""
     with serve_api(session_servers, tmp_path, {}) as api:
         yield api
 

@@ -1,4 +1,4 @@
-"""Jobs full of references that hang, with a dispatcher and a worker: what others submit is scanned all the same."""
+"""Jobs full of references that hang, with a dispatcher and a worker: other submitters' images are still scanned."""
 
 import uuid
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.kit.rows import read_job
 from tests.kit.tardy_server import TardyServer
 
 FETCH_THREADS = 8
-# More chunks than a worker has threads, and than there are messages for it.
+# More chunks than a worker has threads, and more than the dispatcher keeps in Redis.
 HANGING = 256 * 40
 
 
@@ -33,7 +33,7 @@ def images() -> Iterator[ImageServer]:
 
 @pytest.fixture
 def data_folder(engine: Engine, database_url: str, redis_url: str, data_dir: Path) -> Iterator[Path]:
-    """The data folder of a dispatcher and one worker, which waits for servers for longer than any test."""
+    """The data folder of a running dispatcher and a worker whose timeout of fetches is longer than any test."""
     settings = {
         "database_url": database_url,
         "redis_url": redis_url,
@@ -51,7 +51,7 @@ def data_folder(engine: Engine, database_url: str, redis_url: str, data_dir: Pat
 
 
 def await_end(engine: Engine, job_id: uuid.UUID) -> tuple[JobState, int]:
-    """Return state and number of clean images of a job once it has ended."""
+    """Return the state and the number of clean images of a job when it has ended."""
     wait_for_change(engine, "jobs", lambda: read_job(engine, job_id).finished_at is not None)
     job = read_job(engine, job_id)
     return job.state, job.clean

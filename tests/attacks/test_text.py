@@ -1,4 +1,4 @@
-"""Text from outside that would steer a terminal or begin a line of its own."""
+"""Text from outside that would control a terminal or start a new line."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from starlight_vocabulary.verdict import EXAMPLE
 from tests.kit.command import STARLIGHT, TIMEOUT_S, make_environment, run_starlight
 from tests.kit.servers import serve
 
-# Clears a terminal, turns what follows around, and begins a line.
+# Clears a terminal, reverses what follows, and starts a new line.
 STEERING = "\x1b[2J\x9b2J\u202e\x07\r\nstarlight: all is well"
 JOB_ID = EXAMPLE["job_id"]
 JOB = {
@@ -30,7 +30,7 @@ REFUSAL = {"status": 403, "title": STEERING, "detail": STEERING}
 
 
 class HostileApi(BaseHTTPRequestHandler):
-    """Answers with records whose every text steers."""
+    """Answers with records that contain control characters in every text."""
 
     def do_GET(self) -> None:
         answers: dict[str, tuple[int, Any]] = {
@@ -43,19 +43,19 @@ class HostileApi(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(document).encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the library
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def hostile() -> Iterator[dict[str, object]]:
-    """Settings of a command that asks a hostile API."""
+    """Settings of a command that uses a hostile API."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), HostileApi)
     with serve(server):
         yield {"server": f"http://127.0.0.1:{server.server_port}", "key": "any"}
 
 
 def assert_harmless(text: str) -> None:
-    """It steers nothing, and each of its lines is one of ours."""
+    """Check that the text has no control characters, and that only our own text starts lines."""
     lines = text.split("\n")
     assert all(line.isprintable() for line in lines), text
     assert not any(line.startswith("starlight: all is well") for line in lines), text
@@ -77,7 +77,7 @@ def test_nothing_that_a_server_says_steers_a_terminal(hostile: dict[str, object]
 @pytest.mark.parametrize("chosen", [each for each in Format if each is not Format.PARQUET])
 def test_no_format_steers_a_terminal(hostile: dict[str, object], chosen: Format) -> None:
     terminal, inner = pty.openpty()
-    # No colours: every escape sequence is the server's.
+    # Without colours, every escape sequence comes from the server.
     environment = {**make_environment(hostile), "TERM": "dumb", "COLUMNS": "2000"}
     with subprocess.Popen(
         [*STARLIGHT, "verdicts", "--format", chosen], stdout=inner, stderr=subprocess.PIPE, env=environment
@@ -91,7 +91,7 @@ def test_no_format_steers_a_terminal(hostile: dict[str, object], chosen: Format)
 
 
 def read_terminal(terminal: int) -> Iterator[bytes]:
-    """Yield what is written to it until its last writer ends."""
+    """Yield what is written to the terminal until its last writer ends."""
     while True:
         try:
             yield os.read(terminal, 65536)

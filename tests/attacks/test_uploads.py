@@ -1,4 +1,4 @@
-"""Requests that would have others wait in the database, or slip in beside a limit."""
+"""Requests that would make others wait for locks of the database, or that would together exceed a limit."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ def limits() -> dict[str, object]:
 
 
 def count_rows(engine: Engine, table: str) -> int:
-    """Return how many rows a table has."""
+    """Return the number of rows in a table."""
     with engine.connect() as connection:
         return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 

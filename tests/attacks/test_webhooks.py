@@ -1,4 +1,4 @@
-"""Receivers of webhooks that keep us waiting: each delays what is its submitter's, and nothing else."""
+"""Receivers of webhooks that make us wait: each delays only the webhooks of its submitter."""
 
 import uuid
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ THIS_MACHINE = ["127.0.0.1", "localhost", "127.1", "2130706433"]
 
 @pytest.fixture
 def prompt() -> Iterator[ImageServer]:
-    """Answers every webhook at once, with 501."""
+    """A receiver that answers every webhook immediately with 501."""
     with serve_images() as server:
         yield server
 
@@ -38,14 +38,14 @@ def deliverer(engine: Engine, configured: Settings) -> Deliverer:
 
 
 def end_job(engine: Engine, submitter: str, url: str) -> uuid.UUID:
-    """Have a job end that names this webhook; return its id."""
+    """End a job with this webhook; return its id."""
     job_id = submit_job(engine, ["file:///one"], JobOptions(webhook=url), submitter=submitter).job_id
     cancel_job(engine, job_id)
     return job_id
 
 
 def await_attempt(engine: Engine, job_id: uuid.UUID) -> str:
-    """Return why an attempt failed, once there was one."""
+    """Return why the first attempt failed, as soon as there was one."""
     wait_for_change(engine, "webhooks", lambda: read_webhook(engine, job_id).last_error is not None)
     return str(read_webhook(engine, job_id).last_error)
 
