@@ -1,4 +1,4 @@
-"""The views of analysts: what they say, who may read them, and the questions of docs/analysts.md."""
+"""The views of analysts: their contents, who may read them, and the questions of docs/analysts.md."""
 
 import statistics
 import uuid
@@ -27,12 +27,12 @@ from tests.kit.rows import execute
 
 JOBS = 12
 DAYS = 3.0
-# All of one day and parts of its neighbours.
+# One whole day, and parts of the days before and after it.
 SINCE = (datetime.now(UTC) - timedelta(days=1.5)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 class Generated:
-    """A filled database, what is in it as the interface says it, and an analyst's connection."""
+    """A filled database, its verdicts as the interface shows them, and an analyst's connection."""
 
     def __init__(self, engine: Engine, analyst: "psycopg.Connection[tuple[Any, ...]]") -> None:
         self.engine = engine
@@ -48,7 +48,7 @@ class Generated:
 
 @pytest.fixture
 def analyst_name(session_servers: tuple[str, str]) -> Iterator[str]:
-    """A name of its own, as roles belong to the server. Asked for before the database, whose grants go first."""
+    """A separate name, since roles belong to the server. Requested before the database, whose grants go first."""
     name = f"analyst_{uuid.uuid4().hex}"
     yield name
     drop_role(session_servers[0], name)

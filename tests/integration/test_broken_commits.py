@@ -1,4 +1,4 @@
-"""A connection that breaks during a commit: whether it took effect is not known, and must not matter."""
+"""A connection that breaks during a commit: it is unknown whether the commit took effect, and it must not matter."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def wired(wire: Wire) -> Iterator[Engine]:
     engine.dispose()
 
 
-# A scan commits twice: its claim, and its verdicts.
+# A scan has two commits: the claim, and the verdicts.
 @pytest.mark.parametrize("commit", [0, 1])
 @pytest.mark.parametrize("heard", [False, True])
 def test_a_scan_whose_commit_is_cut_stores_each_verdict_once_and_loses_nothing(

@@ -1,4 +1,4 @@
-"""Rounds of canaries: one at a time, counted by themselves, left out of everything else, and gone when they end."""
+"""Rounds of canaries: one at a time, counted separately, excluded from everything else, and deleted at their end."""
 
 import uuid
 from datetime import timedelta
@@ -81,7 +81,7 @@ def test_a_round_whose_program_died_is_forgotten_after_a_while(engine: Engine) -
 
     second = begin(engine)
     assert delete_abandoned_canaries(engine) == 1
-    # Its program was only slow: what it says comes too late.
+    # The program of the first round was only slow: its results come too late.
     end_round(engine, first, job_id, [RIGHT])
 
     assert get_job(engine, job_id) is None

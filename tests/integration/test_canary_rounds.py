@@ -1,4 +1,4 @@
-"""Rounds of canaries against the real database, answered by who stands in for a worker."""
+"""Rounds of canaries against the real database, with a stand-in for a worker."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -28,7 +28,7 @@ IMAGES = 2 * len(METHODS)
 
 
 def claim_round(engine: Engine) -> list[Claim]:
-    """Claim all chunks of the round that comes."""
+    """Claim all chunks of the next round."""
     claims: list[Claim] = []
 
     def are_claimed() -> bool:
@@ -40,7 +40,7 @@ def claim_round(engine: Engine) -> list[Claim]:
 
 
 def answer_round(engine: Engine, canaries: Sequence[Canary], claims: Sequence[Claim]) -> None:
-    """Give each image of a round the verdict that is right."""
+    """Store the right verdict on each image of a round."""
     for claim in claims:
         verdicts = [
             NewVerdict(
@@ -54,7 +54,7 @@ def answer_round(engine: Engine, canaries: Sequence[Canary], claims: Sequence[Cl
 
 
 def wait_for(answers: "Future[list[CanaryAnswer]]") -> dict[str, CanaryResult]:
-    """Return the results of a round by the names of its images."""
+    """Return the results of a round by image name."""
     return {answer.name: answer.result for answer in answers.result(PATIENCE_S)}
 
 
@@ -121,7 +121,7 @@ def test_the_service_runs_a_round_when_one_is_due_and_a_worker_lives(engine: Eng
     assert found is not None
     assert {answer.result for answer in found} == {CanaryResult.RIGHT}
     assert service.run_if_due() is None
-    # Images that nobody needs any more go soon.
+    # Images that are not needed any more are deleted soon.
     blobs = Blobs(configured.blobs())
     assert Sweeper(engine, blobs, configured).sweep() == IMAGES
     with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Chunks: one claimant, one outcome, and the way back of what was lost."""
+"""Chunks: one claimant, one outcome per image, and the recovery of lost ones."""
 
 import os
 import uuid
@@ -28,7 +28,7 @@ from tests.kit.rows import (
     submit_job_of,
 )
 
-# The tests' PostgreSQL has just started; chunks would keep their leases for one more.
+# After a start of PostgreSQL, as in the tests, leases last one lease longer.
 NO_LEASE = 0.0
 
 

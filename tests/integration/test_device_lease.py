@@ -1,4 +1,4 @@
-"""Who has a device: one worker of a name, until its process ends, however it ends."""
+"""Leases of devices: one worker per name, until its process ends, however it ends."""
 
 import os
 import socket
@@ -77,7 +77,7 @@ def test_of_two_workers_that_are_started_the_second_is_told_so_and_the_first_goe
         third = DeviceLease(engine, f"cpu0@{socket.gethostname()}")
         with pytest.raises(DeviceTakenError):
             third.take()
-        # Killed, it leaves the device as soon as PostgreSQL sees that its connection is cut.
+        # The lease of a killed process ends when PostgreSQL notices the closed connection.
         first.process.kill()
         first.process.join(PATIENCE_S)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -1,4 +1,4 @@
-"""The dispatcher: bounded, fair, and able to bring back what Redis lost."""
+"""The dispatcher: bounded, fair, and able to recover what Redis has lost."""
 
 import uuid
 from collections import Counter
@@ -39,7 +39,7 @@ def broker(redis_url: str) -> "redis.Redis":
 
 @pytest.fixture
 def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> Dispatcher:
-    """Publishes by pushing the bare id to the queue's list, which counts as Celery's messages do."""
+    """A dispatcher that publishes bare ids, which count like Celery's messages."""
     return Dispatcher(engine, broker, configured.model_copy(update={"dispatch_window": WINDOW}), pushing_to(broker))
 
 

@@ -1,4 +1,4 @@
-"""The embedded servers, as a machine without servers meets them."""
+"""The embedded servers, on a machine without other servers."""
 
 import os
 import shutil
@@ -107,7 +107,7 @@ def test_servers_in_use_are_not_stopped(data_dir: Path) -> None:
 
 @pytest.fixture
 def redis_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder for an embedded Redis, which is stopped in the end."""
+    """A folder for an embedded Redis, which is stopped after the test."""
     yield tmp_path
     EmbeddedRedis(tmp_path, "password").stop()
 
@@ -178,7 +178,7 @@ def test_a_server_that_cannot_run_is_named(
 
 
 def test_the_file_of_an_older_server_is_read(redis_folder: Path) -> None:
-    # As Redis 6.2 writes it; 7.0 and later have a folder instead.
+    # The format of Redis 6.2; later releases have a folder instead.
     (redis_folder / "appendonly.aof").write_bytes(b"*3\r\n$3\r\nSET\r\n$4\r\nkept\r\n$3\r\nyes\r\n")
 
     url = EmbeddedRedis(redis_folder, "password").start()

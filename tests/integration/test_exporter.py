@@ -1,4 +1,4 @@
-"""The exporter, asked as Prometheus asks it."""
+"""The exporter, scraped like Prometheus does."""
 
 import threading
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from tests.kit.threads import PATIENCE_S
 
 
 def find(samples: Samples, name: str) -> dict[tuple[str, ...], float]:
-    """Return the samples of one of our names."""
+    """Return the samples of the metric with this name."""
     return samples.get(f"starlight_{name}", {})
 
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, Any]:
-    """Settings of an exporter on the test's own servers."""
+    """Settings of an exporter that uses the test's own servers."""
     return {
         "database_url": database_url, "redis_url": redis_url, "data_dir": tmp_path, "exporter_port": find_free_port(),
         "target_images_per_minute": 10, "blob_url": tmp_path.as_uri(),

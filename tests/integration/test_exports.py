@@ -1,4 +1,4 @@
-"""Exports: what is in their files, that others read them, and that they go on where they were broken off."""
+"""Exports: the contents of their files, other programs that read them, and continuing after an interruption."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ BY_DAY = replace(OPTIONS, partition_by="day")
 
 
 class BrokenOffError(Exception):
-    """The export ends here."""
+    """Interrupts an export."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def filled(session_servers: tuple[str, str]) -> Iterator[Engine]:
 
 
 def list_oldest(engine: Engine, **wanted: Any) -> list[Verdict]:
-    """Return what an export is to have, in its order."""
+    """Return the expected verdicts of an export, in order."""
     found = find_verdicts(engine, VerdictFilter(**wanted))
     return sorted(found, key=lambda each: (each.scanned_at, each.job_id, each.ordinal))
 
@@ -60,7 +60,7 @@ def break_off_after(files: int) -> Callable[[Manifest], None]:
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Assert that what the manifest says of its files is so, and that there are no others."""
+    """Check that the files match the manifest, and that there are no others."""
     for each in manifest.files:
         data = (folder / each.path).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (each.size_bytes, each.sha256)
@@ -70,7 +70,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def test_duckdb_pandas_and_polars_read_what_was_exported(filled: Engine, tmp_path: Path) -> None:
-    # Here: every process of tests imports this module, and one needs these.
+    # Imported here: every test process imports this module, but only one runs this test.
     import duckdb
     import pandas as pd
     import polars as pl
@@ -133,7 +133,7 @@ def test_an_export_that_is_broken_off_goes_on_behind_its_last_file(
         folder = tmp_path / f"broken-{files}"
         with pytest.raises(BrokenOffError):
             Export(filled, folder.as_uri(), options).run(break_off_after(files))
-        # What was being written when it ended may be there, whole or not, and the manifest says so.
+        # The file that was being written may exist, complete or not; the manifest names it.
         begun = Manifest.from_json((folder / MANIFEST).read_bytes()) if files else None
         if begun:
             stray = folder / "part-000099.parquet"

@@ -16,7 +16,7 @@ from storage.submission import submit_job
 from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, read_job, submit_job_of
 
-# Ordinals of the job below by how they failed; the others are clean.
+# Error codes by ordinal, for the job below; the other images are clean.
 FAILED = {1: ErrorCode.NOT_FOUND, 4: ErrorCode.UNAVAILABLE, 5: ErrorCode.NOT_FOUND, 9: ErrorCode.CORRUPT}
 
 

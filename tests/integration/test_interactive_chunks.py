@@ -1,4 +1,4 @@
-"""Interactive chunks beside bulk ones that keep all task threads of a worker busy."""
+"""Interactive chunks while bulk chunks keep all task threads of a worker busy."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Lone images: taken in, dispatched, scanned and stored together, and each with its own outcome."""
+"""Lone images: submitted, dispatched, scanned and stored together, each with its own outcome."""
 
 import asyncio
 import uuid
@@ -78,13 +78,13 @@ def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
 
 
 def submit(engine: Engine, blobs: Blobs, *images: bytes, submitter: str = "ann") -> list[uuid.UUID]:
-    """Submit these images, each alone."""
+    """Submit each of these images as its own job; return the ids of the jobs."""
     listed = [LoneImage(submitter, f"{number}.png", data, None) for number, data in enumerate(images)]
     return submit_lone_images(engine, blobs, listed, NO_LIMITS, ROOM)[0]
 
 
 def dispatch(engine: Engine, workers: int = 1) -> list[list[DispatchedChunk]]:
-    """Return the chunks of each message of all that waits."""
+    """Dispatch all waiting chunks; return the chunks of each message."""
     return group_by_message(pick_chunks(engine, Priority.INTERACTIVE, 100, workers))
 
 
@@ -332,7 +332,7 @@ def test_who_submits_dispatches_what_may_go_at_once_and_leaves_the_rest(engine: 
     went = submit_at_once(ann, ann, ben, traced)
     assert sorted(len(message) for message in group_by_message(went)) == [1, 2]
     assert submit_at_once(ann) == []
-    # The window is too small for both.
+    # The window is too small for two more chunks.
     assert submit_at_once(replace(ann, submitter="cleo"), replace(ann, submitter="dora")) == []
 
     assert sorted(len(message) for message in dispatch(engine)) == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""Searching in hidden messages, and storing whatever a stranger hid."""
+"""Searching in hidden messages, and storing messages that strangers chose."""
 
 import string
 
@@ -18,12 +18,12 @@ MESSAGES = (
     "Meet me at NOON by the mill", "at noon, meet-me_there: http://Example.com/path?q=50%", "noontide",
     "ÜBER 食べ物 straße", "a_b", "axb", r"C:\temp", None,
 )  # fmt: skip
-# As many characters as tools hide bits of them, and more: what is set may be raised.
+# More characters than the default limit of messages, since the setting may be raised.
 MANY = 2**17
 
 
 def store_messages(engine: Engine, *messages: str | None) -> None:
-    """Store a stego verdict with each of these, in a job of its own."""
+    """Store a new job with a stego verdict for each of these messages."""
     submit_job_of(engine, len(messages), chunk_size=len(messages))
     (claim,) = claim_waiting_chunks(engine)
     model_id = register_v4(engine)
@@ -83,7 +83,7 @@ def test_words_and_a_part_narrow_each_other(engine: Engine) -> None:
     assert find(engine, words="noon", part="Example.com") == [1]
 
 
-# Each would break the bounds of PostgreSQL's search, or its patience, if it were taken as it is.
+# Without special care, each would exceed a limit of PostgreSQL's full-text search, or take too long.
 HOSTILE = {
     "one word": "x" * MANY,
     "a word longer once it is in lower case": "Ⱥ" * 2**16,

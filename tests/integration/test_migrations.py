@@ -1,4 +1,4 @@
-"""The migrations and the schema in the code say the same."""
+"""The migrations result in the schema that the code defines."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from storage.schema_version import build_alembic_config, upgrade_schema
 from tests.kit.databases import compare_with_code
 from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks, make_verdicts, submit_job_of
 
-# A verdict of a job of weeks to come.
+# A verdict of a job that is submitted weeks from now.
 INSERT_LATER = """
     WITH stored AS (
         INSERT INTO jobs (id, submitter, priority, total) VALUES (uuidv7(interval '50 days'), 'ann', 'bulk', 1)
@@ -51,7 +51,7 @@ def test_verdicts_are_taken_over_while_they_are_written(database_url: str) -> No
     engine = connect(database_url)
     config = build_alembic_config(engine)
     command.downgrade(config, "0030")
-    # Who would have to wait for longer than a migration may have others wait fails.
+    # A statement that waits longer than a migration may block others fails.
     writing = connect(f"{database_url}?options=-c%20lock_timeout%3D5s")
     job_id = submit_job_of(writing, 400, chunk_size=1)
     claims = claim_waiting_chunks(writing)
@@ -65,7 +65,7 @@ def test_verdicts_are_taken_over_while_they_are_written(database_url: str) -> No
         return written
 
     with writing.connect() as reader, ThreadPoolExecutor(2) as pool:
-        # Somebody reads when it begins: it has to try again, and keeps nobody else waiting.
+        # A reader blocks the start of the migration, which must retry without blocking others.
         reader.execute(text("SELECT count(*) FROM verdicts"))
         migrated = pool.submit(command.upgrade, config, "head")
         written = pool.submit(write)
@@ -110,7 +110,7 @@ def test_what_an_operator_added_to_verdicts_stays(engine: Engine) -> None:
     for move, revision in ((command.upgrade, "head"), (command.downgrade, "0030"), (command.upgrade, "head")):
         move(config, revision)
         if not found:
-            # Into another partition than those that were there.
+            # The row goes to a new partition.
             execute(engine, INSERT_LATER)
         with engine.connect() as connection:
             found.append(tuple(connection.exec_driver_sql(asked).one()))

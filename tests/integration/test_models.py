@@ -1,4 +1,4 @@
-"""Models that were added, the one in use, and workers that look for it."""
+"""Added models, the model in use, and workers that switch to it."""
 
 import dataclasses
 import threading
@@ -76,13 +76,13 @@ def test_a_name_and_version_belong_to_one_file(engine: Engine) -> None:
     with pytest.raises(ModelChoiceError, match="another model is called starlight-v4-2"):
         add_model(engine, card("2", sha256="0" * 64))
 
-    # The same weights with another threshold are another model to verdicts.
+    # For verdicts, the same weights with another threshold are another model.
     assert add_model(engine, card("2", threshold=0.75))[1]
     assert [model.added for model in list_models(engine, 60)] == [True, True]
 
 
 def added(engine: Engine, configured: Settings, version: str) -> None:
-    """Add the shipped weights under another version, and use them."""
+    """Add the shipped weights as another version, and use it."""
     Blobs(configured.blobs()).put((DEFAULT_MODEL / str(CARD["weights"])).read_bytes())
     add_model(engine, card(version))
     use_model(engine, f"starlight-v4-{version}", "ann")

@@ -1,4 +1,4 @@
-"""The oldest PostgreSQL of this machine's own, such as Debian's: migrations, a job up to its verdicts, views."""
+"""The oldest PostgreSQL that is installed on this machine: migrations, a job up to its verdicts, and views."""
 
 import unicodedata
 import uuid
@@ -28,14 +28,14 @@ from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.kit.databases import compare_with_code, copy_database, start_postgres
 from tests.kit.rows import claim_waiting_chunks, pick_ids, read_job, register_v4, submit_job_of
 
-# Where Debian has a folder for each version.
+# Debian's folder with a folder for each version.
 DEBIANS = Path("/usr/lib/postgresql")
-# What `unicodedata` says of letters which every ICU knows.
+# Case folding by `unicodedata`, for letters that every version of ICU knows.
 LETTERS = [chr(code) for code in range(1, 0x20000) if unicodedata.ucd_3_2_0.category(chr(code)) in ("Lu", "Lt", "Ll")]
 
 
 def find_older_postgresql() -> Path:
-    """Return the folder of the programs; skips the test where there are none."""
+    """Return the folder of the programs; skips the test if there is none."""
     found = sorted(DEBIANS.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         pytest.skip(f"there is no PostgreSQL in {DEBIANS}: `apt install postgresql`")
@@ -44,7 +44,7 @@ def find_older_postgresql() -> Path:
 
 @pytest.fixture(scope="module")
 def older_url(pytestconfig: pytest.Config) -> Iterator[str]:
-    """A database of this server at the newest schema."""
+    """The URL of a database with the newest schema on this server."""
     with start_postgres(pytestconfig.getoption("postgresql") or find_older_postgresql()) as url:
         engine = connect(url)
         upgrade_schema(engine)
@@ -54,7 +54,7 @@ def older_url(pytestconfig: pytest.Config) -> Iterator[str]:
 
 @pytest.fixture
 def older(older_url: str) -> Iterator[Engine]:
-    """An engine on a database of its own there."""
+    """An engine on a separate database there."""
     with copy_database(older_url) as url:
         engine = connect(url)
         yield engine

@@ -1,4 +1,4 @@
-"""What operators hold back, drain, send back and move: nothing is lost, nothing doubled, and each is undone."""
+"""Pausing, draining, requeueing and changing priorities: nothing is lost or doubled, and each can be undone."""
 
 import threading
 import uuid
@@ -69,7 +69,7 @@ def test_what_is_paused_is_not_picked_and_not_claimed_until_it_is_resumed(engine
     assert waiting is not None
     assert waiting.is_held
     assert claim_chunk(engine, dispatched, "cpu0@here 2", LEASE_S) is None
-    # Whoever has a claim keeps it: its answer may have been lost.
+    # An existing claim is kept, and returned again, because its response may have been lost.
     assert claim_chunk(engine, running, "cpu0@here 1", LEASE_S) is not None
     assert renew_leases(engine, [claim], LEASE_S) == [claim]
 
@@ -156,7 +156,7 @@ def detector() -> HeldDetector:
 
 
 class Consuming:
-    """What a worker does about messages, as its process is told."""
+    """Records whether the worker process is to consume messages."""
 
     def __init__(self) -> None:
         self.told = threading.Condition()
@@ -214,7 +214,7 @@ def test_a_worker_that_drains_finishes_what_it_has_and_claims_no_more_until_it_i
     detector.may_score.set()
     assert running.result(PATIENCE_S) == "1 image: all clean"
     assert read_chunk_states(engine) == ["done", "pending"]
-    # It is alive, and still drains after it has reported again.
+    # The worker is still draining after its next report.
     process.report()
     assert [each.draining for each in list_live_workers(engine, LEASE_S)] == [True]
     assert claim_chunk(engine, second, "cpu1@here 1", LEASE_S) is not None

@@ -1,4 +1,4 @@
-"""What processes do while PostgreSQL is away: wait, and go on."""
+"""While PostgreSQL is not available, processes wait; then they continue."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

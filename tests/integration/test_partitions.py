@@ -1,4 +1,4 @@
-"""Partitions of verdicts: made ahead, taking up what fitted nowhere, dropped with jobs that ended long ago."""
+"""Partitions of verdicts: created ahead, taking over rows of the default one, and dropped with old jobs."""
 
 import time
 import uuid
@@ -34,7 +34,7 @@ from tests.kit.rows import execute, finish_waiting_chunks, submit_job_of
 from tests.kit.threads import PATIENCE_S
 
 LONG_AGO = timedelta(days=30)
-# A job of 60 days ago with a verdict, a judgement and what else jobs have.
+# A job of 60 days ago with a verdict, a judgement, and rows in the other tables of jobs.
 INSERT_OLD_JOB = text("""
     WITH stored AS (
         INSERT INTO jobs (id, submitter, priority, state, total, error, finished_at)
@@ -71,7 +71,7 @@ def drop_partition(engine: Engine, name: str) -> None:
 
 
 def end_ranges_in_the_past(engine: Engine) -> None:
-    """Leave one partition, of what is older than forty days: as it is where nobody has made any for long."""
+    """Leave only a partition of jobs older than forty days, as if no partition had been created for long."""
     cut_partitions(engine, 2, 80.0)
     for name in read_names(engine)[1:]:
         drop_partition(engine, name)
@@ -95,7 +95,7 @@ def test_partitions_are_made_ahead_by_one_of_many(engine: Engine) -> None:
     assert len(names) == len(set(names))
     assert read_partition_figures(engine).ahead_s > timedelta(days=28 * MONTHS_AHEAD).total_seconds()
     assert make_partition_ahead(engine) is None
-    # Before PostgreSQL 15, figures appear there only after a while.
+    # Before PostgreSQL 15, statistics appear in this view only after a while.
     deadline = time.monotonic() + PATIENCE_S
     while not ask(engine, "SELECT last_analyze IS NOT NULL FROM pg_stat_all_tables WHERE relname = 'verdicts'"):
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Our use of PostgreSQL through a pooler that gives every transaction another connection of the server."""
+"""PostgreSQL through a pooler that may give each transaction another connection of the server."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ HOLDERS = """
 
 @pytest.fixture(scope="module")
 def urls(session_servers: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    """A database through the pooler, and past it."""
+    """The URLs of a database: through the pooler, and directly."""
     with copy_database(session_servers[0]) as direct, pool_transactions(direct) as pooled:
         yield pooled, direct
 
@@ -46,7 +46,7 @@ def test_jobs_are_scanned_at_once_over_fewer_connections_than_ask(pooled: Engine
     job_ids = [submit_job_of(pooled, 4, submitter=f"ann{number}", chunk_size=1) for number in range(8)]
     check_schema(pooled)
 
-    # Often enough for psycopg to prepare what it says again and again.
+    # Often enough that psycopg would prepare the repeated statements.
     with ThreadPoolExecutor(8) as threads:
         for ended in [threads.submit(finish_waiting_chunks, pooled) for _ in range(32)]:
             ended.result()
@@ -80,7 +80,7 @@ def test_what_is_told_is_heard(pooled: Engine) -> None:
     execute(pooled, f"NOTIFY {FINISHED}, 'a job'")
 
     assert next(notices) == {"a job"}
-    # Whose connection is its own can be known by name.
+    # A program with its own connection is known by its name.
     assert "dispatcher" in {each.program for each in list_programs(pooled)}
     notices.close()  # type: ignore[attr-defined]
 

@@ -40,7 +40,7 @@ def detector() -> HeldDetector:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """Whoever waits at the gate of a worker process that is made later."""
+    """Detects threads that wait at the gate of a worker process, which must be created later."""
     return Waits(monkeypatch, gate)
 
 
@@ -119,7 +119,7 @@ def test_leases_are_renewed_while_a_chunk_is_scanned(
 
         def renewed_twice() -> bool:
             leases.add(lease())
-            # The first lease, and two renewals of it.
+            # The first lease, and two renewals.
             return len(leases - {None}) == 3
 
         wait_for_change(engine, "chunks", renewed_twice)
@@ -164,7 +164,7 @@ def test_a_schema_that_the_worker_does_not_know_costs_no_chunk(
 
 
 class GreedyDetector(HeldDetector):
-    """Takes more memory than there is."""
+    """A scorer that needs more memory than there is."""
 
     def score(
         self, batch: Sequence[np.void] | PlaneArray, thresholds: Sequence[float | None] | None = None

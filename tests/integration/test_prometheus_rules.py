@@ -1,4 +1,4 @@
-"""The rules as Prometheus' own tools read them."""
+"""The rules, checked by Prometheus' own tools."""
 
 import subprocess
 

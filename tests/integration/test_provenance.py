@@ -1,4 +1,4 @@
-"""Where verdicts come from: recorded with them, and said of each."""
+"""The provenance of verdicts: stored with them, and shown for each."""
 
 from sqlalchemy import Engine, text
 

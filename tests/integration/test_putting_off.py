@@ -1,4 +1,4 @@
-"""Failures that pass: put off image by image, tried again when their time has come, given up after a limit."""
+"""Temporary failures: images are put off one by one, tried again in time, and given up after a limit."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ NO_LEASE = 0.0
 
 
 def let_time_pass(engine: Engine) -> None:
-    """Let the time of all that was put off come now."""
+    """End the waiting time of everything that was put off."""
     execute(engine, "UPDATE chunks SET not_before = now() WHERE not_before IS NOT NULL")
 
 
@@ -148,7 +148,7 @@ def test_a_follower_sees_each_verdict_of_a_chunk_that_comes_in_parts_once(engine
 
 @pytest.fixture
 def images(tmp_path: Path, configured: Settings, object_store: ObjectStore) -> list[str]:
-    """A file, a blob, and a file that is no image."""
+    """The references of a file, a blob, and a file that is not an image."""
     (tmp_path / "clean.png").write_bytes(encode_pattern("PNG"))
     (tmp_path / "none.png").write_bytes(b"none")
     digest = Blobs(object_store.url).put(encode_pattern("PNG", size=(5, 3)))

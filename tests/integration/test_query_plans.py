@@ -64,15 +64,15 @@ from tests.kit.filled_database import JOBS, SUBMITTER, Filled
 from tests.kit.query_plans import explain_queries, take_back
 from tests.kit.rows import LEASE_S
 
-# Of a job a minute, half have let go of their images but evidence; a few more are about to.
+# Half of the jobs, of which there is one a minute, keep only evidence; the retention of a few more has ended.
 RETENTION = timedelta(minutes=JOBS // 2 - 10)
-# What grows with the images that are scanned, and never shrinks by itself. The other tables stay small.
+# Tables that grow with the number of scanned images; the other ones stay small.
 LARGE = frozenset({
     "jobs", "chunks", "verdicts", "provenance", "seals", "seal_pieces", "webhooks", "api_keys", "blobs", "job_blobs",
     "operations", "canary_rounds",
 })  # fmt: skip
 KEY = f"starlight_{7:012}_secret"
-# However long PostgreSQL has been up, leases may have run out.
+# Leases may have run out, however short the time since PostgreSQL's start is.
 NO_LEASE = 0.0
 AGAIN = JobOptions(idempotency_key="key 20")
 
@@ -81,7 +81,7 @@ COMPARED = """
     WHERE scanned_at >= :time AND scanned_at < :time + interval '1 day' GROUP BY agrees
 """
 
-# Each function that asks, and indexes that its plans must use.
+# Functions that query, and indexes that their plans must use.
 QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "pick": (
         lambda filled: pick_chunks(filled.engine, Priority.BULK, 16),
@@ -131,7 +131,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     ),
     "verdicts by bytes": (lambda filled: filled.find(sha256=filled.digest.hex()), {"ix_verdicts_bytes"}),
     "verdicts by submitter": (lambda filled: filled.find(submitter=SUBMITTER), {"ix_verdicts_scanned_at", "pk_jobs"}),
-    # One image in twenty is stego: a page of them is soonest found among the newest verdicts.
+    # One image in twenty is stego, so reading the newest verdicts finds a page of them soonest.
     "newest stego": (lambda filled: filled.find(outcome=Outcome.STEGO), {"ix_verdicts_scanned_at", "pk_jobs"}),
     "second page of stego": (
         lambda filled: filled.find(filled.position, outcome=Outcome.STEGO),
@@ -186,7 +186,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: submit_job(filled.engine, [], AGAIN, submitter="submitter 1"),
         {"uq_jobs_submitter_idempotency_key"},
     ),
-    # Of one image in twenty, as of stego.
+    # One image in twenty has this error, too.
     "recent failures": (lambda filled: list_recent_failures(filled.engine, 1000), {"ix_verdicts_scanned_at"}),
     "drift": (lambda filled: sample_probabilities(filled.engine), {"ix_verdicts_scanned_at"}),
     "retry": (lambda filled: retry_job(filled.engine, filled.ended_job), {"pk_jobs"}),
@@ -230,7 +230,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
     "newest jobs": (lambda filled: list_jobs(filled.engine), {"pk_jobs"}),
     "jobs of a submitter": (lambda filled: list_jobs(filled.engine, submitter=SUBMITTER), {"pk_jobs"}),
     "open jobs": (lambda filled: list_jobs(filled.engine, only_open=True), {"ix_jobs_open"}),
-    # Its indexes decide what is there already: no plan names them.
+    # The indexes that detect conflicts do not appear in plans.
     "keep a blob": (lambda filled: filled.upload(b"image"), set()),
     "end retention": (
         lambda filled: end_retention(filled.engine, KeptBlobs.ALL, KeptBlobs.EVIDENCE, RETENTION),
@@ -340,7 +340,7 @@ QUERIES: dict[str, tuple[Callable[[Filled], object], set[str]]] = {
         lambda filled: filled.ask(COMPARED, time=filled.position.scanned_at),
         {"ix_verdicts_scanned_at", "ix_verdicts_bytes"},
     ),
-    # Its tables are small: workers that ended are forgotten.
+    # Its tables are small, because ended workers are deleted.
     "live workers": (lambda filled: list_live_workers(filled.engine, LEASE_S), set()),
 }
 

@@ -1,4 +1,4 @@
-"""Redis by TLS and behind Sentinels: what dispatchers send there, workers get, and the API counts requests there."""
+"""Redis by TLS and behind Sentinels: workers get the dispatchers' messages, and the API counts requests."""
 
 import uuid
 from collections.abc import Iterator
@@ -25,15 +25,15 @@ from worker.task_messages import name_transport
 
 
 def start_anew() -> None:
-    """Have the application forget its connections."""
+    """Make the application open new connections."""
     pools.reset()
-    # Celery's types leave it out.
+    # Celery's types lack this method.
     app._after_fork()  # type: ignore[attr-defined]
 
 
 @contextmanager
 def lead_to(url: str) -> Iterator["redis.Redis"]:
-    """Have the application use this Redis, as a worker does, while the block lasts."""
+    """Make the application use this Redis within the block, as a worker does."""
     names = ("broker_url", "broker_use_ssl", "broker_transport_options", "broker_transport")
     before = {name: app.conf[name] for name in names}
     use_broker(Settings(redis_url=url).redis_url or "")
@@ -48,7 +48,7 @@ def lead_to(url: str) -> Iterator["redis.Redis"]:
 
 
 def send_and_receive(client: "redis.Redis") -> None:
-    """Have a chunk's id go the way from a dispatcher to a worker."""
+    """Send a chunk's id like a dispatcher, and receive it like a worker."""
     chunk = DispatchedChunk(uuid.uuid4(), Priority.BULK, uuid.uuid4(), 1, None)
     publish([chunk])
     assert count_messages(client)["scan.bulk"] == 1
@@ -87,7 +87,7 @@ def test_messages_go_to_whoever_is_master(tmp_path: Path) -> None:
             sentinel.sentinel_failover("images")
             while sentinel.sentinel_master("images")["port"] == before:
                 pass
-        # The old master would do so some seconds later, when it is told that it is a replica.
+        # The old master would close the connection some seconds later, when it becomes a replica.
         client.connection_pool.disconnect()
         start_anew()
         assert client.info("server")["tcp_port"] != before

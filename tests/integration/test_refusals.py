@@ -1,4 +1,4 @@
-"""Servers that answer and refuse: what waits goes on later, and what a person typed says so."""
+"""Servers that answer with refusals: processes wait and continue, and commands print the reason."""
 
 import subprocess
 import sys
@@ -24,12 +24,12 @@ from tests.kit.threads import PATIENCE_S
 from worker.app import app
 from worker.process import WorkerProcess
 
-# Disk full, out of memory, too many connections, starting up, and only to be read from, after a failover.
+# Disk full, out of memory, too many connections, starting up, and read-only after a failover.
 REFUSALS = ("53100", "53200", "53300", "57P03", "25006")
 
 
 def refuse(engine: Engine, table: str, sqlstate: str) -> None:
-    """Have the database refuse to commit whatever changes the table."""
+    """Make the database refuse commits of transactions that change the table."""
     execute(
         engine,
         f"""
@@ -42,7 +42,7 @@ def refuse(engine: Engine, table: str, sqlstate: str) -> None:
 
 
 def relent(engine: Engine) -> None:
-    """Take the refusal back."""
+    """End the refusals."""
     execute(engine, "DROP FUNCTION refuse() CASCADE")
 
 
@@ -86,7 +86,7 @@ def test_a_worker_waits_until_the_database_takes_what_it_has(
 
 
 class EnoughError(Exception):
-    """Ends a dispatcher that would run for ever."""
+    """Raised to end a dispatcher, which would run for ever."""
 
 
 def publish_once(chunks: Sequence[DispatchedChunk]) -> None:

@@ -1,4 +1,4 @@
-"""Scanning again what another model judged, and comparing what two models say."""
+"""Rescans of images that another model judged, and comparisons of two models."""
 
 import hashlib
 import random
@@ -53,12 +53,12 @@ def newer(engine: Engine) -> int:
 
 
 def hash_of(name: str) -> str:
-    """Return the SHA-256 of the image of this name, in hex."""
+    """Return the SHA-256 of the image with this name, in hex."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
 def store(engine: Engine, model_id: int, *images: tuple[str, Method | None], submitter: str = "ann") -> uuid.UUID:
-    """Store a job of images, each with its bytes and what this model finds in it; without bytes it is an error."""
+    """Store a job with this model's verdicts on images, given by name and method; without bytes, it is an error."""
     job_id = submit_job(engine, [f"file:///{name}" for name, _ in images], submitter=submitter, chunk_size=100).job_id
     (claim,) = claim_waiting_chunks(engine)
     verdicts = [
@@ -240,7 +240,7 @@ def test_the_view_has_the_newest_earlier_verdict_of_each_other_model(engine: Eng
     chance = random.Random(15)
     now = datetime.now(UTC)
     jobs = [submit_job(engine, ["file:///0"], submitter="ann").job_id for _ in range(4)]
-    # Few bytes and few times, so that many verdicts are on the same ones at once.
+    # Few different images and times, so that many verdicts have the same image and time.
     rows = [
         {
             "job": job_id, "ordinal": ordinal, "sha256": bytes([chance.randrange(20)]) * 32,
@@ -260,7 +260,7 @@ def test_the_view_has_the_newest_earlier_verdict_of_each_other_model(engine: Eng
     judged = sorted((row for row in rows if row["outcome"] != "error"), key=key)
     expected = set()
     for place, row in enumerate(judged):
-        # Of each model, what comes later takes the place of what comes before.
+        # Of each model, the latest earlier verdict.
         earlier = {each["model"]: each for each in judged[:place] if each["sha256"] == row["sha256"]}
         expected |= {
             (row["job"], row["ordinal"], each["job"], each["ordinal"], each["method"] == row["method"])

@@ -1,4 +1,4 @@
-"""How long blobs are stored, whoever stores, needs and deletes the same bytes meanwhile."""
+"""How long blobs are stored, also while others store, need or delete the same bytes."""
 
 import uuid
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def blobs(configured: Settings) -> Blobs:
 
 
 class Store:
-    """Jobs of blobs, and the sweeping of what they let go of."""
+    """Jobs with blobs, and the deletion of blobs that they release."""
 
     def __init__(self, engine: Engine, blobs: Blobs, settings: Settings) -> None:
         self.engine = engine
@@ -79,7 +79,7 @@ def store(engine: Engine, blobs: Blobs, configured: Settings) -> Store:
 
 
 def find_something_in(engine: Engine, image: bytes) -> None:
-    """Have the images that wait judged: this one stego, the others clean."""
+    """Store verdicts on the waiting images: this one is stego, the others are clean."""
     digest = sha256(image)
     model_id = register_v4(engine)
     for claim in claim_waiting_chunks(engine):
@@ -171,7 +171,7 @@ def test_who_stores_what_is_being_deleted_waits_and_has_it_stored_again(
     def delete_slowly(digests: Sequence[str]) -> None:
         Blobs.delete_all(store.blobs, digests)
         storing.append(start_thread(store.submit, b"again"))
-        # It can only end once this has.
+        # The deletion can end only after this transaction.
         with pytest.raises(TimeoutError):
             storing[0].result(GLANCE_S)
 
@@ -188,7 +188,7 @@ def test_what_is_being_stored_is_not_deleted(store: Store) -> None:
     cancel_job(store.engine, store.submit(b"again"))
     assert end_retention(store.engine, KeptBlobs.ALL, KeptBlobs.NONE, timedelta(0)) == 1
     with store.engine.begin() as connection:
-        # As in the middle of storing it.
+        # The same state as in the middle of storing it.
         connection.execute(text("UPDATE blobs SET released_at = NULL"))
 
         assert list(delete_released_blobs(store.engine, store.blobs)) == []

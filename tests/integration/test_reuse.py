@@ -1,4 +1,4 @@
-"""Bytes that were judged before, in the real database and through a worker process."""
+"""Reuse of verdicts on the same bytes, in the real database and by a worker process."""
 
 import hashlib
 from datetime import timedelta
@@ -34,14 +34,14 @@ def recall(
     limit: int = 4096,
     within: timedelta = timedelta(days=1),
 ) -> dict[bytes, NewVerdict]:
-    """Return what is recalled on the bytes of the stored verdicts, and on others."""
+    """Return the recalled verdicts for the bytes of the stored verdicts, and for other bytes."""
     return recall_verdicts(
         engine, model_id, [DIGEST, bytes(32)], threshold, submitter, max_message_bytes=limit, within=within
     )
 
 
 def stored(engine: Engine, *verdicts: tuple[Outcome, float], payload: Payload | None = READ_TEXT) -> None:
-    """Store verdicts of these outcomes and probabilities on the same bytes, with this payload where they are stego."""
+    """Store verdicts with these outcomes and probabilities on the same bytes; stego ones have this payload."""
     submit_job_of(engine, len(verdicts), chunk_size=len(verdicts))
     (claim,) = claim_waiting_chunks(engine)
     method = {Outcome.STEGO: Method.RAW}
@@ -72,7 +72,7 @@ def test_a_verdict_of_a_job_that_is_too_old_is_not_reused(engine: Engine) -> Non
         (Outcome.STEGO, 0.75, None, True),
         (Outcome.CLEAN, 0.25, 0.9, True),
         (Outcome.STEGO, 0.75, 0.6, True),
-        # A method was not stored where the threshold was not reached, and the other way round.
+        # With this threshold the outcome would change, but the method was not stored, or would have to be removed.
         (Outcome.CLEAN, 0.25, 0.2, False),
         (Outcome.STEGO, 0.75, 0.8, False),
         (Outcome.ERROR, 0.75, None, False),
@@ -104,7 +104,7 @@ def test_of_many_verdicts_on_the_same_bytes_the_one_that_fits_is_recalled(engine
         (make_payload(truncated=True, limit=4096), 4096, True),
         (make_payload(truncated=True, limit=4096), 1000, True),
         (make_payload(truncated=True, limit=4096), 4097, False),
-        # Of an older release, or of an image whose bytes were not to be had again.
+        # From an older release, or of an image whose bytes could not be read again.
         (None, 4096, False),
         (make_payload(kind=PayloadKind.EMPTY, size=0, text=None), 4096, True),
     ],

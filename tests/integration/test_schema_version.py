@@ -1,4 +1,4 @@
-"""Code and schema that do not fit each other: noticed, explained, and mended only by who asks for it."""
+"""Incompatible code and schema: detected, explained, and fixed only by the command for it."""
 
 import pytest
 from alembic import command
@@ -16,7 +16,7 @@ from tests.kit.rows import execute
 
 
 def make_newer(engine: Engine, oldest_code: str) -> None:
-    """Let the schema say that a later release made it, for code from `oldest_code` on."""
+    """Mark the schema as one of a later release that supports code from `oldest_code` on."""
     execute(engine, "UPDATE alembic_version SET version_num = '9998'")
     execute(engine, f"UPDATE schema_support SET oldest_code = '{oldest_code}'")
 

@@ -1,4 +1,4 @@
-"""Seals of jobs: what was changed, added or deleted since a job ended is named."""
+"""Seals of jobs: every verdict that was changed, added or deleted since the job ended is named."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ MESSAGE = 'tab\there "quoted" \\ ü \u202e \x01 食'
 
 
 def seal_all(engine: Engine) -> int:
-    """Seal until nothing is left; return how many jobs."""
+    """Seal all ended jobs; return their number."""
     sealed = 0
     while some := seal_ended_jobs(engine):
         sealed += some
@@ -38,7 +38,7 @@ def seal_all(engine: Engine) -> int:
 
 @pytest.fixture
 def job_id(engine: Engine) -> uuid.UUID:
-    """A sealed job of two pieces and a half."""
+    """A sealed job with two and a half pieces."""
     job_id = submit_job_of(engine, 2 * PIECE + 50, chunk_size=100)
     finish_waiting_chunks(engine)
     assert seal_all(engine) == 1
@@ -196,7 +196,7 @@ def test_the_page_has_the_canonical_form() -> None:
 
 
 def test_the_root_is_what_the_page_says_of_it(engine: Engine) -> None:
-    """Computed here anew, from what the interface says of the verdicts."""
+    """The root is computed here again, from the verdicts as the interface shows them."""
     references = ["file:///a", "s3://b/ü"]
     job_id = submit_job(engine, references, submitter="ann", chunk_size=2).job_id
     (claim,) = claim_waiting_chunks(engine)

@@ -1,4 +1,4 @@
-"""A job of what has changed in a bucket since an earlier one."""
+"""Jobs with the objects of a bucket that changed since an earlier job."""
 
 import uuid
 
@@ -48,7 +48,7 @@ def test_each_job_has_what_changed_since_all_before_it(engine: Engine, stored: O
     fourth = submit(engine, third)
 
     assert [read_names(engine, each) for each in (first, second, third, fourth)] == ["abc", "b", "d", "b"]
-    # Since an earlier one, more has changed.
+    # Compared with the first job, more has changed.
     assert read_names(engine, submit(engine, second)) == "bd"
 
 

@@ -1,4 +1,4 @@
-"""When `starlight up` says that a stack is ready, and what it says of one that is not."""
+"""When `starlight up` prints `ready`, and what it prints if a stack does not get ready."""
 
 import socket
 
@@ -37,7 +37,7 @@ def start(current: Installation, *listeners: Listener) -> StackStart:
 def test_nothing_is_said_until_all_is_ready(
     current: Installation, engine: Engine, model_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Of an earlier stack, whose worker was killed a moment ago.
+    # The report of a worker of an earlier stack, which was killed a moment ago.
     report_worker(engine, WORKER, "cpu0", model_id)
     port = find_free_port()
     stack = start(current, Listener("API", "127.0.0.1", port, "/docs", "ann"))

@@ -1,4 +1,4 @@
-"""Any order of submitting, dispatching, claiming, losing, putting off, finishing and retrying keeps the accounts."""
+"""Every order of submitting, dispatching, claiming, losing, putting off, finishing and retrying stays consistent."""
 
 import os
 import uuid
@@ -27,7 +27,7 @@ from storage.totals import Total
 from tests.kit.rows import LEASE_S, execute, expire_leases, make_verdicts, pick_ids, submit_job_of
 
 MAX_LOSSES = 3
-# Sequences of so many steps; SEQUENCES=1000 runs more of them.
+# Number of steps per sequence; SEQUENCES=1000 runs more sequences.
 EXAMPLES, STEPS = int(os.environ.get("SEQUENCES", "12")), 30
 RETRIED = (ErrorCode.EMPTY, ErrorCode.WORKER_CRASH, ErrorCode.CANCELLED)
 VERDICTS = "SELECT outcome, error_code, count(*) FROM verdicts GROUP BY outcome, error_code"
@@ -35,7 +35,7 @@ LEFT = "SELECT count(*) FROM chunks WHERE state IN ('pending', 'dispatched', 'ru
 
 
 class Accounts(RuleBasedStateMachine):
-    """The queries in any order, with messages that arrive late, twice or never and workers that wake up as zombies."""
+    """The queries in any order, with messages that come late, twice or never, and workers that lost their lease."""
 
     engine: Engine
 
@@ -63,7 +63,7 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(images=st.integers(1, 9), worker=st.sampled_from(["cpu0", "cpu1"]))
     def submit_and_claim(self, images: int, worker: str) -> None:
-        """The usual beginning in one step, or most examples would end before anything is claimed."""
+        """Do the usual beginning in one step; otherwise, most examples would end before anything is claimed."""
         self.submit(images, "ann")
         self.dispatch(1000)
         for chunk_id in self.messages[-2:]:
@@ -152,7 +152,7 @@ class Accounts(RuleBasedStateMachine):
         assert figures.totals.by_label(Total.IMAGE_ERRORS, ()) == errors
         assert figures.unaccounted == 0
         assert figures.submitted == sum(figures.outcomes.values()) + sum(figures.waiting.values())
-        # Whole lists: a failing assertion would leave the query open, and the next example would wait for it for ever.
+        # Complete lists, because a failing assertion would leave the query open and block the next example for ever.
         audits, jobs = list(audit_jobs(self.engine)), list_jobs(self.engine, limit=1000)
         for audit, job in zip(audits, reversed(jobs), strict=True):
             assert audit.references == job.total
@@ -162,7 +162,7 @@ class Accounts(RuleBasedStateMachine):
             assert job.ended == (job.state in ("done", "cancelled"))
 
     def teardown(self) -> None:
-        """Whatever happened, what is left is finished by going on, and then every reference has its verdict."""
+        """Finish everything that is left, and check that every reference has a verdict."""
         for _ in range(1000):
             self.let_the_time_come()
             while recover_lost_chunk(self.engine, MAX_LOSSES, 0.0):

@@ -1,4 +1,4 @@
-"""What `starlight top` shows, and what its keys do to real rows."""
+"""The view of `starlight top`, and the effects of its keys on real rows."""
 
 import io
 import uuid
@@ -27,7 +27,7 @@ from tests.kit.rows import claim_waiting_chunks, execute, make_verdicts, read_jo
 
 @pytest.fixture
 def session(engine: Engine, configured: Settings) -> Iterator[TopSession]:
-    """A look at two jobs, of which one has failed images, and two workers."""
+    """A session with two jobs, one of which has failed images, and two workers."""
     addresses = servers.Servers(str(configured.database_url), str(configured.redis_url))
     for name in ("cpu0@here", "cpu1@here"):
         report_worker(engine, name, name[:4], register_v4(engine))
@@ -42,7 +42,7 @@ def session(engine: Engine, configured: Settings) -> Iterator[TopSession]:
 
 
 def show(view: View, width: int = 120, height: int = 40) -> str:
-    """Return the picture as plain text."""
+    """Return the view as plain text."""
     console = Console(file=io.StringIO(), width=width, height=height)
     console.print(render(view, width, height))
     assert isinstance(console.file, io.StringIO)
@@ -50,7 +50,7 @@ def show(view: View, width: int = 120, height: int = 40) -> str:
 
 
 def press(session: TopSession, *keys: str) -> None:
-    """Press keys, and see what came of it."""
+    """Press keys, and update the view."""
     for key in keys:
         assert session.press(key)
     session.look_and_wait()
@@ -63,7 +63,7 @@ def test_the_picture_has_all_of_it(session: TopSession) -> None:
     for text in ("4 images/min, target 1,000", "400 pending", "4 running", "2 open jobs, by newest", "ann", "50 %",
                  "cpu0@here", "claiming", "v4-0 000000000000", "last errors", "empty"):  # fmt: skip
         assert text in picture
-    # What submitters name is data.
+    # Control characters in a submitter's name are escaped.
     assert "\x1b" not in picture
     assert "bob\\x1b[2J" in picture
 

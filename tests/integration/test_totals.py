@@ -1,4 +1,4 @@
-"""Running totals say what became of jobs, chunks and webhooks, without a look at any of them."""
+"""Totals count the events of jobs, chunks and webhooks, so that none of these must be read."""
 
 import math
 import threading
@@ -231,7 +231,7 @@ def test_the_ring_of_recent_images_is_used_again(engine: Engine) -> None:
 
 
 def test_totals_raised_at_once_add_up(engine: Engine) -> None:
-    """Two connections of one shard wait for each other, and never in a circle."""
+    """Two connections with the same shard may wait for each other, but cannot deadlock."""
     ready = threading.Barrier(8)
 
     def raise_some(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts: what the table refuses, and what the queries and the interface say of its rows."""
+"""Verdicts: the table's constraints, its queries, and the records of the interface."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A source that is watched: what arrives becomes a job once, whatever ends in between."""
+"""Watched sources: each arrival becomes a job once, whichever process dies in between."""
 
 import os
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def watch(engine: Engine, configured: Settings, source: Source) -> Watcher:
 
 
 def look_anew(engine: Engine, configured: Settings, folder: Path, options: WatchOptions = AT_ONCE) -> None:
-    """Submit what a command that has just started finds."""
+    """Submit the arrivals that a newly started command finds."""
     watch(engine, configured, open_source(str(folder), configured, options)).run_once(lambda submission: None)
 
 
@@ -81,7 +81,7 @@ def test_what_is_being_written_waits_until_it_is_whole(engine: Engine, configure
         watcher.run_once(lambda submission: None)
         assert list_submitted(engine) == []
         writing.write(b"the rest")
-    # It is looked at again though not everything is.
+    # This file is looked at again, although the whole folder is not walked again.
     watcher.run_once(lambda submission: None)
     assert list_submitted(engine) == [reference]
 
@@ -199,7 +199,7 @@ KNOWN = text("SELECT count(*), count(absent_since) FROM watched_files")
 
 
 def count_known(engine: Engine) -> tuple[int, int]:
-    """Return how many files are known, and how many of them are known to be gone."""
+    """Return the number of known files, and how many of them are marked as gone."""
     with engine.connect() as connection:
         known, gone = connection.execute(KNOWN).one()
     return known, gone
@@ -232,7 +232,7 @@ def test_files_that_are_gone_for_long_are_forgotten_and_none_before(
     delete("b.png")
     assert look_a_day_later() == (3, 2)
 
-    # What is back is not submitted again, and what nobody looked for is not gone.
+    # A file that is back is not submitted again, and files are not marked as gone without a full scan.
     put("b.png")
     execute(engine, LONG_AFTER)
     submitted = list_submitted(engine)
@@ -262,7 +262,7 @@ def test_a_look_within_a_day_or_at_what_changed_alone_says_nothing_of_the_rest(
 
 
 class Numbers:
-    """A source whose cursor counts; it ends at three, and the second has no images."""
+    """A source with three arrivals, whose cursor is their number; the second one has no images."""
 
     uri = "numbers:"
     saw_everything = None
@@ -277,7 +277,7 @@ class Numbers:
         return references
 
     def wait(self) -> None:
-        """Never."""
+        """Return immediately; this is never called."""
 
 
 def test_a_cursor_moves_also_where_there_are_no_images(engine: Engine, configured: Settings) -> None:
@@ -291,7 +291,7 @@ def test_a_cursor_moves_also_where_there_are_no_images(engine: Engine, configure
     assert list_submitted(engine) == ["file:///0", "file:///2"]
 
 
-# A look at a folder commits once to open the watch, then once for what arrived.
+# A look at a folder has two commits: opening the watch, and storing the arrivals.
 @pytest.mark.parametrize("heard", [False, True])
 def test_arrivals_whose_commit_is_cut_are_submitted_once(
     engine: Engine, database_url: str, configured: Settings, folder: Path, heard: bool

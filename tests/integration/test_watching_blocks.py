@@ -1,4 +1,4 @@
-"""The chain is watched: images of new blocks become jobs, once, whatever ends or is replaced in between."""
+"""Watching the chain: images of new blocks become jobs once, whichever process dies or block is replaced."""
 
 from collections.abc import Iterator
 
@@ -31,13 +31,13 @@ def settings(configured: Settings, node: ChainNode) -> Settings:
 
 
 def look_anew(engine: Engine, settings: Settings) -> None:
-    """Submit what a command that has just started finds."""
+    """Submit the arrivals that a newly started command finds."""
     source = open_source("bitcoin:", settings, OPTIONS)
     Watcher(engine, settings, source, JobOptions()).run_once(lambda submission: None)
 
 
 def reveal(width: int) -> Tx:
-    """Return a transaction with an image of this width and a text."""
+    """Return a transaction that inscribes an image of this width and a text."""
     return spend(make_script(inscribe(encode_strip(width)), inscribe(b"text", "text/plain")))
 
 
@@ -46,7 +46,7 @@ def name(transaction: Tx) -> str:
 
 
 def list_jobs(engine: Engine) -> list[list[str]]:
-    """Return the names of the images of each job, in the order of submission."""
+    """Return the names of each job's images, in the order of submission."""
     with engine.connect() as connection:
         found = connection.execute(text("SELECT refs FROM chunks ORDER BY job_id")).scalars()
         return [[uri.rpartition("/")[2] for uri in refs] for refs in found]
@@ -78,7 +78,7 @@ def test_blocks_that_replace_others_are_scanned_and_nothing_twice(
     node.add(second)
     look_anew(engine, settings)
 
-    # What was in two blocks is in one now, with more, and the chain is shorter for a while.
+    # The transactions of two blocks are in one block now, with more, and the chain is temporarily shorter.
     node.forget(2)
     node.add(second, third, first, extra=1)
     look_anew(engine, settings)
@@ -124,7 +124,7 @@ def test_a_block_that_takes_too_much_keeps_no_other_waiting(
     engine: Engine, settings: Settings, node: ChainNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     look_anew(engine, settings)
-    # As large as a block may be, and several times as long to read as is allowed.
+    # The maximum size of a block; reading it takes several times the allowed time.
     node.add(spend(make_script(*(560_000 * [push(b"") + IF + push(b"ord") + ENDIF]))))
     node.add(transaction := reveal(1))
 

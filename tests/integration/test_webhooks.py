@@ -1,4 +1,4 @@
-"""Webhooks against a real receiver: signed, at least once, and never before the job has ended."""
+"""Webhooks with a real receiver: signed, sent at least once, and never before the job has ended."""
 
 import json
 import uuid
@@ -171,7 +171,7 @@ def test_stargate_is_told_of_each_image_of_a_block_and_goes_on_where_it_was(
     answers = [take_callback(lower_names(headers), body, SECRET) for headers, body in receiver.messages]
     assert [status for status, _ in answers] == [200] * 4
     told = [read for _, read in answers]
-    # What was not taken comes again, and what was does not; what is of no block never comes.
+    # Only the message that was not accepted is repeated; for the image outside any block there is none.
     assert [each["file_name"] for each in told] == ["one.png", "two.png", "two.png", "three.png"]
     assert {each["block_height"] for each in told} == {840000}
     assert [each["tx_id"] for each in told] == [f"{0:064x}", f"{1:064x}", f"{1:064x}", "unknown_three.png"]
@@ -190,7 +190,7 @@ def test_what_takes_long_to_tell_goes_on_in_another_turn(
 
     assert deliverer.deliver_next()
 
-    # No time at all: nothing is told, and nothing failed.
+    # Without any time nothing is sent, but this does not count as a failure.
     assert (receiver.messages, read_webhook(engine, job_id).attempts) == ([], 0)
     monkeypatch.setattr("producer.dispatching.deliverer.SHARE_S", 30.0)
     assert deliverer.deliver_next()

@@ -1,4 +1,4 @@
-"""Who has no right gets nothing, and learns nothing."""
+"""Clients without a right get nothing, and learn nothing."""
 
 import os
 import re
@@ -210,7 +210,7 @@ def test_the_documentation_needs_no_network(api: Api) -> None:
     assert "http://" not in page
     assert "https://" not in page
     assert client.get("/openapi.json").json()["openapi"].startswith("3.1.")
-    # Versions before 5 show nothing of such a document.
+    # Swagger UI before version 5 does not render such a document.
     assert re.search(r'PACKAGE_VERSION:"5\.', client.get("/docs/assets/swagger-ui-bundle.js").text)
 
 

@@ -1,4 +1,4 @@
-"""`/scan/block` where nothing is scanned: what is told of texts, what is written beside the block, who is told."""
+"""`/scan/block` without a worker: texts in the response, the results file beside the block, and callbacks."""
 
 import json
 from dataclasses import replace
@@ -67,7 +67,7 @@ def test_stargate_is_told_of_the_images_of_a_block_where_that_is_set(api: Api, e
     telling = Api(replace(api.service, settings=api.service.settings.model_copy(update=changed)))
 
     with telling.connect_as("stargate") as client:
-        # Nobody scans here.
+        # There is no worker.
         read_problem(client.post("/scan/block", json={"block_height": 840003}), 504)
         named = {
             "references": ["https://example.com/a.png"],

@@ -44,7 +44,7 @@ REFERENCES = [f"https://example.com/{number}.png" for number in range(5)]
 
 
 class Blocking:
-    """An asynchronous client whose every call is awaited, and whose every iterator is read to its end."""
+    """The asynchronous client as a blocking one: calls are awaited, and iterators are read to the end."""
 
     def __init__(self, client: AsyncStarlight) -> None:
         self._client = client
@@ -67,7 +67,7 @@ async def collected(items: AsyncIterator[Any]) -> list[Any]:
 
 
 class Lossy(httpx.HTTPTransport):
-    """A connection that loses so many answers after the server has done its work."""
+    """A transport that loses the next `losses` responses after the server has processed the requests."""
 
     losses = 0
 
@@ -81,7 +81,7 @@ class Lossy(httpx.HTTPTransport):
 
 
 class AsyncLossy(httpx.AsyncHTTPTransport):
-    """The same with an event loop."""
+    """The same for an event loop."""
 
     losses = 0
 
@@ -231,7 +231,7 @@ def test_images_are_scanned_again_and_models_compared(
     again = list(starlight.rescan("v4-0", outcome=Outcome.CLEAN, again=True, job_id=jobs[0]))
 
     assert [each.rescan_of for each in first] == jobs
-    # The answer that was lost is known from the second.
+    # The retry of the request whose response was lost finds the job that was already made.
     assert [each.was_done for each in first] == [True, False, False]
     assert {starlight.job(each.job_id).name for each in first} == {"june"}
     assert [(each.rescan_of, each.was_done) for each in again] == [(jobs[0], False)]

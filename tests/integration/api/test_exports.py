@@ -1,4 +1,4 @@
-"""Exports by the API: asked for, made by a process of its own, fetched by who may, and gone after a while."""
+"""Exports by the API: requested, made by a separate process, fetched with permission, and deleted after a while."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ def ask(client: TestClient, **wanted: Any) -> dict[str, Any]:
 
 
 def fetch(client: TestClient, report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what is in the files of an export, each of which is what the report says."""
+    """Return the lines in the files of an export; fails unless the files match the report."""
     lines = []
     for each in client.get(f"/v1/exports/{report['id']}").json()["files"]:
         data = client.get(f"/v1/exports/{report['id']}/files/{each['path']}").content
@@ -126,7 +126,7 @@ def test_everybody_sees_his_own_and_an_admin_all(engine: Engine, api: Api, api_s
         for path in ("", f"/files/{MANIFEST}", "/files/part-000000.ndjson"):
             read_problem(ann.get(f"/v1/exports/{reports[name]['id']}{path}"), 404)
         read_problem(ann.delete(f"/v1/exports/{reports[name]['id']}"), 404)
-    # A key that was an admin's under the same name showed it everything.
+    # An earlier key with the same name was an admin's, so its export has everybody's verdicts.
     execute(engine, "UPDATE exports SET asked_by = 'ann' WHERE submitter IS NULL")
     read_problem(ann.get(f"/v1/exports/{reports['olga']['id']}"), 404)
 
@@ -142,7 +142,7 @@ def test_no_path_leads_elsewhere(engine: Engine, ann: TestClient, api_settings: 
         "../../password", f"../{other['id']}/{MANIFEST}", "%2e%2e/%2e%2e/password", "/etc/passwd", "part-000001.ndjson",
         f"..%2f{other['id']}%2f{MANIFEST}", "", ".",
     ):  # fmt: skip
-        # What clients resolve themselves ends elsewhere.
+        # The client itself resolves some of these paths, which then belong to other routes.
         assert ann.get(f"/v1/exports/{report['id']}/files/{path}").status_code in (404, 422), path
 
 

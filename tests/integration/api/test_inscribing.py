@@ -1,4 +1,4 @@
-"""`POST /inscribe` with Stargate's bytes: what its handlers read of the answer, and what is refused."""
+"""`POST /inscribe` with Stargate's bytes: what its handlers read of the response, and what is refused."""
 
 import base64
 import hashlib
@@ -24,13 +24,13 @@ from worker.v4.extraction import read_payload
 
 WISH = "Please paint the fence by Friday.\n\n[stargate-ts:1764316800]"
 PNG = encode_pattern("PNG", size=(64, 64))
-# In UTF-7, half of a character.
+# Half of a surrogate pair, in UTF-7.
 SURROGATE = "+2AA-"
 
 
 @pytest.fixture
 def api_settings(api_settings: Settings) -> Settings:
-    """As much is taken as an image and the longest message have."""
+    """Bodies may be as large as an image with the longest message."""
     return api_settings.model_copy(update={"max_upload_bytes": 2 * MESSAGE_BYTES})
 
 
@@ -79,7 +79,7 @@ def test_stargates_handlers_find_what_they_read(stargate: TestClient, api_settin
     assert read["id"] == read["request_id"] == answer.headers["x-request-id"]
     assert (read["method"], read["message_length"], read["image_bytes"]) == ("alpha", len(WISH), len(stego))
     assert (read["output_file"], read["status"]) == ("placeholder.png", "pending_upload")
-    # Its check of a refusal within an answer of 200.
+    # Stargate's handler checks this in responses with the status 200.
     assert "error" not in read
     assert read_payload(decode(stego), stego, "alpha", BitOrder.LSB_FIRST).payload.text == WISH
     assert list_stored_files(api_settings.data_dir) == []
@@ -98,7 +98,7 @@ def test_what_cannot_be_is_refused_with_the_reason(stargate: TestClient, subtest
         with subtests.test(complaint):
             problem = read_problem(inscribe(stargate, image, **fields), status)
 
-            # What its handler shows to a person.
+            # Stargate's handler shows this text to a person.
             assert complaint in str(problem["message"])
             assert isinstance(problem["error"], str)
 

@@ -1,4 +1,4 @@
-"""`GET /v1/images/{sha256}/inspection`: to whom, of which images, and within which limits."""
+"""`GET /v1/images/{sha256}/inspection`: for which keys, of which images, and within which limits."""
 
 import hashlib
 

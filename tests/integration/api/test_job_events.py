@@ -1,4 +1,4 @@
-"""Streams of events: each verdict once, in one order, whatever happens to the connection that listens."""
+"""Streams of events: each verdict once and in one order, whatever happens to the listening connection."""
 
 import asyncio
 import queue
@@ -29,7 +29,7 @@ CUT_LISTENER = """
 def run_with_job_events(
     engine: Engine, follow: Callable[[JobEvents], Coroutine[Any, Any, Any]], keys: KnownKeys | None = None
 ) -> Any:
-    """Return what `follow` does with the job events."""
+    """Return the result of `follow` with running job events."""
 
     async def run() -> Any:
         async with asyncio.timeout(PATIENCE_S), JobEvents(engine, keys or KnownKeys()) as job_events:
@@ -129,7 +129,7 @@ def test_a_thousand_streams_share_what_is_read(engine: Engine) -> None:
 
 
 class ToldKeys(KnownKeys):
-    """Tells whenever it forgets all keys, and whether somebody listens then."""
+    """Reports each time that all keys are forgotten, and whether a thread listens then."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class ToldKeys(KnownKeys):
 
 
 def test_keys_are_looked_up_again_when_one_is_revoked(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing but what is heard may have them looked up.
+    # Only a notification may cause the keys to be forgotten, not polling.
     monkeypatch.setattr(notifications, "POLL_S", 10 * PATIENCE_S)
     create_key(engine, "ann", ["read"])
     keys = ToldKeys()

@@ -1,4 +1,4 @@
-"""Jobs through the API: submitted in every form, listed, looked at, cancelled."""
+"""Jobs through the API: submitted in every form, listed, shown and cancelled."""
 
 import json
 import uuid

@@ -9,7 +9,7 @@ from tests.kit.api import Api
 
 
 def fail(*_: object) -> None:
-    """Take the place of what the application starts last."""
+    """Replaces what the application starts last."""
     raise MemoryError("no process for pictures")
 
 

@@ -1,4 +1,4 @@
-"""Jobs whose sources are listed in the background: what becomes of them, whoever dies or refuses meanwhile."""
+"""Jobs whose sources are listed in the background, with processes that die and servers that refuse meanwhile."""
 
 import io
 import os
@@ -38,7 +38,7 @@ SMALL = {"chunk_size": 1}
 
 @pytest.fixture
 def stored(object_store: ObjectStore) -> ObjectStore:
-    """Ten pictures, an archive of two in the middle of them, a text, and a picture in a bucket of others."""
+    """A bucket with ten pictures, an archive of two between them and a text, and a picture in another bucket."""
     for number in range(10):
         object_store.objects[f"/bucket/p/{number}.png"] = PICTURE
     object_store.objects["/bucket/p/4.tar"] = pack_tar({"a.png": PICTURE, "b.png": b"second"})
@@ -66,20 +66,20 @@ def ask(client: TestClient, **sources: Any) -> dict[str, Any]:
 
 
 def list_here(engine: Engine, settings: Settings, *, turn_s: float = 60.0, **changed: Any) -> None:
-    """List for a turn, in this process."""
+    """Run a turn of the listing in this process."""
     listing = claim_listing(engine)
     assert listing is not None
     Lister(engine, settings.model_copy(update=changed), listing, turn_s=turn_s).run()
 
 
 def show(client: TestClient, report: dict[str, Any]) -> tuple[str, str | None, str, int]:
-    """Return where the listing stands, its error, the state of the job, and its images."""
+    """Return the state and the error of the listing, and the state and the number of images of the job."""
     job = client.get(report["links"]["job"]).json()
     return job["listing"], job["listing_error"], job["state"], job["total"]
 
 
 def list_names(engine: Engine) -> list[str]:
-    """Return the ends of the names of all references, in their order."""
+    """Return the last parts of the names of all references, in order."""
     query = text("SELECT unnest(refs) FROM chunks ORDER BY job_id, first_ordinal")
     with engine.connect() as connection:
         return [uri.rpartition("/")[2].rpartition("=")[2] for uri in connection.execute(query).scalars()]
@@ -112,7 +112,7 @@ def test_the_job_does_not_end_before_its_listing(
 
     turns = 0
     while show(ann, report)[0] != "done":
-        # A turn has room for eight chunks.
+        # With no time, a turn stores one transaction of eight chunks.
         list_here(engine, api_settings, turn_s=0, **SMALL)
         finish_waiting_chunks(engine)
         turns += 1
@@ -135,7 +135,7 @@ def test_after_a_death_it_goes_on_where_it_was(
     stored.may_answer.clear()
     command = [sys.executable, "-m", "producer.listing_jobs", *arguments]
     with subprocess.Popen(command, env={**os.environ, **environment}) as process:
-        # For the archive: what comes before it is stored, but for what fills no eight chunks.
+        # The process waits for the archive. The references before it are stored, except for an incomplete group.
         stored.asked.wait()
         process.kill()
     stored.may_answer.set()
@@ -232,7 +232,7 @@ def test_manifests_name_what_the_key_may_name_and_nothing_else(
         report = ask(ann, manifests=["s3://bucket/m.csv"], column="where")
         list_here(engine, api_settings)
         state, error, _, total = show(ann, report)
-        # What came before it is scanned.
+        # The references before the failure are scanned.
         assert (state, total) == ("failed", 2), row
         assert error is not None
         assert "m.csv" in error, row
@@ -460,6 +460,6 @@ def test_nothing_found_is_told(engine: Engine, ann: TestClient, stored: ObjectSt
 
     assert show(ann, report)[::2] == ("failed", "done")
     assert "no image was found" in str(show(ann, report)[1])
-    # As any other reference of an object that is not there.
+    # The same as for any other reference to a missing object.
     assert show(ann, missing) == ("done", None, "pending", 1)
     assert cancel_job(engine, missing["id"]) == 1

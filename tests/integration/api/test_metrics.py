@@ -1,4 +1,4 @@
-"""What the API says of its own work, without the database."""
+"""Metrics of the API process itself, which need no database."""
 
 import threading
 
@@ -28,7 +28,7 @@ def test_requests_are_counted_by_route_method_and_kind_of_answer(api: Api) -> No
     samples = read_registry(api.metrics.registry)
 
     requests = samples["starlight_api_requests_total"]
-    # Labels in the order of their names: method, route, status.
+    # Labels are ordered by name: method, route, status.
     assert requests["GET", "/v1/jobs/{job_id}", "2xx"] == 3
     assert requests["GET", "none", "4xx"] == 2
     assert requests["GET", "/v1/jobs/{job_id}", "4xx"] == 1
@@ -45,7 +45,7 @@ def test_streams_are_counted_while_they_are_open(api: Api, address: str) -> None
     headers = {"Authorization": f"Bearer {key}"}
 
     with httpx.stream("GET", f"{address}/v1/jobs/{job_id}/events", headers=headers, timeout=PATIENCE_S) as answer:
-        # Kept: a stream whose pieces nobody reads any more is closed.
+        # Held in a variable, because an iterator that is collected closes the stream.
         pieces = answer.iter_bytes()
         next(pieces)
         samples = read_registry(api.metrics.registry)

@@ -1,4 +1,4 @@
-"""`/metrics` of the API: for admins, and for everybody where that is set."""
+"""`/metrics` of the API: for admins, and for everybody if so configured."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the application: what it allows and what it forbids is answered as it says."""
+"""The application answers valid and invalid requests as the OpenAPI document says."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from storage.keys import create_key
 from storage.settings import Settings
 from tests.kit.api import Api
 
-# Loaded by the test alone: every process of tests imports this module, and one needs it.
+# Imported in the test itself: every test process imports this module, but only one runs the test.
 if TYPE_CHECKING:
     import schemathesis
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     Operation = schemathesis.APIOperation[Any, Any, Any, Any]
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
-# Of each operation, as often as the code or the document changes; REQUESTS=1000 draws others, and more of them.
+# Requests per operation. They change only with the code or the document; REQUESTS=1000 draws other and more ones.
 FEW = 5
 EXAMPLES = int(os.environ.get("REQUESTS", FEW))
-# What Stargate's client is told where no worker lives, of transactions, and who asks whether one does.
+# Expected without a worker and a node: of Stargate's scans, transactions and health.
 FORESEEN = {501, 503, 504}
 
 
 @pytest.fixture
 def api_settings(api_settings: Settings) -> Settings:
-    """Nobody scans here: requests that wait for a verdict wait in vain."""
+    """Without a worker, requests for verdicts soon reach this timeout."""
     return api_settings.model_copy(update={"interactive_wait_s": 0.01, "rate_limit_per_minute": 1_000_000})
 
 
@@ -80,7 +80,7 @@ def end_applications() -> Iterator[None]:
 
 
 def describe_requests(operation: "Operation") -> "SearchStrategy[Case]":
-    """Return requests of the operation, as it describes them and otherwise."""
+    """Return valid and invalid requests of the operation."""
     from schemathesis import GenerationMode
 
     kinds = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)

@@ -1,4 +1,4 @@
-"""The hands of operators over the API: with the client, and for admins alone."""
+"""Operations through the API: with the client, and for admins only."""
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ REQUESTS = [
 
 @pytest.fixture
 def olga(address: str, engine: Engine) -> Starlight:
-    """An operator."""
+    """The client of an operator."""
     return Starlight(address, create_key(engine, "olga", ["admin"]))
 
 

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what is dropped, read, judged and exported; keys, axe, and nothing hostile that runs."""
+"""The page in a real Chromium: dropping, reading, judging, exporting, keys, accessibility, and hostile content."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
 MESSAGE = "meet <img src=x onerror=alert(1)> at\u202e noon\nby the mill"
-# Files as a hand that drops them brings them.
+# Drops files like a person does.
 DROP = """async (images) => {
     const carried = new DataTransfer();
     for (const [name, bytes] of images) carried.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
@@ -31,7 +31,7 @@ DROP = """async (images) => {
 }"""
 
 
-# A folder as a hand drops it, with a folder in it; Chromium makes no entries of what a script drops.
+# Drops a folder that contains a folder. The entries are faked, because Chromium makes none for a script.
 DROP_FOLDER = """async (images) => {
     const files = images.map(([name, bytes]) => new File([new Uint8Array(bytes)], name, {type: "image/png"}));
     files.push(new File(["no image"], "notes.txt", {type: "text/plain"}));
@@ -46,13 +46,13 @@ DROP_FOLDER = """async (images) => {
     event.dataTransfer = {types: ["Files"], files: [], items: [{webkitGetAsEntry: () => top}]};
     document.body.dispatchEvent(event);
 }"""
-# What weighs less is advice.
+# Findings of axe with less impact are only advice.
 FAULTS = ("serious", "critical")
 
 
 @pytest.fixture
 def page(address: str) -> Iterator[Any]:
-    """A page whose every error, alert and refused load fails the test."""
+    """A browser page; every error, alert and refused load in it fails the test."""
     faults: list[str] = []
 
     def dismiss(dialog: Any) -> None:
@@ -60,7 +60,7 @@ def page(address: str) -> Iterator[Any]:
         dialog.dismiss()
 
     with sync_api.sync_playwright() as playwright:
-        # Root has no sandbox of Chromium's.
+        # Chromium's sandbox does not work for root.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         shown = browser.new_page(base_url=address, viewport={"width": 1280, "height": 800})
         shown.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -79,7 +79,7 @@ def sign_in(page: Any, key: str, path: str) -> None:
 
 
 def draw_images(*names: str) -> list[tuple[str, list[int]]]:
-    """Return files, of which the first has a text in its alpha channel."""
+    """Return image files by name; the first one has a text in its alpha channel."""
     images = [draw_grained("RGBA", size=96, seed=seed) for seed in range(len(names))]
     hidden = b"AI42" + MESSAGE.encode() + b"\0"
     images[0] = hide_in_pixels(images[0], (3,), 1, hidden, msb_first=False, in_columns=False)
@@ -109,7 +109,7 @@ def test_images_are_dropped_and_what_they_hide_is_read_and_judged(page: Any, eng
     page.goto("/")
     page.locator("[data-live] table.jobs progress").wait_for()
     finish_with_a_message(engine)
-    # Brought by an event: the job is open no more.
+    # An event has updated the page: no job is open any more.
     page.get_by_text("None.").wait_for()
     page.get_by_role("link", name="Verdicts").click()
     pictures = page.locator(".thumbnail img")
@@ -118,7 +118,7 @@ def test_images_are_dropped_and_what_they_hide_is_read_and_judged(page: Any, eng
     page.get_by_role("link", name="a.png").click()
 
     assert page.locator("pre.text").inner_text() == MESSAGE.replace("\u202e", "\\u202e")
-    # What takes a look into the file comes by itself.
+    # The evidence is loaded without a click.
     page.get_by_role("heading", name="Bit planes").wait_for()
     marked = page.get_by_alt_text("Bit plane: a, bit 0; the payload's pixels are orange")
     marked.scroll_into_view_if_needed()
@@ -169,7 +169,7 @@ def test_hostile_names_run_nothing_and_axe_finds_no_serious_fault(page: Any, eng
                 (path, scheme, each["id"], node["html"]) for each in found if each["impact"] in FAULTS
                 for node in each["nodes"]
             ]  # fmt: skip
-            # Nothing but a table of its own scrolls sideways.
+            # Only wide tables scroll sideways, within their own region.
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
     assert faults == []
 

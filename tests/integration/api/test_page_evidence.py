@@ -1,4 +1,4 @@
-"""What is in the file of a verdict, on the page: bit planes with the payload marked, bytes, metadata, findings."""
+"""The evidence of a verdict on the page: bit planes with the payload marked, bytes, metadata, findings."""
 
 import io
 from collections.abc import Iterator
@@ -25,21 +25,21 @@ ALPHA = {"stego_probability": 0.99, "method": Method.ALPHA, "bit_order": BitOrde
 
 @pytest.fixture
 def browser(api: Api) -> Iterator[TestClient]:
-    """The page as ann sees it, with all that the application starts."""
+    """A browser that is signed in as ann, with the application's lifespan running."""
     with run_page_as(api, "ann") as client:
         yield client
 
 
 @pytest.fixture
 def address(browser: TestClient, engine: Engine) -> str:
-    """A verdict on an image with a text in its alpha channel and one behind its end."""
+    """The path of a verdict on an image with a text in its alpha channel and another one after its end."""
     image = hide_in_pixels(draw_grained("RGBA", size=40), (3,), 1, HIDDEN, msb_first=False, in_columns=False)
     job_id = scan(browser, engine, ("a.png", encode(image) + b"<i>and</i> more\0", ALPHA), ("b.png", b"no image", {}))
     return f"/page/jobs/{job_id}/verdicts/0"
 
 
 def open_evidence(browser: TestClient, address: str) -> Element:
-    """Return what the link of a verdict leads to."""
+    """Return the page that the verdict's link to the evidence leads to."""
     link = read_page(browser.get(address)).find("section", class_="evidence").find("a").attributes["href"]
     return read_page(browser.get(link))
 
@@ -73,7 +73,7 @@ def test_everything_else_is_listed(browser: TestClient, engine: Engine) -> None:
     found = {row[1]: row[4] for row in page.find("table", class_="found").read_rows()}
     assert found["B,G,R, 2 bits, msb-first, columns"] == TEXTS["B,G,R, 2 bits, msb-first, columns"]
     assert found["after the image's end"] == TEXTS["after the image's end"]
-    # A clean image hides nothing: no bytes of a method, and no plane of a payload.
+    # For a clean image, no bytes are shown for a method, and no plane is marked.
     assert len(page.find_all("pre", class_="hex")) == 1
     assert page.find_all("figure", class_="near") == []
 

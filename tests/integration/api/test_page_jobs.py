@@ -1,4 +1,4 @@
-"""Jobs on the page: listed and searched, one job, images that are submitted, and what can be done."""
+"""Jobs on the page: listing, searching, showing one, submitting images, and actions."""
 
 import json
 import uuid
@@ -27,7 +27,7 @@ PNG = encode_pattern("PNG")
 
 @pytest.fixture
 def browser(api: Api) -> TestClient:
-    """The page as ann sees it."""
+    """A browser that is signed in as ann."""
     return sign_in_as(api, "ann")
 
 
@@ -37,13 +37,13 @@ def submit_named(engine: Engine, name: str, submitter: str = "ann") -> str:
 
 
 def act(browser: TestClient, action: str, *jobs: object) -> httpx.Response:
-    """Do something with jobs as the form of the list does."""
+    """Send an action on jobs, like the form of the list."""
     answer: httpx.Response = browser.post("/page/jobs/actions", data={"action": action, "job": list(map(str, jobs))})
     return answer
 
 
 def offered(browser: TestClient, job_id: object) -> list[str]:
-    """Return what can be done on the page of a job."""
+    """Return the actions that the page of a job offers."""
     form = read_page(browser.get(f"/page/jobs/{job_id}")).find("form", class_="actions")
     return [each.attributes["value"] for each in form.find_all("button")]
 

@@ -1,4 +1,4 @@
-"""The model on the page: its card, what people say of its verdicts, and how its probabilities are distributed."""
+"""The model on the page: its card, judgements of its verdicts, and the distribution of its probabilities."""
 
 import uuid
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ STEGO = {"stego_probability": 0.75, "method": Method.ALPHA}
 
 @pytest.fixture
 def browser(api: Api) -> TestClient:
-    """The page as ann sees it."""
+    """A browser that is signed in as ann."""
     return sign_in_as(api, "ann")
 
 
 def use(engine: Engine, **figures: object) -> None:
-    """Have the model whose verdicts are made up be in use, with these figures in its card."""
+    """Add the model that the tests' verdicts name, with these figures in its card, and use it."""
     card = {"name": "v4", "version": "0", "sha256": "0" * 64, "threshold": 0.5, "figures": figures}
     add_model(engine, card)
     use_model(engine, "v4-0", "olga")
@@ -44,7 +44,7 @@ def scan_four(browser: TestClient, engine: Engine) -> str:
 
 
 def find_cells(page: Element) -> Sequence[tuple[str, str]]:
-    """Return where the marks of the diagram of days are, and how dark."""
+    """Return the vertical position and the opacity of each cell in the diagram of days."""
     return [(each.attributes["y"], each.attributes["fill-opacity"]) for each in page.find_all("rect", class_="cell")]
 
 
@@ -101,7 +101,7 @@ def test_probabilities_are_shown_by_day_and_model(browser: TestClient, engine: E
 
     assert len(days) == DAYS
     assert [row[1:] for row in days if row[1] != "0"] == [["1", "0.0100", "0.00 %"], ["2", "0.5000", "0.00 %"]]
-    # 0.01 of one day; 0.25 and 0.75 of the last.
+    # The probabilities are 0.01 on one day, and 0.25 and 0.75 on the last.
     assert [y for y, _ in find_cells(page)] == ["190.0", "140.0", "40.0"]
     own = read_page(browser.get(f"/page/model?id={other}"))
     assert own.find("h1").text == "v5-1"

@@ -1,4 +1,4 @@
-"""What happens now, on the page and as events."""
+"""The start page, and the events that update it."""
 
 import httpx
 from httpx_sse import connect_sse

@@ -1,4 +1,4 @@
-"""The page of operators: there for admins alone, with what the commands and the API can do."""
+"""The operations page: for admins only, with the operations of the commands and the API."""
 
 import httpx
 import pytest
@@ -33,7 +33,7 @@ def own_key(engine: Engine) -> str:
 
 @pytest.fixture
 def browser(api: Api, own_key: str) -> TestClient:
-    """The page as an operator sees it."""
+    """A browser that is signed in as an operator."""
     browser = open_browser(api)
     assert browser.post("/page/sign-in", data={"key": own_key}).status_code == 303
     return browser

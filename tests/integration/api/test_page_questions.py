@@ -1,4 +1,4 @@
-"""The ten questions of docs/page.md: the page and the views answer each alike."""
+"""The ten questions of docs/page.md: the page and the views give the same answers."""
 
 import re
 from pathlib import Path

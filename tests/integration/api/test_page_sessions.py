@@ -1,4 +1,4 @@
-"""Signing in to the page: the session, its end, and whose forms are taken."""
+"""Signing in to the page: the session, its end, and which forms are accepted."""
 
 import pytest
 from sqlalchemy import Engine, text

@@ -1,4 +1,4 @@
-"""Verdicts on the page: found by filters, downloaded, one of them, its picture, and what people say of it."""
+"""Verdicts on the page: filtering, downloading, showing one with its picture, and judging it."""
 
 import csv
 import io
@@ -37,14 +37,14 @@ STEGO = {
 
 @pytest.fixture
 def browser(api: Api) -> Iterator[TestClient]:
-    """The page as ann sees it, with all that the application starts."""
+    """A browser that is signed in as ann, with the application's lifespan running."""
     with run_page_as(api, "ann") as client:
         yield client
 
 
 @pytest.fixture
 def job_id(browser: TestClient, engine: Engine) -> str:
-    """A job with a clean image, one with a message, and one that is none."""
+    """A job with a clean image, an image with a message, and an empty file."""
     failed = {"error_code": ErrorCode.EMPTY, "error_detail": "=no <i>bytes</i>"}
     return scan(browser, engine, ("clean.png", PNG, {}), ("s ä.png", PNG + b"2", STEGO), ("x.png", b"", failed))
 
@@ -178,7 +178,7 @@ def test_pages_are_walked_through_back_and_forth(
 
 
 def walk(browser: TestClient, query: str, direction: str) -> tuple[list[str], list[str]]:
-    """Follow the links of this direction; return the images of all pages, of which each has one, and their queries."""
+    """Follow the links in this direction; return the only image of each page, and the queries of the pages."""
     names, queries = [], [query]
     while True:
         page = read_page(browser.get(f"/page/verdicts?{queries[-1]}"))

@@ -1,4 +1,4 @@
-"""The programs that the documentation shows, run as a reader would, against the served API and its database."""
+"""The programs that the documentation shows, run against the served API and its database."""
 
 import os
 import re
@@ -35,7 +35,7 @@ TIMEOUT_S = 60
 
 @pytest.fixture
 def judge(engine: Engine) -> Iterator[None]:
-    """Finds something in every image as soon as it is submitted, as if workers did."""
+    """Stands in for workers: every submitted image immediately gets the verdict stego."""
     ended = threading.Event()
 
     def run_judge() -> None:
@@ -53,7 +53,7 @@ def judge(engine: Engine) -> Iterator[None]:
 
 @pytest.fixture
 def environment(address: str, engine: Engine, judge: None) -> dict[str, str]:
-    """The API and a key, as its programs are told."""
+    """The environment variables with the API and a key that the programs read."""
     key = create_key(engine, "ann", ["submit", "read"], ["s3://evidence"])
     return {**os.environ, "PYTHONPATH": str(ROOT / "client"), "STARLIGHT_SERVER": address, "STARLIGHT_KEY": key}
 
@@ -101,7 +101,7 @@ def test_images_are_submitted_and_followed(environment: dict[str, str], folder: 
 
 @pytest.fixture
 def receiver() -> Iterator["subprocess.Popen[str]"]:
-    """The receiver of webhooks, on a port of its choice."""
+    """The running example of a webhook receiver, on a free port."""
     process = subprocess.Popen(
         [sys.executable, EXAMPLES / "receive_webhooks.py", "0"],
         env={**os.environ, "STARLIGHT_WEBHOOK_SECRET": SECRET},

@@ -1,4 +1,4 @@
-"""The reading side of the API: pages, streams and files of verdicts, events and figures, to those who may see them."""
+"""Reading through the API: pages, streams and files of verdicts, events and statistics, and who may see them."""
 
 import asyncio
 import csv
@@ -45,7 +45,7 @@ from tests.kit.threads import PATIENCE_S
 
 
 def walked(client: httpx.Client, address: str, **parameters: Any) -> list[list[dict[str, Any]]]:
-    """Return the pages from this one on."""
+    """Return the verdicts of each page, from this page on."""
     pages = []
     answer = client.get(address, params=parameters)
     while True:
@@ -268,7 +268,7 @@ def test_events_come_as_verdicts_land_and_go_on_behind_the_last_one_seen(engine:
 
 
 def blocks(stream: httpx.Response) -> Iterator[bytes]:
-    """Yield one event after the other."""
+    """Yield the events as blocks of text."""
     lines: list[str] = []
     for line in stream.iter_lines():
         lines.append(line)

@@ -1,4 +1,4 @@
-"""Images of requests that are refused: nothing of them is stored."""
+"""Images of refused requests: nothing of them is stored."""
 
 import base64
 from typing import Any

@@ -1,4 +1,4 @@
-"""`starlight submit --server`: what the server lists, and what is a job of its own."""
+"""`starlight submit --server`: sources that the server lists, and sources that need separate jobs."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Rescans and comparisons by the API and by the command, here and from elsewhere."""
+"""Rescans and comparisons by the API, and by the command with and without the API."""
 
 import json
 import uuid
@@ -31,7 +31,7 @@ def models(engine: Engine) -> list[int]:
 
 
 def judge(engine: Engine, model_id: int, *methods: Method | None, submitter: str = "ann") -> uuid.UUID:
-    """Store a job of images, the same for all models, with what this one finds in each."""
+    """Store a job whose images are the same for all models, with this model's verdicts on them."""
     uris = [f"file:///{place}" for place in range(len(methods))]
     job_id = submit_job(engine, uris, submitter=submitter, chunk_size=100).job_id
     (claim,) = claim_waiting_chunks(engine)
@@ -74,7 +74,7 @@ def test_a_key_has_its_own_images_scanned_again_once(engine: Engine, ann: TestCl
     other = ask(ann, "another", outcome="stego")["rescans"][0]
     assert (other["was_done"], other["job_id"] != made["job_id"]) == (False, True)
     assert ask(ann, "another", outcome="stego")["rescans"] == [{**other, "was_done": True}]
-    # Of whom they are is not theirs to choose.
+    # Only an admin can choose the submitter.
     assert ask(ann, submitter="bob", job_id=str(uuid.uuid4()))["rescans"] == []
 
 
@@ -110,7 +110,7 @@ def test_a_page_ends_where_no_more_images_may_wait(engine: Engine, ann: TestClie
 
     page = ask(ann)
 
-    # A hundred may wait: with the second job it is more.
+    # The limit is 100 waiting images; the second job exceeds it.
     assert name_jobs(page) == [str(job) for job in jobs[:2]]
     assert page["next"] == str(jobs[1])
     refused = ann.post("/v1/rescans", json={"model": "v4-1", "after": page["next"]})
@@ -159,7 +159,7 @@ def place(
     api_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[dict[str, Any]]:
-    """Where the command asks: the servers, or the API."""
+    """What the command uses: the servers, or the API."""
     if request.param == "elsewhere":
         yield {"server": address, "key": create_key(engine, "olga", ["admin"])}
         return

@@ -1,4 +1,4 @@
-"""One trace leads from a request to the verdicts and to the webhook, through all processes and whoever called."""
+"""One trace connects the caller's request with the verdicts and the webhook, through all processes."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -60,7 +60,7 @@ def process(engine: Engine, api_settings: Settings) -> Iterator[WorkerProcess]:
 
 
 def dispatch(engine: Engine, settings: Settings) -> list[DispatchedChunk]:
-    """Do a round of a dispatcher; return what it published."""
+    """Run a round of a dispatcher; return the published chunks."""
     assert settings.redis_url is not None
     published: list[DispatchedChunk] = []
     with redis.Redis.from_url(settings.redis_url) as broker:
@@ -74,7 +74,7 @@ def read_traceparents(engine: Engine) -> list[str | None]:
 
 
 def submit(client: TestClient, root: Path, traceparent: str | bytes | None, **options: Any) -> str:
-    """Submit a picture and a file that is none, as part of a trace; return the job."""
+    """Submit a picture and another file, as part of a trace; return the job's id."""
     (root / "clean.png").write_bytes(encode_pattern("PNG"))
     (root / "none.png").write_bytes(b"none")
     body = {"references": [(root / name).as_uri() for name in ("clean.png", "none.png")], **options}
@@ -112,7 +112,7 @@ def test_one_trace_leads_from_a_request_to_its_verdicts_and_the_webhook(
     assert {f"starlight.{name}": value for name, value in about.items()}.items() <= scanned.items()
     ((headers, _),) = receiver.messages
     assert headers["traceparent"] == f"00-{TRACE}-{format_span_id(spans.find('deliver').context.span_id)}-01"
-    # Nothing of what somebody sent.
+    # Spans contain nothing that a client sent.
     told = " ".join(str(value) for span in spans.list_all() for value in (span.attributes or {}).values())
     assert not any(word in told for word in ("clean.png", "none.png", receiver.url, "ann"))
 
@@ -184,7 +184,7 @@ def test_a_sample_of_latency_leads_to_its_trace_where_openmetrics_is_asked_for(
     page = ask_for_metrics(api, "application/openmetrics-text; version=1.0.0")
     exemplars = {
         sample.labels["route"]: sample.exemplar.labels["trace_id"]
-        # It has no types.
+        # prometheus_client has no types for this.
         for family in text_string_to_metric_families(page)  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar
@@ -194,7 +194,7 @@ def test_a_sample_of_latency_leads_to_its_trace_where_openmetrics_is_asked_for(
 
 
 def ask_for_metrics(api: Api, accepted: str) -> str:
-    """Return the page of metrics as who accepts this gets it."""
+    """Return the page of metrics for a request with this Accept header."""
     heads: list[dict[str, str]] = []
 
     def start(_status: str, headers: list[tuple[str, str]], *_: object) -> Any:

@@ -1,4 +1,4 @@
-"""`/scan/transaction` and `/transaction/{txid}` where a node is configured; nobody scans here."""
+"""`/scan/transaction` and `/transaction/{txid}` with a node, but without a worker."""
 
 import base64
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Scans that the caller waits for, where no worker answers."""
+"""Scans that the caller waits for, without a worker."""
 
 from dataclasses import replace
 
