@@ -5,6 +5,7 @@ from PIL import Image
 
 from worker.v4.containers import survey
 from worker.v4.exif import read_comment_text
+from worker.v4.exif_blocks import find_exif_block
 from worker.v4.planes import read_number
 
 _EXIF_IFD = 0x8769
@@ -15,7 +16,7 @@ _FEW_COLOURS = 16
 def hard_traits(image: Image.Image, data: bytes) -> tuple[str, ...]:
     """Return the names of the hard traits of an opened image and its file."""
     layout = survey(data)
-    block = memoryview(data)[layout.exif_start : layout.exif_end]
+    block = find_exif_block(data, layout)
     comment = read_comment_text(block, 1024).strip(b"\x00 ")
     trailing = data[layout.end :]
     text = [value for key, value in image.info.items() if isinstance(value, str) and key != "dpi"]

@@ -20,6 +20,7 @@ CONTAINERS: Final = ("other", "jpeg", "png", "gif", "webp", "bmp", "tiff")
 EXIF_HEADER: Final = b"Exif\x00\x00"
 """The bytes before the TIFF structure of an EXIF block in a JPEG segment."""
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_EXIF_PROFILES: Final = (b"Raw profile type exif\x00", b"Raw profile type APP1\x00")
 # Inside a scan, FF 00 is a stuffed byte, FF D0..D7 a restart and FF FF fill; any other marker ends the scan.
 _SCAN_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
@@ -30,7 +31,8 @@ class Layout:
 
     `container` is one of `CONTAINERS`. `end` is the offset of the first byte after the picture (the file's size if that
     is unknown). `exif_start` and `exif_end` delimit the TIFF structure that holds the EXIF data; both are 0
-    without one. `scans` is the number of scans in a JPEG.
+    without one. `scans` is the number of scans in a JPEG. `profile_start` and `profile_end` delimit the text of a PNG,
+    keyword included, that holds EXIF data as digits; both are 0 without one.
     """
 
     container: str
@@ -38,6 +40,8 @@ class Layout:
     exif_start: int = 0
     exif_end: int = 0
     scans: int = 0
+    profile_start: int = 0
+    profile_end: int = 0
 
 
 def survey(data: bytes) -> Layout:
@@ -96,7 +100,7 @@ def _jpeg(data: bytes) -> Layout:
 
 def _png(data: bytes) -> Layout:
     size = len(data)
-    position, exif = 8, (0, 0)
+    position, exif, profile = 8, (0, 0), (0, 0)
     for _ in range(MAX_STEPS):
         if position + 12 > size:
             break
@@ -104,11 +108,13 @@ def _png(data: bytes) -> Layout:
         kind = data[position + 4 : position + 8]
         chunk_end = position + 12 + length
         if kind == b"IEND":
-            return Layout("png", min(chunk_end, size), *exif)
+            return Layout("png", min(chunk_end, size), *exif, 0, *profile)
         if kind == b"eXIf":
             exif = (position + 8, min(position + 8 + length, size))
+        elif kind in (b"tEXt", b"zTXt") and data.startswith(_EXIF_PROFILES, position + 8):
+            profile = (position + 8, min(position + 8 + length, size))
         position = chunk_end
-    return Layout("png", size, *exif)
+    return Layout("png", size, *exif, 0, *profile)
 
 
 def _gif_end(data: bytes) -> int:

@@ -9,6 +9,7 @@ from PIL import Image
 from starlight_vocabulary.payload import PayloadKind
 from worker.v4.containers import survey
 from worker.v4.exif import read_comment_text
+from worker.v4.exif_blocks import find_exif_block
 from worker.v4.headers import ALPHA_PREFIX as ALPHA_PREFIX
 from worker.v4.payload_description import Carrier, ReadPayload
 from worker.v4.payloads import HEAD_BYTES, read_payload_of
@@ -106,8 +107,7 @@ class ReadCarrier:
 def open_carrier(image: Image.Image, data: bytes, method: str, bit_order: str | None, most: int) -> Carrier:
     """Return the carrier of a method in an image; `data` is the whole file. At most `most` bytes of EXIF are read."""
     if method == "exif":
-        layout = survey(data)
-        return BytesCarrier(read_comment_text(memoryview(data)[layout.exif_start : layout.exif_end], most))
+        return BytesCarrier(read_comment_text(find_exif_block(data, survey(data)), most))
     if method == "raw":
         return BytesCarrier(memoryview(data)[survey(data).end :])
     return PixelCarrier(image, method, bit_order)

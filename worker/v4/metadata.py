@@ -9,6 +9,7 @@ from PIL import ExifTags
 
 from worker.v4.containers import EXIF_HEADER, survey
 from worker.v4.exif import CHARSETS, USER_COMMENT, list_values, read_comment_text
+from worker.v4.exif_blocks import find_exif_block
 from worker.v4.segments import Segment, list_segments
 
 MAX_TEXT_BYTES: Final = 64 * 2**10
@@ -39,8 +40,7 @@ def list_metadata(data: bytes) -> Iterator[tuple[str, bytes]]:
     """
     for segment in list_segments(data):
         yield from _read_segment(segment)
-    layout = survey(data)
-    yield from _list_exif(memoryview(data)[layout.exif_start : layout.exif_end])
+    yield from _list_exif(find_exif_block(data, survey(data)))
 
 
 def _read_segment(segment: Segment) -> Iterator[tuple[str, bytes]]:

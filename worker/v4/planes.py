@@ -15,6 +15,7 @@ from PIL import Image
 from worker.v4.companions import find_companions
 from worker.v4.containers import CONTAINERS, survey
 from worker.v4.exif import find_user_comment, read_comment_text
+from worker.v4.exif_blocks import find_exif_block
 
 Bytes = NDArray[np.uint8]
 
@@ -75,7 +76,7 @@ def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None)
     planes: np.void = np.empty(1, PLANES)[0] if into is None else into
     layout = survey(data)
     view = memoryview(data)
-    exif = view[layout.exif_start : layout.exif_end]
+    exif = find_exif_block(data, layout)
     comment = find_user_comment(exif)
     text = read_comment_text(exif, TEXT_BYTES)
     tail = view[layout.end :]
