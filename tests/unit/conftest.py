@@ -1,4 +1,4 @@
-"""What stands for the world around: Pillow's limit as it was, and a Redis within the tests' own process."""
+"""Pillow's limit, which is restored after each test, and a Redis within the tests' own process."""
 
 import fakeredis
 import pytest
@@ -8,7 +8,7 @@ from PIL import Image
 
 @pytest.fixture(autouse=True)
 def pillow_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decoders set Pillow's limit for the whole process: put it back after each test."""
+    """Restore Pillow's limit of pixels, which decoders set for the whole process."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
@@ -20,5 +20,5 @@ def redis_server() -> fakeredis.FakeServer:
 
 @pytest.fixture
 def broker(redis_server: fakeredis.FakeServer) -> "redis.Redis":
-    """A client of it."""
+    """A client of this Redis."""
     return fakeredis.FakeRedis(server=redis_server)

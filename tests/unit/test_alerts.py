@@ -1,4 +1,4 @@
-"""Every alert is explained in the runbook, and has a case in which it fires and one in which it does not."""
+"""Every alert is explained in the runbook, and is tested with a case in which it fires and one in which it does not."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the Celery application promises."""
+"""The configuration of the Celery application."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Archives: what is in them, whatever their members are called, and every damage as a member of its own."""
+"""Archives: their members, with any names, and each kind of damage as one unreadable member."""
 
 import io
 import lzma
@@ -134,7 +134,7 @@ def test_nothing_is_written_anywhere(tmp_path: Path, name: str) -> None:
 def test_an_encrypted_member_is_unreadable_alone(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "archive.zip", {"a": b"first", "b": b"second", "c": b"third"})
     data = path.read_bytes()
-    # The second entry's flags, in front of its data and in the directory at the end.
+    # The flags of the second entry, before its data and in the directory.
     flipped(path, data.index(b"PK\3\4", 4) + 6, 1)
     flipped(path, data.index(b"PK\1\2", data.index(b"PK\1\2") + 4) + 8, 1)
 
@@ -332,7 +332,7 @@ def test_a_sparse_member_is_refused_under_its_name(tmp_path: Path, attributes: d
 
 
 def encode_sparse(continued: int) -> bytes:
-    """Return a tar of an old sparse member, with so many blocks of its map behind the header, and a file."""
+    """Return a tar with an old sparse member, whose header has so many further blocks of its map, and a file."""
     header = bytearray(describe_entry("sparse", 5, tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
     header[482] = continued > 0
     header[148:156] = b"%06o\0 " % (sum(header[:148]) + sum(header[156:512]) + 8 * 32)

@@ -1,4 +1,4 @@
-"""Background threads: what starting, stopping and failing mean for all of them."""
+"""Background threads: starting, stopping and failing."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from tests.kit.threads import PATIENCE_S
 
 
 class Waiting(BackgroundThread):
-    """Waits for its end."""
+    """A thread that waits until it is stopped."""
 
     def __init__(self) -> None:
         super().__init__("waiting")
@@ -26,7 +26,7 @@ class Waiting(BackgroundThread):
 
 
 class Sleeping(Waiting):
-    """Waits for something else than its end, until it is woken."""
+    """A thread that waits for something else, until it is woken."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Sleeping(Waiting):
 
 
 class Failing(BackgroundThread):
-    """Fails at once."""
+    """A thread that fails immediately."""
 
     def __init__(self) -> None:
         super().__init__("failing")

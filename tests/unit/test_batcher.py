@@ -1,4 +1,4 @@
-"""The batcher: who is scored with whom, and what a poisoned image does to its neighbours."""
+"""The batcher: which images are scored together, and the effect of a bad image on the others."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ POISON = 13
 
 
 def draw(*widths: int) -> PlaneArray:
-    """Return the planes of images that are known by their widths."""
+    """Return the planes of images with these widths."""
     return np.array(
         [extract_planes(draw_pattern("L", (width, 1)), encode_pattern("PNG", "L", (width, 1))) for width in widths],
         PLANES,
@@ -29,7 +29,7 @@ def draw(*widths: int) -> PlaneArray:
 
 @dataclass
 class Widths:
-    """Scores an image by its width, unless the poisoned one is in the batch."""
+    """Scores images by width; fails if the bad image is in the batch."""
 
     batches: list[list[int]] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ class Widths:
 
 
 class Held:
-    """Waits in its first batch until it is told to go on, then scores as `scorer` does."""
+    """Waits in its first batch until it may continue; then scores like `scorer`."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.reached = threading.Event()
@@ -76,7 +76,7 @@ def submit(batcher: Batcher, *widths: int) -> list[Scores]:
 
 
 def scored(futures: Sequence[Scores]) -> list[int]:
-    """Return the widths that the scores stand for, in the order of the futures; raises what V4 raised."""
+    """Return the width behind each score, in the order of the futures; raises what the scorer raised."""
     widths = []
     for score in (score for future in futures for score in future.result(PATIENCE_S)):
         if isinstance(score, Exception):

@@ -1,4 +1,4 @@
-"""A tree beside another revision: ratios of rounds, and what cannot be measured is said at once."""
+"""Comparing a tree with another revision: ratios of rounds, and early errors for what cannot be measured."""
 
 from pathlib import Path
 

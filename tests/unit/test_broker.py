@@ -1,4 +1,4 @@
-"""What waits in Redis is counted."""
+"""Counting the messages in Redis."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""The memory budget: what is held is never more than there is, and everybody gets their turn."""
+"""The memory budget: it is never exceeded, and every holder gets a turn."""
 
 import threading
 
@@ -10,7 +10,7 @@ from worker.scanning.budget import Budget
 
 
 class Holder:
-    """A thread that holds part of a budget until it is told to let go."""
+    """A thread that holds part of a budget until it may release it."""
 
     def __init__(self, budget: Budget, size: int) -> None:
         self.inside = threading.Event()

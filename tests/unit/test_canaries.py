@@ -1,4 +1,4 @@
-"""Canaries as they are drawn, and what is made of the verdicts on them."""
+"""Canaries: how they are drawn, and how verdicts on them are compared with the truth."""
 
 import uuid
 from dataclasses import replace
@@ -33,7 +33,7 @@ CANCELLED = replace(FAILED, error_code=ErrorCode.CANCELLED)
 
 
 def read_texts(canary: Canary, method: Method) -> set[str | None]:
-    """Return what is read in the carrier of this method, in both orders."""
+    """Return what is read from the carrier of this method, in both bit orders."""
     image = Image.open(BytesIO(canary.data))
     orders = ("lsb-first", "msb-first")
     return {read_payload(image, canary.data, method, order).payload.text for order in orders}
@@ -66,7 +66,7 @@ def test_each_method_hides_its_message_beside_a_twin_that_has_none(seed: int) ->
         (STEGO, replace(VERDICT, stego_type=Method.RAW), CanaryResult.WRONG),
         (STEGO, JUDGED_CLEAN, CanaryResult.WRONG),
         (CLEAN, VERDICT, CanaryResult.WRONG),
-        # Stego by a threshold of the job's own, so that V4 names no method.
+        # Stego by the job's own threshold; V4 then names no method.
         (CLEAN, replace(VERDICT, stego_type=None), CanaryResult.WRONG),
         (CLEAN, FAILED, CanaryResult.ERROR),
         (STEGO, CANCELLED, CanaryResult.MISSING),

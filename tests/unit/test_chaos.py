@@ -1,4 +1,4 @@
-"""What a chaos run does is decided by its seed, and its accounting of recoveries is right."""
+"""Chaos runs: the seed determines the faults, and recoveries are counted correctly."""
 
 from collections import Counter
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What must hold for the containers, read from docker-compose.yml without starting anything."""
+"""Requirements for the containers, checked in docker-compose.yml without starting anything."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from storage.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-# Made by the entrypoint, of no use beside configured servers, or part of the image.
+# Settings that the entrypoint makes, that have no effect with configured servers, or that the image contains.
 NOT_TO_BE_SET = {"database_url", "database_direct_url", "redis_url", "redis_server", "model_dir"}
 ONE_SHOT = {"migrate"}
 WATCHERS = ("prometheus", "alertmanager", "grafana")
@@ -21,7 +21,7 @@ Services = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
-    """The file as Compose understands it, with the services of all profiles."""
+    """The parsed file, with the services of all profiles."""
     options = ["--file", "docker-compose.yml", "--env-file", "/dev/null", "--profile", "*"]
     command = ["docker", "compose", *options, "config", "--format", "json"]
     try:
@@ -62,7 +62,7 @@ def test_every_container_is_confined(services: Services) -> None:
         assert service.get("read_only"), name
         assert service.get("cap_drop") == ["ALL"], name
         assert service.get("security_opt") == ["no-new-privileges:true"], name
-        # Ours have an init in their images.
+        # Our images contain an init.
         assert service.get("init") is not service["image"].startswith("starlight-"), name
         assert service.get("mem_limit"), name
         assert service.get("pids_limit"), name

@@ -1,4 +1,4 @@
-"""Which connection makes room for another, and what counts as one address."""
+"""Which connection is closed for a new one, and which addresses count as one."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from producer.api.connections import Connections, find_origin
 
 
 class Connection:
-    """A connection that knows whether it was closed."""
+    """A connection that records whether it was closed."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -24,14 +24,14 @@ def test_the_one_that_has_waited_longest_makes_room(three: list[Connection]) -> 
     connections, newcomer = Connections(3, 3), Connection()
     for each in three:
         assert connections.admit(each, "a")
-    # It was answered meanwhile, and waits anew.
+    # It was answered meanwhile, and waits again.
     connections.note_answering(three[0])
     connections.note_waiting(three[0])
 
     assert connections.admit(newcomer, "b")
 
     assert [each.ended for each in three] == [False, True, False]
-    # It may tell of its end later.
+    # A closed connection may report its end later.
     connections.forget(three[1])
     connections.note_waiting(three[1])
     assert connections.admit(Connection(), "b")

@@ -1,4 +1,4 @@
-"""Images that are damaged and can be seen all the same: V4 judges what there is of them."""
+"""Damaged images that can be decoded in part: V4 judges this part."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -43,12 +43,12 @@ def stego() -> bytes:
 
 
 def cut(data: bytes) -> bytes:
-    """End the file within its last rows."""
+    """Return the file, cut within its last rows."""
     return data[: int(0.9 * len(data))]
 
 
 def spoil_checksum(data: bytes) -> bytes:
-    """Change a byte of a chunk that nobody reads, and not its checksum."""
+    """Return the file with a changed byte in a chunk that is not read, and the old checksum."""
     end = data.index(b"IDAT") - 4
     known = encode_png_chunk(b"teSt", b"hello")
     at = known.index(b"teSt") - 4

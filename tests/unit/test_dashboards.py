@@ -1,4 +1,4 @@
-"""The files of the dashboards are those that the code makes."""
+"""The files of the dashboards are up to date."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""From bytes to pixels: every format and mode as it is, and every damage with a code that says what it is."""
+"""Decoding: every format in its native mode, and an error code for each kind of damage."""
 
 from concurrent.futures import Future
 
@@ -48,7 +48,7 @@ def refused(decoder: Decoder, data: bytes) -> ImageError:
 
 
 def all_of(budget: Budget) -> Future[None]:
-    """Ask for the whole budget in another thread; the answer comes once it is free."""
+    """Return a future that is done when the whole budget is free."""
 
     def hold() -> None:
         with budget.hold(MEMORY):
@@ -64,7 +64,7 @@ def test_pixels_come_in_their_own_mode(decoder: Decoder, format: str, mode: str,
 
     with decoder.decode(data) as image:
         assert (image.format, image.size) == (format, size)
-        # Of GIF and BMP, Pillow reads some grey pictures as palette pictures and the other way round.
+        # In GIF and BMP, Pillow reads some grey pictures as palette pictures, and vice versa.
         assert image.mode in ({mode} if format in ("PNG", "TIFF") else {mode, "P", "L", "1"})
         if image.mode == mode and mode != "P":
             assert image.tobytes() == draw_pattern(mode, size).tobytes()
@@ -162,7 +162,7 @@ def test_an_image_cut_in_its_header_is_truncated(decoder: Decoder, format: str, 
 
 
 def damages(data: bytes) -> dict[str, list[bytes]]:
-    """Return the file cut at each byte, and with each byte inverted."""
+    """Return the file cut at each byte, and the file with each byte inverted."""
     return {
         "cut": [data[:size] for size in range(1, len(data))],
         "inverted": [data[:at] + bytes((data[at] ^ 0xFF,)) + data[at + 1 :] for at in range(len(data))],

@@ -1,4 +1,4 @@
-"""Decoding in processes of their own: what images do to them, and what becomes of the images beside them."""
+"""Decoding in separate processes: images that harm them, and the effect on other images."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ OpenPool = Callable[..., DecodingPool]
 
 @pytest.fixture
 def open_pool() -> Iterator[OpenPool]:
-    """What opens pools, which are closed after the test."""
+    """A function that opens pools, which are closed after the test."""
     pools = []
 
     def open_one(limits: DecodingLimits = LIMITS, budget: Budget | None = None, **more: str) -> DecodingPool:
@@ -61,7 +61,7 @@ def open_pool() -> Iterator[OpenPool]:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecodingPool]:
-    """A pool for images that do not end its process."""
+    """A shared pool for images that do not end its process."""
     pool = DecodingPool(1, LIMITS, MEMORY, Budget(MEMORY))
     yield pool
     pool.stop()
@@ -124,7 +124,7 @@ def test_an_image_that_takes_too_much_memory_harms_itself_alone(open_pool: OpenP
 
 
 def test_a_default_timeout_of_sockets_does_not_reach_decoders(open_pool: OpenPool) -> None:
-    # Celery sets one for the whole process while it connects anew, and a socket made meanwhile does not wait.
+    # Celery sets a default timeout for the process while it reconnects; sockets that are made meanwhile inherit it.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(1e-6)
     try:
@@ -169,7 +169,7 @@ def test_decoders_that_do_not_start_are_no_image_s_fault(open_pool: OpenPool, mo
 
 
 def test_secrets_of_the_worker_are_withheld(open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A decoder that could be made to show its environment would end at once if it had this.
+    # The decoder would crash at its start if it had this environment variable.
     monkeypatch.setenv("STARLIGHT_DATABASE_URL", "not a URL: any use of it fails")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     pool = open_pool()
@@ -315,7 +315,7 @@ def test_a_decoder_whose_worker_was_killed_ends_without_a_word() -> None:
         command = [sys.executable, "-m", "worker.scanning.decoding_process", str(memory), str(2**27), limits, "text"]
         process = subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.PIPE, pass_fds=[memory], text=True)
     ours.sendall(READ_PAYLOADS)
-    # What is answered and never read makes of the end a reset, as a killed process leaves it.
+    # An unread answer turns the end of the connection into a reset, as if the process had been killed.
     ours.recv(1, socket.MSG_PEEK)
     ours.close()
 

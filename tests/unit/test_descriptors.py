@@ -1,4 +1,4 @@
-"""How many descriptors a process lets itself have."""
+"""The limit of descriptors that a process sets for itself."""
 
 import resource
 

@@ -1,4 +1,4 @@
-"""Devices: their names, which of them a machine has, and what a worker's process sees of them."""
+"""Devices: their names, the devices of a machine, and the part that a worker's process sees."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ echo 'GPU 1: NVIDIA H200 (UUID: GPU-2)'
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder on the PATH, empty."""
+    """An empty folder, the only one on the PATH."""
     folder = tmp_path / "programs"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))

@@ -1,4 +1,4 @@
-"""The dispatcher while the broker is away: it waits, picks nothing, and publishes once the broker is back."""
+"""The dispatcher without a broker: it waits, picks nothing, and publishes when the broker is back."""
 
 import itertools
 import uuid
@@ -24,12 +24,12 @@ REPUBLISH_AFTER_S = 5.0
 
 
 class EnoughError(Exception):
-    """Ends a dispatcher that would run for ever."""
+    """Raised to end a dispatcher, which would run for ever."""
 
 
 @dataclass
 class Backlog:
-    """Bulk chunks as PostgreSQL would hold them: those that wait, and those that were picked."""
+    """A stand-in for PostgreSQL: waiting and picked bulk chunks."""
 
     pending: list[DispatchedChunk] = field(default_factory=list)
     dispatched: list[DispatchedChunk] = field(default_factory=list)
@@ -53,7 +53,7 @@ def make_chunk() -> DispatchedChunk:
 
 @pytest.fixture
 def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
-    """Two chunks that wait, in place of PostgreSQL."""
+    """Two waiting chunks, in place of PostgreSQL."""
     backlog = Backlog([make_chunk(), make_chunk()])
     monkeypatch.setattr(dispatcher_module, "listen", lambda *_: itertools.repeat(set()))
     monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: None)
@@ -72,7 +72,7 @@ def outages() -> Iterator[OutageLog]:
 
 
 class Publisher:
-    """Pushes bare ids to the queue's list; the connection breaks after so many, and `run` ends after so many."""
+    """Publishes bare ids; the connection breaks, and `run` ends, after so many."""
 
     def __init__(self, broker: "redis.Redis", server: fakeredis.FakeServer) -> None:
         self._broker = broker
@@ -103,12 +103,12 @@ def dispatcher(broker: "redis.Redis", publisher: Publisher, tmp_path: Path) -> D
 
 
 def list_messages(broker: "redis.Redis") -> list[bytes | str]:
-    """Return what is in the queue, oldest first."""
+    """Return the ids in the queue, oldest first."""
     return broker.lrange(name_queue(Priority.BULK), 0, -1)[::-1]
 
 
 def write_messages(*chunks: DispatchedChunk) -> list[bytes]:
-    """Return what is expected in the queue."""
+    """Return the ids of these chunks, as the queue contains them."""
     return [str(chunk.chunk_id).encode() for chunk in chunks]
 
 
@@ -137,7 +137,7 @@ def test_a_chunk_whose_message_was_not_taken_is_published_in_the_next_round(
     redis_server.connected = True
     dispatcher.do_round()
 
-    # The first one twice: a claim takes it once.
+    # The first chunk is there twice, but can be claimed only once.
     first, second = backlog.dispatched
     assert list_messages(broker) == write_messages(first, first, second)
 

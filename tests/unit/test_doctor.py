@@ -1,4 +1,4 @@
-"""What `starlight doctor` says of a machine: each fault is named, with what to do about it."""
+"""The checks of a machine by `starlight doctor`: each fault is named, with the fix."""
 
 import shutil
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def make_worker(name: str, *, draining: bool = False) -> LiveWorker:
 
 
 def write_nvidia_smi(folder: Path, script: str) -> str:
-    """Put a program in the driver's place, which this machine need not have."""
+    """Replace the driver, which this machine may not have, by a program."""
     path = folder / "nvidia-smi"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)

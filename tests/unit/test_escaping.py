@@ -1,4 +1,4 @@
-"""Text from outside on terminals, in logs and in cells."""
+"""Escaping text from outside for terminals, logs and cells."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who gets in, and in which order."""
+"""The fair semaphore: who may enter, and in which order."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Threads that submitters share: who comes finds one, whatever others have them do."""
+"""Threads that submitters share: each finds a free one, however many others use."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ THREADS = 8
 
 
 class Held:
-    """Calls that last until they are let go."""
+    """Calls that last until they are released."""
 
     def __init__(self, threads: FairThreads) -> None:
         self._threads = threads

@@ -1,4 +1,4 @@
-"""Fetching from strangers, each of whom misbehaves in a way of its own, against a real server."""
+"""Fetching from strangers' servers that misbehave in different ways, with a real server."""
 
 import gzip
 import ssl
@@ -28,7 +28,7 @@ LOOPBACK = ip_network("127.0.0.0/8")
 
 
 class Stranger(ThreadingHTTPServer):
-    """Answers by path; remembers what was asked."""
+    """A server that answers by path, and records its requests."""
 
     daemon_threads = True
 
@@ -106,7 +106,7 @@ def stranger() -> Iterator[Stranger]:
 
 @pytest.fixture
 def open_settings(tmp_path: Path) -> Settings:
-    """Settings under which this machine may be asked, without TLS."""
+    """Settings that permit fetching from this machine, without TLS."""
     return Settings(
         data_dir=tmp_path, fetch_schemes=("http", "https"), fetch_allowed_networks=(LOOPBACK,), fetch_timeout_s=0.5
     )
@@ -206,7 +206,7 @@ def test_a_url_that_is_not_in_ascii_is_an_error_that_says_so(fetcher: Fetcher, u
 
 
 def test_a_name_that_changes_its_address_is_checked_each_time(open_settings: Settings, stranger: Stranger) -> None:
-    """The first connection may be made, the second leads elsewhere."""
+    """A name whose first resolution is permitted, and whose second one leads elsewhere."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     fetcher = Fetcher(open_settings, lambda *_: next(answers))
 

@@ -1,4 +1,4 @@
-"""What Flower has heard of outlives it, as JSON, within bounds; nothing in the file can do more than be wrong."""
+"""Flower's history: kept over restarts as JSON, within limits; a bad file does no harm."""
 
 import json
 import pickle
@@ -43,7 +43,7 @@ def test_tasks_and_workers_are_there_again_and_can_be_searched(tmp_path: Path) -
     assert after == before
     assert second.state.counter[WORKER] == first.state.counter[WORKER]
     assert second.state.search_engine.search(second.state.tasks, "all clean").task_ids == ["one"]
-    # What was under way goes on.
+    # Running tasks continue.
     tell(second, "task-succeeded", "two", 11, result="'1 image: all clean'", runtime=1.0)
     assert second.state.tasks["two"].state == "SUCCESS"
     assert path.stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""The short form of `scripts/fuzz`: spoilt images have one outcome each, and what is unexpected is kept."""
+"""The short form of `scripts/fuzz`: each corrupted image has one outcome, and unexpected ones are kept."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""The gate: many together, or one alone."""
+"""The gate: several chunks together, or one alone."""
 
 import threading
 
@@ -10,7 +10,7 @@ from worker.gate import Gate
 
 
 class Visitor:
-    """A thread that is inside the gate, or waits before it, until it is told to leave."""
+    """A thread that is inside the gate, or waits for it, until it may leave."""
 
     def __init__(self, gate: Gate, *, alone: bool) -> None:
         self.inside = threading.Event()

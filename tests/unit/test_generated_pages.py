@@ -1,4 +1,4 @@
-"""docs/commands.md and docs/api-reference.md say what the commands and the OpenAPI document say."""
+"""docs/commands.md and docs/api-reference.md are up to date."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is asked of a GPU, with a library in place of NVIDIA's, which answers where there is a driver alone."""
+"""Metrics of GPUs, with a stand-in for NVIDIA's library, which needs a driver."""
 
 import sys
 from types import SimpleNamespace
@@ -15,17 +15,17 @@ GPU = Device("gpu", 0)
 
 
 class NVMLError(Exception):
-    """What the library raises."""
+    """The library's error."""
 
 
 class Library:
-    """Two GPUs, of which the second has no thermometer."""
+    """A library with two GPUs, the second of which does not report its temperature."""
 
     NVMLError = NVMLError
     NVML_TEMPERATURE_GPU = 0
 
     def nvmlInit(self) -> None:  # noqa: N802 - its name
-        """Begin."""
+        """Do nothing."""
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802 - its name
         if index > 1:

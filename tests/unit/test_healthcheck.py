@@ -101,7 +101,7 @@ def test_what_others_are_to_blame_for_ends_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     answer(503)
-    # A port on which nobody listens.
+    # No server listens on this port.
     monkeypatch.setenv("STARLIGHT_DATABASE_URL", "postgresql://127.0.0.1:1/none")
 
     assert [healthcheck.main(name) for name in ("api", "dispatcher") * 4] == [1] * 8

@@ -1,4 +1,4 @@
-"""Which Python `scripts/install` takes, and when it makes `.venv` anew; a stand-in for pip installs nothing."""
+"""Which Python `scripts/install` uses, and when it replaces `.venv`; a stand-in for pip installs nothing."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ if "--editable" in sys.argv:
     with open("pip.log", "a") as log:
         print("installed", file=log)
 """
-# Makes the environment without the pip that would take seconds to unpack; the stand-in is found first in any case.
+# Makes the environment without pip, whose installation takes seconds; the stand-in is used anyway.
 VENV = """
 import pathlib
 import sys
@@ -31,13 +31,13 @@ if __name__ == "__main__":
 
 
 def list_minor_versions() -> list[int]:
-    """Return N of the Pythons 3.N that the project declares."""
+    """Return the minor versions of Python that the project declares."""
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     return [int(each.rpartition(".")[2]) for each in classifiers if each.startswith("Programming Language :: Python")]
 
 
 def make_other_python(program: Path, minor: int) -> Path:
-    """Make a Python that says of itself that it is 3.`minor`.99."""
+    """Write a program that claims to be Python 3.`minor`.99."""
     (program.parent / "sitecustomize.py").write_text(
         f"import sys\nsys.version_info = (3, {minor}, 99)\nsys.version = '3.{minor}.99'\n"
     )
@@ -48,7 +48,7 @@ def make_other_python(program: Path, minor: int) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with what the script reads, and a stand-in for pip."""
+    """A folder with the files that the script reads, and a stand-in for pip."""
     folder = tmp_path / "checkout"
     read = ("scripts/install", "requirements.lock", "pyproject.toml", "client/pyproject.toml", "storage/version.py")
     for name in read:

@@ -1,4 +1,4 @@
-"""Keys that were found a moment ago."""
+"""The cache of keys."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Large images come by one request each, however many wait for the same memory, and also where a message is read."""
+"""Large images: one request each, however many wait for the same memory, also to read a message."""
 
 import threading
 from collections import Counter
@@ -30,14 +30,14 @@ from worker.scanning.pipeline import Pipeline, Recall
 SOURCES = ("web", "chunked", "s3", "blob")
 STEGO_WIDTH, POISON_WIDTH = 1000, 1001
 MODEL_ID = 7
-# A budget that one large image fills.
+# A budget for one large image.
 FOR_ONE = 1
-# How much less patient with servers than usual.
+# How much shorter the timeout of servers is than usual.
 HURRY = 8
 
 
 class Images:
-    """Images of any width in all kinds of places, and how often each of the remote ones was read."""
+    """Images of any width in all kinds of places, with the number of reads of the remote ones."""
 
     def __init__(self, folder: Path, server: ImageServer, store: ObjectStore) -> None:
         self._folder = folder
@@ -46,7 +46,7 @@ class Images:
         self._paths: dict[str, str] = {}
 
     def put(self, source: str, width: int, trailing: bytes = bytes(SMALL_BYTES)) -> str:
-        """Return the reference of a new image, which is large unless little stands behind its end."""
+        """Return the reference of a new image, which is made large by trailing bytes."""
         data, name = encode_strip(width, trailing), f"{len(self._paths)}-{width}.png"
         if source == "file":
             (self._folder / name).write_bytes(data)
@@ -65,7 +65,7 @@ class Images:
         return uri
 
     def count_reads(self, uris: Sequence[str]) -> set[int]:
-        """Return how often the remote ones of these images were read: one number, where all were as often."""
+        """Return the numbers of reads of the remote images among these, each number once."""
         reads = Counter(self._server.reads + self._store.reads)
         return {reads[self._paths[uri]] for uri in uris if uri in self._paths}
 
@@ -80,7 +80,7 @@ def images(tmp_path: Path, object_store: ObjectStore) -> Iterator[Images]:
 
 @pytest.fixture
 def open_pipeline(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
-    """Return running pipelines with these settings, in which next to nothing else happens at once."""
+    """Returns running pipelines with these settings and little concurrency."""
     with ExitStack() as opened:
 
         def open_with(recall: Recall | None = None, **limits: float) -> Pipeline:
@@ -155,7 +155,7 @@ def test_images_that_fit_only_one_at_a_time_are_read_once_each(
 
 
 def put_mixed(images: Images, first_width: int) -> list[str]:
-    """Return large and small images from everywhere, two of each."""
+    """Return large and small images in all places, two of each."""
     widths = iter(range(first_width, first_width + 100))
     return [
         images.put(source, next(widths), trailing)
@@ -209,7 +209,7 @@ def test_waiting_for_memory_is_not_held_against_the_server(
 
 
 def fail_first(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the call, which takes more memory than there is the first time."""
+    """Return the function, but with a MemoryError at its first call."""
     first = iter([True])
 
     def run(*arguments: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""From references to bytes: what is read, and what each reference without bytes is refused for."""
+"""Loading references: the bytes, or the error code of each reference that cannot be loaded."""
 
 import os
 import resource
@@ -34,7 +34,7 @@ def reference(path: Path | str) -> str:
 
 
 def refused(loader: BytesLoader, uri: str) -> ImageError:
-    """Return why the reference is refused, which must not take for ever."""
+    """Return the error of the reference; fails after a timeout."""
     error = start_thread(loader.load, uri).exception(PATIENCE_S)
     assert isinstance(error, ImageError), f"{uri}: {error!r}"
     return error
@@ -212,7 +212,7 @@ def test_a_pipe_is_not_a_file(loader: BytesLoader, tmp_path: Path) -> None:
 def test_a_socket_is_not_a_file(loader: BytesLoader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listening:
-        # Relative: the path of a socket may have about a hundred bytes.
+        # A relative path, since a socket's path is limited to about a hundred bytes.
         listening.bind("socket")
 
         assert refused(loader, reference(tmp_path / "socket")).code == ErrorCode.NOT_A_FILE
@@ -250,7 +250,7 @@ def test_refused_files_do_not_stay_open(loader: BytesLoader, tmp_path: Path) -> 
         for path in paths:
             refused(loader, reference(path))
 
-    # Fewer where connections of earlier tests were closed in between.
+    # There are fewer if connections of earlier tests were closed meanwhile.
     assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 

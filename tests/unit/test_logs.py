@@ -1,4 +1,4 @@
-"""One record, one line, as text and as JSON; what comes again and again is counted."""
+"""Logs: one line per record, as text or JSON; repeated messages are counted."""
 
 import io
 import json
@@ -26,7 +26,7 @@ STRANGER = "producer.api.refusals"
 
 
 class ForgedError(Exception):
-    """Its text is from outside."""
+    """An error whose text comes from outside."""
 
 
 def make_record(
@@ -123,7 +123,7 @@ def test_what_a_chunk_has_done_by_other_threads_is_told_of_that_chunk() -> None:
 
 
 class Clock:
-    """A time that is set."""
+    """A clock that the test sets."""
 
     now = 0.0
 

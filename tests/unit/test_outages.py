@@ -1,4 +1,4 @@
-"""Waiting for a server: pauses that grow up to a limit, and two lines in the log however many wait."""
+"""Waiting for a server: pauses grow up to a limit, and two lines are logged, however many threads wait."""
 
 import logging
 from itertools import islice

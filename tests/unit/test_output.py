@@ -1,4 +1,4 @@
-"""Verdicts as they are printed: complete for programs, aligned and harmless for people."""
+"""Printing verdicts: complete for programs, aligned and harmless for people."""
 
 import csv
 import io
@@ -47,7 +47,7 @@ HOSTILE = 'a,"b"\r\n\x1b[31mred\x07 \u202eleft\u2028 ü世🌍 =1+1 [bold]'
 
 
 def verdict(**changes: Any) -> Verdict:
-    """Return a verdict as it comes from the database, clean unless changed."""
+    """Return a verdict as the database returns it, clean unless changed."""
     row = {
         "job_id": JOB,
         "ordinal": 3,
@@ -240,7 +240,7 @@ def test_parquet_has_the_same_values_in_typed_columns_and_holds_one_group_of_row
     written = [{**row, "scanned_at": row["scanned_at"].isoformat()} for row in rows]
     assert written == [to_json(each) for each in (*many, STEGO, ARCHIVE, FAILED)]
     assert file.num_row_groups == 3
-    # Written with the row that completes a group, not before and not at the end.
+    # A group is written with the row that completes it, neither earlier nor at the end.
     assert [first for first in range(1, len(sizes)) if sizes[first] > sizes[first - 1]] == [9, 19]
 
 

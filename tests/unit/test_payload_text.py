@@ -1,4 +1,4 @@
-"""What a process that decodes strangers' bytes says of a payload is checked, whole, and can be stored."""
+"""A decoding process's description of a payload: validated, complete, and fit to be stored."""
 
 import json
 from typing import Any

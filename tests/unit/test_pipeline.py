@@ -1,4 +1,4 @@
-"""The pipeline of one process: one verdict for each reference, in order, whatever stands between them."""
+"""The pipeline of one process: one verdict for each reference, in order, also beside bad images."""
 
 import hashlib
 import os
@@ -50,13 +50,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def shared_scorer() -> Widths:
-    """The scorer of the pipelines that run as long as the module: each has a process to start."""
+    """The scorer of the module's shared pipelines; a new pipeline would have to start a process."""
     return Widths()
 
 
 @pytest.fixture
 def scorer(shared_scorer: Widths) -> Widths:
-    """The shared scorer, as new."""
+    """The shared scorer, reset."""
     vars(shared_scorer).update(vars(Widths()))
     return shared_scorer
 
@@ -71,13 +71,13 @@ def shared_pipeline(shared_scorer: Widths, settings: Settings) -> Iterator[Pipel
 
 @pytest.fixture
 def pipeline(shared_pipeline: Pipeline, scorer: Widths) -> Pipeline:
-    """A pipeline whose scorer is as new."""
+    """The shared pipeline, with its scorer reset."""
     del scorer
     return shared_pipeline
 
 
 class Folder:
-    """Files that a test writes, as references."""
+    """A folder whose files are written as they are referred to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -148,7 +148,7 @@ def test_a_stego_image_without_a_message_is_stego_all_the_same(
 
 @pytest.fixture(scope="module")
 def forgetful(shared_scorer: Widths, settings: Settings) -> Iterator[Pipeline]:
-    """A pipeline that keeps no bytes until they are judged."""
+    """A pipeline that keeps no bytes until the images are judged."""
     pipeline = Pipeline(shared_scorer, MODEL_ID, settings.model_copy(update={"kept_images_bytes": 1}))
     pipeline.start()
     yield pipeline
@@ -292,7 +292,7 @@ def test_the_same_image_twice_gets_two_verdicts(pipeline: Pipeline, folder: Fold
 
 @dataclass
 class Memory:
-    """Stored verdicts by digest, and what was asked for."""
+    """Stored verdicts by digest, and the digests that were looked up."""
 
     stored: dict[bytes, NewVerdict] = field(default_factory=dict)
     asked: list[tuple[set[bytes], float | None]] = field(default_factory=list)
@@ -339,7 +339,7 @@ def test_the_same_bytes_many_times_in_a_chunk_are_scored_once(
 ) -> None:
     scorer.scores[3] = STEGO
     same, other, broken = encode_strip(3, b"hello\0"), encode_strip(4), encode_truncated()
-    # More than are held at once, so that groups meet bytes of earlier ones.
+    # More than one group, so that later groups contain the bytes of earlier ones.
     uris = [folder.put(data) for data in [same, other, broken] + 200 * [same, broken]]
 
     verdicts = scan(recalling, uris)

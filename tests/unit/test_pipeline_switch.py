@@ -1,4 +1,4 @@
-"""Pipelines are stopped when nobody uses them any more, and not before."""
+"""Pipelines are stopped when no chunk uses them any more, and not earlier."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from worker.scanning.pipeline import Pipeline
 
 
 class CountedPipeline(Pipeline):
-    """Scans nothing, but knows how often it was started and stopped."""
+    """A pipeline that scans nothing, and counts its starts and stops."""
 
     def __init__(self) -> None:
         self.started = self.stopped = 0

@@ -1,4 +1,4 @@
-"""Which addresses strangers may have us connect to."""
+"""Which addresses strangers may make us connect to."""
 
 import socket
 from ipaddress import ip_address, ip_network

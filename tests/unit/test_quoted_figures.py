@@ -1,4 +1,4 @@
-"""Figures in pages are those of the results that they quote."""
+"""Quoted figures in pages match the results."""
 
 import json
 import re
@@ -17,7 +17,7 @@ LIMITS = {"1,000", "0.07", "2", "99", "99.9"}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with one result."""
+    """A repository folder with one result."""
     (tmp_path / "results").mkdir()
     result = {
         "speed": 138718,
@@ -36,7 +36,7 @@ def test_every_quoted_figure_is_that_of_its_result() -> None:
 
 
 def test_each_number_of_the_first_screen_is_quoted() -> None:
-    """But for the Pythons, which are those that the project declares."""
+    """Except the versions of Python, which are those that the project declares."""
     first = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
     pieces, results = read_quotes(ROOT)["README.md"], Results(ROOT)
     whole = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def test_each_number_of_the_first_screen_is_quoted() -> None:
 
 
 def test_each_figure_of_the_readiness_page_is_quoted() -> None:
-    """But for the limits of the criteria, and the requests, which docs/deploy.md has."""
+    """Except the limits of criteria, and the numbers of requests, which docs/deploy.md contains."""
     page = (ROOT / READINESS).read_text(encoding="utf-8")
     start, end = page.index("| criterion |"), page.index("## Go, or not")
     results = Results(ROOT)

@@ -1,4 +1,4 @@
-"""How many requests a key may make, counted in Redis, and what happens without it."""
+"""The rate limit of a key: counted in Redis, and not enforced without Redis."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ Ask = Callable[[str], None]
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every key is in use, under its own name."""
+    """Make every text a valid key, whose name is the same text."""
 
     def find_key(_: object, key: str) -> ApiKey:
         return ApiKey(key, key, (Scope.READ,), datetime.now(UTC), None)
@@ -36,7 +36,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start_api(broker: "redis.Redis", tmp_path: Path) -> Callable[[], Ask]:
-    """Return what starts one more process of the API, which is asked with a key."""
+    """Return a function that starts another instance of the API, which takes requests of a key."""
 
     def start() -> Ask:
         settings = Settings(data_dir=tmp_path, rate_limit_per_minute=LIMIT)

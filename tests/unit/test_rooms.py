@@ -1,4 +1,4 @@
-"""The rooms of the project: what may import what."""
+"""The rooms of the project: which may import which."""
 
 import subprocess
 import sys

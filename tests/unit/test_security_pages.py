@@ -1,4 +1,4 @@
-"""docs/asvs.md and docs/attacks.md: complete, and what they name is there."""
+"""docs/asvs.md and docs/attacks.md are complete, and the files and tests that they name exist."""
 
 import re
 from collections import Counter
@@ -15,20 +15,20 @@ REQUIREMENTS = {
     1: 27, 2: 11, 3: 19, 4: 10, 5: 9, 6: 35, 7: 18, 8: 7, 9: 7, 10: 29,
     11: 14, 12: 9, 13: 13, 14: 9, 15: 13, 16: 16, 17: 7,
 }  # fmt: skip
-# Where a module stands that is named without its folder.
+# Folders of modules that are named without one.
 FOLDERS = ("tests/attacks", "tests/integration/api", "client", ".")
 FILE = re.compile(r"`([\w./-]+\.(?:py|md|toml))(?:::(\w+))?`")
 
 
 def list_rows(page: str) -> Iterator[list[str]]:
-    """Yield the cells of each row."""
+    """Yield the cells of each row of a table."""
     for line in page.splitlines():
         if line.startswith("| "):
             yield [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def find_file(name: str) -> Path:
-    """Return the file of this name; fails where there is none."""
+    """Return the file with this name; fails if there is none."""
     found = [path for folder in FOLDERS if (path := ROOT / folder / name).is_file()]
     assert found, f"{name} is not there"
     return found[0]

@@ -1,4 +1,4 @@
-"""How findings of scanners are weighed; the scanners themselves are run by scripts/security_scan."""
+"""Comparing scanner findings with acceptances; `scripts/security_scan` runs the scanners themselves."""
 
 from research.security_scan import (
     ROOT,

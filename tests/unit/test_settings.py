@@ -1,4 +1,4 @@
-"""Settings: read from the environment, checked, and sensible without any."""
+"""Settings: read from the environment, validated, and with usable defaults."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""docs/settings.md says what the settings are."""
+"""docs/settings.md is up to date."""
 
 from pathlib import Path
 

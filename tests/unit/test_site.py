@@ -1,4 +1,4 @@
-"""The documentation as a site: every link leads somewhere, and no page loads anything from elsewhere."""
+"""The documentation as a site: no link is broken, and no page loads anything from another site."""
 
 import os
 import re
@@ -11,17 +11,17 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Attributes by which a browser loads something by itself; links are followed by people.
+# Attributes with URLs that a browser loads automatically, unlike links.
 LOADED = {
     "script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "object": "data", "embed": "src",
 }  # fmt: skip
-# Links of <link> that a browser does not follow by itself.
+# Relations of <link> elements that a browser does not load automatically.
 NOT_LOADED = {"next", "prev", "index", "search", "author", "top"}
 IN_STYLES = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])(?!data:|#)([^"')\s]+)""")
 
 
 class Loaded(HTMLParser):
-    """Collects what a page loads."""
+    """Collects the URLs that a page loads."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Loaded(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `scripts/build_docs` builds it."""
+    """The site, built by `scripts/build_docs`."""
     folder = tmp_path_factory.mktemp("site") / "out"
     built = subprocess.run(
         [ROOT / "scripts" / "build_docs", folder],
@@ -62,7 +62,7 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
 
 
 def test_the_navigation_leads_to_every_page(site: Path) -> None:
-    """But for the decisions, which have a list of their own."""
+    """Except the decisions, which have a list of their own."""
     pages = {path.relative_to(ROOT) for folder in ("docs", "results") for path in (ROOT / folder).glob("*.md")}
     pages |= {Path(name) for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}
     navigation = (site / "index.html").read_text(encoding="utf-8").partition('class="sidebar-tree"')[2]

@@ -1,4 +1,4 @@
-"""What a soak measures: growth from the process that was seen longest, once it has settled."""
+"""The measurements of a soak: growth of the process that ran longest, after its start-up."""
 
 import os
 import threading

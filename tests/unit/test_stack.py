@@ -1,4 +1,4 @@
-"""The stack: programs that are started, started again, and never left behind."""
+"""The stack: programs are started, restarted, and never left behind."""
 
 import os
 import select
@@ -19,7 +19,7 @@ from producer import stack
 from producer.stack import Program, Stack
 from tests.kit.threads import GLANCE_S, PATIENCE_S
 
-# Each program connects to the test, says who it is, and does what its name says; the connection ends with it.
+# Each program connects to the test, sends its name, and behaves as the name says; the connection ends with it.
 HELLO = """
 import os, signal, socket, sys
 test = socket.create_connection(("127.0.0.1", int(os.environ["TEST_PORT"])))
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what ends with 
 
 
 class Connection:
-    """A running program as the test sees it."""
+    """A running program, known by its connection to the test."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._connected = connected
@@ -64,7 +64,7 @@ class Connection:
         return self._connected.recv(1)
 
     def wait_for_end(self) -> None:
-        """Return once the program has ended; where this process started it, the stack has yet to notice."""
+        """Return when the program has ended; the stack may not have noticed it yet."""
         assert self._connected.recv(1) == b""
         self._connected.close()
         with suppress(ProcessLookupError):
@@ -74,7 +74,7 @@ class Connection:
 
 
 class Meeting:
-    """Where programs that the test started report."""
+    """The server to which programs of the test connect."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
@@ -85,7 +85,7 @@ class Meeting:
         return Connection(self._listening.accept()[0])
 
     def await_restart(self, watched: Stack) -> Connection:
-        """Have the stack start again what has ended, and return it."""
+        """Have the stack restart an ended program, and return the new one."""
         watched.watch()
         return self.await_arrival()
 
@@ -102,7 +102,7 @@ def meeting() -> Iterator[Meeting]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start ended programs again without a pause."""
+    """Restart ended programs without a pause."""
     monkeypatch.setattr(stack, "RESTART_LONGEST_S", 0.0)
     monkeypatch.setattr(stack, "RESTART_FIRST_S", 0.0)
     monkeypatch.setattr(stack, "SETTLED_S", 0.0)
@@ -110,7 +110,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Clock:
-    """The time of the stack, in seconds, which stands still unless it is moved."""
+    """The stack's clock in seconds, which only the test moves."""
 
     now: float = 1000.0
 
@@ -215,7 +215,7 @@ def test_a_stubborn_program_is_killed(meeting: Meeting, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """SIGINT interrupts, as on a terminal: what a shell starts in the background has it ignored."""
+    """Make SIGINT interrupt, as on a terminal: shells start background processes with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

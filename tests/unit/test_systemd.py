@@ -1,4 +1,4 @@
-"""The units in deploy/systemd, read by systemd itself without running it."""
+"""The units in deploy/systemd, checked by systemd's tools without running systemd."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from producer.cli.command import app
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 INSTALLED = "/opt/starlight/bin/"
-# Of 10, of what systemd-analyze counts as exposed.
+# The maximum exposure level by systemd-analyze, of 10.
 MOST_EXPOSED = 2.0
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
@@ -21,7 +21,7 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The units as installed, with programs that are there, and an instance of each template."""
+    """The units as if installed, with existing programs, and an instance of each template."""
     folder = tmp_path / "units"
     shutil.copytree(UNITS, folder)
     for unit in folder.glob("*.service"):

@@ -1,4 +1,4 @@
-"""Traces are off unless they are wanted, cost nothing then, and say nothing of what an error says."""
+"""Traces are off by default, then cost nothing, and never contain the message of an error."""
 
 import logging
 import subprocess
@@ -66,7 +66,7 @@ def test_traces_are_off_unless_a_collector_is_named(
 @pytest.mark.parametrize("variable", traces.ENDPOINTS)
 def test_a_collector_turns_them_on(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, COLLECTOR)
-    # Nothing is sent to nobody.
+    # Without a collector, nothing is sent.
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
 
     set_up_traces("api")
@@ -102,7 +102,7 @@ def test_packages_that_are_missing_are_named_in_a_line(
 
 def test_nothing_is_imported_where_they_are_off() -> None:
     program = (
-        # What else there is imports libraries that import it themselves where they find it.
+        # The other modules import libraries that themselves import OpenTelemetry if it is installed.
         "import sys, storage.jobs, storage.log_lines, storage.traces, worker.scanning.metrics;"
         "storage.traces.set_up_traces('worker');"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"

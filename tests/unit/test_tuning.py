@@ -1,4 +1,4 @@
-"""What `starlight worker --tune` finds and writes."""
+"""The results of `starlight worker --tune`, and the file that it writes."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from worker.v4.detector import Detector
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder whose settings file the process reads."""
+    """The data folder whose settings file this process reads."""
     monkeypatch.setenv("STARLIGHT_DATA_DIR", str(tmp_path))
     read_settings.cache_clear()
     return tmp_path

@@ -1,4 +1,4 @@
-"""The process that unpacks: what it may, and that nothing it does harms whoever asked it, or hides a member."""
+"""The unpacking process: its rights, and that nothing it does can harm the caller or hide a member."""
 
 import json
 import os
@@ -32,7 +32,7 @@ MEMBER = ArchiveMember("member", bytes(1000))
 
 
 def members(folder: Path, deeds: str, limits: UnpackingLimits = LIMITS) -> list[ArchiveMember]:
-    """Return what comes of an archive that has its process do these deeds."""
+    """Return the members of an archive that makes its process do these things."""
     (folder / "archive.zip").write_text(deeds)
     return list(unpack(os.fsencode(folder / "archive.zip"), limits, hostile_unpacker.__name__))
 
@@ -53,7 +53,7 @@ def members(folder: Path, deeds: str, limits: UnpackingLimits = LIMITS) -> list[
         ("begin long-name whole end", [WHOLE_ARCHIVE]),
         ("begin member long-frame", [ArchiveMember("member", None), WHOLE_ARCHIVE]),
         ("begin fail", [WHOLE_ARCHIVE]),
-        # Nobody asked for it to be read in place, and it has its archive.
+        # A span is not permitted, because the archive is not read in place.
         ("begin member span end", [ArchiveMember("member", None), WHOLE_ARCHIVE]),
         ("begin ask", [WHOLE_ARCHIVE]),
         ("begin member data whole close", [MEMBER, WHOLE_ARCHIVE]),
@@ -102,7 +102,7 @@ def test_the_process_has_the_archive_and_its_pipe_and_nothing_else(
     environment, descriptors = members(tmp_path, "begin environment whole descriptors whole end")
 
     os.close(inherited)
-    # LC_CTYPE is what Python sets for itself.
+    # Python itself sets LC_CTYPE.
     assert set(json.loads(environment.name or "")) <= {
         "PATH",
         "LD_LIBRARY_PATH",
@@ -110,7 +110,7 @@ def test_the_process_has_the_archive_and_its_pipe_and_nothing_else(
         "PYTHONPATH",
         "LC_CTYPE",
     }
-    # The last one is the folder that lists them.
+    # The last one is the descriptor of the folder that lists them.
     assert json.loads(descriptors.name or "") == [0, 1, 2, 3]
 
 
@@ -143,7 +143,7 @@ def list_children() -> set[str]:
     """Return the ids of this process's children."""
     children: set[str] = set()
     for task in Path("/proc/self/task").iterdir():
-        # Threads that other tests have left may end meanwhile.
+        # Threads of other tests may end meanwhile.
         with suppress(FileNotFoundError, ProcessLookupError):
             children.update((task / "children").read_text().split())
     return children

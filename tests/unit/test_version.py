@@ -1,4 +1,4 @@
-"""The version stands in the code; what is installed, and the client, are of the same release."""
+"""The version in the code is that of the installed distribution and of the client."""
 
 import tomllib
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""What a worker says of its own work."""
+"""The metrics of a worker process itself."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A node, and settings that lead to it."""
+"""A node of the chain, and settings with its address."""
 
 from collections.abc import Iterator
 from pathlib import Path

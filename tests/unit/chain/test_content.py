@@ -1,4 +1,4 @@
-"""What is inscribed: packed or not, an image or none, and no more than it may be."""
+"""The content of inscriptions: compressed or not, an image or not, and within limits."""
 
 import gzip
 import random
@@ -16,7 +16,7 @@ LARGE = PICTURE + bytes(10 * PIECE_BYTES)
 
 
 def open_all(body: bytes, encoding: bytes, max_bytes: int = 2**30) -> bytes | None:
-    """Return what is inscribed, if it is an image."""
+    """Return the inscribed content if it is an image, else None."""
     pieces = open_content(body, encoding, DecompressionBudget(max_bytes, 60.0))
     return None if pieces is None else b"".join(pieces)
 
@@ -83,6 +83,6 @@ def test_what_unpacks_to_more_than_all_may_is_refused_and_what_is_not_packed_is_
     with pytest.raises(ValueError, match="more decompressed bytes"):
         list(second)
     assert b"".join(plain) == LARGE
-    # What is thrown away is not counted; time is.
+    # Discarded bytes are not counted, but the time is.
     with pytest.raises(ValueError, match="the processor time"):
         open_content(brotli.compress(b"text"), b"br", DecompressionBudget(2**30, 0.0))

@@ -1,4 +1,4 @@
-"""Envelopes as ord reads them: which there are, how they are numbered, what is in them."""
+"""Envelopes by ord's rules: which are recognised, their numbers, and their contents."""
 
 import pytest
 from btclib.script.witness import Witness
@@ -25,25 +25,25 @@ WHOLE = START + push(b"\x01") + push(b"text/plain") + push(b"") + push(b"body") 
         (START + ENDIF, [b""]),
         (START + push(b"") + ENDIF, [b""]),
         (START + push(b"") + push(b"") + push(b"a") + push(b"") + push(b"b") + ENDIF, [b"ab"]),
-        # A value that is empty is no end of the fields; a tag without value is none.
+        # An empty value does not end the fields; a tag without a value is not a field.
         (START + push(b"\x05") + push(b"") + push(b"") + push(b"a") + ENDIF, [b"a"]),
         (START + push(b"\x05") + ENDIF, [b""]),
-        # What is pushed in other ways than the shortest.
+        # Pushes by other op codes than the shortest.
         (b"\x4c\x00" + IF + b"\x4d\x03\x00ord" + b"\x4e\x00\x00\x00\x00" + b"\x4c\x01a" + ENDIF, [b"a"]),
         (START + push(b"") + b"\x51\x60\x4f" + ENDIF, [b"\x01\x10\x81"]),
-        # What is none.
+        # Not an envelope.
         (push(b"") + IF + push(b"Ord") + ENDIF, []),
         (push(b"") + push(b"ord") + ENDIF, []),
         (b"\x51" + IF + push(b"ord") + ENDIF, []),
         (START, []),
         (START + CHECKSIG + ENDIF, []),
         (START + b"\x50" + ENDIF, []),
-        # What stands before one.
+        # Other code before an envelope.
         (push(b"") + push(b"") + IF + push(b"ord") + ENDIF, [b""]),
         (push(b"") + IF + WHOLE, [b"body"]),
         (START + START + ENDIF, []),
         (START + CHECKSIG + WHOLE, [b"body"]),
-        # A script that ends in the middle of a push has none.
+        # A script that ends within a push has no envelopes.
         (WHOLE + b"\x01", []),
         (WHOLE + b"\x4d\x00", []),
     ],

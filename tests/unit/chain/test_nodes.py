@@ -1,4 +1,4 @@
-"""Nodes over HTTP: the three interfaces, and what a node may do that costs one clear error."""
+"""Nodes over HTTP: the three interfaces, and one clear error for each way in which a node may misbehave."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def count_blocks(opened: Node) -> int:
 
 
 def refuse(settings: Settings, ask: Callable[[Node], object]) -> str:
-    """Return the error that asking ends with."""
+    """Return the error of a request."""
     with open_node(settings) as opened, pytest.raises(ChainError) as caught:
         ask(opened)
     return str(caught.value)

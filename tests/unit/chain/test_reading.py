@@ -1,4 +1,4 @@
-"""Blocks and transactions: read as they are, and refused where they are not what was asked for."""
+"""Blocks and transactions: read, or refused if they are not the requested ones."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ OTHER = spend(make_script(inscribe(PICTURE + bytes(2000))))
 
 
 def read(data: bytes, wanted: Wanted) -> list[tuple[str, bytes | None]]:
-    """Return what is sent of each inscription."""
+    """Return what is sent for each inscription."""
     return [
         (each.name, None if each.pieces is None else b"".join(each.pieces))
         for each in read_images(data, wanted, LIMITS)
@@ -28,7 +28,7 @@ def read(data: bytes, wanted: Wanted) -> list[tuple[str, bytes | None]]:
 
 
 def refuse(data: bytes, wanted: Wanted) -> str:
-    """Return the fault that it is refused for."""
+    """Return the fault for which the data is refused."""
     with pytest.raises(FaultError) as caught:
         read(data, wanted)
     return str(caught.value)
@@ -53,7 +53,7 @@ def test_inscriptions_of_a_block_are_read_in_its_order() -> None:
         (f"{first}:i0 image", PICTURE),
         (f"{first}:i1 other", b""),
         (f"{first}:i2 delegate", b""),
-        # No more than is read of any image.
+        # As of any image, only the bytes up to the limit are read.
         (f"{second}:i0 image", (PICTURE + bytes(2000))[:1000]),
     ]
 

@@ -1,4 +1,4 @@
-"""`bitcoin:…` as a source: from what is named to images that are stored under names by which people find them."""
+"""`bitcoin:…` as a source: its images are stored under the names of their inscriptions."""
 
 import logging
 from io import BytesIO

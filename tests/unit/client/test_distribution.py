@@ -1,4 +1,4 @@
-"""The client stands alone: a service that installs it gets neither the scanner nor what that needs."""
+"""The client is independent: installing it installs neither the scanner nor the scanner's dependencies."""
 
 import subprocess
 import sys

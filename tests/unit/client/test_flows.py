@@ -1,4 +1,4 @@
-"""What the client asks for, step by step, and what it does where a step fails: no server, no clock, no event loop."""
+"""The requests of the client step by step, and its reaction to failures, without a server, clock or event loop."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Files and folders as one archive."""
+"""Packing files and folders into one archive."""
 
 import tarfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files of an export on a disk: whole, or not there."""
+"""Saving the files of an export: completely, or not at all."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Sources in an empty folder, and the loader that reads what they refer to."""
+"""Sources in an empty folder, and the loader that reads their references."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def sources(blobs: Blobs, settings: Settings) -> Sources:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, in which the test runs."""
+    """An empty folder, which is the working directory of the test."""
     path = tmp_path / "folder"
     path.mkdir()
     monkeypatch.chdir(path)

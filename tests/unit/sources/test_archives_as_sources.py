@@ -129,7 +129,7 @@ def test_a_pipe_with_the_name_of_an_archive_below_a_folder_does_not_hold_things_
         [uri] = found.result(PATIENCE_S)
     finally:
         if not found.done():
-            # Free the thread that waits for somebody to write.
+            # End the thread that waits for a writer.
             os.close(os.open(folder / "pipe.zip", os.O_WRONLY | os.O_NONBLOCK))
 
     assert expect_refusal(loader, uri) == ErrorCode.NOT_A_FILE

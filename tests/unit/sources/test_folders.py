@@ -1,4 +1,4 @@
-"""Folders: loops, links, closed doors, depth and width."""
+"""Folders: loops, links, missing permissions, depth and width."""
 
 import io
 import os
@@ -96,7 +96,7 @@ def test_a_folder_that_vanishes_meanwhile_is_one_reference(folder: Path, sources
 
 @pytest.fixture
 def deep(folder: Path) -> Iterator[Path]:
-    """A file 1,100 folders deep; removed by a program that can, for Python's own ways are too shallow."""
+    """A file 1,100 folders deep; `rm` deletes it, since Python's functions do not reach so deep."""
     for _ in range(1100):
         os.mkdir("d")  # noqa: PTH102 - relative, one in the other
         os.chdir("d")

@@ -1,4 +1,4 @@
-"""A prefix of a bucket stands for what lies below it."""
+"""A prefix of a bucket expands to the objects below it."""
 
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ KEYS = ["p/[x].png", "p/a.png", "p/b c.png", "p/d#e?.png", "p/deep/er/f.jpg", "p
 
 @pytest.fixture
 def stored(object_store: ObjectStore) -> ObjectStore:
-    """A store with these keys, each of which has its own name as its bytes, and one beside them."""
+    """A store with these keys, whose objects contain their own names, and an object outside the prefix."""
     object_store.page_size = 3
     for key in [*KEYS, "pq/beside.png"]:
         object_store.objects[f"/bucket/{quote(key)}"] = key.encode()
@@ -65,7 +65,7 @@ def test_a_listing_is_read_no_further_than_it_is_asked_for(stored: ObjectStore, 
 
     next(iter(sources.from_arguments(["s3://bucket/p/"], stdin=None)))  # type: ignore[arg-type]
 
-    # A thousand at once, and what is asked for meanwhile.
+    # A page of a thousand objects, and the next page, which is requested meanwhile.
     assert stored.listings <= 10
 
 

@@ -1,4 +1,4 @@
-"""A manifest names images in a column, or has them."""
+"""Manifests: tables with a column of URIs or images."""
 
 import csv
 import gzip
@@ -155,7 +155,7 @@ def test_inventories_of_s3_as_tables_are_read_through(object_store: ObjectStore,
     manifest = store_inventory(object_store, kind, "1.data", write_table(kind, columns))
     assert read(sources, manifest) == listed
 
-    # Of a bucket without versions.
+    # The inventory of a bucket without versioning.
     less = write_table(kind, {name: columns[name] for name in ("size", "key", "bucket")})
     assert len(read(sources, store_inventory(object_store, kind, "1.data", less))) == 4
 

@@ -1,4 +1,4 @@
-"""Names of files, patterns, lists and URIs become references."""
+"""Names of files, patterns, lists and URIs are expanded to references."""
 
 import os
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Members of archives that are read where they stand: on disks, and in buckets."""
+"""Members of archives that are read in place: on disks, and in buckets."""
 
 import io
 import os
@@ -54,7 +54,7 @@ STANDING: dict[str, Callable[[dict[str, bytes]], bytes]] = {
     "gnu.tar": make_tar,
     "pax.tar": lambda members: make_tar(members, form=tarfile.PAX_FORMAT),
     "stored.zip": make_zip,
-    # What stands in front of a ZIP, as in those that unpack themselves.
+    # Bytes before a ZIP, as in self-extracting archives.
     "behind.zip": lambda members: b"#!/bin/sh\n" * 100 + make_zip(members),
 }
 PACKED: dict[str, Callable[[dict[str, bytes]], bytes]] = {
@@ -235,6 +235,6 @@ def test_an_archive_that_changes_while_it_is_read_is_an_error_for_the_person(
     found = iter(sources.from_arguments(["s3://bucket/a.tar"], io.BytesIO()))
     object_store.change_when_read = "/bucket/a.tar"
 
-    # A watch looks again.
+    # The next look of a watch.
     with pytest.raises(SourceAwayError, match="changed while it was read"):
         list(found)
