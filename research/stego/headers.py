@@ -134,6 +134,9 @@ def _file_name(rng: Rng, text: bytes) -> bytes:
 def _digest(rng: Rng, text: bytes) -> bytes:
     digest = hashlib.new(_DIGESTS[rng.integers(len(_DIGESTS))], text).digest()
     roll = rng.random()
+    if roll < 0.1:
+        # The digest is that of a password, and a file name precedes the text.
+        return digest + draw_name(rng) + b"\x00" + text
     if roll < 0.4:
         return digest + text + (b"", b"\x00")[rng.integers(2)]
     length = draw_length(rng, len(text))
@@ -162,6 +165,14 @@ def _wide(rng: Rng, text: bytes) -> bytes:
 def _behind_length(rng: Rng, body: bytes) -> bytes:
     start = draw_magic(rng) if rng.random() < 0.15 else b""
     return start + draw_length(rng, len(body), (2, 3, 4, 4, 4, 4, 4, 8)) + body
+
+
+def _marked(rng: Rng, body: bytes) -> bytes:
+    """Return packed bytes as they are, or after a short mark that says that they are packed."""
+    roll = rng.random()
+    if roll < 0.7:
+        return body
+    return (draw_magic(rng) if roll < 0.85 else rng.bytes(int(rng.integers(1, 4)))) + body + (b"", b"\x00")[roll < 0.8]
 
 
 def _length_writer(width: int, order: str, unit: str) -> Callable[[Rng, bytes], bytes]:
@@ -208,9 +219,9 @@ def largest_text(writer: str, room: int) -> int:
     return largest
 
 
-_OVERHEAD: Final = {"magic": 24, "file name": 64, "base64": 40, "digest": 72, "end mark": 16, "decimal length": 20,
+_OVERHEAD: Final = {"magic": 24, "file name": 64, "base64": 40, "digest": 84, "end mark": 16, "decimal length": 20,
                     "ciphertext behind a length": 28, "deflated behind a length": 48, "wide characters": 16,
-                    "deflated": 24}  # fmt: skip
+                    "deflated": 40}  # fmt: skip
 
 
 def draw_writing(rng: Rng, writer: str, size: int) -> Writing:
@@ -223,7 +234,7 @@ def draw_writing(rng: Rng, writer: str, size: int) -> Writing:
     text = draw_text(rng, size, script)
     if writer in BINARY_WRITERS:
         body = zlib.compress(text, int(rng.integers(1, 10)))
-        return Writing(_behind_length(rng, body) if "length" in writer else body, text, binary=True)
+        return Writing(_behind_length(rng, body) if "length" in writer else _marked(rng, body), text, binary=True)
     return Writing(TEXT_WRITERS[writer](rng, text), text)
 
 

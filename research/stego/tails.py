@@ -6,20 +6,25 @@ from typing import Final
 import numpy as np
 
 from research.stego.archives import FILE_KINDS, make_file
+from research.stego.headers import ORDERS, draw_length, draw_magic, write_length
 from research.stego.payloads import draw_text
 from research.stego.programs import draw_code
 from research.stego.trailers import append_kind
 
 Rng = np.random.Generator
 
-TEXT_TAILS: Final = ("text without a zero", "text with newlines")
-TAIL_WRITERS: Final = (*TEXT_TAILS, *FILE_KINDS)
+TEXT_TAILS: Final = ("text without a zero", "text with newlines", "text before a footer")
+MARKED: Final = "marked ciphertext"
+TAIL_WRITERS: Final = (*TEXT_TAILS, *FILE_KINDS, MARKED)
 """Names of everything that can be appended."""
 # WebAssembly, fonts, archives, RTF, LUKS, Matroska, Avro, HDF, captures, KeePass, Ogg, MP3, Mach-O of 32 bits.
 _OTHER_SIGNATURES: Final = (
     "0061736d01000000", "774f4646", "774f4632", "78617221", "7b5c727466", "4c554b53babe", "1a45dfa3", "4f626a01",
     "213c617263683e0a", "894844460d0a1a0a", "d4c3b2a1", "a1b2c3d4", "0a0d0d0a", "03d9a29a", "4f676753", "494433",
     "4c525a49", "4c5a4950", "feedface", "cefaedfe",
+)  # fmt: skip
+_MARKS: Final = (
+    "SECRET", "STEGO", "HIDDEN", "DATA", "MESSAGE", "PAYLOAD", "ENC", "CIPHER", "MSG", "VAULT", "CRYPT", "X", "FILE",
 )  # fmt: skip
 _BINARY: Final = frozenset(FILE_KINDS) - {"script"}
 
@@ -54,6 +59,12 @@ def draw_tail(rng: Rng, writer: str, size: int) -> Tail:
         text = _lines(rng, size)
         before, after = (b"", b"\n", b"\r\n", b"\n\n")[rng.integers(4)], (b"\n", b"\r\n", b"\n\n", b"")[rng.integers(4)]
         return Tail(before + text + after, text, False, writer)
+    if writer == "text before a footer":
+        text = draw_text(rng, size)
+        return Tail(text + _footer(rng, len(text)), text, False, writer)
+    if writer == MARKED:
+        made = _marked_ciphertext(rng, size)
+        return Tail(made, made, True, writer)
     made = make_file(rng, writer, size)
     return Tail(made, made, writer in _BINARY, writer)
 
@@ -71,6 +82,28 @@ def draw_unknown_file(rng: Rng, size: int) -> Tail:
     else:
         body = bytes(int(rng.integers(1, 32))) + draw_text(rng, size)
     return Tail(start + body, start + body, True, "another file")
+
+
+def _footer(rng: Rng, size: int) -> bytes:
+    """Draw what programs write at the end of a file to find a payload of `size` bytes: its length and a magic."""
+    length = write_length(size, int(rng.choice([2, 4, 4, 8, 8])), ORDERS[rng.integers(2)], "bytes")
+    magic = draw_magic(rng)
+    zero = (b"", b"", b"\x00")[rng.integers(3)]
+    return zero + (length + magic, magic + length, length, magic)[rng.choice(4, p=(0.5, 0.25, 0.15, 0.1))]
+
+
+def _marked_ciphertext(rng: Rng, size: int) -> bytes:
+    """Draw ciphertext, perhaps after its salt, between marks that programs search for."""
+    name = _MARKS[rng.integers(len(_MARKS))]
+    around = ("{}_{}", "<{} {}>", "<<{}_{}>>", "---{} {}---", "###{}_{}###", "[{}:{}]", "{}{}", "::{}_{}::")
+    form = around[rng.integers(len(around))]
+    start, end = (form.format(word, name).encode() for word in (("START", "END"), ("BEGIN", "END"))[rng.integers(2)])
+    salt = rng.bytes(int(rng.choice([8, 12, 16, 32]))) if rng.random() < 0.6 else b""
+    between = (b"SALT", b":", b"|", b"")[rng.integers(4)] if salt else b""
+    # Mostly marks on both sides, sometimes a magic and a length.
+    if rng.random() < 0.2:
+        start, end = draw_magic(rng) + draw_length(rng, size), b""
+    return start + salt + between + rng.bytes(size) + end
 
 
 def _lines(rng: Rng, size: int) -> bytes:

@@ -25,7 +25,7 @@ from research.stego.headers import (
     write_length,
 )
 from research.stego.samples import PIXEL_WRITERS, make_tail_pair, make_wild_pair
-from research.stego.tails import TAIL_WRITERS, draw_tail
+from research.stego.tails import MARKED, TAIL_WRITERS, draw_tail
 from worker.v4.containers import find_trailing
 from worker.v4.extraction import PixelCarrier
 
@@ -116,5 +116,24 @@ def test_pairs_after_the_end_differ_by_what_is_appended(writer: str) -> None:
     stego, twin = make_tail_pair(rng, cover, tail)
     assert bytes(find_trailing(stego.data)) == tail.written
     assert tail.payload in tail.written
+    assert tail.binary == (writer == MARKED or not (writer.startswith("text") or writer == "script"))
     assert (stego.method, twin.method) == ("raw", None)
     assert not bytes(find_trailing(twin.data)).endswith(tail.written)
+
+
+def test_a_footer_names_the_size_of_the_text_before_it() -> None:
+    tails = [draw_tail(np.random.default_rng(seed), "text before a footer", 300) for seed in range(40)]
+
+    sizes = [
+        any(len(tail.payload).to_bytes(2, order) in tail.written[len(tail.payload) :] for order in ("big", "little"))
+        for tail in tails
+    ]
+    assert all(tail.written.startswith(tail.payload) and tail.written != tail.payload for tail in tails)
+    assert sum(sizes) > 30
+
+
+def test_marked_ciphertext_begins_with_what_a_program_searches_for() -> None:
+    tails = [draw_tail(np.random.default_rng(seed), MARKED, 200).written for seed in range(40)]
+
+    assert sum(b"END" in tail[200:] for tail in tails) > 25
+    assert len({tail[:8] for tail in tails}) > 20
