@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import httpx
 import numpy as np
 
 from producer.stack import Stack, make_api
+from research.benchmark.pictures import find_file
 from research.benchmark.stack import POLL_S, MeasuredStack
 from starlight_vocabulary.words import Outcome
 from storage.embedded.ports import find_free_port
@@ -79,11 +79,6 @@ def wait_until_answered(url: str) -> None:
             time.sleep(POLL_S)
         else:
             return
-
-
-def find_file(uri: str) -> Path:
-    """Return the path of a `file://` reference."""
-    return Path(unquote(urlsplit(uri).path))
 
 
 async def _streams(client: httpx.AsyncClient, stack: MeasuredStack, uris: Sequence[str]) -> dict[str, Any]:

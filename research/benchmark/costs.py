@@ -61,10 +61,10 @@ def _stages(stack: MeasuredStack, device: Device, uris: Sequence[str], rounds: i
             data = content.data
             with clock.counting("hash"):
                 hashlib.sha256(data).digest()
-            with clock.counting("decode"), decoder.decode(data):
+            with clock.counting("decode"), decoder.decode_first_rows(data):
                 pass
-            with decoder.decode(data) as image, clock.counting("planes"):
-                planes.append(extract_planes(image, data))
+            with decoder.decode_first_rows(data) as (image, height, _), clock.counting("planes"):
+                planes.append(extract_planes(image, data, height=height))
         with torch.inference_mode():
             for start in range(0, len(planes), BATCH):
                 with clock.counting("streams"):

@@ -35,7 +35,7 @@ def database() -> Engine:
 @cache
 def files() -> FileByFile:
     """Return this process's V4."""
-    return FileByFile(read_settings(), Device.parse(os.environ["STARLIGHT_DEVICE"]).torch_name)
+    return FileByFile(Device.parse(os.environ["STARLIGHT_DEVICE"]).torch_name)
 
 
 @app.task(name="per_image.scan")

@@ -1,6 +1,7 @@
 """Draws the pictures to scan: 256 by 256 pixels, in five formats."""
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,11 @@ def draw_images(folder: Path, count: int) -> list[str]:
         (image.quantize(64) if kind == "GIF" else image.convert("RGB")).save(path, kind)
         uris.append(path.as_uri())
     return uris
+
+
+def find_file(uri: str) -> Path:
+    """Return the path of a `file://` reference."""
+    return Path(unquote(urlsplit(uri).path))
 
 
 def draw_large_images(folder: Path, count: int) -> list[str]:

@@ -14,7 +14,8 @@ import numpy as np
 import redis
 from sqlalchemy import text
 
-from research.benchmark.api import find_file, serving, wait_until_answered, write_form
+from research.benchmark.api import serving, wait_until_answered, write_form
+from research.benchmark.pictures import find_file
 from research.benchmark.stack import MeasuredStack
 from research.processes import Process, list_family, list_processes
 from storage.broker import open_redis

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,9 +44,9 @@ def measure_throughput(
         ways: dict[str, Way] = {
             "end_to_end": lambda images: stack.finish(stack.submit(images)),
             "in_process": running.enter_context(in_process(stack.settings, devices[0])),
-            "decode_only": running.enter_context(decode_only(stack.settings)),
-            "bare_loop": running.enter_context(bare_loop(stack.settings, devices[0])),
-            "process_pool": running.enter_context(process_pool(stack.settings, devices[0])),
+            "decode_only": running.enter_context(decode_only()),
+            "bare_loop": running.enter_context(bare_loop(devices[0])),
+            "process_pool": running.enter_context(process_pool(devices[0])),
             "celery_per_image": running.enter_context(celery_per_image(stack, devices[0])),
         }
         rates = alternate(ways, uris, rounds)
@@ -102,23 +101,23 @@ def in_process(settings: Settings, device: Device) -> Iterator[Way]:
 
 
 @contextmanager
-def decode_only(settings: Settings) -> Iterator[Way]:
-    """Yield the upper bound: only reading and decoding, in one process per core."""
-    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir,)) as pool:
+def decode_only() -> Iterator[Way]:
+    """Yield the upper bound: only reading and decoding with Pillow, in one process per core."""
+    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (None,)) as pool:
         yield lambda uris: _exhaust(pool, _decode, uris)
 
 
 @contextmanager
-def process_pool(settings: Settings, device: Device) -> Iterator[Way]:
+def process_pool(device: Device) -> Iterator[Way]:
     """Yield the usual script: a pool of processes that scan file by file with V4."""
-    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir, device.torch_name)) as pool:
+    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (device.torch_name,)) as pool:
         yield lambda uris: _exhaust(pool, _scan, uris)
 
 
 @contextmanager
-def bare_loop(settings: Settings, device: Device) -> Iterator[Way]:
+def bare_loop(device: Device) -> Iterator[Way]:
     """Yield the fastest script: a pool of processes that scan batch by batch with V4, without storing anything."""
-    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (settings.data_dir, device.torch_name)) as pool:
+    with ProcessPoolExecutor(count_usable_cores(), SPAWN, _prepare, (device.torch_name,)) as pool:
 
         def scan(uris: Sequence[str]) -> None:
             for _ in pool.map(_scan_batch, [uris[start : start + GROUP] for start in range(0, len(uris), GROUP)]):
@@ -135,9 +134,9 @@ def _exhaust(pool: ProcessPoolExecutor, work: Callable[[str], object], uris: Seq
 _files: FileByFile
 
 
-def _prepare(data_dir: Path, torch_name: str | None = None) -> None:
+def _prepare(torch_name: str | None) -> None:
     global _files
-    _files = FileByFile(Settings(data_dir=data_dir), torch_name)
+    _files = FileByFile(torch_name)
 
 
 def _decode(uri: str) -> None:

@@ -22,6 +22,7 @@ from tests.kit.pictures import (
     decode,
     draw_pattern,
     encode,
+    encode_blank_gif,
     encode_blank_png,
     encode_pattern,
     encode_scans,
@@ -118,7 +119,7 @@ def test_an_image_that_takes_too_long_harms_itself_alone(open_pool: OpenPool) ->
 def test_an_image_that_takes_too_much_memory_harms_itself_alone(open_pool: OpenPool) -> None:
     pool = open_pool(replace(LIMITS, max_bytes=32 * 2**20))
 
-    assert list_codes(pool, encode_pattern(), encode_blank_png(7000, 7000), encode_pattern()) == [
+    assert list_codes(pool, encode_pattern(), encode_blank_gif((7000, 7000)), encode_pattern()) == [
         None, ErrorCode.TOO_MUCH_MEMORY, None,
     ]  # fmt: skip
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import BytesIO
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from PIL import (
     BmpImagePlugin,
@@ -23,8 +23,10 @@ from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.words import ErrorCode
 from storage.image_signatures import HEAD_BYTES, find_format
 from worker.scanning.image_error import ImageError
+from worker.scanning.png_shortening import read_png_header, shorten_png
 from worker.scanning.truncation import ends_early
 from worker.v4.containers import survey
+from worker.v4.planes import count_rows_read
 
 # The formats that V4 was trained on; importing the plugins registers their decoders, and no others of Pillow's.
 PLUGINS: Final = (
@@ -50,6 +52,17 @@ class MemoryLender(Protocol):
 
     def hold(self, size: int) -> AbstractContextManager[None]:
         """Hold `size` bytes within the block, waiting until they are free."""
+
+
+class FirstRows(NamedTuple):
+    """A picture of `height` rows, of which `image` contains at least those that `extract_planes` reads.
+
+    `damage` is the error if only a part of the picture could be decoded.
+    """
+
+    image: Image.Image
+    height: int
+    damage: ImageError | None
 
 
 class Decoder:
@@ -102,6 +115,39 @@ class Decoder:
                 except ImageError:
                     raise damage from error
             yield image, damage
+
+    @contextmanager
+    def decode_first_rows(self, data: bytes) -> Iterator[FirstRows]:
+        """Yield what V4 needs of an image; as `decode_damaged`, but faster for a PNG, which is checked as a whole.
+
+        Raises what `decode_damaged` raises.
+        """
+        with ExitStack() as stack:
+            first = self._decode_short_png(data, stack)
+            if first is None:
+                stack.close()
+                image, damage = stack.enter_context(self.decode_damaged(data))
+                first = FirstRows(image, image.height, damage)
+            yield first
+
+    def _decode_short_png(self, data: bytes, stack: ExitStack) -> FirstRows | None:
+        header = read_png_header(data)
+        if header is None or header.width * header.height > self._max_pixels:
+            return None
+        rows = count_rows_read(header.width, header.height)
+        if rows == header.height:
+            return None
+        kept = rows * (2 * header.line_bytes + header.width * OTHER_BYTES_PER_PIXEL)
+        stack.enter_context(self._memory.hold(len(data) + kept))
+        short = shorten_png(data, header, rows)
+        if short is None:
+            return None
+        try:
+            image = stack.enter_context(self._open(short))
+            self._load(image, short)
+        except ImageError:
+            return None
+        return FirstRows(image, header.height, None)
 
     def _open(self, data: bytes) -> Image.Image:
         try:

@@ -111,8 +111,8 @@ class DecodingProcess:
         answer = self._memory.decoded[number]
         answer["has_planes"], answer["code"] = False, 0
         try:
-            with self._decoder.decode_damaged(data) as (picture, damage):
-                extract_planes(picture, data, answer["planes"])
+            with self._decoder.decode_first_rows(data) as (picture, height, damage):
+                extract_planes(picture, data, answer["planes"], height=height)
                 answer["format"] = (picture.format or "").encode()
                 answer["has_planes"] = True
                 if damage:

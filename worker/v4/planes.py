@@ -67,12 +67,21 @@ PlaneArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 """Planes of several images: (N,) of `PLANES`."""
 
 
-def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None) -> np.void:
+def count_rows_read(width: int, height: int) -> int:
+    """Return how many rows of a picture, from the first one on, `extract_planes` reads."""
+    return min(height, max(-(-SAMPLES // max(1, width)), _crop_start(height) + CROP))
+
+
+def extract_planes(
+    image: Image.Image, data: bytes, into: np.void | None = None, *, height: int | None = None
+) -> np.void:
     """Extract the planes of a decoded image, into an element of a `PlaneArray` if one is given.
 
-    `image` is the first frame in its native mode, loaded, not converted or resized; `data` is the whole file. No mode,
-    size or malformed metadata makes this raise.
+    `image` is the first frame in its native mode, loaded, not converted or resized; `data` is the whole file. If
+    `height` is given, the picture has so many rows, of which `image` contains at least the first `count_rows_read`.
+    No mode, size or malformed metadata makes this raise.
     """
+    height = image.height if height is None else height
     planes: np.void = np.empty(1, PLANES)[0] if into is None else into
     layout = survey(data)
     view = memoryview(data)
@@ -83,7 +92,7 @@ def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None)
     companions = find_companions(data, layout.container, layout.end)
     rgb, alpha, index = _carriers(image)
     palette = _palette(image)
-    planes["pixel"] = _centre_crop(image)
+    planes["pixel"] = _centre_crop(image, height)
     _fill(planes["rgb"], rgb)
     _fill(planes["alpha"], alpha)
     _fill(planes["index"], index)
@@ -101,7 +110,7 @@ def extract_planes(image: Image.Image, data: bytes, into: np.void | None = None)
         len(exif),
         min(len(text), TEXT_BYTES),
         image.width,
-        image.height,
+        height,
         MODES.index(image.mode) if image.mode in MODES else 0,
         CONTAINERS.index(layout.container),
         companions.flags,
@@ -160,15 +169,19 @@ def _palette(image: Image.Image) -> Bytes:
     return np.array(table[:PALETTE_BYTES], np.uint8)
 
 
-def _centre_crop(image: Image.Image) -> Bytes:
-    left, top = max(0, (image.width - CROP) // 2), max(0, (image.height - CROP) // 2)
-    right, bottom = min(image.width, left + CROP), min(image.height, top + CROP)
+def _centre_crop(image: Image.Image, height: int) -> Bytes:
+    left, top = _crop_start(image.width), _crop_start(height)
+    right, bottom = min(image.width, left + CROP), min(height, top + CROP)
     whole = np.zeros((CROP, CROP, 3), np.uint8)
     crop = image.crop((left, top, right, bottom))
     # Pillow cannot convert every mode directly to RGB; the crop then stays black.
     with contextlib.suppress(ValueError, OSError):
         whole[: bottom - top, : right - left] = np.asarray(crop if crop.mode == "RGB" else crop.convert("RGB"))
     return whole
+
+
+def _crop_start(side: int) -> int:
+    return max(0, (side - CROP) // 2)
 
 
 def _head_and_tail(tail: memoryview) -> bytes | memoryview:
