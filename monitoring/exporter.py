@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from monitoring.families import describe, gauge, gauges
+from monitoring.families import describe_everything, gauge, gauges
 from storage.blobs import find_folder
 from storage.broker import count_messages
 from storage.canaries import read_canaries
@@ -107,7 +107,7 @@ class StarlightCollector(Collector):
         figures = take_figures(self._engine)
         workers = list_live_workers(self._engine, self._settings.lease_s)
         canaries, partitions = read_canaries(self._engine), read_partition_figures(self._engine)
-        return list(describe(figures, workers, canaries, partitions, self._settings))
+        return list(describe_everything(figures, workers, canaries, partitions, self._settings))
 
     def _from_redis(self) -> list[Metric]:
         counts = {(queue,): float(count) for queue, count in count_messages(self._broker).items()}

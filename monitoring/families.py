@@ -186,7 +186,7 @@ def describe_workers(workers: Sequence[LiveWorker]) -> Iterator[Metric]:
     yield gauges("model_workers", "Live workers by the model they use.", ["model", "sha256"], models)
 
 
-def describe(
+def describe_everything(
     figures: Figures,
     workers: Sequence[LiveWorker],
     canaries: Canaries,

@@ -79,7 +79,7 @@ class Manifest:
             raise ExportError("the export there has the columns of another release: choose another target")
 
 
-def describe(wanted: VerdictFilter, file_format: str, partition_by: str | None) -> dict[str, Any]:
+def describe_options(wanted: VerdictFilter, file_format: str, partition_by: str | None) -> dict[str, Any]:
     """Return the options of an export as a manifest stores them."""
     return {
         "format": file_format, "partition_by": partition_by, "outcome": wanted.outcome, "method": wanted.method,

@@ -13,7 +13,7 @@ import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 from sqlalchemy import Engine
 
-from producer.export_manifest import Manifest, describe
+from producer.export_manifest import Manifest, describe_options
 from producer.verdict_writers import CsvWriter, NdjsonWriter, ParquetWriter, VerdictWriter
 from starlight_vocabulary.exports import MANIFEST, ExportedPart
 from starlight_vocabulary.formats import ExportFormat
@@ -58,7 +58,7 @@ class Export:
             if url.startswith("file://")
             else from_url(url, client_options=CLIENT, retry_config=RETRIES)
         )
-        self._asked = describe(options.wanted, options.format.value, options.partition_by)
+        self._asked = describe_options(options.wanted, options.format.value, options.partition_by)
 
     def run(self, show: Callable[[Manifest], object] = lambda manifest: None) -> Manifest:
         """Export what is left and return the manifest. `show` is called with it at the start and after each file.

@@ -123,13 +123,13 @@ class Lister:
         digest = hashlib.sha256()
         done = 0
         for reference in islice(part.references, before.done):
-            digest.update(describe(reference))
+            digest.update(write_identity(reference))
             done += 1
         if before.done and digest.hexdigest() != before.digest:
             raise self._refuse_change()
         for reference in part.references:
             self._group.append(reference)
-            digest.update(describe(reference))
+            digest.update(write_identity(reference))
             done += 1
             self._append_if_due(replace(part.start, done=done, digest=digest.hexdigest()))
 
@@ -193,7 +193,7 @@ def name_source(listing: Listing) -> str:
     return names[min(listing.progress.source, len(names) - 1)]
 
 
-def describe(reference: Reference) -> bytes:
+def write_identity(reference: Reference) -> bytes:
     """Return what a digest of references includes of this one."""
     return f"{reference if isinstance(reference, str) else reference.uri}\n".encode()
 

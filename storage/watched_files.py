@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from storage.database import connect_to_read
-from storage.watches import Watch, shorten
+from storage.watches import Watch, hash_name
 
 COMPARE_EVERY: Final = timedelta(days=1)
 # Longer than transactions of replaced blocks wait to be mined again: nodes drop them after two weeks.
@@ -31,7 +31,7 @@ class SeenNames:
 
     def add(self, uris: Iterable[str]) -> None:
         """Add files that exist."""
-        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((shorten(uri),) for uri in uris))
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((hash_name(uri),) for uri in uris))
 
     def has(self, name: bytes) -> bool:
         """Whether the file whose URI has this hashed name was seen."""

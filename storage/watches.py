@@ -53,7 +53,7 @@ FIND_VERSIONS = text("SELECT name, version FROM watched_files WHERE watch_id = :
 
 def find_new(engine: Engine, watch: Watch, versions: Mapping[str, str]) -> dict[str, str]:
     """Return those of the files, by URI, whose version here was not submitted yet."""
-    names = {shorten(uri): uri for uri in versions}
+    names = {hash_name(uri): uri for uri in versions}
     with connect_to_read(engine) as connection:
         known = {
             names[bytes(row.name)]: row.version
@@ -89,7 +89,7 @@ def note_arrivals(
     if moved.rowcount != 1:
         raise WatchTakenError(f"another process watches {watch.source} now: this one ends")
     if versions:
-        names = {shorten(uri): version for uri, version in versions.items()}
+        names = {hash_name(uri): version for uri, version in versions.items()}
         connection.execute(
             NOTE_FILES, {"id": watch.id, "names": list(names), "versions": list(names.values()), "are_gone": are_gone}
         )
@@ -113,6 +113,6 @@ def refresh_watch(engine: Engine, watch: Watch) -> bool:
     return moved
 
 
-def shorten(uri: str) -> bytes:
+def hash_name(uri: str) -> bytes:
     """Return the hashed name under which a file with this URI is stored."""
     return sha256(uri.encode()).digest()[:NAME_BYTES]

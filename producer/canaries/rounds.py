@@ -69,10 +69,10 @@ def await_answers(
     job = get_job(engine, job_id)
     assert job is not None, "nobody else deletes a job so young"
     verdicts = {verdict.ordinal: verdict for verdict in list_between(engine, job_id, 0, len(canaries) - 1)}
-    return [compare(canary, verdicts.get(ordinal), job.created_at) for ordinal, canary in enumerate(canaries)]
+    return [make_answer(canary, verdicts.get(ordinal), job.created_at) for ordinal, canary in enumerate(canaries)]
 
 
-def compare(canary: Canary, verdict: Verdict | None, submitted_at: datetime) -> CanaryAnswer:
+def make_answer(canary: Canary, verdict: Verdict | None, submitted_at: datetime) -> CanaryAnswer:
     """Return the answer for a canary with this verdict."""
     if verdict is None or verdict.error_code is ErrorCode.CANCELLED:
         return CanaryAnswer(canary.name, canary.hidden, CanaryResult.MISSING)

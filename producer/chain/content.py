@@ -57,11 +57,11 @@ def open_content(body: bytes, encoding: bytes, budget: DecompressionBudget) -> I
     """
     if encoding in _DECODERS:
         with budget.timing():
-            unpacked = _open_image(_DECODERS[encoding](split(body)))
+            unpacked = _open_image(_DECODERS[encoding](cut(body)))
         if unpacked is not None:
             return budget.count(unpacked)
     # The declared encoding may be wrong: the content may be an image as it is.
-    return _open_image(split(body))
+    return _open_image(cut(body))
 
 
 def _open_image(pieces: Iterator[bytes]) -> Iterator[bytes] | None:
@@ -71,7 +71,7 @@ def _open_image(pieces: Iterator[bytes]) -> Iterator[bytes] | None:
     return chain((head,), pieces) if find_format(head) else None
 
 
-def split(whole: bytes, size: int = PIECE_BYTES) -> Iterator[bytes]:
+def cut(whole: bytes, size: int = PIECE_BYTES) -> Iterator[bytes]:
     """Yield the bytes in pieces of one size."""
     for at in range(0, len(whole), size):
         yield whole[at : at + size]
@@ -80,11 +80,11 @@ def split(whole: bytes, size: int = PIECE_BYTES) -> Iterator[bytes]:
 def _decode_brotli(pieces: Iterator[bytes]) -> Iterator[bytes]:
     decompressor = brotli.Decompressor()
     try:
-        for piece in (small for large in pieces for small in split(large, DAMAGE_BYTES)):
+        for piece in (small for large in pieces for small in cut(large, DAMAGE_BYTES)):
             unpacked = decompressor.process(piece, output_buffer_limit=PIECE_BYTES)
             # Output may be left even if the decompressor accepts more input.
             while unpacked or not decompressor.can_accept_more_data():
-                yield from split(unpacked)
+                yield from cut(unpacked)
                 unpacked = decompressor.process(b"", output_buffer_limit=PIECE_BYTES)
     except brotli.error:
         return

@@ -62,7 +62,7 @@ class RpcNode:
 
     def count_blocks(self) -> int:
         """Return the height of the newest block."""
-        return read_number(self._call("getblockcount"))
+        return read_height(self._call("getblockcount"))
 
     def find_block(self, height: int) -> str:
         """Return the id of the block at this height."""
@@ -85,7 +85,7 @@ class RpcNode:
             return TransactionPlace()
         block = sha256(sha256(proof[:HEADER_BYTES]).digest()).digest()[::-1].hex()
         header = self._call("getblockheader", block)
-        return TransactionPlace(block, read_number(read_member(header, "height")), read_time(header, "time"))
+        return TransactionPlace(block, read_height(read_member(header, "height")), read_time(header, "time"))
 
     def _call(self, method: str, *parameters: object, most: int = MAX_JSON_BYTES) -> Any:  # noqa: ANN401
         call = {"jsonrpc": "1.0", "id": "starlight", "method": method, "params": parameters}
@@ -117,7 +117,7 @@ class RestNode:
 
     def count_blocks(self) -> int:
         """Return the height of the newest block."""
-        return read_number(read_member(self._http.get_json("/rest/chaininfo.json"), "blocks"))
+        return read_height(read_member(self._http.get_json("/rest/chaininfo.json"), "blocks"))
 
     def find_block(self, height: int) -> str:
         """Return the id of the block at this height."""
@@ -140,7 +140,7 @@ class RestNode:
         headers = self._http.get_json(f"/rest/headers/1/{block}.json")
         if not isinstance(headers, list) or len(headers) != 1:
             raise ChainError("the node's answer is not one header")
-        return TransactionPlace(block, read_number(read_member(headers[0], "height")), read_time(headers[0], "time"))
+        return TransactionPlace(block, read_height(read_member(headers[0], "height")), read_time(headers[0], "time"))
 
 
 class EsploraNode:
@@ -151,7 +151,7 @@ class EsploraNode:
 
     def count_blocks(self) -> int:
         """Return the height of the newest block."""
-        return read_number(self._http.get_json("/blocks/tip/height"))
+        return read_height(self._http.get_json("/blocks/tip/height"))
 
     def find_block(self, height: int) -> str:
         """Return the id of the block at this height."""
@@ -172,7 +172,7 @@ class EsploraNode:
             return TransactionPlace()
         block = read_id(read_member(status, "block_hash"))
         return TransactionPlace(
-            block, read_number(read_member(status, "block_height")), read_time(status, "block_time")
+            block, read_height(read_member(status, "block_height")), read_time(status, "block_time")
         )
 
 
@@ -205,7 +205,7 @@ def read_member(value: object, name: str, default: object = _REQUIRED) -> object
     return found
 
 
-def read_number(value: object) -> int:
+def read_height(value: object) -> int:
     """Return a height; raises ChainError if it is invalid."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
         raise ChainError("the node's answer has an invalid height")

@@ -89,7 +89,7 @@ class Sources:
 
     def from_list(self, stream: BinaryIO, separator: bytes = b"\n") -> Iterator[Reference]:
         """Yield the references of the names in a stream; raises ChainError if a chain source cannot be read."""
-        for name in split(stream, separator):
+        for name in split_names(stream, separator):
             if is_chain_source(named := os.fsdecode(name)):
                 yield from expand_chain_source(named, self._blobs, self._settings)
             elif IS_URI.match(name):
@@ -220,7 +220,7 @@ class Sources:
                 yield f"blob://{digest}/{label}/{quote(member.name.lstrip('/'), errors='surrogateescape')}"
 
 
-def split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
+def split_names(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:
     """Yield the names between separators; lines may end in CR LF."""
     if separator == b"\n":
         for line in stream:

@@ -1,7 +1,7 @@
-"""What runs all day reads by its indexes, however many rows there are: the plans of the very statements that run.
+"""Statements that run all day use indexes, however many rows there are: their plans, on a large database.
 
-The database is filled as that of a busy installation is, nearly all of it with what has ended, and analysed, so that
-the planner chooses as it would there. What a function stores here is taken back instead of committed.
+The database is filled and analysed like that of a busy installation, so that the planner chooses the same plans. What a
+function stores is rolled back instead of committed.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from producer.canaries.drawing import Canary, draw_canaries
-from producer.canaries.rounds import compare
+from producer.canaries.rounds import make_answer
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import METHODS, ErrorCode, Method, Outcome
 from storage.canaries import CanaryResult, find_worst
@@ -74,14 +74,14 @@ def test_each_method_hides_its_message_beside_a_twin_that_has_none(seed: int) ->
     ],
 )
 def test_a_verdict_is_compared_with_the_truth(canary: Canary, verdict: Verdict | None, result: CanaryResult) -> None:
-    answer = compare(canary, verdict, SUBMITTED)
+    answer = make_answer(canary, verdict, SUBMITTED)
 
     assert (answer.name, answer.hidden, answer.result) == (canary.name, canary.hidden, result)
     assert answer.seconds == (None if result is CanaryResult.MISSING else 2.0)
 
 
 def test_a_round_is_as_good_as_its_worst_answer() -> None:
-    answers = [compare(STEGO, VERDICT, SUBMITTED), compare(CLEAN, VERDICT, SUBMITTED)]
+    answers = [make_answer(STEGO, VERDICT, SUBMITTED), make_answer(CLEAN, VERDICT, SUBMITTED)]
 
     assert find_worst(answers[:1]) is CanaryResult.RIGHT
     assert find_worst(answers) is CanaryResult.WRONG

@@ -111,7 +111,7 @@ def show_model(
     chosen: Annotated[int | None, Query(alias="id", ge=1, le=2**31 - 1)] = None,
 ) -> Response:
     """Show the model in use, or the chosen one."""
-    models, shipped = find_models(service)
+    models, shipped = list_models_with_shipped(service)
     wanted = [model for model in models if (model.in_use if chosen is None else model.id == chosen)]
     if chosen is not None and not wanted:
         raise ProblemError(404, f"there is no model {chosen}")
@@ -135,7 +135,7 @@ def show_model(
     )
 
 
-def find_models(service: Service) -> tuple[list[ListedModel], ModelCard | None]:
+def list_models_with_shipped(service: Service) -> tuple[list[ListedModel], ModelCard | None]:
     """Return all models, the one in use first, and the card of the shipped model, None if it cannot be read."""
     used = get_model_in_use(service.engine)
     try:

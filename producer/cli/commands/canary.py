@@ -107,7 +107,7 @@ def run_through_api(server: str, key: str | None, seed: int, patience_s: float) 
     Raises UsageError if the API refuses, or does not answer.
     """
     from producer.canaries.drawing import draw_canaries
-    from producer.canaries.rounds import compare
+    from producer.canaries.rounds import make_answer
 
     canaries = draw_canaries(seed)
     with open_remote(server, key) as api, tempfile.TemporaryFile() as file:
@@ -124,7 +124,7 @@ def run_through_api(server: str, key: str | None, seed: int, patience_s: float) 
         if not ended:
             api.cancel(str(job.id))
         verdicts = {verdict.ordinal: verdict for verdict in api.client.verdicts(job.id)}
-    return [compare(each, verdicts.get(ordinal), job.created_at) for ordinal, each in enumerate(canaries)]
+    return [make_answer(each, verdicts.get(ordinal), job.created_at) for ordinal, each in enumerate(canaries)]
 
 
 def print_answers(seed: int, answers: Sequence[CanaryAnswer]) -> None:

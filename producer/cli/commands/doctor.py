@@ -46,7 +46,7 @@ def doctor(
     for result in check_everything(read_settings(), patience if scan else None):
         found.append(result)
         if not as_json:
-            console.print(describe(result))
+            console.print(format_result(result))
     is_well = all(each.condition is not Condition.WRONG for each in found)
     if as_json:
         print(json.dumps({"well": is_well, "findings": [dataclasses.asdict(each) for each in found]}))
@@ -54,7 +54,7 @@ def doctor(
         raise typer.Exit(SOMETHING_WRONG)
 
 
-def describe(result: CheckResult) -> Text:
+def format_result(result: CheckResult) -> Text:
     """Return a result for people: one line, and a second one with the fix."""
     line = Text(f"{result.condition:<8}", style=STYLES[result.condition])
     line.append(escape(f" {result.subject:<16} {result.seen}"), style="default")

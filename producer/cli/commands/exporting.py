@@ -104,12 +104,12 @@ def export(
         url = locate(to)
         options = ExportOptions(wanted, chosen, layout)
         try:
-            manifest = Export(current.engine, url, options).run(show_progress)
+            manifest = Export(current.engine, url, options).run(show_manifest)
         except (StoreError, OSError) as error:
             # What follows in an object store's error is for who debugs its client.
             reason = str(error).partition("\n")[0]
             raise ExportError(f"the export to {to} stopped: {reason}; to continue, run this again") from error
-    print(f"{describe(manifest.rows, len(manifest.files))}, up to {manifest.until.isoformat()}")
+    print(f"{format_size(manifest.rows, len(manifest.files))}, up to {manifest.until.isoformat()}")
 
 
 def fetch_export(
@@ -124,7 +124,7 @@ def fetch_export(
     check_folder(folder)
     with open_remote(server, key) as api, explain_interruption():
         done = download_export(api, folder, wanted, chosen, layout)
-    print(describe(done.rows, len(done.files or [])))
+    print(format_size(done.rows, len(done.files or [])))
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def repeat_command(arguments: Sequence[str]) -> str:
     return escape(re.sub(r"--key[ =]\S+", "--key …", typed))
 
 
-def describe(rows: int, files: int) -> str:
+def format_size(rows: int, files: int) -> str:
     """Return the size of an export as text."""
     return f"{format_count(rows, 'verdict')} in {format_count(files, 'file')}"
 
@@ -172,7 +172,7 @@ def locate(to: str) -> str:
     return folder.as_uri()
 
 
-def show_progress(manifest: Manifest) -> None:
+def show_manifest(manifest: Manifest) -> None:
     """Print the progress of the export on standard error."""
     if manifest.complete:
         print(
