@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator, Sequence
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
 
 import psycopg
 from psycopg import sql
@@ -55,24 +55,32 @@ def listen(
                 with _open_listener(engine, channels) as connection:
                     backoff.note_success()
                     yield set()
-                    # Kept as a number, because a closed connection raises for `fileno`.
-                    descriptor = connection.fileno()
-                    waiting.register(descriptor, EVENT_READ)
-                    try:
-                        while True:
-                            ready = {key.fileobj for key, _ in waiting.select(timeout_s)}
-                            if wakeup in ready:
-                                return
-                            heard = {notice.payload for notice in connection.notifies(timeout=0)}
-                            # The connection is also readable after other messages, such as the server's shutdown.
-                            if heard or not ready:
-                                yield heard
-                    finally:
-                        waiting.unregister(descriptor)
+                    yield from _hear(connection, waiting, timeout_s, wakeup)
+                    return
             except psycopg.OperationalError as error:
                 # Only `wakeup` is registered now.
                 if waiting.select(backoff.note_failure(error)):
                     return
+
+
+def _hear(
+    connection: psycopg.Connection, waiting: BaseSelector, timeout_s: float, wakeup: Wakeup | None
+) -> Iterator[set[str]]:
+    """Yield what `listen` yields on one connection until `wakeup` is sent; raises psycopg.OperationalError."""
+    # Kept as a number, because a closed connection raises for `fileno`.
+    descriptor = connection.fileno()
+    waiting.register(descriptor, EVENT_READ)
+    try:
+        while True:
+            ready = {key.fileobj for key, _ in waiting.select(timeout_s)}
+            if wakeup in ready:
+                return
+            heard = {notice.payload for notice in connection.notifies(timeout=0)}
+            # The connection is also readable after other messages, such as the server's shutdown.
+            if heard or not ready:
+                yield heard
+    finally:
+        waiting.unregister(descriptor)
 
 
 def _open_listener(engine: Engine, channels: Sequence[str]) -> psycopg.Connection:
