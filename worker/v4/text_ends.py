@@ -29,6 +29,11 @@ _NEW_FULL_STOP: Final = math.log(0.01)
 _BLOCK: Final = 128
 _LATIN: Final = 0x250
 _STRANGE: Final = math.log(5e-6)
+# Which byte follows which in a plain area: three in turn, in one direction or the other.
+_CYCLES: Final = tuple(
+    {cycle[place]: bytes([cycle[(place + 1) % 3]]) for place in range(3)}
+    for cycle in (b"\x24\x49\x92", b"\x24\x92\x49", b"\x6d\xb6\xdb", b"\x6d\xdb\xb6")
+)
 _PERIODS: Final = (1, 2, 3)
 # How many bytes must repeat to count as a pattern.
 _REPEATED: Final = 16
@@ -48,7 +53,7 @@ def cut_pattern(data: bytes, start: int, end: int) -> int:
 
 def find_likely_end(data: bytes, start: int, end: int) -> int:
     """Return where the text from `start` to `end` of `data`, which nothing closes, most likely ends."""
-    end = _cut_repetition(data, start, end)
+    end = _cut_plain_area(data, start, _cut_repetition(data, start, end))
     margin = _MARGIN_BEFORE_PLAIN if is_plain(data, end) else _MARGIN
     text = data[max(start, end - 4 * _MOST_LEARNT) : end].decode(errors="ignore")[-_MOST_LEARNT:]
     if len(text) < _LEARNT + _DOUBTED:
@@ -75,6 +80,25 @@ def _cut_repetition(data: bytes, start: int, end: int) -> int:
         while end > start and data[end - 1] == data[end - 1 + period]:
             end -= 1
         break
+    return end
+
+
+def _cut_plain_area(data: bytes, start: int, end: int) -> int:
+    """Return the start of the bytes of a plain area, however small, that begins in the text; `end` if there is none.
+
+    It must go on after the text, or have two characters in it: no text ends like that.
+    """
+    for following in _CYCLES:
+        first = end
+        while first > start + 1 and following.get(data[first - 1]) == data[first : first + 1]:
+            first -= 1
+        if first < end:
+            return first
+        first = end - 1
+        while first > start + 1 and following.get(data[first - 1]) == data[first : first + 1]:
+            first -= 1
+        if first < end - 1:
+            return first
     return end
 
 

@@ -52,3 +52,17 @@ def test_most_texts_in_noise_are_read_to_their_end() -> None:
 
     assert longer > 90
     assert 300 - exact < longer * 0.6
+
+
+@pytest.mark.parametrize(
+    "behind", [b"I$\x92I$\x9eS\xb5", b"m\xdbF\x92#9", b"$I\xfc\xc7", b"I\x92\x24\x80", b"m\xb6\xf0"]
+)
+def test_the_first_bytes_of_a_small_plain_area_are_no_part_of_a_short_text(behind: bytes) -> None:
+    data = b"Down have to then" + behind
+
+    assert find_likely_end(data, 0, TextRuns(data).find_end(0)) == len(b"Down have to then")
+
+
+@pytest.mark.parametrize("text", [b"Take it to them", b"It was I", b"It costs 5$"])
+def test_letters_of_plain_areas_end_texts_too(text: bytes) -> None:
+    assert find_likely_end(text + b"\x01\x93\xf1", 0, len(text)) == len(text)
