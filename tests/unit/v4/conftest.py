@@ -1,4 +1,4 @@
-"""One thread for torch: on a busy machine several wait for each other."""
+"""One thread for torch, because on a busy machine several threads wait for each other."""
 
 from collections.abc import Iterator
 

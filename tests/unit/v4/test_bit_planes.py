@@ -1,4 +1,4 @@
-"""Pictures of bit planes show the bits, and mark those of a payload; evidence names what can be shown."""
+"""Pictures of bit planes show the bits and mark the payload; evidence lists the available planes."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from worker.v4.inspection import inspect_image
 
 TEXT = b"meet me at the mill"
 MOST = 2**20
-# Mode, channels and hidden bytes of each method; how many bits the payload has in all, and where in a pixel.
+# Mode, channels and hidden bytes of each method.
 HIDDEN = {
     "alpha": ("RGBA", (3,), b"AI42" + TEXT + b"\0"),
     "palette": ("P", (0,), TEXT + b"\0"),
@@ -35,7 +35,7 @@ def hide(method: str) -> Image.Image:
 
 
 def read_plane(picture: bytes) -> NDArray[np.uint8]:
-    """Return the plane as it was drawn: bit 0 of each pixel, and whether it is marked in bit 1."""
+    """Return the drawn plane: in bit 0 the bit of each pixel, in bit 1 whether it is marked."""
     image = decode(picture)
     assert (image.format, image.mode) == ("PNG", "P")
     return np.asarray(image)
@@ -80,7 +80,7 @@ def test_the_samples_of_a_payload_are_marked(method: str) -> None:
         samples = np.asarray(image).reshape(image.height, image.width, -1)[..., channel]
         assert (plane & 1 == samples >> bit & 1).all()
         inside = np.flatnonzero(plane >> 1)
-        # From the first pixel on, without a gap.
+        # The payload is marked from the first pixel on, without gaps.
         assert inside.tolist() == list(range(inside.size))
         assert bool(inside.size) == (channel in channels and bit == 0)
         count += inside.size

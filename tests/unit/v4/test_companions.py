@@ -1,4 +1,4 @@
-"""What a file says about the bytes behind its picture."""
+"""The size of the bytes after a picture, as its file declares it."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_harmless_bytes_stand_behind_a_picture_that_opens(kind: str) -> None:
 def test_an_index_of_pictures_accounts_for_what_follows() -> None:
     whole = [append_kind(np.random.default_rng(seed), JPEG, "multi-picture file") for seed in range(40)]
     exact = [find(each).declared == len(each) - survey(each).end for each in whole]
-    # Some are made as if the file had been edited since, or padded.
+    # The others are made as if the file had been edited or padded afterwards.
     assert sum(exact) > 10
     assert sum(find(each).pictures for each in whole) == len(whole)
 

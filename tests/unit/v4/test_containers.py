@@ -1,4 +1,4 @@
-"""Where the picture ends, and where the EXIF block lies."""
+"""The end of the picture and the position of the EXIF block in each container."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What the embedders hide, extraction reads back."""
+"""Extraction reads the payloads that the embedders hide."""
 
 import numpy as np
 import pytest

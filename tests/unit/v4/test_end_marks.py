@@ -1,4 +1,4 @@
-"""End marks are removed, and what only resembles one stays."""
+"""End marks are removed from texts; endings that only resemble one are kept."""
 
 import pytest
 

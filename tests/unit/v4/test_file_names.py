@@ -1,4 +1,4 @@
-"""A file name between a length and a payload is recognised, with and without a suffix, however its end is given."""
+"""File names between a length and a payload are recognised, with or without a suffix, whatever marks their end."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ import pytest
 from tests.kit.carriers import read
 
 TEXT = b"Zed, their of on but look, oil make each then in as by oil time! Wait (there)."
-# The first letters of a text could continue each of these.
+# Names that the first letters of a text could continue.
 NAMES = [b"notes.md", b"passwords.py", b"archive.7z", b"-draft.txt", b"report", b"key", b"plan-2"]
 
 
@@ -72,7 +72,7 @@ def test_a_text_that_begins_with_a_line_of_one_word_is_read_from_its_start() -> 
 
 def test_a_number_in_the_middle_of_a_text_is_no_length() -> None:
     digest = bytes(range(130, 162))
-    # The two blanks, 8224 bits, are the length of what follows them.
+    # As a number of bits, two blanks mean 8224, which is the length of the rest.
     text = (
         b"the quick brown fox jumps over the lazy dog"
         + b"  "

@@ -1,4 +1,4 @@
-"""Messages hidden in files of every format: found by V4, read back whole, and nothing else changed."""
+"""Messages hidden in files of every format: V4 finds them, they are read completely, and nothing else changes."""
 
 import struct
 import zlib
@@ -22,7 +22,7 @@ from worker.v4.extraction import read_payload
 from worker.v4.hiding import HidingError, check_hidden, choose_method, hide
 from worker.v4.planes import PLANES, extract_planes
 
-# What each method has a place in, beside the modes that have none of its own.
+# Formats and modes in which each method can hide, also in modes that are converted for it.
 PLACES = {
     Method.ALPHA: [("PNG", ("1", "L", "LA", "P", "RGB", "RGBA")), ("WEBP", ("RGB", "RGBA")),
                    ("TIFF", ("L", "LA", "P", "RGB", "RGBA"))],
@@ -57,7 +57,7 @@ def draw_cover(name: str, mode: str, width: int, height: int, seed: int) -> Imag
     if mode == "P":
         indexed = picture.quantize(3 + seed % 62)
         table = indexed.getpalette() or []
-        # Other tables than a PNG's do not grow.
+        # Only the table of a PNG can grow.
         indexed.putpalette(table + table[-3:] * (len(table) // 3 % 2 * (name != "PNG")))
         return indexed
     if mode in ("RGBA", "LA"):
@@ -66,14 +66,14 @@ def draw_cover(name: str, mode: str, width: int, height: int, seed: int) -> Imag
 
 
 def draw_plain(colours: int) -> Image.Image:
-    """Return a picture of which every pixel is the last of so many colours."""
+    """Return a picture whose every pixel has the last of so many colours."""
     image = Image.new("P", (64, 64), colours - 1)
     image.putpalette(bytes(range(3 * colours)), "RGB")
     return image
 
 
 def put(data: bytes, method: Method, message: str) -> tuple[Image.Image, bytes]:
-    """Return what `starlight hide` makes of a file, decoded and as it is."""
+    """Return the result of `starlight hide` for a file: the decoded image, and the bytes."""
     expected, stego = hide(decode(data), data, method, message.encode())
     written = decode(stego)
     check_hidden(expected, written, stego, method, message.encode())
@@ -239,7 +239,7 @@ def test_each_format_has_a_usual_method() -> None:
 
 
 def encode_palette_png(colours: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """Return a PNG with so many colours and these chunks in front of its pixels."""
+    """Return a PNG with so many colours, and with these chunks before its pixels."""
     rng = np.random.default_rng(1)
     rows = b"".join(b"\x00" + row.tobytes() for row in rng.integers(0, colours, (40, 40), dtype=np.uint8))
     parts = [(b"IHDR", struct.pack(">IIBBBBB", 40, 40, 8, 3, 0, 0, 0)), (b"PLTE", rng.bytes(3 * colours)), *chunks,
@@ -250,7 +250,7 @@ def encode_palette_png(colours: int, *chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def list_tags(image: Image.Image) -> dict[tuple[str, int], Any]:
-    """Return the values in the EXIF block, but those that only say where its directories are."""
+    """Return the values in the EXIF block, except the positions of its directories."""
     exif = image.getexif()
     directories = {"main": exif, "Exif": exif.get_ifd(0x8769), "GPS": exif.get_ifd(0x8825)}
     return {
@@ -262,7 +262,7 @@ def list_tags(image: Image.Image) -> dict[tuple[str, int], Any]:
 
 
 def list_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return kind and content of each chunk of a PNG."""
+    """Return the kind and the content of each chunk of a PNG."""
     found, at = [], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)

@@ -1,4 +1,4 @@
-"""An inspection shows what is hidden in any order and any place, and looks into any bytes."""
+"""Inspections show payloads in every order and place, and accept any bytes."""
 
 import pytest
 from hypothesis import given, settings

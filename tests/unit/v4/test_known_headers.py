@@ -1,4 +1,4 @@
-"""Headers of known programs, and digests that match, are read exactly, whatever follows the payload."""
+"""Headers of known programs, and matching digests, determine the payload exactly, whatever follows it."""
 
 import hashlib
 import random
@@ -15,7 +15,7 @@ TIME = (1_795_900_000).to_bytes(8, "big")
 
 
 def list_written(text: bytes) -> dict[str, bytes]:
-    """What each program writes."""
+    """Return the bytes that each program writes for a text."""
     size = len(text)
     return {
         "OpenStego": b"OPENSTEGO\x01" + size.to_bytes(4, "little") + b"\x01\x0aNNsecret.txt" + text,
@@ -49,7 +49,7 @@ def test_a_length_beyond_the_carrier_is_no_header() -> None:
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
 @pytest.mark.parametrize("form", ["digest", "length, digest", "digest, length", "length with the digest"])
 def test_a_text_behind_its_digest_is_read_exactly(algorithm: str, form: str) -> None:
-    """Even where the digest ends, or the noise after the text begins, with what could be letters."""
+    """Also if the last bytes of the digest, or the first ones after the text, could be letters."""
     for seed in range(60):
         text = TEXT[: 12 + seed % 37]
         text = b"%d " % seed + text.decode(errors="ignore").encode()
@@ -76,7 +76,7 @@ def test_noise_has_no_known_header() -> None:
 
 
 def test_a_unit_separator_ends_a_text() -> None:
-    """As stega-crypt writes it: the last letter is not taken for noise."""
+    """The tool stega-crypt writes this; the last letter is not treated as noise."""
     payload = read(b"what reveal meeting\x1f\x00").payload
 
     assert (payload.text, payload.closed_by) == ("what reveal meeting", "unit separator (1f)")
@@ -84,7 +84,7 @@ def test_a_unit_separator_ends_a_text() -> None:
 
 @pytest.mark.parametrize("coding", ["utf-32-le", "utf-32-be", "utf-16-le"])
 def test_wide_characters_behind_a_length_in_digits_are_read(coding: str) -> None:
-    """As stegano writes UTF-32."""
+    """The tool stegano writes UTF-32 like this."""
     text = "The meeting is at noon"
     wide = text.encode(coding)
 

@@ -1,4 +1,4 @@
-"""Models of one's own: an ONNX file with the eight streams as inputs scores as V4's own network would be asked to."""
+"""Other models: an ONNX file with the eight streams as inputs is used like V4's own network."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from worker.v4.streams import describe_inputs
 
 def model(contract: dict[str, str]) -> bytes:
     """Return a model whose stego logit is the mean of the pixels, with the third method and the second bit order."""
-    # Here and below: every process of tests imports this module, and one needs ONNX.
+    # Imported in functions: every test process imports this module, but only one needs ONNX.
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -71,7 +71,7 @@ def test_an_onnx_model_scores_a_batch(tmp_path: Path) -> None:
 
 
 def test_other_inputs_are_refused_and_named(tmp_path: Path) -> None:
-    # The name stands in the list of inputs and in the node that reads it.
+    # The name is in the list of inputs, and in the node that reads the input.
     weights = model(describe_inputs()).replace(b"pixel", b"image")
 
     with pytest.raises(ModelError, match=r"its inputs are .*'image'"):

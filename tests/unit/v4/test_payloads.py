@@ -1,4 +1,4 @@
-"""Whatever tools write in front of, behind and around a text, it is read back whole; and any bytes are read."""
+"""Texts are read completely, whatever tools write before, after and around them; any other bytes are described."""
 
 import bz2
 import gzip
@@ -60,7 +60,7 @@ def test_a_text_behind_a_header_is_read_whole(name: str, form: str, remainder: s
     st.integers(0, 1000),
 )
 def test_any_text_behind_any_header_is_read_whole(text: str, name: str, seed: int) -> None:
-    # What looks like a file's name all by itself may be taken for one.
+    # A text that is only a file name may be treated as one.
     text = f"It says: {text}"
     hidden = dict(list_headers(text.encode())).get(name)
     if hidden is not None:

@@ -1,4 +1,4 @@
-"""Where a picture is plain after a text, the text ends where the plain area begins."""
+"""If the picture is plain after a text, the text ends where the plain area begins."""
 
 from io import BytesIO
 from itertools import product
@@ -14,7 +14,7 @@ from worker.v4.plain_patterns import is_plain
 
 COLOURS = list(product((0, 1), repeat=3))
 ORDERS = ("lsb-first", "msb-first")
-# Its model of likely ends is unsure about the last letters.
+# A text whose last letters alone do not show where it ends.
 TEXT = b"The papers are below the third stone; SELECT with, by? Take them to <a href=magnet:?x"
 
 
@@ -53,7 +53,7 @@ def test_every_colour_is_recognised_from_any_byte_on(colour: tuple[int, int, int
 
 def test_a_plain_area_is_never_the_message() -> None:
     text = b"In short: " + TEXT
-    # The only pattern that is UTF-8 is longer here than the text.
+    # The only pattern that is valid UTF-8 is longer than the text here.
     found = read_payload_of(Samples(b"MAGIC\x01\x00" + text + b"m\xdb\xb6" * 500), LIMIT)
 
     assert (found.body, found.payload.offset) == (text, 7)

@@ -62,7 +62,7 @@ def test_metadata_is_taken_from_the_file() -> None:
     assert planes["user_comment"][:9].tobytes() == b"a comment"
     assert read_number(planes, "user_comment_size") == 9
     assert read_number(planes, "trailing_size") == 2000
-    # The last bytes are kept too, for what ends a file says much.
+    # The last bytes are kept too, because the end of a file is informative.
     assert planes["trailing"][:960].tobytes() == (bytes(range(200)) * 10)[:960]
     assert planes["trailing"][960:].tobytes() == (bytes(range(200)) * 10)[-64:]
 

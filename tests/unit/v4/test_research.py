@@ -1,4 +1,4 @@
-"""What is measured beside V4: other approaches, ways to hide from it, what a corpus proves. In short forms."""
+"""Short forms of the research: other approaches, ways to evade V4, and the analysis of a corpus."""
 
 import json
 from importlib.util import find_spec
@@ -28,7 +28,7 @@ from research.stego.samples import Sample
 from tests.kit.pictures import draw_noise, encode
 from worker.v4.embedding import embed_lsb
 
-# Not loaded before it is used: it takes longer than most files of tests, in each process.
+# Not imported here: importing them takes longer than most test files, in each process.
 pytestmark = pytest.mark.skipif(
     not (find_spec("sklearn") and find_spec("py7zr")), reason="an extra of research is not installed"
 )
@@ -43,7 +43,7 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with drawn pictures: two sources in train/ and val/ each, one picture in both."""
+    """A folder with drawn pictures: two sources each in train/ and val/, and a picture that is in both."""
     folder = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(1)
     shared = encode(draw_picture(rng, "photo", (96, 80)), "PNG")
@@ -58,7 +58,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw_examples(stego: int, clean: int, kind: str = "noise") -> Examples:
-    """Return drawn pictures; in the first of them stands text."""
+    """Return drawn pictures; the first ones have hidden text."""
     rng = np.random.default_rng(2)
     shown = []
     for number in range(stego + clean):

@@ -1,4 +1,4 @@
-"""The making of training and validation data."""
+"""Samplers of training and validation data."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_a_pair_differs_by_its_payload_alone(method: str) -> None:
         stego, twin = make_pair(rng, cover, method, b"the payload", binary=False)
         assert (stego.method, twin.method) == (method, None)
         image, other = open_image(stego.data), open_image(twin.data)
-        # A twin may have an index of more pictures, which makes a JPEG what Pillow calls MPO.
+        # A twin may contain an index of several pictures; Pillow calls such a JPEG an MPO.
         assert {image.format, other.format} in ({image.format}, {"JPEG", "MPO"})
         assert (image.mode, image.size) == (other.mode, other.size)
         assert read_payload_bytes(image, stego.data, method, stego.bit_order, 100) == b"the payload"

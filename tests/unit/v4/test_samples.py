@@ -1,4 +1,4 @@
-"""The sample images: made anew they are the same, and V4 is right about each."""
+"""The sample images: they can be reproduced, and V4's verdict on each is right."""
 
 from pathlib import Path
 

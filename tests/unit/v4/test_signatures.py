@@ -1,4 +1,4 @@
-"""Signatures, digests, wide characters and patterns in byte sequences, against examples worked out by hand."""
+"""Signatures, digests, wide characters and patterns in byte sequences, compared with hand-made examples."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from worker.v4.signatures import SIGNATURE_FEATURES, signature_statistics
 from worker.v4.utf8 import PADDING
 
-# Columns: five kinds of signatures; three kinds behind 2, 3, 4 and 8 bytes; digests; wide characters; patterns.
+# Columns: five kinds of signatures; three kinds after 2, 3, 4 and 8 bytes; digests; wide characters; patterns.
 STRONG, PICTURE, ZLIB, PGP, PROGRAM = range(5)
 BEHIND_4 = slice(5 + 2 * 3, 5 + 3 * 3)
 BEHIND_DIGEST, BEHIND_DIGEST_AND_LENGTH, IN_DIGEST = range(17, 20)
@@ -55,7 +55,7 @@ def test_a_run_behind_a_digest_is_told_from_others() -> None:
     assert describe(b"x", start=36)[columns].tolist() == [0, 1, 0]
     assert describe(b"x", start=31)[columns].tolist() == [0, 0, 1]
     assert describe(b"x", start=900)[columns].tolist() == [0, 0, 0]
-    # Behind MD5 and a length of four bytes, where SHA-1 alone would end too.
+    # After an MD5 and a length of four bytes, which together are as long as a SHA-1.
     assert describe(b"x", start=20)[columns].tolist() == [1, 1, 0]
 
 

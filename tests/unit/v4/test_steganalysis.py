@@ -1,4 +1,4 @@
-"""The published estimators tell how full a smooth picture with some noise is."""
+"""The published estimators measure the share of a smooth, noisy picture that has hidden bits."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from research.evaluation.steganalysis import regular_singular, sample_pairs, wei
 
 
 def picture(full: float) -> NDArray[np.uint8]:
-    """Return a wavy picture with noise, whose first rows carry random bits."""
+    """Return a wavy picture with noise, whose first rows have random lowest bits."""
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:256, :256]
     waves = 128 + 50 * np.sin(x / 23) * np.cos(y / 31) + rng.normal(0, 2, (256, 256))

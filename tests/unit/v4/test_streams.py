@@ -1,4 +1,4 @@
-"""Each stream against an example worked out by hand."""
+"""Each stream, compared with a hand-made example."""
 
 import io
 
@@ -96,7 +96,7 @@ def test_format_states_mode_container_and_sizes() -> None:
     other = compute_streams(Image.new("RGBA", (16, 9))).format[0]
     assert one.shape == (FORMAT_FEATURES,)
     assert not torch.equal(one, other)
-    # Beyond 128 pixels the size says nothing about what is hidden.
+    # Sizes above 128 pixels are not informative.
     large, larger = (compute_streams(Image.new("RGB", size)).format for size in ((500, 400), (4000, 3000)))
     assert torch.equal(large, larger)
 

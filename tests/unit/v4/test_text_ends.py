@@ -1,4 +1,4 @@
-"""Where a text ends that nothing closes: what the text itself makes unlikely behind it is noise."""
+"""Ends of texts without an end mark: characters that are unlikely after the text are noise."""
 
 import random
 

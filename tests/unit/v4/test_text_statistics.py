@@ -1,4 +1,4 @@
-"""Runs of text wherever they stand, and the lengths before them, against examples worked out by hand."""
+"""Runs of text at any position, and lengths before them, compared with hand-made examples."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from worker.v4.text_statistics import LENGTH_FEATURES, RUN_FEATURES, find_longes
 from worker.v4.utf8 import PADDING, is_text
 
 ROOM = torch.tensor([40.0], dtype=torch.float64)
-# Columns of the lengths that agree: 2 big, 2 little, 4 big, 4 little, 8 little, in bytes; then the same in bits.
+# Columns of matching lengths: 2 big, 2 little, 4 big, 4 little, 8 little, in bytes; then the same in bits.
 AGREEING = slice(RUN_FEATURES - 10, RUN_FEATURES)
 
 

@@ -17,7 +17,7 @@ WIDE_TEXTS = [
 @pytest.mark.parametrize("width", [0, 2, 4, 8])
 def test_wide_characters_are_read(coding: str, text: str, width: int) -> None:
     start = len(text.encode(coding)).to_bytes(width, "big") if width else b""
-    # Where nothing says how long it is, noise may go on with it.
+    # Without a length, following noise may be read as more text.
     found = read(start + text.encode(coding), "noise" if width else "zeros").payload
     assert (found.text, found.encoding, found.offset) == (text, coding, len(start))
 

@@ -1,4 +1,4 @@
-"""What programs write: headers around text, files of every kind, and pairs that differ by them alone."""
+"""Payloads as programs write them: headers around text, and all kinds of files; twins differ only by these."""
 
 import bz2
 import gzip
