@@ -141,4 +141,4 @@ def _score(detector: Detector, image: Image.Image, data: bytes) -> Score:
 
 def _says(finding: Finding, message: bytes) -> bool:
     text = finding.payload.text
-    return text is not None and is_whole(text.encode("utf-8", "surrogatepass"), message)
+    return text is not None and (message.decode() in text or is_whole(text.encode("utf-8", "surrogatepass"), message))

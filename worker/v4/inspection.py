@@ -9,6 +9,7 @@ from starlight_vocabulary.inspection import Finding, Inspection, Place
 from worker.v4.containers import survey
 from worker.v4.extraction import BytesCarrier
 from worker.v4.metadata import list_metadata
+from worker.v4.nine_samples import find_nine_samples
 from worker.v4.payload_description import Carrier
 from worker.v4.payloads import read_payload_of
 from worker.v4.sample_orders import list_sample_orders
@@ -55,6 +56,8 @@ def _list_places(image: Image.Image, data: bytes) -> Iterator[tuple[Place, str, 
         yield Place.TRAILING, "after the image's end", BytesCarrier(memoryview(data)[end:])
     for order in list_sample_orders(image):
         yield Place.PIXELS, order.name, order
+    if nine := find_nine_samples(image):
+        yield Place.PIXELS, nine.name, nine
     for name, value in list_metadata(data):
         yield Place.METADATA, name, BytesCarrier(value)
 
