@@ -11,12 +11,12 @@ import torch
 
 from research.evaluation.output import add_report_options, write_report
 from research.evaluation.report import describe_model
-from research.real_tools.catalogue import CATALOGUE, Way, read_catalogue
-from research.real_tools.covers import COVER_KINDS, draw_pictures
+from research.real_tools.catalogue import CATALOGUE, read_catalogue
+from research.real_tools.covers import draw_pictures
 from research.real_tools.installing import Installer, NotInstalledError, describe_packages
+from research.real_tools.keeping import Keeper
 from research.real_tools.measuring import add_up, measure_covers, measure_tool
 from research.real_tools.page import write_page
-from research.real_tools.running import run_way
 from research.stego.corpus import find_images
 from worker.v4.detector import Detector
 
@@ -49,7 +49,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--covers", type=int, default=12, help="covers for each configuration (%(default)s)")
     parser.add_argument("--tools", nargs="+", metavar="NAME", help="only these tools")
     parser.add_argument("--catalogue", type=Path, default=CATALOGUE, help="another list of tools (TOML)")
-    parser.add_argument("--images", type=Path, help="folder for the images that tools wrote, to look at them")
+    parser.add_argument("--images", type=Path, help="folder where the images that tools write are kept, and used again")
     add_report_options(parser)
     return parser.parse_args(arguments)
 
@@ -76,7 +76,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             continue
         entry["packages"] = describe_packages(tool, options.folder)
         rng = np.random.default_rng([options.seed, 1, number])
-        entry["ways"] = measure_tool(detector, tool, pictures, _Hider(environment, tool.name, options.images), rng)
+        keeper = Keeper(tool, environment, options.images)
+        entry["ways"] = measure_tool(detector, tool, pictures, keeper.hide, rng)
         for row in entry["ways"]:
             print(_summarise(tool.name, row), flush=True)
     return {
@@ -86,26 +87,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "totals": add_up(row for entry in tools for row in entry["ways"]),
         "tools": tools,
     }
-
-
-class _Hider:
-    """Runs the ways of a tool, and keeps what it wrote in a folder, if there is one."""
-
-    def __init__(self, environment: dict[str, str], tool: str, folder: Path | None) -> None:
-        self._environment = environment
-        self._tool = tool
-        self._folder = folder
-        self._count = 0
-
-    def __call__(self, way: Way, cover_kind: str, cover: bytes, message: str) -> bytes:
-        written = run_way(way, cover_kind, cover, message, self._environment)
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            name = self._folder / f"{self._tool}, {way.name}, {cover_kind}, {self._count}"
-            name.with_name(name.name + COVER_KINDS[cover_kind].suffix).write_bytes(written)
-            name.with_name(name.name + ".txt").write_text(message, encoding="utf-8")
-        self._count += 1
-        return written
 
 
 def _summarise(tool: str, row: dict[str, Any]) -> str:

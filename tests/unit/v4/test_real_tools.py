@@ -12,6 +12,7 @@ from research.real_tools.catalogue import CatalogueError, Tool, Way, read_catalo
 from research.real_tools.command import main
 from research.real_tools.covers import COVER_KINDS, draw_message, draw_pictures
 from research.real_tools.installing import Installer, NotInstalledError
+from research.real_tools.keeping import Keeper
 from research.real_tools.measuring import add_up
 from research.real_tools.running import FailedError, run_way
 from research.stego.corpus import open_image
@@ -107,6 +108,15 @@ def test_a_tool_gets_cover_and_message_and_nothing_of_our_environment(monkeypatc
 def test_a_tool_that_hides_nothing_has_failed(program: str, reason: str) -> None:
     with pytest.raises(FailedError, match=reason):
         run_way(make_way("python", program), "png RGB", make_cover(), "message", HERE)
+
+
+def test_an_image_that_was_kept_is_used_again_for_the_same_message_alone(tmp_path: Path) -> None:
+    way = make_way("python", "open(stego, 'wb').write(os.urandom(16))")
+    tool = Tool("chance", "host", ("python",), (way,))
+
+    written = [Keeper(tool, HERE, tmp_path).hide(way, "png RGB", make_cover(), text) for text in ("one", "one", "two")]
+
+    assert written[0] == written[1] != written[2]
 
 
 def test_a_missing_program_is_named(tmp_path: Path) -> None:
