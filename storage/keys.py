@@ -100,16 +100,10 @@ def _store_key(
     action: Action,
     done_by: str | None,
 ) -> None:
-    if not name.strip():
-        raise KeyNameError("a key needs a name")
-    if name == CANARY_SUBMITTER:
-        raise KeyNameError(f"{name!r} is reserved for canaries: choose another name")
+    _check_name(name)
     if not scopes or set(scopes) - set(Scope):
         raise KeyNameError(f"scopes must be among {', '.join(Scope)}, not {', '.join(scopes) or 'none'}")
-    try:
-        locations = [str(read_location(bucket)) for bucket in buckets]
-    except ValueError as error:
-        raise KeyNameError(f"a bucket is s3://BUCKET or s3://BUCKET/PREFIX, or gs://… or az://…: {error}") from error
+    locations = _read_buckets(buckets)
     prefix = _find_prefix(key)
     try:
         with engine.begin() as connection:
@@ -129,6 +123,20 @@ def _store_key(
         if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == KEY_CONSTRAINT:
             raise KeyNameError("this key was stored before: use another one") from error
         raise KeyNameError(f"a key {name!r} exists: revoke it first, or choose another name") from error
+
+
+def _check_name(name: str) -> None:
+    if not name.strip():
+        raise KeyNameError("a key needs a name")
+    if name == CANARY_SUBMITTER:
+        raise KeyNameError(f"{name!r} is reserved for canaries: choose another name")
+
+
+def _read_buckets(buckets: Sequence[str]) -> list[str]:
+    try:
+        return [str(read_location(bucket)) for bucket in buckets]
+    except ValueError as error:
+        raise KeyNameError(f"a bucket is s3://BUCKET or s3://BUCKET/PREFIX, or gs://… or az://…: {error}") from error
 
 
 # The columns for `read_key`.

@@ -94,23 +94,11 @@ class Remote:
         """Submit URIs or local files; archives are unpacked here, buckets are listed by the server."""
         if chosen.in_place:
             raise UsageError("--in-place cannot be used with --server: local archives are unpacked and uploaded")
-        uris = [quote_from_bytes(os.fsencode(path), safe=URI_CHARACTERS) for path in paths]
-        listed = [uri for uri in uris if is_in_bucket(uri) and (is_prefix(uri) or is_archive(uri.encode()))]
-        manifests = [each for each in chosen.manifests if is_in_bucket(each)]
-        if listed or manifests or chosen.since:
-            if len(listed) < len(paths) or len(manifests) < len(chosen.manifests):
-                raise UsageError("sources in buckets, which the server lists, and other sources need separate jobs")
-            return self._client.submit_sources(
-                JobSources(
-                    uris=listed,
-                    manifests=manifests,
-                    column=chosen.column,
-                    include=list(chosen.selection.include),
-                    exclude=list(chosen.selection.exclude),
-                    since=parse_id(chosen.since) if chosen.since else None,
-                ),
-                options,
-            )
+        listed = _find_listed_sources(paths, chosen)
+        return self._expand(paths, options, chosen) if listed is None else self._client.submit_sources(listed, options)
+
+    def _expand(self, paths: list[str], options: JobOptions, chosen: "Chosen") -> Job:
+        """Expand sources here: local files are uploaded as one archive, URIs are submitted as references."""
         configured = read_settings()
         with tempfile.TemporaryDirectory(prefix="starlight-submit-") as folder:
             blobs = Blobs(Path(folder).as_uri())
@@ -168,6 +156,25 @@ def describe_search(wanted: VerdictFilter) -> "ImageSearch":
         "part": wanted.part,
         "inscription": wanted.inscription,
     }
+
+
+def _find_listed_sources(paths: list[str], chosen: "Chosen") -> JobSources | None:
+    """Return the sources if the server lists them, None if they are expanded here; raises UsageError for both kinds."""
+    uris = [quote_from_bytes(os.fsencode(path), safe=URI_CHARACTERS) for path in paths]
+    listed = [uri for uri in uris if is_in_bucket(uri) and (is_prefix(uri) or is_archive(uri.encode()))]
+    manifests = [each for each in chosen.manifests if is_in_bucket(each)]
+    if not (listed or manifests or chosen.since):
+        return None
+    if len(listed) < len(paths) or len(manifests) < len(chosen.manifests):
+        raise UsageError("sources in buckets, which the server lists, and other sources need separate jobs")
+    return JobSources(
+        uris=listed,
+        manifests=manifests,
+        column=chosen.column,
+        include=list(chosen.selection.include),
+        exclude=list(chosen.selection.exclude),
+        since=parse_id(chosen.since) if chosen.since else None,
+    )
 
 
 def _is_local(reference: str) -> bool:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
 from producer.cli.commands.verdicts import parse_time
 from producer.cli.errors import UsageError
@@ -12,7 +13,7 @@ from producer.cli.installation import open_installation, require_job
 from starlight_vocabulary.counts import format_count
 from storage.blobs import Blobs
 from storage.partitions import PartitionError
-from storage.purging import EndedJobs, measure_jobs, purge_jobs, purge_partitions
+from storage.purging import EndedJobs, PurgeFigures, measure_jobs, purge_jobs, purge_partitions
 from storage.retention import delete_released_blobs
 
 
@@ -42,20 +43,35 @@ def purge(
                 raise UsageError(f"job {status.id} has not ended: wait for it, or `starlight cancel {status.id}`")
         wanted = EndedJobs([status.id for status in named] or None, parse_time(before), submitter)
         found = measure_jobs(current.engine, wanted)
-        images = f"{found.stored_bytes:,} bytes of stored images"
-        lost = images if only_blobs else f"{format_count(found.verdicts, 'verdict')} and {images}"
-        print(f"{format_count(found.jobs, 'job')} with {lost}", file=sys.stderr)
+        show_found(found, only_blobs=only_blobs)
         if found.jobs and not yes:
-            if not sys.stdin.isatty():
-                raise UsageError("nothing was deleted: without a terminal to ask for confirmation, --yes is required")
-            typer.confirm("delete them?", abort=True, err=True)
-        purged = 0
-        if wanted.before is not None and wanted == EndedJobs(before=wanted.before) and not only_blobs:
-            # Whole months are dropped as partitions; if that is not possible now, jobs are deleted one by one.
-            with suppress(PartitionError):
-                purged += sum(purge_partitions(current.engine, wanted.before))
-        purged += sum(purge_jobs(current.engine, wanted, only_blobs=only_blobs))
+            require_confirmation()
+        purged = delete_jobs(current.engine, wanted, only_blobs=only_blobs)
         blobs = sum(delete_released_blobs(current.engine, Blobs(current.settings.blobs())))
     jobs = format_count(purged, "job")
     done = f"images of {jobs} released" if only_blobs else f"{jobs} deleted"
     print(f"{done}, {format_count(blobs, 'blob')} deleted")
+
+
+def show_found(found: PurgeFigures, *, only_blobs: bool) -> None:
+    """Print on standard error what would be deleted."""
+    images = f"{found.stored_bytes:,} bytes of stored images"
+    lost = images if only_blobs else f"{format_count(found.verdicts, 'verdict')} and {images}"
+    print(f"{format_count(found.jobs, 'job')} with {lost}", file=sys.stderr)
+
+
+def require_confirmation() -> None:
+    """Ask before deleting; raises typer.Abort if the answer is no, and UsageError if there is no terminal."""
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was deleted: without a terminal to ask for confirmation, --yes is required")
+    typer.confirm("delete them?", abort=True, err=True)
+
+
+def delete_jobs(engine: Engine, wanted: EndedJobs, *, only_blobs: bool) -> int:
+    """Delete these jobs, or only release their blobs; return their number."""
+    purged = 0
+    if wanted.before is not None and wanted == EndedJobs(before=wanted.before) and not only_blobs:
+        # Whole months are dropped as partitions; if that is not possible now, jobs are deleted one by one.
+        with suppress(PartitionError):
+            purged += sum(purge_partitions(engine, wanted.before))
+    return purged + sum(purge_jobs(engine, wanted, only_blobs=only_blobs))

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -104,8 +105,24 @@ def down() -> None:
     if not configured.data_dir.exists():
         print("nothing is running here")
         return
-    lock = open_stack_lock(configured.data_dir)
     deadline = time.monotonic() + 2 * STOP_GRACE_S
+    signalled = end_stack(configured.data_dir, deadline)
+    if (configured.database_url and configured.redis_url) or not (configured.data_dir / "password").exists():
+        print("no stack is running here any more")
+        return
+    servers = EmbeddedServers(configured)
+    # The process of the stack releases its lock a little earlier than the servers.
+    while not (stopped := servers.stop()) and signalled and is_running(signalled) and time.monotonic() < deadline:
+        time.sleep(WATCH_INTERVAL_S / 5)
+    print("stopped" if stopped else "the stack is stopped; other commands still use the embedded servers")
+
+
+def end_stack(data_dir: Path, deadline: float) -> int | None:
+    """Signal the process of the stack to end, and wait for it; return its id, None if no stack ran.
+
+    Raises UsageError if it still runs at the deadline, a time of the monotonic clock.
+    """
+    lock = open_stack_lock(data_dir)
     signalled = None
     while not lock.acquire(wait=False):
         holder = int(lock.read() or 0)
@@ -117,14 +134,7 @@ def down() -> None:
             raise UsageError(f"process {holder} does not stop: kill it")
         time.sleep(WATCH_INTERVAL_S / 5)
     lock.release()
-    if (configured.database_url and configured.redis_url) or not (configured.data_dir / "password").exists():
-        print("no stack is running here any more")
-        return
-    servers = EmbeddedServers(configured)
-    # The process of the stack releases its lock a little earlier than the servers.
-    while not (stopped := servers.stop()) and signalled and is_running(signalled) and time.monotonic() < deadline:
-        time.sleep(WATCH_INTERVAL_S / 5)
-    print("stopped" if stopped else "the stack is stopped; other commands still use the embedded servers")
+    return signalled
 
 
 def is_running(process_id: int) -> bool:

@@ -42,7 +42,6 @@ def verify(
     kept = parse_digest(root)
     if (job_id is None) != every or (every and (kept or server)):
         raise UsageError("name one job id, or use --all; --root and --server need a job id")
-    is_intact = True
     if server:
         with open_remote(server, key) as api:
             is_intact = show_verification(api.verify(str(parse_id(job_id or ""))), kept, as_json=as_json)
