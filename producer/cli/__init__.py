@@ -1,5 +1,1 @@
 """The `starlight` command."""
-
-from producer.cli.command import main
-
-__all__ = ["main"]

@@ -1,5 +1,6 @@
 """The command's entry point: it registers the subcommands, and prints expected errors in one line."""
 
+import gc
 import io
 import logging
 import os
@@ -100,6 +101,8 @@ def begin(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command, and end the process with its exit code."""
+    gc.freeze()
+    gc.enable()
     # SIGINT too: shells start background processes with SIGINT ignored.
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, interrupt)
