@@ -1,5 +1,6 @@
 """EXIF tags and comments that cameras, phones and editors write, without hidden payloads."""
 
+import string
 from typing import Final
 
 import numpy as np
@@ -70,15 +71,24 @@ def draw_comment(rng: Rng) -> bytes:
             return header + remark.encode("utf-16-le")
         return (header if rng.random() < 0.8 else b"") + remark.encode("latin-1") + padding
     if kind == 6:
-        return header + _counters(rng).encode() + b"\x00" * int(rng.integers(0, 20))
+        record = _design(rng) if rng.random() < 0.25 else _counters(rng)
+        return header + record.encode() + b"\x00" * int(rng.integers(0, 20))
     if kind == 7:
         return CHARSETS[1] + _generation(rng).encode("utf-16-be") if rng.random() < 0.7 else _generation(rng).encode()
     if kind == 8:
-        record = np.where(rng.random(length) < 0.7, 0, rng.integers(0, 64, length)).astype(np.uint8)
-        return header + record.tobytes()
+        numbers = np.where(rng.random(length) < 0.7, 0, rng.integers(0, 64, length)).astype(np.uint8)
+        return header + numbers.tobytes()
     return header + (
         b"GCM_TAG\x00Information\x00%s\x00No\x00Good\x00E" % _REMARKS[rng.integers(20)].encode("latin-1")
     ).ljust(256, b"\x00")
+
+
+def _design(rng: Rng) -> str:
+    """Draw the identifiers of a design, its version and its user that Canva writes."""
+    letters = string.ascii_letters + string.digits + "-_"
+    name = "".join(letters[index] for index in rng.integers(len(letters), size=8))
+    text = f"xr:d:DA{'EFG'[rng.integers(3)]}{name}:{rng.integers(1, 60)},j:{rng.integers(10**18, 9 * 10**18)}"
+    return text + f",t:{rng.integers(21, 27)}{rng.integers(1, 13):02}{rng.integers(1, 29):02}{rng.integers(24):02}"
 
 
 def _counters(rng: Rng) -> str:

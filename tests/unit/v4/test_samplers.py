@@ -1,5 +1,6 @@
 """Samplers of training and validation data."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,11 @@ def test_planes_of_all_samples_are_taken() -> None:
     for _ in range(20):
         for sample in source.draw(rng):
             take_planes(sample.data, is_cut=sample.is_cut)
+
+
+def test_some_harmless_comments_name_a_design_as_canva_does() -> None:
+    comments = [draw_comment(np.random.default_rng(seed)) for seed in range(400)]
+
+    designs = [comment for comment in comments if b"xr:d:" in comment]
+    assert len(designs) > 3
+    assert all(re.search(rb"xr:d:DA[EFG][\w-]{8}:\d+,j:\d{19},t:\d{8}\x00*$", comment) for comment in designs)
