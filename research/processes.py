@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PROPORTIONAL = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 PRIVATE = re.compile(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILINE)
 
 
@@ -71,3 +72,12 @@ def read_usage(process_id: int) -> Usage:
     folder = Path(f"/proc/{process_id}")
     memory = 1024 * sum(map(int, PRIVATE.findall((folder / "smaps_rollup").read_text())))
     return Usage(memory, len(list((folder / "fd").iterdir())), len(list((folder / "task").iterdir())))
+
+
+def read_proportional_mib(process_id: int) -> float:
+    """Return the proportional set size in MiB, in which shared pages count in parts; 0 if the process has ended."""
+    try:
+        text = Path(f"/proc/{process_id}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return sum(map(int, PROPORTIONAL.findall(text))) / 1024

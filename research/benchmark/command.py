@@ -18,7 +18,7 @@ from research.benchmark.analysts import measure_analysts
 from research.benchmark.api import measure_api
 from research.benchmark.beside import list_images, measure_beside
 from research.benchmark.costs import measure_costs
-from research.benchmark.footprint import measure_memory, measure_starts
+from research.benchmark.footprint import measure_memory, measure_starts, measure_whole_stack
 from research.benchmark.pictures import draw_images, draw_large_images, repeated
 from research.benchmark.plot import draw_plot
 from research.benchmark.scale import measure_scale
@@ -57,6 +57,7 @@ AIMS = {
     "lone_image_idle_p99_ms": "<= 300",
     "lone_image_in_bulk_p99_ms": "<= 300",
     "worker_peak_mib": "<= 1536",
+    "stack_pss_mib": "<= 1536",
     "dispatcher_start_s": "<= 1.5",
     "exporter_start_s": "<= 1.5",
     "api_start_s": "<= 1.5",
@@ -189,6 +190,7 @@ def measure(amounts: Amounts, devices: Sequence[Device], given: Path | None) -> 
             figures |= measure_memory(running, draw_large_images(folder, amounts.large))
         figures |= measure_repeats(running, devices, uris, amounts.rounds)
         figures |= measure_starts(running, few)
+        figures |= measure_whole_stack(uris)
     return figures | {
         "images": len(uris),
         "pictures": "given" if given else "drawn",

@@ -1,21 +1,27 @@
-"""Measures the memory of workers and the start times of the processes without torch."""
+"""Measures the memory of workers and of the whole stack, and the start times of the processes without torch."""
 
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 
+from research.benchmark.api import wait_until_answered
 from research.benchmark.stack import MeasuredStack
-from research.processes import Process, list_family, list_processes
+from research.processes import Process, list_family, list_processes, read_proportional_mib
+from storage.embedded.ports import find_free_port
 
 PATIENCE_S = 30.0
 LOOK_EVERY_S = 0.005
+# The exit code of `starlight scan` if it fails.
+ERROR = 2
 LISTENERS = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'starlight listener'")
 
 
@@ -31,6 +37,39 @@ def measure_memory(stack: MeasuredStack, large: Sequence[str]) -> dict[str, Any]
 
 def _sum_peaks(found: Sequence[Process], worker: Process) -> float:
     return sum(each.peak_mib for each in list_family(found, lambda head: head is worker))
+
+
+def measure_whole_stack(uris: Sequence[str]) -> dict[str, Any]:
+    """Scan images with `starlight up`; return the memory (MiB) of all its processes, with shared pages counted once."""
+    command = [sys.executable, "-m", "producer.cli"]
+    with tempfile.TemporaryDirectory(prefix="starlight-bench-") as folder:
+        # PostgreSQL runs under a number of its own if this process is root's.
+        Path(folder).chmod(0o711)
+        ports = {name: str(find_free_port()) for name in ("API", "EXPORTER", "FLOWER")}
+        environment = {**os.environ, "STARLIGHT_DATA_DIR": f"{folder}/data"}
+        environment |= {f"STARLIGHT_{name}_PORT": port for name, port in ports.items()}
+        stack = subprocess.Popen(
+            [*command, "up"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            wait_until_answered(f"http://127.0.0.1:{ports['API']}/health")
+            scanned = subprocess.run(
+                [*command, "scan", "-"],
+                env=environment,
+                input="\n".join(uris),
+                text=True,
+                stdout=subprocess.DEVNULL,
+                check=False,
+            )
+            if scanned.returncode == ERROR:
+                sys.exit("bench: `starlight scan` fails beside `starlight up`")
+            family = list_family(
+                list(list_processes()), lambda each: each.pid == stack.pid or f"{folder}/" in each.command
+            )
+            return {"stack_pss_mib": round(sum(read_proportional_mib(each.pid) for each in family))}
+        finally:
+            stack.terminate()
+            stack.wait()
 
 
 def measure_starts(stack: MeasuredStack, rounds: int) -> dict[str, Any]:
