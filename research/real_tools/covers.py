@@ -75,15 +75,17 @@ def _with_alpha(image: Image.Image) -> Image.Image:
 def _encode_animation(image: Image.Image) -> bytes:
     """Encode two frames, of which the second one is turned."""
     first = image.quantize(64)
-    return _save(first, "GIF", save_all=True, append_images=[first.transpose(Image.Transpose.ROTATE_180)], duration=100)
+    options = {"duration": 100, "interlace": False}
+    return _save(first, "GIF", save_all=True, append_images=[first.transpose(Image.Transpose.ROTATE_180)], **options)
 
 
+# GIFs are not interlaced: tools write to the rows in the order of the file, which would not be that of the picture.
 COVER_KINDS: Final = {
     "png RGB": CoverKind(".png", lambda image: _save(image, "PNG")),
     "png RGBA": CoverKind(".png", lambda image: _save(_with_alpha(image), "PNG")),
     "bmp RGB": CoverKind(".bmp", lambda image: _save(image, "BMP")),
     "jpeg": CoverKind(".jpg", lambda image: _save(image, "JPEG", quality=85)),
-    "gif": CoverKind(".gif", lambda image: _save(image.quantize(64), "GIF")),
+    "gif": CoverKind(".gif", lambda image: _save(image.quantize(64), "GIF", interlace=False)),
     "gif, two frames": CoverKind(".gif", _encode_animation),
     "webp": CoverKind(".webp", lambda image: _save(image, "WEBP", lossless=True)),
 }

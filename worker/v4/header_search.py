@@ -38,7 +38,7 @@ _GAPS: Final = (0, 1, 2, 4, 8, 16, 20, 32, 64)
 _TIME: Final = re.compile(rb"[0-2]?[0-9]:[0-5][0-9]\b")
 # The most characters that noise after a payload is assumed to add to it; one more has a probability of 1 in 1000.
 _CHANCE: Final = 8
-_CHANCE_BEFORE_PLAIN: Final = 2
+_CHANCE_BEFORE_PLAIN: Final = 4
 _CHANCE_IN_DIGEST: Final = 6
 _MIN_HEXADECIMAL: Final = 2
 _PERIODS: Final = (1, 2, 3)

@@ -111,6 +111,15 @@ def test_the_header_of_open_stego_is_read(version: int) -> None:
     assert "passwords.txt" in payload.header
 
 
+def test_noise_between_a_text_and_a_plain_area_does_not_hide_a_length() -> None:
+    """As stegpy writes a file: the noise may be a letter, and the first two bytes of the plain area are."""
+    header = b"stegv3" + len(TEXT).to_bytes(4, "big") + b"\x0asecret.txt"
+
+    payload = read_payload_of(Samples(header + TEXT + b"X" + b"$I\x92" * 20), LIMIT).payload
+
+    assert (payload.text, payload.closed_by) == (TEXT.decode(), "the length")
+
+
 @pytest.mark.parametrize("length", ["{:d}:", "{:x}:", "{:d}|", "{:x} ", "{:x};", "{:08d},"])
 @pytest.mark.parametrize("behind", [b"\xff", b"p\x00", b")'\x00"])
 def test_a_length_that_is_spelled_is_no_part_of_a_text(length: str, behind: bytes) -> None:
