@@ -80,11 +80,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         entry["ways"] = measure_tool(detector, tool, pictures, keeper.hide, rng)
         for row in entry["ways"]:
             print(_summarise(tool.name, row), flush=True)
+    rows = [row for entry in tools for row in entry["ways"]]
     return {
         "model": describe_model(detector.model),
+        "programs": sum(bool(entry["ways"]) for entry in tools),
+        "images": sum(row["made"] for row in rows),
         "corpus": {"covers": len(pictures), "from_corpus": len(pictures) // 2 if corpus else 0, "seed": options.seed},
         "clean": measure_covers(detector, pictures),
-        "totals": add_up(row for entry in tools for row in entry["ways"]),
+        "totals": add_up(rows),
         "tools": tools,
     }
 
