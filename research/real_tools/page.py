@@ -23,9 +23,9 @@ def write_page(report: Report, path: Path) -> None:
         f"Weights `sha256:{model['sha256']}`, threshold {model['threshold']}. Measured by `scripts/real_tools`: "
         f"{report['programs']} programs hid messages in {corpus['covers']} pictures ({corpus['from_corpus']} of them "
         f"from the corpus, seed {corpus['seed']}), which gave {report['images']:,} images. A configuration is one way "
-        "to run a program, with one kind of cover. A third of the messages are short, a third long, a third in another script "
-        "if the program can write it. V4 looks for what is written to the pixels from the first sample on, after the "
-        "image's end, or into the UserComment. Intervals are Clopper and Pearson's, 95 %, as if images were "
+        "to run a program, with one kind of cover. A third of the messages are short, a third long, a third in another "
+        "script if the program can write it. V4 looks for what is written to the pixels from the first sample on, "
+        "after the image's end, or into the UserComment. Intervals are Clopper and Pearson's, 95 %, as if images were "
         "independent.",
         "## Together",
         _write_totals(report["totals"]),
