@@ -13,6 +13,8 @@ _GPS_IFD: Final = 0x8825
 _TEXT_TYPES: Final = (2, 7, 129)
 _TYPE_BYTES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 _MAX_ENTRIES: Final = 4096
+# How many bytes of a UTF-16 text decide its byte order.
+_JUDGED: Final = 256
 
 CHARSETS: Final = (b"ASCII\x00\x00\x00", b"UNICODE\x00", b"JIS\x00\x00\x00\x00\x00", b"\x00" * 8)
 """The 8-byte charset headers that may precede a UserComment's text."""
@@ -78,8 +80,8 @@ def read_comment_text(block: memoryview, limit: int) -> bytes:
 def _utf16(body: bytes, byte_order: bytes) -> bytes:
     """Convert UTF-16 to UTF-8; writers disagree on the byte order, so the more likely one is used.
 
-    In the wrong order, ASCII becomes ideographs, and letters of one script become letters of many. If both readings are
-    equally likely, the EXIF block's own order is used. Some writers store UTF-8 after this header anyway.
+    The upper bytes of characters repeat, as a text has few scripts; the lower ones vary. If both do so equally, the
+    order in which more letters are of one script is used, or the EXIF block's own. Some writers store UTF-8 anyway.
     """
     text = body.rstrip(b"\x00")
     if b"\x00" not in text and _is_utf8(text):
@@ -88,8 +90,15 @@ def _utf16(body: bytes, byte_order: bytes) -> bytes:
     if even.startswith((b"\xff\xfe", b"\xfe\xff")):
         return even.decode("utf-16", "replace").encode()
     orders = ("utf-16-le", "utf-16-be") if byte_order == b"II" else ("utf-16-be", "utf-16-le")
-    readings = [even.decode(order, "replace") for order in orders]
-    return max(readings, key=_likelihood).encode()
+    upper = {"utf-16-le": even[1:_JUDGED:2], "utf-16-be": even[:_JUDGED:2]}
+    readings = {order: even.decode(order, "replace") for order in orders}
+    best = max(orders, key=lambda order: (_count_repeats(upper[order]), _likelihood(readings[order])))
+    return readings[best].encode()
+
+
+def _count_repeats(values: bytes) -> int:
+    """Return how many pairs of equal bytes there are, times two."""
+    return sum(count * (count - 1) for count in Counter(values).values())
 
 
 def _likelihood(text: str) -> tuple[int, int]:
@@ -99,11 +108,12 @@ def _likelihood(text: str) -> tuple[int, int]:
 
 
 def _is_utf8(body: bytes) -> bool:
+    """Whether the bytes are UTF-8 without control characters: in UTF-16, some alphabets' upper bytes are such."""
     try:
-        body.decode()
+        text = body.decode()
     except UnicodeDecodeError:
         return False
-    return True
+    return not any(character < " " and character not in "\t\n\r" for character in text)
 
 
 def _entries(block: memoryview, order: str, offset: int) -> list[tuple[int, int, int, int]]:

@@ -55,7 +55,20 @@ def test_exif_round_trip(text: str, charset: int | None, container: str) -> None
 
 
 @pytest.mark.parametrize("utf16", ["utf-16-le", "utf-16-be", "utf-16", "utf-8"])
-@pytest.mark.parametrize("text", ["Hello there", "Привет, мир", "明天在桥边见面", "a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello there",
+        "Привет, мир",
+        "明天在桥边见面",
+        "a",
+        "Пові",
+        "ปรนาี้วาค่แ้",
+        "タ電日人字本こ大漢よ東小",
+        "열쇠 메시지",
+        "一个人今天走到桥边等着他的朋友",
+    ],
+)
 def test_exif_in_unicode_is_read_in_any_byte_order(text: str, utf16: str) -> None:
     exif = exif_with_comment(comment_value(text.encode(), 1, utf16))
     assert read(encode(draw_noise("RGB", 8, 8), "JPEG", exif=exif.tobytes()), "exif", "none") == text
