@@ -1,5 +1,7 @@
 """Inspects an image file in every known way, for people. Nothing here affects verdicts."""
 
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,6 +26,9 @@ TEXT_BYTES: Final = 4096
 _SURE_TEXT: Final = 16
 _SURE_OPEN_TEXT: Final = 24
 _SURE_ALPHABET: Final = 6
+# The first characters of a text, and the least size to which they are compressed.
+_JUDGED: Final = 256
+_SURE_INFORMATION: Final = 0.2
 
 
 def inspect_image(image: Image.Image, data: bytes, damage: str | None = None) -> Inspection:
@@ -62,11 +67,19 @@ def _list_places(image: Image.Image, data: bytes) -> Iterator[tuple[Place, str, 
         yield Place.METADATA, name, BytesCarrier(value)
 
 
+def _is_varied(text: str) -> bool:
+    """Whether a text is no pattern of a picture: of many characters, none the most, and not easily compressed."""
+    data = text.encode("utf-8", "surrogatepass")
+    (_, most), *others = Counter(text).most_common()
+    is_mixed = len(others) + 1 >= _SURE_ALPHABET and 2 * most <= len(text)
+    return is_mixed and len(zlib.compress(data)) >= _SURE_INFORMATION * len(data)
+
+
 def _rank(finding: Finding) -> tuple[bool, bool, int]:
     text = finding.payload.text
     if text is None:
         return finding.is_readable, finding.is_readable, 0
     # Only among samples may a short text be chance.
     least = _SURE_TEXT if finding.payload.closed_by else _SURE_OPEN_TEXT
-    is_sure = finding.place is not Place.PIXELS or (len(text) >= least and len(set(text)) >= _SURE_ALPHABET)
+    is_sure = finding.place is not Place.PIXELS or (len(text) >= least and _is_varied(text[:_JUDGED]))
     return is_sure and not text.isspace(), True, len(text)

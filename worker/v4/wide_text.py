@@ -24,6 +24,9 @@ _FEWEST: Final = 6
 # As many after a byte order mark.
 _FEWEST_MARKED: Final = 4
 _BLOCK: Final = 256
+# As many, after which a text without spaces or punctuation is a pattern; and the blocks that have those.
+_LONG: Final = 64
+_BREAKS: Final = (0x00, 0x20, 0x30, 0xFF)
 # Blocks that occur with all scripts: general and Chinese punctuation, and full-width forms, except noncharacters.
 _PUNCTUATION: Final = (0x20, 0x30, 0xFF)
 _NO_CHARACTER: Final = 0xFFF0
@@ -49,12 +52,13 @@ class Script:
     """The `blocks` of 256 characters, with ASCII and punctuation, that texts in some languages use.
 
     The more blocks a script has, the more bytes are its letters by chance, so `min_characters` is larger. A text in an
-    alphabet uses one or two blocks.
+    alphabet uses one or two blocks; one that `has_breaks` contains spaces or punctuation if it is long.
     """
 
     blocks: tuple[int, ...]
     min_characters: int
     is_alphabet: bool = False
+    has_breaks: bool = False
 
 
 def _with_punctuation(*blocks: int) -> tuple[int, ...]:
@@ -64,8 +68,8 @@ def _with_punctuation(*blocks: int) -> tuple[int, ...]:
 SCRIPTS: Final = (
     Script(_with_punctuation(*range(0x09), 0x1E), 6, is_alphabet=True),  # Latin to Arabic
     Script(_with_punctuation(*range(0x09, 0x20)), 8, is_alphabet=True),  # Indian scripts, Thai, Georgian, …
-    Script(_with_punctuation(*range(0xAC, 0xD8)), 12),  # Korean
-    Script(_with_punctuation(*range(0x4E, 0xA0)), 16),  # Chinese and Japanese
+    Script(_with_punctuation(*range(0xAC, 0xD8)), 12, has_breaks=True),  # Korean
+    Script(_with_punctuation(*range(0x4E, 0xA0)), 16, has_breaks=True),  # Chinese and Japanese
     Script(_with_punctuation(0xD8, *range(0xDC, 0xE0)), 12),  # emoji, as pairs of surrogates
 )
 EMOJI: Final = (0x1F3, 0x1F4, 0x1F5, 0x1F6, 0x1F9)
@@ -162,6 +166,8 @@ def _read_all(data: bytes, start: int, coding: str, kind: str, mark: bytes) -> I
             count -= 1
         shown = units[:count]
         if count < fewest or (not is_marked and len(np.unique(shown)) < _MIN_DISTINCT):
+            continue
+        if script.has_breaks and not is_marked and count >= _LONG and not np.isin(shown // _BLOCK, _BREAKS).any():
             continue
         end = start + count * width
         text = data[start:end].decode(coding, "ignore").encode()

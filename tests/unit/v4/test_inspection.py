@@ -49,6 +49,21 @@ def test_a_text_in_any_order_is_read_and_comes_first(mode: str, name: str) -> No
     assert (first.place, first.name, first.payload.text) == (Place.PIXELS, name, TEXT)
 
 
+def test_a_pattern_of_the_picture_does_not_come_before_a_text() -> None:
+    pattern = bytearray(b"U" * 380)
+    for place, letter in enumerate(b"TQEPA@DGVW"):
+        pattern[37 * place + 5] = letter
+    image = hide_in_pixels(
+        Image.new("RGB", (60, 40), (1, 2, 2)), (0,), 2, bytes(pattern), msb_first=True, in_columns=False
+    )
+    image = hide_in_pixels(image, (2,), 1, TEXT.encode() + b"\x00", msb_first=True, in_columns=False)
+
+    findings = inspect(encode(image)).findings
+
+    assert (findings[0].name, findings[0].payload.text) == ("B, 1 bit, msb-first", TEXT)
+    assert any((finding.payload.text or "").startswith("UUUUUTUUU") for finding in findings)
+
+
 def test_every_order_that_is_asked_for_is_there() -> None:
     for wanted in (
         "R,G,B, 1 bit, lsb-first",

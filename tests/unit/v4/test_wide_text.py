@@ -1,9 +1,12 @@
 """Text in UTF-16 and UTF-32 is read in any script, with or without a byte order mark or a length."""
 
+import random
+
 import pytest
 
 from tests.kit.carriers import LIMIT, Samples, read
 from worker.v4.payloads import read_payload_of
+from worker.v4.wide_text import find_wide_text
 
 WIDE_TEXTS = [
     "Meet me at noon, by the old bridge", "Встретимся на мосту", "Zażółć gęślą jaźń", "gặp nhau ở cây cầu",
@@ -83,3 +86,15 @@ def test_a_text_longer_than_the_first_bytes_that_are_read_is_read_whole() -> Non
     body = text.encode("utf-32-be")
 
     assert read(len(body).to_bytes(2, "big") + body).payload.text == text
+
+
+def test_many_letters_without_a_space_are_a_pattern() -> None:
+    """Two bits of each sample are Korean letters where alpha is constant."""
+    chance = random.Random(1)
+    letters = "".join(chr(chance.randrange(0xAC00, 0xD7A0)) for _ in range(200))
+    words = " ".join(letters[start : start + 5] for start in range(0, 200, 5))
+
+    assert find_wide_text(letters.encode("utf-16-le"), 0) is None
+    found = find_wide_text(words.encode("utf-16-le"), 0)
+    assert found
+    assert found.text == words.encode()
