@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -106,13 +107,23 @@ def test_a_disk_that_is_small_as_a_whole_is_missed_for_blobs_alone(data_dir: Pat
     ]  # fmt: skip
 
 
+def test_an_image_without_torch_has_no_version_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_nothing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", find_nothing)
+
+    assert machine.find_torch() is None
+
+
 def test_what_is_well_needs_nothing(data_dir: Path) -> None:
     settings = Settings(data_dir=data_dir, min_free_bytes=0)
     data_dir.chmod(0o700)
 
     found = [
         machine.check_folder(settings), *machine.check_disks(settings), machine.check_descriptors(-1),
-        machine.check_gpu(None, "2.0"), machine.check_model(DEFAULT_MODEL), *check_programs([DISPATCHER], []),
+        machine.check_gpu(None, "2.0"), machine.check_gpu(write_nvidia_smi(data_dir, "echo 'H100, 570'"), None),
+        machine.check_model(DEFAULT_MODEL), *check_programs([DISPATCHER], []),
         *check_workers([make_worker("cpu0@here")]),
     ]  # fmt: skip
 

@@ -26,7 +26,7 @@ def check_machine(settings: Settings) -> Iterator[CheckResult]:
     yield check_folder(settings)
     yield from check_disks(settings)
     yield check_descriptors(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    yield check_gpu(shutil.which("nvidia-smi"), metadata.version("torch"))
+    yield check_gpu(shutil.which("nvidia-smi"), find_torch())
     yield check_model(settings.model_dir or DEFAULT_MODEL)
 
 
@@ -83,7 +83,15 @@ def check_descriptors(most: int) -> CheckResult:
     return well("ulimits", seen)
 
 
-def check_gpu(program: str | None, torch_version: str) -> CheckResult:
+def find_torch() -> str | None:
+    """Return the version of torch, None where it is not installed, as in containers that run no worker."""
+    try:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_gpu(program: str | None, torch_version: str | None) -> CheckResult:
     """Check the GPUs, their driver, and whether the installed torch can use them."""
     if program is None:
         return well("GPU", "no NVIDIA driver is installed: workers use the processor")
@@ -100,6 +108,8 @@ def check_gpu(program: str | None, torch_version: str) -> CheckResult:
     gpus = "; ".join(line.strip() for line in asked.stdout.splitlines() if line.strip())
     if not gpus:
         return well("GPU", "the driver finds no GPU: workers use the processor")
+    if torch_version is None:
+        return well("GPU", f"{gpus}; torch is not installed, so no worker runs here")
     if torch_version.endswith("+cpu"):
         return warn("GPU", f"{gpus}; but torch {torch_version} is built without CUDA",
                     "install a CUDA build of torch: docs/deploy.md")  # fmt: skip
