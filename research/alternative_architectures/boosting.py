@@ -58,8 +58,8 @@ def find_odds(model: "HistGradientBoostingClassifier", features: Features) -> ND
 
 
 def describe(examples: Examples) -> Features:
-    """Return all features (N, F): those of the streams, and the estimates for each channel of the piece."""
-    estimates = [estimate(piece, *size) for piece, size in zip(examples.pieces, examples.sizes.tolist(), strict=True)]
+    """Return all features (N, F): those of the streams, and the estimates for each channel of the picture."""
+    estimates = [estimate(picture) for picture in examples.pictures]
     known = np.nan_to_num(np.array(estimates, np.float32), nan=_UNKNOWN)
     return np.concatenate([describe_streams(examples.planes), known], axis=1)
 
@@ -78,13 +78,13 @@ def describe_streams(planes: PlaneArray) -> Features:
     return np.concatenate(parts).astype(np.float32)
 
 
-def estimate(piece: NDArray[np.uint8], height: int, width: int) -> list[float]:
-    """Return all estimates of all channels of a piece; NaN if it is too small or the channel is empty."""
-    if min(height, width) < _SMALLEST:
-        return [np.nan] * (len(ESTIMATORS) * len(piece))
+def estimate(picture: NDArray[np.uint8]) -> list[float]:
+    """Return all estimates of each channel of a picture (4, H, W); NaN if it is too small or the channel is empty."""
+    if min(picture.shape[1:]) < _SMALLEST:
+        return [np.nan] * (len(ESTIMATORS) * len(picture))
     with np.errstate(all="ignore"):
         return [
-            each(np.ascontiguousarray(channel[:height, :width])) if channel.any() else np.nan
-            for channel in piece
+            each(np.ascontiguousarray(channel)) if channel.any() else np.nan
+            for channel in picture
             for each in ESTIMATORS
         ]

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from research.alternative_architectures import boosting, convolution, likelihood
+from research.alternative_architectures import boosting, convolution, likelihood, same_examples
 from research.alternative_architectures.comparing import (
     ALLOWED,
+    NETWORK,
     V4,
     combine,
     compare,
@@ -60,10 +61,11 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--validation", type=Path, required=True, help="folder of clean test images of other sources")
     add_report_options(parser)
     parser.add_argument("--train", type=int, default=3000, help="number of training examples (%(default)s)")
-    parser.add_argument("--test", type=int, default=2000, help="number of test examples (%(default)s)")
-    parser.add_argument("--covers", type=int, default=100, help="covers for payloads in other places (%(default)s)")
+    parser.add_argument("--test", type=int, default=4000, help="number of test examples (%(default)s)")
+    parser.add_argument("--covers", type=int, default=200, help="covers for payloads in other places (%(default)s)")
     parser.add_argument("--trees", type=int, default=100, help="trees of boosting (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=4, help="epochs of the convolutional network (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of the convolutional network (%(default)s)")
+    parser.add_argument("--passes", type=int, default=30, help="epochs of V4's network on the examples (%(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -74,6 +76,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     log.info("%d training examples", len(learnt))
     detectors: dict[str, Score] = {V4: score_as_v4(detector)}
     approaches: dict[str, Callable[[], Score]] = {
+        NETWORK: lambda: same_examples.train(learnt, options.seed, options.passes),
         "boosting": lambda: boosting.train(learnt, options.seed, options.trees),
         "convolution": lambda: convolution.train(learnt, options.seed, options.epochs),
         "surprise": lambda: likelihood.train_surprise(learnt),
@@ -89,7 +92,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     shown = draw_examples(SampleSource(corpus), options.seed + 1, options.test)
     scores = {name: score(shown) for name, score in detectors.items()}
     covers = draw_covers(corpus, options.seed, options.covers)
-    limits = find_thresholds(scores, shown.is_clean, ALLOWED[0])
+    limits, halves = (find_thresholds(scores, shown.is_clean, ALLOWED[0] / parts) for parts in (1, 2))
     log.info("%d test examples and %d covers", len(shown), len(covers))
     return {
         "model": describe_model(detector.model),
@@ -97,11 +100,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "train": len(learnt), "train_clean": int(learnt.is_clean.sum()), "test": len(shown),
             "test_clean": int(shown.is_clean.sum()), "covers": len(covers), "seed": options.seed, "side": SIDE,
         },
-        "training_seconds": trained,
+        "training": {"seconds": trained, "trees": options.trees, "epochs": options.epochs, "passes": options.passes},
         "cost": measure_costs(detectors, shown, covers[:64]),
         "found": {str(allowed): compare(scores, shown, allowed) for allowed in ALLOWED},
         "curves": draw_curves(scores, shown),
         "beyond": find_beyond(scores, shown, ALLOWED[0]),
         "together": {str(allowed): combine(scores, shown, allowed) for allowed in ALLOWED},
-        "elsewhere": look_elsewhere(detectors, covers, limits, options.seed),
+        "elsewhere": look_elsewhere(detectors, covers, limits, halves, options.seed),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Labelled examples with the inputs of all approaches: planes, the upper left piece of the picture, the payload."""
+"""Labelled examples with the inputs of all approaches: planes, the picture, the payload."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from worker.v4.planes import PlaneArray, extract_planes
 Bytes = NDArray[np.uint8]
 Rng: TypeAlias = np.random.Generator
 
-SIDE: Final = 64
-"""Side in pixels of the upper left piece of a picture."""
+SIDE: Final = 256
+"""Side in pixels up to which a picture is seen whole; of larger ones, the upper left piece is seen."""
 GROUPS: Final = ("text, by the specification", "text, by other writers", "ciphertext and files")
 """Kinds of payloads, in the order of their class ids."""
 
@@ -27,14 +27,13 @@ GROUPS: Final = ("text, by the specification", "text, by other writers", "cipher
 class Examples:
     """N examples.
 
-    `planes` are V4's. `pieces` (N, 4, SIDE, SIDE) uint8 are R, G, B (or three times grey or index) and alpha, 0 where
-    there is none; `sizes` (N, 2) are their real heights and widths. `method` and `group` are class ids (N,) or `CLEAN`;
-    `order` has class ids of the bit order; `payload` is what was hidden, empty for clean images.
+    `planes` are V4's. Each of `pictures` (4, H, W) uint8 has R, G, B (or three times grey or index) and alpha, 0 where
+    there is none; H and W are at most `SIDE`. `method` and `group` are class ids (N,) or `CLEAN`; `order` has class ids
+    of the bit order; `payload` is what was hidden, empty for clean images.
     """
 
     planes: PlaneArray
-    pieces: Bytes
-    sizes: NDArray[np.int64]
+    pictures: list[Bytes]
     method: NDArray[np.int64]
     order: NDArray[np.int64]
     group: NDArray[np.int64]
@@ -54,8 +53,7 @@ class Examples:
         numbers = np.arange(len(self))[rows]
         return Examples(
             self.planes[numbers],
-            self.pieces[numbers],
-            self.sizes[numbers],
+            [self.pictures[number] for number in numbers],
             self.method[numbers],
             self.order[numbers],
             self.group[numbers],
@@ -72,31 +70,30 @@ def draw_examples(source: SampleSource, seed: int, count: int) -> Examples:
 def collect(samples: Iterator[tuple[Sample, Image.Image]], count: int) -> Examples:
     """Make examples of the first `count` samples and their opened images."""
     planes = np.zeros(count, extract_planes(Image.new("L", (1, 1)), b"").dtype)
-    pieces = np.zeros((count, 4, SIDE, SIDE), np.uint8)
-    sizes = np.zeros((count, 2), np.int64)
-    labels, payload = [], []
+    pictures, labels, payload = [], [], []
     for number in range(count):
         sample, image = next(samples)
         extract_planes(image, sample.data, planes[number])
-        sizes[number] = take_piece(image, pieces[number])
+        pictures.append(take_picture(image))
         labels.append((*class_ids(sample), _find_group(sample)))
         payload.append(sample.payload)
     method, order, group = np.array(labels, np.int64).reshape(count, 3).T
-    return Examples(planes, pieces, sizes, method, order, group, payload)
+    return Examples(planes, pictures, method, order, group, payload)
 
 
-def take_piece(image: Image.Image, into: Bytes) -> tuple[int, int]:
-    """Write the upper left piece of a picture to `into` (4, SIDE, SIDE); return its height and width."""
+def take_picture(image: Image.Image) -> Bytes:
+    """Return the samples (4, H, W) of a picture, or of its upper left piece if it is larger than `SIDE`."""
     piece = image.crop((0, 0, min(SIDE, image.width), min(SIDE, image.height)))
     if piece.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA"):
         piece = piece.convert("RGB")
     samples = np.asarray(piece, np.uint8).reshape(piece.height, piece.width, -1)
     has_alpha = piece.mode in ("LA", "PA", "RGBA")
     colours = samples[:, :, :-1] if has_alpha else samples
-    into[:3, : piece.height, : piece.width] = np.broadcast_to(colours, (*colours.shape[:2], 3)).transpose(2, 0, 1)
+    taken = np.zeros((4, piece.height, piece.width), np.uint8)
+    taken[:3] = np.broadcast_to(colours, (*colours.shape[:2], 3)).transpose(2, 0, 1)
     if has_alpha:
-        into[3, : piece.height, : piece.width] = samples[:, :, -1]
-    return piece.height, piece.width
+        taken[3] = samples[:, :, -1]
+    return taken
 
 
 def select(examples: Examples, method: int, group: int) -> NDArray[np.bool_]:

@@ -2,55 +2,67 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from research.evaluation.figures import Report, draw_figures, open_figure
+from research.alternative_architectures.plots import draw_curves, draw_elsewhere, draw_found
+from research.evaluation.figures import Report, draw_figures
 from research.evaluation.markdown import make_table, write_rate
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 _WHAT: Final = {
-    "V4": "the shipped network",
-    "boosting": "statistics of bytes, pairs and the picture in grown trees, no network",
-    "convolution": "a small spatial network on high-pass residuals; sees pixels alone",
-    "surprise": "how surprising a beginning is to a table of clean bytes; no payload was shown",
-    "ratio": "the table of clean bytes against tables of payloads",
+    "V4": "the shipped network, which has learnt from hundreds of times as many examples",
+    "network": "V4's network, trained from random weights on the same examples as the others",
+    "boosting": "boosted trees on V4's statistics of bytes and pairs, with sample pairs, RS, weighted stego and "
+    "chi-square of the whole picture; no network",
+    "convolution": "a small spatial network on high-pass residuals of the whole picture, which sees nothing but pixels",
+    "surprise": "how improbable a beginning is under a table of clean bytes; no payload was shown in training",
+    "ratio": "the likelihood of a beginning under tables of payloads, against the table of clean bytes",
 }
 _PICTURES: Final = {
-    "found": "Share found at 1 % false positives, by method and what is hidden.",
-    "curves": "Share of payloads in pixels found against false positives.",
+    "found": "Share found at 1 % false positives, by method and kind of payload.",
+    "curves": "Share of payloads in pixels found, by false positives.",
+    "elsewhere": "Share found at 1 % false positives of payloads that V4 was not made for, with 95 % interval.",
 }
+_PLOTS: Final = {"found": draw_found, "curves": draw_curves, "elsewhere": draw_elsewhere}
 
 
 def write_page(report: Report, path: Path) -> None:
     """Write the page to `path` and its plots to a folder of the same name beside it."""
-    pictures = draw_figures(report, path.with_suffix(""), {"found": _draw_found, "curves": _draw_curves})
-    model, examples = report["model"], report["examples"]
+    pictures = {
+        name: f"![{_PICTURES[name]}]({at.parent.name}/{at.name})\n\n{_PICTURES[name]}"
+        for name, at in draw_figures(report, path.with_suffix(""), _PLOTS).items()
+    }
+    model, examples, training = report["model"], report["examples"], report["training"]
     first = _percent(next(iter(report["found"])))
     parts = [
-        "# Other approaches beside V4",
-        f"V4 is {model['name']} {model['version']}, weights `sha256:{model['sha256']}`. Measured by "
-        f"`scripts/compare_architectures`: {examples['train']:,} examples to learn from, {examples['test']:,} to "
-        f"measure on, of other sources, {examples['test_clean']:,} of them clean; seed {examples['seed']}. V4 has "
-        "learnt from far more. Every threshold is the one that so many of the clean examples exceed, V4's too. "
-        f"Statistics of the picture and the spatial network see its upper left {examples['side']} by "
-        f"{examples['side']} pixels.",
-        "## What they are, and what an image costs",
+        "# Other approaches, compared with V4",
+        f"Measured by `scripts/compare_architectures`: {examples['train']:,} training examples and "
+        f"{examples['test']:,} test examples from other sources, {examples['test_clean']:,} of them clean; seed "
+        f"{examples['seed']}. All detectors, V4 too, are compared at thresholds that the same share of the clean test "
+        f"examples exceeds. Of pictures larger than {examples['side']} by {examples['side']} pixels, the upper left "
+        f"piece of this size counts as the whole picture. V4 is {model['name']} {model['version']}, weights "
+        f"`sha256:{model['sha256']}`.",
+        "## The approaches and their cost",
         _write_costs(report),
-        "Milliseconds of one core's processor time, without decoding: to take from the picture what the detector "
-        "needs, and to score it, many at once.",
-        *(f"![{_PICTURES[name]}]({at.parent.name}/{at.name})\n\n{_PICTURES[name]}" for name, at in pictures.items()),
+        "Milliseconds of one core's processor time per image, many at once and without decoding: `input` is what it "
+        f"takes to extract the detector's input, `score` the rest. {training['trees']} trees; the spatial network was "
+        f"trained for {training['epochs']} epochs, V4's network on the same examples for {training['passes']}.",
+        pictures["found"],
+        pictures["curves"],
         *_write_found(report),
         "## What they find that V4 misses",
-        f"Of the stego images that V4 misses, each at its own threshold for {first} false positives.",
+        f"Of the stego images that V4 misses, each detector at its own threshold for {first} false positives.",
         _write_beyond(report),
-        "## Together",
-        "An image counts as stego if V4 or the other says so, each at half of the allowed false positives.",
+        "## Combined",
+        "An image counts as stego if V4 or the other detector says so, each at half of the allowed false positives.",
         *_write_together(report),
-        "## Elsewhere than V4 looks",
-        f"{examples['covers']} covers of the validation sources, at the thresholds of {first} above.",
-        _write_elsewhere(report),
+        "## Where V4 does not look",
+        f"{examples['covers']} covers of the test sources, at the thresholds for {first} above.",
+        _write_elsewhere(report, "found"),
+        pictures["elsewhere"],
+        "How many of the images that V4 misses there, each detector finds:",
+        _write_elsewhere_counts(report),
+        f"V4 or the other detector, each at its threshold for half of {first}:",
+        _write_elsewhere(report, "together"),
     ]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -62,10 +74,10 @@ def _percent(share: str) -> str:
 def _write_costs(report: Report) -> str:
     rows = [
         (name, _WHAT[name], *(f"{cost[key]:.2f}" for key in ("take", "score", "ms")),
-         f"{report['training_seconds'].get(name, '')}")
+         f"{report['training']['seconds'].get(name, '')}")
         for name, cost in report["cost"].items()
     ]  # fmt: skip
-    return make_table(("detector", "what it is", "take", "score", "ms an image", "s to learn"), rows)
+    return make_table(("detector", "what it is", "input", "score", "ms per image", "training, s"), rows)
 
 
 def _write_found(report: Report) -> Iterable[str]:
@@ -109,41 +121,29 @@ def _write_together(report: Report) -> Iterable[str]:
         )
 
 
-def _write_elsewhere(report: Report) -> str:
-    detectors = list(next(iter(report["elsewhere"].values())))
-    rows = [(way, *(_share(found[name]) for name in detectors)) for way, found in report["elsewhere"].items()]
-    return make_table(("hidden", *detectors), rows)
+def _write_elsewhere(report: Report, key: str) -> str:
+    rows = {way: each[key] for way, each in report["elsewhere"].items()}
+    detectors = list(next(iter(rows.values())))
+    titles = [f"V4 or {name}" if key == "together" else name for name in detectors]
+    if key == "together":
+        rows = {way: {"V4 alone": report["elsewhere"][way]["found"]["V4"], **row} for way, row in rows.items()}
+        detectors, titles = ["V4 alone", *detectors], ["V4 alone", *titles]
+    return make_table(
+        ("hidden", *titles), ((way, *(_share(row[name]) for name in detectors)) for way, row in rows.items())
+    )
+
+
+def _write_elsewhere_counts(report: Report) -> str:
+    rows = {way: each["beyond"] for way, each in report["elsewhere"].items() if way != "nothing hidden"}
+    detectors = list(next(iter(rows.values())))
+    return make_table(
+        ("hidden", "missed by V4", *detectors),
+        (
+            (way, f"{row[detectors[0]]['of']}", *(f"{row[name]['count']}" for name in detectors))
+            for way, row in rows.items()
+        ),
+    )
 
 
 def _share(rate: Mapping[str, Any]) -> str:
     return f"{rate['share']:.1%}"
-
-
-def _draw_found(report: Report) -> "Figure":
-    by_detector = next(iter(report["found"].values()))
-    cells = [
-        (method, group)
-        for method, groups in next(iter(by_detector.values()))["found"].items()
-        for group, rate in groups.items()
-        if rate["of"]
-    ]
-    figure, axes = open_figure(figsize=(9, 0.5 * len(cells) + 1.5))
-    height = 0.8 / len(by_detector)
-    for number, (name, found) in enumerate(by_detector.items()):
-        shares = [found["found"][method][group]["share"] for method, group in cells]
-        axes.barh([place - height * number for place in range(len(cells), 0, -1)], shares, height=height, label=name)
-    axes.set_yticks([place - 0.32 for place in range(len(cells), 0, -1)], [f"{m}: {g}" for m, g in cells], fontsize=8)
-    axes.set(xlabel="found", xlim=(0, 1.02))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=len(by_detector), fontsize=8)
-    return figure
-
-
-def _draw_curves(report: Report) -> "Figure":
-    figure, axes = open_figure(figsize=(7, 4))
-    for name, points in report["curves"].items():
-        axes.plot([p["false_positives"] for p in points], [p["found"] for p in points], marker=".", label=name)
-    axes.set(
-        xscale="log", ylim=(0, 1.02), xlabel="false positives among clean images", ylabel="payloads in pixels found"
-    )
-    axes.legend(loc="lower right", fontsize=8)
-    return figure

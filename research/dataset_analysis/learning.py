@@ -1,109 +1,166 @@
-"""Measures the benefit of more covers, and the effect of an unseen source, by retraining a quick detector.
+"""Measures the benefit of more covers and of more sources, by retraining a quick detector on parts of a corpus.
 
-The detector is `alternative_architectures.boosting`, which trains in seconds. Its figures are not V4's; only their
-change with the covers matters.
+The detector's figures are not V4's, which learns from far more examples of each cover; their change with the covers is
+what counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from research.alternative_architectures.boosting import describe_streams, find_odds, grow
-from research.evaluation.rates import find_limit, make_rate
-from research.stego.corpus import Corpus
-from research.stego.samples import SampleSource
-from research.training.shards import CLEAN, make_shard
+from research.alternative_architectures.boosting import find_odds, grow
+from research.dataset_analysis.extrapolation import RESAMPLES, Measure, extrapolate
+from research.dataset_analysis.pools import Pool
+from research.evaluation.rates import find_limit
 
-if TYPE_CHECKING:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+Odds = NDArray[np.float64]
+Truth = NDArray[np.bool_]
 
-SHARES: Final = (1 / 64, 1 / 16, 1 / 4, 1.0)
+SHARES: Final = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of the covers to train on."""
+SOURCES: Final = (2, 4, 8, 16)
+"""Numbers of sources to train on."""
 ALLOWED: Final = 0.01
-_LIMIT: Final = 3.5
-"""Threshold of the quick detector in log-odds: a probability of 0.97, like V4's threshold."""
+"""Share of false positives at which misses are compared."""
+WANTED: Final = 0.95
+"""Share of stego images found at which false positives are compared."""
+TENFOLD: Final = 10
+_HIDDEN: Final = 2
+"""Number of the largest sizes that are predicted from the others, to check the extrapolation."""
+_RESERVED: Final = 0.1
+"""Share of the covers that only choose thresholds."""
+_COVERS: Final = 480
+"""Number of covers from each number of sources."""
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """Examples as features (N, F), and whether each is stego, (N,)."""
+class Training:
+    """One trained detector: its log-odds on the test examples, and its figures."""
 
-    features: NDArray[np.float32]
-    is_stego: NDArray[np.bool_]
-
-
-def draw_curve(
-    train: Corpus, test: Corpus, seed: int, count: int, trees: int, shares: Sequence[float]
-) -> list[dict[str, Any]]:
-    """Return the figures on `test` of detectors trained on each share of the covers, with `count` examples each."""
-    shown = _describe(test, seed + 1, count)
-    points = []
-    for share in shares:
-        rng = np.random.default_rng([seed, 5])
-        part = Corpus({name: _take(rng, paths, share) for name, paths in train.sources.items()})
-        learnt = _describe(part, seed, count)
-        odds = find_odds(grow(learnt.features, learnt.is_stego, seed, trees), shown.features)
-        points.append({"share": round(share, 4), "covers": len(part.paths), **_measure(odds, shown)})
-    return points
+    odds: Odds
+    figures: Mapping[str, float]
 
 
-def leave_sources_out(corpus: Corpus, seed: int, each: int, trees: int, most: int) -> dict[str, Any]:
-    """Return the figures on each of the `most` largest sources of detectors trained with and without that source.
-
-    Each source gives `each` examples for training, and as many from its other images for testing. Thresholds allow
-    `ALLOWED` false positives on the other sources.
-    """
-    largest = sorted(corpus.sources, key=lambda name: -len(corpus.sources[name]))[:most]
-    learnt, shown = {}, {}
-    for number, name in enumerate(largest):
-        paths = corpus.sources[name]
-        learnt[name] = _describe(Corpus({name: paths[0::2]}), seed + number, each)
-        shown[name] = _describe(Corpus({name: paths[1::2] or paths}), seed + 100 + number, each)
-    rows = {}
-    whole = _grow(list(learnt.values()), seed, trees)
-    for name in largest:
-        others = [other for other in largest if other != name]
-        without = _grow([learnt[other] for other in others], seed, trees)
-        rows[name] = {
-            label: _measure(
-                find_odds(model, shown[name].features),
-                shown[name],
-                np.concatenate([find_odds(model, shown[other].features)[~shown[other].is_stego] for other in others]),
-            )
-            for label, model in (("learnt from", whole), ("left out", without))
-        }
-    return rows
+def find_missed(odds: Odds, is_stego: Truth) -> float:
+    """Return the share of stego images that are missed at `ALLOWED` false positives."""
+    return float((odds[is_stego] <= find_limit(odds[~is_stego], ALLOWED)).mean())
 
 
-def _describe(corpus: Corpus, seed: int, count: int) -> Described:
-    """Make examples from the corpus' covers, without drawn hard negatives, and compute their features."""
-    shard = make_shard(SampleSource(corpus, drawn_share=0.0), seed, 0, count)
-    return Described(describe_streams(np.array(shard.planes)), shard.method != CLEAN)
+def find_false_positives(odds: Odds, is_stego: Truth) -> float:
+    """Return the share of clean images flagged at the highest threshold that finds `WANTED` of the stego images."""
+    ranked = np.sort(odds[is_stego])[::-1]
+    limit = ranked[max(0, int(np.ceil(WANTED * len(ranked))) - 1)]
+    return float((odds[~is_stego] >= limit).mean())
 
 
-def _grow(parts: Sequence[Described], seed: int, trees: int) -> "HistGradientBoostingClassifier":
-    features = np.concatenate([part.features for part in parts])
-    return grow(features, np.concatenate([part.is_stego for part in parts]), seed, trees)
+MEASURES: Final = {"missed": find_missed, "false_positives": find_false_positives}
 
 
-def _measure(
-    odds: NDArray[np.float64], shown: Described, reference: NDArray[np.float64] | None = None
+def draw_curves(
+    pools: Sequence[Pool],
+    shown: Pool,
+    seed: int,
+    trees: int,
+    shares: Sequence[float] = SHARES,
+    numbers: Sequence[int] = SOURCES,
+    covers: int = _COVERS,
+    resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
-    """Return the figures at `_LIMIT`, and at the threshold for `ALLOWED` false positives on a reference set."""
-    clean, stego = odds[~shown.is_stego], odds[shown.is_stego]
-    limit = find_limit(clean if reference is None else reference, ALLOWED)
+    """Return learning curves: by the share of covers, and by the number of sources that give `covers` covers together.
+
+    `shares` and `numbers` increase, and there are at least four shares. There is a training for each of `pools`, which
+    have the same covers with other payloads; it also draws covers, sources and trees anew. `shown` has the test
+    examples.
+    """
+    by_covers: list[list[Training]] = [[] for _ in shares]
+    by_sources: list[list[Training]] = [[] for _ in numbers]
+    sizes: list[int] = []
+    for repeat, pool in enumerate(pools):
+        rng = np.random.default_rng([seed, repeat, 5])
+        order = rng.permutation(len(pool.source))
+        held, free = np.split(order, [max(1, round(_RESERVED * len(order)))])
+        sizes = [max(1, round(share * len(free))) for share in shares]
+        for trainings, size in zip(by_covers, sizes, strict=True):
+            trainings.append(_train(pool, free[:size], held, shown, seed + repeat, trees))
+        for trainings, number in zip(by_sources, numbers, strict=True):
+            chosen = take_from_sources(rng, pool.source, free, number, covers)
+            trainings.append(_train(pool, chosen, held, shown, seed + repeat, trees))
     return {
-        "false_positives": make_rate(int((clean >= _LIMIT).sum()), len(clean)),
-        "found": make_rate(int((stego >= _LIMIT).sum()), len(stego)),
-        "false_positives_at_allowed": make_rate(int((clean > limit).sum()), len(clean)),
-        "found_at_allowed": make_rate(int((stego > limit).sum()), len(stego)),
+        "allowed": ALLOWED,
+        "wanted": WANTED,
+        "repeats": len(pools),
+        "trees": trees,
+        "test": {
+            "clean": int((~shown.is_stego).sum()),
+            "stego": int(shown.is_stego.sum()),
+            "sources": len(shown.sources),
+        },
+        "covers": [{"covers": size, **_list_figures(each)} for size, each in zip(sizes, by_covers, strict=True)],
+        "sources": [
+            {"sources": number, **_list_figures(each)} for number, each in zip(numbers, by_sources, strict=True)
+        ],
+        "covers_from_sources": covers,
+        "tenfold": _extrapolate(sizes, by_covers, shown, TENFOLD * sizes[-1], seed, resamples),
+        "checked": _extrapolate(sizes[:-_HIDDEN], by_covers[:-_HIDDEN], shown, sizes[-1], seed, resamples),
+        "doubled_sources": _extrapolate(numbers, by_sources, shown, 2 * numbers[-1], seed, resamples),
     }
 
 
-def _take(rng: np.random.Generator, paths: Sequence[Any], share: float) -> tuple[Any, ...]:
-    """Draw a share of a source's images, at least one; larger shares include smaller ones."""
-    order = rng.permutation(len(paths))
-    return tuple(paths[number] for number in order[: max(1, round(share * len(paths)))])
+def take_from_sources(
+    rng: np.random.Generator, source: NDArray[np.int64], free: NDArray[np.int64], number: int, covers: int
+) -> NDArray[np.int64]:
+    """Draw `number` sources, and `covers` free covers evenly from them; sources with too few are not drawn.
+
+    `source` (C,) is the number of each cover's source, `free` (K,) are the covers to draw from.
+    """
+    each = max(1, covers // number)
+    counts = np.bincount(source[free])
+    enough = np.flatnonzero(counts >= each)
+    drawn = rng.permutation(enough if len(enough) >= number else np.argsort(-counts)[:number])[:number]
+    return np.concatenate([free[source[free] == name][:each] for name in drawn])
+
+
+def _train(
+    pool: Pool, covers: NDArray[np.int64], held: NDArray[np.int64], shown: Pool, seed: int, trees: int
+) -> Training:
+    rows, reserved = pool.find_rows(covers), pool.find_rows(held)
+    model = grow(pool.features[rows], pool.is_stego[rows], seed, trees)
+    odds, known = find_odds(model, shown.features), find_odds(model, pool.features[reserved])
+    carried = find_limit(known[~pool.is_stego[reserved]], ALLOWED)
+    figures = {name: find(odds, shown.is_stego) for name, find in MEASURES.items()}
+    figures |= {f"known_{name}": find(known, pool.is_stego[reserved]) for name, find in MEASURES.items()}
+    figures["carried_false_positives"] = float((odds[~shown.is_stego] > carried).mean())
+    figures["carried_missed"] = float((odds[shown.is_stego] <= carried).mean())
+    return Training(odds, figures)
+
+
+def _list_figures(trainings: Sequence[Training]) -> dict[str, list[float]]:
+    return {key: [round(each.figures[key], 5) for each in trainings] for key in trainings[0].figures}
+
+
+def _extrapolate(
+    sizes: Sequence[int],
+    trainings: Sequence[Sequence[Training]],
+    shown: Pool,
+    target: float,
+    seed: int,
+    resamples: int,
+) -> dict[str, Any]:
+    source, is_stego = shown.source[shown.cover], shown.is_stego
+    rows_of = [np.flatnonzero(source == number) for number in range(len(shown.sources))]
+
+    def on_drawn(find: Any) -> Measure:  # noqa: ANN401 - one of MEASURES
+        def measure(place: int, number: int, drawn: NDArray[np.int64]) -> float:
+            rows = np.concatenate([rows_of[each] for each in drawn])
+            share: float = find(trainings[place][number].odds[rows], is_stego[rows])
+            return share
+
+        return measure
+
+    return {
+        name: extrapolate(sizes, on_drawn(find), len(trainings[0]), len(rows_of), target, seed, resamples)
+        for name, find in MEASURES.items()
+    }

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from research.dataset_analysis.labels import list_readable
 from research.evaluation.traits import hard_traits, measure_noise
 from research.evaluation.writers import NOISE, NOISE_NAMES
 from research.stego.corpus import Corpus, open_image
@@ -26,14 +28,14 @@ class Surveyed:
     """One image.
 
     `entropy` (bits per byte) and the share `ones` are those of its carrier's lowest bits; `holds` describes the payload
-    if V4 classifies it as stego. `hashed` (4,) uint64 has a bit for each of 16x16 pixels of the reduced grey picture:
-    whether the pixel to its right is brighter; `detail` counts the pixels that differ from the one to their right.
-    `colour` (3,) is the mean.
+    if V4 classifies it as stego, and `readable` what can be read in it, whatever V4 says. `hashed` (4,) uint64 has a
+    bit for each of 16x16 pixels of the reduced grey picture: whether the pixel to its right is brighter; `detail`
+    counts the pixels that differ from the one to their right. `colour` (3,) is the mean.
     """
 
     part: str
     source: str
-    name: str
+    path: Path
     format: str
     mode: str
     width: int
@@ -48,6 +50,7 @@ class Surveyed:
     colour: NDArray[np.float32]
     score: Score
     holds: str
+    readable: tuple[str, ...]
 
 
 def survey_corpus(detector: Detector, corpus: Corpus, part: str) -> Iterator[Surveyed]:
@@ -61,11 +64,11 @@ def survey_corpus(detector: Detector, corpus: Corpus, part: str) -> Iterator[Sur
                 image = open_image(data)
             except (OSError, ValueError):
                 continue
-            opened.append((source, path.name, image, data, extract_planes(image, data)))
-        for (source, name, image, data, planes), score in zip(
+            opened.append((source, path, image, data, extract_planes(image, data)))
+        for (source, path, image, data, planes), score in zip(
             opened, detector.score([each[-1] for each in opened]), strict=True
         ):
-            yield _survey_image(part, source, name, image, data, planes, score)
+            yield _survey_image(part, source, path, image, data, planes, score)
 
 
 def describe_sources(rows: Sequence[Surveyed]) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def list_suspects(rows: Sequence[Surveyed], threshold: float) -> list[dict[str, 
         {
             "part": row.part,
             "source": row.source,
-            "image": row.name,
+            "image": row.path.name,
             "method": row.score.method,
             "probability": round(row.score.stego_probability, 5),
             "holds": row.holds,
@@ -105,8 +108,23 @@ def list_suspects(rows: Sequence[Surveyed], threshold: float) -> list[dict[str, 
     ]
 
 
+def list_readable_images(rows: Sequence[Surveyed]) -> list[dict[str, Any]]:
+    """List the images in which something can be read, other than a UserComment, which cameras and editors write."""
+    return [
+        {
+            "part": row.part,
+            "source": row.source,
+            "image": row.path.name,
+            "readable": [what for what in row.readable if not what.startswith("exif")],
+            "v4": round(row.score.stego_probability, 5),
+        }
+        for row in rows
+        if any(not what.startswith("exif") for what in row.readable)
+    ]
+
+
 def _survey_image(
-    part: str, source: str, name: str, image: Image.Image, data: bytes, planes: np.void, score: Score
+    part: str, source: str, path: Path, image: Image.Image, data: bytes, planes: np.void, score: Score
 ) -> Surveyed:
     method = next((m for m in _CARRIERS if read_number(planes, f"{_CARRIERS[m]}_count")), None)
     entropy = ones = noise = None
@@ -121,8 +139,8 @@ def _survey_image(
     holds = _read(image, data, score) if score.is_stego else ""
     traits = hard_traits(image, data)
     return Surveyed(
-        part, source, name, image.format or "", image.mode, image.width, image.height, len(data), traits, noise,
-        entropy, ones, hashed, detail, small, score, holds,
+        part, source, path, image.format or "", image.mode, image.width, image.height, len(data), traits, noise,
+        entropy, ones, hashed, detail, small, score, holds, list_readable(image, data),
     )  # fmt: skip
 
 

@@ -132,8 +132,7 @@ def _carriers(report: Report) -> Iterable[str]:
     yield (
         "The same network scores the image once more, with the carrier's bits in the place of those of `lsb.rgb`, or "
         "other texts of the file in the place of the UserComment. The payloads are texts of 32 to 400 bytes, without "
-        "an "
-        "end or after a length."
+        "an end or after a length."
     )
     rows = [
         (

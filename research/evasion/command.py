@@ -10,6 +10,8 @@ import torch
 
 from research.evaluation.output import add_report_options, write_report
 from research.evaluation.report import describe_model
+from research.evasion.attribution import explain_examples
+from research.evasion.boundary import map_boundary
 from research.evasion.measuring import ALLOWED, draw_covers, explain, measure_damages, measure_ways
 from research.evasion.page import write_page
 from research.stego.corpus import find_images
@@ -39,13 +41,15 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, required=True, help="folder of clean images, with a folder per source")
     add_report_options(parser)
     parser.add_argument("--covers", type=int, default=150, help="covers for each way to hide (%(default)s)")
+    parser.add_argument("--pieces", type=int, default=300, help="covers of each side for the map (%(default)s)")
     return parser.parse_args(arguments)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the whole report: model, covers, groups of ways, damages, explanations."""
+    """Return the whole report: model, covers, groups of ways, damages, explanations, the map of the boundary."""
     detector, seed = Detector.load(options.model), options.seed
-    covers = draw_covers(find_images(options.corpus), seed, options.covers)
+    corpus = find_images(options.corpus)
+    covers = draw_covers(corpus, seed, options.covers)
     return {
         "model": describe_model(detector.model),
         "corpus": {"covers": len(covers), "seed": seed},
@@ -53,4 +57,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "groups": measure_ways(detector, covers, seed),
         "damages": measure_damages(detector, covers, seed),
         "explained": explain(detector, covers, seed),
+        "examples": explain_examples(detector),
+        "boundary": map_boundary(detector, corpus, seed, options.pieces),
     }

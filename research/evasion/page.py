@@ -1,53 +1,80 @@
 """Writes the measurements of evasion as a Markdown page with plots."""
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from research.evaluation.figures import Report, draw_figures, open_figure
+from research.evaluation.figures import Report, draw_figures
 from research.evaluation.markdown import make_table, write_rate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from research.evaluation.writers import NOISE_NAMES
+from research.evasion.boundary import FOUND
+from research.evasion.plots import draw_boundary, draw_examples, draw_ways, draw_windows
 
 _PICTURES: Final = {
-    "ways": "Share found at V4's own threshold, with 95 % interval; filled: V4 was made for it.",
-    "windows": "How far the stego logit falls where eight bytes are as in the cover again, by their place.",
+    "ways": "Share found at V4's own threshold, with 95 % interval. Filled: V4 was trained for it.",
+    "windows": "Mean drop of the stego logit when eight bytes of the payload are restored to those of the cover, by "
+    "their position.",
+    "examples": "The same sentence in the same drawn picture, hidden in four ways. Each bar is the drop of the logit "
+    "when its eight bytes are restored to those of the cover; `_` is a space, `·` a byte that is not printable ASCII.",
+    "boundary": "Share found in % in `lsb.rgb`, by bytes of payload, side of the picture, and noise of the cover; "
+    "below it, the number of covers. White: the payload does not fit, or there was no such cover.",
+}
+_PLOTS: Final = {
+    "ways": draw_ways,
+    "windows": draw_windows,
+    "examples": draw_examples,
+    "boundary": draw_boundary,
 }
 
 
 def write_page(report: Report, path: Path) -> None:
     """Write the page to `path` and its plots to a folder of the same name beside it."""
-    pictures = draw_figures(report, path.with_suffix(""), {"ways": _draw_ways, "windows": _draw_windows})
+    pictures = {
+        name: f"![{_PICTURES[name]}]({at.parent.name}/{at.name})\n\n{_PICTURES[name]}"
+        for name, at in draw_figures(report, path.with_suffix(""), _PLOTS).items()
+    }
     model, corpus = report["model"], report["corpus"]
     parts = [
-        f"# Hiding from {model['name']} {model['version']}",
-        f"Weights `sha256:{model['sha256']}`, threshold {model['threshold']}. Measured by `scripts/measure_evasion` on "
-        f"{corpus['covers']} covers, seed {corpus['seed']}: RGB, 64 to 256 pixels wide and high, saved as PNG. "
-        f"The second threshold is the one that {report['allowed']:.0%} of the group's clean images exceed. "
-        "Intervals are Clopper and Pearson's, 95 %.",
-        *(f"![{_PICTURES[name]}]({at.parent.name}/{at.name})\n\n{_PICTURES[name]}" for name, at in pictures.items()),
+        f"# Evading {model['name']} {model['version']}",
+        f"Measured by `scripts/measure_evasion` on {corpus['covers']} covers with seed {corpus['seed']}: RGB pictures "
+        f"of 64 to 256 pixels on each side, saved as PNG. Weights `sha256:{model['sha256']}`, threshold "
+        f"{model['threshold']}. The last column of each table is at the threshold that {report['allowed']:.0%} of the "
+        "clean covers exceed. Intervals are Clopper and Pearson's, at 95 %.",
+        pictures["ways"],
         *_write_groups(report),
         "## Damaged files",
-        "A text of 200 bytes in `lsb.rgb`; a worker decodes what can still be seen of the picture.",
+        "A text of 200 bytes in `lsb.rgb`. As in a worker, whatever can be decoded of a damaged picture is scored.",
         _write_damages(report["damages"]),
-        "## What the answers rest on",
-        "Median stego logit of images that were found, with all streams and without each; a stream that is not named "
-        "changes it by less than 1.",
+        "## The boundary",
+        *_write_boundary(report["boundary"]),
+        pictures["boundary"],
+        "## What the answers are based on",
+        "Median stego logit of the images that were found, with all streams and without each one. Streams that are not "
+        "listed change it by less than 1.",
         _write_streams(report["explained"]),
+        pictures["windows"],
+        "## Four examples",
+        f"An image counts as stego from a logit of {_to_logit(model['threshold']):.1f} on.",
+        _write_examples(report["examples"]),
+        pictures["examples"],
     ]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _to_logit(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))
 
 
 def _write_groups(report: Report) -> Iterable[str]:
     for name, group in report["groups"].items():
         yield f"## By {name}" if not name.startswith("elsewhere") else f"## {name.capitalize()}"
-        yield f"Clean images taken for stego: {write_rate(group['false_positives'])}."
+        yield f"False positives on clean covers: {write_rate(group['false_positives'])}."
         rows = [
             (way, "yes" if row["known"] else "", write_rate(row["found"]), f"{row['found_at_allowed']['share']:.1%}")
             for way, row in group["ways"].items()
         ]
-        yield make_table(("way", "V4 was made for it", "found", f"at {report['allowed']:.0%} false positives"), rows)
+        yield make_table(("way to hide", "trained for", "found", f"at {report['allowed']:.0%} false positives"), rows)
 
 
 def _write_damages(damages: Mapping[str, Any]) -> str:
@@ -55,7 +82,32 @@ def _write_damages(damages: Mapping[str, Any]) -> str:
         (name, *(f"{row[key]['share']:.1%}" for key in ("decoded", "found", "false_positives")))
         for name, row in damages.items()
     ]
-    return make_table(("damage", "decoded", "found, of all", "clean ones taken for stego"), rows)
+    return make_table(("damage", "decoded", "found, of all", "false positives"), rows)
+
+
+def _write_boundary(boundary: Mapping[str, Any]) -> Iterable[str]:
+    yield (
+        f"{boundary['covers']} square pieces of pictures of each size, from anywhere in a picture. False positives on "
+        "the pieces themselves, by side: "
+        + ", ".join(f"{side}: {rate['count']} of {rate['of']}" for side, rate in boundary["false_positives"].items())
+        + "."
+    )
+    yield (
+        f"The smallest payload in bytes from which on all larger ones that fit are found in at least {FOUND:.0%} of "
+        "the covers; a dash means that there is none."
+    )
+    sides = list(boundary["false_positives"])
+    for kind, bands in boundary["least"].items():
+        rows = [
+            (band, *(_write_least(least, side) for side in sides)) for band in NOISE_NAMES if (least := bands.get(band))
+        ]
+        yield make_table((f"{kind}, by noise of the cover", *(f"{side} x {side}" for side in sides)), rows)
+
+
+def _write_least(least: Mapping[str, int | None], side: str) -> str:
+    if side not in least:
+        return ""
+    return "—" if least[side] is None else f"{least[side]:,}"
 
 
 def _write_streams(explained: Mapping[str, Any]) -> str:
@@ -79,33 +131,14 @@ def _write_streams(explained: Mapping[str, Any]) -> str:
     return make_table(("", *(f"{name} ({explained[name]['examples']})" for name in names)), rows)
 
 
-def _draw_ways(report: Report) -> "Figure":
+def _write_examples(examples: Iterable[Mapping[str, Any]]) -> str:
     rows = [
-        (way, row)
-        for group in report["groups"].values()
-        for way, row in group["ways"].items()
-    ][::-1]  # fmt: skip
-    figure, axes = open_figure(figsize=(9, 0.22 * len(rows) + 1))
-    for height, (_, row) in enumerate(rows):
-        rate = row["found"]
-        low, high = rate["interval95"]
-        around = [[max(0.0, rate["share"] - low)], [max(0.0, high - rate["share"])]]
-        axes.errorbar(
-            rate["share"], height, xerr=around, fmt="o", color="tab:blue", markersize=4,
-            markerfacecolor="tab:blue" if row["known"] else "white",
-        )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [way for way, _ in rows], fontsize=7)
-    axes.set(xlim=(-0.02, 1.02), xlabel="found", title="An adversary who knows V4")
-    return figure
+        (each["hidden"], f"{each['logit_of_cover']:.1f}", f"{each['logit']:.1f}", _name_strongest(each["windows"]))
+        for each in examples
+    ]
+    return make_table(("hidden", "logit of the cover", "logit with it", "strongest eight bytes"), rows)
 
 
-def _draw_windows(report: Report) -> "Figure":
-    figure, axes = open_figure(figsize=(8, 3.5))
-    for name, each in report["explained"].items():
-        windows = each["windows"]
-        axes.plot([row["byte"] for row in windows], [row["fall"] for row in windows], marker=".", label=name)
-    axes.axhline(0.0, color="grey", linewidth=0.8)
-    axes.set(xlabel="byte of the bit stream", ylabel="mean fall of the logit", title="Where the evidence lies")
-    if report["explained"]:
-        axes.legend(fontsize=8)
-    return figure
+def _name_strongest(windows: Iterable[Mapping[str, Any]]) -> str:
+    strongest = max(windows, key=lambda window: window["fall"])
+    return f"`{strongest['bytes']}`, {strongest['fall']:.1f}"

@@ -56,10 +56,10 @@ def losses(heads: Heads, method: Tensor, order: Tensor) -> Tensor:
 
 
 class Trainer:
-    """Trains a network: holds its optimizer, the moving averages of its weights and of its loss."""
+    """Trains `network`: holds its optimizer, the moving averages of its weights and of its loss."""
 
     def __init__(self, network: Network, schedule: Schedule) -> None:
-        self._network = network
+        self.network = network
         self._schedule = schedule
         self._averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)  # type: ignore[no-untyped-call]
         trained = [value for value in network.parameters() if value.requires_grad]
@@ -77,9 +77,9 @@ class Trainer:
             group["lr"] = self._schedule.rate(progress)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
-        self._averaged.update_parameters(self._network)
+        self._averaged.update_parameters(self.network)
         self.mean_loss = 0.99 * self.mean_loss + 0.01 * loss.item() if self._started else loss.item()
         self._started = True
 
