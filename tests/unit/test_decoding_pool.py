@@ -186,7 +186,7 @@ def test_secrets_of_the_worker_are_withheld(open_pool: OpenPool, monkeypatch: py
 def test_large_pictures_wait_for_memory_and_small_ones_do_not(open_pool: OpenPool) -> None:
     budget = Budget(MEMORY)
     pool = open_pool(budget=budget)
-    large = encode_blank_png(5000, 5000)
+    large = encode_blank_gif((5000, 5000))
     assert ALWAYS_FREE_BYTES < 5000 * 5000
 
     with budget.hold(MEMORY):

@@ -16,7 +16,7 @@ from starlight_vocabulary.words import ErrorCode
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.image_error import ImageError
-from worker.scanning.png_shortening import read_png_header, shorten_png
+from worker.scanning.png_shortening import read_png_header
 from worker.v4.containers import PNG_SIGNATURE
 from worker.v4.planes import count_rows_read, extract_planes
 
@@ -88,7 +88,7 @@ def change_header(data: bytes, position: int, value: int) -> bytes:
 def shorten(data: bytes) -> bytes | None:
     """Shorten a PNG to the rows that V4 reads."""
     header = read_png_header(data)
-    return shorten_png(data, header, count_rows_read(header.width, header.height)) if header else None
+    return header.shorten(data, count_rows_read(header.width, header.height)) if header else None
 
 
 def take_planes(data: bytes) -> tuple[bytes, ErrorCode | None]:

@@ -23,7 +23,8 @@ from starlight_vocabulary.formats import ImageFormat
 from starlight_vocabulary.words import ErrorCode
 from storage.image_signatures import HEAD_BYTES, find_format
 from worker.scanning.image_error import ImageError
-from worker.scanning.png_shortening import read_png_header, shorten_png
+from worker.scanning.jpeg_shortening import read_jpeg_header
+from worker.scanning.png_shortening import read_png_header
 from worker.scanning.truncation import ends_early
 from worker.v4.containers import survey
 from worker.v4.planes import count_rows_read
@@ -118,36 +119,33 @@ class Decoder:
 
     @contextmanager
     def decode_first_rows(self, data: bytes) -> Iterator[FirstRows]:
-        """Yield what V4 needs of an image; as `decode_damaged`, but faster for a PNG, which is checked as a whole.
+        """Yield what V4 needs of an image; as `decode_damaged`, but PNGs and JPEGs are decoded only so far.
 
         Raises what `decode_damaged` raises.
         """
         with ExitStack() as stack:
-            first = self._decode_short_png(data, stack)
+            first = self._decode_shortened(data, stack)
             if first is None:
-                stack.close()
                 image, damage = stack.enter_context(self.decode_damaged(data))
                 first = FirstRows(image, image.height, damage)
             yield first
 
-    def _decode_short_png(self, data: bytes, stack: ExitStack) -> FirstRows | None:
-        header = read_png_header(data)
+    def _decode_shortened(self, data: bytes, stack: ExitStack) -> FirstRows | None:
+        """Return the first rows of an image that is whole, None if it has to be decoded as a whole."""
+        header = read_png_header(data) or read_jpeg_header(data)
         if header is None or header.width * header.height > self._max_pixels:
             return None
         rows = count_rows_read(header.width, header.height)
         if rows == header.height:
             return None
-        kept = rows * (2 * header.line_bytes + header.width * OTHER_BYTES_PER_PIXEL)
-        stack.enter_context(self._memory.hold(len(data) + kept))
-        short = shorten_png(data, header, rows)
+        with self._memory.hold(header.count_bytes(rows)):
+            short = header.shorten(data, rows)
         if short is None:
             return None
         try:
-            image = stack.enter_context(self._open(short))
-            self._load(image, short)
+            return FirstRows(stack.enter_context(self.decode(short)), header.height, None)
         except ImageError:
             return None
-        return FirstRows(image, header.height, None)
 
     def _open(self, data: bytes) -> Image.Image:
         try:

@@ -34,6 +34,26 @@ class PngHeader:
     height: int
     line_bytes: int
 
+    def count_bytes(self, rows: int) -> int:
+        """Return how many bytes of memory `shorten` needs."""
+        return 2 * rows * self.line_bytes
+
+    def shorten(self, data: bytes, rows: int) -> bytes | None:
+        """Return a PNG with the first `rows` rows of the picture, and otherwise the same chunks.
+
+        Returns None if the PNG is animated, or if its rows are not complete and correct.
+        """
+        found = _find_compressed(data)
+        if found is None:
+            return None
+        start, end, compressed = found
+        lines = _decompress(compressed, self, rows)
+        if lines is None:
+            return None
+        short = _write_chunk(b"IHDR", data[16:20] + struct.pack(">I", rows) + data[24:29])
+        stored = _write_chunk(b"IDAT", zlib_ng.compress(lines, 0))
+        return b"".join([PNG_SIGNATURE, short, data[_HEADER_END:start], stored, data[end:]])
+
 
 def read_png_header(data: bytes) -> PngHeader | None:
     """Return the header of a PNG; None if it is interlaced or wrong, or if these bytes are no PNG."""
@@ -43,23 +63,6 @@ def read_png_header(data: bytes) -> PngHeader | None:
     if interlaced or colour not in _SAMPLES or checksum != zlib_ng.crc32(data[12:29]):
         return None
     return PngHeader(width, height, 1 + (width * depth * _SAMPLES[colour] + 7) // 8)
-
-
-def shorten_png(data: bytes, header: PngHeader, rows: int) -> bytes | None:
-    """Return a PNG with the first `rows` rows of the picture, and otherwise the same chunks.
-
-    Returns None if the PNG is animated, or if its rows are not complete and correct.
-    """
-    found = _find_compressed(data)
-    if found is None:
-        return None
-    start, end, compressed = found
-    lines = _decompress(compressed, header, rows)
-    if lines is None:
-        return None
-    short = _write_chunk(b"IHDR", data[16:20] + struct.pack(">I", rows) + data[24:29])
-    stored = _write_chunk(b"IDAT", zlib_ng.compress(lines, 0))
-    return b"".join([PNG_SIGNATURE, short, data[_HEADER_END:start], stored, data[end:]])
 
 
 def _find_compressed(data: bytes) -> tuple[int, int, memoryview] | None:

@@ -32,7 +32,8 @@ class Layout:
     `container` is one of `CONTAINERS`. `end` is the offset of the first byte after the picture (the file's size if that
     is unknown). `exif_start` and `exif_end` delimit the TIFF structure that holds the EXIF data; both are 0
     without one. `scans` is the number of scans in a JPEG. `profile_start` and `profile_end` delimit the text of a PNG,
-    keyword included, that holds EXIF data as digits; both are 0 without one.
+    keyword included, that holds EXIF data as digits; both are 0 without one. `ends_in_scan` is whether a JPEG's end
+    marker follows a scan.
     """
 
     container: str
@@ -42,6 +43,7 @@ class Layout:
     scans: int = 0
     profile_start: int = 0
     profile_end: int = 0
+    ends_in_scan: bool = False
 
 
 def survey(data: bytes) -> Layout:
@@ -68,17 +70,17 @@ def find_trailing(data: bytes) -> memoryview:
 
 def _jpeg(data: bytes) -> Layout:
     size = len(data)
-    position, exif, scans = 2, (0, 0), 0
+    position, exif, scans, in_scan = 2, (0, 0), 0, False
     for _ in range(MAX_STEPS):
         while position + 1 < size and data[position] == 0xFF and data[position + 1] == 0xFF:
             position += 1
         if position + 4 > size or data[position] != 0xFF:
             if position + 2 <= size and data[position : position + 2] == b"\xff\xd9":
-                return Layout("jpeg", position + 2, *exif, scans)
+                return Layout("jpeg", position + 2, *exif, scans, ends_in_scan=in_scan)
             break
         marker = data[position + 1]
         if marker == 0xD9:
-            return Layout("jpeg", position + 2, *exif, scans)
+            return Layout("jpeg", position + 2, *exif, scans, ends_in_scan=in_scan)
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:
             position += 2
             continue
@@ -88,8 +90,8 @@ def _jpeg(data: bytes) -> Layout:
         segment_end = position + 2 + length
         if marker == 0xE1 and exif == (0, 0) and data.startswith(EXIF_HEADER, position + 4):
             exif = (position + 10, min(segment_end, size))
-        position = segment_end
-        if marker == 0xDA:
+        position, in_scan = segment_end, marker == 0xDA
+        if in_scan:
             scans += 1
             found = _SCAN_END.search(data, position)
             if found is None:
