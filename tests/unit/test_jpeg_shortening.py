@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from starlight_vocabulary.words import ErrorCode
+from tests.kit.first_rows import DECODER, shorten, take_planes, take_planes_of_first_rows
 from tests.kit.pictures import draw_grained, encode, encode_animation
-from worker.scanning.budget import Budget
-from worker.scanning.decoding import MAX_SCANS, Decoder
+from worker.scanning.decoding import MAX_SCANS
 from worker.scanning.image_error import ImageError
 from worker.scanning.jpeg_shortening import read_jpeg_header
-from worker.v4.planes import count_rows_read, extract_planes
+from worker.v4.planes import count_rows_read
 
 WIDTH, HEIGHT = 300, 240
-DECODER: Final = Decoder(10**6, Budget(10**8))
 ENCODINGS: Final[dict[str, dict[str, Any]]] = {
     "4:4:4": {"subsampling": 0},
     "4:2:2": {"subsampling": 1},
@@ -30,24 +29,6 @@ ENCODINGS: Final[dict[str, dict[str, Any]]] = {
 def encode_photo(mode: str = "RGB", size: tuple[int, int] = (WIDTH, HEIGHT), **options: Any) -> bytes:
     """Return a JPEG of a smooth picture with some grain."""
     return encode(draw_grained(mode, max(size)).crop((0, 0, *size)), "JPEG", **options)
-
-
-def shorten(data: bytes) -> bytes | None:
-    """Shorten a JPEG to the rows that V4 reads."""
-    header = read_jpeg_header(data)
-    return header.shorten(data, count_rows_read(header.width, header.height)) if header else None
-
-
-def take_planes(data: bytes) -> tuple[bytes, ErrorCode | None]:
-    """Return the planes and the damage of the whole picture."""
-    with DECODER.decode_damaged(data) as (image, damage):
-        return extract_planes(image, data).tobytes(), damage.code if damage else None
-
-
-def take_planes_of_first_rows(data: bytes) -> tuple[bytes, ErrorCode | None]:
-    """Return the planes as workers take them, and the damage."""
-    with DECODER.decode_first_rows(data) as (image, height, damage):
-        return extract_planes(image, data, height=height).tobytes(), damage.code if damage else None
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

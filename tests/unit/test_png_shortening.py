@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from starlight_vocabulary.words import ErrorCode
+from tests.kit.first_rows import shorten, take_planes, take_planes_of_first_rows
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
 from worker.scanning.image_error import ImageError
 from worker.scanning.png_shortening import read_png_header
 from worker.v4.containers import PNG_SIGNATURE
-from worker.v4.planes import count_rows_read, extract_planes
+from worker.v4.planes import count_rows_read
 
 WIDTH, HEIGHT = 300, 200
 PALETTE_COLOURS: Final = {"P": 200, "P;4": 12, "P;2": 4, "P;1": 2}
 PICTURES: Final = ("1", "L", "LA", *PALETTE_COLOURS, "RGB", "RGBA", "I;16")
-DECODER: Final = Decoder(10**6, Budget(10**8))
 
 Chunk = tuple[bytes, bytes]
 
@@ -83,24 +83,6 @@ def change_header(data: bytes, position: int, value: int) -> bytes:
     """Return a PNG with another byte in its header, and the right checksum."""
     (kind, header), *others = split_chunks(data)
     return join_chunks([(kind, header[:position] + bytes([value]) + header[position + 1 :]), *others])
-
-
-def shorten(data: bytes) -> bytes | None:
-    """Shorten a PNG to the rows that V4 reads."""
-    header = read_png_header(data)
-    return header.shorten(data, count_rows_read(header.width, header.height)) if header else None
-
-
-def take_planes(data: bytes) -> tuple[bytes, ErrorCode | None]:
-    """Return the planes and the damage of the whole picture."""
-    with DECODER.decode_damaged(data) as (image, damage):
-        return extract_planes(image, data).tobytes(), damage.code if damage else None
-
-
-def take_planes_of_first_rows(data: bytes) -> tuple[bytes, ErrorCode | None]:
-    """Return the planes as workers take them, and the damage."""
-    with DECODER.decode_first_rows(data) as (image, height, damage):
-        return extract_planes(image, data, height=height).tobytes(), damage.code if damage else None
 
 
 @pytest.mark.parametrize("kind", PICTURES)

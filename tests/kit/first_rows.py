@@ -1,0 +1,30 @@
+"""Planes of whole pictures, and of pictures that are decoded only as far as V4 reads."""
+
+from typing import Final
+
+from starlight_vocabulary.words import ErrorCode
+from worker.scanning.budget import Budget
+from worker.scanning.decoding import Decoder
+from worker.scanning.jpeg_shortening import read_jpeg_header
+from worker.scanning.png_shortening import read_png_header
+from worker.v4.planes import count_rows_read, extract_planes
+
+DECODER: Final = Decoder(10**6, Budget(10**8))
+
+
+def shorten(data: bytes) -> bytes | None:
+    """Shorten a PNG or JPEG to the rows that V4 reads."""
+    header = read_png_header(data) or read_jpeg_header(data)
+    return header.shorten(data, count_rows_read(header.width, header.height)) if header else None
+
+
+def take_planes(data: bytes) -> tuple[bytes, ErrorCode | None]:
+    """Return the planes and the damage of the whole picture."""
+    with DECODER.decode_damaged(data) as (image, damage):
+        return extract_planes(image, data).tobytes(), damage.code if damage else None
+
+
+def take_planes_of_first_rows(data: bytes) -> tuple[bytes, ErrorCode | None]:
+    """Return the planes as workers take them, and the damage."""
+    with DECODER.decode_first_rows(data) as (image, height, damage):
+        return extract_planes(image, data, height=height).tobytes(), damage.code if damage else None
