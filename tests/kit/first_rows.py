@@ -2,9 +2,12 @@
 
 from typing import Final
 
+import pytest
+
 from starlight_vocabulary.words import ErrorCode
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
+from worker.scanning.image_error import ImageError
 from worker.scanning.jpeg_shortening import read_jpeg_header
 from worker.scanning.png_shortening import read_png_header
 from worker.v4.planes import count_rows_read, extract_planes
@@ -29,3 +32,14 @@ def take_planes_of_first_rows(data: bytes) -> tuple[bytes, ErrorCode | None]:
     """Return the planes as workers take them, and the damage."""
     with DECODER.decode_first_rows(data) as (image, height, damage):
         return extract_planes(image, data, height=height).tobytes(), damage.code if damage else None
+
+
+def assert_same_result(data: bytes) -> None:
+    """Check that the first rows have the planes and damage of the whole picture, or the same error."""
+    try:
+        expected = take_planes(data)
+    except ImageError as error:
+        with pytest.raises(ImageError, match=error.code):
+            take_planes_of_first_rows(data)
+    else:
+        assert take_planes_of_first_rows(data) == expected

@@ -26,7 +26,7 @@ from worker.scanning.image_error import ImageError
 from worker.scanning.jpeg_shortening import read_jpeg_header
 from worker.scanning.png_shortening import read_png_header
 from worker.scanning.truncation import ends_early
-from worker.v4.containers import survey
+from worker.v4.containers import JPEG_START, survey
 from worker.v4.planes import count_rows_read
 
 # The formats that V4 was trained on; importing the plugins registers their decoders, and no others of Pillow's.
@@ -41,7 +41,6 @@ OTHER_BYTES_PER_PIXEL: Final = 4
 DECODER_BYTES_PER_PIXEL: Final = {"WEBP": 12, "JPEG": 6, "MPO": 6}
 # Each scan of a JPEG covers the whole picture. Encoders write about ten; almost no file has more than this limit.
 MAX_SCANS: Final = 200
-START_OF_JPEG: Final = b"\xff\xd8\xff"
 START_OF_SCAN: Final = b"\xff\xda"
 # Much unpacked text in a PNG is not an error. The memory limit of the process bounds it.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
@@ -180,7 +179,7 @@ class Decoder:
 def check_scans(data: bytes) -> None:
     """Raise ImageError for a JPEG with more than `MAX_SCANS` scans; bytes after the picture are not counted."""
     # Only in JPEGs: the search takes as long as decoding some images of other formats.
-    is_suspect = data.startswith(START_OF_JPEG) and data.count(START_OF_SCAN) > MAX_SCANS
+    is_suspect = data.startswith(JPEG_START) and data.count(START_OF_SCAN) > MAX_SCANS
     if is_suspect and (scans := survey(data).scans) > MAX_SCANS:
         raise ImageError(ErrorCode.TOO_SLOW, f"a JPEG of {scans:,} scans; the limit is {MAX_SCANS}")
 

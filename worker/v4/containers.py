@@ -19,8 +19,11 @@ CONTAINERS: Final = ("other", "jpeg", "png", "gif", "webp", "bmp", "tiff")
 
 EXIF_HEADER: Final = b"Exif\x00\x00"
 """The bytes before the TIFF structure of an EXIF block in a JPEG segment."""
+JPEG_START: Final = b"\xff\xd8\xff"
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _EXIF_PROFILES: Final = (b"Raw profile type exif\x00", b"Raw profile type APP1\x00")
+# Markers of frame headers: all of C0 to CF but those of tables, of arithmetic conditioning, and a reserved one.
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Inside a scan, FF 00 is a stuffed byte, FF D0..D7 a restart and FF FF fill; any other marker ends the scan.
 _SCAN_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
@@ -33,7 +36,7 @@ class Layout:
     is unknown). `exif_start` and `exif_end` delimit the TIFF structure that holds the EXIF data; both are 0
     without one. `scans` is the number of scans in a JPEG. `profile_start` and `profile_end` delimit the text of a PNG,
     keyword included, that holds EXIF data as digits; both are 0 without one. `ends_in_scan` is whether a JPEG's end
-    marker follows a scan.
+    marker follows a scan; `frame` is the offset of the marker of its frame header, 0 without one before the first scan.
     """
 
     container: str
@@ -44,11 +47,12 @@ class Layout:
     profile_start: int = 0
     profile_end: int = 0
     ends_in_scan: bool = False
+    frame: int = 0
 
 
 def survey(data: bytes) -> Layout:
     """Find the end of the picture and the EXIF block of a whole file."""
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(JPEG_START):
         return _jpeg(data)
     if data.startswith(PNG_SIGNATURE):
         return _png(data)
@@ -70,17 +74,17 @@ def find_trailing(data: bytes) -> memoryview:
 
 def _jpeg(data: bytes) -> Layout:
     size = len(data)
-    position, exif, scans, in_scan = 2, (0, 0), 0, False
+    position, exif, scans, in_scan, frame = 2, (0, 0), 0, False, 0
     for _ in range(MAX_STEPS):
         while position + 1 < size and data[position] == 0xFF and data[position + 1] == 0xFF:
             position += 1
         if position + 4 > size or data[position] != 0xFF:
             if position + 2 <= size and data[position : position + 2] == b"\xff\xd9":
-                return Layout("jpeg", position + 2, *exif, scans, ends_in_scan=in_scan)
+                return Layout("jpeg", position + 2, *exif, scans, ends_in_scan=in_scan, frame=frame)
             break
         marker = data[position + 1]
         if marker == 0xD9:
-            return Layout("jpeg", position + 2, *exif, scans, ends_in_scan=in_scan)
+            return Layout("jpeg", position + 2, *exif, scans, ends_in_scan=in_scan, frame=frame)
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:
             position += 2
             continue
@@ -90,6 +94,8 @@ def _jpeg(data: bytes) -> Layout:
         segment_end = position + 2 + length
         if marker == 0xE1 and exif == (0, 0) and data.startswith(EXIF_HEADER, position + 4):
             exif = (position + 10, min(segment_end, size))
+        if not frame and not scans and marker in _FRAMES:
+            frame = position
         position, in_scan = segment_end, marker == 0xDA
         if in_scan:
             scans += 1
