@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from starlight_vocabulary.job import NO_NUL
+from starlight_vocabulary.job import NO_NUL, SHORT_TEXT
 from starlight_vocabulary.words import ErrorCode, Method, Outcome
 from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
@@ -69,7 +69,7 @@ Model = Annotated[
         "weights.",
     ),
 ]
-Submitter = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
+Submitter = Annotated[str, Field(**SHORT_TEXT)]
 
 
 class Filters(BaseModel):

@@ -58,6 +58,7 @@ from storage.operations import OperationError
 from storage.schema_version import SchemaError
 from storage.storage_limits import StorageFullError
 from storage.submission import EmptyJobError
+from storage.submitters import UnknownSubmitterError
 from storage.time_limits import QueryTooLongError
 from storage.verification import SealError
 from storage.watches import WatchTakenError
@@ -81,7 +82,7 @@ for subject in (
 EXPECTED = (
     UsageError, SourceError, ChainError, ArchiveTooLargeError, EmptyJobError, RetryError, StorageFullError,
     EmbeddedServerError, DeviceError, ModelError, ModelChoiceError, KeyNameError, OperationError, SchemaError,
-    DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError, WatchTakenError,
+    DataFolderError, AnalystError, ExportError, QueryTooLongError, SealError, WatchTakenError, UnknownSubmitterError,
 )  # fmt: skip
 # Subcommands that run until they are stopped.
 PROGRAMS = ("up", "worker", "dispatcher", "api", "exporter", "canary", "watch")

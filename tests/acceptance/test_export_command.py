@@ -102,6 +102,9 @@ def test_without_a_place_it_goes_to_standard_output(settings: dict[str, Any]) ->
         (["--to", "README.md"], "/README.md is not a folder"),
         (["--to", "README.md", "--server", "http://127.0.0.1:1", "--key", "k"], "/README.md is not a folder"),
         (["--model", "v9"], "there is no model 'v9': use one of "),
+        (["--submitter", "nobody"], "there is no submitter 'nobody': "),
+        (["--to", "/proc/nowhere", "--submitter", "nobody"], "there is no submitter 'nobody': "),
+        (["--outcome", ""], "'' is not a valid outcome"),
         (["--to", "/proc/nowhere", "--model", "v9"], "there is no model 'v9': use one of "),
         (["--since", "yesterday"], "'yesterday' is not a time"),
         (["--since", "2026-01-02", "--until", "2026-01-01"], "so nothing lies between: exchange them"),
@@ -114,3 +117,4 @@ def test_wrong_usage_is_one_line(settings: dict[str, Any], arguments: list[str],
     assert complaint in run.stderr
     assert run.stderr.startswith("starlight: ")
     assert run.stderr.count("\n") == 1
+    assert run.stdout == ""

@@ -31,7 +31,9 @@ def submitted(stack: RunningStack, tmp_path: Path) -> uuid.UUID:
     for number in range(40):
         (tmp_path / "images" / f"{number}.png").write_bytes(encode(draw_grained()))
     settings = {**stack.settings, "submitter": f"ann {uuid.uuid4().hex}"}
-    run(settings, "pause", "--submitter", str(settings["submitter"]))
+    paused = run_starlight("pause", "--submitter", str(settings["submitter"]), settings=settings)
+    assert f"`starlight resume --submitter '{settings['submitter']}'` ends the pause" in paused.stdout
+    assert paused.stderr == f"no job or API key has the submitter {settings['submitter']} yet\n"
     job_id = uuid.UUID(run(settings, "submit", str(tmp_path / "images")).strip())
     run(settings, "pause", "--job", str(job_id))
     run(settings, "resume", "--submitter", str(settings["submitter"]))

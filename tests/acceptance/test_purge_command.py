@@ -46,6 +46,8 @@ def test_images_and_then_jobs_and_verdicts_are_deleted_for_who_asks_for_it(stack
         ([], "say which jobs: their ids, --before TIME, or --submitter NAME"),
         ([str(uuid.UUID(int=0))], "there is no job 00000000"),
         (["--before", "yesterday"], "'yesterday' is not a time"),
+        (["--submitter", "nobody", "--yes"], "there is no submitter 'nobody': "),
+        (["--submitter", "", "--before", "2026-01-01", "--yes"], "there is no submitter ''"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_two(stack: RunningStack, arguments: list[str], complaint: str) -> None:

@@ -14,10 +14,10 @@ from producer.api.access import (
     Reading,
     SubmittingImages,
     VisibleJob,
-    visible_submitter,
 )
 from producer.api.bodies import validate
 from producer.api.job_bodies import OPTIONS
+from producer.api.named_submitters import choose_submitter
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, redirect, render
 from producer.api.problems import reject_field
@@ -63,7 +63,8 @@ Searched = Annotated[JobSearch, Depends(read_query(JobSearch))]
 @router.get("/jobs")
 def show_jobs(request: Request, key: Reading, service: Shared, search: Searched) -> Response:
     """Show the newest matching jobs, or the page before or after a job."""
-    page, has_newer, has_older = find_page(service.engine, search, visible_submitter(key))
+    submitter = choose_submitter(service.engine, key, "query.submitter", search.submitter)
+    page, has_newer, has_older = find_page(service.engine, search, submitter)
     return render(
         request,
         "jobs.html",
@@ -79,7 +80,7 @@ def show_jobs(request: Request, key: Reading, service: Shared, search: Searched)
     )
 
 
-def find_page(engine: Engine, search: JobSearch, visible: str | None) -> tuple[list[Job], bool, bool]:
+def find_page(engine: Engine, search: JobSearch, submitter: str | None) -> tuple[list[Job], bool, bool]:
     """Return the jobs of the page that is searched for, and whether there are newer and older ones.
 
     After the last full page of newer jobs, that is the first page.
@@ -88,7 +89,7 @@ def find_page(engine: Engine, search: JobSearch, visible: str | None) -> tuple[l
         list_jobs,
         engine,
         limit=PAGE + 1,
-        submitter=visible or search.submitter or None,
+        submitter=submitter,
         state=search.state,
         sought=search.text or None,
     )

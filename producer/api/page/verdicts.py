@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.filters import Model, Part, Sha256, Submitter, Time, Until, Words
 from producer.api.named_models import require_known
+from producer.api.named_submitters import choose_submitter
 from producer.api.negotiation import stream_verdicts
 from producer.api.page.queries import drop_empty, read_query
 from producer.api.page.rendering import PREFIX, render
@@ -60,11 +61,12 @@ class PageFilters(BaseModel):
     error_code: ErrorCode | None = None
     model: Model | None = None
 
-    def build_filter(self, key: ApiKey) -> VerdictFilter:
-        """Return the filter, limited to what the key may see."""
+    def build_filter(self, engine: Engine, key: ApiKey) -> VerdictFilter:
+        """Return the filter, limited to what the key may see; a problem (422) if it names what does not exist."""
+        require_known(engine, "query.model", self.model)
         return VerdictFilter(
             job_id=self.job,
-            submitter=visible_submitter(key) or self.submitter,
+            submitter=choose_submitter(engine, key, "query.submitter", self.submitter),
             outcome=self.outcome,
             method=self.method,
             since=self.since,
@@ -112,8 +114,7 @@ def list_verdicts(
     request: Request, key: Reading, service: Shared, search: Annotated[PageSearch, Depends(read_query(PageSearch))]
 ) -> Response:
     """Show matching verdicts, newest first, or those of one job in the order of submission."""
-    require_known(service.engine, "query.model", search.model)
-    shown = read_page(service.engine, search, search.build_filter(key))
+    shown = read_page(service.engine, search, search.build_filter(service.engine, key))
     return render(
         request,
         "verdicts.html",
@@ -159,8 +160,7 @@ def download_verdicts(
     key: Reading, service: Shared, download: Annotated[Download, Depends(read_query(Download))]
 ) -> Response:
     """Return all matching verdicts; CSV is safe for spreadsheets."""
-    require_known(service.engine, "query.model", download.model)
-    found = find_verdicts(service.engine, download.build_filter(key))
+    found = find_verdicts(service.engine, download.build_filter(service.engine, key))
     return stream_verdicts(found, download.format.media_type, spreadsheet=True)
 
 

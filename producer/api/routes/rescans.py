@@ -6,9 +6,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from producer.api.access import Reading, SubmittingImages, visible_submitter
+from producer.api.access import Reading, SubmittingImages
 from producer.api.filters import Filters, Model, Submitter, Time
 from producer.api.named_models import require_models
+from producer.api.named_submitters import choose_submitter
 from producer.api.routes.jobs import IdempotencyKey
 from producer.api.service import Service, Shared
 from starlight_vocabulary.comparison import Comparison
@@ -61,7 +62,9 @@ def rescan(
     `Idempotency-Key` or without one, submits nothing twice until another model is chosen. Each request covers some of
     the jobs; `next` is where to continue.
     """
-    chosen = wanted.build_filter(job_id=wanted.job_id, submitter=visible_submitter(key) or wanted.submitter)
+    chosen = wanted.build_filter(
+        job_id=wanted.job_id, submitter=choose_submitter(service.engine, key, "body.submitter", wanted.submitter)
+    )
     rescanning = Rescanning(
         service.engine,
         require_models(service.engine, "body.model", wanted.model),
@@ -90,7 +93,7 @@ def compare(query: Annotated[ComparisonQuery, Query()], key: Reading, service: S
         return compare_models(
             service.engine,
             *models,
-            submitter=visible_submitter(key) or query.submitter,
+            submitter=choose_submitter(service.engine, key, "query.submitter", query.submitter),
             since=query.since,
             sample=query.sample,
             within_s=COMPARISON_S,

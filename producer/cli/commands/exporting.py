@@ -82,8 +82,8 @@ def export(
     """
     begin, end = parse_period(since, until)
     wanted = VerdictFilter(
-        outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
-        method=parse_word(Method, "method", method) if method else None,
+        outcome=parse_word(Outcome, "outcome", outcome),
+        method=parse_word(Method, "method", method),
         since=begin,
         until=end,
         submitter=submitter,
@@ -150,12 +150,14 @@ def format_size(rows: int, files: int) -> str:
 
 def print_export(wanted: VerdictFilter, chosen: ExportFormat) -> None:
     """Write all verdicts to standard output."""
-    writer = open_writer(check_printable(Format(chosen.value)))
+    format = check_printable(Format(chosen.value))  # noqa: A001
     with open_installation() as current:
         require_filtered(current, wanted)
+        # Opened after the checks: some formats begin at once, and a refused export must print nothing.
+        writer = open_writer(format)
         for page in list_oldest_first(current.engine, settle(current.engine, wanted)):
             writer.write(page)
-    writer.close()
+        writer.close()
 
 
 def locate(to: str) -> str:

@@ -10,8 +10,8 @@ from producer.cli.commands.verdicts import (
     JobOption,
     SinceOption,
     parse_time,
-    parse_word,
     print_verdicts,
+    read_word,
     require_filtered,
 )
 from producer.cli.installation import open_installation, parse_id, require_job
@@ -44,7 +44,7 @@ def failed(
 ) -> None:
     """List failed images with the reasons, newest first, and count them by code."""
     wanted = VerdictFilter(
-        job_id=parse_id(job) if job else None,
+        job_id=parse_id(job) if job is not None else None,
         outcome=Outcome.ERROR,
         since=parse_time(since),
         error_codes=parse_codes(code),
@@ -81,4 +81,4 @@ def retry(job_id: JobId, code: Codes = None, name: Name = None) -> None:
 
 def parse_codes(codes: list[str] | None) -> tuple[ErrorCode, ...]:
     """Return the codes, by default those of all failures; raises UsageError for an unknown one."""
-    return tuple(parse_word(ErrorCode, "error code", code) for code in codes or FAILURES)
+    return tuple(read_word(ErrorCode, "error code", code) for code in codes or FAILURES)

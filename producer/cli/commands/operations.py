@@ -1,6 +1,8 @@
 """`starlight pause`, `resume`, `drain`, `requeue`, `priority` and `operations`, for operators."""
 
 import json
+import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -18,6 +20,7 @@ from storage.draining import set_draining
 from storage.operations import list_operations
 from storage.pauses import list_pauses, pause_chunks, resume_chunks
 from storage.requeueing import change_priority, requeue_chunks
+from storage.submitters import is_known_submitter
 from storage.workers import list_live_workers
 
 PausedPriority = Annotated[Priority | None, typer.Option("--priority", help="Jobs of this priority.")]
@@ -46,7 +49,10 @@ def pause(
     else:
         with open_installation() as current:
             made = pause_chunks(current.engine, subject, current.settings.submitter)
-    print(f"paused: {escape(str(made.subject))}; running chunks are finished; `starlight resume` ends the pause")
+            # Not refused: a submitter may be paused before the first job.
+            if submitter is not None and not is_known_submitter(current.engine, submitter):
+                print(f"no job or API key has the submitter {escape(submitter)} yet", file=sys.stderr)
+    print(f"paused: {escape(str(made.subject))}; running chunks are finished; `{write_resume(subject)}` ends the pause")
 
 
 def resume(
@@ -72,7 +78,16 @@ def resume(
 
 
 def _read_subject(priority: Priority | None, submitter: str | None, job: str | None) -> PauseSubject:
+    if submitter == "":
+        raise UsageError("--submitter needs a name")
     return PauseSubject(priority=priority, submitter=submitter, job_id=None if job is None else parse_id(job))
+
+
+def write_resume(subject: PauseSubject) -> str:
+    """Return the command that ends the pause of this subject, as typed in a shell."""
+    named = {"--priority": subject.priority, "--submitter": subject.submitter, "--job": subject.job_id}
+    options = [word for option, value in named.items() if value is not None for word in (option, str(value))]
+    return escape(shlex.join(["starlight", "resume", *options]))
 
 
 def drain(

@@ -15,6 +15,7 @@ from storage.blobs import Blobs
 from storage.partitions import PartitionError
 from storage.purging import EndedJobs, PurgeFigures, measure_jobs, purge_jobs, purge_partitions
 from storage.retention import delete_released_blobs
+from storage.submitters import check_submitter
 
 
 def register(app: typer.Typer) -> None:
@@ -36,12 +37,15 @@ def purge(
     """Delete ended jobs with their verdicts and stored images. This cannot be undone."""
     if not job_ids and before is None and submitter is None:
         raise UsageError("say which jobs: their ids, --before TIME, or --submitter NAME")
+    ended_before = parse_time(before)
     with open_installation() as current:
+        if submitter is not None:
+            check_submitter(current.engine, submitter)
         named = [require_job(current, job_id) for job_id in job_ids or ()]
         for status in named:
             if not status.ended:
                 raise UsageError(f"job {status.id} has not ended: wait for it, or `starlight cancel {status.id}`")
-        wanted = EndedJobs([status.id for status in named] or None, parse_time(before), submitter)
+        wanted = EndedJobs([status.id for status in named] or None, ended_before, submitter)
         found = measure_jobs(current.engine, wanted)
         show_found(found, only_blobs=only_blobs)
         if found.jobs and not yes:

@@ -36,6 +36,7 @@ from starlight_vocabulary.words import Method, Outcome
 from storage.comparisons import MOST_SAMPLED, compare_models
 from storage.models import find_models
 from storage.rescans import Rescanning
+from storage.submitters import check_submitter
 
 
 def register(app: typer.Typer) -> None:
@@ -122,6 +123,8 @@ def compare(
     else:
         with open_installation() as current:
             models = [find_models(current.engine, each) for each in (first, second)]
+            if submitter is not None:
+                check_submitter(current.engine, submitter)
             compared = compare_models(current.engine, *models, submitter=submitter, since=time, sample=sample)
     if as_json:
         print(json.dumps(to_json(compared)))

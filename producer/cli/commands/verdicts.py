@@ -17,6 +17,7 @@ from starlight_vocabulary.words import Method, Outcome, Word
 from storage.inscription_search import check_inscription
 from storage.message_search import check_part, check_words
 from storage.models import check_model
+from storage.submitters import check_submitter
 from storage.verdict_search import VerdictFilter, check_period, find_verdicts
 from storage.verdicts import PAGE
 
@@ -95,10 +96,10 @@ def build_filter(
     """Return the filter for these options; raises UsageError."""
     begin, end = parse_period(since, until)
     return VerdictFilter(
-        job_id=parse_id(job) if job else None,
+        job_id=parse_id(job) if job is not None else None,
         submitter=submitter,
-        outcome=parse_word(Outcome, "outcome", outcome) if outcome else None,
-        method=parse_word(Method, "method", method) if method else None,
+        outcome=parse_word(Outcome, "outcome", outcome),
+        method=parse_word(Method, "method", method),
         since=begin,
         until=end,
         sha256=parse_digest(sha256),
@@ -110,11 +111,13 @@ def build_filter(
 
 
 def require_filtered(current: Installation, wanted: VerdictFilter) -> None:
-    """Raise UsageError or ModelChoiceError if the filter names a job or a model that does not exist."""
+    """Raise an error that says so if the filter names a job, a model or a submitter that does not exist."""
     if wanted.job_id is not None:
         require_job(current, str(wanted.job_id))
     if wanted.model is not None:
         check_model(current.engine, wanted.model)
+    if wanted.submitter is not None:
+        check_submitter(current.engine, wanted.submitter)
 
 
 def print_verdicts(found: Iterator[Verdict], format: Format) -> None:  # noqa: A002
@@ -131,7 +134,12 @@ def cut_pages(found: Iterator[Verdict]) -> Iterator[list[Verdict]]:
         yield page
 
 
-def parse_word(kind: type[AnyWord], what: str, text: str) -> AnyWord:
+def parse_word(kind: type[AnyWord], what: str, text: str | None) -> AnyWord | None:
+    """Return the word of this kind, or None for None; raises UsageError for an unknown one, also an empty one."""
+    return None if text is None else read_word(kind, what, text)
+
+
+def read_word(kind: type[AnyWord], what: str, text: str) -> AnyWord:
     """Return the word of this kind; raises UsageError for an unknown one."""
     try:
         return kind(text)
@@ -144,9 +152,13 @@ def parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone()
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is not a time: write it like 2026-05-31 or 2026-05-31T12:00:00+00:00") from None
+    try:
+        return time.astimezone()
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text!r} is outside the years 1 to 9999 here: use a time between") from None
 
 
 def parse_period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:

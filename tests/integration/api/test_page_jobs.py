@@ -77,6 +77,8 @@ def test_jobs_are_found_by_name_id_state_and_submitter(api: Api, engine: Engine)
     assert list_names(browser, "?text=%25_") == ["50%_off"]
     assert list_names(browser, "?state=pending") == ["50%_off"]
     assert list_names(browser, "?submitter=ann") == ["Evidence of June"]
+    refused = read_page(browser.get("/page/jobs?submitter=anne"), 422)
+    assert "there is no submitter 'anne': use one of ann, bob" in refused.shown
     assert list_names(browser, "?text=nothing") == []
     assert read_page(browser.get("/page/jobs?text=june")).find("input", name="text").attributes["value"] == "june"
 

@@ -341,6 +341,12 @@ def test_others_verdicts_are_not_there(api: Api, browser: TestClient, engine: En
     assert bob.get(f"/page/verdicts/download?format=ndjson&job={job_id}").text == ""
     root = sign_in_as(api, "root", "admin")
     assert len(list_images(root, submitter="ann")) == 3
+    for address in ("/page/verdicts?submitter=anne", "/page/verdicts/download?submitter=anne&format=csv"):
+        refused = root.get(address)
+        assert refused.status_code == 422
+        assert "there is no submitter &#39;anne&#39;: use one of " in refused.text
+    # Other submitters' names are shown to admins only.
+    assert list_images(bob, submitter="anne") == []
     assert len(root.get("/page/labels").text.splitlines()) == 1
 
 

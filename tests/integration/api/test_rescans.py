@@ -18,6 +18,7 @@ from storage.models import ModelChoiceError, register_model
 from storage.new_verdict import NewVerdict
 from storage.settings import Settings, read_settings
 from storage.submission import submit_job
+from storage.submitters import UnknownSubmitterError
 from tests.kit.api import Api, read_problem
 from tests.kit.rows import claim_waiting_chunks, read_job, submit_job_of
 
@@ -132,6 +133,22 @@ def test_a_model_that_is_not_there_is_named(ann: TestClient, models: list[int]) 
         assert problem["errors"] == [{"field": field, "message": "there is no model 'v9': use one of v4-1, v4-2"}]
 
 
+def test_a_submitter_that_is_not_there_is_named_to_admins(engine: Engine, api: Api, models: list[int]) -> None:
+    judge(engine, models[0], None)
+    admin, key_only = api.connect_as("olga", "admin"), api.connect_as("bob")
+
+    for answer, field in (
+        (admin.post("/v1/rescans", json={"model": "v4-1", "submitter": "anne"}), "body.submitter"),
+        (admin.get("/v1/comparison?model=v4-1&other_model=v4-2&submitter=anne"), "query.submitter"),
+    ):
+        problem = read_problem(answer, 422)
+        assert problem["errors"] == [{"field": field, "message": "there is no submitter 'anne': use one of ann"}]
+    read_problem(admin.post("/v1/rescans", json={"model": "v4-1", "submitter": ""}), 422)
+    # A key without jobs is a submitter, and other keys learn no names.
+    assert admin.post("/v1/rescans", json={"model": "v4-1", "submitter": "bob"}).json()["rescans"] == []
+    assert key_only.post("/v1/rescans", json={"model": "v4-1", "submitter": "anne"}).json()["rescans"] == []
+
+
 def test_models_are_compared_on_what_the_key_may_see(engine: Engine, api: Api, models: list[int]) -> None:
     for model, method in zip(models, (None, Method.RAW), strict=True):
         judge(engine, model, None, method)
@@ -216,4 +233,15 @@ def test_the_command_names_a_model_that_is_not_there(
 
     with pytest.raises(expected, match="there is no model 'v9'"):
         rescanning.rescan("v9", **place)
+    assert capsys.readouterr().out == ""
+
+
+def test_compare_names_a_submitter_that_is_not_there(
+    engine: Engine, models: list[int], place: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit_job_of(engine, 1)
+    expected = Exception if place else UnknownSubmitterError
+
+    with pytest.raises(expected, match="there is no submitter 'anne': use one of ann"):
+        rescanning.compare("v4-1", "v4-2", submitter="anne", **place)
     assert capsys.readouterr().out == ""
