@@ -20,6 +20,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from producer.chain.errors import ChainError
+from producer.cli.closed_output import Commands, discard_output
 from producer.cli.commands import (
     canary,
     doctor,
@@ -67,6 +68,7 @@ from worker.v4.card import ModelError
 
 app = typer.Typer(
     name="starlight",
+    cls=Commands,
     help="Find hidden messages in images, in bulk.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -111,7 +113,7 @@ def main() -> None:
     try:
         app()
     except OutputClosedError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(CLOSED_OUTPUT)
     except EXPECTED as error:
         fail(str(error))
@@ -156,4 +158,8 @@ def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 def fail(message: str) -> NoReturn:
     """Print an error and end the process with the exit code for errors."""
     sys.stderr.write(f"starlight: {escape_lines(message)}\n")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_output()
     sys.exit(USAGE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from producer.cli.errors import OutputClosedError, UsageError
+from producer.cli.errors import UsageError
 from starlight_vocabulary.job import Job
 from storage.database import connect
 from storage.embedded.servers import Servers, provide_servers
@@ -47,8 +47,6 @@ def open_installation(*, upgrade: bool = False, program: str = "command") -> Ite
             else:
                 check_schema(engine)
             yield Installation(configured, addresses, engine)
-        except BrokenPipeError as error:
-            raise OutputClosedError from error
         finally:
             engine.dispose()
 

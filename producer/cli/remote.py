@@ -15,7 +15,7 @@ from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes, urlsplit
 import typer
 
 from producer.chain.sources import SCHEME
-from producer.cli.errors import OutputClosedError, UsageError
+from producer.cli.errors import UsageError
 from producer.cli.installation import parse_id
 from producer.sources.archives import is_archive
 from producer.sources.expansion import URI_CHARACTERS, Sources
@@ -136,8 +136,6 @@ def open_remote(server: str, key: str | None) -> Iterator[Remote]:
     try:
         with Starlight(server, key) as client:
             yield Remote(client)
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
     except RefusedError as error:
         raise UsageError(f"{server} refuses: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL, UnreadableAnswerError) as error:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from producer.cli.errors import UsageError
 from producer.cli.installation import Installation, open_installation, warn_without_workers
+from producer.cli.output import OpenEndedConsole
 from producer.cli.remote import Key, Server, open_remote
 from starlight_vocabulary.escaping import escape
 from starlight_vocabulary.job import JobOptions
@@ -129,7 +129,7 @@ def run_through_api(server: str, key: str | None, seed: int, patience_s: float) 
 
 def print_answers(seed: int, answers: Sequence[CanaryAnswer]) -> None:
     """Print a row for each image, and a summary."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = OpenEndedConsole(highlight=False, soft_wrap=True)
     console.print(arrange("RESULT", "HIDDEN", "OUTCOME", "METHOD", "P(STEGO)", "SECONDS", "IMAGE"), style="bold")
     for each in answers:
         probability = "" if each.stego_probability is None else f"{each.stego_probability:.4f}"

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer.cli.doctor import installation, machine, trial
 from producer.cli.doctor.check_results import CheckResult, Condition, unknown, wrong
-from producer.cli.output import JsonOption
+from producer.cli.output import JsonOption, OpenEndedConsole
 from starlight_vocabulary.escaping import escape
 from storage.broker import open_redis
 from storage.data_folder import DataFolderError
@@ -42,7 +41,7 @@ def doctor(
     The exit code is 1 if something is wrong, and 0 if there are only warnings.
     """
     found = []
-    console = Console(highlight=False, soft_wrap=True)
+    console = OpenEndedConsole(highlight=False, soft_wrap=True)
     for result in check_everything(read_settings(), patience if scan else None):
         found.append(result)
         if not as_json:

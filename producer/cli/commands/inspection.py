@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from producer.cli.errors import OutputClosedError, UsageError
+from producer.cli.errors import UsageError
 from producer.cli.output import JsonOption, OpenEndedConsole
 from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
@@ -46,16 +46,13 @@ def inspect(
     data = read_image(image)
     found = look(image, data, pictures=pictures is not None)
     written = write_pictures(pictures, image, found.pop("pictures")) if pictures else []
-    try:
-        if as_json:
-            described = {"file": str(image), "sha256": hashlib.sha256(data).hexdigest(), **found}
-            print(json.dumps({**described, "pictures": [str(path) for path in written]}))
-        else:
-            print_inspection(image, data, found["v4"], from_json(Inspection, found["inspection"]))
-            for path in written:
-                print(escape(str(path)))
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
+    if as_json:
+        described = {"file": str(image), "sha256": hashlib.sha256(data).hexdigest(), **found}
+        print(json.dumps({**described, "pictures": [str(path) for path in written]}))
+    else:
+        print_inspection(image, data, found["v4"], from_json(Inspection, found["inspection"]))
+        for path in written:
+            print(escape(str(path)))
 
 
 def read_image(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from rich.live import Live
 
 from producer.cli.errors import UsageError
 from producer.cli.installation import open_installation
+from producer.cli.output import OpenEndedConsole
 from producer.cli.remote import Key, Server, open_remote
 from producer.cli.top.access import Access, ApiAccess, DirectAccess
 from producer.cli.top.session import TopSession
@@ -70,13 +71,13 @@ def print_once(session: TopSession, looks: int, interval: float, svg: Path | Non
         time.sleep(interval)
         session.look_and_wait()
     if svg is None:
-        console = Console()
+        console = OpenEndedConsole()
         console.print(render(session.view, console.width, console.height))
         return
     with Path("/dev/null").open("w") as nowhere:
-        console = Console(record=True, width=120, height=32, file=nowhere, force_terminal=True)
-        console.print(render(session.view, console.width, console.height))
-    svg.write_text(console.export_svg(title="starlight top"), encoding="utf-8")
+        drawn = Console(record=True, width=120, height=32, file=nowhere, force_terminal=True)
+        drawn.print(render(session.view, drawn.width, drawn.height))
+    svg.write_text(drawn.export_svg(title="starlight top"), encoding="utf-8")
 
 
 def run_live(session: TopSession, interval: float) -> None:
