@@ -113,11 +113,14 @@ async def open_job_body(
         wanted = await run_in_threadpool(validate, REQUEST, await request.body(), "body")
         if (wanted.references is None) == (wanted.sources is None):
             raise reject_field("body.references", "either this or `sources` is required")
+        _reject_ignored(request, options, wanted)
         yield JobBody(wanted, _check(wanted.references or (), key, service, upload), wanted.sources)
     elif kind == MULTIPART:
         async with open_form(request, upload) as form:
             images = (store_image(upload, service.settings, name, file) for name, file in form.images)
-            yield JobBody(validate(OPTIONS, form.fields, "body"), images)
+            given = validate(OPTIONS, form.fields, "body")
+            _reject_ignored(request, options, given)
+            yield JobBody(given, images)
     elif kind == NDJSON:
         async with save_body(request, upload, ".ndjson") as path:
             yield JobBody(options, _check(read_references(path), key, service, upload))
@@ -132,6 +135,13 @@ async def open_job_body(
     else:
         known = ", ".join([JSON, MULTIPART, NDJSON, *ARCHIVE_SUFFIXES])
         raise ProblemError(415, f"the Content-Type {kind!r} is not one of {known}")
+
+
+def _reject_ignored(request: Request, options: JobOptions, given: JobOptions) -> None:
+    """Raise a problem if the query has an option that the body, which has options of its own, does not repeat."""
+    for name in request.query_params:
+        if name != "idempotency_key" and getattr(options, name) != getattr(given, name):
+            raise reject_field(f"query.{name}", "send it as a member of the JSON document, or a field of the form")
 
 
 def _check(

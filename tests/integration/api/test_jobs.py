@@ -150,6 +150,24 @@ def test_a_damaged_archive_keeps_its_place_and_tells_no_path_of_this_machine(ann
     assert all(uri.startswith(("blob://", "file:///upload.tar#")) for uri in references)
 
 
+def test_an_option_in_the_query_is_not_ignored_where_the_body_has_the_options(ann: TestClient) -> None:
+    references: dict[str, Any] = {"references": ["https://example.com/1.png"]}
+    bodies: tuple[dict[str, Any], ...] = ({"json": references}, {"files": {"images": ("one.png", PNG)}})
+
+    for query, field in (
+        ("threshold=0.5", "query.threshold"),
+        ("idempotency_key=k&priority=interactive", "query.priority"),
+    ):
+        for body in bodies:
+            problem = read_problem(ann.post(f"/v1/jobs?{query}", **body), 422)
+            assert [each["field"] for each in problem["errors"]] == [field]
+    assert ann.get("/v1/jobs").json()["jobs"] == []
+    # As the client sends sources.
+    assert ann.post("/v1/jobs?threshold=0.5", json={**references, "threshold": 0.5}).json()["threshold"] == 0.5
+    first, second = (ann.post("/v1/jobs?idempotency_key=k", json=references).json()["id"] for _ in range(2))
+    assert first == second
+
+
 def test_lines_of_json_become_a_job(ann: TestClient, engine: Engine) -> None:
     uris = [f"https://example.com/{number}.png" for number in range(60)]
     lines = [json.dumps(uri if number % 2 else {"uri": uri, "other": 1}) for number, uri in enumerate(uris)]
