@@ -160,7 +160,8 @@ def test_an_option_in_the_query_is_not_ignored_where_the_body_has_the_options(an
     ):
         for body in bodies:
             problem = read_problem(ann.post(f"/v1/jobs?{query}", **body), 422)
-            assert [each["field"] for each in problem["errors"]] == [field]
+            message = "send it as a member of the JSON document, or a field of the form"
+            assert problem["errors"] == [{"field": field, "message": message}]
     assert ann.get("/v1/jobs").json()["jobs"] == []
     # As the client sends sources.
     assert ann.post("/v1/jobs?threshold=0.5", json={**references, "threshold": 0.5}).json()["threshold"] == 0.5
