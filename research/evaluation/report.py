@@ -29,9 +29,10 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
     texts = [trial for trial in stego if trial.group == "text"]
     probability = np.array([trial.score.stego_probability for trial in trials])
     error, diagram = calibration(probability, np.array([trial.method is not None for trial in trials]))
+    sources = {trial.source for trial in trials} - {"canaries"}
     return {
         "model": describe_model(card),
-        "corpus": {"images": corpus_images, "sources": len({trial.source for trial in trials}), "seed": seed},
+        "corpus": {"images": corpus_images, "sources": len(sources), "seed": seed},
         "false_positives": {
             "all": rate(clean, is_stego),
             "untouched": rate([trial for trial in clean if trial.group == "untouched"], is_stego),

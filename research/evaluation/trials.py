@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from producer.canaries.drawing import draw_canaries
 from research.evaluation.traits import hard_traits, measure_noise
 from research.evaluation.unseen import UNSEEN_FILES, UNSEEN_WRITERS, append_unseen, write_unseen
 from research.stego.corpus import Corpus, open_image
@@ -19,6 +20,7 @@ from research.stego.payloads import draw_binary, draw_text
 from research.stego.planes import take_planes
 from research.stego.samples import (
     PIXEL_WRITERS,
+    SPECIFICATION,
     Sample,
     cut_off,
     draw_negative,
@@ -46,6 +48,8 @@ GROUPS: Final = {"text": (16, 4096), "short": (4, 15), "binary": (16, 4096)}
 """Groups of payloads that follow the specification, and their sizes in bytes."""
 WILD_SIDE: Final = 256
 """Side in pixels to which covers of other payloads are cropped."""
+CANARY_ROUNDS: Final = 150
+"""Rounds of canaries: each has a stego image and its twin for every method."""
 _WILD_OF_IMAGE: Final = {"alpha": 1, "palette": 1, "lsb.rgb": 4}
 _TAILS_OF_IMAGE: Final = 3
 _HARMLESS_OF_IMAGE: Final = 2
@@ -59,6 +63,7 @@ class Trial:
 
     `group` is the payload group of a stego image or the kind of a clean image. Payloads that do not follow the
     specification are `wild` in pixels and `tail` after the end, or `unseen` if no training data has their writer.
+    Those of canaries are `canary`; their bit order is None.
     `traits` are the hard traits of a clean image. `extracted` is whether the payload could be read back completely with
     the predicted method and bit order, `shown` whether the message shown is the complete text. `noise` is the share of
     neighbouring samples of the carrier that differ. `writer` names how the payload was written; `binary` means that it
@@ -153,6 +158,16 @@ def make_cases(corpus: Corpus, seed: int, limit: int | None, drawn: int) -> Iter
         sample = draw_negative(rng)
         yield from _opened([sample], sample.kind, "drawn", sample.kind)
         yield from _cut(rng, sample, "drawn", sample.kind)
+    yield from _canary_cases(seed)
+
+
+def _canary_cases(seed: int) -> Iterator[Case]:
+    """Make canaries, whose covers and sentences no training data has; their bit order is not known."""
+    for number in range(CANARY_ROUNDS):
+        for canary in draw_canaries(CANARY_ROUNDS * seed + number):
+            payload = (canary.message or "").encode()
+            sample = Sample(canary.data, canary.hidden or "twin", canary.hidden, None, payload, writer=SPECIFICATION)
+            yield from _opened([sample], "canary", "canaries", canary.name)
 
 
 def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:

@@ -16,7 +16,7 @@ _CLEAN = {
 
 
 def write_writers(report: Mapping[str, Any]) -> Iterable[str]:
-    """Yield parts of the page: writers in pixels, lengths, appended files, unseen writers, harmless kinds."""
+    """Yield parts of the page: writers in pixels, lengths, appended files, what training lacks, harmless kinds."""
     writers, beside = report["writers"], report.get("beside")
     name = f"{beside['model']['version']} found" if beside else None
     before = beside["writers"] if beside else None
@@ -33,6 +33,11 @@ def write_writers(report: Mapping[str, Any]) -> Iterable[str]:
     yield _writers("after the end", writers["tails"], name, before and before["tails"])
     yield "## Formats that were not in training"
     yield _writers("writer", writers["unseen"], name, before and before["unseen"])
+    yield (
+        "Canaries: drawn pictures and English sentences that were not in training either, with payloads as in "
+        "the specification."
+    )
+    yield _writers("method", writers["canaries"], name, before and before["canaries"])
     yield "## Harmless bytes after the end"
     rows = []
     for kind, rate in writers["harmless"].items():

@@ -28,6 +28,10 @@ def by_writer(trials: Trials) -> dict[str, Any]:
         "lengths": _lengths([trial for trial in stego["wild"] if trial.method == "lsb.rgb"]),
         "tails": _rows(stego["tail"]),
         "unseen": _rows(stego["unseen"]),
+        "canaries": {
+            method: _row([trial for trial in trials if trial.group == "canary" and trial.method == method])
+            for method in METHODS
+        },
         "harmless": {
             kind: rate([trial for trial in trials if trial.group == "harmless" and trial.writer == kind], is_stego)
             for kind in sorted({trial.writer for trial in trials if trial.group == "harmless"})
@@ -53,13 +57,13 @@ def by_size_and_noise(trials: Trials) -> dict[str, Any]:
 def worst_misses(trials: Trials) -> list[dict[str, Any]]:
     """List the texts and files of 16 bytes or more with the lowest probability.
 
-    Ciphertext in pixels and unseen writers are left out.
+    Ciphertext in pixels, unseen writers and canaries are left out.
     """
     countable = [
         trial
         for trial in trials
         if trial.method is not None
-        and trial.group != "unseen"
+        and trial.group not in ("unseen", "canary")
         and trial.payload_size >= 16
         and not trial.score.is_stego
         and not (trial.binary and trial.method in _PIXEL_METHODS)
@@ -89,7 +93,7 @@ def _row(trials: Trials) -> dict[str, Any]:
     row = {
         "found": rate(trials, is_stego),
         "right_method": rate(found, lambda trial: trial.score.method == trial.method),
-        "right_bit_order": rate(found, lambda trial: trial.score.bit_order == trial.bit_order),
+        "right_bit_order": rate(found, lambda trial: trial.bit_order in (None, trial.score.bit_order)),
     }
     if texts:
         row["shown_whole"] = rate(texts, lambda trial: trial.shown)

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 Rng = np.random.Generator
+
+# A progressive JPEG must fit into the buffer of Pillow's encoder, which has one byte per pixel: too few for noise.
+ImageFile.MAXBLOCK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,5 @@ def _png(rng: Rng) -> Encoder:
 def _jpeg(rng: Rng) -> Encoder:
     quality = int(rng.integers(35, 100))
     subsampling = int(rng.integers(0, 3))
-    # Pillow's buffer for progressive files has one byte per pixel, too little for noise at high quality.
     progressive = quality < 85 and bool(rng.random() < 0.4)
     return Encoder("JPEG", (("quality", quality), ("subsampling", subsampling), ("progressive", progressive)))

@@ -71,7 +71,7 @@ def draw_comment(rng: Rng) -> bytes:
             return header + remark.encode("utf-16-le")
         return (header if rng.random() < 0.8 else b"") + remark.encode("latin-1") + padding
     if kind == 6:
-        record = _design(rng) if rng.random() < 0.25 else _counters(rng)
+        record = _design(rng) if rng.random() < 0.5 else _counters(rng)
         return header + record.encode() + b"\x00" * int(rng.integers(0, 20))
     if kind == 7:
         return CHARSETS[1] + _generation(rng).encode("utf-16-be") if rng.random() < 0.7 else _generation(rng).encode()

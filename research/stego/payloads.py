@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from research.stego.english import draw_english
 from research.stego.languages import LATIN, SCRIPT_BLOCKS, SPACED, UNSPACED
 
 Rng = np.random.Generator
@@ -209,6 +210,7 @@ _LATIN_SHARES: Final = np.array([0.46] + [0.06] * 9)
 
 TEXT_KINDS: Final[dict[str, Callable[[Rng, int], str]]] = {
     "prose": _prose,
+    "english": draw_english,
     "any script": _any_script,
     "letters": _letters,
     "json": _json,
@@ -221,4 +223,4 @@ TEXT_KINDS: Final[dict[str, Callable[[Rng, int], str]]] = {
 }
 """Functions that draw text: each returns at least one character, and about the given size or less."""
 TEXT_NAMES: Final = tuple(TEXT_KINDS)
-_TEXT_SHARES: Final = np.array([0.38, 0.08, 0.06, 0.09, 0.09, 0.06, 0.09, 0.06, 0.06, 0.03])
+_TEXT_SHARES: Final = np.array([0.23, 0.16, 0.08, 0.06, 0.09, 0.09, 0.06, 0.09, 0.05, 0.06, 0.03])
