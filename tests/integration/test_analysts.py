@@ -1,14 +1,9 @@
-"""The views of analysts: their contents, who may read them, and the questions of docs/analysts.md."""
+"""The views of analysts: their contents, and who may read them."""
 
-import statistics
-import uuid
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC
 from itertools import groupby
-from operator import attrgetter
-from typing import Any
 
 import psycopg
 import pytest
@@ -16,59 +11,26 @@ from sqlalchemy import Engine, text
 
 from research.filling import JOB_IMAGES, NotEmptyError, fill_verdicts
 from starlight_vocabulary.records import to_json
-from starlight_vocabulary.verdict import VERDICT_KEYS, Verdict
+from starlight_vocabulary.verdict import VERDICT_KEYS
 from storage.analysts import VIEWS, AnalystError, create_analyst
 from storage.database import connect
-from storage.jobs import list_jobs
-from storage.verdict_search import VerdictFilter, find_verdicts
-from tests.kit.analyst_questions import read_columns, read_questions
-from tests.kit.databases import copy_database
+from tests.kit.analyst_questions import read_columns
+from tests.kit.generated_verdicts import JOBS, Generated, drop_role, generate_verdicts, make_role_name
 from tests.kit.rows import execute
-
-JOBS = 12
-DAYS = 3.0
-# One whole day, and parts of the days before and after it.
-SINCE = (datetime.now(UTC) - timedelta(days=1.5)).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-class Generated:
-    """A filled database, its verdicts as the interface shows them, and an analyst's connection."""
-
-    def __init__(self, engine: Engine, analyst: "psycopg.Connection[tuple[Any, ...]]") -> None:
-        self.engine = engine
-        self.analyst = analyst
-        self.verdicts = list(find_verdicts(engine, VerdictFilter()))
-        self.recent = [verdict for verdict in self.verdicts if verdict.scanned_at >= SINCE]
-        self.found = [verdict for verdict in self.recent if verdict.is_stego]
-        self.jobs = list_jobs(engine)
-        self.submitters = {job.id: job.submitter for job in self.jobs}
-        times = Counter(verdict.sha256 for verdict in self.verdicts if verdict.sha256)
-        self.file = min(sha256 for sha256, count in times.items() if count > 1)
 
 
 @pytest.fixture
 def analyst_name(session_servers: tuple[str, str]) -> Iterator[str]:
-    """A separate name, since roles belong to the server. Requested before the database, whose grants go first."""
-    name = f"analyst_{uuid.uuid4().hex}"
+    """A separate name. Requested before the database, whose grants go first."""
+    name = make_role_name()
     yield name
     drop_role(session_servers[0], name)
 
 
 @pytest.fixture(scope="module")
 def generated(session_servers: tuple[str, str]) -> Iterator[Generated]:
-    name = f"analyst_{uuid.uuid4().hex}"
-    with copy_database(session_servers[0]) as url:
-        engine = connect(url)
-        fill_verdicts(engine, JOBS * JOB_IMAGES - 1, DAYS)
-        with psycopg.connect(create_analyst(engine, name), autocommit=True) as analyst:
-            yield Generated(engine, analyst)
-        engine.dispose()
-    drop_role(session_servers[0], name)
-
-
-def drop_role(url: str, name: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'DROP ROLE IF EXISTS "{name}"')
+    with generate_verdicts(session_servers[0]) as filled:
+        yield filled
 
 
 def test_the_page_explains_every_column_of_every_view(engine: Engine) -> None:
@@ -199,122 +161,3 @@ def test_a_job_without_time_has_no_rate(engine: Engine) -> None:
             text("SELECT seconds, images_per_minute, waiting FROM job_summary ORDER BY state")
         ).all()
     assert rows == [(0.0, None, 1), (None, None, 1)]
-
-
-def day_of(verdict: Verdict) -> datetime:
-    return verdict.scanned_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def expect_found(data: Generated) -> list[tuple[Any, ...]]:
-    ordered = sorted(data.found, key=lambda each: each.ordinal)
-    ordered.sort(key=lambda each: (each.scanned_at, each.job_id), reverse=True)
-    return [
-        (each.scanned_at, each.uri, each.stego_type, each.stego_probability, each.extracted_message)
-        for each in ordered[:100]
-    ]
-
-
-def expect_days(data: Generated) -> list[tuple[Any, ...]]:
-    counts = Counter((day_of(each).date(), each.outcome.value) for each in data.recent)
-    return [(*key, count) for key, count in sorted(counts.items())]
-
-
-def expect_methods(data: Generated) -> list[tuple[Any, ...]]:
-    counts = Counter((data.submitters[each.job_id], each.stego_type) for each in data.found)
-    return sorted(((*key, count) for key, count in counts.items()), key=lambda row: (-row[2], row[0], row[1]))
-
-
-def expect_history(data: Generated) -> list[tuple[Any, ...]]:
-    same = sorted(
-        (each for each in data.verdicts if each.sha256 == data.file), key=attrgetter("scanned_at", "job_id", "ordinal")
-    )
-    return [
-        (nth, each.scanned_at, data.submitters[each.job_id], each.uri, each.outcome, each.model)
-        for nth, each in enumerate(same, 1)
-    ]
-
-
-def expect_disagreements(data: Generated) -> list[tuple[Any, ...]]:
-    by_file = defaultdict(list)
-    for each in sorted(data.verdicts, key=attrgetter("scanned_at", "job_id", "ordinal")):
-        if each.sha256 and each.is_stego is not None:
-            by_file[each.sha256].append(each)
-    counts: Counter[tuple[str, str, str | None]] = Counter()
-    for first, *later in by_file.values():
-        for each in later:
-            if each.scanned_at >= SINCE and (each.outcome, each.stego_type) != (first.outcome, first.stego_type):
-                assert each.model != first.model
-                counts[first.outcome.value, each.outcome.value, each.stego_type or first.stego_type] += 1
-    return sorted(((*key, count) for key, count in counts.items()), key=lambda row: (-row[3], *row[:3]))
-
-
-def expect_shares(data: Generated) -> list[tuple[Any, ...]]:
-    rows = [(job.id, job.submitter, job.error, job.total, 100 * job.error / job.total) for job in data.jobs]
-    return sorted(rows, key=lambda row: (-row[4], row[0]))[:10]
-
-
-def expect_errors(data: Generated) -> list[tuple[Any, ...]]:
-    by_code = defaultdict(list)
-    for each in data.recent:
-        if each.error_code:
-            by_code[each.error_code].append(each.uri)
-    rows = [(code, len(uris), min(uris)) for code, uris in by_code.items()]
-    return sorted(rows, key=lambda row: (-row[1], row[0]))
-
-
-def expect_nearly(data: Generated) -> list[tuple[Any, ...]]:
-    rows = [
-        (each.uri, each.stego_probability, each.threshold)
-        for each in data.recent
-        if each.outcome == "clean" and each.stego_probability is not None and each.threshold is not None
-    ]
-    return sorted(rows, key=lambda row: (row[2] - row[1], row[0]))[:20]
-
-
-def expect_messages(data: Generated) -> list[tuple[Any, ...]]:
-    by_message = defaultdict(list)
-    for each in data.found:
-        if each.extracted_message:
-            by_message[each.extracted_message].append(each)
-    rows = [
-        (message, len({each.sha256 for each in same}), len({data.submitters[each.job_id] for each in same}))
-        for message, same in by_message.items()
-    ]
-    return sorted((row for row in rows if row[1] > 1), key=lambda row: (-row[1], row[0]))[:20]
-
-
-def expect_drift(data: Generated) -> list[tuple[Any, ...]]:
-    groups = defaultdict(list)
-    for each in data.recent:
-        if each.stego_probability is not None:
-            groups[day_of(each), each.model].append(each.stego_probability)
-    rows = []
-    for key, values in sorted(groups.items()):
-        values.sort()
-        median, high = (values[-(-len(values) * percent // 100) - 1] for percent in (50, 99))
-        rows.append((*key, len(values), statistics.fmean(values), median, high))
-    return rows
-
-
-ANSWERS: dict[int, Callable[[Generated], list[tuple[Any, ...]]]] = {
-    1: expect_found, 2: expect_days, 3: expect_methods, 4: expect_history, 5: expect_disagreements,
-    6: expect_shares, 7: expect_errors, 8: expect_nearly, 9: expect_messages, 10: expect_drift,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("number", ANSWERS)
-def test_a_question_of_the_page_is_answered_from_the_views(generated: Generated, number: int) -> None:
-    parameters = {"since": SINCE, "sha256": bytes.fromhex(generated.file)}
-
-    answered = generated.analyst.execute(read_questions()[number].encode(), parameters).fetchall()
-
-    expected = ANSWERS[number](generated)
-    assert expected
-    assert len(answered) == len(expected)
-    for row, wanted in zip(answered, expected, strict=True):
-        told = [float(cell) if isinstance(cell, Decimal) else cell for cell in row]
-        assert told == [pytest.approx(cell) if isinstance(cell, float) else cell for cell in wanted]
-
-
-def test_every_question_of_the_page_has_its_answer_here() -> None:
-    assert list(read_questions()) == list(ANSWERS)

@@ -10,14 +10,30 @@ import httpx
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from starlight_vocabulary.words import Outcome
+from starlight_vocabulary.job import JobOptions
+from starlight_vocabulary.words import BitOrder, ErrorCode, Method, Outcome
 from storage.chunks import finish_chunk
 from storage.keys import create_key
 from storage.new_verdict import NewVerdict
+from storage.submission import submit_job
 from tests.kit.api import Api
+from tests.kit.pictures import encode_pattern
 from tests.kit.rows import claim_waiting_chunks, register_v4
 
 ORIGIN = {"Origin": "http://testserver"}
+PNG = encode_pattern("PNG")
+MESSAGE = "k\u202eey\x07\nunder <b>the</b> mat"
+STEGO = {
+    "stego_probability": 0.75,
+    "method": Method.ALPHA,
+    "bit_order": BitOrder.LSB_FIRST,
+    "extracted_message": MESSAGE,
+    "format": "PNG",
+    "width": 8,
+    "height": 8,
+    "size_bytes": 1234,
+}
+FAILED = {"error_code": ErrorCode.EMPTY, "error_detail": "=no <i>bytes</i>"}
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 
 
@@ -149,3 +165,23 @@ def scan(browser: httpx.Client, engine: Engine, *images: tuple[str, bytes, dict[
         verdicts.append(NewVerdict(ordinal, uri, outcome, **known))
     assert finish_chunk(engine, claim, verdicts)
     return answer.headers["location"].rpartition("/")[2]
+
+
+def scan_each_outcome(browser: httpx.Client, engine: Engine) -> str:
+    """Scan a clean image, an image with a message, and an empty file; return the job's id."""
+    return scan(browser, engine, ("clean.png", PNG, {}), ("s ä.png", PNG + b"2", STEGO), ("x.png", b"", FAILED))
+
+
+def act_on_jobs(browser: httpx.Client, action: str, *jobs: object) -> httpx.Response:
+    """Send an action on jobs, like the form of the list."""
+    return browser.post("/page/jobs/actions", data={"action": action, "job": list(map(str, jobs))})
+
+
+def submit_named(engine: Engine, name: str, submitter: str = "ann") -> str:
+    """Submit a job of one image with this name; return its id."""
+    return str(submit_job(engine, ["file:///a.png"], JobOptions(name=name), submitter=submitter).job_id)
+
+
+def list_job_names(browser: httpx.Client, query: str = "") -> list[str]:
+    """Return the names of the jobs that the page lists."""
+    return [row[1] for row in read_page(browser.get(f"/page/jobs{query}")).read_rows()]

@@ -6,6 +6,11 @@ from typing import Any
 from psycopg import Cursor
 from sqlalchemy import Connection, Engine, event
 
+from tests.kit.filled_database import Filled
+
+# A function that queries, and indexes that its plans must use.
+Query = tuple[Callable[[Filled], object], set[str]]
+
 
 def take_back(connection: Connection) -> None:
     """Roll back what a function stored, just before its commit."""

@@ -6,22 +6,18 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from starlight_vocabulary.payload import PayloadKind
-from starlight_vocabulary.words import BitOrder, ErrorCode, Method
+from starlight_vocabulary.words import ErrorCode
 from tests.kit import crashing_decoder
-from tests.kit.hiding import TEXTS, make_full_png
+from tests.kit.decoding_pools import LIMITS, MEMORY, OpenPool, list_child_processes, open_pools
 from tests.kit.pictures import (
     FORMATS_AND_MODES,
-    decode,
-    draw_pattern,
-    encode,
     encode_blank_gif,
     encode_blank_png,
     encode_pattern,
@@ -33,48 +29,28 @@ from tests.kit.threads import GLANCE_S, PATIENCE_S, start_thread
 from worker.scanning import decoding_pool
 from worker.scanning.budget import Budget
 from worker.scanning.decoding import Decoder
-from worker.scanning.decoding_client import HiddenPayload, PlaneChoice
 from worker.scanning.decoding_pool import DecodingPool
-from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, READ_PAYLOADS, DecodingLimits
-from worker.scanning.hiding import read_answer
-from worker.scanning.image_error import ImageError
+from worker.scanning.decoding_process import ALWAYS_FREE_BYTES, READ_PAYLOADS
 from worker.v4.planes import extract_planes
 
-LIMITS = DecodingLimits(max_pixels=50_000_000, max_seconds=30.0, max_bytes=2**30, max_message_bytes=64)
-MEMORY = 64 * 2**20
 CRASHING = crashing_decoder.__name__
-OpenPool = Callable[..., DecodingPool]
 
 
 @pytest.fixture
 def open_pool() -> Iterator[OpenPool]:
-    """A function that opens pools, which are closed after the test."""
-    pools = []
-
-    def open_one(limits: DecodingLimits = LIMITS, budget: Budget | None = None, **more: str) -> DecodingPool:
-        pools.append(DecodingPool(1, limits, MEMORY, budget or Budget(MEMORY), **more))
-        return pools[-1]
-
-    yield open_one
-    for pool in pools:
-        pool.stop()
+    with open_pools() as open_one:
+        yield open_one
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecodingPool]:
     """A shared pool for images that do not end its process."""
-    pool = DecodingPool(1, LIMITS, MEMORY, Budget(MEMORY))
-    yield pool
-    pool.stop()
+    with open_pools() as open_one:
+        yield open_one()
 
 
 def list_codes(pool: DecodingPool, *images: bytes) -> list[ErrorCode | None]:
     return [error.code if error else None for error in pool.decode(images).errors]
-
-
-def list_children() -> set[int]:
-    children = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for listed in children for pid in listed.read_text().split()}
 
 
 def test_planes_are_those_of_a_decoder_in_this_process(pool: DecodingPool) -> None:
@@ -176,7 +152,7 @@ def test_secrets_of_the_worker_are_withheld(open_pool: OpenPool, monkeypatch: py
     pool = open_pool()
     pool.decode([encode_pattern()])
 
-    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in list_children()]
+    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in list_child_processes()]
 
     decoders = [each for each in environments if b"MALLOC_TRIM_THRESHOLD_" in each]
     assert decoders
@@ -197,26 +173,6 @@ def test_large_pictures_wait_for_memory_and_small_ones_do_not(open_pool: OpenPoo
 
     assert waiting.result(PATIENCE_S) == [None, None]
     assert budget.reserve_if_free(MEMORY) is not None
-
-
-def test_messages_are_read_from_whole_and_damaged_images(open_pool: OpenPool) -> None:
-    whole = encode_strip(3, b"hello\0")
-    shown = encode(draw_pattern(), "BMP")
-    hidden = [
-        HiddenPayload(whole, Method.RAW, BitOrder.NONE),
-        HiddenPayload(b"no image", Method.RAW, None),
-        HiddenPayload(shown + b"\xff" * 100, Method.RAW, BitOrder.NONE),
-        HiddenPayload(encode_truncated("JPEG"), Method.LSB_RGB, BitOrder.LSB_FIRST),
-    ]
-
-    text, nothing, described, damaged = open_pool().read_payloads(hidden)
-
-    assert text is not None
-    assert (text.text, text.size, text.kind) == ("hello", 5, PayloadKind.TEXT)
-    assert nothing is None
-    assert described is not None
-    assert (described.text, described.size) == (None, 100)
-    assert damaged is not None
 
 
 def test_what_fails_while_answers_are_taken_is_what_is_told(
@@ -241,70 +197,6 @@ def test_groups_of_every_size_follow_each_other(pool: DecodingPool) -> None:
         assert found.planes["numbers"][:, 5].tolist() == sizes
         heads = [hashlib.sha256(planes["trailing"][:64]).digest() for planes in found.planes]
         assert heads == [hashlib.sha256(each[:64].ljust(64, b"\0")).digest() for each in trailing]
-
-
-def test_an_image_is_looked_into_and_its_bit_planes_are_drawn(pool: DecodingPool) -> None:
-    found = pool.inspect(make_full_png())
-    planes = pool.draw_bit_planes(make_full_png())
-
-    texts = {finding.name: finding.payload.text for finding in found.findings}
-    assert texts["tEXt 'Author'"] == TEXTS["tEXt 'Author'"]
-    assert (found.format, found.mode, found.width, found.damage) == ("PNG", "RGB", 64, None)
-    assert {name: decode(plane).size for name, plane in planes.items()} == {
-        f"{band}-bit-{bit}": (64, 64) for band in "rgb" for bit in (0, 1)
-    }
-    assert pool.inspect(encode_truncated()).damage
-
-
-def test_evidence_is_collected_and_a_bit_plane_drawn(pool: DecodingPool) -> None:
-    hidden = HiddenPayload(make_full_png(), Method.RAW, None)
-
-    evidence = pool.collect_evidence(hidden)
-    planes = [pool.draw_bit_plane(hidden, PlaneChoice(name, near=True)) for name in ("b-bit-7", "a-bit-0")]
-
-    assert bytes.fromhex(evidence.carrier) == TEXTS["after the image's end"].encode()
-    assert planes[0] is not None
-    assert decode(planes[0]).size == (64, 32)
-    assert planes[1] is None
-    assert pool.draw_bit_plane(HiddenPayload(b"no image", None, None), PlaneChoice("r-bit-0", near=False)) is None
-
-
-def test_what_cannot_be_looked_into_has_a_reason_and_costs_no_process(pool: DecodingPool) -> None:
-    pool.decode([encode_pattern()])
-    before = list_children()
-
-    with pytest.raises(ImageError, match="supported format"):
-        pool.inspect(b"hello")
-
-    assert list_children() == before
-
-
-def hide(pool: DecodingPool, data: bytes) -> bytes:
-    return pool.hide(data, Method.RAW, b"a message").data
-
-
-def test_a_message_is_hidden_by_a_decoder(pool: DecodingPool) -> None:
-    data = encode_pattern()
-
-    assert hide(pool, data) == data + b"a message\x00"
-
-
-@pytest.mark.parametrize(
-    "answer", [b"", bytes([5]), bytes([254]) + encode_pattern(), bytes([0]) + encode_pattern("GIF", "P"), bytes([0])]
-)
-def test_an_answer_that_is_no_image_of_the_format_is_not_believed(answer: bytes) -> None:
-    with pytest.raises(ImageError, match="no image of its format"):
-        read_answer(answer, encode_pattern())
-
-
-@pytest.mark.parametrize("ask", [DecodingPool.inspect, DecodingPool.draw_bit_planes, hide])
-def test_an_image_that_ends_who_looks_into_it_has_a_reason(
-    open_pool: OpenPool, ask: Callable[[DecodingPool, bytes], object]
-) -> None:
-    with pytest.raises(ImageError) as raised:
-        ask(open_pool(module=CRASHING), encode_strip(crashing_decoder.ALWAYS))
-
-    assert raised.value.code is ErrorCode.DECODER_CRASH
 
 
 def test_a_decoder_whose_worker_was_killed_ends_without_a_word() -> None:

@@ -15,6 +15,9 @@ from producer.api.service import Service
 from storage.blobs import Blobs
 from storage.settings import Settings
 from tests.kit.api import Api
+from tests.kit.archives import pack_tar
+from tests.kit.listings import PICTURE
+from tests.kit.object_store import ObjectStore
 
 
 @pytest.fixture
@@ -68,3 +71,14 @@ def address(api: Api) -> Iterator[str]:
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def stored(object_store: ObjectStore) -> ObjectStore:
+    """A bucket with ten pictures, an archive of two between them and a text, and a picture in another bucket."""
+    for number in range(10):
+        object_store.objects[f"/bucket/p/{number}.png"] = PICTURE
+    object_store.objects["/bucket/p/4.tar"] = pack_tar({"a.png": PICTURE, "b.png": b"second"})
+    object_store.objects["/bucket/p/notes.txt"] = b"none"
+    object_store.objects["/other/1.png"] = PICTURE
+    return object_store
