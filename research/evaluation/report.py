@@ -8,7 +8,7 @@ import numpy as np
 
 from research.evaluation.intervals import calibration, clopper_pearson
 from research.evaluation.rates import is_stego, rate
-from research.evaluation.trials import Trial
+from research.evaluation.trials import CANARIES, Trial
 from research.evaluation.writers import by_size_and_noise, by_writer, worst_misses
 from starlight_vocabulary.words import METHODS
 from worker.v4.card import ModelCard
@@ -29,7 +29,7 @@ def build_report(card: ModelCard, trials: Sequence[Trial], corpus_images: int, s
     texts = [trial for trial in stego if trial.group == "text"]
     probability = np.array([trial.score.stego_probability for trial in trials])
     error, diagram = calibration(probability, np.array([trial.method is not None for trial in trials]))
-    sources = {trial.source for trial in trials} - {"canaries"}
+    sources = {trial.source for trial in trials} - {CANARIES}
     return {
         "model": describe_model(card),
         "corpus": {"images": corpus_images, "sources": len(sources), "seed": seed},

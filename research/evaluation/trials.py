@@ -48,6 +48,8 @@ GROUPS: Final = {"text": (16, 4096), "short": (4, 15), "binary": (16, 4096)}
 """Groups of payloads that follow the specification, and their sizes in bytes."""
 WILD_SIDE: Final = 256
 """Side in pixels to which covers of other payloads are cropped."""
+CANARIES: Final = "canaries"
+"""The source of trials with canaries, which are from no corpus."""
 CANARY_ROUNDS: Final = 150
 """Rounds of canaries: each has a stego image and its twin for every method."""
 _WILD_OF_IMAGE: Final = {"alpha": 1, "palette": 1, "lsb.rgb": 4}
@@ -167,7 +169,7 @@ def _canary_cases(seed: int) -> Iterator[Case]:
         for canary in draw_canaries(CANARY_ROUNDS * seed + number):
             payload = (canary.message or "").encode()
             sample = Sample(canary.data, canary.hidden or "twin", canary.hidden, None, payload, writer=SPECIFICATION)
-            yield from _opened([sample], "canary", "canaries", canary.name)
+            yield from _opened([sample], "canary", CANARIES, canary.name)
 
 
 def _of_image(rng: Rng, source: str, path: Path) -> Iterator[Case]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 
 Rng = np.random.Generator
 
-# A progressive JPEG must fit into the buffer of Pillow's encoder, which has one byte per pixel: too few for noise.
+# A progressive JPEG must fit into the buffer of Pillow's encoder, by default of 64 KiB or one byte per pixel.
 ImageFile.MAXBLOCK = 1 << 22
 
 
@@ -83,5 +83,6 @@ def _png(rng: Rng) -> Encoder:
 def _jpeg(rng: Rng) -> Encoder:
     quality = int(rng.integers(35, 100))
     subsampling = int(rng.integers(0, 3))
+    # Of higher quality, noise takes several bytes per pixel.
     progressive = quality < 85 and bool(rng.random() < 0.4)
     return Encoder("JPEG", (("quality", quality), ("subsampling", subsampling), ("progressive", progressive)))

@@ -9,6 +9,7 @@ import pytest
 from research.stego.corpus import find_images, open_image
 from research.stego.covers import adapt
 from research.stego.drawn import PICTURE_NAMES, draw_picture
+from research.stego.encoders import Encoder
 from research.stego.metadata import draw_comment, draw_exif
 from research.stego.payloads import TEXT_NAMES, draw_binary, draw_text
 from research.stego.planes import take_planes
@@ -78,6 +79,12 @@ def test_harmless_metadata_leaves_files_readable() -> None:
         assert decode(data + draw_trailing(rng, data)).size == (9, 9)
         assert decode(append_harmless(rng, data)).size == (9, 9)
         assert len(draw_comment(rng)) < 65_000
+
+
+def test_a_progressive_jpeg_of_noise_is_encoded() -> None:
+    noise = draw_noise("RGB", 512, 512)
+    encoder = Encoder("JPEG", (("quality", 84), ("subsampling", 0), ("progressive", True)))
+    assert decode(encoder.encode(noise)).size == noise.size
 
 
 def test_a_shard_comes_from_its_seed_and_number_alone() -> None:
