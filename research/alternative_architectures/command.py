@@ -30,7 +30,7 @@ from research.evaluation.output import add_report_options, write_report
 from research.evaluation.report import describe_model
 from research.evasion.measuring import draw_covers
 from research.stego.corpus import find_images
-from research.stego.samples import SampleSource
+from research.stego.sample_source import SampleSource
 from worker.v4.detector import Detector
 
 log = logging.getLogger(__name__)

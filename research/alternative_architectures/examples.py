@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from research.stego.corpus import open_image
-from research.stego.samples import SPECIFICATION, Sample, SampleSource
+from research.stego.pairs import SPECIFICATION
+from research.stego.sample_source import SampleSource
+from research.stego.samples import Sample
 from research.training.shards import CLEAN, class_ids
 from starlight_vocabulary.words import METHODS
 from worker.v4.planes import PlaneArray, extract_planes

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from research.alternative_architectures.boosting import describe_streams
 from research.stego.corpus import Corpus, open_image
 from research.stego.planes import take_planes
-from research.stego.samples import SampleSource
+from research.stego.sample_source import SampleSource
 from starlight_vocabulary.words import METHODS
 
 UNTOUCHED: Final = "untouched"

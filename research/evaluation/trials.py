@@ -16,20 +16,18 @@ from research.evaluation.traits import hard_traits, measure_noise
 from research.evaluation.unseen import UNSEEN_FILES, UNSEEN_WRITERS, append_unseen, write_unseen
 from research.stego.corpus import Corpus, open_image
 from research.stego.covers import adapt, upper_left
-from research.stego.payloads import draw_binary, draw_text
-from research.stego.planes import take_planes
-from research.stego.samples import (
+from research.stego.negatives import draw_negative, make_harmless
+from research.stego.pairs import (
     PIXEL_WRITERS,
     SPECIFICATION,
-    Sample,
-    cut_off,
-    draw_negative,
-    make_harmless,
     make_pair,
     make_tail_pair,
     make_wild_pair,
     make_written_pair,
 )
+from research.stego.payloads import draw_binary, draw_text
+from research.stego.planes import take_planes
+from research.stego.samples import Sample, cut_off
 from research.stego.tails import TAIL_WRITERS, draw_tail
 from research.stego.trailers import HARMLESS_KINDS
 from starlight_vocabulary.words import METHODS

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from research.stego.corpus import Corpus, find_images
+from research.stego.pairs import SPECIFICATION
 from research.stego.planes import take_planes
-from research.stego.samples import SPECIFICATION, Sample, SampleSource
+from research.stego.sample_source import SampleSource
+from research.stego.samples import Sample
 from starlight_vocabulary.words import BIT_ORDERS, METHODS
 
 CLEAN: Final = -1

@@ -11,9 +11,10 @@ from research.stego.covers import adapt
 from research.stego.drawn import PICTURE_NAMES, draw_picture
 from research.stego.encoders import Encoder
 from research.stego.metadata import draw_comment, draw_exif
+from research.stego.pairs import make_pair
 from research.stego.payloads import TEXT_NAMES, draw_binary, draw_text
 from research.stego.planes import take_planes
-from research.stego.samples import SampleSource, make_pair
+from research.stego.sample_source import SampleSource
 from research.stego.trailers import append_harmless, draw_trailing
 from research.training.shards import CLEAN, UNKNOWN, make_shard
 from starlight_vocabulary.words import METHODS

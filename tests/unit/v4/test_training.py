@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from research.stego.samples import SampleSource
+from research.stego.sample_source import SampleSource
 from research.training import command
 from research.training.encoded import encode, train_evidence
 from research.training.loop import Schedule, calibrate, losses, train

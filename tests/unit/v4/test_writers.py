@@ -24,7 +24,7 @@ from research.stego.headers import (
     largest_text,
     write_length,
 )
-from research.stego.samples import PIXEL_WRITERS, make_tail_pair, make_wild_pair
+from research.stego.pairs import PIXEL_WRITERS, make_tail_pair, make_wild_pair
 from research.stego.tails import MARKED, TAIL_WRITERS, draw_tail
 from worker.v4.containers import find_trailing
 from worker.v4.extraction import PixelCarrier
