@@ -54,11 +54,12 @@ LOCK_DISPATCH = text(f"""
 
 # Chunks per submitter that a pick considers at least; with many submitters at most each one's share of the window.
 SHARE = 16
-# Lone chunks: their priority, the maximum per message, the number of a submitter's messages in flight per worker (the
-# others wait until a worker takes them along), and the time after which such a message does not count any more, because
-# its worker may have died.
+# Lone chunks: their priority, the maximum per message, the bytes of image files above which a message gets no more, the
+# number of a submitter's messages in flight per worker (the others wait until a worker takes them along), and the time
+# after which such a message does not count any more, because its worker may have died.
 LONE_PRIORITY: Final = Priority.INTERACTIVE
 LONE_AT_ONCE = 16
+LONE_BYTES = 1 << 20
 LONE_MESSAGES = 1
 LONE_PATIENCE_S = 2.0
 # What may be a lone chunk; the claiming worker checks it (`storage.lone_chunks`). It is scanned quickly, and only its
@@ -72,8 +73,8 @@ MAY_BE_LONE = """
 NOTIFY_WORKERS = f"CASE WHEN priority = '{Priority.INTERACTIVE}' THEN pg_notify('{DISPATCHED}', priority) END"
 
 # Picks pending chunks for the free part of the window, so that submitters have as equal shares in flight as possible.
-# No submitter gets more than half of what is free. A submitter's lone chunks are divided into one message per worker,
-# unless enough of them are in flight.
+# No submitter gets more than half of what is free. A submitter's lone chunks share messages, unless enough of them are
+# in flight.
 PICK_CHUNKS = text(f"""
     WITH in_flight AS (
         SELECT submitter, count(*) AS chunks, count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
@@ -111,7 +112,7 @@ PICK_CHUNKS = text(f"""
         SELECT *, row_number() OVER (PARTITION BY submitter, may_be_lone ORDER BY place) - 1 AS number FROM picked
     ), addressed AS (
         SELECT id, place, CASE WHEN may_be_lone THEN first_value(id) OVER (
-            PARTITION BY submitter, may_be_lone, number % :workers, number / (:workers * {LONE_AT_ONCE}) ORDER BY place
+            PARTITION BY submitter, may_be_lone, number / {LONE_AT_ONCE} ORDER BY place
         ) END AS message_id
         FROM numbered
     ), marked AS (
@@ -128,7 +129,7 @@ def pick_chunks(engine: Engine, priority: Priority, window: int, workers: int = 
 
     All submitters together have at most twice as many, in equal shares, so that a new one finds some of it free. Chunks
     that are put off or paused are left out. Older jobs of a submitter go first. One dispatcher picks at a time; others
-    get an empty list. Lone chunks are divided into messages for so many `workers`.
+    get an empty list. Lone chunks of a submitter wait while it has as many messages of them in flight as `workers`.
     """
     with engine.begin() as connection:
         if not connection.execute(LOCK_DISPATCH).scalar_one():

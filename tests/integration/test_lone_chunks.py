@@ -65,15 +65,15 @@ def test_lone_images_of_many_jobs_are_scanned_in_one_go(engine: Engine, blobs: B
     assert {require_provenance(engine, job_id, 0).worker for job_id in jobs} == {"cpu0@here"}
 
 
-def test_lone_images_are_divided_among_workers_and_submitters(engine: Engine, blobs: Blobs) -> None:
+def test_lone_images_of_a_submitter_share_a_message(engine: Engine, blobs: Blobs) -> None:
     submit_lone(engine, blobs, *[b"%d" % number for number in range(5)])
     submit_lone(engine, blobs, b"other", submitter="ben")
     submit_job_of(engine, 1, priority=Priority.INTERACTIVE)
 
     messages = dispatch_all(engine, workers=2)
 
-    assert sorted(len(message) for message in messages) == [1, 1, 2, 3]
-    assert count_expected_messages(engine) == 4
+    assert sorted(len(message) for message in messages) == [1, 1, 5]
+    assert count_expected_messages(engine) == 3
 
 
 def test_no_message_is_longer_than_workers_read(engine: Engine, blobs: Blobs) -> None:

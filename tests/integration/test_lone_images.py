@@ -20,7 +20,7 @@ from starlight_vocabulary.operations import PauseSubject
 from starlight_vocabulary.words import Outcome
 from storage.blobs import Blobs
 from storage.broker import QUEUES
-from storage.dispatch import DispatchedChunk, count_expected_messages, group_by_message
+from storage.dispatch import LONE_BYTES, DispatchedChunk, count_expected_messages, group_by_message
 from storage.lone_uploads import DispatchLimits, LoneImage, submit_lone_images
 from storage.pauses import pause_chunks
 from storage.settings import Settings
@@ -125,6 +125,15 @@ def test_who_submits_dispatches_what_may_go_at_once_and_leaves_the_rest(engine: 
     pause_chunks(engine, PauseSubject(submitter="ben"), "olga")
     assert len(submit_at_once(ann, ben)) == 1
     assert count_expected_messages(engine) == 1
+
+
+def test_large_images_do_not_share_a_message(engine: Engine, blobs: Blobs) -> None:
+    large, small = bytes(LONE_BYTES), bytes(LONE_BYTES // 4)
+    images = [LoneImage("ann", "a.bin", data, None) for data in (large, small, small, small, large, b"tiny")]
+
+    _, went = submit_lone_images(engine, blobs, images, NO_LIMITS, ROOM, DispatchLimits(100, LEASE_S))
+
+    assert [len(message) for message in group_by_message(went)] == [1, 3, 2]
 
 
 def test_what_is_published_at_once_is_a_message_that_workers_read(
