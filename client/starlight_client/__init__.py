@@ -25,6 +25,7 @@ from starlight_vocabulary.answers import (
 from starlight_vocabulary.comparison import Comparison, DifferingFile, PairCount
 from starlight_vocabulary.exports import ExportedPart, ExportReport, ExportState
 from starlight_vocabulary.formats import ExportFormat
+from starlight_vocabulary.inspection import Finding, ImageInspection
 from starlight_vocabulary.job import JobOptions, JobSources
 from starlight_vocabulary.operations import Action, Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.rescan import Rescan
@@ -45,6 +46,8 @@ __all__ = [
     "ExportSearch",
     "ExportState",
     "ExportedPart",
+    "Finding",
+    "ImageInspection",
     "ImageSearch",
     "JobOptions",
     "JobReport",

@@ -5,6 +5,7 @@ performs each step and sends its result back. So the retry logic is written once
 asynchronous client.
 """
 
+import logging
 import random
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ LOST: Final = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolE
 TEMPORARY: Final = {408, 429, 502, 503}
 # The read timeout is longer than the API's longest pause between two events.
 TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +109,27 @@ class Backoff:
         self._failures = 0
 
     def pause_after(self, failure: httpx.Response | httpx.TransportError) -> Pause:
-        """Return the pause before the next try; raises the failure after the last try, or if a retry cannot help."""
+        """Return the pause before the next try, and log it with the failure.
+
+        Raises the failure after the last try, or if a retry cannot help.
+        """
         self._failures += 1
         last = self._failures >= TRIES
+        # Jitter, so that clients do not retry at the same time.
+        longest = min(FIRST_PAUSE_S * 2.0 ** (self._failures - 1), LONGEST_PAUSE_S)
+        seconds = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
+        reason: Exception = failure if isinstance(failure, httpx.TransportError) else make_refusal(failure)
         if isinstance(failure, httpx.TransportError):
             if last:
                 raise failure
         elif last or failure.status_code not in TEMPORARY:
-            raise make_refusal(failure)
+            raise reason
         elif (wanted := failure.headers.get("retry-after", "")).isdecimal():
-            return Pause(min(float(wanted), LONGEST_PAUSE_S))
-        # Jitter, so that clients do not retry at the same time.
-        longest = min(FIRST_PAUSE_S * 2.0 ** (self._failures - 1), LONGEST_PAUSE_S)
-        return Pause(longest * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            seconds = min(float(wanted), LONGEST_PAUSE_S)
+        # A proxy's answer may be a whole page.
+        told = (str(reason).splitlines() or [type(reason).__name__])[0]
+        log.warning("the request failed (%s): try %d of %d in %.1f s", told, self._failures + 1, TRIES, seconds)
+        return Pause(seconds)
 
 
 def send(request: Request | Fetch | OpenEvents, backoff: Backoff) -> Exchange[httpx.Response]:
@@ -143,12 +154,21 @@ def make_refusal(response: httpx.Response) -> RefusedError:
 
 
 def connection_options(url: str, key: str) -> dict[str, Any]:
-    """Return the arguments of httpx's clients for the API at this address."""
+    """Return the arguments of httpx's clients for the API at this address; raises httpx.UnsupportedProtocol."""
+    try:
+        parsed = httpx.URL(url)
+        is_address = parsed.scheme in ("http", "https") and bool(parsed.host)
+    except httpx.InvalidURL:
+        is_address = False
+    if not is_address:
+        raise httpx.UnsupportedProtocol(f"{url!r} is not the address of an API, such as http://127.0.0.1:8080")
     return {"base_url": url, "headers": {"Authorization": f"Bearer {to_header('key', key)}"}, "timeout": TIMEOUT}
 
 
 def to_header(what: str, text: str) -> str:
     """Return the text; raises httpx.LocalProtocolError if a header cannot contain it."""
-    if text.isascii() and text.isprintable():
+    if text and text.isascii() and text.isprintable() and text == text.strip():
         return text
-    raise httpx.LocalProtocolError(f"the {what} is sent in a header: it must be printable ASCII")
+    raise httpx.LocalProtocolError(
+        f"the {what} is sent in a header: it must be printable ASCII, not empty, and without spaces around it"
+    )

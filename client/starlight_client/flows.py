@@ -13,6 +13,7 @@ from httpx_sse import ServerSentEvent
 
 from starlight_client.errors import UnreadableAnswerError
 from starlight_client.exchanges import Backoff, Exchange, Flow, OpenEvents, Pause, ReadEvent, Request, send, to_header
+from starlight_client.packing import require_several
 from starlight_vocabulary.answers import (
     Cancellation,
     JobPage,
@@ -82,7 +83,8 @@ class VerdictSearch(ImageSearch, total=False):
 
 
 def submit_references(references: Iterable[str], options: JobOptions) -> Exchange[JobReport]:
-    """Submit a job of references."""
+    """Submit a job of references; raises TypeError for a single string."""
+    require_several(references, "references")
     lines = "".join(json.dumps(reference) + "\n" for reference in references)
     return _submit(lines.encode("ascii"), ExportFormat.NDJSON.media_type, options)
 

@@ -10,7 +10,11 @@ LocalPath = str | os.PathLike[str]
 
 
 def pack_files(paths: Iterable[LocalPath]) -> IO[bytes]:
-    """Return a `.tar` archive of files and of everything below folders, as a temporary file; raises OSError."""
+    """Return a `.tar` archive of files and of everything below folders, as a temporary file.
+
+    Raises OSError, and TypeError for a single string.
+    """
+    require_several(paths, "paths")
     stream = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         with tarfile.open(fileobj=stream, mode="w", dereference=True) as archive:
@@ -21,6 +25,12 @@ def pack_files(paths: Iterable[LocalPath]) -> IO[bytes]:
         stream.close()
         raise
     return stream
+
+
+def require_several(given: object, name: str) -> None:
+    """Raise TypeError for a string, which as an iterable would be its characters: `/`, the whole disk, among them."""
+    if isinstance(given, str | bytes):
+        raise TypeError(f"{name} must be a list, such as [{given!r}], not one string")
 
 
 def _list_files(top: str) -> Iterator[str]:

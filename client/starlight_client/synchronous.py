@@ -48,8 +48,9 @@ class Starlight:
     """A client of the API at an address, with a key of `starlight keys create`; a context manager.
 
     After lost connections and the answers 408, 429, 502 and 503, requests are retried with exponential backoff; a
-    submission is stored only once even so. Methods raise RefusedError if the API refuses a request,
-    UnreadableAnswerError if another program answers, and httpx.TransportError if nothing answers.
+    submission is stored only once even so; each retry is logged as a warning of the logger `starlight_client`. Methods
+    raise RefusedError if the API refuses a request, UnreadableAnswerError if another program answers, and
+    httpx.TransportError if nothing answers. A malformed address or key raises it at once.
     """
 
     def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:

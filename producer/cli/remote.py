@@ -1,6 +1,7 @@
 """`--server URL --key KEY`: commands that use the API of another machine instead of the servers themselves."""
 
 import io
+import logging
 import os
 import sys
 import tarfile
@@ -20,6 +21,7 @@ from producer.cli.installation import parse_id
 from producer.sources.archives import is_archive
 from producer.sources.expansion import URI_CHARACTERS, Sources
 from starlight_vocabulary.answers import VerdictReport, Verification
+from starlight_vocabulary.escaping import escape_lines
 from starlight_vocabulary.job import Job, JobOptions, JobSources
 from starlight_vocabulary.rescan import Rescan
 from starlight_vocabulary.verdict import Verdict
@@ -121,9 +123,24 @@ class Remote:
                 return self._client.upload_archive(archive, options)
 
 
+class RetryNotes(logging.Handler):
+    """Tells people on standard error why a command waits."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(logging.WARNING)
+        self._server = server
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message as one line."""
+        typer.echo(f"starlight: {self._server}: {escape_lines(record.getMessage())}", err=True)
+
+
 @contextmanager
-def open_remote(server: str, key: str | None) -> Iterator[Remote]:
-    """Yield the API at this address; refusals and connection errors become a UsageError."""
+def open_remote(server: str, key: str | None, *, notes: bool = True) -> Iterator[Remote]:
+    """Yield the API at this address; refusals and connection errors become a UsageError.
+
+    With `notes`, each retry is told on standard error.
+    """
     # Imported here, so that commands without an API start faster.
     import httpx
 
@@ -133,6 +150,10 @@ def open_remote(server: str, key: str | None) -> Iterator[Remote]:
         raise UsageError(
             "--server needs --key, or STARLIGHT_KEY in the environment: make one with `starlight keys create` there"
         )
+    logger = logging.getLogger("starlight_client")
+    handler = RetryNotes(server) if notes else logging.NullHandler()
+    logger.addHandler(handler)
+    logger.propagate = False
     try:
         with Starlight(server, key) as client:
             yield Remote(client)
@@ -140,6 +161,9 @@ def open_remote(server: str, key: str | None) -> Iterator[Remote]:
         raise UsageError(f"{server} refuses: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL, UnreadableAnswerError) as error:
         raise UsageError(f"the request to {server} failed: {error}") from error
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
 
 
 def describe_search(wanted: VerdictFilter) -> "ImageSearch":

@@ -1,6 +1,7 @@
 """`starlight … --server URL --key KEY` on a machine without servers."""
 
 import json
+import socket
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -63,6 +64,21 @@ def test_files_are_submitted_followed_and_their_verdicts_read(elsewhere: Command
     found = read_records(elsewhere("verdicts", "--job", job_id, "--outcome", "stego", "--format", "ndjson"))
     assert sorted(each["stego_type"] for each in found) == ["alpha", "exif", "lsb.rgb", "raw"]
     assert elsewhere("verdicts", "--limit", "2", "--format", "csv").stdout.count("\n") == 3
+
+
+def test_where_nothing_answers_the_command_says_what_it_waits_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    settings = {"data_dir": tmp_path / "none", "server": server, "key": "any"}
+
+    ended = run_starlight("jobs", settings=settings)
+
+    told = ended.stderr.splitlines()
+    assert (ended.returncode, len(told)) == (2, 6), ended.stderr
+    assert told[0].startswith(
+        f"starlight: {server}: the request failed ([Errno 111] Connection refused): try 2 of 6 in "
+    )
+    assert told[-1] == f"starlight: the request to {server} failed: [Errno 111] Connection refused"
 
 
 def test_verdicts_are_exported_there_and_downloaded(elsewhere: Command, folder: Path, tmp_path: Path) -> None:

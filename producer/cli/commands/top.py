@@ -58,7 +58,8 @@ def top(
 def open_access(server: str | None, key: str | None) -> Iterator[Access]:
     """Yield the API at this address, or the servers of this machine."""
     if server:
-        with open_remote(server, key) as api:
+        # Lines on standard error would spoil the view, which shows failures itself.
+        with open_remote(server, key, notes=False) as api:
             yield ApiAccess(api.client)
     else:
         with open_installation() as current:

@@ -1,6 +1,7 @@
 """The requests of the client step by step, and its reaction to failures, without a server, clock or event loop."""
 
 import json
+import logging
 import uuid
 from typing import Any
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent
 
-from starlight_client import JobReport, RefusedError, UnreadableAnswerError, Verdict, exchanges, flows
+from starlight_client import JobReport, RefusedError, Starlight, UnreadableAnswerError, Verdict, exchanges, flows
 from starlight_client.exchanges import Backoff, OpenEvents, Pause, ReadEvent, Request, resume
 from starlight_vocabulary.verdict import EXAMPLE
 from starlight_vocabulary.words import Outcome
@@ -152,6 +153,38 @@ def test_the_last_failure_is_raised_and_so_is_one_that_would_come_again() -> Non
     assert isinstance(backoff.pause_after(LOST), Pause)
     with pytest.raises(RefusedError, match="422 Unprocessable Entity: no"):
         backoff.pause_after(httpx.Response(422, text="no"))
+
+
+@pytest.mark.parametrize(("failure", "reason"), [
+    (LOST, "the connection was lost"), (httpx.ReadTimeout(""), "ReadTimeout"),
+    (httpx.Response(502, text="<html>\n<body>"), "502 Bad Gateway: <html>"),
+])  # fmt: skip
+def test_each_retry_is_logged_with_its_reason_in_one_line(
+    failure: httpx.Response | httpx.TransportError, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pause = Backoff().pause_after(failure)
+
+    told = f"the request failed ({reason}): try 2 of 6 in {pause.seconds:.1f} s"
+    assert caplog.record_tuples == [("starlight_client.exchanges", logging.WARNING, told)]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8080", "127.0.0.1:8080", "http://127.0.0.1:port", "http://", "ftp://here"]
+)
+def test_an_address_that_cannot_be_one_is_refused_at_once(url: str) -> None:
+    with pytest.raises(httpx.UnsupportedProtocol, match="is not the address of an API"):
+        Starlight(url, "key")
+
+
+@pytest.mark.parametrize("key", ["", "key\n", " key", "schlüssel"])
+def test_a_key_that_no_header_can_contain_is_refused_at_once(key: str) -> None:
+    with pytest.raises(httpx.LocalProtocolError, match="the key is sent in a header"):
+        Starlight("http://127.0.0.1:8080", key)
+
+
+def test_one_reference_instead_of_a_list_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"references must be a list, such as \['s3://here/1.png'\]"):
+        next(flows.submit_references("s3://here/1.png", flows.DEFAULTS))
 
 
 def test_a_refusal_is_a_problem_document_where_there_is_one() -> None:

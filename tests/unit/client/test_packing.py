@@ -46,3 +46,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError, match="broken"):
         pack_files([tmp_path])
+
+
+@pytest.mark.parametrize("path", ["folder", "/", b"/"])
+def test_one_path_instead_of_a_list_is_refused_before_its_characters_are_read(path: str | bytes) -> None:
+    with pytest.raises(TypeError, match="paths must be a list, such as \\["):
+        pack_files(path)  # type: ignore[arg-type]
