@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from starlight_vocabulary.operations import Action, RequeueRequest
 from starlight_vocabulary.words import Priority
@@ -25,7 +25,7 @@ def requeue_chunks(engine: Engine, wanted: RequeueRequest, done_by: str) -> int:
     """Make dispatched or running chunks pending again; return their number.
 
     This counts as no loss. Workers that are scanning one of them store nothing of it, and stop within a second. Raises
-    OperationError if both a job and a worker are given.
+    OperationError if both a job and a worker are given, or if the job does not exist or has ended.
     """
     if wanted.job_id is not None and wanted.worker is not None:
         raise OperationError("requeueing has one subject: name a job or a worker, or nothing for all")
@@ -35,12 +35,23 @@ def requeue_chunks(engine: Engine, wanted: RequeueRequest, done_by: str) -> int:
     elif wanted.worker is not None:
         statement = SEND_BACK_WORKER
     with engine.begin() as connection:
+        if wanted.job_id is not None:
+            _require_open(connection, wanted.job_id)
         chunks = connection.execute(statement, {"job_id": wanted.job_id, "worker": wanted.worker}).rowcount
         if chunks:
             record_operation(connection, done_by, Action.REQUEUE, wanted, chunks)
             for channel in (SUBMITTED, CANCELLED):
                 connection.execute(text(f"NOTIFY {channel}"))
     return chunks
+
+
+# The state of a job.
+READ_STATE = text("SELECT state FROM jobs WHERE id = :id")
+
+
+def _require_open(connection: Connection, job_id: uuid.UUID) -> None:
+    if connection.execute(READ_STATE, {"id": job_id}).scalar() not in ("pending", "running"):
+        raise OperationError(f"there is no open job {job_id}")
 
 
 # Whether open chunks of a job have another priority.
@@ -68,9 +79,6 @@ MOVE_JOB = text("""
     WHERE id = :id AND state IN ('pending', 'running') AND priority <> :priority RETURNING id
 """)
 
-# The state of a job.
-READ_STATE = text("SELECT state FROM jobs WHERE id = :id")
-
 
 def change_priority(engine: Engine, job_id: uuid.UUID, priority: Priority, done_by: str) -> None:
     """Dispatch the job's chunks with this priority from now on; running chunks finish.
@@ -79,9 +87,7 @@ def change_priority(engine: Engine, job_id: uuid.UUID, priority: Priority, done_
     """
     parameters = {"id": job_id, "priority": priority}
     with engine.begin() as connection:
-        state = connection.execute(READ_STATE, {"id": job_id}).scalar()
-        if state not in ("pending", "running"):
-            raise OperationError(f"there is no open job {job_id}")
+        _require_open(connection, job_id)
         recalled = 0
         # Chunks are locked before the job, in the same order as workers lock them. This repeats until none is left: if
         # a chunk was split while we waited for its lock, the first pass does not see the new chunks.

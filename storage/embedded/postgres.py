@@ -69,11 +69,13 @@ class EmbeddedPostgres:
         self._create_database(url)
         return url
 
-    def stop(self) -> None:
-        """Stop the server and its connections; does nothing if it is not running."""
+    def stop(self) -> bool:
+        """Stop the server and its connections; return whether it was running."""
         self._prepare_folder()
-        if self._runs():
-            self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60")
+        if not self._runs():
+            return False
+        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", "60")
+        return True
 
     def _prepare_folder(self) -> None:
         # Owned by root, and only its group may enter: root writes here, and must not follow others' links.

@@ -69,11 +69,14 @@ class EmbeddedRedis:
             f"another server wrote it: delete {self.folder}; this costs only time.\n{tail}"
         )
 
-    def stop(self) -> None:
-        """Stop the server; its append-only file is complete. Does nothing if it is not running."""
-        if url := self._running_url():
-            with redis.Redis.from_url(url) as client:
-                client.shutdown(nosave=True)
+    def stop(self) -> bool:
+        """Stop the server; its append-only file is complete. Return whether it was running."""
+        url = self._running_url()
+        if url is None:
+            return False
+        with redis.Redis.from_url(url) as client:
+            client.shutdown(nosave=True)
+        return True
 
     def _launch(self, program: Path, port: int) -> subprocess.Popen[bytes]:
         configuration = (

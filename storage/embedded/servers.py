@@ -62,20 +62,17 @@ class EmbeddedServers:
                 self._stop()
                 self._users.release()
 
-    def stop(self) -> bool:
-        """Stop the servers unless somebody uses them; return whether they are stopped."""
+    def stop(self) -> int | None:
+        """Stop the servers unless somebody uses them; return how many were running, None if somebody uses them."""
         with self._starting.hold():
             if not self._users.acquire(wait=False):
-                return False
-            self._stop()
+                return None
+            stopped = self._stop()
             self._users.release()
-            return True
+            return stopped
 
-    def _stop(self) -> None:
-        if self._redis:
-            self._redis.stop()
-        if self._postgres:
-            self._postgres.stop()
+    def _stop(self) -> int:
+        return sum(server.stop() for server in (self._redis, self._postgres) if server)
 
     def _password(self) -> str:
         path = self.data_dir / "password"

@@ -85,4 +85,5 @@ def test_a_second_stack_goes_on_with_the_work_and_down_ends_it(ended: EndedStack
     assert run_starlight("audit", "--all", settings=settings).returncode == 0
     assert run_starlight("down", settings=settings).stdout == "stopped\n"
     assert second.process.wait(TIMEOUT_S) == 0
+    assert run_starlight("down", settings=settings).stdout == "nothing is running here\n"
     second.engine.dispose()

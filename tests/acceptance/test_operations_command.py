@@ -77,6 +77,7 @@ def test_workers_that_drain_leave_a_job_until_they_are_told_otherwise(
 @pytest.mark.parametrize(("arguments", "reason"), [
     (["drain"], "name one worker, or --all"),
     (["requeue"], "name --job ID, --worker NAME or --all"),
+    (["requeue", "--job", "00000000-0000-7000-8000-000000000000"], "there is no open job"),
     (["drain", "cpu9@nowhere"], "no worker cpu9@nowhere is alive"),
     (["pause", "--job", "00000000-0000-7000-8000-000000000000"], "there is no open job"),
     (["resume", "--priority", "bulk"], "priority bulk is not paused"),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_only_workers_load_torch(stack: RunningStack) -> None:
 
     assert sum(loaded.values()) == 2
     assert all(torch == ("-m worker" in command) for command, torch in loaded.items()), loaded
+
+
+@pytest.mark.parametrize("setting", ["api_port", "flower_port", "exporter_port"])
+def test_a_port_that_somebody_has_set_is_refused_if_it_is_taken(setting: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run_starlight("up", settings={"data_dir": tmp_path, setting: port})
+
+    variable = f"STARLIGHT_{setting.upper()}"
+    told = f"something listens on port {port} already: stop it, set {variable} to another port, or unset it"
+    assert (ended.returncode, ended.stderr) == (2, f"starlight: {told}\n")
 
 
 def test_embedded_servers_that_die_come_back_under_a_running_stack(stack: RunningStack, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from producer.api.access import Reading, visible_submitter
 from producer.api.filters import Filters, Model
+from producer.api.named_jobs import require_named_job
 from producer.api.named_models import require_known
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
@@ -50,6 +51,7 @@ class ExportRequest(Filters):
 def export(wanted: ExportRequest, key: Reading, service: Shared, response: Response) -> ExportReport:
     """Export verdicts to files in the background: the key's own, or all for an admin."""
     require_known(service.engine, "body.model", wanted.model)
+    require_named_job(service, key, "body.job_id", wanted.job_id)
     try:
         made = create_export(
             service.engine,

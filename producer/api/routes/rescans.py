@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from producer.api.access import Reading, SubmittingImages
 from producer.api.filters import Filters, Model, Submitter, Time
+from producer.api.named_jobs import require_named_job
 from producer.api.named_models import require_models
 from producer.api.named_submitters import choose_submitter
 from producer.api.routes.jobs import IdempotencyKey
@@ -62,6 +63,7 @@ def rescan(
     `Idempotency-Key` or without one, submits nothing twice until another model is chosen. Each request covers some of
     the jobs; `next` is where to continue.
     """
+    require_named_job(service, key, "body.job_id", wanted.job_id)
     chosen = wanted.build_filter(
         job_id=wanted.job_id, submitter=choose_submitter(service.engine, key, "body.submitter", wanted.submitter)
     )

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.filters import Filters, Model, Sha256
+from producer.api.named_jobs import require_named_job
 from producer.api.named_models import require_known
 from producer.api.negotiation import STREAMED, negotiate, stream_verdicts
 from producer.api.problems import ProblemError
@@ -137,6 +138,7 @@ def list_verdicts(
     key: Reading, service: Shared, request: Request, search: Annotated[Search, Query()], accept: Accept = "*/*"
 ) -> Response:
     """Return verdicts, newest first, or those of one job in the order of submission. Admins see all jobs."""
+    require_named_job(service, key, "query.job_id", search.job_id)
     wanted = search.build_filter(job_id=search.job_id, submitter=visible_submitter(key), model=search.model)
     return answer_verdicts(service.engine, request, wanted, search, accept)
 

@@ -51,15 +51,15 @@ def up(
 ) -> None:
     """Run the whole stack in the foreground until Ctrl-C.
 
-    The stack is servers, dispatcher, workers, API, exporter, Flower and canaries.
+    The stack is servers, dispatcher, workers, API, exporter, Flower and canaries. If a default port is taken, a free
+    one is used; a port that a setting names is refused if it is taken.
     """
     devices = [Device.parse(name) for name in device] if device else find_devices()
     configured = read_settings()
-    flower_port, exporter_port = find_usable_port(configured.flower_port), find_usable_port(configured.exporter_port)
-    api_port = find_usable_port(configured.api_port)
-    os.environ["STARLIGHT_EXPORTER_PORT"] = str(exporter_port)
-    os.environ["STARLIGHT_API_PORT"] = str(api_port)
-    os.environ["STARLIGHT_FLOWER_PORT"] = str(flower_port)
+    refuse_second_stack(configured)
+    api_port, flower_port, exporter_port = (
+        choose_port(configured, name) for name in ("api_port", "flower_port", "exporter_port")
+    )
     listeners = [
         Listener("API", configured.api_host, api_port, "/docs"),
         Listener(
@@ -76,10 +76,8 @@ def up(
         programs.append(make_canary())
     with open_installation() as current, run_stack(current, programs, log_to=None) as runner:
         if not runner.running:
-            holder = open_stack_lock(configured.data_dir).read()
-            raise UsageError(
-                f"a stack already runs on {configured.data_dir} (process {holder}); `starlight down` stops it"
-            )
+            # Another one has started meanwhile.
+            refuse_second_stack(configured)
         start = StackStart(current, devices, listeners, [program.name for program in programs])
         try:
             while True:
@@ -88,6 +86,31 @@ def up(
                 time.sleep(WATCH_INTERVAL_S)
         except KeyboardInterrupt:
             log.info("stopping after running chunks are finished; press Ctrl-C again to stop at once")
+
+
+def refuse_second_stack(configured: Settings) -> None:
+    """Raise UsageError if a stack runs on this data folder."""
+    lock = open_stack_lock(configured.data_dir)
+    if not lock.acquire(wait=False):
+        raise UsageError(
+            f"a stack already runs on {configured.data_dir} (process {lock.read()}); `starlight down` stops it"
+        )
+    lock.release()
+
+
+def choose_port(configured: Settings, name: str) -> int:
+    """Return the port of this setting, or a free one if a default is taken, and pass it on to the programs.
+
+    Raises UsageError if a port is taken that somebody has set.
+    """
+    wanted: int = getattr(configured, name)
+    port, variable = find_usable_port(wanted), f"STARLIGHT_{name.upper()}"
+    if port != wanted and name in configured.model_fields_set:
+        raise UsageError(
+            f"something listens on port {wanted} already: stop it, set {variable} to another port, or unset it"
+        )
+    os.environ[variable] = str(port)
+    return port
 
 
 def describe_flower_login(configured: Settings) -> str:
@@ -108,13 +131,17 @@ def down() -> None:
     deadline = time.monotonic() + 2 * STOP_GRACE_S
     signalled = end_stack(configured.data_dir, deadline)
     if (configured.database_url and configured.redis_url) or not (configured.data_dir / "password").exists():
-        print("no stack is running here any more")
+        print("nothing is running here" if signalled is None else "stopped")
         return
     servers = EmbeddedServers(configured)
     # The process of the stack releases its lock a little earlier than the servers.
-    while not (stopped := servers.stop()) and signalled and is_running(signalled) and time.monotonic() < deadline:
+    while (stopped := servers.stop()) is None and signalled and is_running(signalled) and time.monotonic() < deadline:
         time.sleep(WATCH_INTERVAL_S / 5)
-    print("stopped" if stopped else "the stack is stopped; other commands still use the embedded servers")
+    if stopped is None:
+        stack = "no stack is running here" if signalled is None else "the stack is stopped"
+        print(f"{stack}; other commands still use the embedded servers")
+    else:
+        print("stopped" if stopped or signalled else "nothing is running here")
 
 
 def end_stack(data_dir: Path, deadline: float) -> int | None:
