@@ -15,8 +15,10 @@ from pathlib import Path
 
 # In the standard library: tests, an editor, windows, installers, and what extensions are built with.
 UNUSED = (
-    "__pycache__", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests", "tkinter",
-    "turtle.py", "turtledemo", "config-*", "_tkinter.*", "_test*", "_ctypes_test*", "_xx*", "xx*", "*.a",
+    "__pycache__", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tests",
+    "tkinter", "turtle.py", "turtledemo", "config-*", "_tkinter.*", "_test*", "_ctypes_test*", "_xx*", "xx*", "*.a",
+    # Yellow pages, which Python has no more from 3.13 on, and which need Kerberos.
+    "nis.*",
     # In the data of time zones: the same again, and with leap seconds.
     "posix", "right",
 )  # fmt: skip
@@ -69,9 +71,15 @@ def is_binary(file: Path) -> bool:
 
 
 def find_libraries(folders: Iterable[Path]) -> list[Path]:
-    """Return the shared libraries of this Debian that programs and libraries below these folders load."""
+    """Return the shared libraries of this Debian that programs and libraries below these folders load.
+
+    It exits if one of them, or a version of one, is missing.
+    """
     binaries = [binary for folder in folders for binary in list_binaries(folder)]
-    printed = subprocess.run(["/usr/bin/ldd", *binaries], capture_output=True, text=True, check=False).stdout
+    ended = subprocess.run(["/usr/bin/ldd", *binaries], capture_output=True, text=True, check=False)
+    printed = ended.stdout + ended.stderr
+    if missing := sorted(set(re.findall(r".* not found.*", printed))):
+        sys.exit("\n".join(("Libraries that packages load are missing:", *missing)))
     found = set(re.findall(r"(/\S+) \(0x", printed))
     return [Path(path) for path in sorted(found) if re.match("/(usr/)?lib(64)?/", path)]
 

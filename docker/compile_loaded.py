@@ -13,7 +13,10 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 # What libraries load by themselves once they work; besides, Pillow loads all formats for one that is not common.
-LATER = ("celery.app.amqp", "celery.app.control", "celery.concurrency.thread", "kombu.pidbox", "uvicorn.lifespan.on")
+LATER = (
+    "celery.app.amqp", "celery.app.control", "celery.bin.celery", "celery.concurrency.thread",
+    "kombu.pidbox", "uvicorn.lifespan.on",
+)  # fmt: skip
 
 
 def list_names(folder: Path) -> Iterator[str]:
