@@ -19,7 +19,11 @@ LISTED = 100
 
 
 class TooManyExportsError(Exception):
-    """The key has too many exports; the message says so."""
+    """The key has too many exports; the message says so. `ended_at` is when the first of them ended, if one has."""
+
+    def __init__(self, message: str, ended_at: datetime | None) -> None:
+        super().__init__(message)
+        self.ended_at = ended_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ COLUMNS = "id, asked_by, submitter, request, state, attempts, rows, size_bytes, 
 
 # Serialises counting the exports of a key.
 LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended('exports ' || :asked_by, 0))")
-COUNT_EXPORTS = text("SELECT count(*) FROM exports WHERE asked_by = :asked_by AND state <> 'deleted'")
+COUNT_EXPORTS = text("""
+    SELECT count(*), min(finished_at) FROM exports WHERE asked_by = :asked_by AND state <> 'deleted'
+""")
 INSERT_EXPORT = text(f"""
     INSERT INTO exports (asked_by, submitter, request) VALUES (:asked_by, :submitter, :request) RETURNING {COLUMNS}
 """).bindparams(bindparam("request", type_=JSONB))
@@ -55,8 +61,10 @@ def create_export(
     """Queue an export; raises TooManyExportsError if its key already has `limit`."""
     with engine.begin() as connection:
         connection.execute(LOCK_KEY, {"asked_by": asked_by})
-        if connection.execute(COUNT_EXPORTS, {"asked_by": asked_by}).scalar_one() >= limit:
-            raise TooManyExportsError(f"this key has {limit} exports: delete one, or wait until one expires")
+        there, ended_at = connection.execute(COUNT_EXPORTS, {"asked_by": asked_by}).one()
+        if there >= limit:
+            told = f"this key has {limit} exports: delete one, or wait until one expires"
+            raise TooManyExportsError(told, ended_at)
         values = {"asked_by": asked_by, "submitter": submitter, "request": request}
         return _read(connection.execute(INSERT_EXPORT, values).mappings().one())
 

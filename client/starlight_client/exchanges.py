@@ -21,6 +21,8 @@ T = TypeVar("T")
 TRIES: Final = 6
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S: Final = 30.0
+# A server that asks for a longer time would refuse every try.
+LONGEST_WAIT_S: Final = (TRIES - 1) * LONGEST_PAUSE_S
 # Errors after which a request is retried.
 LOST: Final = (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError)
 # Statuses after which a request is retried.
@@ -125,6 +127,8 @@ class Backoff:
         elif last or failure.status_code not in TEMPORARY:
             raise reason
         elif (wanted := failure.headers.get("retry-after", "")).isdecimal():
+            if float(wanted) > LONGEST_WAIT_S:
+                raise reason
             seconds = min(float(wanted), LONGEST_PAUSE_S)
         # A proxy's answer may be a whole page.
         told = (str(reason).splitlines() or [type(reason).__name__])[0]

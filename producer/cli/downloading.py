@@ -1,5 +1,6 @@
 """Downloading an export from an API into a local folder."""
 
+import json
 import sys
 import uuid
 from http import HTTPStatus
@@ -15,7 +16,8 @@ from storage.verdict_search import VerdictFilter
 if TYPE_CHECKING:
     from starlight_client import ExportSearch
 
-# A file with the id of the export, until the download is complete. After an interruption, the same command continues.
+# A file with the id of the export and what it was asked for, until the download is complete. After an interruption, the
+# same command continues.
 EXPORT_ID = ".export"
 
 
@@ -38,19 +40,20 @@ def download_export(
 ) -> ExportReport:
     """Export verdicts on the server, and download the files to a folder; return the export, which is deleted there.
 
-    Raises UsageError if it fails, and what the client raises.
+    Raises UsageError if it fails, or if another download was interrupted there, and what the client raises.
     """
-    export = find_interrupted(api, folder)
+    search: ExportSearch = {
+        **describe_search(wanted),
+        "job_id": None,
+        "model": wanted.model,
+        "partition_by": partition_by,
+    }
+    asked = json.dumps({"format": chosen, **search}, default=str)
+    export = find_interrupted(api, folder, asked)
     if export is None:
-        search: ExportSearch = {
-            **describe_search(wanted),
-            "job_id": None,
-            "model": wanted.model,
-            "partition_by": partition_by,
-        }
         export = api.client.start_export(chosen, **search)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / EXPORT_ID).write_text(str(export.id), "ascii")
+        (folder / EXPORT_ID).write_text(f"{export.id}\n{asked}\n", "ascii")
     export = api.client.wait_for_export(export.id, progress=show_rows)
     if export.state is not ExportState.DONE:
         (folder / EXPORT_ID).unlink()
@@ -61,14 +64,21 @@ def download_export(
     return export
 
 
-def find_interrupted(api: Remote, folder: Path) -> ExportReport | None:
-    """Return the export of an interrupted download, or None if there is none, or the server has deleted it."""
+def find_interrupted(api: Remote, folder: Path, asked: str) -> ExportReport | None:
+    """Return the export of an interrupted download, or None if there is none, or the server has deleted it.
+
+    Raises UsageError if it was asked for something else, or if its file cannot be read.
+    """
     from starlight_client import RefusedError
 
     if not (folder / EXPORT_ID).exists():
         return None
+    export_id, _, earlier = (folder / EXPORT_ID).read_text("ascii", errors="replace").partition("\n")
+    # Earlier releases wrote the id alone.
+    if earlier and earlier.strip() != asked:
+        raise UsageError(f"the interrupted export in {folder} had other options: use the same ones, or another folder")
     try:
-        return api.client.export(uuid.UUID((folder / EXPORT_ID).read_text("ascii")))
+        return api.client.export(uuid.UUID(export_id))
     except ValueError as error:
         raise UsageError(f"{folder / EXPORT_ID} has no valid export id: delete this file") from error
     except RefusedError as error:

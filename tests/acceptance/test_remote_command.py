@@ -100,6 +100,12 @@ def test_verdicts_are_exported_there_and_downloaded(elsewhere: Command, folder: 
     assert "contains a complete export" in elsewhere(*command).stderr
     (place / ".export").write_text(str(uuid.uuid4()))
     assert elsewhere(*command).stdout == done.stdout
+    for path in place.iterdir():
+        path.unlink()
+    (place / ".export").write_text(f'{uuid.uuid4()}\n{{"format": "csv"}}\n')
+    other = elsewhere(*command)
+    assert (other.returncode, list(place.iterdir())) == (2, [place / ".export"])
+    assert f"the interrupted export in {place} had other options" in other.stderr
     assert "--server needs --to" in elsewhere("export").stderr
 
 

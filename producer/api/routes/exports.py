@@ -1,6 +1,7 @@
 """`/v1/exports`: files of verdicts, made in the background."""
 
 import uuid
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
@@ -61,7 +62,10 @@ def export(wanted: ExportRequest, key: Reading, service: Shared, response: Respo
             limit=service.settings.max_exports_per_key,
         )
     except TooManyExportsError as error:
-        raise ProblemError(429, str(error), headers={"Retry-After": "60"}) from error
+        # None expires before the first one that ended, or before one ends.
+        ended_at = error.ended_at or datetime.now(UTC)
+        seconds = (ended_at + service.settings.export_retention - datetime.now(UTC)).total_seconds()
+        raise ProblemError(429, str(error), headers={"Retry-After": f"{max(seconds, 1):.0f}"}) from error
     response.headers["Location"] = f"/v1/exports/{made.id}"
     return report_export(service, made)
 

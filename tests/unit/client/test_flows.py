@@ -128,7 +128,7 @@ def test_a_job_is_looked_at_less_and_less_often_and_found_where_it_changed() -> 
 
 
 @pytest.mark.parametrize(("status", "retry_after", "failures", "least", "most"), [
-    (429, "7", 1, 7, 7), (503, "900", 1, 30, 30), (503, None, 1, 0.25, 0.5), (502, None, 4, 2, 4),
+    (429, "7", 1, 7, 7), (503, "150", 1, 30, 30), (503, None, 1, 0.25, 0.5), (502, None, 4, 2, 4),
     (408, None, 5, 4, 8), (429, "Wed, 21 Oct 2026 07:28:00 GMT", 2, 0.5, 1),
 ])  # fmt: skip
 def test_pauses_are_those_the_server_names_or_grow(
@@ -153,6 +153,8 @@ def test_the_last_failure_is_raised_and_so_is_one_that_would_come_again() -> Non
     assert isinstance(backoff.pause_after(LOST), Pause)
     with pytest.raises(RefusedError, match="422 Unprocessable Entity: no"):
         backoff.pause_after(httpx.Response(422, text="no"))
+    with pytest.raises(RefusedError, match="429 Too Many Requests: tomorrow"):
+        backoff.pause_after(httpx.Response(429, text="tomorrow", headers={"Retry-After": "151"}))
 
 
 @pytest.mark.parametrize(("failure", "reason"), [
