@@ -1,5 +1,6 @@
 """Models: those that workers scored with, those that were added, and the one in use."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +74,8 @@ FIND_NAMESAKE = text("""
     SELECT sha256 FROM models
     WHERE name = :name AND version = :version AND sha256 <> :sha256 AND card IS NOT NULL LIMIT 1
 """)
+# People type names and versions in commands.
+SIMPLE = re.compile(r"[A-Za-z0-9._+-]+")
 
 
 # The same model, if it was added before.
@@ -97,8 +100,13 @@ KEEP_WEIGHTS = text("UPDATE blobs SET released_at = NULL WHERE sha256 = decode(:
 def add_model(engine: Engine, card: dict[str, Any]) -> tuple[int, bool]:
     """Store the card of a model; return its id and whether it was new. From then on its weights, a blob, are kept.
 
-    Raises ModelChoiceError if another model has this name and version.
+    Raises ModelChoiceError if another model has this name and version, or if these have unusual characters.
     """
+    for word in ("name", "version"):
+        if not SIMPLE.fullmatch(card[word]):
+            raise ModelChoiceError(
+                f"the {word} {card[word]!r} may have only letters, digits and . _ + -: change card.json"
+            )
     identity = {key: card[key] for key in ("name", "version", "sha256", "threshold")}
     with engine.begin() as connection:
         connection.execute(text("LOCK TABLE models IN SHARE ROW EXCLUSIVE MODE"))

@@ -1,12 +1,16 @@
 """Added models, the model in use, and workers that switch to it."""
 
 import dataclasses
+import json
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine
 
+from producer.cli.commands import models as commands
 from storage.blobs import Blobs
 from storage.models import (
     SHIPPED,
@@ -79,6 +83,27 @@ def test_a_name_and_version_belong_to_one_file(engine: Engine) -> None:
     # For verdicts, the same weights with another threshold are another model.
     assert add_model(engine, card("2", threshold=0.75))[1]
     assert [model.added for model in list_models(engine, 60)] == [True, True]
+
+
+@pytest.mark.parametrize("changes", [{"name": "a model"}, {"name": "a\x1b[31m"}, {"name": "a/b"}, {"version": "2\n"}])
+def test_a_name_that_nobody_can_type_is_refused(engine: Engine, changes: dict[str, str]) -> None:
+    with pytest.raises(ModelChoiceError, match=f"the {next(iter(changes))} .* may have only letters, digits"):
+        add_model(engine, {**CARD, **changes})
+
+
+def test_of_models_with_the_same_weights_one_is_in_use(
+    engine: Engine, configured: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for each in (card("9"), card(str(CARD["version"]), threshold=0.25), CARD):
+        add_model(engine, each)
+    current = SimpleNamespace(engine=engine, settings=configured)
+    monkeypatch.setattr(commands, "open_installation", lambda: nullcontext(current))
+
+    commands.show_models(as_json=True)
+
+    listed = map(json.loads, capsys.readouterr().out.splitlines())
+    (used,) = [each for each in listed if each["in_use"]]
+    assert (used["version"], used["threshold"]) == (CARD["version"], pytest.approx(CARD["threshold"]))
 
 
 def added(engine: Engine, configured: Settings, version: str) -> None:
