@@ -16,6 +16,7 @@ import psycopg
 import redis
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -102,6 +103,15 @@ def begin(context: typer.Context) -> None:
     set_up_logging(subcommand if subcommand in PROGRAMS else "starlight")
 
 
+def explain_setting(error: ErrorDetails) -> str:
+    """Return what is wrong with a setting, in words for people."""
+    if error["type"].startswith("time_delta"):
+        return "a time is written like 7d, 12:00:00, or as a number of seconds, and is not negative"
+    if "timedelta" in error["msg"]:
+        return "the time must be longer" if error["type"] == "greater_than" else "the time must not be negative"
+    return error["msg"].removeprefix("Value error, ")
+
+
 def main() -> None:
     """Run the command, and end the process with its exit code."""
     gc.freeze()
@@ -120,7 +130,7 @@ def main() -> None:
     except ValidationError as error:
         # Settings whose default depends on another setting also fail when that one is wrong; they are not the cause.
         wrong = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
-        reasons = "; ".join(f"STARLIGHT_{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)
+        reasons = "; ".join(f"STARLIGHT_{str(each['loc'][0]).upper()}: {explain_setting(each)}" for each in wrong)
         fail(f"a setting is wrong: {reasons}")
     except SettingsError as error:
         field = re.search(r'field "(\w+)"', str(error))

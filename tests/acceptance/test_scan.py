@@ -167,6 +167,12 @@ def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Pa
         ({"database_url": "nonsense"}, "a setting is wrong: STARLIGHT_DATABASE_URL: "),
         ({"redis_url": "nonsense"}, "a setting is wrong: STARLIGHT_REDIS_URL: "),
         ({"flower_port": 99999}, "a setting is wrong: STARLIGHT_FLOWER_PORT: "),
+        (
+            {"blob_retention": "1s"},
+            "a setting is wrong: STARLIGHT_BLOB_RETENTION: a time is written like 7d, 12:00:00",
+        ),
+        ({"verdict_retention": "0"}, "a setting is wrong: STARLIGHT_VERDICT_RETENTION: the time must be longer"),
+        ({"webhook_secret": "abc"}, "a setting is wrong: STARLIGHT_WEBHOOK_SECRET: must be whsec_ and 24 to 64 bytes"),
         ({"fetch_allowed_networks": "10.0.0.0/8"}, "a setting is wrong: STARLIGHT_FETCH_ALLOWED_NETWORKS: lists are "),
     ],
 )
