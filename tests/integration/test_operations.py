@@ -262,15 +262,6 @@ def test_a_chunk_that_is_sent_back_is_let_go_of_and_scanned_once(
     assert [(each.action, each.chunks) for each in list_operations(engine, 9)] == [(Action.REQUEUE, 2)]
 
 
-def test_chunks_of_a_job_that_is_not_open_cannot_be_sent_back(engine: Engine) -> None:
-    ended = submit_job_of(engine, 8)
-    cancel_job(engine, ended)
-
-    for job_id in (ended, uuid.UUID(int=1)):
-        with pytest.raises(OperationError, match=f"there is no open job {job_id}"):
-            requeue_chunks(engine, RequeueRequest(job_id=job_id), "olga")
-
-
 def test_the_old_claim_of_a_chunk_that_is_sent_back_stores_nothing(engine: Engine) -> None:
     submit_job_of(engine, 8)
     mine, others = claim_waiting_chunks(engine, "cpu0@here 1")

@@ -13,7 +13,7 @@ from producer.cli.output import JsonOption
 from producer.cli.remote import Key, Server, open_remote
 from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
-from starlight_vocabulary.operations import Operation, PauseReport, PauseSubject, RequeueRequest
+from starlight_vocabulary.operations import Action, Operation, PauseReport, PauseSubject, RequeueRequest
 from starlight_vocabulary.records import to_json
 from starlight_vocabulary.words import Priority
 from storage.draining import set_draining
@@ -176,10 +176,11 @@ def operations(
         print(escape(f"paused    {pause.subject}, by {pause.paused_by} since {pause.paused_at.astimezone():%F %T}"))
     for name, draining in workers.items():
         print(escape(f"{'draining' if draining else 'claiming'}  {name}"))
-    print(f"{'WHEN':<19}  {'WHO':<16}  {'ACTION':<8}  {'CHUNKS':>7}  SUBJECT")
+    width = max(map(len, Action))
+    print(f"{'WHEN':<19}  {'WHO':<16}  {'ACTION':<{width}}  {'CHUNKS':>7}  SUBJECT")
     for each in done:
         when = f"{each.done_at.astimezone():%F %T}"
-        print(escape(f"{when}  {each.done_by:<16}  {each.action:<8}  {each.chunks:>7,}  {each.subject}"))
+        print(escape(f"{when}  {each.done_by:<16}  {each.action:<{width}}  {each.chunks:>7,}  {each.subject}"))
 
 
 def _look(current: Installation, limit: int) -> tuple[list[Operation], list[PauseReport], dict[str, bool]]:
