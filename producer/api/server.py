@@ -99,6 +99,8 @@ def main() -> None:
         server_header=False,
         # Any client could forge these headers.
         proxy_headers=False,
+        # Uvicorn would use uvloop wherever another library has brought it along.
+        loop="asyncio",
         # Uvicorn only calls it; merely its type annotation requires a class.
         http=partial(  # type: ignore[arg-type]
             BoundedProtocol,

@@ -47,7 +47,9 @@ def main(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(("127.0.0.1", port))
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+        # Uvicorn would use faster libraries where another one has brought them along, and its figures would change.
+        config = uvicorn.Config(app, log_level="warning", loop="asyncio", http="h11")
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Compares `POST /scan/image` of the API, which stores everything, with a minimal API."""
+"""Compares `POST /scan/image` of the API, which stores everything, with APIs that only score."""
 
 import asyncio
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,16 +13,18 @@ import numpy as np
 import redis
 from sqlalchemy import text
 
-from research.benchmark.api import serving, wait_until_answered, write_form
+from research.benchmark.api import serving, write_form
+from research.benchmark.compared_apis import run_compared_apis
 from research.benchmark.pictures import find_file
 from research.benchmark.stack import MeasuredStack
 from research.processes import Process, list_family, list_processes
 from storage.broker import open_redis
-from storage.embedded.ports import find_free_port
 from worker.devices import Device
 
 # Numbers of concurrent clients; each sends its next image when it has the previous answer.
 CLIENTS = (1, 16, 64)
+# Names of the other APIs in ratios.
+RATIOS = {"bare": "bare_api", "litserve": "litserve"}
 # Transactions since the server's start; connections report theirs once a second.
 COUNT_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
 
@@ -31,30 +32,43 @@ COUNT_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datnam
 def measure_serving(
     stack: MeasuredStack, devices: Sequence[Device], uris: Sequence[str], posts: int, rounds: int
 ) -> dict[str, Any]:
-    """Return requests per second of both with 1, 16 and 64 clients, in alternation, and the API's costs per request."""
+    """Return requests per second of all APIs with 1, 16 and 64 clients, in alternation, and ours' costs per request."""
     images = [find_file(uri).read_bytes() for uri in uris]
     measured: dict[str, list[dict[str, float]]] = {}
     with (
         serving(stack, find_file(uris[0]).parent) as (url, key),
         stack.workers(devices),
-        run_bare_api(len(devices)) as bare_url,
+        run_compared_apis(len(devices)) as others,
     ):
         for number in range(rounds + 1):
             for clients in CLIENTS:
                 count = posts if clients > 1 else posts // 4
                 with watch_costs(stack, count) as costs:
                     ours = asyncio.run(post_images(url, key, images, clients, count))
-                bare = asyncio.run(post_images(bare_url, key, images, clients, count))
+                answered = {"serving": ours | costs}
+                for name, other in others.items():
+                    with other.in_turn() as other_url:
+                        answered[name] = asyncio.run(post_images(other_url, key, images, clients, count))
                 # The first round does not count.
                 if number:
-                    measured.setdefault(f"serving_{clients}", []).append(ours | costs)
-                    measured.setdefault(f"bare_{clients}", []).append(bare)
+                    for name, figures in answered.items():
+                        measured.setdefault(f"{name}_{clients}", []).append(figures)
+    return summarise(measured)
+
+
+def summarise(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+    """Return the ratios of ours to each other API, of each round and their median, and the medians of all figures.
+
+    `measured` has the figures of each round by API and number of clients, such as `bare_16`; ours are `serving_…`.
+    """
     figures: dict[str, Any] = {}
-    for clients in CLIENTS:
-        pairs = zip(measured[f"serving_{clients}"], measured[f"bare_{clients}"], strict=True)
-        ratios = [one["per_second"] / other["per_second"] for one, other in pairs]
-        figures[f"ratio_bare_api_{clients}"] = round(statistics.median(ratios), 2)
-        figures[f"ratios_bare_api_{clients}"] = [round(ratio, 2) for ratio in ratios]
+    for name, other in RATIOS.items():
+        for clients in CLIENTS:
+            if others := measured.get(f"{name}_{clients}"):
+                pairs = zip(measured[f"serving_{clients}"], others, strict=True)
+                ratios = [one["per_second"] / its["per_second"] for one, its in pairs]
+                figures[f"ratio_{other}_{clients}"] = round(statistics.median(ratios), 2)
+                figures[f"ratios_{other}_{clients}"] = [round(ratio, 2) for ratio in ratios]
     for name, rows in measured.items():
         figures |= {f"{name}_{what}": round(statistics.median(row[what] for row in rows), 2) for what in rows[0]}
     return figures
@@ -119,21 +133,3 @@ def _is_head_of(process: Process, folder: str) -> bool:
     """Return whether a process is a root process of the stack; other stacks may run on the machine."""
     is_program = process.is_ours and any(word in process.command for word in ("-m worker", "-m producer"))
     return is_program or folder in process.command
-
-
-@contextmanager
-def run_bare_api(count: int) -> Iterator[str]:
-    """Run the bare API in `count` processes during the block; yield its URL."""
-    port = find_free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "research.benchmark.bare_api", str(port)]
-    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
-    try:
-        for _ in running:
-            wait_until_answered(f"{url}/health")
-        yield url
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait()

@@ -18,6 +18,7 @@ import torch
 
 from research.benchmark.file_by_file import FileByFile
 from research.benchmark.per_image import celery_per_image
+from research.benchmark.ray_data import find_ray_data
 from research.benchmark.stack import MeasuredStack
 from storage.setting_defaults import count_usable_cores
 from storage.settings import Settings
@@ -27,7 +28,9 @@ from worker.tuning import scan_in_chunks
 from worker.v4.card import DEFAULT_MODEL
 from worker.v4.detector import Detector
 
-Way = Callable[[Sequence[str]], None]
+Way = Callable[[Sequence[str]], float | None]
+"""Scans images; returns the seconds of them that do not count, if there are any."""
+
 # Slow ways scan only a part of the images.
 SLOW = ("process_pool", "celery_per_image")
 SLOW_SHARE = 4
@@ -49,11 +52,14 @@ def measure_throughput(
             "process_pool": running.enter_context(process_pool(devices[0])),
             "celery_per_image": running.enter_context(celery_per_image(stack, devices[0])),
         }
+        if ray_data := find_ray_data(devices[0]):
+            ways["ray_data"] = ray_data
         rates = alternate(ways, uris, rounds)
     figures: dict[str, Any] = {"images_per_minute": round(statistics.median(rates["end_to_end"]))}
     for other in list(ways)[1:]:
         figures[f"ratio_{other}"] = median_ratio(rates, "end_to_end", other)
-    return figures | rate_figures(rates)
+    figures |= rate_figures(rates)
+    return figures | ({"ray_data_start_s": round(statistics.median(ray_data.starts_s), 1)} if ray_data else {})
 
 
 def alternate(ways: Mapping[str, Way], uris: Sequence[str], rounds: int) -> dict[str, list[float]]:
@@ -63,8 +69,8 @@ def alternate(ways: Mapping[str, Way], uris: Sequence[str], rounds: int) -> dict
         for name, scan in ways.items():
             images = uris[: len(uris) // SLOW_SHARE] if name in SLOW else uris
             started = time.perf_counter()
-            scan(images)
-            rate = 60 * len(images) / (time.perf_counter() - started)
+            aside = scan(images) or 0.0
+            rate = 60 * len(images) / (time.perf_counter() - started - aside)
             if number:
                 rates[name].append(rate)
             print(f"round {number}: {name} {rate:,.0f} images/min", file=sys.stderr)
