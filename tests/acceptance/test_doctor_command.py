@@ -38,6 +38,7 @@ def test_a_stack_that_is_well_judges_a_picture(stack: RunningStack) -> None:
         "queues",
         "GPU",
         "ulimits",
+        "settings",
     } <= set(found)
     told = run_starlight("doctor", "--no-scan", settings=settings)
     assert "well     schema" in told.stdout

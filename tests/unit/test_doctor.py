@@ -54,6 +54,11 @@ def open_password(folder: Path) -> CheckResult:
     return machine.check_folder(Settings(data_dir=folder))
 
 
+def read_names(folder: Path, lines: str) -> list[str]:
+    (folder / "settings.env").write_text(lines)
+    return [*machine.read_names(folder / "settings.env"), "STARLIGHT_KEY", "PATH"]
+
+
 def fill_disk(folder: Path) -> CheckResult:
     # A file system in memory may be empty otherwise, and then has as much as it must keep free.
     (folder / "blob").write_bytes(bytes(4096))
@@ -63,6 +68,10 @@ def fill_disk(folder: Path) -> CheckResult:
 FAULTS: dict[str, tuple[Callable[[Path], CheckResult], Condition, str, str]] = {
     "open folder": (open_folder, Condition.WRONG, "other accounts may write", "chmod go-w"),
     "open password": (open_password, Condition.WRONG, "other accounts may read", "chmod 600"),
+    "misspelt setting": (
+        lambda folder: machine.check_variables(read_names(folder, "STARLIGHT_LEASE_S=9\nstarlight_max_image_byte=5\n")),
+        Condition.WARNING, "STARLIGHT_MAX_IMAGE_BYTE", "did you mean STARLIGHT_MAX_IMAGE_BYTES? Correct",
+    ),
     "full disk": (fill_disk, Condition.WRONG, "GiB free", "starlight purge"),
     "spoilt model": (spoil_model, Condition.WRONG, "instead of its card's", "reinstall Starlight"),
     "no model": (machine.check_model, Condition.WRONG, "card.json", "reinstall Starlight"),
@@ -121,7 +130,8 @@ def test_what_is_well_needs_nothing(data_dir: Path) -> None:
     data_dir.chmod(0o700)
 
     found = [
-        machine.check_folder(settings), *machine.check_disks(settings), machine.check_descriptors(-1),
+        machine.check_folder(settings), machine.check_variables(["STARLIGHT_LEASE_S", "STARLIGHT_SERVER"]),
+        *machine.check_disks(settings), machine.check_descriptors(-1),
         machine.check_gpu(None, "2.0"), machine.check_gpu(write_nvidia_smi(data_dir, "echo 'H100, 570'"), None),
         machine.check_model(DEFAULT_MODEL), *check_programs([DISPATCHER], []),
         *check_workers([make_worker("cpu0@here")]),

@@ -1,14 +1,17 @@
 """Checks of the machine: disks, the data folder, process limits, the GPU, and the model in its folder."""
 
+import difflib
 import hashlib
 import os
 import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
+
+from pydantic_settings import DotEnvSettingsSource
 
 from producer.cli.doctor.check_results import CheckResult, unknown, warn, well, wrong
 from storage.data_folder import DataFolderError, check_ownership
@@ -18,12 +21,15 @@ from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
 # Open files that a worker that fetches, or the API, may need.
 DESCRIPTORS = 4096
 PATIENCE_S = 20
+# Variables that are no settings: options of commands, and the device that a worker is told by its parent.
+OTHER_VARIABLES = frozenset(("STARLIGHT_SERVER", "STARLIGHT_KEY", "STARLIGHT_DEVICE"))
 SECRET_MODE = 0o077
 
 
 def check_machine(settings: Settings) -> Iterator[CheckResult]:
     """Yield the results of all checks that need no server."""
     yield check_folder(settings)
+    yield check_variables({*os.environ, *read_names(find_settings_file())})
     yield from check_disks(settings)
     yield check_descriptors(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     yield check_gpu(shutil.which("nvidia-smi"), find_torch())
@@ -50,6 +56,26 @@ def check_folder(settings: Settings) -> CheckResult:
     if not os.access(folder, os.W_OK | os.X_OK):
         return warn("data folder", f"this account cannot write to {folder}", "run as its owner, or chown it")
     return well("data folder", f"only this account can write to {folder}")
+
+
+def read_names(file: Path) -> Iterable[str]:
+    """Return the names of the variables in a file of settings, in lower case; none if there is no such file."""
+    return DotEnvSettingsSource(Settings, env_file=file).env_vars
+
+
+def check_variables(names: Iterable[str]) -> CheckResult:
+    """Check that variables that look like settings are settings: others are ignored, as a misspelt one would be."""
+    settings = {f"STARLIGHT_{name.upper()}" for name in Settings.model_fields}
+    given = {name.upper() for name in names if name.upper().startswith("STARLIGHT_")}
+    strange = sorted(given - settings - OTHER_VARIABLES)
+    if not strange:
+        return well(
+            "settings", f"{len(given & settings)} of {len(settings)} settings are set, the others have their defaults"
+        )
+    similar = [match for name in strange for match in difflib.get_close_matches(name, settings, 1, 0.8)]
+    meant = f"did you mean {', '.join(similar)}? " if similar else ""
+    return warn("settings", f"ignored, because there are no such settings: {', '.join(strange)}",
+                f"{meant}Correct or unset them: docs/settings.md lists all settings")  # fmt: skip
 
 
 def check_disks(settings: Settings) -> Iterator[CheckResult]:
