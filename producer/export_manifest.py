@@ -63,7 +63,7 @@ class Manifest:
                 writing=read["writing"],
                 files=[ExportedPart(**each) for each in read["files"]],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ExportError(
                 f"the {MANIFEST} there is not the manifest of an export ({error}): choose another target"
             ) from None

@@ -103,7 +103,7 @@ class Manifest:
                 continue
             try:
                 found = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise self._refuse(f"is not valid JSON in line {number}: {error}") from error
             if not isinstance(found, dict):
                 raise self._refuse(f"has no JSON object in line {number}")
@@ -178,7 +178,7 @@ class Manifest:
             files = [f"s3://{bucket}/{quote(each['key'])}" for each in manifest["files"]]
             kind = str(manifest.get("fileFormat", "CSV"))
             names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise self._refuse(f"is not an inventory of S3: {error!r}") from error
         if kind not in INVENTORIES:
             raise self._refuse(f"is an inventory in the format {kind!r}: configure S3 for {', '.join(INVENTORIES)}")

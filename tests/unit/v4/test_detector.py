@@ -99,7 +99,7 @@ def test_a_card_that_does_not_fit_is_refused(model: Path, change: dict[str, obje
         read_card(model)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000], ids=["nothing", "a list", "cut", "deep"])
 def test_a_card_that_is_no_json_object_is_refused(model: Path, text: str) -> None:
     (model / CARD_FILE).write_text(text)
     with pytest.raises(ModelError):
