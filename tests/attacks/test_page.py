@@ -21,7 +21,7 @@ from storage.workers import report_worker
 from tests.attacks.conftest import ServedApi
 from tests.kit.page import Element, read_html, read_page, scan
 from tests.kit.pictures import draw_pattern, encode, encode_pattern
-from tests.kit.rows import claim_waiting_chunks, register_v4
+from tests.kit.rows import claim_waiting_chunks, execute, register_v4
 from tests.kit.threads import PATIENCE_S
 
 # Ends any HTML element around it and starts a script; reverses text, rings, and clears a terminal.
@@ -104,8 +104,10 @@ def test_hostile_names_run_nothing_before_an_operator(served: ServedApi) -> None
         error = NewVerdict(0, claim.refs[0], Outcome.ERROR, error_code=ErrorCode.CORRUPT, error_detail=HOSTILE)
         assert finish_chunk(engine, claim, [error])
     figures = {HOSTILE: {HOSTILE: {"count": 1, "of": 2}}, "measured_on": {HOSTILE: HOSTILE}}
-    card = {"name": HOSTILE, "version": HOSTILE, "sha256": "ab" * 32, "threshold": 0.5, "figures": figures}
-    add_model(engine, card)
+    card = {"name": "v4", "version": "evil", "sha256": "ab" * 32, "threshold": 0.5, "figures": figures}
+    added, _ = add_model(engine, card)
+    # As an earlier release, which checked no names, has added it.
+    execute(engine, "UPDATE models SET name = :name, version = :name WHERE id = :id", name=HOSTILE, id=added)
     use_model(engine, HOSTILE, HOSTILE)
 
     with httpx.Client(base_url=origin, headers={"Origin": origin}, timeout=PATIENCE_S) as olga:

@@ -95,10 +95,10 @@ def expire_leases(engine: Engine) -> None:
     execute(engine, "UPDATE chunks SET lease_until = now() - interval '1 second' WHERE state = 'running'")
 
 
-def execute(engine: Engine, statement: str) -> None:
+def execute(engine: Engine, statement: str, **parameters: object) -> None:
     """Run a statement that the project's code has no function for."""
     with engine.begin() as connection:
-        connection.execute(text(statement))
+        connection.execute(text(statement), parameters)
 
 
 def read_chunk_states(engine: Engine) -> Sequence[str]:
