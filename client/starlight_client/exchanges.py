@@ -116,20 +116,19 @@ class Backoff:
         Raises the failure after the last try, or if a retry cannot help.
         """
         self._failures += 1
-        last = self._failures >= TRIES
         # Jitter, so that clients do not retry at the same time.
         longest = min(FIRST_PAUSE_S * 2.0 ** (self._failures - 1), LONGEST_PAUSE_S)
         seconds = longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        reason: Exception = failure if isinstance(failure, httpx.TransportError) else make_refusal(failure)
+        reason: Exception
         if isinstance(failure, httpx.TransportError):
-            if last:
-                raise failure
-        elif last or failure.status_code not in TEMPORARY:
+            reason, can_help = failure, True
+        else:
+            reason, can_help = make_refusal(failure), failure.status_code in TEMPORARY
+            if (wanted := failure.headers.get("retry-after", "")).isdecimal():
+                can_help = can_help and float(wanted) <= LONGEST_WAIT_S
+                seconds = min(float(wanted), LONGEST_PAUSE_S)
+        if self._failures >= TRIES or not can_help:
             raise reason
-        elif (wanted := failure.headers.get("retry-after", "")).isdecimal():
-            if float(wanted) > LONGEST_WAIT_S:
-                raise reason
-            seconds = min(float(wanted), LONGEST_PAUSE_S)
         # A proxy's answer may be a whole page.
         told = (str(reason).splitlines() or [type(reason).__name__])[0]
         log.warning("the request failed (%s): try %d of %d in %.1f s", told, self._failures + 1, TRIES, seconds)
