@@ -14,9 +14,9 @@ from storage.settings import Settings
 from storage.submission import submit_job
 from storage.verdict_search import VerdictFilter, find_verdicts
 from tests.attacks.conftest import ServedApi
-from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import pick_ids
+from tests.kit.worker_process import run_worker_process
 from worker.process import WorkerProcess
 
 REFUSED = (ErrorCode.NOT_FOUND, ErrorCode.NOT_READABLE)
@@ -44,10 +44,8 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, configured, name="cpu0@here", device="cpu0", detector=HeldDetector())
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, configured) as process:
+        yield process
 
 
 def scan_all(engine: Engine, process: WorkerProcess) -> list[str]:

@@ -18,6 +18,7 @@ from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import pick_ids, read_job
 from tests.kit.threads import PATIENCE_S
+from tests.kit.worker_process import run_worker_process
 from worker.process import WorkerProcess
 from worker.slots import SPARE_THREADS
 
@@ -30,10 +31,8 @@ def detector() -> HeldDetector:
 @pytest.fixture
 def process(engine: Engine, configured: Settings, detector: HeldDetector) -> Iterator[WorkerProcess]:
     settings = configured.model_copy(update={"chunks_in_flight": 1})
-    process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector)
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, settings, detector) as process:
+        yield process
 
 
 @pytest.fixture

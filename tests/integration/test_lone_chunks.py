@@ -21,7 +21,6 @@ from storage.pauses import pause_chunks
 from storage.settings import Settings
 from storage.totals import Total, read_totals
 from storage.workers import report_worker
-from tests.kit.detectors import HeldDetector
 from tests.kit.lone_images import PICTURE, dispatch_all, list_ids, submit_lone
 from tests.kit.rows import (
     LEASE_S,
@@ -33,6 +32,7 @@ from tests.kit.rows import (
     require_provenance,
     submit_job_of,
 )
+from tests.kit.worker_process import run_worker_process
 from worker.chunks import NOTHING_TO_DO
 from worker.process import WorkerProcess
 
@@ -44,10 +44,8 @@ def blobs(configured: Settings) -> Blobs:
 
 @pytest.fixture
 def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, configured, name="cpu0@here", device="cpu0", detector=HeldDetector())
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, configured) as process:
+        yield process
 
 
 def test_lone_images_of_many_jobs_are_scanned_in_one_go(engine: Engine, blobs: Blobs, process: WorkerProcess) -> None:

@@ -26,7 +26,6 @@ from storage.pauses import pause_chunks
 from storage.settings import Settings
 from storage.storage_limits import StorageFullError, StorageLimits, StoredBytesError
 from storage.waiting import TooManyWaitingError, WaitingLimits
-from tests.kit.detectors import HeldDetector
 from tests.kit.lone_images import NO_LIMITS, PICTURE, ROOM, dispatch_all, list_ids, submit_lone
 from tests.kit.rows import (
     LEASE_S,
@@ -34,6 +33,7 @@ from tests.kit.rows import (
     read_job,
 )
 from tests.kit.threads import PATIENCE_S
+from tests.kit.worker_process import run_worker_process
 from worker.process import WorkerProcess
 from worker.task_messages import keep_task
 from worker.task_shape import Task
@@ -43,10 +43,8 @@ TABLES = ("jobs", "uploads", "blobs")
 
 @pytest.fixture
 def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, configured, name="cpu0@here", device="cpu0", detector=HeldDetector())
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, configured) as process:
+        yield process
 
 
 @pytest.fixture

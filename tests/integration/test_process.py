@@ -24,6 +24,7 @@ from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import execute, pick_ids, read_chunk_states, read_job
 from tests.kit.threads import PATIENCE_S, Waits
+from tests.kit.worker_process import run_worker_process
 from worker import gate
 from worker.chunks import NOTHING_TO_DO
 from worker.process import WorkerProcess
@@ -47,10 +48,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 @pytest.fixture
 def process(engine: Engine, configured: Settings, detector: HeldDetector) -> Iterator[WorkerProcess]:
     settings = configured.model_copy(update={"lease_s": LEASE_S})
-    process = WorkerProcess(engine, settings, name="cpu0@here", device="cpu0", detector=detector)
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, settings, detector) as process:
+        yield process
 
 
 @pytest.fixture

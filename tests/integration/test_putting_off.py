@@ -20,7 +20,6 @@ from storage.storage_limits import StorageLimits
 from storage.submission import submit_job
 from storage.verdict_search import VerdictFilter, find_verdicts
 from storage.waiting import WaitingLimits
-from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import (
@@ -35,6 +34,7 @@ from tests.kit.rows import (
     submit_job_of,
 )
 from tests.kit.threads import PATIENCE_S
+from tests.kit.worker_process import run_worker_process
 from worker.process import WorkerProcess
 
 LONG_S = 3600.0
@@ -160,10 +160,8 @@ def process(engine: Engine, configured: Settings, object_store: ObjectStore) -> 
     settings = configured.model_copy(
         update={"blob_url": object_store.url, "max_tries": 3, "retry_first_s": LONG_S, "retry_longest_s": 1.5 * LONG_S}
     )
-    process = WorkerProcess(engine, settings, name="cpu0@here", device=CARD.name, detector=HeldDetector())
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, settings) as process:
+        yield process
 
 
 def scan_what_is_due(engine: Engine, process: WorkerProcess) -> list[str]:

@@ -17,10 +17,10 @@ from storage.jobs import list_jobs
 from storage.settings import Settings
 from storage.submission import submit_job
 from tests.kit.command import STARLIGHT, make_environment
-from tests.kit.detectors import CARD, HeldDetector
 from tests.kit.outages import OutageLog, record_outages
 from tests.kit.rows import execute, pick_ids, read_job, submit_job_of
 from tests.kit.threads import PATIENCE_S
+from tests.kit.worker_process import run_worker_process
 from worker.app import app
 from worker.process import WorkerProcess
 
@@ -54,10 +54,8 @@ def log() -> Iterator[OutageLog]:
 
 @pytest.fixture
 def process(engine: Engine, configured: Settings) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, configured, name="cpu0@here", device=CARD.name, detector=HeldDetector())
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, configured) as process:
+        yield process
 
 
 @pytest.mark.parametrize("table", ["chunks", "verdicts"])

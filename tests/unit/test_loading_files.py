@@ -219,4 +219,4 @@ def test_refused_files_do_not_stay_open(loader: BytesLoader, tmp_path: Path) -> 
             get_refusal(loader, refer_to(path))
 
     # There are fewer if connections of earlier tests were closed meanwhile.
-    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 - as above

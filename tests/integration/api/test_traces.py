@@ -21,11 +21,11 @@ from storage.dispatch import DispatchedChunk, recover_lost_chunk
 from storage.failures import retry_job
 from storage.settings import Settings
 from tests.kit.api import Api
-from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.receiver import SECRET, Receiver, receive_webhooks
 from tests.kit.rows import claim_waiting_chunks, expire_leases, finish_waiting_chunks, submit_job_of
 from tests.kit.traces import Spans, record_spans
+from tests.kit.worker_process import run_worker_process
 from worker.process import WorkerProcess
 from worker.scanning.metrics import Stage
 
@@ -53,10 +53,8 @@ def api_settings(api_settings: Settings) -> Settings:
 
 @pytest.fixture
 def process(engine: Engine, api_settings: Settings) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(engine, api_settings, name="cpu0@here", device="cpu0", detector=HeldDetector())
-    process.start()
-    yield process
-    process.stop()
+    with run_worker_process(engine, api_settings) as process:
+        yield process
 
 
 def dispatch(engine: Engine, settings: Settings) -> list[DispatchedChunk]:
