@@ -25,7 +25,8 @@ def requeue_chunks(engine: Engine, wanted: RequeueRequest, done_by: str) -> int:
     """Make dispatched or running chunks pending again; return their number.
 
     This counts as no loss. Workers that are scanning one of them store nothing of it, and stop within a second. Raises
-    OperationError if both a job and a worker are given, or if the job does not exist or has ended.
+    OperationError if both a job and a worker are given, if the job does not exist or has ended, or if the worker has
+    claimed none and has not reported lately.
     """
     if wanted.job_id is not None and wanted.worker is not None:
         raise OperationError("requeueing has one subject: name a job or a worker, or nothing for all")
@@ -38,6 +39,8 @@ def requeue_chunks(engine: Engine, wanted: RequeueRequest, done_by: str) -> int:
         if wanted.job_id is not None:
             _require_open(connection, wanted.job_id)
         chunks = connection.execute(statement, {"job_id": wanted.job_id, "worker": wanted.worker}).rowcount
+        if not chunks and wanted.worker is not None:
+            _require_known(connection, wanted.worker)
         if chunks:
             record_operation(connection, done_by, Action.REQUEUE, wanted, chunks)
             for channel in (SUBMITTED, CANCELLED):
@@ -52,6 +55,16 @@ READ_STATE = text("SELECT state FROM jobs WHERE id = :id")
 def _require_open(connection: Connection, job_id: uuid.UUID) -> None:
     if connection.execute(READ_STATE, {"id": job_id}).scalar() not in ("pending", "running"):
         raise OperationError(f"there is no open job {job_id}")
+
+
+# The workers that reported lately and have not ended.
+LIST_KNOWN = text("SELECT name FROM workers ORDER BY name")
+
+
+def _require_known(connection: Connection, worker: str) -> None:
+    names = connection.execute(LIST_KNOWN).scalars().all()
+    if worker not in names:
+        raise OperationError(f"no worker {worker} is known; known workers: {', '.join(names) or 'none'}")
 
 
 # Whether open chunks of a job have another priority.

@@ -1,4 +1,4 @@
-"""The entrance of the API: checks the host name and the key before any of the body is read, and limits every body.
+"""The entrance of the API: checks host name, key and query before any of the body is read, and limits every body.
 
 It is middleware, so that no route can forget it. Routes that are not listed here get the smallest body limit.
 """
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from producer.api.access import authenticate_key, authenticate_session, count_inscriber, read_bearer
 from producer.api.page.rendering import PREFIX, is_page
 from producer.api.page.visiting import is_open_page, is_same_origin
-from producer.api.problems import ProblemError, answer_outage, answer_problem
+from producer.api.problems import ProblemError, answer_outage, answer_problem, reject_field
 from producer.api.service import Service
 from starlight_vocabulary.formats import JSON
 from storage.hosts import is_asked_by_name, list_names_if_known
@@ -28,6 +28,8 @@ OPEN_PATHS: Final = ("/health", "/info", "/docs", "/openapi.json")
 STARGATE_PREFIX: Final = "/bitcoin/v1"
 INSCRIBE: Final = "/inscribe"
 METRICS: Final = "/metrics"
+# Parameters of queries that may have several values.
+LISTS: Final = ("error_code",)
 # Limits of JSON bodies, which are parsed as a whole and then take many times their size in memory.
 JSON_BYTES: Final = 64 * 2**10
 JOB_JSON_BYTES: Final = 4 * 2**20
@@ -58,7 +60,11 @@ def find_limit(settings: Settings, path: str, media_type: str) -> int:
 
 
 class Entrance:
-    """ASGI middleware: refuses foreign host names, sets `request.state.key`, and limits size and time of the body."""
+    """ASGI middleware: sets `request.state.key`, and limits size and time of the body.
+
+    It refuses foreign host names, and parameters of the query that have several values but may have only one: otherwise
+    all but the last would be ignored.
+    """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -66,7 +72,7 @@ class Entrance:
         self._names = list_names_if_known(service.settings.api_host, service.settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer with a problem: 401, 403, 413, 421, 429 or 503."""
+        """Pass the request on, or answer with a problem: 401, 403, 413, 421, 422, 429 or 503."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -91,6 +97,7 @@ class Entrance:
         request.state.key = self._service.known_keys.admit(token) if needs_key else None
         if request.state.key is None:
             await run_in_threadpool(self._find_key, request, token)
+        check_query(request)
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > limit:
             raise ProblemError(413, explain_limit(limit))
@@ -116,6 +123,15 @@ class Entrance:
             raise ProblemError(403, "this form was sent by another site, or the browser does not say by which site")
         if not is_open_page(request.url.path):
             request.state.key = authenticate_session(self._service, request)
+
+
+def check_query(request: Request) -> None:
+    """Raise a problem (422) if the query repeats a parameter that may have only one value."""
+    given: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name in given and name not in LISTS:
+            raise reject_field(f"query.{name}", "this parameter may have only one value: send it once")
+        given.add(name)
 
 
 def limit_body(receive: Receive, limit: int, transfer_s: float) -> Receive:

@@ -49,7 +49,10 @@ class Form:
 
 @asynccontextmanager
 async def open_form(request: Request, upload: Upload, max_field_bytes: int = MAX_FIELD_BYTES) -> AsyncIterator[Form]:
-    """Yield the form of a request; its files are deleted after the block."""
+    """Yield the form of a request; its files are deleted after the block.
+
+    Raises a problem: 400 if it is not a form, 422 if a field has several values.
+    """
     parser = FormParser(
         request.headers,
         _receive(request, upload),
@@ -67,6 +70,8 @@ async def open_form(request: Request, upload: Upload, max_field_bytes: int = MAX
         for name, value in parsed.multi_items():
             if isinstance(value, UploadFile):
                 form.images.append((_check_name(value.filename or name), value))
+            elif name in form.fields:
+                raise reject_field(f"body.{name}", "this field may have only one value: send it once")
             else:
                 form.fields[name] = value
         yield form

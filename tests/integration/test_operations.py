@@ -276,6 +276,19 @@ def test_the_old_claim_of_a_chunk_that_is_sent_back_stores_nothing(engine: Engin
         requeue_chunks(engine, RequeueRequest(worker="cpu0@here", job_id=mine.job_id), "olga")
 
 
+def test_chunks_of_a_worker_are_sent_back_if_it_is_known(engine: Engine) -> None:
+    with pytest.raises(OperationError, match="no worker cpu0@here is known; known workers: none"):
+        requeue_chunks(engine, RequeueRequest(worker="cpu0@here"), "olga")
+    report_worker(engine, "cpu0@here", "cpu0", register_v4(engine))
+    assert requeue_chunks(engine, RequeueRequest(worker="cpu0@here"), "olga") == 0
+    with pytest.raises(OperationError, match="no worker cpu0 is known; known workers: cpu0@here"):
+        requeue_chunks(engine, RequeueRequest(worker="cpu0"), "olga")
+    # One that ended without a word is known by its chunks.
+    submit_job_of(engine, 4)
+    claim_waiting_chunks(engine, "cpu1@here 1")
+    assert requeue_chunks(engine, RequeueRequest(worker="cpu1@here"), "olga") == 1
+
+
 def test_a_job_changes_its_queue_and_what_runs_finishes(engine: Engine) -> None:
     job_id = submit_job_of(engine, 12)
     running, *_ = pick(engine)

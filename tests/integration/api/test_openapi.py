@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import SearchStrategy, one_of
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
 
+from producer.api.entrance import LISTS
+from storage.jobs import list_jobs
 from storage.keys import create_key
 from storage.settings import Settings
-from tests.kit.api import Api
+from tests.kit.api import Api, read_problem
 
 # Imported in the test itself: every test process imports this module, but only one runs the test.
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ FEW = 5
 EXAMPLES = int(os.environ.get("REQUESTS", FEW))
 # Expected without a worker and a node: of Stargate's scans, transactions and health.
 FORESEEN = {501, 503, 504}
+
+SENT_TWICE = "this parameter may have only one value: send it once"
 
 
 @pytest.fixture
@@ -66,6 +72,32 @@ def test_the_page_names_every_request(api: Api) -> None:
     paths = {re.sub(r"{\w+_id}", "{id}", path) for path in api.app.openapi()["paths"]}
 
     assert {path for path in paths if f"{path}`" not in PAGE.read_text(encoding="utf-8")} == set()
+
+
+def test_a_parameter_that_is_no_list_is_refused_if_it_comes_twice(api: Api, ann: TestClient) -> None:
+    document = api.app.openapi()
+    operations = [(path, operation) for path, methods in document["paths"].items() for operation in methods.values()]
+    queries = [
+        (path, each["name"], each["schema"].get("type") == "array")
+        for path, operation in operations
+        for each in operation.get("parameters", ())
+        if each["in"] == "query"
+    ]
+
+    assert {name for _, name, is_list in queries if is_list} == set(LISTS)
+    for path, name, is_list in queries:
+        if not is_list:
+            wrong = read_problem(ann.get(f"{path}?{name}=1&{name}=2"), 422)
+            assert wrong["errors"] == [{"field": f"query.{name}", "message": SENT_TWICE}], path
+    several = "error_code=truncated&error_code=corrupt"
+    assert ann.get(f"/v1/verdicts?{several}").json() == {"verdicts": [], "next": None}
+
+
+def test_a_field_of_a_form_is_refused_if_it_comes_twice(ann: TestClient, engine: Engine) -> None:
+    wrong = read_problem(ann.post("/v1/jobs", data={"name": ["a", "b"]}, files=[("images", ("a.png", b"a"))]), 422)
+
+    assert wrong["detail"] == "body.name: this field may have only one value: send it once"
+    assert list_jobs(engine) == []
 
 
 @contextmanager

@@ -82,6 +82,7 @@ def test_an_operator_sends_chunks_back_and_changes_priorities(olga: Starlight, e
     ("/v1/pauses", {"job_id": "00000000-0000-7000-8000-000000000000"}, 409),
     ("/v1/pauses", {"everything": True}, 422),
     ("/v1/requeue", {"worker": "x", "job_id": "00000000-0000-7000-8000-000000000000"}, 409),
+    ("/v1/requeue", {"worker": "cpu9@here"}, 409),
     ("/v1/requeue", {"job_id": "00000000-0000-7000-8000-000000000000"}, 409),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_a_problem(api: Api, path: str, document: dict[str, object], status: int) -> None:
