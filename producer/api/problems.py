@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from producer.api.page.rendering import is_page, render_problem
-from starlight_vocabulary.job import NO_NUL
+from producer.invalid_input import explain
 from storage.database import may_succeed_later
 from storage.time_limits import QueryTooLongError
 
@@ -98,16 +98,6 @@ def answer_outage(request: Request, error: DBAPIError) -> Response:
     log.warning("the database does not answer: %s", error.orig)
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return answer_problem(request, 503, "the database does not answer; try again later", headers)
-
-
-def explain(error: Mapping[str, Any]) -> str:
-    """Return what is wrong with a field as a sentence for people."""
-    match error:
-        case {"type": "value_error", "ctx": {"error": reason}}:
-            return str(reason)
-        case {"type": "string_pattern_mismatch", "ctx": {"pattern": pattern}} if pattern == NO_NUL:
-            return "must not contain the character NUL"
-    return str(error["msg"])
 
 
 def add_problem_handlers(app: FastAPI) -> None:

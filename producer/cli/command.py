@@ -46,6 +46,7 @@ from producer.cli.commands import (
 )
 from producer.cli.errors import OutputClosedError, UsageError
 from producer.export_manifest import ExportError
+from producer.invalid_input import explain
 from producer.sources.archives import ArchiveTooLargeError
 from producer.sources.errors import SourceError
 from starlight_vocabulary.escaping import escape_lines
@@ -109,7 +110,15 @@ def explain_setting(error: ErrorDetails) -> str:
         return "a time is written like 7d, 12:00:00, or as a number of seconds, and is not negative"
     if "timedelta" in error["msg"]:
         return "the time must be longer" if error["type"] == "greater_than" else "the time must not be negative"
-    return error["msg"].removeprefix("Value error, ")
+    return explain(error)
+
+
+def explain_os_error(error: OSError) -> str:
+    """Return what the system refused, and for which file, without Python's number of the error."""
+    if not error.strerror:
+        return str(error)
+    names = [name for name in (error.filename, error.filename2) if name is not None]
+    return ": ".join([*(os.fsdecode(each) if isinstance(each, bytes) else str(each) for each in names), error.strerror])
 
 
 def main() -> None:
@@ -141,9 +150,11 @@ def main() -> None:
     except (SQLAlchemyError, psycopg.Error) as error:
         reason = str(error.__cause__ or error).strip()
         fail(f"database error: {reason}")
-    except (redis.RedisError, obstore.exceptions.BaseError, OSError) as error:
+    except (redis.RedisError, obstore.exceptions.BaseError) as error:
         # What follows in an object store's error is for who debugs its client.
         fail(str(error).partition("\n")[0])
+    except OSError as error:
+        fail(explain_os_error(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from producer.cli.errors import UsageError
+from producer.cli.folders import check_is_folder
 from producer.cli.remote import Remote, describe_search
 from starlight_vocabulary.exports import MANIFEST, ExportReport, ExportState
 from starlight_vocabulary.formats import ExportFormat
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 # A file with the id of the export and what it was asked for, until the download is complete. After an interruption, the
 # same command continues.
 EXPORT_ID = ".export"
-
-
-def check_is_folder(folder: Path) -> None:
-    """Raise UsageError if there is something else at this path."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder: name a folder for the files")
 
 
 def check_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from producer.cli.errors import UsageError
 from producer.cli.installation import Installation, require_job
+from producer.invalid_input import explain
 from producer.sources.expansion import Sources
 from producer.sources.known_versions import KnownVersions
 from producer.sources.selection import Selection
@@ -73,7 +74,7 @@ def check_options(**options: Any) -> JobOptions:  # noqa: ANN401 - validated bel
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
-        reason = "is not an http:// or https:// URL" if name == "webhook" else f"is invalid: {wrong['msg']}"
+        reason = "is not an http:// or https:// URL" if name == "webhook" else f"is invalid: {explain(wrong)}"
         raise UsageError(f"--{name.replace('_', '-')} {options[name]!r} {reason}") from error
 
 

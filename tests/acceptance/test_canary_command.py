@@ -28,3 +28,6 @@ def test_the_images_of_a_seed_are_drawn_again(tmp_path: Path) -> None:
     assert len(list((tmp_path / "drawn").iterdir())) == len(told.stdout.splitlines()) == 10
     refused = run_starlight("canary", "--draw", tmp_path, settings=settings)
     assert (refused.returncode, "--draw needs --seed" in refused.stderr) == (2, True)
+    image = next((tmp_path / "drawn").iterdir())
+    refused = run_starlight("canary", "--draw", image, "--seed", "1", settings=settings)
+    assert (refused.returncode, f"{image} is not a folder" in refused.stderr) == (2, True)

@@ -84,7 +84,7 @@ def test_of_a_damaged_image_what_is_left_is_shown(capsys: pytest.CaptureFixture[
         (b"", "empty"),
         (b"this is no image", "unknown_format"),
         (bytes(3000), "larger than 2,000 bytes"),
-        (None, "No such file"),
+        (None, "red.png: No such file or directory\n"),
     ],
 )
 def test_what_cannot_be_looked_into_is_one_line(
@@ -110,3 +110,13 @@ def test_a_pipe_is_not_waited_for(data_dir: Path, tmp_path: Path) -> None:
     run = run_starlight("inspect", tmp_path / "pipe.png", settings={"data_dir": data_dir})
 
     assert (run.returncode, run.stderr) == (2, f"starlight: {tmp_path / 'pipe.png'}: not a file\n")
+
+
+def test_pictures_are_written_to_a_folder_only(data_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    run = run_starlight("inspect", SAMPLE, "--pictures", file, settings={"data_dir": data_dir})
+
+    complaint = f"starlight: {file} is not a folder: name a folder for the files\n"
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", complaint)

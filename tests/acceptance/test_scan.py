@@ -163,7 +163,7 @@ def test_a_scan_that_is_told_to_end_cancels_its_job(data_dir: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"data_dir": "/dev/null/x"}, "[Errno 20] Not a directory"),
+        ({"data_dir": "/dev/null/x"}, "/dev/null/x: Not a directory"),
         ({"database_url": "nonsense"}, "a setting is wrong: STARLIGHT_DATABASE_URL: "),
         ({"redis_url": "nonsense"}, "a setting is wrong: STARLIGHT_REDIS_URL: "),
         ({"flower_port": 99999}, "a setting is wrong: STARLIGHT_FLOWER_PORT: "),

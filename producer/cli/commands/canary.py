@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from producer.cli.errors import UsageError
+from producer.cli.folders import check_is_folder
 from producer.cli.installation import Installation, open_installation, warn_without_workers
 from producer.cli.output import OpenEndedConsole
 from producer.cli.remote import Key, Server, open_remote
@@ -83,6 +84,7 @@ def draw_into(folder: Path, seed: int) -> None:
     """Write the images of a seed to a folder, which is created if it does not exist."""
     from producer.canaries.drawing import draw_canaries
 
+    check_is_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for each in draw_canaries(seed):
         (folder / each.name).write_bytes(each.data)

@@ -21,8 +21,9 @@ from producer.cli.commands.verdicts import (
     parse_word,
     require_filtered,
 )
-from producer.cli.downloading import check_folder, check_is_folder, download_export
+from producer.cli.downloading import check_folder, download_export
 from producer.cli.errors import UsageError
+from producer.cli.folders import check_is_folder
 from producer.cli.installation import open_installation
 from producer.cli.output import Format, check_printable, open_writer
 from producer.cli.remote import Key, Server, open_remote

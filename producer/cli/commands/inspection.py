@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer.cli.errors import UsageError
+from producer.cli.folders import check_is_folder
 from producer.cli.output import JsonOption, OpenEndedConsole
 from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import escape
@@ -44,6 +45,8 @@ def inspect(
     Nothing is stored, and no server is needed. Readable findings come first; noise has a few characters by chance.
     """
     data = read_image(image)
+    if pictures:
+        check_is_folder(pictures)
     found = look(image, data, pictures=pictures is not None)
     written = write_pictures(pictures, image, found.pop("pictures")) if pictures else []
     if as_json:
