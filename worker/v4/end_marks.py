@@ -8,23 +8,25 @@ from worker.v4.plain_patterns import is_plain
 _WORDS: Final = rb"(?:END|EOF|EOM|EOT|STOP|DONE|FIN)(?:[ _-]?(?:OF[ _-]?)?(?:MESSAGE|MSG|FILE|DATA|TEXT))?"
 _SURE: Final = "sure"
 """The group of marks that occur in no text: symbols before a word are mirrored behind it."""
+_SLASH: Final = "slash"
 _MARK: Final = re.compile(
     rb"(?P<sure><{1,5}/?\s?" + _WORDS + rb"\s?/?>{1,5}|\[{1,5}/?\s?" + _WORDS + rb"\s?\]{1,5}"
     rb"|\{{1,5}\s?" + _WORDS + rb"\s?\}{1,5}|\({1,5}\s?" + _WORDS + rb"\s?\){1,5}"
     rb"|(?P<symbol>[|#_*=/\\~$%@-])(?P=symbol){0,4}\s?" + _WORDS + rb"\s?(?P=symbol){1,5}"
     rb"|#{5,}|\$t3g0|(?:\*\^){2,}\*)"
     rb"|#{3,}|={5,}|\${3,}|%{3,}|@{3,}|~{3,}|\|{3,}|&{3,}|\^{3,}"
-    rb"|(?<!-----BEGIN KEY)(?<!-)-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?<![0-9])/0\Z"
+    rb"|(?<!-----BEGIN KEY)(?<!-)-{3,}|!{3,}|\n{3,}|\xde\xad\Z|(?P<slash>(?<![0-9])/0)(?![0-9.])"
     # Without symbols around it, where no word of a sentence can be.
     rb"|(?-i:(?:(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'/-])|(?<=[a-z0-9\x80-\xbf.,;:!?)\]}\"'-]\s)|(?<=\s\s\s))(?:END|EOF)"
     rb"|(?<=[A-Z])EOF)"
     # Directly after another character, where it is not the end of an English word.
-    rb"|(?-i:(?<=[A-Za-z0-9\x80-\xbf.,;:!?)\]}])(?<!non)(?<!back)(?<!door)(?<!short)(?<!bus)stop(?![a-z]))",
+    rb"|(?-i:(?<=[A-Za-z0-9\x80-\xbf.,;:!?)\]}>\"'])(?<!non)(?<!back)(?<!door)(?<!short)(?<!bus)stop(?![a-z]))",
     re.IGNORECASE,
 )
 # How many characters of noise may be between a mark and the end of what looks like text.
 _CHANCE: Final = 12
 _CHANCE_BEFORE_ZERO: Final = 1
+_CHANCE_BEHIND_SLASH: Final = 3
 _TAIL: Final = 64
 CLOSING: Final = b"\x03\x04\x1a\x1f"
 """Control characters that end a text, with or without a zero after them."""
@@ -47,6 +49,8 @@ def cut_end_mark(text: bytes, *, is_closed: bool) -> tuple[bytes, str | None]:
     for match in _MARK.finditer(tail):
         behind = len(tail) - match.end()
         chance = _CHANCE_BEFORE_ZERO if is_closed and match[_SURE] is None else _CHANCE
+        if match[_SLASH]:
+            chance = 0 if is_closed else _CHANCE_BEHIND_SLASH
         if match.start() + len(text) > len(tail) and behind <= chance:
             found = match
     if found is None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from starlight_vocabulary.payload import PayloadKind
 from worker.v4.file_kinds import find_end, recognise_kind
 from worker.v4.file_names import MAX_NAME, FileNames, NameEnd, is_name
 from worker.v4.headers import (
@@ -182,7 +183,8 @@ class _HeaderSearch:
         if size < (_MIN_TEXT if is_direct else _MIN_FAR_TEXT) or end > self._total or start >= len(self._data):
             return None
         text_end = self._runs.find_end(start)
-        if start in self._kinds:
+        # A script is text, and must look like it.
+        if self._kinds.get(start, PayloadKind.SCRIPT) is not PayloadKind.SCRIPT:
             exact = text_end == end or self._fills(start, size) or self._find_own_end(start) == size
             return Header(start, size, at, width, order, unit, exact, SURE) if size >= _MIN_OPAQUE else None
         if self._ends_at(text_end, end) or (text_end >= end and self._is_chance(end, text_end)):

@@ -139,8 +139,10 @@ class PayloadDescriber:
                 size, closing = end, closing or "its own end"
             elif kind is PayloadKind.SCRIPT and size is None and not self._carrier.is_whole:
                 # A script is text, and ends like text.
-                end = find_likely_end(self._data, start, self.runs.find_end(start))
+                end = self.runs.find_end(start)
                 body, mark = cut_end_mark(self._data[start:end], is_closed=False)
+                if mark is None:
+                    body = self._data[start : find_likely_end(self._data, start, end)]
                 size, closing = len(body), f"end mark {mark!r}" if mark else "the end of the readable text"
             elif size is not None:
                 closing = "the length"

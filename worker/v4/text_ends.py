@@ -1,34 +1,29 @@
 """Finds the end of a text that nothing closes, and that noise or the pattern of a picture follows, partly as text too.
 
-A character at the end belongs to the text if it is more likely there than by chance, which is 1 in 256 for each byte.
-A model of the text itself gives that likelihood: which character follows which, and how often new ones occur.
+A character at the end belongs to the text if it is more likely there than in the picture. A model of the text gives the
+one likelihood: which character follows which, and how often new ones occur. The bytes after the text, which are the
+picture's own, give the other: which byte precedes which, and how often each occurs; in pure noise that is 1 in 256.
 """
 
-import math
-from collections import Counter
 from typing import Final
 
 from worker.v4.plain_patterns import is_plain
+from worker.v4.text_likelihood import FULL_STOPS, PictureModel, TextModel
 
-# The most characters that chance is assumed to add; one more has a probability of 1 in 100,000.
+# The most characters that chance is assumed to add (one more has a probability of 1 in 100,000), and the largest share
+# of a text, because the rest must be enough to learn from.
 _DOUBTED: Final = 12
-# The fewest characters that the model can be built from.
-_LEARNT: Final = 48
+_DOUBTED_SHARE: Final = 0.25
+# The fewest and the most characters that the model of a text is built from, and how many bytes that of the picture.
+_LEARNT: Final = 8
 _MOST_LEARNT: Final = 8192
-_BYTE: Final = math.log(256.0)
+_PICTURE_BYTES: Final = 1024
 # The evidence for chance, in nats, that is needed to cut a text, and to cut one that a plain area follows, as noise
 # rarely lies between them; and how much more likely, in nats, a text ends with a full stop or bracket than a letter.
 _MARGIN: Final = 0.5
 _MARGIN_BEFORE_PLAIN: Final = 2.5
 _CLOSED: Final = 1.5
-_ALPHABET: Final = 96
-_FULL_STOPS: Final = frozenset(".!?\n\u3002\uff01\uff1f\u2026")
-_CLOSERS: Final = _FULL_STOPS | frozenset("\"')]}>")
-# Log probabilities of a full stop, and of a character of a script, that did not occur in the text before.
-_NEW_FULL_STOP: Final = math.log(0.01)
-_BLOCK: Final = 128
-_LATIN: Final = 0x250
-_STRANGE: Final = math.log(5e-6)
+_CLOSERS: Final = FULL_STOPS | frozenset("\"')]}>")
 # Which byte follows which in a plain area: three in turn, in one direction or the other.
 _CYCLES: Final = tuple(
     {cycle[place]: bytes([cycle[(place + 1) % 3]]) for place in range(3)}
@@ -56,15 +51,20 @@ def find_likely_end(data: bytes, start: int, end: int) -> int:
     end = _cut_plain_area(data, start, _cut_repetition(data, start, end))
     margin = _MARGIN_BEFORE_PLAIN if is_plain(data, end) else _MARGIN
     text = data[max(start, end - 4 * _MOST_LEARNT) : end].decode(errors="ignore")[-_MOST_LEARNT:]
-    if len(text) < _LEARNT + _DOUBTED:
+    count = min(_DOUBTED, int(len(text) * _DOUBTED_SHARE))
+    if len(text) - count < _LEARNT:
         return end
-    known, doubted = text[:-_DOUBTED], text[-_DOUBTED:]
-    model = _Model(known)
+    known, doubted = text[:-count], text[-count:]
+    model, picture = TextModel(known), PictureModel(data[end : end + _PICTURE_BYTES])
+    behind = data[end] if end < len(data) else None
     # From the last character backwards: the gain of cutting the text there.
     gain, most, cut = -_CLOSED * (doubted[-1] in _CLOSERS), margin, 0
     for place in range(len(doubted) - 1, -1, -1):
         before = doubted[place - 1] if place else known[-1]
-        gain -= _BYTE * len(doubted[place].encode()) + model.likelihood(before, doubted[place])
+        for byte in reversed(doubted[place].encode()):
+            gain += picture.likelihood(byte, behind)
+            behind = byte
+        gain -= model.likelihood(before, doubted[place])
         total = gain + _CLOSED * (before in _CLOSERS)
         if total > most:
             most, cut = total, len(doubted) - place
@@ -100,40 +100,3 @@ def _cut_plain_area(data: bytes, start: int, end: int) -> int:
         if first < end - 1:
             return first
     return end
-
-
-class _Model:
-    """A model of a text: its characters, which follows which, and how often new ones occur."""
-
-    def __init__(self, text: str) -> None:
-        pairs = [text[place : place + 2] for place in range(len(text) - 1)]
-        self._new_pair = _measure_novelty(pairs)
-        self._new_character = _measure_novelty(list(text))
-        self._pairs = Counter(pairs)
-        self._first = Counter(text[:-1])
-        self._characters = Counter(text)
-        self._length = len(text)
-        self._blocks = {ord(character) // _BLOCK for character in self._characters}
-
-    def likelihood(self, before: str, character: str) -> float:
-        """Return the log probability that `character` follows `before` in the text."""
-        if count := self._pairs[before + character]:
-            return math.log((1.0 - self._new_pair) * count / self._first[before])
-        if count := self._characters[character]:
-            return math.log(self._new_pair * (1.0 - self._new_character) * count / self._length)
-        if character in _FULL_STOPS:
-            return _NEW_FULL_STOP
-        if ord(character) >= _LATIN and ord(character) // _BLOCK not in self._blocks:
-            return math.log(self._new_character) + _STRANGE
-        return math.log(self._new_character / _ALPHABET)
-
-
-def _measure_novelty(parts: list[str]) -> float:
-    """Return the share of parts in the second half of a text that did not occur before."""
-    half = len(parts) // 2
-    seen = set(parts[:half])
-    new = 0
-    for part in parts[half:]:
-        new += part not in seen
-        seen.add(part)
-    return (new + 0.5) / (len(parts) - half + 1.0)

@@ -13,6 +13,7 @@ from worker.v4.payloads import read_payload_of
         (b"said.it=", b"<EOF>"), (b"(a) | (b)", b"#END#"), (b"the bridge at noo", b"stop"),
         (b"come: ", b"[END OF FILE]"), (b"],\n    ", b"END"), (b"http://a.io/would/", b"EOF"),
         (b"Wait there", b"===STOP==="), (b"f(x)", b"(end)"), (b"the key", b"*^*^*"),
+        (b"<b>Wait</b>", b"stop"), (b"the way down", b"/0"),
     ],
 )  # fmt: skip
 def test_a_mark_is_cut_without_the_text_before_it(text: bytes, mark: bytes) -> None:
@@ -23,11 +24,15 @@ def test_a_mark_is_cut_without_the_text_before_it(text: bytes, mark: bytes) -> N
     "text",
     [
         b"-----BEGIN KEY-----", b"a flight nonstop", b"wait at the bus stop", b"the backstop", b"please stop",
-        b"THE END", b"friend", b"1/0",
+        b"THE END", b"friend", b"1/0", b"http://a.io/0.5", b"the list /0ab",
     ],
 )  # fmt: skip
 def test_what_resembles_a_mark_stays(text: bytes) -> None:
     assert cut_end_mark(text, is_closed=True) == (text, None)
+
+
+def test_noise_may_follow_a_slash_and_a_zero_where_nothing_closes_the_text() -> None:
+    assert cut_end_mark(b"the way down/0?k", is_closed=False) == (b"the way down", "/0")
 
 
 def test_a_mark_is_found_before_noise_that_happens_to_have_a_zero() -> None:

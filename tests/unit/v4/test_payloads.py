@@ -91,6 +91,15 @@ def test_where_nothing_closes_a_text_the_longest_run_is_read(seed: int) -> None:
     assert len(payload.text) < len(TEXT.decode()) + 12
 
 
+def test_the_length_of_a_script_is_that_of_its_text_in_bits() -> None:
+    script = b"#!/bin/sh\necho there and back\n"
+    length = (8 * len(script)).to_bytes(4, "little")
+
+    payload = read_payload_of(Samples(b"SECR" + length + script + b"I\x92\xff" * 200), LIMIT).payload
+
+    assert (payload.kind, payload.offset, payload.size) == (PayloadKind.SCRIPT, 8, len(script))
+
+
 def test_where_nothing_closes_a_script_it_ends_with_its_last_line() -> None:
     script = b"#!/bin/sh\nset -e\nfor name in $(ls); do echo $name; done\necho done and gone\n"
 

@@ -66,3 +66,17 @@ def test_the_first_bytes_of_a_small_plain_area_are_no_part_of_a_short_text(behin
 @pytest.mark.parametrize("text", [b"Take it to them", b"It was I", b"It costs 5$"])
 def test_letters_of_plain_areas_end_texts_too(text: bytes) -> None:
     assert find_likely_end(text + b"\x01\x93\xf1", 0, len(text)) == len(text)
+
+
+@pytest.mark.parametrize("added", [b"Az", b"\xd8\x98", b"~", b"#8"])
+def test_a_short_text_tells_what_does_not_belong_to_it(added: bytes) -> None:
+    data = b"where the other bag was" + added + b"\x92\xff\x01"
+
+    assert find_likely_end(data, 0, data.index(b"\x92")) == len(b"where the other bag was")
+
+
+def test_what_the_picture_repeats_is_no_part_of_a_text() -> None:
+    picture = b"?\xfc\xff\xc3\xff?\x80\xff\x03\xf8" * 20
+
+    assert find_likely_end(STORY[:60] + picture, 0, 61) == 60
+    assert find_likely_end(STORY[:60] + b"?" + bytes(range(256)), 0, 61) == 61
