@@ -14,6 +14,7 @@ from storage.workers import SILENT_LEASES
 
 SHIPPED = "shipped"
 """The name for `use_model` of the model that ships with the code."""
+SHIPPED_MODEL = "the model that ships with the code"
 
 
 class ModelChoiceError(ValueError):
@@ -169,33 +170,45 @@ def _read_labels(connection: Connection) -> list[str]:
 
 
 # Added models that match a name, a version or the start of a digest, newest first.
-FIND_MODEL = text("""
-    SELECT id, name || '-' || version AS label, sha256 FROM models
+FIND_ADDED = text("""
+    SELECT id, name || '-' || version AS label, threshold FROM models
     WHERE card IS NOT NULL AND (name || '-' || version = :wanted OR name = :wanted
         OR (length(:wanted) >= 6 AND starts_with(sha256, lower(:wanted))))
     ORDER BY id DESC
 """)
+# The decimals with which people read and write thresholds.
+DECIMALS = 4
 
 
-def use_model(engine: Engine, wanted: str, used_by: str) -> str:
+def use_model(engine: Engine, wanted: str, used_by: str, threshold: float | None = None) -> str:
     """Make workers use the added model `wanted`: NAME-VERSION, NAME, the start of a digest, or `SHIPPED`.
 
-    Returns its name and version. If several match, the one added last is used. Raises ModelChoiceError if none
-    does.
+    Returns its name, version and threshold. If several match, the newest is used, or the one with `threshold`, which is
+    compared with four decimals. Raises ModelChoiceError if none does.
     """
     with engine.begin() as connection:
         if wanted == SHIPPED:
+            if threshold is not None:
+                raise ModelChoiceError(f"{SHIPPED_MODEL} has one threshold only: name none")
             _record_use(connection, None, used_by)
-            return "the model that ships with the code"
-        rows = connection.execute(
-            FIND_MODEL,
-            {"wanted": wanted},
-        ).all()
-        if not rows:
-            raise ModelChoiceError(f"no added model is called {wanted!r}; `starlight model list` shows them")
-        chosen = rows[0]
-        _record_use(connection, chosen.id, used_by)
-        return str(chosen.label)
+            return SHIPPED_MODEL
+        found = connection.execute(FIND_ADDED, {"wanted": wanted}).all()
+        chosen = [row for row in found if threshold is None or _is_same(row.threshold, threshold)]
+        if not chosen:
+            which = f"no added model is called {wanted!r}"
+            if found:
+                which = f"no added model {wanted!r} has the threshold {threshold:.{DECIMALS}f}"
+            raise ModelChoiceError(f"{which}; `starlight model list` shows them")
+        _record_use(connection, chosen[0].id, used_by)
+        return _describe(chosen[0])
+
+
+def _is_same(threshold: float, other: float) -> bool:
+    return f"{threshold:.{DECIMALS}f}" == f"{other:.{DECIMALS}f}"
+
+
+def _describe(model: Row[Any]) -> str:
+    return f"{model.label} (threshold {model.threshold:.{DECIMALS}f})"
 
 
 # Whether a row of `models` matches a name and version, a version, or the start of a digest.
@@ -238,23 +251,23 @@ def _find_meant(engine: Engine, wanted: str) -> Sequence[Row[Any]]:
 
 # The current and the previous choice.
 LAST_TWO_USES = text("""
-    SELECT models.id, name || '-' || version AS label
+    SELECT models.id, name || '-' || version AS label, threshold
     FROM model_uses LEFT JOIN models ON models.id = model_id ORDER BY model_uses.id DESC LIMIT 2
 """)
 
 
 def roll_back(engine: Engine, used_by: str) -> str:
-    """Make workers use the model used before the current one; return its name and version.
+    """Make workers use the model used before the current one; return its name, version and threshold.
 
     Raises ModelChoiceError if only the shipped model was ever used.
     """
     with engine.begin() as connection:
         uses = connection.execute(LAST_TWO_USES).all()
         if not uses:
-            raise ModelChoiceError("only the model that ships with the code was ever used: there is no previous model")
+            raise ModelChoiceError(f"only {SHIPPED_MODEL} was ever used: there is no previous model")
         before = uses[1] if len(uses) == 2 else None
         _record_use(connection, before.id if before else None, used_by)
-        return str(before.label) if before and before.label else "the model that ships with the code"
+        return _describe(before) if before and before.label else SHIPPED_MODEL
 
 
 def get_model_in_use(engine: Engine) -> ModelUse | None:

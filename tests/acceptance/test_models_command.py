@@ -62,8 +62,14 @@ def test_workers_change_to_the_model_in_use_and_back(stack: RunningStack, tmp_pa
     assert (added.returncode, added.stderr) == (0, "")
     again = run_starlight("model", "add", tmp_path / "model", settings=stack.settings)
     assert "was already added" in again.stdout
+    assert again.stdout.endswith("`starlight model use starlight-v4-9.1` chooses it\n")
+    lower = copy_model(tmp_path / "lower", version="9.1", threshold=0.25)
+    beside = run_starlight("model", "add", lower, settings=stack.settings)
+    assert beside.stdout.endswith("`starlight model use starlight-v4-9.1 --threshold 0.2500` chooses it\n")
+    threshold = str(read_card(tmp_path / "model").threshold)
 
-    assert run_starlight("model", "use", "starlight-v4-9.1", settings=stack.settings).returncode == 0
+    chosen = run_starlight("model", "use", "starlight-v4-9.1", "--threshold", threshold, settings=stack.settings)
+    assert (chosen.returncode, chosen.stderr) == (0, "")
     wait_for_workers(stack, "9.1")
     assert scanned_with() == {"starlight-v4-9.1"}
     assert [version for version, each in list_models(stack).items() if each["in_use"]] == ["9.1"]

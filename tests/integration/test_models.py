@@ -45,15 +45,16 @@ def test_a_rollback_goes_to_what_was_used_before(engine: Engine) -> None:
         roll_back(engine, "ann")
     for version in ("2", "3"):
         add_model(engine, card(version))
-    assert use_model(engine, "starlight-v4-2", "ann") == "starlight-v4-2"
+    used = f"starlight-v4-2 (threshold {CARD['threshold']:.4f})"
+    assert use_model(engine, "starlight-v4-2", "ann") == used
     use_model(engine, "starlight-v4", "ann")
     assert in_use(engine) == "3"
 
-    assert roll_back(engine, "ann") == "starlight-v4-2"
+    assert roll_back(engine, "ann") == used
     assert in_use(engine) == "2"
     use_model(engine, SHIPPED, "ann")
     assert in_use(engine) is None
-    assert roll_back(engine, "ann") == "starlight-v4-2"
+    assert roll_back(engine, "ann") == used
 
 
 def test_the_first_use_is_rolled_back_to_the_shipped_model(engine: Engine) -> None:
@@ -83,6 +84,22 @@ def test_a_name_and_version_belong_to_one_file(engine: Engine) -> None:
     # For verdicts, the same weights with another threshold are another model.
     assert add_model(engine, card("2", threshold=0.75))[1]
     assert [model.added for model in list_models(engine, 60)] == [True, True]
+
+
+def test_models_that_differ_in_their_thresholds_are_chosen_by_these(engine: Engine) -> None:
+    for threshold in (0.75, 0.25):
+        add_model(engine, card("2", threshold=threshold))
+
+    assert use_model(engine, "starlight-v4-2", "ann") == "starlight-v4-2 (threshold 0.2500)"
+    assert use_model(engine, "starlight-v4-2", "ann", 0.75) == "starlight-v4-2 (threshold 0.7500)"
+    use = get_model_in_use(engine)
+    assert use is not None
+    assert use.card is not None
+    assert use.card["threshold"] == 0.75
+    with pytest.raises(ModelChoiceError, match=r"no added model 'starlight-v4-2' has the threshold 0\.5000"):
+        use_model(engine, "starlight-v4-2", "ann", 0.5)
+    with pytest.raises(ModelChoiceError, match="one threshold only"):
+        use_model(engine, SHIPPED, "ann", 0.5)
 
 
 @pytest.mark.parametrize("changes", [{"name": "a model"}, {"name": "a\x1b[31m"}, {"name": "a/b"}, {"version": "2\n"}])

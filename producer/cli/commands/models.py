@@ -71,16 +71,25 @@ def add(
         _, is_new = add_model(current.engine, dataclasses.asdict(card))
         # Stored again: if the same bytes were also an image's blob, that may have been released and deleted meanwhile.
         blobs.put(weights)
+        models = list_models(current.engine, current.settings.lease_s)
+    namesakes = [each for each in models if each.added and each.label == card.label]
+    which = f" --threshold {card.threshold:.4f}" if len(namesakes) > 1 else ""
     known = "added" if is_new else "was already added"
-    print(f"{_name_model(card)} {known}; `starlight model use {card.label}` chooses it")
+    print(f"{_name_model(card)} {known}; `starlight model use {card.label}{which}` chooses it")
 
 
 def use(
     model: Annotated[str, typer.Argument(help="NAME-VERSION, NAME, a prefix of its SHA-256, or `shipped`.")],
+    threshold: Annotated[
+        float | None, typer.Option(help="The one with this threshold, if several have the name; see `model list`.")
+    ] = None,
 ) -> None:
-    """Choose the model for all workers; running workers change to it within seconds, between two chunks."""
+    """Choose the model for all workers; running workers change to it within seconds, between two chunks.
+
+    If several added models match, the newest is used.
+    """
     with open_installation() as current:
-        chosen = use_model(current.engine, model, current.settings.submitter)
+        chosen = use_model(current.engine, model, current.settings.submitter, threshold)
         _explain(current, chosen)
 
 
