@@ -43,8 +43,8 @@ from storage.webhooks import Delivery, claim_webhook, record_delivered, record_f
 LOOK_EVERY_S = 1.0
 TIMEOUT_S = 15.0
 # Concurrent deliveries: at most one per receiver, and half of them per submitter, so that slow receivers cannot block
-# the others.
-AT_ONCE = 4
+# the others: not those of other submitters, and those of its own only if there are many. Threads mostly wait.
+AT_ONCE = 16
 # How long a claim holds: longer than an attempt can take, and the delay if a deliverer dies.
 HOLD_S = 60.0
 # Time for the images of one job before others have their turn; with the last request, less than `HOLD_S`.

@@ -21,7 +21,10 @@ from tests.kit.rows import read_webhook
 from tests.kit.tardy_server import TardyServer
 
 FOR_EVER_S = 3600.0
-THIS_MACHINE = ["127.0.0.1", "localhost", "127.1", "2130706433"]
+# More than one submitter has delivered at once.
+THIS_MACHINE = """
+    127.0.0.1 localhost 127.1 127.0.1 2130706433 0x7f000001 0x7f.1 0x7f.0.1 017700000001 0177.1
+""".split()
 
 
 @pytest.fixture
@@ -66,6 +69,7 @@ def test_receivers_that_hang_keep_no_other_submitters_webhook_waiting(
     engine: Engine, deliverer: Deliverer, tardy: TardyServer, prompt: ImageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliverer_module, "TIMEOUT_S", FOR_EVER_S)
+    assert len(THIS_MACHINE) > AT_ONCE // 2
     for host in THIS_MACHINE:
         end_job(engine, "mallory", tardy.refer_to("silent").replace("127.0.0.1", host))
     with deliverer:
