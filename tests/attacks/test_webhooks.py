@@ -22,9 +22,10 @@ from tests.kit.tardy_server import TardyServer
 
 FOR_EVER_S = 3600.0
 # More than one submitter has delivered at once.
-THIS_MACHINE = """
-    127.0.0.1 localhost 127.1 127.0.1 2130706433 0x7f000001 0x7f.1 0x7f.0.1 017700000001 0177.1
-""".split()
+THIS_MACHINE = [
+    "127.0.0.1", "localhost", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0x7f.0.1", "017700000001",
+    "0177.1",
+]  # fmt: skip
 
 
 @pytest.fixture
