@@ -151,9 +151,16 @@ def make_refusal(response: httpx.Response) -> RefusedError:
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
-        # The answer may be from a proxy.
-        problem = {"title": response.reason_phrase, "detail": response.text[:1000]}
+        problem = {"title": response.reason_phrase, "detail": _describe_foreign(response)}
     return RefusedError(response.status_code, problem)
+
+
+def _describe_foreign(response: httpx.Response) -> str:
+    """Return the text of an answer of another program, which may be a proxy; pages for browsers are not text."""
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in ("", "text/plain"):
+        return response.text[:1000].strip()
+    return f"the answer is {media_type}, and not from a Starlight API: is this its address, without a path?"
 
 
 def connection_options(url: str, key: str) -> dict[str, Any]:

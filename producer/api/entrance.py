@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producer.api.access import authenticate_key, authenticate_session, count_inscriber, read_bearer
@@ -99,7 +100,8 @@ class Entrance:
             await run_in_threadpool(self._find_key, request, token)
         check_query(request)
         announced = request.headers.get("content-length", "0")
-        if announced.isdecimal() and int(announced) > limit:
+        # What does not exist is answered as such, without reading the body.
+        if announced.isdecimal() and int(announced) > limit and has_route(request):
             raise ProblemError(413, explain_limit(limit))
 
     def _find_key(self, request: Request, token: str) -> None:
@@ -123,6 +125,11 @@ class Entrance:
             raise ProblemError(403, "this form was sent by another site, or the browser does not say by which site")
         if not is_open_page(request.url.path):
             request.state.key = authenticate_session(self._service, request)
+
+
+def has_route(request: Request) -> bool:
+    """Whether there is something at the path of a request."""
+    return any(route.matches(request.scope)[0] is not Match.NONE for route in request.app.routes)
 
 
 def check_query(request: Request) -> None:

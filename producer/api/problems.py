@@ -20,6 +20,11 @@ from storage.time_limits import QueryTooLongError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+# Details of the framework, which repeat the title.
+UNROUTED = {
+    HTTPStatus.NOT_FOUND.phrase: "there is nothing at {path}; /docs describes every request",
+    HTTPStatus.METHOD_NOT_ALLOWED.phrase: "{path} does not accept {method}; /docs describes every request",
+}
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +128,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def answer_http_error(request: Request, error: HTTPException) -> Response:
-        return answer_problem(request, error.status_code, str(error.detail), error.headers)
+        detail = str(error.detail)
+        if detail in UNROUTED:
+            detail = UNROUTED[detail].format(path=request.url.path, method=request.method)
+        return answer_problem(request, error.status_code, detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
     def answer_invalid(request: Request, error: RequestValidationError) -> Response:

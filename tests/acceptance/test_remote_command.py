@@ -130,6 +130,7 @@ def test_images_whose_truth_is_known_go_through_the_api_as_a_customers_do(elsewh
         (["canary"], "--server needs --once"),
         (["jobs", "--key", "wrong"], "refuses: 401"),
         (["job", "00000000-0000-7000-8000-000000000000"], "refuses: 404"),
+        (["verdicts", "--model", "unheard-of", "--format", "csv"], "refuses: 422"),
         (["jobs", "--server", "nonsense"], "the request to"),
         (["jobs", "--key", "starlight_ü"], "must be printable ASCII"),
         (["submit", "missing.png"], "there is no file or folder"),
@@ -139,6 +140,6 @@ def test_images_whose_truth_is_known_go_through_the_api_as_a_customers_do(elsewh
 def test_what_cannot_be_done_is_told_in_one_line(elsewhere: Command, arguments: list[str], reason: str) -> None:
     ended = elsewhere(*arguments)
 
-    assert ended.returncode == 2
+    assert (ended.returncode, ended.stdout) == (2, "")
     assert reason in ended.stderr
     assert "Traceback" not in ended.stderr

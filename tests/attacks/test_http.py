@@ -83,6 +83,29 @@ def test_nobody_is_redirected(served: ServedApi, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("POST", "/docs/v1/jobs", 404, "there is nothing at /docs/v1/jobs"),
+        ("PUT", "/v1/stats", 413, "the request body is larger than the limit"),
+        ("PUT", "/health", 405, "/health does not accept PUT"),
+    ],
+)
+def test_an_address_with_a_wrong_path_is_told_before_the_body_is_sent(
+    served: ServedApi, method: str, path: str, status: int, said: str
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_S)
+    size = "0" if status == 405 else str(10**9)
+    connection.putrequest(method, path)
+    for name, value in {"Content-Length": size, "Authorization": f"Bearer {served.key}"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    answer = connection.getresponse()
+
+    assert (answer.status, said in answer.read().decode()) == (status, True)
+    connection.close()
+
+
+@pytest.mark.parametrize(
     "path", ["/docs/assets/", "/docs/assets/..", "/docs/assets/%2e%2e/__init__.py", "/docs/assets/."]
 )
 def test_no_folder_is_listed_and_none_is_left(served: ServedApi, path: str) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, TypeVar
 
 import typer
@@ -122,8 +122,11 @@ def require_filtered(current: Installation, wanted: VerdictFilter) -> None:
 
 def print_verdicts(found: Iterator[Verdict], format: Format) -> None:  # noqa: A002
     """Print the verdicts."""
+    pages = cut_pages(found)
+    first = next(pages, None)
+    # Opened after the first request: some formats begin at once, and a refused search must print nothing.
     output = open_writer(format)
-    for page in cut_pages(found):
+    for page in chain([first] if first else [], pages):
         output.write(page)
     output.close()
 

@@ -197,6 +197,19 @@ def test_a_refusal_is_a_problem_document_where_there_is_one() -> None:
     assert (refusal.status, refusal.problem, str(refusal)) == (404, problem, "404 Not Found: there is no such job")
 
 
+@pytest.mark.parametrize(("content", "kind", "told"), [
+    (b"no healthy upstream\n", "text/plain", "503 Service Unavailable: no healthy upstream"),
+    (b"", "", "503 Service Unavailable"),
+    (b"<html>" * 99, "text/html; charset=utf-8", "503 Service Unavailable: the answer is text/html, and not from a"),
+])  # fmt: skip
+def test_a_refusal_by_another_program_is_told_as_text(content: bytes, kind: str, told: str) -> None:
+    refusal = exchanges.make_refusal(httpx.Response(503, content=content, headers={"Content-Type": kind}))
+
+    assert str(refusal).startswith(told)
+    assert len(str(refusal).splitlines()) == 1
+    assert len(str(refusal)) < 150
+
+
 @pytest.mark.parametrize("answer", [
     b"<html>", b"\xff", b"[]", b"null", b"{}", json.dumps({**JOB, "id": 7}).encode(),
     json.dumps({**JOB, "created_at": None}).encode(), json.dumps({**JOB, "links": []}).encode(),
