@@ -217,7 +217,8 @@ IS_MEANT = """
 """
 # Matching models, with any threshold.
 FIND_MODELS = text(f"""
-    SELECT id, name || '-' || version || ' (sha256 ' || sha256 || ')' AS label FROM models WHERE {IS_MEANT} ORDER BY id
+    SELECT id, name || '-' || version || ' (sha256 ' || sha256 || ')' AS label, sha256
+    FROM models WHERE {IS_MEANT} ORDER BY id
 """)
 
 
@@ -229,7 +230,8 @@ def find_models(engine: Engine, wanted: str) -> list[int]:
     rows = _find_meant(engine, wanted)
     labels = sorted({row.label for row in rows})
     if len(labels) > 1:
-        raise ModelChoiceError(f"{wanted!r} may be {', '.join(labels)}: use the start of its SHA-256")
+        distinct = "the start of its SHA-256" if len({row.sha256 for row in rows}) > 1 else "its name and version"
+        raise ModelChoiceError(f"{wanted!r} may be {', '.join(labels)}: use {distinct}")
     return [row.id for row in rows]
 
 

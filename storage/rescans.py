@@ -24,18 +24,24 @@ FIRST_ID = uuid.UUID(int=0)
 
 # Ended jobs ordered by id, and whether they have matching verdicts. Jobs without any are included, so that the amount
 # read is bounded. A job beyond the limit only shows that there are more. A job that ended before `since` has no later
-# verdicts.
+# verdicts. In jobs that the same request has submitted, verdicts of models that workers have now do not count:
+# otherwise there is no end if one of them is the model whose images are scanned again.
 LIST_JOBS = """
     SELECT id, is_within, is_within AND EXISTS (
         SELECT FROM verdicts WHERE verdicts.job_id = listed.id AND model_id = ANY(:model_ids) AND {conditions}
+            AND NOT (is_own AND model_id IN (SELECT model_id FROM workers))
     ) AS has_some
     FROM (
-        SELECT id, row_number() OVER by_id <= :jobs AND sum(total) OVER by_id - total < :images AS is_within FROM (
-            SELECT id, total FROM jobs WHERE id > :after AND finished_at IS NOT NULL {narrowed} ORDER BY id
-            LIMIT :jobs + 1
+        SELECT id, row_number() OVER by_id <= :jobs AND sum(total) OVER by_id - total < :images AS is_within,
+            rescan_of IS NOT NULL AND coalesce(right(idempotency_key, :digits) = :digest, false) AS is_own
+        FROM (
+            SELECT id, total, rescan_of, idempotency_key FROM jobs
+            WHERE id > :after AND finished_at IS NOT NULL {narrowed} ORDER BY id LIMIT :jobs + 1
         ) AS ended WINDOW by_id AS (ORDER BY id)
     ) AS listed ORDER BY id
 """
+# Of the SHA-256 of a request, which ends the idempotency keys of its jobs.
+DIGITS = 32
 
 # The number of changes of the model in use.
 READ_USE = text("SELECT coalesce(max(id), 0) FROM model_uses")
@@ -85,7 +91,7 @@ class Rescanning:
         with connect_to_read(engine) as connection:
             use = connection.execute(READ_USE).scalar_one()
         asked = json.dumps([use, self._conditions, self._parameters, idempotency_key], default=_write)
-        self._digest = hashlib.sha256(asked.encode()).hexdigest()[:32]
+        self._digest = hashlib.sha256(asked.encode()).hexdigest()[:DIGITS]
 
     def list_jobs(self, after: uuid.UUID = FIRST_ID) -> AffectedJobs:
         """Return the jobs with matching images among the next hundred after this one, or fewer if they are large."""
@@ -98,7 +104,13 @@ class Rescanning:
         chosen = " ".join(each for each, value in narrowed.items() if value is not None)
         query = text(LIST_JOBS.format(conditions=self._conditions, narrowed=chosen))
         with connect_to_read(self._engine) as connection:
-            bounds = {"after": after, "jobs": JOBS_AT_ONCE, "images": IMAGES_AT_ONCE}
+            bounds = {
+                "after": after,
+                "jobs": JOBS_AT_ONCE,
+                "images": IMAGES_AT_ONCE,
+                "digest": self._digest,
+                "digits": DIGITS,
+            }
             rows = connection.execute(query, {**self._parameters, **bounds}).all()
         within = [row.id for row in rows if row.is_within]
         return AffectedJobs([row.id for row in rows if row.has_some], within[-1] if len(within) < len(rows) else None)

@@ -26,6 +26,7 @@ from storage.submission import NO_OPTIONS, submit_job
 from storage.time_limits import QueryTooLongError
 from storage.uploads import Upload
 from storage.verdict_search import VerdictFilter, find_verdicts
+from storage.workers import report_worker
 from tests.kit.detectors import HeldDetector
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import claim_waiting_chunks, execute, finish_waiting_chunks, read_job, register_v4
@@ -126,6 +127,18 @@ def test_the_same_rescan_again_goes_on_where_it_was_broken_off(engine: Engine, o
     assert [each.was_done for each in rescan(engine, older, STEGO)] == [False] * 3
 
 
+def test_a_rescan_by_the_model_in_use_does_not_scan_its_own_jobs(engine: Engine, older: int) -> None:
+    job_id = store(engine, older, ("a", None))
+    report_worker(engine, "cpu0@here", "cpu0", older)
+
+    (made,) = rescan(engine, older)
+    (claim,) = claim_waiting_chunks(engine)
+    assert finish_chunk(engine, claim, [NewVerdict(0, "file:///a", Outcome.CLEAN, bytes(32), 0.1, model_id=older)])
+
+    assert [(each.rescan_of, each.was_done) for each in rescan(engine, older)] == [(job_id, True)]
+    assert {each.rescan_of for each in rescan(engine, older, again=True)} == {job_id, made.job_id}
+
+
 def test_jobs_that_run_are_left_alone(engine: Engine, older: int) -> None:
     submit_job(engine, ["file:///a", "file:///b"], submitter="ann", chunk_size=1)
     first, _ = claim_waiting_chunks(engine)
@@ -186,8 +199,11 @@ def test_a_model_is_named_as_people_do(engine: Engine, older: int, newer: int) -
     assert find_models(engine, "v4-2") == [newer]
     with pytest.raises(ModelChoiceError, match="there is no model 'ab': use one of v4-1, v4-2, v5-2"):
         find_models(engine, "ab")
-    with pytest.raises(ModelChoiceError, match=r"'2' may be v4-2 .*, v5-2 "):
+    with pytest.raises(ModelChoiceError, match=r"'2' may be v4-2 .*, v5-2 .*: use the start of its SHA-256"):
         find_models(engine, "2")
+    register_model(engine, name="copy", version="1", sha256="ab" * 32, threshold=0.5)
+    with pytest.raises(ModelChoiceError, match=r"'1' may be copy-1 .*, v4-1 .*: use its name and version"):
+        find_models(engine, "1")
 
 
 def test_models_are_compared_by_their_newest_verdicts_on_the_same_bytes(engine: Engine, older: int, newer: int) -> None:
