@@ -1,6 +1,7 @@
 """The requests of the API and the parsing of its answers, without I/O."""
 
 import json
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -167,14 +168,15 @@ def send_document(method: str, path: str, document: "DataclassInstance") -> Requ
     return Request(method, path, headers={"Content-Type": JSON}, content=content)
 
 
-def list_jobs(*, only_open: bool = False) -> Flow[JobReport]:
-    """Find all jobs, or those that have not ended."""
-    return _turn_pages("/v1/jobs", {"only_open": True} if only_open else {}, JobPage, lambda page: page.jobs)
+def list_jobs(*, only_open: bool = False, limit: int | None = None) -> Flow[JobReport]:
+    """Find all jobs, or those that have not ended; at most `limit`."""
+    search = {"only_open": True} if only_open else {}
+    return _turn_pages("/v1/jobs", search, JobPage, lambda page: page.jobs, limit)
 
 
-def list_verdicts(job_id: JobId, search: VerdictSearch) -> Flow[Verdict]:
-    """Find verdicts of a job."""
-    return _turn_pages(f"{_path_of(job_id)}/verdicts", search, VerdictPage, lambda page: page.verdicts)
+def list_verdicts(job_id: JobId, search: VerdictSearch, limit: int | None = None) -> Flow[Verdict]:
+    """Find verdicts of a job, at most `limit`."""
+    return _turn_pages(f"{_path_of(job_id)}/verdicts", search, VerdictPage, lambda page: page.verdicts, limit)
 
 
 def get_verdict(job_id: JobId, ordinal: int) -> Exchange[VerdictReport]:
@@ -187,9 +189,9 @@ def verify_job(job_id: JobId) -> Exchange[Verification]:
     return ask(Verification, Request("GET", f"{_path_of(job_id)}/verification"))
 
 
-def find_verdicts(search: VerdictSearch) -> Flow[Verdict]:
-    """Find verdicts of all jobs."""
-    return _turn_pages("/v1/verdicts", search, VerdictPage, lambda page: page.verdicts)
+def find_verdicts(search: VerdictSearch, limit: int | None = None) -> Flow[Verdict]:
+    """Find verdicts of all jobs, at most `limit`."""
+    return _turn_pages("/v1/verdicts", search, VerdictPage, lambda page: page.verdicts, limit)
 
 
 def find_verdicts_on(sha256: str) -> Flow[Verdict]:
@@ -245,11 +247,16 @@ def ask(record: type[Record], request: Request) -> Exchange[Record]:
     return _read(record, response.content, request.url)
 
 
-def _turn_pages(url: str, search: Mapping[str, Any], kind: type[Page], items_of: Callable[[Page], list[T]]) -> Flow[T]:
-    request = Request("GET", url, {"limit": PAGE, **to_params(search)})
-    while True:
+def _turn_pages(
+    url: str, search: Mapping[str, Any], kind: type[Page], items_of: Callable[[Page], list[T]], limit: int | None = None
+) -> Flow[T]:
+    left = sys.maxsize if limit is None else limit
+    request = Request("GET", url, {**to_params(search), "limit": min(PAGE, left)})
+    while left > 0:
         page = yield from ask(kind, request)
-        yield from items_of(page)
+        items = items_of(page)[:left]
+        yield from items
+        left -= len(items)
         if page.next is None:
             return
         request = Request("GET", page.next)

@@ -89,17 +89,19 @@ class Starlight:
         """Return a job with its progress."""
         return self._ask(flows.get_job(job_id))
 
-    def jobs(self, *, only_open: bool = False) -> Iterator[JobReport]:
-        """Yield jobs, newest first: all, or those that have not ended."""
-        return self._run(flows.list_jobs(only_open=only_open))
+    def jobs(self, *, only_open: bool = False, limit: int | None = None) -> Iterator[JobReport]:
+        """Yield jobs, newest first: all, or those that have not ended; at most `limit`."""
+        return self._run(flows.list_jobs(only_open=only_open, limit=limit))
 
     def cancel(self, job_id: JobId) -> Cancellation:
         """Cancel a job; return it, and how many images got the error `cancelled` because they had no verdict yet."""
         return self._ask(flows.cancel_job(job_id))
 
-    def verdicts(self, job_id: JobId, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
-        """Yield the verdicts of a job so far, in the order of submission."""
-        return self._run(flows.list_verdicts(job_id, search))
+    def verdicts(
+        self, job_id: JobId, *, limit: int | None = None, **search: Unpack[VerdictSearch]
+    ) -> Iterator[Verdict]:
+        """Yield the verdicts of a job so far, in the order of submission; at most `limit`."""
+        return self._run(flows.list_verdicts(job_id, search, limit))
 
     def verify(self, job_id: JobId) -> Verification:
         """Compare a job's verdicts with its seal, the digest that was stored when the job ended."""
@@ -109,9 +111,9 @@ class Starlight:
         """Return one verdict with its provenance."""
         return self._ask(flows.get_verdict(job_id, ordinal))
 
-    def find(self, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
-        """Yield verdicts of all jobs, newest first."""
-        return self._run(flows.find_verdicts(search))
+    def find(self, *, limit: int | None = None, **search: Unpack[VerdictSearch]) -> Iterator[Verdict]:
+        """Yield verdicts of all jobs, newest first; at most `limit`."""
+        return self._run(flows.find_verdicts(search, limit))
 
     def image(self, sha256: str) -> Iterator[Verdict]:
         """Yield every verdict on a file with these bytes, newest first."""

@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes, urlsplit
@@ -61,7 +61,7 @@ class Remote:
 
     def jobs(self, limit: int) -> list[Job]:
         """Return the newest jobs, newest first."""
-        return list(islice(self._client.jobs(), limit))
+        return list(self._client.jobs(limit=limit))
 
     def wait(self, job_id: str, show: Callable[[Job], object]) -> Job:
         """Wait for the end of the job and return it; `show` is called when it changes."""
@@ -72,10 +72,11 @@ class Remote:
         return self._client.cancel(job_id).cancelled
 
     def verdicts(self, wanted: VerdictFilter, limit: int | None) -> Iterator[Verdict]:
-        """Yield the verdicts that match a filter."""
+        """Return the verdicts that match a filter, at most `limit`."""
         search: VerdictSearch = {**describe_search(wanted), "model": wanted.model}
-        found = self._client.verdicts(wanted.job_id, **search) if wanted.job_id else self._client.find(**search)
-        yield from islice(found, limit)
+        if wanted.job_id is not None:
+            return self._client.verdicts(wanted.job_id, limit=limit, **search)
+        return self._client.find(limit=limit, **search)
 
     def rescan(self, model: str, wanted: VerdictFilter, *, again: bool, name: str | None) -> Iterator[Rescan]:
         """Scan images of a model again; yield the rescan of each job."""

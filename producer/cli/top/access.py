@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from producer.cli.installation import Installation
@@ -102,8 +101,8 @@ class ApiAccess:
         """Return the current state."""
         return Snapshot(
             self._client.statistics(),
-            list(islice(self._client.jobs(only_open=True), MOST_JOBS)),
-            list(islice(self._client.find(outcome=Outcome.ERROR), MOST_ERRORS)),
+            list(self._client.jobs(only_open=True, limit=MOST_JOBS)),
+            list(self._client.find(outcome=Outcome.ERROR, limit=MOST_ERRORS)),
             self._list_pauses(),
         )
 

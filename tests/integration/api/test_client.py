@@ -163,6 +163,8 @@ def test_verdicts_come_page_by_page(starlight: Any, engine: Engine, monkeypatch:
     assert [verdict.uri for verdict in verdicts] == REFERENCES
     assert verdicts == list(find_verdicts(engine, VerdictFilter(job_id=job.id)))
     assert list(starlight.verdicts(job.id, outcome=Outcome.STEGO)) == []
+    assert list(starlight.verdicts(job.id, limit=3)) == verdicts[:3]
+    assert len(list(starlight.find(limit=1))) == len(list(starlight.jobs(limit=1))) == 1
     assert {verdict.ordinal for verdict in starlight.find(outcome=Outcome.CLEAN, since=job.created_at)} == set(range(5))
     assert len(list(starlight.image(verdicts[0].sha256))) == 5
     assert starlight.verdict(job.id, 3).provenance == require_provenance(engine, job.id, 3)

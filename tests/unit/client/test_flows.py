@@ -105,6 +105,22 @@ def test_pages_are_followed_to_the_last() -> None:
     assert resume(flow, make_answer({"verdicts": [], "next": None})) is None
 
 
+def test_no_more_is_asked_for_than_the_limit() -> None:
+    flow = flows.find_verdicts({}, 3)
+    page = make_answer({"verdicts": [EXAMPLE] * 2, "next": "/v1/verdicts?cursor=2"})
+
+    first = resume(flow, None)
+    found = [resume(flow, page), resume(flow, None)]
+    assert resume(flow, None) == Request("GET", "/v1/verdicts?cursor=2")
+    found.append(resume(flow, page))
+
+    assert isinstance(first, Request)
+    assert first.params == {"limit": 3}
+    assert [type(each) for each in found] == [Verdict] * 3
+    assert resume(flow, None) is None
+    assert resume(flows.find_verdicts({}, 0), None) is None
+
+
 def test_a_job_is_looked_at_less_and_less_often_and_found_where_it_changed() -> None:
     flow = flows.watch_job(JOB_ID)
     pauses = []
