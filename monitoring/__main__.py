@@ -12,6 +12,7 @@ from storage.broker import open_redis
 from storage.database import connect, wait_out_outages
 from storage.descriptors import raise_descriptor_limit
 from storage.logs import set_up_logging
+from storage.message_counts import open_counter
 from storage.metrics_server import serve_metrics
 from storage.schema_version import SchemaError, check_schema
 from storage.settings import read_settings
@@ -39,9 +40,10 @@ def main() -> None:
         application="starlight exporter",
         connect_timeout_s=int(PATIENCE_S),
     )
-    broker = open_redis(configured.redis_url, PATIENCE_S)
+    client = open_redis(configured.redis_url, PATIENCE_S)
+    counter = open_counter(configured.broker_url, client)
     registry = CollectorRegistry()
-    registry.register(StarlightCollector(engine, broker, configured))
+    registry.register(StarlightCollector(engine, client, counter, configured))
     # Before the database is checked, so that the metrics show if it is down.
     serve_metrics(registry, configured, configured.exporter_port)
     log.info("metrics are served on %s, port %d", configured.exporter_host, configured.exporter_port)

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, read from PostgreSQL and Redis at each scrape, never from events, which can be lost."""
+"""Metrics for Prometheus, read from the servers at each scrape, never from events, which can be lost."""
 
 import logging
 import threading
@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monitoring.families import describe_everything, gauge, gauges
 from storage.blobs import find_folder
-from storage.broker import count_messages
 from storage.canaries import read_canaries
 from storage.figures import take_figures
+from storage.message_counts import MessageCounter
 from storage.partitions import read_partition_figures
 from storage.settings import Settings
 from storage.workers import list_live_workers
@@ -75,11 +75,15 @@ class ScrapedServer:
 class StarlightCollector(Collector):
     """Reads the metrics from the servers at each scrape; a server that is down shows as `…_up 0`."""
 
-    def __init__(self, engine: Engine, broker: "redis.Redis", settings: Settings) -> None:
+    def __init__(self, engine: Engine, client: "redis.Redis", counter: MessageCounter, settings: Settings) -> None:
         self._engine = engine
-        self._broker = broker
+        self._redis = client
+        self._counter = counter
         self._settings = settings
-        self._servers = (ScrapedServer("postgres", self._from_postgres), ScrapedServer("redis", self._from_redis))
+        self._servers = [ScrapedServer("postgres", self._from_postgres), ScrapedServer("redis", self._from_redis)]
+        self._broker = counter.name.lower()
+        if self._broker != "redis":
+            self._servers.append(ScrapedServer(self._broker, self._count_messages))
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing, since registration must not require the servers."""
@@ -110,10 +114,13 @@ class StarlightCollector(Collector):
         return list(describe_everything(figures, workers, canaries, partitions, self._settings))
 
     def _from_redis(self) -> list[Metric]:
-        counts = {(queue,): float(count) for queue, count in count_messages(self._broker).items()}
-        memory = self._broker.info("memory")
+        memory = self._redis.info("memory")
         return [
-            gauges("messages", "Messages in Redis; unacked ones are with workers.", ["queue"], counts),
+            *(self._count_messages() if self._broker == "redis" else []),
             gauge("redis_memory_bytes", "Memory that Redis uses.", memory["used_memory"]),
             gauge("redis_memory_limit_bytes", "Memory limit of Redis, 0 for none.", memory["maxmemory"]),
         ]
+
+    def _count_messages(self) -> list[Metric]:
+        counts = {(queue,): float(count) for queue, count in self._counter.count_messages().items()}
+        return [gauges("messages", "Messages in the broker; unacked ones are with workers.", ["queue"], counts)]

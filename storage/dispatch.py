@@ -154,16 +154,23 @@ def list_waiting_priorities(engine: Engine) -> list[Priority]:
     return [priority for priority in Priority if priority in waiting]
 
 
-# The number of messages of dispatched or running chunks.
+# The number of messages of dispatched and of running chunks.
 COUNT_EXPECTED_MESSAGES = text("""
-    SELECT count(DISTINCT coalesce(message_id, id)) FROM chunks WHERE state IN ('dispatched', 'running')
+    SELECT count(DISTINCT coalesce(message_id, id)) AS messages,
+        count(DISTINCT coalesce(message_id, id)) FILTER (WHERE state = 'running') AS delivered
+    FROM chunks WHERE state IN ('dispatched', 'running')
 """)
 
 
-def count_expected_messages(engine: Engine) -> int:
-    """Return the number of messages that Redis should hold: those of all dispatched or running chunks."""
+def count_expected_messages(engine: Engine, *, counts_delivered: bool = True) -> int:
+    """Return the number of messages that the broker should report: those of all dispatched or running chunks.
+
+    If it does not report delivered messages (`counts_delivered`), those of running chunks are subtracted twice: a
+    worker that scans a chunk may hold the message of another, which it has not claimed yet.
+    """
     with connect_to_read(engine) as connection:
-        return int(connection.execute(COUNT_EXPECTED_MESSAGES).scalar_one())
+        counts = connection.execute(COUNT_EXPECTED_MESSAGES).one()
+    return int(counts.messages if counts_delivered else counts.messages - 2 * counts.delivered)
 
 
 # Chunks whose message was not taken for long; from now on each has its own message.

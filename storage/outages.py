@@ -79,4 +79,3 @@ class Backoff:
 
 
 POSTGRESQL = Server("PostgreSQL")
-REDIS = Server("Redis")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from storage.hosts import is_loopback
+from storage.rabbitmq_urls import PLAIN_SCHEME, SECURE_SCHEME, read_rabbitmq_url
 from storage.redis_urls import SENTINEL_SCHEME, read_sentinels
 
 MIN_PASSWORD = 8
@@ -28,6 +29,10 @@ def _read_behind_password(url: str) -> int | None:
 
 def _read_redis_url(url: str) -> object:
     return read_sentinels(url) or _read_port(url)
+
+
+def _read_broker_url(url: str) -> object:
+    return read_rabbitmq_url(url) and _read_port(url)
 
 
 def _url_of(*schemes: str, read: Callable[[str], object] = _read_port) -> AfterValidator:
@@ -85,6 +90,7 @@ def _read_seconds(value: object) -> object:
 DatabaseUrl = Annotated[str | None, _url_of("postgresql", read=_read_behind_password)]
 DirectDatabaseUrl = Annotated[DatabaseUrl, AfterValidator(_check_direct_url)]
 RedisUrl = Annotated[str | None, _url_of("redis", "rediss", SENTINEL_SCHEME, read=_read_redis_url)]
+BrokerUrl = Annotated[str | None, _url_of(PLAIN_SCHEME, SECURE_SCHEME, read=_read_broker_url)]
 BlobUrl = Annotated[str | None, _url_of("file", "s3", "gs", "az")]
 HttpUrl = Annotated[str | None, _url_of("http", "https")]
 NodeUrl = Annotated[

@@ -14,6 +14,7 @@ from storage.data_folder import check_ownership
 from storage.setting_defaults import count_usable_cores, default_data_dir, default_submitter
 from storage.setting_types import (
     BlobUrl,
+    BrokerUrl,
     DatabaseUrl,
     DirectDatabaseUrl,
     Duration,
@@ -58,6 +59,12 @@ class Settings(BaseSettings):
         repr=False,
         description="redis://…, rediss://… (TLS) or redis+sentinel://:password@host:port,host:port/service of the "
         "message broker; unset: an embedded server",
+    )
+    broker_url: BrokerUrl = Field(
+        None,
+        repr=False,
+        description="amqp://user:password@host:port/vhost or amqps://… (TLS) of RabbitMQ, which then carries the "
+        "messages; unset: Redis carries them",
     )
     redis_server: Path | None = Field(
         None,

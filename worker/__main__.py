@@ -13,10 +13,9 @@ from storage.logs import set_up_logging
 from storage.settings import read_settings
 from storage.traces import set_up_traces
 from worker import event_buffer
-from worker.app import app
+from worker.app import app, name_transport
 from worker.devices import Device
 from worker.slots import SPARE_THREADS
-from worker.task_messages import name_transport
 
 
 @setup_logging.connect
@@ -45,7 +44,7 @@ def main(device_name: str) -> None:
     os.environ["STARLIGHT_DEVICE"] = str(device)
     # Set here, not in `worker.app`: the dispatcher and Flower use that too, and must not import torch.
     app.conf.imports = ("worker.tasks",)
-    app.conf.broker_transport = name_transport(read_settings().redis_url)
+    app.conf.broker_transport = name_transport(read_settings().broker_url or read_settings().redis_url)
     app.conf.worker_consumer = event_buffer.NAME
     # Threads, not prefork: one process owns the device, and all its chunks share one batcher.
     app.worker_main(

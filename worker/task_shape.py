@@ -1,10 +1,10 @@
-"""The schema of messages that say to scan a chunk, or lone chunks. Unknown fields are left out."""
+"""The schema of messages: those that say to scan a chunk, or lone chunks, and commands. Unknown fields are left out."""
 
 import base64
 import json
 import uuid
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field, Json, PlainSerializer, model_validator
@@ -76,6 +76,14 @@ class Task(Message):
         if self.headers.task == SCAN_CHUNK and len(self.body[0]) > 1:
             raise ValueError(f"{SCAN_CHUNK} takes one chunk")
         return self
+
+
+class Broadcast(Message):
+    """A command of `celery control` or Flower. Celery checks its content if it can be parsed."""
+
+    body: Annotated[Json[dict[str, Any]], BeforeValidator(base64.b64decode)]
+    headers: dict[str, Any]
+    properties: Properties
 
 
 def write_lone_task(chunk_ids: Sequence[UUID], queue: str, description: str) -> bytes:

@@ -39,7 +39,10 @@ class LoneImages:
         # How many of these tasks still take lots, and when the last lot began.
         self._at_work = 0
         self._begun_at = 0.0
-        self._publisher = LonePublisher(service.settings.redis_url) if service.settings.redis_url else None
+        settings = service.settings
+        # RabbitMQ gets its messages from dispatchers.
+        by_redis = settings.redis_url if settings.broker_url is None else None
+        self._publisher = LonePublisher(by_redis) if by_redis else None
 
     async def submit(self, image: LoneImage) -> uuid.UUID:
         """Submit an image and return the id of its job; raises what `submit_lone_images` raises."""

@@ -81,6 +81,7 @@ class StackStart:
         for label, address in (
             ("PostgreSQL", mask_password(self._current.servers.database_url)),
             ("Redis", mask_password(self._current.servers.redis_url)),
+            *((("RabbitMQ", mask_password(broker)),) if (broker := self._current.settings.broker_url) else ()),
             *((listener.label, listener.address) for listener in self._listeners),
             ("Running", ", ".join(self._programs)),
         ):

@@ -1,8 +1,8 @@
-"""The dispatcher: keeps a bounded window of chunk ids in Redis and recovers lost chunks and messages.
+"""The dispatcher: keeps a bounded window of chunk ids in the broker and recovers lost chunks and messages.
 
 The backlog stays in PostgreSQL. Several dispatchers may run: PostgreSQL serialises the picking of chunks, and
 everything else is idempotent. Messages may be lost or duplicated at any time: claims make duplicates harmless, and a
-dispatched chunk without a message in Redis is published again.
+dispatched chunk without a message in the broker is published again.
 """
 
 import logging
@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from storage.broker import count_messages, name_queue
+from storage.broker import name_queue
 from storage.database import may_succeed_later
 from storage.dispatch import (
     DispatchedChunk,
@@ -26,8 +26,9 @@ from storage.dispatch import (
     recover_lost_chunk,
     redate_unclaimed,
 )
+from storage.message_counts import MessageCounter
 from storage.notifications import FINISHED, SUBMITTED, listen
-from storage.outages import POSTGRESQL, REDIS, Backoff
+from storage.outages import POSTGRESQL, Backoff, Server
 from storage.settings import Settings
 from storage.traces import trace
 from storage.workers import list_live_workers
@@ -35,7 +36,7 @@ from worker.app import app
 from worker.task_description import describe_task
 from worker.task_shape import SCAN_CHUNK, SCAN_LONE_CHUNKS
 
-# A chunk that nobody has claimed for so many leases is published again, even if Redis seems to have its message.
+# A chunk that nobody has claimed for so many leases is published again, even if the broker seems to have its message.
 STALE_LEASES = 10
 # The payload of notifications about submissions.
 SUBMISSION = ""
@@ -62,9 +63,9 @@ def publish(chunks: Sequence[DispatchedChunk]) -> None:
 class Dispatcher:
     """One dispatcher; `do_round` does everything that is due, `run` repeats it for ever."""
 
-    def __init__(self, engine: Engine, broker: "redis.Redis", settings: Settings, publish: Publish = publish) -> None:
+    def __init__(self, engine: Engine, counter: MessageCounter, settings: Settings, publish: Publish = publish) -> None:
         self._engine = engine
-        self._broker = broker
+        self._counter = counter
         self._settings = settings
         self._publish = publish
         self._claiming = 1
@@ -77,7 +78,7 @@ class Dispatcher:
         A full round is done at every interval. Waits while a server is not available.
         """
         looked_at = -math.inf
-        with Backoff(POSTGRESQL) as database, Backoff(REDIS) as broker:
+        with Backoff(POSTGRESQL) as database, Backoff(Server(self._counter.name)) as broker:
             for heard in listen(self._engine, (SUBMITTED, FINISHED), self._settings.dispatch_interval_s):
                 try:
                     has_work = self._is_behind or not heard or SUBMISSION in heard
@@ -87,7 +88,7 @@ class Dispatcher:
                         looked_at = time.monotonic()
                     elif has_work:
                         self._fill_window()
-                except (redis.RedisError, BrokerError) as error:
+                except (redis.RedisError, BrokerError, ConnectionError) as error:
                     broker.wait_after(error)
                 except DBAPIError as error:
                     if not may_succeed_later(error):
@@ -116,8 +117,8 @@ class Dispatcher:
 
     def _republish(self) -> None:
         # Messages are counted before chunks: a chunk that is picked in between can then only count as missing.
-        messages = sum(count_messages(self._broker).values())
-        missing = messages < count_expected_messages(self._engine)
+        messages = sum(self._counter.count_messages().values())
+        missing = messages < count_expected_messages(self._engine, counts_delivered=self._counter.counts_delivered)
         age = self._settings.republish_after_s if missing else STALE_LEASES * self._settings.lease_s
         for chunk in redate_unclaimed(self._engine, age):
             context = {"job": chunk.job_id, "chunk": chunk.chunk_id}

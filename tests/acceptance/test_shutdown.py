@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from producer.dispatching.dispatcher import Dispatcher
 from storage.blobs import Blobs
 from storage.dispatch import recover_lost_chunk
+from storage.message_counts import RedisCounter
 from storage.settings import Settings
 from storage.submission import submit_job
 from tests.kit.command import TIMEOUT_S, make_environment
@@ -32,7 +33,7 @@ def waiting_chunk(
     submit_job(engine, [f"blob://{digest}/image.png"], submitter="ann")
     monkeypatch.setitem(app.conf, "broker_url", configured.redis_url)
     with redis.Redis.from_url(str(configured.redis_url)) as broker:
-        Dispatcher(engine, broker, configured).do_round()
+        Dispatcher(engine, RedisCounter(broker), configured).do_round()
     object_store.may_answer.clear()
     yield
     object_store.may_answer.set()

@@ -26,9 +26,8 @@ from tests.kit.output import Output
 from tests.kit.programs import run_program
 from tests.kit.rows import read_job
 from tests.kit.threads import PATIENCE_S
-from worker.app import app
+from worker.app import app, name_transport
 from worker.chunks import NOTHING_TO_DO
-from worker.task_messages import name_transport
 from worker.task_shape import SCAN_CHUNK
 
 CHUNK = "0bf0c0d4-5c3c-4b61-9d5e-6f0f8f3f1a55"

@@ -15,6 +15,7 @@ from storage.audits import audit_jobs
 from storage.broker import count_messages, name_queue
 from storage.chunks import claim_chunk, finish_chunk
 from storage.dispatch import DispatchedChunk
+from storage.message_counts import RedisCounter
 from storage.settings import Settings
 from storage.workers import report_worker
 from tests.kit.rows import (
@@ -40,7 +41,9 @@ def broker(redis_url: str) -> "redis.Redis":
 @pytest.fixture
 def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> Dispatcher:
     """A dispatcher that publishes bare ids, which count like Celery's messages."""
-    return Dispatcher(engine, broker, configured.model_copy(update={"dispatch_window": WINDOW}), pushing_to(broker))
+    return Dispatcher(
+        engine, RedisCounter(broker), configured.model_copy(update={"dispatch_window": WINDOW}), pushing_to(broker)
+    )
 
 
 def pushing_to(broker: "redis.Redis") -> Publish:
@@ -177,10 +180,10 @@ def test_a_publish_that_fails_loses_nothing(engine: Engine, broker: "redis.Redis
 
     submit_job_of(engine, 8)
     with pytest.raises(BrokerError):
-        Dispatcher(engine, broker, configured, refuse).do_round()
+        Dispatcher(engine, RedisCounter(broker), configured, refuse).do_round()
 
     execute(engine, "UPDATE chunks SET dispatched_at = dispatched_at - interval '6 seconds'")
-    Dispatcher(engine, broker, configured, pushing_to(broker)).do_round()
+    Dispatcher(engine, RedisCounter(broker), configured, pushing_to(broker)).do_round()
 
     assert len(waiting(broker)) == 2
 
@@ -203,7 +206,7 @@ def test_lost_chunks_are_published_again_and_named_in_the_log(
     expire_leases(engine)
 
     short_lease = configured.model_copy(update={"lease_s": 0.001})
-    Dispatcher(engine, broker, short_lease, pushing_to(broker)).do_round()
+    Dispatcher(engine, RedisCounter(broker), short_lease, pushing_to(broker)).do_round()
 
     assert waiting(broker) == [claim.chunk_id]
     (told,) = (vars(record) for record in caplog.records if record.message.startswith("the lease of a chunk ran out"))

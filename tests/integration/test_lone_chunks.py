@@ -17,6 +17,7 @@ from storage.blobs import Blobs
 from storage.dispatch import DispatchedChunk, count_expected_messages, recover_lost_chunk
 from storage.jobs import cancel_job
 from storage.lone_chunks import claim_lone_chunks, finish_lone_chunks, take_lone_chunks
+from storage.message_counts import RedisCounter
 from storage.pauses import pause_chunks
 from storage.settings import Settings
 from storage.totals import Total, read_totals
@@ -86,7 +87,7 @@ def test_lone_chunks_whose_message_is_lost_go_alone(
     submit_lone(engine, blobs, b"a", b"b")
     published: list[Sequence[DispatchedChunk]] = []
     with redis.Redis.from_url(redis_url) as broker:
-        dispatcher = Dispatcher(engine, broker, configured, published.append)
+        dispatcher = Dispatcher(engine, RedisCounter(broker), configured, published.append)
         dispatcher.do_round()
         assert [len(message) for message in published] == [2]
 

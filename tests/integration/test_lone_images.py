@@ -35,7 +35,7 @@ from tests.kit.rows import (
 from tests.kit.threads import PATIENCE_S
 from tests.kit.worker_process import run_worker_process
 from worker.process import WorkerProcess
-from worker.task_messages import keep_task
+from worker.redis_messages import keep_task
 from worker.task_shape import Task
 
 TABLES = ("jobs", "uploads", "blobs")

@@ -20,8 +20,7 @@ from storage.redis_urls import mask_password, read_sentinels
 from storage.settings import Settings
 from tests.kit.redis_servers import PASSWORD, serve_by_sentinel, serve_by_tls
 from tests.kit.threads import PATIENCE_S
-from worker.app import app, use_broker
-from worker.task_messages import name_transport
+from worker.app import app, name_transport, use_broker
 
 
 def start_anew() -> None:

@@ -14,6 +14,7 @@ from starlight_vocabulary.words import Priority
 from storage.audits import audit_jobs
 from storage.dispatch import DispatchedChunk
 from storage.jobs import list_jobs
+from storage.message_counts import RedisCounter
 from storage.settings import Settings
 from storage.submission import submit_job
 from tests.kit.command import STARLIGHT, make_environment
@@ -102,7 +103,7 @@ def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator["redis.R
 @pytest.fixture
 def dispatcher(engine: Engine, broker: "redis.Redis", configured: Settings) -> Dispatcher:
     quick = {"dispatch_interval_s": 0.05, "republish_after_s": 0.001}
-    return Dispatcher(engine, broker, configured.model_copy(update=quick), publish_once)
+    return Dispatcher(engine, RedisCounter(broker), configured.model_copy(update=quick), publish_once)
 
 
 def test_the_dispatcher_waits_until_the_database_can_be_written(
@@ -159,7 +160,7 @@ def test_the_dispatcher_waits_until_redis_takes_messages(
 def test_a_million_waiting_images_take_no_room_in_redis(
     engine: Engine, broker: "redis.Redis", configured: Settings
 ) -> None:
-    dispatcher = Dispatcher(engine, broker, configured)
+    dispatcher = Dispatcher(engine, RedisCounter(broker), configured)
     before = broker.info("memory")["used_memory"]
     submit_job_of(engine, 1_000_000, chunk_size=64)
 

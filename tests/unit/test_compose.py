@@ -12,7 +12,7 @@ from storage.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 # Settings that the entrypoint makes, that have no effect with configured servers, or that the image contains.
-NOT_TO_BE_SET = {"database_url", "database_direct_url", "redis_url", "redis_server", "model_dir"}
+NOT_TO_BE_SET = {"database_url", "database_direct_url", "redis_url", "broker_url", "redis_server", "model_dir"}
 ONE_SHOT = {"migrate"}
 WATCHERS = ("prometheus", "alertmanager", "grafana")
 

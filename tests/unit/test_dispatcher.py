@@ -16,6 +16,7 @@ from producer.dispatching.dispatcher import Dispatcher
 from starlight_vocabulary.words import Priority
 from storage.broker import name_queue
 from storage.dispatch import DispatchedChunk
+from storage.message_counts import RedisCounter
 from storage.settings import Settings
 from tests.kit.outages import OutageLog, record_outages
 from tests.kit.threads import PATIENCE_S, start_thread
@@ -58,7 +59,7 @@ def backlog(monkeypatch: pytest.MonkeyPatch) -> Backlog:
     monkeypatch.setattr(dispatcher_module, "listen", lambda *_: itertools.repeat(set()))
     monkeypatch.setattr(dispatcher_module, "recover_lost_chunk", lambda *_: None)
     monkeypatch.setattr(dispatcher_module, "list_live_workers", lambda *_: [])
-    monkeypatch.setattr(dispatcher_module, "count_expected_messages", lambda _: len(backlog.dispatched))
+    monkeypatch.setattr(dispatcher_module, "count_expected_messages", lambda _, **__: len(backlog.dispatched))
     monkeypatch.setattr(dispatcher_module, "redate_unclaimed", backlog.list_unclaimed)
     monkeypatch.setattr(dispatcher_module, "pick_chunks", backlog.pick)
     monkeypatch.setattr(dispatcher_module, "list_waiting_priorities", backlog.list_waiting)
@@ -99,7 +100,7 @@ def publisher(broker: "redis.Redis", redis_server: fakeredis.FakeServer) -> Publ
 @pytest.fixture
 def dispatcher(broker: "redis.Redis", publisher: Publisher, tmp_path: Path) -> Dispatcher:
     settings = Settings(data_dir=tmp_path, dispatch_window=4, republish_after_s=REPUBLISH_AFTER_S)
-    return Dispatcher(create_engine("postgresql+psycopg://"), broker, settings, publisher.publish)
+    return Dispatcher(create_engine("postgresql+psycopg://"), RedisCounter(broker), settings, publisher.publish)
 
 
 def list_messages(broker: "redis.Redis") -> list[bytes | str]:

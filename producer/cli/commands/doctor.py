@@ -18,6 +18,7 @@ from storage.data_folder import DataFolderError
 from storage.database import connect
 from storage.embedded.postgres import EmbeddedServerError
 from storage.embedded.servers import Servers, provide_servers
+from storage.message_counts import open_counter
 from storage.schema_version import upgrade_schema
 from storage.settings import Settings, read_settings
 from storage.storage_limits import StorageFullError
@@ -75,9 +76,11 @@ def check_everything(settings: Settings, patience_s: float | None) -> Iterator[C
 
 def check_servers(settings: Settings, servers: Servers, patience_s: float | None) -> Iterator[CheckResult]:
     """Yield the results of the checks of these servers."""
-    with open_redis(servers.redis_url, timeout_s=10) as broker:
-        redis_found = installation.check_redis(broker)
-        yield redis_found
+    with open_redis(servers.redis_url, timeout_s=10) as client:
+        brokers = [installation.check_redis(client)]
+        if brokers[0].condition is not Condition.WRONG or settings.broker_url:
+            brokers.append(installation.check_messages(open_counter(settings.broker_url, client)))
+        yield from brokers
     engine = connect(servers.database_url, direct_url=settings.database_direct_url, application="starlight doctor")
     try:
         yield installation.check_postgresql(engine)
@@ -92,7 +95,7 @@ def check_servers(settings: Settings, servers: Servers, patience_s: float | None
         yield from found
         if patience_s is None:
             return
-        needed = [redis_found, *(each for each in found if each.subject in ("programs", "workers", "pauses"))]
+        needed = [*brokers, *(each for each in found if each.subject in ("programs", "workers", "pauses"))]
         lacking = [each.seen for each in needed if each.condition is Condition.WRONG]
         held = [each.seen for each in needed if each.subject == "pauses" and each.condition is Condition.WARNING]
         if lacking or held:

@@ -11,6 +11,7 @@ from producer import stack
 from producer.cli.installation import open_installation
 from storage.blobs import Blobs
 from storage.broker import open_redis
+from storage.message_counts import open_counter
 from storage.settings import find_settings_file, read_settings
 from storage.traces import set_up_traces
 from worker.devices import Device, find_devices
@@ -66,15 +67,16 @@ def dispatcher() -> None:
 
     set_up_traces("dispatcher")
     with open_installation(program="dispatcher") as current:
-        use_broker(current.servers.redis_url)
-        broker = open_redis(current.servers.redis_url)
+        broker_url = current.settings.broker_url
+        use_broker(broker_url or current.servers.redis_url, only_sends=True)
+        counter = open_counter(broker_url, open_redis(current.servers.redis_url))
         Deliverer(current.engine, current.settings).start()
         Sweeper(current.engine, Blobs(current.settings.blobs()), current.settings).start()
         Sealer(current.engine).start()
         PartitionKeeper(current.engine, current.settings.verdict_retention).start()
         environment = current.servers.environment()
         with Exporting(current.engine, current.settings, environment), ListingRunner(current.engine, environment):
-            Dispatcher(current.engine, broker, current.settings).run()
+            Dispatcher(current.engine, counter, current.settings).run()
 
 
 def run(program: stack.Program) -> None:

@@ -8,9 +8,10 @@ from sqlalchemy import Engine
 
 from producer.cli.doctor.check_results import CheckResult, warn, well, wrong
 from starlight_vocabulary.answers import LiveWorker
-from storage.broker import UNACKNOWLEDGED, count_messages
+from storage.broker import UNACKNOWLEDGED
 from storage.canaries import Canaries, CanaryResult, read_canaries
 from storage.figures import take_figures
+from storage.message_counts import MessageCounter
 from storage.models import get_model_in_use
 from storage.partitions import LEAST_AHEAD, PartitionFigures, read_partition_figures
 from storage.pauses import list_pauses
@@ -36,24 +37,32 @@ def check_postgresql(engine: Engine) -> CheckResult:
     return well("PostgreSQL", seen)
 
 
-def check_redis(broker: "redis.Redis") -> CheckResult:
+def check_redis(client: "redis.Redis") -> CheckResult:
     """Check that Redis answers and has memory left."""
     try:
-        memory: dict[str, object] = broker.info("memory")
-        messages = count_messages(broker)
+        memory: dict[str, object] = client.info("memory")
     except (redis.RedisError, OSError) as error:
         return wrong(
             "Redis", f"Redis does not answer: {error}", "start it, or correct STARLIGHT_REDIS_URL; nothing is lost"
         )
     used, most = int(str(memory["used_memory"])), int(str(memory.get("maxmemory", 0)))
-    unacknowledged = messages.pop(UNACKNOWLEDGED)
-    seen = (
-        f"{used / 2**20:,.0f} MiB of {f'{most / 2**20:,.0f} MiB' if most else 'all memory'} used, "
-        f"{sum(messages.values())} messages waiting, {unacknowledged} with workers"
-    )
+    seen = f"{used / 2**20:,.0f} MiB of {f'{most / 2**20:,.0f} MiB' if most else 'all memory'} used"
     if most and used > FULL * most:
         return warn("Redis", seen, "raise its maxmemory, or check what else uses it: chunks need a few KiB each")
     return well("Redis", seen)
+
+
+def check_messages(counter: MessageCounter) -> CheckResult:
+    """Check that the broker tells how many messages wait."""
+    try:
+        messages = counter.count_messages()
+    except (redis.RedisError, OSError) as error:
+        return wrong(
+            "messages", f"cannot be counted: {error}", f"start {counter.name}, or correct its URL; nothing is lost"
+        )
+    unacknowledged = messages.pop(UNACKNOWLEDGED, None)
+    seen = f"{sum(messages.values())} messages wait in {counter.name}"
+    return well("messages", seen if unacknowledged is None else f"{seen}, {unacknowledged} are with workers")
 
 
 def check_schema_fits(engine: Engine) -> CheckResult:

@@ -19,6 +19,7 @@ from producer.dispatching.dispatcher import Dispatcher
 from starlight_vocabulary.words import ErrorCode, Outcome
 from storage.dispatch import DispatchedChunk, recover_lost_chunk
 from storage.failures import retry_job
+from storage.message_counts import RedisCounter
 from storage.settings import Settings
 from tests.kit.api import Api
 from tests.kit.pictures import encode_pattern
@@ -62,7 +63,7 @@ def dispatch(engine: Engine, settings: Settings) -> list[DispatchedChunk]:
     assert settings.redis_url is not None
     published: list[DispatchedChunk] = []
     with redis.Redis.from_url(settings.redis_url) as broker:
-        Dispatcher(engine, broker, settings, published.extend).do_round()
+        Dispatcher(engine, RedisCounter(broker), settings, published.extend).do_round()
     return published
 
 

@@ -4,32 +4,20 @@ Celery and kombu trust every message. One that is not JSON ends the worker; one 
 worker that receives it afterwards. Neither has a hook that runs before parsing, but the Redis client has one.
 """
 
-import base64
-import logging
 from collections.abc import Callable, Mapping
 from queue import Empty
-from typing import Annotated, Any
+from typing import Any
 
 from kombu.transport import redis as kombu_redis
-from pydantic import BeforeValidator, Json, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import ResponseError
 
 from storage.broker import KINDS, drop_foreign_keys
-from storage.redis_urls import read_sentinels
+from worker.dropped_messages import log_dropped
 from worker.task_description import check_description
-from worker.task_shape import MAX_BYTES, Message, MessagePart, Properties, Task
-
-log = logging.getLogger(__name__)
-
-
-class _Broadcast(Message):
-    """A command of `celery control` or Flower. Celery checks its content if it can be parsed."""
-
-    body: Annotated[Json[dict[str, Any]], BeforeValidator(base64.b64decode)]
-    headers: dict[str, Any]
-    properties: Properties
+from worker.task_shape import MAX_BYTES, Broadcast, MessagePart, Task
 
 
 class _Unacknowledged(MessagePart):
@@ -52,7 +40,7 @@ def keep_task(popped: list[bytes] | None, **_: object) -> list[bytes] | None:
     try:
         task = Task.model_validate_json(raw[:MAX_BYTES])
     except ValidationError as error:
-        _log_dropped(f"a message of {len(raw):,} bytes from {queue.decode()}", error)
+        log_dropped(f"a message of {len(raw):,} bytes from {queue.decode()}", error)
         return None
     task.headers.argsrepr = check_description(task.headers.argsrepr, task.body[0][0])
     return [queue, task.model_dump_json(by_alias=True).encode()]
@@ -64,16 +52,9 @@ def keep_unacknowledged(raw: bytes | None, **_: object) -> bytes | None:
         try:
             _UNACKNOWLEDGED.validate_json(raw)
         except ValidationError as error:
-            _log_dropped(f"an unacknowledged message of {len(raw):,} bytes", error)
+            log_dropped(f"an unacknowledged message of {len(raw):,} bytes", error)
             return None
     return raw
-
-
-def _log_dropped(what: str, error: ValidationError) -> None:
-    # Neither the error's text nor deeper keys are logged: both quote the message.
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"][:2]) or "its start"
-    log.warning("dropped %s, which is not ours: %s at %s", what, first["type"], where)
 
 
 class QoS(kombu_redis.QoS):
@@ -142,9 +123,9 @@ class Channel(kombu_redis.Channel):
         # The reply to a subscription is a number.
         if isinstance(data, bytes):
             try:
-                _Broadcast.model_validate_json(data)
+                Broadcast.model_validate_json(data)
             except ValidationError as error:
-                _log_dropped(f"a broadcast of {len(data):,} bytes", error)
+                log_dropped(f"a broadcast of {len(data):,} bytes", error)
                 received["data"] = None
         return received
 
@@ -163,9 +144,3 @@ class SentinelTransport(kombu_redis.SentinelTransport):
     """Kombu's transport for Sentinels, with checked messages."""
 
     Channel = SentinelChannel
-
-
-def name_transport(redis_url: str | None) -> str:
-    """Return the value of Celery's `broker_transport` for this Redis URL."""
-    by_sentinels = redis_url is not None and read_sentinels(redis_url) is not None
-    return f"{__name__}:{(SentinelTransport if by_sentinels else Transport).__name__}"

@@ -1,0 +1,122 @@
+"""Lets only valid scan messages from RabbitMQ reach Celery, and only the fields that are checked here."""
+
+import base64
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import amqp
+from amqp.exceptions import RecoverableConnectionError
+from kombu.transport import pyamqp
+from pydantic import ValidationError
+
+from storage.broker import QUEUES
+from worker.dropped_messages import log_dropped
+from worker.task_description import check_description
+from worker.task_shape import MAX_BYTES, Broadcast, Task
+
+log = logging.getLogger(__name__)
+
+Receive = Callable[[amqp.Message], object]
+
+
+def keep_task(message: amqp.Message) -> bool:
+    """Reduce a message to the checked fields; log it and return False if it is no task of ours.
+
+    The dispatcher republishes a chunk whose message was dropped here.
+    """
+    try:
+        task = Task.model_validate_json(write_envelope(message))
+    except (ValidationError, TypeError) as error:
+        log_dropped(f"a message of {len(message.body):,} bytes", error)
+        return False
+    task.headers.argsrepr = check_description(task.headers.argsrepr, task.body[0][0])
+    kept = task.model_dump(mode="json", by_alias=True)
+    message.body = base64.b64decode(kept["body"])
+    message.properties = {
+        "content_type": task.content_type,
+        "content_encoding": task.content_encoding,
+        "application_headers": kept["headers"],
+    }
+    return True
+
+
+def keep_broadcast(message: amqp.Message) -> bool:
+    """Whether this is a command of `celery control` or Flower; otherwise log it."""
+    try:
+        Broadcast.model_validate_json(write_envelope(message))
+    except (ValidationError, TypeError) as error:
+        log_dropped(f"a broadcast of {len(message.body):,} bytes", error)
+        return False
+    return True
+
+
+def write_envelope(message: amqp.Message) -> bytes:
+    """Return a message in the form in which Celery writes it to Redis. Raises TypeError if a header is no JSON."""
+    properties = message.properties
+    body = message.body.encode() if isinstance(message.body, str) else message.body
+    return json.dumps(
+        {
+            "body": base64.b64encode(body[:MAX_BYTES]).decode(),
+            "content-encoding": properties.get("content_encoding"),
+            "content-type": properties.get("content_type"),
+            "headers": properties.get("application_headers"),
+            "properties": {
+                "delivery_tag": str(uuid.uuid4()),
+                "delivery_info": {
+                    name: message.delivery_info[name] for name in ("exchange", "routing_key", "redelivered")
+                },
+                "body_encoding": "base64",
+                "priority": properties.get("priority", 0),
+            },
+        }
+    ).encode()
+
+
+class Channel(pyamqp.Channel):
+    """Checks every message before it is read."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 - as in py-amqp
+        super().__init__(*arguments, **more)
+        # Bodies stay bytes: a message would name the codec.
+        self.auto_decode = False
+
+    def basic_consume(  # type: ignore[override]
+        self,
+        queue: str,
+        *,
+        callback: Receive,
+        no_ack: bool = False,
+        **more: Any,  # noqa: ANN401 - as in py-amqp
+    ) -> str:
+        """Consume a queue; messages that are dropped are rejected, so that RabbitMQ forgets them."""
+        keep = keep_task if queue in QUEUES else keep_broadcast
+
+        def receive(message: amqp.Message) -> None:
+            if keep(message):
+                callback(message)
+            elif not no_ack and message.delivery_tag is not None:
+                self.basic_reject(message.delivery_tag, requeue=False)
+
+        return super().basic_consume(queue, callback=receive, no_ack=no_ack, **more)
+
+    def basic_ack(self, delivery_tag: int, multiple: bool = False, argsig: str = "Lb") -> Any:  # noqa: ANN401
+        """Acknowledge a message, if its connection still exists; otherwise RabbitMQ delivers it again."""
+        try:
+            return super().basic_ack(delivery_tag, multiple, argsig)
+        except RecoverableConnectionError:
+            log.info("a message is delivered again, because its connection was lost")
+
+
+class Connection(pyamqp.Connection):
+    """A connection whose channels check messages."""
+
+    Channel = Channel
+
+
+class Transport(pyamqp.Transport):
+    """Kombu's transport, with checked messages."""
+
+    Connection = Connection
