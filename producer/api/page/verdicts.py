@@ -7,11 +7,12 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from sqlalchemy import Engine
 
 from producer.api.access import Reading, VisibleJob, visible_submitter
 from producer.api.filters import Model, Part, Sha256, Submitter, Time, Until, Words
+from producer.api.named_jobs import require_named_job
 from producer.api.named_models import require_known
 from producer.api.named_submitters import choose_submitter
 from producer.api.negotiation import stream_verdicts
@@ -24,7 +25,7 @@ from producer.api.routes.verdicts import (
     encode_cursor,
     require_provenance,
 )
-from producer.api.service import Shared
+from producer.api.service import Service, Shared
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.verdict import Verdict
 from starlight_vocabulary.words import ErrorCode, Judgement, Method, Outcome
@@ -42,6 +43,14 @@ router = APIRouter(prefix=PREFIX, include_in_schema=False)
 Cursor = Annotated[str, AfterValidator(check_cursor)]
 
 
+def check_highest(highest: float | None, info: ValidationInfo) -> float | None:
+    """Return the highest probability; raises ValueError if it is lower than the lowest, which is declared before."""
+    lowest = info.data.get("min_probability")
+    if highest is not None and lowest is not None and highest < lowest:
+        raise ValueError(f"{highest:g} is lower than {lowest:g}, so nothing lies between: exchange them")
+    return highest
+
+
 class PageFilters(BaseModel):
     """Filters for verdicts."""
 
@@ -50,7 +59,7 @@ class PageFilters(BaseModel):
     outcome: Outcome | None = None
     method: Method | None = None
     min_probability: float | None = Field(None, ge=0, le=1)
-    max_probability: float | None = Field(None, ge=0, le=1)
+    max_probability: Annotated[float | None, AfterValidator(check_highest)] = Field(None, ge=0, le=1)
     job: uuid.UUID | None = None
     submitter: Submitter | None = None
     since: Time | None = None
@@ -61,12 +70,13 @@ class PageFilters(BaseModel):
     error_code: ErrorCode | None = None
     model: Model | None = None
 
-    def build_filter(self, engine: Engine, key: ApiKey) -> VerdictFilter:
+    def build_filter(self, service: Service, key: ApiKey) -> VerdictFilter:
         """Return the filter, limited to what the key may see; a problem (422) if it names what does not exist."""
-        require_known(engine, "query.model", self.model)
+        require_named_job(service, key, "query.job", self.job)
+        require_known(service.engine, "query.model", self.model)
         return VerdictFilter(
             job_id=self.job,
-            submitter=choose_submitter(engine, key, "query.submitter", self.submitter),
+            submitter=choose_submitter(service.engine, key, "query.submitter", self.submitter),
             outcome=self.outcome,
             method=self.method,
             since=self.since,
@@ -114,7 +124,7 @@ def list_verdicts(
     request: Request, key: Reading, service: Shared, search: Annotated[PageSearch, Depends(read_query(PageSearch))]
 ) -> Response:
     """Show matching verdicts, newest first, or those of one job in the order of submission."""
-    shown = read_page(service.engine, search, search.build_filter(service.engine, key))
+    shown = read_page(service.engine, search, search.build_filter(service, key))
     return render(
         request,
         "verdicts.html",
@@ -160,7 +170,7 @@ def download_verdicts(
     key: Reading, service: Shared, download: Annotated[Download, Depends(read_query(Download))]
 ) -> Response:
     """Return all matching verdicts; CSV is safe for spreadsheets."""
-    found = find_verdicts(service.engine, download.build_filter(service.engine, key))
+    found = find_verdicts(service.engine, download.build_filter(service, key))
     return stream_verdicts(found, download.format.media_type, spreadsheet=True)
 
 
