@@ -8,7 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import amqp
+from amqp import spec
 from amqp.exceptions import RecoverableConnectionError
+from amqp.method_framing import frame_handler
+from amqp.serialization import loads
 from kombu.transport import pyamqp
 from pydantic import ValidationError
 
@@ -20,6 +23,14 @@ from worker.task_shape import MAX_BYTES, Broadcast, Task
 log = logging.getLogger(__name__)
 
 Receive = Callable[[amqp.Message], object]
+# Its type, its channel and its content.
+Frame = tuple[int, int, bytes]
+# The type of a frame with a message's properties, and the bytes of its content before these.
+HEADER_FRAME = 2
+HEADER_BYTES = 12
+NO_PROPERTIES = b"\x00\x00"
+# The bytes of a method's frame before its arguments.
+METHOD_BYTES = 4
 
 
 def keep_task(message: amqp.Message) -> bool:
@@ -75,6 +86,25 @@ def write_envelope(message: amqp.Message) -> bytes:
     ).encode()
 
 
+def read_frames(connection: amqp.Connection, callback: Callable[..., object]) -> Callable[[Frame], object]:
+    """Return py-amqp's reader of frames, for which properties that it cannot read are none.
+
+    Otherwise the error would end the worker, and every other one that the message is delivered to afterwards.
+    """
+    read: Callable[[Frame], object] = frame_handler(connection, callback)
+
+    def read_or_strip(frame: Frame) -> object:
+        kind, channel, content = frame
+        if kind != HEADER_FRAME:
+            return read(frame)
+        try:
+            return read(frame)
+        except Exception:
+            return read((kind, channel, bytes(content[:HEADER_BYTES]) + NO_PROPERTIES))
+
+    return read_or_strip
+
+
 class Channel(pyamqp.Channel):
     """Checks every message before it is read."""
 
@@ -82,6 +112,16 @@ class Channel(pyamqp.Channel):
         super().__init__(*arguments, **more)
         # Bodies stay bytes: a message would name the codec.
         self.auto_decode = False
+
+    def dispatch_method(self, method_sig: tuple[int, int], payload: bytes, content: amqp.Message) -> None:
+        """Handle a method of the server; names of queues and exchanges that are no text are empty."""
+        try:
+            super().dispatch_method(method_sig, payload, content)
+        except UnicodeDecodeError:
+            if method_sig != spec.Basic.Deliver:
+                raise
+            (consumer, tag, redelivered), _ = loads("sLb", payload, METHOD_BYTES)
+            self._on_basic_deliver(consumer, tag, redelivered, "", "", content)  # type: ignore[attr-defined]
 
     def basic_consume(  # type: ignore[override]
         self,
@@ -114,6 +154,9 @@ class Connection(pyamqp.Connection):
     """A connection whose channels check messages."""
 
     Channel = Channel
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 - as in py-amqp
+        super().__init__(*arguments, **more | {"frame_handler": read_frames})
 
 
 class Transport(pyamqp.Transport):

@@ -1,6 +1,7 @@
 """RabbitMQ as the message broker: by TLS too, and through lost messages, restarts and foreign messages."""
 
 import json
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ from worker.task_shape import SCAN_CHUNK
 CHUNK = "0bf0c0d4-5c3c-4b61-9d5e-6f0f8f3f1a55"
 # Part of each foreign message; no log may contain it unescaped.
 MARK = "\x1b[2Jevil"
+# A name that is not UTF-8.
+NO_TEXT: Any = b"\xff"
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +253,31 @@ def test_foreign_messages_are_dropped_and_the_worker_goes_on(worker: Program, qu
     )
     worker.log.wait_for_count(f"{NOTHING_TO_DO}  chunk={CHUNK}", before + 1)
     assert app.control.ping(timeout=PATIENCE_S, limit=1)
+    assert worker.process.is_alive()
+    assert [worker.log.count(each) for each in ("\x1b", "evil", "Traceback")] == [0, 0, 0]
+    assert sum(queues.count_messages().values()) == 0
+
+
+def test_messages_that_the_library_cannot_read_are_dropped(worker: Program, queues: RabbitQueues) -> None:
+    nested: object = MARK
+    for _ in range(6_000):
+        nested = {"a": nested}
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        send(BODY, HEADERS | {"more": nested}, JSON)
+    finally:
+        sys.setrecursionlimit(limit)
+    send(BODY, HEADERS, JSON | {"content_type": NO_TEXT})
+    with app.connection_for_write() as connection:
+        channel: Any = connection.channel()
+        channel.exchange_declare("everything", "fanout", auto_delete=True)
+        channel.queue_bind("scan.bulk", "everything")
+    send(BODY, HEADERS, JSON, queue=NO_TEXT, exchange="everything")
+
+    worker.log.wait_for_count(f"dropped a message of {len(BODY)} bytes, which is not ours: ", 3)
+    send(BODY, HEADERS, JSON)
+    worker.log.wait_for_count(f"{NOTHING_TO_DO}  chunk={CHUNK}", 1)
     assert worker.process.is_alive()
     assert [worker.log.count(each) for each in ("\x1b", "evil", "Traceback")] == [0, 0, 0]
     assert sum(queues.count_messages().values()) == 0
