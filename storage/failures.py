@@ -47,15 +47,16 @@ class RecentFailure:
     detail: str | None
 
 
-# The latest failures of a day, by the index on outcomes if they are rare, otherwise by that on time.
+# The latest failures of a day with each code: by code, so that images of a cancelled job do not crowd out others.
 LIST_RECENT_FAILURES = text("""
     WITH recent AS MATERIALIZED (
-        SELECT error_code, job_id, ordinal, uri, error_detail, scanned_at FROM verdicts
-        WHERE outcome = 'error' AND method IS NULL AND scanned_at > now() - interval '24 hours'
-        ORDER BY scanned_at DESC LIMIT :most
+        SELECT found.* FROM unnest(CAST(:codes AS text[])) AS code CROSS JOIN LATERAL (
+            SELECT error_code, job_id, ordinal, uri, error_detail, scanned_at FROM verdicts
+            WHERE error_code = code AND scanned_at > now() - interval '24 hours'
+            ORDER BY scanned_at DESC LIMIT :most
+        ) AS found
     ), counted AS (
-        SELECT error_code, count(*) AS images, count(DISTINCT job_id) AS jobs FROM recent
-        WHERE error_code <> 'cancelled' GROUP BY error_code
+        SELECT error_code, count(*) AS images, count(DISTINCT job_id) AS jobs FROM recent GROUP BY error_code
     )
     SELECT DISTINCT ON (error_code) error_code, images, jobs, job_id, ordinal, uri, error_detail
     FROM recent JOIN counted USING (error_code) ORDER BY error_code, scanned_at DESC
@@ -63,9 +64,9 @@ LIST_RECENT_FAILURES = text("""
 
 
 def list_recent_failures(engine: Engine, most: int) -> list[RecentFailure]:
-    """Return the last day's failures by code, most frequent first, counting at most so many of the latest."""
+    """Return the last day's failures by code, most frequent first, counting at most so many of the latest of each."""
     with connect_to_read(engine) as connection:
-        rows = connection.execute(LIST_RECENT_FAILURES, {"most": most}).all()
+        rows = connection.execute(LIST_RECENT_FAILURES, {"codes": list(FAILURES), "most": most}).all()
     found = [RecentFailure(ErrorCode.read(row.error_code), *row[1:]) for row in rows]
     return sorted(found, key=lambda each: -each.images)
 

@@ -9,7 +9,7 @@ from starlight_vocabulary.job import JobOptions
 from starlight_vocabulary.words import ErrorCode, Outcome, Priority
 from storage.audits import audit_jobs
 from storage.chunks import finish_chunk
-from storage.failures import RetryError, count_failures, list_retries, retry_job
+from storage.failures import RetryError, count_failures, list_recent_failures, list_retries, retry_job
 from storage.jobs import cancel_job, list_jobs
 from storage.new_verdict import NewVerdict
 from storage.submission import submit_job
@@ -48,6 +48,18 @@ def test_failures_are_counted_by_code(engine: Engine, job_id: uuid.UUID) -> None
     chosen = VerdictFilter(job_id=job_id, error_codes=(ErrorCode.CORRUPT, ErrorCode.EMPTY))
     assert count_failures(engine, chosen) == {"corrupt": 1}
     assert count_failures(engine, VerdictFilter(error_codes=(ErrorCode.CANCELLED,))) == {}
+
+
+def test_recent_failures_are_seen_beside_newer_images_that_were_cancelled(engine: Engine, job_id: uuid.UUID) -> None:
+    cancel_job(engine, submit_job_of(engine, 8))
+
+    found = list_recent_failures(engine, 1)
+
+    assert {(each.code, each.images, each.jobs, each.ordinal) for each in found} == {
+        (ErrorCode.NOT_FOUND, 1, 1, 5), (ErrorCode.UNAVAILABLE, 1, 1, 4), (ErrorCode.CORRUPT, 1, 1, 9),
+    }  # fmt: skip
+    counts = {each.code: each.images for each in list_recent_failures(engine, 9)}
+    assert counts == {ErrorCode.NOT_FOUND: 2, ErrorCode.UNAVAILABLE: 1, ErrorCode.CORRUPT: 1}
 
 
 def test_failures_are_found_by_code(engine: Engine, job_id: uuid.UUID) -> None:

@@ -1,6 +1,5 @@
 """The model: figures of its card, judgements of its verdicts, and the distribution of its probabilities."""
 
-import dataclasses
 import threading
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from producer.api.page.model_figures import list_figures
 from producer.api.page.rendering import PREFIX, render
 from producer.api.problems import ProblemError
 from producer.api.service import Service, Shared
+from producer.default_model import is_of_card, mark_default
 from starlight_vocabulary.words import METHODS, Method
 from storage.canaries import CanaryCount, CanaryResult, count_answers
 from storage.drift import BINS, DAYS, DaySample, sample_probabilities
@@ -142,17 +142,15 @@ def list_models_with_shipped(service: Service) -> tuple[list[ListedModel], Model
         shipped = read_card(service.settings.model_dir or DEFAULT_MODEL)
     except ModelError:
         shipped = None
-    default = shipped.sha256 if shipped and not (used and used.model_id) else None
-    models = [
-        dataclasses.replace(model, in_use=model.in_use or model.sha256 == default)
-        for model in list_models(service.engine, service.settings.lease_s)
-    ]
+    models = list_models(service.engine, service.settings.lease_s)
+    if shipped and not (used and used.model_id):
+        models = mark_default(models, shipped)
     return sorted(models, key=lambda model: not model.in_use), shipped
 
 
 def find_figures(model: ListedModel | None, shipped: ModelCard | None) -> dict[str, Any]:
     """Return the figures of a model's card; those of the shipped model are read from the shipped card."""
-    if model is None or (shipped and not model.figures and model.sha256 == shipped.sha256):
+    if model is None or (shipped and not model.figures and is_of_card(model, shipped)):
         return shipped.figures if shipped else {}
     return model.figures
 

@@ -22,7 +22,7 @@ from storage.webhooks import list_webhooks, redeliver
 from storage.workers import list_live_workers
 
 PATH: Final = "/operations"
-FAILURES: Final = 20_000
+FAILURES: Final = 5_000
 WEBHOOKS: Final = 30
 OPERATIONS: Final = 50
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,10 @@ import typer
 from producer.cli.errors import UsageError
 from producer.cli.installation import Installation, open_installation
 from producer.cli.output import JsonLinesOption
+from producer.default_model import mark_default
 from starlight_vocabulary.escaping import escape
 from storage.blobs import Blobs
-from storage.models import ListedModel, add_model, get_model_in_use, list_models, roll_back, use_model
+from storage.models import add_model, get_model_in_use, list_models, roll_back, use_model
 from worker.v4.card import DEFAULT_MODEL, ModelCard, ModelError, read_card
 
 
@@ -32,12 +32,9 @@ def show_models(as_json: JsonLinesOption = False) -> None:
     """List the models that were added or used by workers, and which one is in use."""
     with open_installation() as current:
         used = get_model_in_use(current.engine)
-        # If none was chosen, workers use the model in the folder.
-        default = None if used and used.model_id else read_card(current.settings.model_dir or DEFAULT_MODEL)
-        models = [
-            dataclasses.replace(model, in_use=model.in_use or (default is not None and _is_of(model, default)))
-            for model in list_models(current.engine, current.settings.lease_s)
-        ]
+        models = list_models(current.engine, current.settings.lease_s)
+        if not (used and used.model_id):
+            models = mark_default(models, read_card(current.settings.model_dir or DEFAULT_MODEL))
     if as_json:
         for model in models:
             print(json.dumps(dataclasses.asdict(model), default=lambda value: value.isoformat()))
@@ -104,12 +101,6 @@ def _explain(current: Installation, chosen: str) -> None:
     print(f"{chosen} is in use from now on")
     if current.settings.model_dir is not None:
         print("STARLIGHT_MODEL_DIR is set: workers with this setting use the model in that folder", file=sys.stderr)
-
-
-def _is_of(model: ListedModel, card: ModelCard) -> bool:
-    # The same weights may have several names and thresholds. The column has fewer digits than the card.
-    same = (model.label, model.sha256) == (card.label, card.sha256)
-    return same and math.isclose(model.threshold, card.threshold, rel_tol=1e-6)
 
 
 def _name_model(card: ModelCard) -> str:

@@ -1,5 +1,6 @@
 """The model on the page: its card, judgements of its verdicts, and the distribution of its probabilities."""
 
+import dataclasses
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from tests.kit.api import Api
 from tests.kit.page import Element, read_page, scan, sign_in_as
 from tests.kit.pictures import encode_pattern
 from tests.kit.rows import execute, register_v4
+from worker.v4.card import DEFAULT_MODEL, read_card
 
 PNG = encode_pattern("PNG")
 STEGO = {"stego_probability": 0.75, "method": Method.ALPHA}
@@ -56,6 +58,16 @@ def test_without_a_verdict_the_card_that_ships_is_shown(browser: TestClient) -> 
     methods = {row[0] for row in page.find("main").read_rows()}
     assert {str(method) for method in Method} <= methods
     assert "images 1255" in page.shown
+
+
+def test_of_models_with_the_shipped_weights_the_shipped_one_is_in_use(browser: TestClient, engine: Engine) -> None:
+    card = read_card(DEFAULT_MODEL)
+    for changes in ({}, {"threshold": 0.25}, {"name": "twin"}):
+        add_model(engine, {**dataclasses.asdict(card), **changes})
+
+    facts = read_page(browser.get("/page/model")).read_facts()
+
+    assert (facts["Threshold"], facts["In use"]) == (f"{card.threshold:.5f}", "yes, on 0 workers")
 
 
 def test_the_figures_of_the_model_in_use_are_those_of_its_card(browser: TestClient, engine: Engine) -> None:

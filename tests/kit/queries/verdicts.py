@@ -72,7 +72,7 @@ VERDICT_QUERIES: dict[str, Query] = {
     ),
     "failures": (lambda filled: count_failures(filled.engine, VerdictFilter()), {"ix_verdicts_found"}),
     # One image in twenty has this error, too.
-    "recent failures": (lambda filled: list_recent_failures(filled.engine, 1000), {"ix_verdicts_scanned_at"}),
+    "recent failures": (lambda filled: list_recent_failures(filled.engine, 1000), {"ix_verdicts_errors"}),
     "drift": (lambda filled: sample_probabilities(filled.engine), {"ix_verdicts_scanned_at"}),
     "compare": (
         lambda filled: compare_models(
