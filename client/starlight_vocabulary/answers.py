@@ -23,7 +23,7 @@ class JobReport(Job):
     """A job as the API returns it, with its rate, its estimated remaining time and links."""
 
     images_per_minute: float | None
-    """Average rate since the job's start; null before."""
+    """Average rate since the job's start; null before, and if it was cancelled."""
     seconds_left: float | None
     """Remaining time at this rate; null if the rate is unknown."""
     links: JobLinks

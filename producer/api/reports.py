@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 from starlight_vocabulary.answers import JobLinks, JobReport
 from starlight_vocabulary.job import Job
+from starlight_vocabulary.words import JobState
 
 
 def report_job(job: Job) -> JobReport:
     """Return the report about a job, with its current rate and remaining time."""
     rate = left = None
-    if job.started_at is not None and job.finished:
+    # Images of a cancelled job have verdicts without having been scanned.
+    if job.started_at is not None and job.finished and job.state is not JobState.CANCELLED:
         seconds = ((job.finished_at or datetime.now(UTC)) - job.started_at).total_seconds()
         rate = 60 * job.finished / max(seconds, 0.001)
         left = 60 * (job.total - job.finished) / rate

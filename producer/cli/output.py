@@ -19,7 +19,7 @@ from starlight_vocabulary.escaping import disarm, escape
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
 from starlight_vocabulary.verdict import Verdict
-from starlight_vocabulary.words import Outcome
+from starlight_vocabulary.words import JobState, Outcome
 
 STYLES = {Outcome.CLEAN: "green", Outcome.STEGO: "bold red", Outcome.ERROR: "yellow"}
 NAME_WIDTH = 42
@@ -119,7 +119,7 @@ def summarise_job(job: Job) -> str:
     """Return the job in one line: images, stego, errors and images a minute."""
     images, errors = format_count(job.finished, "image"), format_count(job.error, "error")
     counts = f"{images}: {job.clean} clean, {job.stego} stego, {errors}"
-    if not (job.started_at and job.finished_at) or job.finished_at <= job.started_at:
+    if not (job.started_at and job.finished_at) or job.finished_at <= job.started_at or job.state is JobState.CANCELLED:
         return counts
     seconds = (job.finished_at - job.started_at).total_seconds()
     return f"{counts}; {seconds:.1f} s, {60 * job.finished / seconds:,.0f} images/min"

@@ -14,6 +14,7 @@ from starlight_vocabulary.counts import format_count
 from starlight_vocabulary.escaping import FORMULA_STARTS
 from starlight_vocabulary.formats import ExportFormat
 from starlight_vocabulary.job import Job
+from starlight_vocabulary.words import JobState
 from tests.kit.verdicts import CLEAN, FAILED, HOSTILE, JOB, NOON, STEGO, make_verdict, print_verdicts
 
 
@@ -151,6 +152,7 @@ def test_names_are_shortened_at_their_start(name: str, shown: str) -> None:
         ),
         ({"finished_at": None}, "1,000 images: 990 clean, 9 stego, 1 error"),
         ({"started_at": None}, "1,000 images: 990 clean, 9 stego, 1 error"),
+        ({"state": JobState.CANCELLED}, "1,000 images: 990 clean, 9 stego, 1 error"),
         ({"finished_at": NOON}, "1,000 images: 990 clean, 9 stego, 1 error"),
         ({"finished_at": NOON - timedelta(seconds=1)}, "1,000 images: 990 clean, 9 stego, 1 error"),
     ],

@@ -16,7 +16,7 @@ from tests.kit.api import Api, read_problem
 from tests.kit.archives import pack_tar, pack_zip
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern
-from tests.kit.rows import read_job
+from tests.kit.rows import claim_waiting_chunks, read_job
 
 PNG = encode_pattern("PNG")
 
@@ -263,10 +263,13 @@ def test_jobs_are_listed_page_by_page_to_their_submitter_and_to_admins(ann: Test
 
 def test_a_cancelled_job_is_cancelled(ann: TestClient, engine: Engine) -> None:
     job = submit(ann, "https://example.com/1.png", "https://example.com/2.png")
+    claim_waiting_chunks(engine)
+    assert ann.get(job["links"]["job"]).json()["started_at"] is not None
 
     answer = ann.delete(job["links"]["job"]).json()
 
     assert (answer["cancelled"], answer["job"]["state"], answer["job"]["error"]) == (2, "cancelled", 2)
+    assert answer["job"]["images_per_minute"] is None
     stored = read_job(engine, uuid.UUID(job["id"]))
     assert stored is not None
     assert stored.state == "cancelled"
