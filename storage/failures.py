@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
-from starlight_vocabulary.words import FAILURES, ErrorCode
+from starlight_vocabulary.words import FAILURES, ErrorCode, JobState
 from storage.database import connect_to_read
 from storage.resubmission import resubmit_images
 from storage.settings import CHUNK_SIZE
@@ -71,8 +71,8 @@ def list_recent_failures(engine: Engine, most: int) -> list[RecentFailure]:
     return sorted(found, key=lambda each: -each.images)
 
 
-# Whether a job that may be retried has ended.
-HAS_ENDED = text("SELECT clean + stego + error = total FROM jobs WHERE id = :id")
+# Whether a job that may be retried has ended, and how.
+HAS_ENDED = text("SELECT clean + stego + error = total AS has_ended, state FROM jobs WHERE id = :id")
 HAS_FAILED = "outcome = 'error' AND error_code = ANY(:codes)"
 
 
@@ -91,10 +91,10 @@ def retry_job(
     if the job does not exist, has not ended, or has no such images.
     """
     with trace("submit"), engine.begin() as connection:
-        has_ended = connection.execute(HAS_ENDED, {"id": job_id}).scalar()
-        if has_ended is None:
+        job = connection.execute(HAS_ENDED, {"id": job_id}).one_or_none()
+        if job is None:
             raise RetryError(f"there is no job {job_id}")
-        if not has_ended:
+        if not job.has_ended:
             raise RetryError(f"job {job_id} has not ended yet: wait for it, or cancel it")
         made = resubmit_images(
             connection, job_id, HAS_FAILED, {"codes": list(codes)}, is_rescan=False, keep_gone=True, name=name,
@@ -102,7 +102,9 @@ def retry_job(
         )  # fmt: skip
         if made is None or not made.images:
             wanted = "" if set(codes) == set(FAILURES) else f" with {' or '.join(codes)}"
-            raise RetryError(f"no image of job {job_id} failed{wanted}")
+            is_cancelled = job.state == JobState.CANCELLED and ErrorCode.CANCELLED not in codes
+            others = "; images that were cancelled have the code `cancelled`" if is_cancelled else ""
+            raise RetryError(f"no image of job {job_id} failed{wanted}{others}")
         describe_span(job=made.job_id, images=made.images)
     return Submission(made.job_id, made.images, created=True)
 

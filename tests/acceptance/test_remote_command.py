@@ -113,6 +113,7 @@ def test_addresses_are_submitted_and_cancelled(elsewhere: Command) -> None:
     job_id = elsewhere("submit", "https://starlight.invalid/1.png", "s3://none/2.png").stdout.strip()
 
     assert "will not be scanned" in elsewhere("cancel", job_id).stdout
+    assert elsewhere("cancel", job_id).stdout == f"job {job_id} has already ended\n"
     assert json.loads(elsewhere("job", job_id, "--json").stdout)["total"] == 2
 
 

@@ -200,7 +200,7 @@ def cancel(job_id: JobId, server: Server = None, key: Key = None) -> None:
     else:
         with open_installation() as current:
             left = cancel_job(current.engine, require_job(current, job_id).id)
-    print(f"{format_count(left or 0, 'image')} will not be scanned")
+    print(f"{format_count(left, 'image')} will not be scanned" if left else f"job {job_id} has already ended")
 
 
 def audit(

@@ -182,7 +182,7 @@ def check_queues(engine: Engine) -> Iterator[CheckResult]:
         else:
             yield well("queues", seen)
     if not ages:
-        yield well("queues", "nothing is waiting")
+        yield well("queues", "no chunk is waiting to be dispatched")
     figures = take_figures(engine)
     if figures.unaccounted:
         seen = f"{figures.unaccounted} of {figures.submitted:,} images have no verdict and are not waiting"
