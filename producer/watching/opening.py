@@ -49,6 +49,9 @@ def open_source(argument: str, settings: Settings, options: WatchOptions) -> Sou
 
         return BucketSource(argument, refer_to_object, options.selection, every_s=options.every_s)
 
+    if "://" in argument and not Path(argument).is_dir():
+        raise SourceError(f"{argument!r} cannot be watched: name a folder, s3://…, gs://…, az://… or {SCHEME!r}")
+
     def refer_to_path(blobs: BlobWriter, path: bytes, name: bytes) -> Iterable[Reference]:
         return open_sources(blobs).from_file(path, name)
 

@@ -94,3 +94,5 @@ def test_a_folder_that_is_gone_is_waited_for(engine: Engine, configured: Setting
 def test_what_is_no_folder_is_refused(configured: Settings, folder: Path) -> None:
     with pytest.raises(SourceError, match="there is no folder"):
         open_source(str(folder / "missing"), configured, AT_ONCE)
+    with pytest.raises(SourceError, match=r"'file:///.*' cannot be watched: name a folder, s3://…"):
+        open_source(folder.as_uri(), configured, AT_ONCE)
