@@ -2,8 +2,9 @@
 
 Servers run in one network namespace and a worker in each of two others, joined by a bridge. While a job is scanned,
 one host is disconnected for longer than its leases, then both links lose and delay packets, then the network recovers.
-Every image must get exactly one verdict. Needs root, `ip` and `tc`; if the kernel has no netem, links go down for part
-of each second instead. Prints the results as one JSON object; exits with 1 if a verdict is missing or double.
+Every image must get exactly one verdict. Needs root, `ip`, `tc` and `bridge`; if the kernel has no netem, the bridge
+forwards nothing for part of each second instead. Prints the results as one JSON object; exits with 1 if a verdict is
+missing or double.
 """
 
 import argparse
@@ -88,7 +89,7 @@ def check_machine() -> None:
     """Raise NotPossibleError if this machine cannot create the namespaces."""
     if os.geteuid() != 0:
         raise NotPossibleError("network namespaces need root")
-    for program in ("ip", "tc", "unshare"):
+    for program in ("ip", "tc", "bridge", "unshare"):
         if shutil.which(program) is None:
             raise NotPossibleError(f"there is no `{program}`: `apt install iproute2 util-linux`")
     if SERVERS in subprocess.run([*IP, "list"], capture_output=True, text=True, check=True).stdout:
@@ -131,26 +132,35 @@ def degrade_links(links: Sequence[str]) -> Iterator[str]:
         return
     over = threading.Event()
 
-    def flap() -> None:
+    def interrupt() -> None:
+        # Not by switching links: Linux delays the event of a link that is up again to one second after the last event,
+        # so that they would be down nearly all the time.
         while not over.is_set():
-            switch_links(links, "down")
+            switch_forwarding(links, "disabled")
             over.wait(DOWN_S)
-            switch_links(links, "up")
+            switch_forwarding(links, "forwarding")
             over.wait(1 - DOWN_S)
 
-    flapping = threading.Thread(target=flap)
-    flapping.start()
+    switch_links(links, "up")
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
     try:
-        yield f"no netem: down for {DOWN_S:g} s of each second"
+        yield f"no netem: nothing forwarded for {DOWN_S:g} s of each second"
     finally:
         over.set()
-        flapping.join()
+        interrupting.join()
 
 
 def switch_links(links: Sequence[str], state: str) -> None:
     """Bring links `up` or `down`."""
     for link in links:
         command(f"ip link set {link} {state}")
+
+
+def switch_forwarding(links: Sequence[str], state: str) -> None:
+    """Make the bridge forward packets of these links, `forwarding`, or drop them, `disabled`."""
+    for link in links:
+        command(f"bridge link set dev {link} state {state}")
 
 
 def link_to(host: str) -> str:
