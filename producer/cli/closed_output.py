@@ -13,12 +13,19 @@ from producer.cli.errors import OutputClosedError
 
 
 class Commands(TyperGroup):
-    """A group of commands of which each ends in the same way; Typer itself would exit with 1."""
+    """A group of commands that end in the same way if nobody reads their output; Typer itself would exit with 1.
+
+    It tells wrong options without the prefix of Pydantic's messages.
+    """
 
     def invoke(self, *arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - as in Typer
         """Run the command; raises OutputClosedError."""
         with notice_closed_output():
-            return super().invoke(*arguments, **more)
+            try:
+                return super().invoke(*arguments, **more)
+            except typer.BadParameter as error:
+                error.message = error.message.removeprefix("Value error, ")
+                raise
 
 
 def discard_output() -> None:

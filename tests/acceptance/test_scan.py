@@ -182,3 +182,10 @@ def test_settings_that_cannot_be_used_are_one_line(settings: dict[str, object], 
     assert run.returncode == SOME_ERRORS
     assert run.stderr.startswith(f"starlight: {complaint}")
     assert run.stderr.count("\n") == 1
+
+
+def test_an_option_that_cannot_be_used_says_what_can(tmp_path: Path) -> None:
+    run = run_starlight("scan", "samples", "--priority", "urgent", settings={"data_dir": tmp_path})
+
+    assert run.returncode == SOME_ERRORS
+    assert "Invalid value for '--priority': 'urgent' is not one of 'interactive', 'bulk'." in run.stderr
