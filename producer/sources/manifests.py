@@ -83,7 +83,11 @@ class Manifest:
     def _read_table(self, stream: io.BufferedReader) -> Iterator[str]:
         rows = self._read_rows(stream)
         header = next(rows, [])
+        if not header:
+            raise self._refuse("names no columns in its first line")
         column = self._choose_column(header)
+        if header.count(column) > 1:
+            raise self._refuse(f"has the column {column!r} more than once")
         at = header.index(column)
         for row in rows:
             if len(row) > at and row[at]:
