@@ -65,8 +65,9 @@ LIST_RECENT_FAILURES = text("""
 
 def list_recent_failures(engine: Engine, most: int) -> list[RecentFailure]:
     """Return the last day's failures by code, most frequent first, counting at most so many of the latest of each."""
+    codes = [code for code in ErrorCode if code is not ErrorCode.CANCELLED]
     with connect_to_read(engine) as connection:
-        rows = connection.execute(LIST_RECENT_FAILURES, {"codes": list(FAILURES), "most": most}).all()
+        rows = connection.execute(LIST_RECENT_FAILURES, {"codes": codes, "most": most}).all()
     found = [RecentFailure(ErrorCode.read(row.error_code), *row[1:]) for row in rows]
     return sorted(found, key=lambda each: -each.images)
 

@@ -52,14 +52,15 @@ def test_failures_are_counted_by_code(engine: Engine, job_id: uuid.UUID) -> None
 
 def test_recent_failures_are_seen_beside_newer_images_that_were_cancelled(engine: Engine, job_id: uuid.UUID) -> None:
     cancel_job(engine, submit_job_of(engine, 8))
+    execute(engine, "UPDATE verdicts SET error_code = 'not_listed' WHERE error_code = 'unavailable'")
 
     found = list_recent_failures(engine, 1)
 
     assert {(each.code, each.images, each.jobs, each.ordinal) for each in found} == {
-        (ErrorCode.NOT_FOUND, 1, 1, 5), (ErrorCode.UNAVAILABLE, 1, 1, 4), (ErrorCode.CORRUPT, 1, 1, 9),
+        (ErrorCode.NOT_FOUND, 1, 1, 5), (ErrorCode.NOT_LISTED, 1, 1, 4), (ErrorCode.CORRUPT, 1, 1, 9),
     }  # fmt: skip
     counts = {each.code: each.images for each in list_recent_failures(engine, 9)}
-    assert counts == {ErrorCode.NOT_FOUND: 2, ErrorCode.UNAVAILABLE: 1, ErrorCode.CORRUPT: 1}
+    assert counts == {ErrorCode.NOT_FOUND: 2, ErrorCode.NOT_LISTED: 1, ErrorCode.CORRUPT: 1}
 
 
 def test_failures_are_found_by_code(engine: Engine, job_id: uuid.UUID) -> None:
