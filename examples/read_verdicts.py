@@ -1,11 +1,11 @@
 """Reads stego verdicts directly from PostgreSQL, for programs that join them with their own tables.
 
     pip install 'psycopg[binary]'
-    export STARLIGHT_DATABASE_URL=postgresql://user:password@host/database
+    export STARLIGHT_DATABASE_URL=$(starlight db analyst my_program)
     python examples/read_verdicts.py 2026-06-01
 
 Prints a line per stego image scanned since that time (UTC unless it has a zone), oldest first: time, job, reference,
-method, probability, and the hidden message in quotes. storage/schema/ describes the tables.
+method, probability, and the hidden message in quotes. docs/analysts.md describes the views, a stable interface.
 """
 
 import os
@@ -14,11 +14,10 @@ import sys
 import psycopg
 
 FOUND = """
-    SELECT verdicts.scanned_at, coalesce(jobs.name, jobs.id::text), verdicts.uri, verdicts.method,
-        verdicts.stego_probability, verdicts.extracted_message
-    FROM verdicts JOIN jobs ON jobs.id = verdicts.job_id
-    WHERE verdicts.outcome = 'stego' AND verdicts.scanned_at >= %s::timestamptz
-    ORDER BY verdicts.scanned_at, verdicts.job_id, verdicts.ordinal
+    SELECT scanned_at, coalesce(job_name, job_id::text), uri, stego_type, stego_probability, extracted_message
+    FROM verdict
+    WHERE outcome = 'stego' AND scanned_at >= %s::timestamptz
+    ORDER BY scanned_at, job_id, ordinal
 """
 
 
