@@ -102,10 +102,11 @@ def retry_job(
             priority=None, idempotency_key=None, chunk_size=chunk_size,
         )  # fmt: skip
         if made is None or not made.images:
-            wanted = "" if set(codes) == set(FAILURES) else f" with {' or '.join(codes)}"
-            is_cancelled = job.state == JobState.CANCELLED and ErrorCode.CANCELLED not in codes
-            others = "; images that were cancelled have the code `cancelled`" if is_cancelled else ""
-            raise RetryError(f"no image of job {job_id} failed{wanted}{others}")
+            wanted = f" with {' or '.join(codes)}"
+            if set(codes) == set(FAILURES):
+                is_cancelled = job.state == JobState.CANCELLED
+                wanted = "; images that were cancelled have the code `cancelled`" if is_cancelled else ""
+            raise RetryError(f"no image of job {job_id} failed{wanted}")
         describe_span(job=made.job_id, images=made.images)
     return Submission(made.job_id, made.images, created=True)
 
