@@ -49,10 +49,10 @@ INSERT_BACKLOG = text("""
 """)
 END_DISPATCHED = text("UPDATE chunks SET state = 'done' WHERE state = 'dispatched'")
 LIST_CHUNKS = text("SELECT id FROM chunks WHERE job_id = :job ORDER BY first_ordinal")
-# Bytes of WAL since the server was created, and of the verdicts with their indexes.
+# Bytes of WAL since the server was created, and of all partitions of the verdicts with their indexes.
 READ_SIZES = text("""
     SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 AS wal,
-        pg_total_relation_size('verdicts')::float8 AS stored
+        (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('verdicts'))::float8 AS stored
 """)
 
 
