@@ -158,6 +158,9 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
+        # Names of files may have any bytes, but nothing else.
+        if isinstance(error, UnicodeEncodeError) and any(error.object in each for each in sys.argv):
+            fail(f"{error.object!r} is not valid text in UTF-8")
         # Not Python's own exit code 1, which here means "something was found".
         log.exception("unexpected error")
         fail(f"unexpected error, please report it: {error!r}")

@@ -1,6 +1,7 @@
 """`starlight submit`, `job`, `jobs`, `cancel`, `audit` and `verdicts` on a running stack."""
 
 import json
+import os
 import uuid
 from pathlib import Path
 
@@ -116,6 +117,7 @@ def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -
         (["verdicts", "--job", str(uuid.UUID(int=0))], "there is no job 00000000"),
         (["failed", "--job", str(uuid.UUID(int=0))], "there is no job 00000000"),
         (["verdicts", "--model", "v9"], "there is no model 'v9': use one of starlight-v4-"),
+        (["verdicts", "--model", b"v\xff"], r"'v\udcff' is not valid text in UTF-8"),
         (["audit"], "name one job id, or --all"),
         (["verdicts", "--outcome", "odd"], "'odd' is not a valid outcome"),
         (["verdicts", "--outcome", ""], "'' is not a valid outcome"),
@@ -131,7 +133,9 @@ def test_a_cancelled_job_keeps_its_accounts(stack: RunningStack, folder: Path) -
         (["worker", "--device", "tpu0"], "unknown device 'tpu0'"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_two(stack: RunningStack, arguments: list[str], complaint: str) -> None:
+def test_wrong_usage_is_one_line_and_exit_code_two(
+    stack: RunningStack, arguments: list[str | bytes], complaint: str
+) -> None:
     run = run_starlight(*arguments, settings=stack.settings)
 
     assert run.returncode == 2
@@ -153,3 +157,15 @@ def test_a_webhook_needs_an_address_and_a_secret(stack: RunningStack, folder: Pa
     wrong = run_starlight("submit", folder, "--webhook", "ftp://example.org/", settings=stack.settings)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "is not an http:// or https:// URL" in wrong.stderr
+
+
+def test_a_folder_of_any_name_is_watched(stack: RunningStack, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    (folder / "clean.png").write_bytes(encode(draw_grained()))
+
+    run = run_starlight("watch", folder, "--once", "--settle", "0", settings=stack.settings)
+
+    assert run.returncode == 0, run.stderr
+    (job,) = read_records(run_starlight("jobs", "--json", "--limit", "1", settings=stack.settings))
+    assert (job["id"], job["name"]) == (run.stdout.strip(), f"watch {tmp_path}/\N{REPLACEMENT CHARACTER}"[:200])

@@ -47,6 +47,8 @@ from storage.webhooks import WebhookState, get_webhook
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The id of a job.")]
 NOT_EXACT = 1
+# All are in memory at once.
+MOST_JOBS = 1_000_000
 
 
 def register(app: typer.Typer) -> None:
@@ -169,7 +171,7 @@ def show_job(
 
 
 def jobs(
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Maximum number, newest first.")] = 20,
     as_json: JsonLinesOption = False,
     server: Server = None,
     key: Key = None,

@@ -1,5 +1,6 @@
 """`starlight watch`: submits new images of a source as they appear."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -61,9 +62,10 @@ def watch(
     from producer.watching.opening import WatchOptions, open_source
     from producer.watching.watcher import Watcher
 
-    options = check_options(
-        name=name or f"watch {source}"[:MAX_NAME], priority=priority, threshold=threshold, webhook=webhook
-    )
+    if name is None:
+        # Names of folders may have any bytes.
+        name = f"watch {os.fsencode(source).decode(errors='replace')}"[:MAX_NAME]
+    options = check_options(name=name, priority=priority, threshold=threshold, webhook=webhook)
     set_up_traces("starlight")
     with open_installation(program="watch") as current:
         check_signing(current, options)
