@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import Engine
 
 from producer.cli.commands import models as commands
+from producer.cli.doctor.check_results import Condition
+from producer.cli.doctor.installation import check_models
 from storage.blobs import Blobs
 from storage.models import (
     SHIPPED,
@@ -23,6 +25,7 @@ from storage.models import (
     use_model,
 )
 from storage.settings import Settings
+from storage.workers import report_worker
 from tests.kit.threads import PATIENCE_S
 from worker.model_watch import ModelLoader, ModelWatch
 from worker.v4.card import DEFAULT_MODEL, ModelError, read_card
@@ -121,6 +124,25 @@ def test_of_models_with_the_same_weights_one_is_in_use(
     listed = map(json.loads, capsys.readouterr().out.splitlines())
     (used,) = [each for each in listed if each["in_use"]]
     assert (used["version"], used["threshold"]) == (CARD["version"], pytest.approx(CARD["threshold"]))
+
+
+def test_workers_with_another_threshold_score_with_another_model(engine: Engine) -> None:
+    lower, usual = (add_model(engine, card("2", threshold=threshold))[0] for threshold in (0.25, 0.75))
+    use_model(engine, "starlight-v4-2", "ann", 0.75)
+
+    def check() -> tuple[Condition, str]:
+        result = check_models(engine, 60)
+        return result.condition, result.seen
+
+    report_worker(engine, "cpu0@here", "cpu0", lower)
+    condition, seen = check()
+    assert condition is Condition.WRONG
+    assert seen.index("threshold 0.2500") < seen.index("not with the model in use") < seen.index("threshold 0.7500")
+    report_worker(engine, "cpu1@here", "cpu1", usual)
+    assert check()[0] is Condition.WARNING
+    report_worker(engine, "cpu0@here", "cpu0", usual)
+    digest = str(CARD["sha256"])[:12]
+    assert check() == (Condition.WELL, f"starlight-v4-2 ({digest}…, threshold 0.7500)")
 
 
 def added(engine: Engine, configured: Settings, version: str) -> None:

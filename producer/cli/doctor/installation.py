@@ -12,7 +12,7 @@ from storage.broker import UNACKNOWLEDGED
 from storage.canaries import Canaries, CanaryResult, read_canaries
 from storage.figures import take_figures
 from storage.message_counts import MessageCounter
-from storage.models import get_model_in_use
+from storage.models import ListedModel, list_models
 from storage.partitions import LEAST_AHEAD, PartitionFigures, read_partition_figures
 from storage.pauses import list_pauses
 from storage.processes import LiveProgram, list_programs, measure_ages, read_server
@@ -96,7 +96,7 @@ def check_installation(engine: Engine, lease_s: float) -> Iterator[CheckResult]:
     workers = list(list_live_workers(engine, lease_s))
     yield from check_programs(list_programs(engine), workers)
     yield from check_workers(workers)
-    yield check_models(engine, workers)
+    yield check_models(engine, lease_s)
     yield check_pauses(engine)
     yield check_canaries(read_canaries(engine))
     yield from check_queues(engine)
@@ -137,19 +137,23 @@ def check_workers(workers: list[LiveWorker]) -> Iterator[CheckResult]:
         yield well("workers", f"{len(workers)} claim chunks: {names}")
 
 
-def check_models(engine: Engine, workers: list[LiveWorker]) -> CheckResult:
-    """Check that all workers score with the model in use."""
-    used = get_model_in_use(engine)
-    wanted = used.card["sha256"] if used is not None and used.card is not None else None
-    found = {each.model_sha256: each.model for each in workers}
-    seen = ", ".join(f"{model} ({digest[:12]}…)" for digest, model in found.items()) or "no workers"
+def check_models(engine: Engine, lease_s: float) -> CheckResult:
+    """Check that all workers score with the model in use; the same weights may have several names and thresholds."""
+    models = list_models(engine, lease_s)
+    found = [model for model in models if model.workers]
+    seen = ", ".join(map(_name_model, found)) or "no workers"
     if len(found) > 1:
         return warn("model in use", f"workers score with different models: {seen}",
                     "wait some seconds after `starlight model use`; else see their logs")  # fmt: skip
-    if wanted is not None and found and wanted not in found:
-        return wrong("model in use", f"workers score with {seen}, not with the model in use ({wanted[:12]}…)",
+    used = next((model for model in models if model.in_use), None)
+    if used and found and used not in found:
+        return wrong("model in use", f"workers score with {seen}, not with the model in use, {_name_model(used)}",
                      "see their logs; STARLIGHT_MODEL_DIR may set another model")  # fmt: skip
     return well("model in use", seen)
+
+
+def _name_model(model: ListedModel) -> str:
+    return f"{model.label} ({model.sha256[:12]}…, threshold {model.threshold:.4f})"
 
 
 def check_pauses(engine: Engine) -> CheckResult:
