@@ -1,7 +1,6 @@
 """RabbitMQ servers for tests, by the program of Debian's package."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.certificates import make_certificate
 from tests.kit.ports import find_free_port
 
 # The command in the path of Debian changes to the user `rabbitmq`, and only root may run it.
@@ -17,19 +17,6 @@ PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 PASSWORD = "told%to:nobody"
 QUOTED = "told%25to%3Anobody"
 STARTED = "Starting broker... completed"
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Return the files of a key and of a self-signed certificate for 127.0.0.1; skips without OpenSSL."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no OpenSSL here: `apt install openssl`")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
-        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
-    return key, certificate
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from storage.embedded.redis import find_program
+from tests.kit.certificates import make_certificate
 from tests.kit.ports import find_free_port
 
 PASSWORD = "told%to:nobody"
@@ -49,14 +50,9 @@ def wait_until_it_answers(client: "redis.Redis") -> None:
 def serve_by_tls(folder: Path) -> Iterator[str]:
     """Yield the URL of a server with a self-signed certificate that accepts only TLS; skips without such a server."""
     program = shutil.which("redis-server")
-    if program is None or shutil.which("openssl") is None:
-        pytest.skip("there is no Redis that speaks TLS here: `apt install redis-server openssl`")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
-        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
+    if program is None:
+        pytest.skip("there is no Redis that speaks TLS here: `apt install redis-server`")
+    key, certificate = make_certificate(folder)
     port = find_free_port()
     tls = (
         "port 0", f"tls-port {port}", f"tls-cert-file {certificate}", f"tls-key-file {key}", "tls-auth-clients no",
