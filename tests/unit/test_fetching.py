@@ -2,7 +2,6 @@
 
 import gzip
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ import pytest
 from starlight_vocabulary.words import ErrorCode
 from storage.bucket_stores import open_bucket, open_from_bucket
 from storage.settings import Settings
+from tests.kit.certificates import make_certificate
 from tests.kit.object_store import ObjectStore
 from tests.kit.pictures import encode_pattern
 from tests.kit.servers import serve
@@ -227,14 +227,9 @@ def test_plain_http_is_not_spoken_unless_allowed(tmp_path: Path, stranger: Stran
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(fetcher: Fetcher, stranger: Stranger, tmp_path: Path) -> None:
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1",
-         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("there is no openssl here")
+    key, certificate = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.load_cert_chain(certificate, key)
     stranger.socket = context.wrap_socket(stranger.socket, server_side=True)
 
     assert (
