@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import obstore.exceptions
 import psycopg
@@ -64,6 +64,7 @@ from storage.submission import EmptyJobError
 from storage.submitters import UnknownSubmitterError
 from storage.time_limits import QueryTooLongError
 from storage.verification import SealError
+from storage.version import VERSION
 from storage.watches import WatchTakenError
 from worker.devices import DeviceError
 from worker.v4.card import ModelError
@@ -97,8 +98,20 @@ CLOSED_OUTPUT = 141
 log = logging.getLogger(__name__)
 
 
+def show_version(wanted: bool) -> None:
+    """Print the version and end the command, if `--version` was given."""
+    if wanted:
+        print(f"starlight {VERSION}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+]
+
+
 @app.callback()
-def begin(context: typer.Context) -> None:
+def begin(context: typer.Context, version: Version = False) -> None:
     """Set up logging under the name of the program."""
     subcommand = context.invoked_subcommand
     set_up_logging(subcommand if subcommand in PROGRAMS else "starlight")

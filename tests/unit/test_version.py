@@ -4,6 +4,9 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from producer.cli.command import app
 from storage.version import VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -20,3 +23,9 @@ def test_the_client_and_the_changelog_are_of_this_version() -> None:
     assert client == VERSION
     assert f"starlight-client=={VERSION}" in required
     assert f"## [{VERSION}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_command_shows_it() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+
+    assert (shown.exit_code, shown.stdout) == (0, f"starlight {VERSION}\n")
