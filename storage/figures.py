@@ -90,30 +90,33 @@ class Figures:
         return max((each.oldest_s for each in self.queues if each.state != ChunkState.RUNNING), default=0.0)
 
 
-# Open chunks.
+# Open chunks. They are counted by job before the jobs are joined: there may be millions of chunks.
 COUNT_QUEUES = text("""
-    SELECT waiting.priority, waiting.state, is_put_off, count(*) AS chunks, sum(
-            images - CASE WHEN tries = 0 THEN 0 ELSE (
+    SELECT priority, state, is_put_off, sum(chunks)::bigint AS chunks, sum(
+            images - CASE WHEN NOT was_tried THEN 0 ELSE (
                 -- Images of chunks that were put off have their verdicts already, some of them.
-                SELECT count(*) FROM verdicts WHERE verdicts.job_id = waiting.job_id
-                    AND ordinal BETWEEN first_ordinal AND first_ordinal + images - 1
+                SELECT count(*) FROM chunks AS tried JOIN verdicts ON verdicts.job_id = tried.job_id
+                    AND ordinal BETWEEN first_ordinal AND first_ordinal + coalesce(images, cardinality(refs)) - 1
+                WHERE tried.job_id = waiting.job_id AND tries > 0
+                    AND tried.priority = waiting.priority AND tried.state = waiting.state
+                    AND (tried.state = 'pending' AND coalesce(not_before > now(), false)) = is_put_off
             ) END
         ) AS images,
         coalesce(extract(epoch FROM now() - min(open_jobs.created_at)), 0) AS oldest_s
     FROM (
         -- Two halves, each the condition of an index: chunks that have ended are never looked at.
         -- References need not be unpacked where it is known how many they are.
-        SELECT job_id, priority, state, first_ordinal, tries, coalesce(images, cardinality(refs)) AS images,
-            coalesce(not_before > now(), false) AS is_put_off
-        FROM chunks WHERE state = 'pending'
+        SELECT job_id, priority, state, coalesce(not_before > now(), false) AS is_put_off, count(*) AS chunks,
+            sum(coalesce(images, cardinality(refs))) AS images, bool_or(tries > 0) AS was_tried
+        FROM chunks WHERE state = 'pending' GROUP BY job_id, priority, state, is_put_off
         UNION ALL
-        SELECT job_id, priority, state, first_ordinal, tries, coalesce(images, cardinality(refs)), false
-        FROM chunks WHERE state IN ('dispatched', 'running')
+        SELECT job_id, priority, state, false, count(*), sum(coalesce(images, cardinality(refs))), bool_or(tries > 0)
+        FROM chunks WHERE state IN ('dispatched', 'running') GROUP BY job_id, priority, state
     ) AS waiting LEFT JOIN (
         SELECT id, created_at, canary FROM jobs WHERE state IN ('pending', 'running')
     ) AS open_jobs ON open_jobs.id = waiting.job_id
     WHERE open_jobs.canary IS NOT TRUE
-    GROUP BY waiting.priority, waiting.state, is_put_off
+    GROUP BY priority, state, is_put_off
 """)
 
 # Open jobs.

@@ -36,10 +36,13 @@ def list_programs(engine: Engine) -> list[LiveProgram]:
 
 # The age of the oldest job with chunks that could be dispatched, by priority.
 MEASURE_AGES = text(f"""
-    SELECT chunks.priority, extract(epoch FROM now() - min(jobs.created_at))::float8 AS age_s
-    FROM chunks JOIN jobs ON jobs.id = chunks.job_id
-    WHERE chunks.state = 'pending' AND NOT canary AND (not_before IS NULL OR not_before <= now()) AND NOT {IS_PAUSED}
-    GROUP BY chunks.priority
+    SELECT priority, extract(epoch FROM now() - min(created_at))::float8 AS age_s FROM jobs
+    WHERE state IN ('pending', 'running') AND NOT canary AND EXISTS (
+        SELECT FROM chunks WHERE chunks.state = 'pending' AND chunks.priority = jobs.priority
+            AND chunks.submitter = jobs.submitter AND chunks.job_id = jobs.id
+            AND (not_before IS NULL OR not_before <= now()) AND NOT {IS_PAUSED}
+    )
+    GROUP BY priority
 """)
 
 
