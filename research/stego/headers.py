@@ -163,7 +163,7 @@ def _wide(rng: Rng, text: bytes) -> bytes:
 
 
 def _behind_length(rng: Rng, body: bytes) -> bytes:
-    start = draw_magic(rng) if rng.random() < 0.15 else b""
+    start = draw_magic(rng) if rng.random() < 0.3 else b""
     return start + draw_length(rng, len(body), (2, 3, 4, 4, 4, 4, 4, 8)) + body
 
 
@@ -183,12 +183,13 @@ def _length_writer(width: int, order: str, unit: str) -> Callable[[Rng, bytes], 
     return write
 
 
-LENGTH_WRITERS: Final = {
-    f"length of {width} bytes, {order}-endian, in {unit}": _length_writer(width, order, unit)
+_LENGTHS: Final = {
+    f"length of {width} bytes, {order}-endian, in {unit}": (width, order, unit)
     for width in (2, 4, 8)
     for order in ORDERS
     for unit in UNITS
 }
+LENGTH_WRITERS: Final = {name: _length_writer(*form) for name, form in _LENGTHS.items()}
 TEXT_WRITERS: Final[dict[str, Callable[[Rng, bytes], bytes]]] = {
     "no end": _no_end,
     "end mark": _end_mark,
@@ -221,7 +222,10 @@ def largest_text(writer: str, room: int) -> int:
 
 _OVERHEAD: Final = {"magic": 24, "file name": 64, "base64": 40, "digest": 84, "end mark": 16, "decimal length": 20,
                     "ciphertext behind a length": 28, "deflated behind a length": 48, "wide characters": 16,
-                    "deflated": 40}  # fmt: skip
+                    "deflated": 40, "no end": 0,
+                    **{name: width for name, (width, _, _) in _LENGTHS.items()}}  # fmt: skip
+EXACT_WRITERS: Final = ("no end", *LENGTH_WRITERS)
+"""Writers that add the same number of bytes to every text."""
 
 
 def draw_writing(rng: Rng, writer: str, size: int) -> Writing:

@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image
 
 from research.stego.encoders import EXIF_FORMATS, Encoder, draw_any, draw_lossless
-from research.stego.headers import WRITERS, Writing, draw_writing, largest_text
+from research.stego.headers import EXACT_WRITERS, WRITERS, Writing, draw_writing, largest_text
 from research.stego.metadata import draw_exif, draw_tags
 from research.stego.negatives import encode_harmless
 from research.stego.samples import Sample
 from research.stego.tails import TAIL_WRITERS, Tail, draw_tail
 from research.stego.trailers import append_harmless, declare_harmless
 from worker.v4.embedding import (
-    capacity,
+    carrier_size,
     comment_value,
     embed_alpha,
     embed_lsb,
@@ -31,6 +31,8 @@ SPECIFICATION: Final = "specification"
 """The writer that follows the specification: payload and a zero byte, with `AI42` before them in alpha."""
 PIXEL_WRITERS: Final = (*WRITERS, "file")
 _SHORTEST_WILD: Final = 8
+_FILLING: Final = 0.25
+"""Share of the texts without an end, and behind only a length, that fill their carrier to its last byte."""
 
 
 def make_pair(rng: Rng, cover: Image.Image, method: str, payload: bytes, binary: bool) -> Iterator[Sample]:
@@ -53,20 +55,22 @@ def make_wild_pair(
 
     Returns an empty list if `smallest` bytes do not fit into the cover.
     """
-    room = capacity(cover, method) + 1
     if writer == "file":
         return _file_pair(rng, cover, method)
-    largest = min(largest, largest_text(writer, room))
+    room = largest_text(writer, carrier_size(cover, method))
+    largest = min(largest, room)
     if largest < smallest:
         return []
     size = int(np.exp(rng.uniform(np.log(smallest), np.log(largest + 1))))
+    if writer in EXACT_WRITERS and largest == room and rng.random() < _FILLING:
+        size = room
     writing = draw_writing(rng, writer, size)
     return make_written_pair(rng, cover, method, writing, writer)
 
 
 def make_written_pair(rng: Rng, cover: Image.Image, method: str, writing: Writing, writer: str) -> list[Sample]:
     """Hide written bytes in pixels; return stego image and twin, or an empty list if the bytes do not fit."""
-    if len(writing.written) > capacity(cover, method) + 1:
+    if len(writing.written) > carrier_size(cover, method):
         return []
     return list(_pixel_pair(rng, cover, method, writing, writer))
 

@@ -19,7 +19,7 @@ from research.stego.pairs import (
 )
 from research.stego.payloads import SHORTEST, draw_binary, draw_size, draw_text
 from research.stego.samples import Sample, cut_off, has_payload_left
-from research.stego.tails import TAIL_WRITERS, draw_tail, draw_unknown_file
+from research.stego.tails import HEADED, TAIL_WRITERS, draw_tail, draw_unknown_file
 from starlight_vocabulary.words import METHODS
 from worker.v4.containers import find_trailing
 from worker.v4.embedding import capacity
@@ -29,13 +29,13 @@ Rng = np.random.Generator
 _METHOD_SHARES: Final = np.array([0.12, 0.20, 0.27, 0.11, 0.30])
 _WILD_SHARE: Final = {"alpha": 0.55, "palette": 0.5, "lsb.rgb": 0.6, "exif": 0.0, "raw": 0.65}
 """Share of the payloads that do not follow the specification."""
-_WEIGHTS: Final = {"no end": 3.0, "end mark": 2.0, "decimal length": 2.5, "magic": 2.0, "file name": 2.5, "base64": 2.5,
+_WEIGHTS: Final = {"no end": 3.0, "end mark": 2.0, "decimal length": 2.5, "magic": 3.0, "file name": 2.5, "base64": 2.5,
                    "digest": 3.5, "wide characters": 3.0, "ciphertext behind a length": 3.0,
                    "deflated behind a length": 2.0, "deflated": 1.5, "file": 3.0}  # fmt: skip
 # Writers that the network learns slowly are drawn more often.
 _TAIL_WEIGHTS: Final = {"text without a zero": 4.0, "text with newlines": 3.0, "text before a footer": 2.0, "pgp": 3.0,
                         "png": 4.0, "zlib": 3.0, "zstd": 2.0, "gif": 3.0, "jpeg": 3.0, "gzip": 1.5, "elf": 2.0,
-                        "exe": 3.0, "tar": 2.0}  # fmt: skip
+                        "exe": 3.0, "tar": 2.0, HEADED: 3.0}  # fmt: skip
 _UNKNOWN_FILES: Final = 0.08
 """Share of appended files that have nothing but the signature of a known format."""
 _CUT_SHARE: Final = 0.05

@@ -15,7 +15,8 @@ Rng = np.random.Generator
 
 TEXT_TAILS: Final = ("text without a zero", "text with newlines", "text before a footer")
 MARKED: Final = "marked ciphertext"
-TAIL_WRITERS: Final = (*TEXT_TAILS, *FILE_KINDS, MARKED)
+HEADED: Final = "ciphertext behind a magic and a length"
+TAIL_WRITERS: Final = (*TEXT_TAILS, *FILE_KINDS, MARKED, HEADED)
 """Names of everything that can be appended."""
 # WebAssembly, fonts, archives, RTF, LUKS, Matroska, Avro, HDF, captures, KeePass, Ogg, MP3, Mach-O of 32 bits.
 _OTHER_SIGNATURES: Final = (
@@ -62,8 +63,8 @@ def draw_tail(rng: Rng, writer: str, size: int) -> Tail:
     if writer == "text before a footer":
         text = draw_text(rng, size)
         return Tail(text + _footer(rng, len(text)), text, False, writer)
-    if writer == MARKED:
-        made = _marked_ciphertext(rng, size)
+    if writer in (MARKED, HEADED):
+        made = _marked_ciphertext(rng, size) if writer == MARKED else _headed_ciphertext(rng, size)
         return Tail(made, made, True, writer)
     made = make_file(rng, writer, size)
     return Tail(made, made, writer in _BINARY, writer)
@@ -98,12 +99,20 @@ def _marked_ciphertext(rng: Rng, size: int) -> bytes:
     around = ("{}_{}", "<{} {}>", "<<{}_{}>>", "---{} {}---", "###{}_{}###", "[{}:{}]", "{}{}", "::{}_{}::")
     form = around[rng.integers(len(around))]
     start, end = (form.format(word, name).encode() for word in (("START", "END"), ("BEGIN", "END"))[rng.integers(2)])
+    return start + _salted(rng, size) + end
+
+
+def _headed_ciphertext(rng: Rng, size: int) -> bytes:
+    """Draw ciphertext, perhaps after its salt, behind a magic and a length, which may not count the salt."""
+    body = _salted(rng, size)
+    return draw_magic(rng) + draw_length(rng, len(body) if rng.random() < 0.6 else size) + body
+
+
+def _salted(rng: Rng, size: int) -> bytes:
+    """Draw `size` bytes of ciphertext, mostly after a salt."""
     salt = rng.bytes(int(rng.choice([8, 12, 16, 32]))) if rng.random() < 0.6 else b""
     between = (b"SALT", b":", b"|", b"")[rng.integers(4)] if salt else b""
-    # Mostly marks on both sides, sometimes a magic and a length.
-    if rng.random() < 0.2:
-        start, end = draw_magic(rng) + draw_length(rng, size), b""
-    return start + salt + between + rng.bytes(size) + end
+    return salt + between + rng.bytes(size)
 
 
 def _lines(rng: Rng, size: int) -> bytes:

@@ -14,6 +14,9 @@ from worker.v4.containers import survey
 
 Rng = np.random.Generator
 
+_LONG_SCAN: Final = 256
+"""Bytes of a scan that can be told from ciphertext: as many random ones have a 255 without a zero after it."""
+
 
 def append_harmless(rng: Rng, data: bytes) -> bytes:
     """Return the image file `data` with harmless bytes after its end, which its header may declare."""
@@ -166,12 +169,29 @@ def _leftover(rng: Rng, data: bytes) -> bytes:
 
 def _cut_scan(rng: Rng, data: bytes) -> bytes:
     """Take a piece from the middle of compressed image data, as in frames cut from videos."""
+    if rng.random() < 0.25:
+        return _scan_to_zero(rng, data)
     size = int(2 ** rng.uniform(2, 11))
     picture = data if len(data) > 2 * size else b""
     picture = _with_end_mark(rng, picture)
     start = int(rng.integers(len(picture) // 4, max(len(picture) // 4 + 1, len(picture) - size)))
     piece = picture[start : start + size]
     return piece + (b"", b"", b"\xff\xd9", b"\x00\x00\x01")[rng.integers(4)]
+
+
+def _scan_to_zero(rng: Rng, data: bytes) -> bytes:
+    """Take a piece of a JPEG's scan that ends in a zero byte, and is long enough to differ from ciphertext.
+
+    In a scan, every byte 255 is followed by a zero.
+    """
+    picture = data if data.startswith(b"\xff\xd8") and len(data) > 4 * _LONG_SCAN else _textured_jpeg(rng)
+    scan = picture[picture.rfind(b"\xff\xda") + 14 : -2]
+    size = int(2 ** rng.uniform(np.log2(_LONG_SCAN), 11.5))
+    ends = np.flatnonzero(np.frombuffer(scan, np.uint8)[_LONG_SCAN - 1 :] == 0) + _LONG_SCAN
+    if ends.size == 0:
+        return scan[:size]
+    end = int(ends[rng.integers(ends.size)])
+    return scan[max(0, end - size) : end]
 
 
 def _with_end_mark(rng: Rng, data: bytes) -> bytes:
@@ -186,6 +206,16 @@ def _noisy_jpeg(rng: Rng) -> bytes:
     picture = Image.fromarray(coarse).resize((side, side))
     exif = draw_exif(rng, with_comment=False) if rng.random() < 0.5 else Image.Exif()
     picture.save(buffer, "JPEG", quality=int(rng.integers(50, 98)), exif=exif)
+    return buffer.getvalue()
+
+
+def _textured_jpeg(rng: Rng) -> bytes:
+    """Draw a JPEG whose scan has a few kilobytes."""
+    side = int(rng.integers(64, 160))
+    grain = rng.normal(0, rng.uniform(4, 24), (side, side, 1))
+    pixels = np.asarray(draw_picture(rng, "photo", (side, side)), np.float64) + grain
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=int(rng.integers(70, 98)))
     return buffer.getvalue()
 
 

@@ -16,8 +16,12 @@ class CapacityError(ValueError):
 
 def capacity(image: Image.Image, method: str) -> int:
     """Return how many bytes of payload fit into the carrier of `alpha`, `palette` or `lsb.rgb`, with the terminator."""
-    samples = image.width * image.height * (3 if method == "lsb.rgb" else 1)
-    return samples // 8 - 1 - (len(ALPHA_PREFIX) if method == "alpha" else 0)
+    return carrier_size(image, method) - 1 - (len(ALPHA_PREFIX) if method == "alpha" else 0)
+
+
+def carrier_size(image: Image.Image, method: str) -> int:
+    """Return how many bytes fit into the carrier of `alpha`, `palette` or `lsb.rgb` if nothing else is written."""
+    return image.width * image.height * (3 if method == "lsb.rgb" else 1) // 8
 
 
 def embed_written(image: Image.Image, method: str, written: bytes, bit_order: str) -> Image.Image:
