@@ -35,7 +35,7 @@ _WEIGHTS: Final = {"no end": 3.0, "end mark": 2.0, "decimal length": 2.5, "magic
 # Writers that the network learns slowly are drawn more often.
 _TAIL_WEIGHTS: Final = {"text without a zero": 4.0, "text with newlines": 3.0, "text before a footer": 2.0, "pgp": 3.0,
                         "png": 4.0, "zlib": 3.0, "zstd": 2.0, "gif": 3.0, "jpeg": 3.0, "gzip": 1.5, "elf": 2.0,
-                        "exe": 3.0, "tar": 2.0, HEADED: 3.0}  # fmt: skip
+                        "exe": 3.0, "tar": 2.0, HEADED: 2.0}  # fmt: skip
 _UNKNOWN_FILES: Final = 0.08
 """Share of appended files that have nothing but the signature of a known format."""
 _CUT_SHARE: Final = 0.05

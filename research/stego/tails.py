@@ -103,8 +103,13 @@ def _marked_ciphertext(rng: Rng, size: int) -> bytes:
 
 
 def _headed_ciphertext(rng: Rng, size: int) -> bytes:
-    """Draw ciphertext, perhaps after its salt, behind a magic and a length, which may not count the salt."""
+    """Draw ciphertext, perhaps after its salt, behind a magic and a length, which may not count the salt.
+
+    Sometimes there is no magic, but a length of everything that follows.
+    """
     body = _salted(rng, size)
+    if rng.random() < 0.15:
+        return draw_length(rng, len(body), (4, 4, 8)) + body
     return draw_magic(rng) + draw_length(rng, len(body) if rng.random() < 0.6 else size) + body
 
 

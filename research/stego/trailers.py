@@ -15,7 +15,9 @@ from worker.v4.containers import survey
 Rng = np.random.Generator
 
 _LONG_SCAN: Final = 256
-"""Bytes of a scan that can be told from ciphertext: as many random ones have a 255 without a zero after it."""
+"""Bytes of a scan that can mostly be told from ciphertext: as many random ones have a 255 without a zero after it."""
+_STUFFED: Final = 2
+"""Bytes 255 in a piece that are each followed by a zero, as ciphertext hardly ever has."""
 
 
 def append_harmless(rng: Rng, data: bytes) -> bytes:
@@ -180,9 +182,9 @@ def _cut_scan(rng: Rng, data: bytes) -> bytes:
 
 
 def _scan_to_zero(rng: Rng, data: bytes) -> bytes:
-    """Take a piece of a JPEG's scan that ends in a zero byte, and is long enough to differ from ciphertext.
+    """Take a piece of a JPEG's scan that ends in a zero byte and differs from ciphertext.
 
-    In a scan, every byte 255 is followed by a zero.
+    In a scan, every byte 255 is followed by a zero; if there are too few in the piece, it does not end in one.
     """
     picture = data if data.startswith(b"\xff\xd8") and len(data) > 4 * _LONG_SCAN else _textured_jpeg(rng)
     scan = picture[picture.rfind(b"\xff\xda") + 14 : -2]
@@ -191,7 +193,8 @@ def _scan_to_zero(rng: Rng, data: bytes) -> bytes:
     if ends.size == 0:
         return scan[:size]
     end = int(ends[rng.integers(ends.size)])
-    return scan[max(0, end - size) : end]
+    piece = scan[max(0, end - size) : end]
+    return piece if piece.count(b"\xff\x00") >= _STUFFED else piece.rstrip(b"\x00")
 
 
 def _with_end_mark(rng: Rng, data: bytes) -> bytes:

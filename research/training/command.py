@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from research.training.encoded import train_evidence
-from research.training.loop import Schedule, calibrate, train
+from research.training.loop import Schedule, calibrate, mix, train
 from research.training.model_files import load_network, write_model
 from research.training.shards import stream_shards
 from worker.v4.card import DEFAULT_MODEL
@@ -28,6 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--initial", type=Path, help="model folder to start from, instead of random weights")
     parser.add_argument(
         "--keep-convolutions", action="store_true", help="freeze the convolutions, to train on more examples per minute"
+    )
+    parser.add_argument(
+        "--mix",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("MODEL", "SHARE"),
+        help="mix the weights of another model with the result; may be given several times",
     )
     parser.add_argument("--steps-per-shard", type=int, default=12, help="steps for each new shard (%(default)s)")
     parser.add_argument("--shard", type=int, default=512, metavar="N", help="examples per shard (%(default)s)")
@@ -57,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.steps, options.minutes, steps_per_shard=options.steps_per_shard, peak_rate=options.rate
         )
         network = train(network, shards, schedule, options.seed)
+    network = mix(network, [(load_network(Path(folder)), float(share)) for folder, share in options.mix])
     calibrate(network, shards, _CALIBRATION_SHARDS)
     card = write_model(options.out, network, options.name, options.version, options.threshold)
     print(f"{options.out}: {card.name} {card.version}, sha256 {card.sha256}")

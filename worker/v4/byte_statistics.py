@@ -14,6 +14,8 @@ TEXT_FEATURES: Final = 21
 """Number of statistics of the text at the start of a byte sequence."""
 BYTE_FEATURES: Final = 29
 """Number of statistics of a whole byte sequence."""
+STUFFING_FEATURES: Final = 2
+"""Number of statistics of the bytes 255."""
 _PARTS: Final = (16, 64, 1024)
 """Ends of the parts, each from the start, in which classes of bytes are counted; the last is the length of a row."""
 _LAGS: Final = 4
@@ -59,6 +61,17 @@ def byte_statistics(rows: Tensor) -> Tensor:
         dim=1,
     )
     return torch.cat([shares, scalars], dim=1)
+
+
+def stuffing_statistics(rows: Tensor) -> Tensor:
+    """Return statistics (N, STUFFING_FEATURES) of the bytes 255 in (N, K) tokens, which a zero follows in a JPEG scan.
+
+    They are: how many of them a zero follows, and whether there are some and a zero follows each.
+    """
+    full = rows[:, :-1] == 255
+    stuffed = (full & (rows[:, 1:] == 0)).sum(1)
+    known = (full & (rows[:, 1:] != PADDING)).sum(1)
+    return torch.stack([torch.log2(1.0 + stuffed) / 4.0, ((stuffed > 0) & (stuffed == known)).float()], dim=1)
 
 
 @cache

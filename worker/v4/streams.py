@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from worker.v4.byte_statistics import BYTE_FEATURES, byte_statistics
+from worker.v4.byte_statistics import BYTE_FEATURES, STUFFING_FEATURES, byte_statistics, stuffing_statistics
 from worker.v4.containers import CONTAINERS
 from worker.v4.pair_statistics import pair_statistics
 from worker.v4.planes import MODES, NUMBERS, PLANES, SAMPLES, TAIL_BYTES, TEXT_BYTES, PlaneArray, extract_planes
@@ -62,12 +62,12 @@ _LARGEST: Final = {
 _DECLARATIONS: Final = 4
 _ROOM_OF_SLOTS: Final = (1, 1, 1, 1, 1, 3, 3, 1, 1)
 """For each of `SLOTS`, the number of samples per pixel from which it takes bits."""
-EARLIER_WIDTHS: Final = ({"format": 37, "content": 71}, {"content": 172})
+EARLIER_WIDTHS: Final = ({"format": 37, "content": 71}, {"content": 172}, {"content": 175})
 """Widths in earlier releases of streams that have grown since: those had the first numbers of the current streams."""
 _GATHER_LSB_FIRST: Final = 0x0102040810204080
 FORMAT_FEATURES: Final = len(MODES) + len(CONTAINERS) + 14 + 8
 """Width of the `format` stream."""
-CONTENT_FEATURES: Final = BYTE_FEATURES + RUN_FEATURES + LENGTH_FEATURES + SIGNATURE_FEATURES
+CONTENT_FEATURES: Final = BYTE_FEATURES + RUN_FEATURES + LENGTH_FEATURES + SIGNATURE_FEATURES + STUFFING_FEATURES
 """Number of statistics of one byte sequence in the `content` stream."""
 
 
@@ -164,6 +164,7 @@ def _content(tokens: Tensor, present: Tensor, count: dict[str, Tensor]) -> Tenso
         run_statistics(rows, room, start, length),
         length_statistics(rows, room),
         signature_statistics(rows, start),
+        stuffing_statistics(rows),
     )
     features[present] = torch.cat(parts, dim=1)
     return features

@@ -15,7 +15,7 @@ from research.stego.pairs import make_pair
 from research.stego.payloads import TEXT_NAMES, draw_binary, draw_text
 from research.stego.planes import take_planes
 from research.stego.sample_source import SampleSource
-from research.stego.trailers import append_harmless, draw_trailing
+from research.stego.trailers import append_harmless, append_kind, draw_trailing
 from research.training.shards import CLEAN, UNKNOWN, make_shard
 from starlight_vocabulary.words import METHODS
 from tests.kit.pictures import decode, draw_noise, encode
@@ -71,6 +71,15 @@ def test_covers_of_every_mode_are_adapted(mode: str, method: str) -> None:
     cover = adapt(np.random.default_rng(0), draw_noise(mode), method)
     allowed = {"alpha": {"RGBA", "LA"}, "palette": {"P"}, "lsb.rgb": {"RGB", "RGBA"}}
     assert cover.mode in allowed.get(method, {"RGB", "RGBA", "L", "P"})
+
+
+def test_many_cut_frames_are_long_pieces_of_scans_that_end_in_a_zero() -> None:
+    pieces = [append_kind(np.random.default_rng(seed), b"", "cut video frame") for seed in range(200)]
+    long = [piece for piece in pieces if len(piece) >= 256 and piece.endswith(b"\x00")]
+
+    assert 20 < len(long) < 60
+    assert sum(2 <= piece.count(b"\xff") == piece.count(b"\xff\x00") for piece in long) > 0.9 * len(long)
+    assert sum(piece.endswith(b"\x00") for piece in pieces) < len(long) + 5
 
 
 def test_harmless_metadata_leaves_files_readable() -> None:

@@ -1,6 +1,7 @@
 """Each stream, compared with a hand-made example."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from tests.kit.pictures import draw_noise
-from worker.v4.byte_statistics import leading_text
+from worker.v4.byte_statistics import leading_text, stuffing_statistics
 from worker.v4.embedding import exif_with_comment
 from worker.v4.pair_statistics import PAIR_FEATURES
 from worker.v4.planes import extract_planes
@@ -107,6 +108,22 @@ def test_content_counts_kinds_of_bytes() -> None:
     # Of the eight bytes: printable, letters, beyond ASCII, spaces, zeros, 255s.
     assert content.shape == (CONTENT_FEATURES,)
     assert (content[:6] * 8).tolist() == [4, 2, 3, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("data", "stuffed", "as_in_scans"),
+    [
+        (b"\xff\x00a\xff\x00b\xff\x00", 3, True),
+        (b"\xff\x00a\xffb", 1, False),
+        (b"abc", 0, False),
+        (b"ab\xff", 0, False),
+    ],
+)
+def test_zeros_behind_bytes_255_are_counted(data: bytes, stuffed: int, as_in_scans: bool) -> None:
+    tokens = torch.full((1, 16), PADDING)
+    tokens[0, : len(data)] = torch.tensor(list(data))
+
+    assert stuffing_statistics(tokens)[0].tolist() == [math.log2(1 + stuffed) / 4, as_in_scans]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from research.stego.sample_source import SampleSource
 from research.training import command
 from research.training.encoded import encode, train_evidence
-from research.training.loop import Schedule, calibrate, losses, train
+from research.training.loop import Schedule, calibrate, losses, mix, train
 from research.training.model_files import WEIGHTS_FILE, load_network, update_card, widen, write_card, write_model
 from research.training.shards import Shard, make_shard
 from tests.kit.pictures import draw_noise
@@ -121,6 +121,17 @@ def test_the_command_builds_the_same_weights_again(tmp_path: Path) -> None:
     for run in ("first", "second"):
         command.main([*given.split(), "--initial", str(tmp_path / "initial"), "--out", str(tmp_path / run)])
     assert (tmp_path / "first" / WEIGHTS_FILE).read_bytes() == (tmp_path / "second" / WEIGHTS_FILE).read_bytes()
+
+
+def test_a_mixture_is_the_mean_of_the_weights() -> None:
+    torch.manual_seed(5)
+    networks = [Network() for _ in range(3)]
+    name = "evidence.0.0.weight"
+    first, second, own = (dict(network.named_parameters())[name].clone() for network in networks)
+
+    mixed = dict(mix(networks[2], [(networks[0], 0.5), (networks[1], 0.2)]).named_parameters())[name]
+
+    assert torch.allclose(mixed, 0.5 * first + 0.2 * second + 0.3 * own, atol=1e-6)
 
 
 @pytest.mark.parametrize("widths", EARLIER_WIDTHS)
