@@ -22,6 +22,7 @@ class BufferingConsumer(Consumer):
         if self._sending is not None:
             self._sending.cancel()
         # Otherwise the thread that adds the 24th event would send them, beside the thread that uses the connection.
+        # Celery's types lack both attributes.
         self.event_dispatcher.buffer_limit = math.inf  # type: ignore[attr-defined]
         self._sending = hub.call_repeatedly(SEND_EVERY_S, self._flush_events)  # type: ignore[attr-defined]
 

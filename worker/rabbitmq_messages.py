@@ -13,12 +13,10 @@ from amqp.exceptions import RecoverableConnectionError
 from amqp.method_framing import frame_handler
 from amqp.serialization import loads
 from kombu.transport import pyamqp
-from pydantic import ValidationError
 
 from storage.broker import QUEUES
-from worker.dropped_messages import log_dropped
-from worker.task_description import check_description
-from worker.task_shape import MAX_BYTES, Broadcast, Task
+from worker.checked_messages import is_broadcast, read_task
+from worker.task_shape import MAX_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +36,11 @@ def keep_task(message: amqp.Message) -> bool:
 
     The dispatcher republishes a chunk whose message was dropped here.
     """
-    try:
-        task = Task.model_validate_json(write_envelope(message))
-    except (ValidationError, TypeError) as error:
-        log_dropped(f"a message of {len(message.body):,} bytes", error)
+    what = f"a message of {len(message.body):,} bytes"
+    envelope = write_envelope(message, what)
+    task = None if envelope is None else read_task(envelope, what)
+    if task is None:
         return False
-    task.headers.argsrepr = check_description(task.headers.argsrepr, task.body[0][0])
     kept = task.model_dump(mode="json", by_alias=True)
     message.body = base64.b64decode(kept["body"])
     message.properties = {
@@ -56,34 +53,32 @@ def keep_task(message: amqp.Message) -> bool:
 
 def keep_broadcast(message: amqp.Message) -> bool:
     """Whether this is a command of `celery control` or Flower; otherwise log it."""
-    try:
-        Broadcast.model_validate_json(write_envelope(message))
-    except (ValidationError, TypeError) as error:
-        log_dropped(f"a broadcast of {len(message.body):,} bytes", error)
-        return False
-    return True
+    what = f"a broadcast of {len(message.body):,} bytes"
+    envelope = write_envelope(message, what)
+    return envelope is not None and is_broadcast(envelope, what)
 
 
-def write_envelope(message: amqp.Message) -> bytes:
-    """Return a message in the form in which Celery writes it to Redis. Raises TypeError if a header is no JSON."""
+def write_envelope(message: amqp.Message, what: str) -> bytes | None:
+    """Return a message as Celery writes it to Redis; log it and return None if a header is no JSON."""
     properties = message.properties
     body = message.body.encode() if isinstance(message.body, str) else message.body
-    return json.dumps(
-        {
-            "body": base64.b64encode(body[:MAX_BYTES]).decode(),
-            "content-encoding": properties.get("content_encoding"),
-            "content-type": properties.get("content_type"),
-            "headers": properties.get("application_headers"),
-            "properties": {
-                "delivery_tag": str(uuid.uuid4()),
-                "delivery_info": {
-                    name: message.delivery_info[name] for name in ("exchange", "routing_key", "redelivered")
-                },
-                "body_encoding": "base64",
-                "priority": properties.get("priority", 0),
-            },
-        }
-    ).encode()
+    envelope = {
+        "body": base64.b64encode(body[:MAX_BYTES]).decode(),
+        "content-encoding": properties.get("content_encoding"),
+        "content-type": properties.get("content_type"),
+        "headers": properties.get("application_headers"),
+        "properties": {
+            "delivery_tag": str(uuid.uuid4()),
+            "delivery_info": {name: message.delivery_info[name] for name in ("exchange", "routing_key", "redelivered")},
+            "body_encoding": "base64",
+            "priority": properties.get("priority", 0),
+        },
+    }
+    try:
+        return json.dumps(envelope).encode()
+    except TypeError:
+        log.warning("dropped %s, which is not ours: its headers are not JSON", what)
+        return None
 
 
 def read_frames(connection: amqp.Connection, callback: Callable[..., object]) -> Callable[[Frame], object]:
@@ -121,8 +116,10 @@ class Channel(pyamqp.Channel):
             if method_sig != spec.Basic.Deliver:
                 raise
             (consumer, tag, redelivered), _ = loads("sLb", payload, METHOD_BYTES)
+            # The types of py-amqp lack this method.
             self._on_basic_deliver(consumer, tag, redelivered, "", "", content)  # type: ignore[attr-defined]
 
+    # The consumers of kombu pass a callback always, and by name.
     def basic_consume(  # type: ignore[override]
         self,
         queue: str,
@@ -142,7 +139,7 @@ class Channel(pyamqp.Channel):
 
         return super().basic_consume(queue, callback=receive, no_ack=no_ack, **more)
 
-    def basic_ack(self, delivery_tag: int, multiple: bool = False, argsig: str = "Lb") -> Any:  # noqa: ANN401
+    def basic_ack(self, delivery_tag: int, multiple: bool = False, argsig: str = "Lb") -> Any:  # noqa: ANN401 - as in py-amqp
         """Acknowledge a message, if its connection still exists; otherwise RabbitMQ delivers it again."""
         try:
             return super().basic_ack(delivery_tag, multiple, argsig)

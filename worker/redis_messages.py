@@ -15,9 +15,8 @@ from redis.client import PubSub
 from redis.exceptions import ResponseError
 
 from storage.broker import KINDS, drop_foreign_keys
-from worker.dropped_messages import log_dropped
-from worker.task_description import check_description
-from worker.task_shape import MAX_BYTES, Broadcast, MessagePart, Task
+from worker.checked_messages import is_broadcast, log_dropped, read_task
+from worker.task_shape import MAX_BYTES, MessagePart
 
 
 class _Unacknowledged(MessagePart):
@@ -37,13 +36,8 @@ def keep_task(popped: list[bytes] | None, **_: object) -> list[bytes] | None:
     if not popped:
         return None
     queue, raw = popped
-    try:
-        task = Task.model_validate_json(raw[:MAX_BYTES])
-    except ValidationError as error:
-        log_dropped(f"a message of {len(raw):,} bytes from {queue.decode()}", error)
-        return None
-    task.headers.argsrepr = check_description(task.headers.argsrepr, task.body[0][0])
-    return [queue, task.model_dump_json(by_alias=True).encode()]
+    task = read_task(raw[:MAX_BYTES], f"a message of {len(raw):,} bytes from {queue.decode()}")
+    return None if task is None else [queue, task.model_dump_json(by_alias=True).encode()]
 
 
 def keep_unacknowledged(raw: bytes | None, **_: object) -> bytes | None:
@@ -121,12 +115,8 @@ class Channel(kombu_redis.Channel):
         received: dict[str, Any] = super()._handle_message(client, r)  # type: ignore[misc]
         data = received["data"]
         # The reply to a subscription is a number.
-        if isinstance(data, bytes):
-            try:
-                Broadcast.model_validate_json(data)
-            except ValidationError as error:
-                log_dropped(f"a broadcast of {len(data):,} bytes", error)
-                received["data"] = None
+        if isinstance(data, bytes) and not is_broadcast(data, f"a broadcast of {len(data):,} bytes"):
+            received["data"] = None
         return received
 
 

@@ -78,10 +78,12 @@ class StackStart:
             print("ready", flush=True)
 
     def _announce(self) -> None:
+        servers, broker_url = self._current.servers, self._current.settings.broker_url
+        brokers = [("RabbitMQ", mask_password(broker_url))] if broker_url else []
         for label, address in (
-            ("PostgreSQL", mask_password(self._current.servers.database_url)),
-            ("Redis", mask_password(self._current.servers.redis_url)),
-            *((("RabbitMQ", mask_password(broker)),) if (broker := self._current.settings.broker_url) else ()),
+            ("PostgreSQL", mask_password(servers.database_url)),
+            ("Redis", mask_password(servers.redis_url)),
+            *brokers,
             *((listener.label, listener.address) for listener in self._listeners),
             ("Running", ", ".join(self._programs)),
         ):
