@@ -12,7 +12,6 @@ from typing import Any
 import amqp
 import pytest
 import redis
-from kombu import pools
 from sqlalchemy import Engine
 
 from monitoring.exporter import StarlightCollector
@@ -26,12 +25,13 @@ from storage.message_counts import TIMEOUT_S, open_counter
 from storage.rabbitmq import RabbitQueues
 from storage.settings import Settings
 from storage.submission import submit_job
+from tests.kit.celery_broker import lead_application_to
 from tests.kit.changes import wait_for_change
 from tests.kit.programs import Program, run_program
 from tests.kit.rabbitmq_servers import RabbitServer, serve_by_tls, serve_rabbitmq
 from tests.kit.rows import execute, read_job
 from tests.kit.threads import PATIENCE_S
-from worker.app import app, name_transport, use_broker
+from worker.app import app
 from worker.chunks import NOTHING_TO_DO
 from worker.task_shape import SCAN_CHUNK
 
@@ -49,32 +49,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
         yield running
 
 
-def start_anew() -> None:
-    """Make the application open new connections."""
-    pools.reset()
-    # Celery's types lack this method.
-    app._after_fork()  # type: ignore[attr-defined]
-
-
 @contextmanager
 def lead_to(url: str) -> Iterator[RabbitQueues]:
-    """Make the application use this RabbitMQ within the block, as a worker does."""
-    names = (
-        "broker_url",
-        "broker_use_ssl",
-        "broker_transport_options",
-        "broker_transport",
-        "worker_enable_prefetch_count_reduction",
-    )
-    before = {name: app.conf[name] for name in names}
-    use_broker(Settings(broker_url=url).broker_url or "", only_sends=True)
-    app.conf.broker_transport = name_transport(url)
-    start_anew()
-    try:
+    """Make the application use this RabbitMQ within the block."""
+    with lead_application_to(Settings(broker_url=url).broker_url or ""):
         yield RabbitQueues(url, TIMEOUT_S)
-    finally:
-        app.conf.update(before)
-        start_anew()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from kombu import pools
 from limits import parse
 from limits.strategies import SlidingWindowCounterRateLimiter
 
@@ -18,32 +17,17 @@ from storage.broker import count_messages, open_redis
 from storage.dispatch import DispatchedChunk
 from storage.redis_urls import mask_password, read_sentinels
 from storage.settings import Settings
+from tests.kit.celery_broker import lead_application_to, start_anew
 from tests.kit.redis_servers import PASSWORD, serve_by_sentinel, serve_by_tls
 from tests.kit.threads import PATIENCE_S
-from worker.app import app, name_transport, use_broker
-
-
-def start_anew() -> None:
-    """Make the application open new connections."""
-    pools.reset()
-    # Celery's types lack this method.
-    app._after_fork()  # type: ignore[attr-defined]
+from worker.app import app
 
 
 @contextmanager
 def lead_to(url: str) -> Iterator["redis.Redis"]:
-    """Make the application use this Redis within the block, as a worker does."""
-    names = ("broker_url", "broker_use_ssl", "broker_transport_options", "broker_transport")
-    before = {name: app.conf[name] for name in names}
-    use_broker(Settings(redis_url=url).redis_url or "")
-    app.conf.broker_transport = name_transport(url)
-    start_anew()
-    try:
-        with open_redis(url, timeout_s=10) as client:
-            yield client
-    finally:
-        app.conf.update(before)
-        start_anew()
+    """Make the application use this Redis within the block."""
+    with lead_application_to(Settings(redis_url=url).redis_url or ""), open_redis(url, timeout_s=10) as client:
+        yield client
 
 
 def send_and_receive(client: "redis.Redis") -> None:

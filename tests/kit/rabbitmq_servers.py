@@ -24,8 +24,8 @@ class RabbitServer:
     """A server on loopback in its own folder, which can be stopped and started again."""
 
     folder: Path
-    lines: tuple[str, ...] = ()
-    port: int = field(default_factory=find_free_port)
+    lines: tuple[str, ...]
+    port: int
     _running: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -72,11 +72,11 @@ class RabbitServer:
 
 
 @contextmanager
-def serve_rabbitmq(folder: Path) -> Iterator[RabbitServer]:
-    """Yield a running server; skips without the program."""
+def serve_rabbitmq(folder: Path, port: int | None = None, lines: tuple[str, ...] = ()) -> Iterator[RabbitServer]:
+    """Yield a running server, with lines of configuration that make it listen there; skips without the program."""
     if not PROGRAM.exists():
         pytest.skip("there is no RabbitMQ here: `apt install rabbitmq-server`")
-    server = RabbitServer(folder / "rabbitmq")
+    server = RabbitServer(folder / "rabbitmq", lines, port or find_free_port())
     server.start()
     try:
         yield server
@@ -86,9 +86,7 @@ def serve_rabbitmq(folder: Path) -> Iterator[RabbitServer]:
 
 @contextmanager
 def serve_by_tls(folder: Path) -> Iterator[str]:
-    """Yield the URL of a server that accepts only TLS, without the file of its certificate authority, which is next."""
-    if not PROGRAM.exists():
-        pytest.skip("there is no RabbitMQ here: `apt install rabbitmq-server`")
+    """Yield the URL of a server that accepts only TLS; its query names the file of the certificate authority."""
     key, certificate = make_certificate(folder)
     port = find_free_port()
     lines = (
@@ -96,9 +94,5 @@ def serve_by_tls(folder: Path) -> Iterator[str]:
         f"ssl_options.keyfile = {key}", f"ssl_options.cacertfile = {certificate}", "ssl_options.verify = verify_none",
         "ssl_options.fail_if_no_peer_cert = false",
     )  # fmt: skip
-    server = RabbitServer(folder / "rabbitmq", lines, port)
-    server.start()
-    try:
+    with serve_rabbitmq(folder, port, lines):
         yield f"amqps://ann:{QUOTED}@127.0.0.1:{port}//?cacertfile={certificate}"
-    finally:
-        server.stop()
